@@ -1,0 +1,78 @@
+"""The input contract: what a window must carry so that an artifact can embed it.
+
+In: nothing. Out: `InputContract` and its JSON form, part of each artifact. Knows nothing of models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+IdType = Literal["string", "integer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdColumn:
+    """One column of the series' identity: a Feast join key."""
+
+    name: str
+    type: IdType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of the past, the future or the static part."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+    """None for real numbers; else the categories the model knows, as strings."""
+    accepts_unknown: bool = False
+    """Whether a category outside `categories` is embedded as the unknown one instead of being refused."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the column holds numbers."""
+        return self.categories is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputContract:
+    """What one window must carry. Columns it does not name are ignored and counted."""
+
+    series: tuple[IdColumn, ...]
+    past: tuple[Column, ...]
+    future: tuple[Column, ...] = ()
+    static: tuple[Column, ...] = ()
+    min_length: int
+    """Fewest encoder steps, at least 1."""
+    max_length: int
+    """Most encoder steps."""
+    horizon: int = 0
+    """Decoder steps that every `future` column must carry; 0 where there is no future column."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "InputContract":
+        """Read what `to_json` wrote."""
+
+        def columns(key: str) -> tuple[Column, ...]:
+            return tuple(
+                Column(
+                    name=column["name"],
+                    categories=None if column["categories"] is None else tuple(column["categories"]),
+                    accepts_unknown=column["accepts_unknown"],
+                )
+                for column in data[key]
+            )
+
+        return cls(
+            series=tuple(IdColumn(name=column["name"], type=column["type"]) for column in data["series"]),
+            past=columns("past"),
+            future=columns("future"),
+            static=columns("static"),
+            min_length=data["min_length"],
+            max_length=data["max_length"],
+            horizon=data["horizon"],
+        )

@@ -1,0 +1,85 @@
+"""Many embeddings, columnar: what the embedder makes and every sink takes.
+
+In: arrays. Out: `EmbeddingBatch` and the Arrow schema of the offline log. Knows no store.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.windows import Column
+
+EVENT_TIMESTAMP, CREATED, SPACE = "event_timestamp", "created", "space"
+ORIGIN_PARTITION, ORIGIN_OFFSET = "origin_partition", "origin_offset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EmbeddingBatch:
+    """n embeddings of one space. Row i's key is (series ids, event time, space)."""
+
+    space: str
+    """The full identity of the vector space (64 hex digits)."""
+    series: Mapping[str, Column]
+    """Id columns, each (n,), int64 or object of str."""
+    event_us: NDArray[np.int64]
+    """(n,) event time: microseconds since the epoch, UTC."""
+    features: Mapping[str, NDArray[np.float32]]
+    """Vectors by feature name, each (n, d), C-contiguous float32, finite."""
+
+    def __len__(self) -> int:
+        return len(self.event_us)
+
+    def take(self, rows: NDArray[np.int64]) -> "EmbeddingBatch":
+        """Copy the given rows, in the given order."""
+        return EmbeddingBatch(
+            space=self.space,
+            series={name: column[rows] for name, column in self.series.items()},
+            event_us=self.event_us[rows],
+            features={name: vectors[rows] for name, vectors in self.features.items()},
+        )
+
+    @classmethod
+    def concat(cls, batches: Sequence["EmbeddingBatch"]) -> "EmbeddingBatch":
+        """Join batches of one space, in order. There must be at least one."""
+        first = batches[0]
+        return cls(
+            space=first.space,
+            series={name: np.concatenate([b.series[name] for b in batches]) for name in first.series},
+            event_us=np.concatenate([b.event_us for b in batches]),
+            features={name: np.concatenate([b.features[name] for b in batches]) for name in first.features},
+        )
+
+    def newest_per_series(self) -> "EmbeddingBatch":
+        """Keep, of each series, the row of the newest event time; of equal times the first."""
+        columns = [np.asarray(column) for column in self.series.values()]
+        newest: dict[tuple[object, ...], int] = {}
+        for row, key in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            if (held := newest.get(key)) is None or self.event_us[row] > self.event_us[held]:
+                newest[key] = row
+        if len(newest) == len(self):
+            return self
+        return self.take(np.fromiter(newest.values(), np.int64, len(newest)))
+
+
+def offline_schema(series: Mapping[str, str], features: Sequence[str]) -> pa.Schema:
+    """Return the Arrow schema of a part of the offline log.
+
+    `series` maps each id column to "string" or "integer". Timestamps are microseconds in UTC and vectors are lists of
+    float32: Feast's DuckDB store turns nanoseconds into strings. The origin columns say which record a row came from;
+    they are null in a backfill.
+    """
+    ids = [pa.field(name, pa.string() if kind == "string" else pa.int64()) for name, kind in series.items()]
+    return pa.schema(
+        [
+            *ids,
+            pa.field(EVENT_TIMESTAMP, pa.timestamp("us", tz="UTC")),
+            pa.field(CREATED, pa.timestamp("us", tz="UTC")),
+            *(pa.field(name, pa.list_(pa.float32())) for name in features),
+            pa.field(SPACE, pa.string()),
+            pa.field(ORIGIN_PARTITION, pa.int32()),
+            pa.field(ORIGIN_OFFSET, pa.int64()),
+        ]
+    )

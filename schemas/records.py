@@ -1,0 +1,62 @@
+"""What travels through Kafka: records in, rejects out.
+
+In: nothing. Out: `Partition`, `Record`, `Reject`. Knows nothing of any Kafka client.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One partition of one topic."""
+
+    topic: str
+    index: int
+
+    def __str__(self) -> str:
+        """As Kafka's own tools write it."""
+        return f"{self.topic}-{self.index}"
+
+
+Headers = tuple[tuple[str, bytes], ...]  # in order, names may repeat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One Kafka record as it was read; for a backfill, one row of a file (topic = path, offset = row)."""
+
+    partition: Partition
+    offset: int
+    appended_us: int
+    """The record's timestamp, microseconds since the epoch, UTC (millisecond steps, as Kafka keeps it)."""
+    value: bytes | None
+    """None is a tombstone."""
+    key: bytes | None = None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A record (or one window of it) that is refused, with a reason that a person can act on."""
+
+    record: Record
+    reason: str
+    """A short code that can be counted and filtered by, such as `not-json` or `past-length`: see `REASONS`."""
+    detail: str
+    """What was expected, what was found, where."""
+
+
+REASONS = {
+    "empty": "the record has no value",
+    "too-large": "the record is larger than kafka.max_record_bytes",
+    "not-json": "the value is not a JSON object",
+    "missing": "a field that the input contract asks for is absent",
+    "series": "a series id is absent or of another type",
+    "end": "the window's end is no time with a zone, or outside the years 1900 to 9998",
+    "columns": "a column is absent or is not a list",
+    "length": "columns differ in length, or are shorter or longer than the model takes",
+    "number": "an element is not a finite number within float32",
+    "category": "a category that the model was not trained with",
+    "inputs": "the model's inputs cannot be built from this window",
+    "not-finite": "the embedding of this window is not finite",
+}

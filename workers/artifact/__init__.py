@@ -1,0 +1,1 @@
+"""Pack a trained checkpoint once, load it safely for ever."""

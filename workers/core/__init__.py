@@ -1,0 +1,1 @@
+"""Taps, pooling, exact inputs and the embedder: numpy, arrow and torch, no vendor."""

@@ -1,0 +1,37 @@
+"""What an embedder promises, apart from how it is made.
+
+In: nothing. Out: `Embedded` and the `Embed` callable that the stream and the backfill share. Knows no model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.embeddings import EmbeddingBatch
+from schemas.windows import WindowBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One window that could not be embedded."""
+
+    row: int
+    reason: str
+    """A code of `schemas.records.REASONS`."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """The embeddings of a batch of windows, and the windows that have none."""
+
+    embeddings: EmbeddingBatch
+    rows: NDArray[np.int64]
+    """(m,) the window that each embedding belongs to, ascending."""
+    faults: tuple[Fault, ...] = ()
+
+
+Embed = Callable[[WindowBatch], Embedded]
+"""Pure: the same window gives the same vector, whatever the batch it travels in, within 1e-6."""

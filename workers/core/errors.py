@@ -1,0 +1,20 @@
+"""Three kinds of errors, by what the caller does: reject the record, try again, or stop.
+
+Everything else is a bug and propagates. A message says what was expected, what was found, and how to see or fix it.
+"""
+
+
+class UndertowError(Exception):
+    """The parent of what we raise on purpose; its text is fit for a user."""
+
+
+class Refused(UndertowError):
+    """Stop: a setting, an artifact or a store is not as it must be. Commands print the text and exit with 1."""
+
+
+class Unavailable(UndertowError):
+    """Try again: a store or broker did not answer, or refused for now. Nothing was lost."""
+
+
+class Replaced(UndertowError):
+    """Leave: another owner has appended at our place in the partition's chain, so this replica's work is not ours."""

@@ -1,0 +1,121 @@
+"""What the loop needs of the outside: a source, an online sink, an offline log, a place for dead letters.
+
+In: plain values. Out: Protocols, each with at least two implementations in `workers.adapters`. Knows no vendor.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.embeddings import EmbeddingBatch
+from schemas.records import Partition, Record, Reject
+from schemas.windows import WindowBatch
+
+Clock = Callable[[], float]
+"""Seconds; `time.time` where the epoch matters, `time.monotonic` where only differences do."""
+
+Offsets = Mapping[Partition, int]
+"""An offset is always the next one to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decoded:
+    """The windows of some records, and what was refused of them."""
+
+    windows: WindowBatch
+    record_of: NDArray[np.int64]
+    """(n,) the position, in the decoded sequence, of the record that each window came from."""
+    rejects: tuple[Reject, ...]
+    ignored_columns: int = 0
+    """Columns, summed over records, that the input contract does not name."""
+
+
+Decode = Callable[[Sequence[Record]], Decoded]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Delivery:
+    """What one poll brought."""
+
+    records: Sequence[Record]
+    decoded: Decoded
+    receipt: Offsets
+    """The positions that become safe to commit when all of this delivery is durable. It can move without any record
+    (transaction markers, compacted offsets), so it comes from the consumer's position, not from the last record."""
+
+
+class Source(Protocol):
+    """Where windows come from. One thread owns it."""
+
+    def assign(self, starts: Mapping[Partition, int | None]) -> None:
+        """Read exactly these partitions. A partition kept keeps its position and its start is not looked at.
+
+        None starts at the committed offset, else at the earliest. Raises `Unavailable`, or `Refused` where a start
+        lies beyond the end of the partition (a topic made anew).
+        """
+
+    def poll(self, timeout_s: float) -> Delivery | None:
+        """Return what has arrived, or None after `timeout_s`; never blocks longer. Raises `Unavailable`."""
+
+    def commit(self, offsets: Offsets) -> None:
+        """Echo durable positions to the broker for lag tools. Idempotent. Raises `Unavailable`."""
+
+    def lag(self) -> Offsets:
+        """Return, for each assigned partition, how many offsets lie between our position and the end. May be stale."""
+
+    def close(self) -> None:
+        """Let go without committing. Idempotent."""
+
+
+class OnlineSink(Protocol):
+    """The newest embedding of each series, for look-ups."""
+
+    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
+        """Make the batch readable; return the rows that were written.
+
+        Durable on return and idempotent: of each series the newest event time wins, atomically, whatever the order of
+        calls and callers; an equal time is left as it is unless `force`. Raises `Unavailable`; then any part may have been
+        written, and the same call may be made again.
+        """
+
+    def close(self) -> None:
+        """Let go. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """What a replica appends to one partition's chain: the embeddings of the records `first <= offset < next`."""
+
+    partition: Partition
+    first: int
+    """The position that the owner began to read from: where the chain ended."""
+    next: int
+    embeddings: EmbeddingBatch
+    """May be empty: rejects alone move a chain too."""
+    offsets: NDArray[np.int64]
+    """(n,) the offset that each row came from."""
+    lost: int = 0
+    """Offsets that retention deleted before they could be read."""
+
+
+class OfflineLog(Protocol):
+    """The history of all embeddings, and the record of progress: one chain of parts for each partition."""
+
+    def end(self, partition: Partition) -> int | None:
+        """Return where the chain ends, None where there is none. Raises `Refused` for a chain of another topic id."""
+
+    def publish(self, part: Part) -> None:
+        """Append. Durable on return. Raises `Replaced` where a part already begins there, `Unavailable` (disk full)."""
+
+
+class DeadLetters(Protocol):
+    """Where refused records go."""
+
+    def write(self, rejects: Iterable[Reject]) -> None:
+        """Return when all are acknowledged. At-least-once. Raises `Unavailable`."""
+
+    def close(self) -> None:
+        """Let go. Idempotent."""

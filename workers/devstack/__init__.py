@@ -1,0 +1,1 @@
+"""A real Kafka and Redis for one machine, from packages alone."""

@@ -1,0 +1,1 @@
+"""Ray actors that run the stream: replicas and their controller."""

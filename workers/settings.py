@@ -1,0 +1,158 @@
+"""The one settings object: where everything is and how much of it there may be.
+
+In: command-line values, environment, `undertow.toml`, defaults, in this order of precedence. Out: a frozen `Settings`.
+Each room receives its own section. Knows no client, no model and no store.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from workers.core.errors import Refused
+
+TOML = "undertow.toml"
+SECRET_WORDS = ("password", "secret", "token", "key")
+
+
+class Section(BaseModel):
+    """A frozen section; a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """The broker, the topic, and how much one poll may bring."""
+
+    OWNED: ClassVar[frozenset[str]] = frozenset(
+        {"bootstrap_servers", "group_id", "enable_auto_commit", "auto_offset_reset", "max_poll_records", "check_crcs"}
+    )
+
+    bootstrap: str = "127.0.0.1:9092"
+    """`host:port`, several separated by commas."""
+    topic: str = "windows"
+    group: str = "undertow"
+    """Offsets are committed here for lag tools; nobody may be subscribed to it."""
+    dead_letters: str = ""
+    """Topic for rejects; empty means `<topic>.rejects`."""
+    max_poll_records: int = Field(default=512, ge=1)
+    max_record_bytes: int = Field(default=1 << 20, ge=1)
+    """Larger records are rejected undecoded."""
+    password: SecretStr | None = None
+    """Passed as `sasl_plain_password`; set it by environment or secret file, never by flag."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Handed to kafka-python untouched: TLS, SASL, timeouts."""
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """The topic rejects go to."""
+        return self.dead_letters or f"{self.topic}.rejects"
+
+    @field_validator("extra")
+    @classmethod
+    def _no_clash(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if clash := sorted(cls.OWNED & extra.keys()):
+            message = f"kafka.extra must not set {', '.join(clash)}: delivery depends on them"
+            raise ValueError(message)
+        return extra
+
+    def client_options(self) -> dict[str, Any]:
+        """Options that every client of this broker takes."""
+        options: dict[str, Any] = {"bootstrap_servers": self.bootstrap.split(","), **self.extra}
+        if self.password is not None:
+            options["sasl_plain_password"] = self.password.get_secret_value()
+        return options
+
+
+class ModelSettings(Section):
+    """The artifact and where it runs."""
+
+    artifact: Path = Path("artifact")
+    """The folder that `undertow pack` wrote."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of one replica's forward."""
+
+
+class FeastSettings(Section):
+    """The Feast repository; the online store is whatever its YAML says."""
+
+    repo: Path = Path("feature_repo")
+    config: str = "feature_store.yaml"
+    """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
+
+
+class OfflineSettings(Section):
+    """The history of embeddings, which is also the record of progress."""
+
+    path: Path = Path(".undertow/offline")
+    enabled: bool = True
+    """Without it Kafka's committed offset is the record of progress, moved after the online write."""
+    checkpoint_seconds: float = Field(default=2.0, gt=0)
+    checkpoint_rows: int = Field(default=20_000, ge=1)
+
+
+class FleetSettings(Section):
+    """How many replicas, and what each may use."""
+
+    name: str = "undertow"
+    address: str = "local"
+    """Ray's address: `local` starts a Ray of its own, `auto` joins the running one, else `ray://...` or `host:port`."""
+    replicas: int = Field(default=2, ge=1)
+    num_cpus: float = Field(default=1.0, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
+    heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
+    """A replica that answers no heartbeat for so long is replaced."""
+    store_timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long a replica keeps trying a store that does not answer before it stops with an error."""
+
+
+class BackfillSettings(Section):
+    """How history is cut and how wide it runs."""
+
+    chunk_rows: int = Field(default=5_000, ge=1)
+    replicas: int = Field(default=2, ge=1)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, read once in the command line."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="UNDERTOW_", env_nested_delimiter="__", toml_file=TOML
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    model: ModelSettings = ModelSettings()
+    feast: FeastSettings = FeastSettings()
+    offline: OfflineSettings = OfflineSettings()
+    fleet: FleetSettings = FleetSettings()
+    backfill: BackfillSettings = BackfillSettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the TOML file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _dead_letters_apart(self) -> "Settings":
+        if self.kafka.dead_letter_topic == self.kafka.topic:
+            message = "kafka.dead_letters must be another topic than kafka.topic, or rejects would be read again"
+            raise ValueError(message)
+        return self
