@@ -4,11 +4,10 @@ In: command-line values, environment, `undertow.toml`, defaults, in this order o
 Each room receives its own section. Knows no client, no model and no store.
 """
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,10 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from workers.core.errors import Refused
-
 TOML = "undertow.toml"
-SECRET_WORDS = ("password", "secret", "token", "key")
 
 
 class Section(BaseModel):
@@ -111,8 +107,8 @@ class FleetSettings(Section):
     num_gpus: float = Field(default=0.0, ge=0)
     heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
     """A replica that answers no heartbeat for so long is replaced."""
-    store_timeout_seconds: float = Field(default=300.0, gt=0)
-    """How long a replica keeps trying a store that does not answer before it stops with an error."""
+    drain_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long a drain waits for a store that does not answer; what was not written is read again by the next run."""
 
 
 class BackfillSettings(Section):
@@ -146,7 +142,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then the TOML file."""
+        """Look at flags first, then at the environment, then at the TOML file."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 

@@ -50,11 +50,12 @@ class Delivery:
 class Source(Protocol):
     """Where windows come from. One thread owns it."""
 
-    def assign(self, starts: Mapping[Partition, int | None]) -> None:
-        """Read exactly these partitions. A partition kept keeps its position and its start is not looked at.
+    def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
+        """Read exactly these partitions; return the position of each.
 
-        None starts at the committed offset, else at the earliest. Raises `Unavailable`, or `Refused` where a start
-        lies beyond the end of the partition (a topic made anew).
+        A partition kept keeps its position and its start is not looked at. None starts at the committed offset, else
+        at the earliest. A start that retention has overtaken begins at the earliest: the position returned is then
+        larger. Raises `Unavailable`, or `Refused` where a start lies beyond the end (a topic made anew).
         """
 
     def poll(self, timeout_s: float) -> Delivery | None:

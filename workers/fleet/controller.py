@@ -1,0 +1,198 @@
+"""The fleet's controller without Ray: looks at the replicas, decides, gives orders; a tick never waits.
+
+In: partitions, a wanted number of replicas, a view of living replicas. Out: orders to them, and the fleet's status.
+Knows nothing of actors. It keeps no state that it could not learn from the replicas again, so it may die at any time.
+
+A partition is given to a replica only when no living replica reads it any more. That is a courtesy which saves work,
+not the fence: the fence is the chain of the offline log.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from schemas.records import Partition
+from workers.core import histogram
+from workers.core.ports import Clock
+from workers.fleet.plan import plan
+from workers.fleet.status import FleetState, FleetStatus, ReplicaStatus
+
+log = logging.getLogger(__name__)
+
+ENDS_WITHOUT_PROGRESS = 5
+"""So many replicas in a row that end before any window is embedded: the fault is not theirs, and the fleet stops."""
+LONGEST_RESPAWN_DELAY_S = 10.0
+
+
+class Replicas(Protocol):
+    """The living replicas, as the controller reaches them. No call waits."""
+
+    def names(self) -> Iterable[str]:
+        """Return those that are alive now: how a restarted controller finds its fleet."""
+
+    def spawn(self, name: str) -> None:
+        """Start one."""
+
+    def look(self, name: str) -> ReplicaStatus | str | None:
+        """Return its newest answer; a string says that it is dead, and why; None where nothing new has come."""
+
+    def assign(self, name: str, partitions: frozenset[Partition]) -> None:
+        """Tell it what to read."""
+
+    def drain(self, name: str) -> None:
+        """Tell it to finish."""
+
+    def remove(self, name: str) -> None:
+        """End its process now."""
+
+
+class Controller:
+    """Keeps `wanted` replicas alive and every partition read. One thread ticks; any may call `status` and `drain`."""
+
+    def __init__(
+        self,
+        *,
+        fleet: str,
+        partitions: Iterable[Partition],
+        wanted: int,
+        replicas: Replicas,
+        heartbeat_timeout_s: float,
+        clock: Clock,
+        new_name: Callable[[], str] = lambda: f"replica-{uuid.uuid4().hex[:6]}",
+    ) -> None:
+        """Take over the replicas that are alive already."""
+        self._fleet, self._partitions, self._wanted = fleet, tuple(sorted(partitions)), wanted
+        self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
+        self._seen: dict[str, ReplicaStatus] = {
+            name: ReplicaStatus(name=name, state="starting") for name in replicas.names()
+        }
+        self._adopted = set(self._seen)
+        self._heard_at = dict.fromkeys(self._seen, clock())
+        self._sent: dict[str, frozenset[Partition]] = {}
+        self._gone: list[ReplicaStatus] = []
+        self._new_name = new_name
+        self._draining = False
+        self._failure: str | None = None
+        self._failovers = 0
+        self._ends, self._windows_at_end, self._spawn_at = 0, 0, clock()
+        self._status = self._sum_up()
+
+    def tick(self) -> None:
+        """Look once at everything and give the orders that follow."""
+        for name in list(self._seen):
+            self._look(name)
+        if self._failure is not None:
+            for name in list(self._seen):
+                self._replicas.remove(name)
+                del self._seen[name]
+        elif self._draining:
+            for name in self._seen:
+                self._replicas.drain(name)
+        else:
+            self._spawn()
+            self._place()
+        self._status = self._sum_up()
+
+    def drain(self) -> None:
+        """Let every replica finish its batch, write its checkpoint and end."""
+        self._draining = True
+
+    def status(self) -> FleetStatus:
+        """Return what the last tick saw."""
+        return self._status
+
+    def _sum_up(self) -> FleetStatus:
+        alive = tuple(self._seen[name] for name in sorted(self._seen))
+        everyone = [*self._gone, *alive]
+        rejects: Counter[str] = Counter()
+        latency = histogram.empty()
+        for replica in everyone:
+            rejects.update(replica.rejects)
+            latency += replica.latency
+        return FleetStatus(
+            name=self._fleet,
+            state=self._state(alive),
+            replicas=alive,
+            partitions=len(self._partitions),
+            windows=sum(replica.windows for replica in everyone),
+            rejects=dict(rejects),
+            ignored_columns=sum(replica.ignored_columns for replica in everyone),
+            lost=sum(replica.lost for replica in everyone),
+            retries=sum(replica.retries for replica in everyone),
+            failovers=self._failovers,
+            latency=latency,
+            message=self._failure or next((r.blocked for r in alive if r.blocked), None),
+        )
+
+    def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
+        if self._failure is not None:
+            return "failed"
+        if self._draining:
+            return "draining" if alive else "drained"
+        return "running" if any(replica.state == "running" for replica in alive) else "starting"
+
+    def _look(self, name: str) -> None:
+        """Take in a replica's answer; bury it where it is dead, has ended or has been silent for too long."""
+        answer, now = self._replicas.look(name), self._clock()
+        if isinstance(answer, ReplicaStatus):
+            self._seen[name], self._heard_at[name] = answer, now
+            if name in self._adopted:
+                self._adopted.discard(name)
+                self._sent[name] = answer.wanted
+                self._draining = self._draining or answer.state == "draining"
+            if answer.state == "ended":
+                self._bury(name, answer.error)
+        elif isinstance(answer, str):
+            self._bury(name, answer)
+        elif self._seen[name].state != "starting" and now - self._heard_at[name] > self._heartbeat_timeout_s:
+            self._bury(name, f"no heartbeat for {now - self._heard_at[name]:.1f} s")
+
+    def _bury(self, name: str, reason: str | None) -> None:
+        self._replicas.remove(name)
+        self._gone.append(self._seen.pop(name))
+        self._sent.pop(name, None)
+        self._adopted.discard(name)
+        del self._heard_at[name]
+        if reason is None:
+            return
+        log.warning("replica %s ended: %s", name, reason)
+        self._failovers += 1
+        windows = sum(replica.windows for replica in (*self._gone, *self._seen.values()))
+        self._ends = 1 if windows > self._windows_at_end else self._ends + 1
+        self._windows_at_end = windows
+        if self._ends >= ENDS_WITHOUT_PROGRESS and not self._draining:
+            self._failure = f"{self._ends} replicas in a row ended without embedding a window; the last: {reason}"
+        delay = 0.0 if self._ends <= 1 else min(2.0 ** (self._ends - 2), LONGEST_RESPAWN_DELAY_S)
+        self._spawn_at = self._clock() + delay
+
+    def _spawn(self) -> None:
+        if self._clock() < self._spawn_at:
+            return
+        while len(self._seen) < self._wanted:
+            name = self._new_name()
+            self._replicas.spawn(name)
+            self._seen[name] = ReplicaStatus(name=name, state="starting")
+            self._heard_at[name] = self._clock()
+
+    def _owners(self) -> Mapping[Partition, str]:
+        """Who reads each partition, or has been told to."""
+        return {
+            partition: name
+            for name, status in self._seen.items()
+            for partition in status.held | self._sent.get(name, frozenset())
+        }
+
+    def _place(self) -> None:
+        """Tell each ready replica what to read: its share of the plan, less what another still holds."""
+        if self._adopted:
+            return  # a restarted controller first hears what everybody reads
+        ready = [name for name, status in self._seen.items() if status.state == "running"]
+        owners = self._owners()
+        wanted = plan(self._partitions, ready, owners)
+        for name in ready:
+            share = frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
+            if share != self._sent.get(name, frozenset()):
+                self._replicas.assign(name, share)
+                self._sent[name] = share
