@@ -4,16 +4,20 @@ In: command-line values, environment, `undertow.toml`, defaults, in this order o
 Each room receives its own section. Knows no client, no model and no store.
 """
 
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from workers.core.errors import Refused
 
 TOML = "undertow.toml"
 
@@ -152,3 +156,39 @@ class Settings(BaseSettings):
             message = "kafka.dead_letters must be another topic than kafka.topic, or rejects would be read again"
             raise ValueError(message)
         return self
+
+
+def load(overrides: Iterable[str] = ()) -> Settings:
+    """Resolve the settings; `overrides` are `section.key=value`, the value as TOML or else as a plain string.
+
+    Raises `Refused` with every fault, each with the key that it concerns.
+    """
+    flags: dict[str, Any] = {}
+    for override in overrides:
+        path, separator, text = override.partition("=")
+        *sections, key = path.strip().split(".")
+        if not separator or not key:
+            message = f"--set takes section.key=value, for example kafka.topic=windows; found {override!r}"
+            raise Refused(message)
+        section = flags
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[key] = _value(text)
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        faults = (
+            f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise Refused("; ".join(faults)) from None
+    except tomllib.TOMLDecodeError as error:
+        message = f"{TOML} is not valid TOML: {error}"
+        raise Refused(message) from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,41 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## Show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: .venv/ready ## The main job on real data: real Kafka, Ray, Redis and Feast; ends with a table and a picture
+	$(BIN)/undertow demo
+
+test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
+	$(BIN)/python -m pytest
+
+bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
+	$(BIN)/python tests/bench/bench.py
+
+lint: .venv/ready ## Style, import contracts and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+check: lint test ## What CI runs
+
+constraints: .venv/ready ## Resolve all dependencies anew into constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --upgrade --quiet --output-file constraints.txt
+
+clean: ## Remove the environment and everything the commands wrote
+	-@test -x $(BIN)/undertow && $(BIN)/undertow down
+	rm -rf .venv .undertow dist lightning_logs .pytest_cache .mypy_cache .ruff_cache .hypothesis feature_repo/data
+
+# Every package comes at a pinned version with its hash; uv only makes pip's work faster.
+.venv/ready: constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep -oE '^uv==[0-9.]+' constraints.txt)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: help demo test bench lint check constraints clean

@@ -1,0 +1,214 @@
+"""The command line: each command parses, builds the settings and calls one function.
+
+In: arguments. Out: text, pictures, exit codes: 0 done, 1 failed with a message, 2 wrong usage.
+Knows no rule. Heavy imports stand inside the commands, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from workers.core.errors import UndertowError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Prints the errors that we raise on purpose as one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UndertowError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+
+
+def _settings_options(command: F) -> F:
+    return click.option(
+        "overrides",
+        "--set",
+        "-s",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="A setting; goes before UNDERTOW_SECTION__KEY and undertow.toml. All of them: undertow check.",
+    )(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("undertow"), prog_name="undertow")
+def main() -> None:
+    """Turn live time series into features: hidden states of forecasting models, from Kafka to Feast."""
+
+
+@main.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".undertow/stack"), show_default=True)
+@click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
+def up(folder: Path, *, persist: bool) -> None:
+    """Start a real Kafka and Redis on this machine, from packages.
+
+    \b
+    undertow up
+    """
+    from workers.devstack.stack import up as start
+
+    stack = start(folder, persist=persist)
+    click.echo(f"export UNDERTOW_KAFKA__BOOTSTRAP={stack.bootstrap}\nexport UNDERTOW_REDIS={stack.redis}")
+
+
+@main.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".undertow/stack"), show_default=True)
+def down(folder: Path) -> None:
+    """Stop what `undertow up` started."""
+    from workers.devstack.stack import down as stop
+
+    click.echo("stopped" if stop(folder) else "nothing was running")
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--name", required=True, help="The stable name that readers use.")
+@click.option("--tap", required=True, help="Path of the module to tap, for example rnn or lstm_encoder.")
+@click.option(
+    "--pool", default="last", show_default=True, help="last, mean, max, first, flatten, or last+mean ..."
+)
+@click.option("--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids.")
+@click.option("--model-class", help="Where the checkpoint does not tell: pytorch_forecasting.RecurrentNetwork.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
+@click.option("--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust.")
+@_settings_options
+def pack(overrides: tuple[str, ...], output: Path | None, **options: Any) -> None:
+    """Turn a Lightning checkpoint into an artifact: safe to load, certified, with its taps.
+
+    \b
+    undertow pack model.ckpt --name watch --tap rnn --pool last+mean+max --series wearer --series side --trust
+    """
+    from workers.artifact.pack import pack_command
+    from workers.settings import load
+
+    settings = load(overrides)
+    click.echo(pack_command(output=output or settings.model.artifact, **options))
+
+
+@main.command()
+@_settings_options
+def check(overrides: tuple[str, ...]) -> None:
+    """Print the settings in force, secrets masked, and whether everything they name can be reached."""
+    from rich.console import Console
+
+    from workers.check import check as look
+    from workers.settings import load
+
+    sys.exit(0 if look(load(overrides), Console()) else 1)
+
+
+@main.command()
+@_settings_options
+def apply(overrides: tuple[str, ...]) -> None:
+    """Register the artifact's Feast view and service, and whatever else the repository defines.
+
+    \b
+    undertow apply --set model.artifact=artifact
+    """
+    from workers.settings import load
+    from workers.wiring import apply_artifact
+
+    for name in apply_artifact(load(overrides)):
+        click.echo(name)
+
+
+@main.command()
+@click.option("--drain-when-idle", type=float, metavar="SECONDS", help="End when nothing came for so long.")
+@_settings_options
+def run(overrides: tuple[str, ...], drain_when_idle: float | None) -> None:
+    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it.
+
+    \b
+    undertow run --set fleet.replicas=2
+    """
+    from rich.console import Console
+
+    from workers.fleet.run import run as run_fleet
+    from workers.settings import load
+
+    run_fleet(load(overrides), Console(), drain_when_idle_s=drain_when_idle)
+
+
+@main.command()
+@click.option("as_json", "--json", is_flag=True)
+@_settings_options
+def status(overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """Show the running fleet."""
+    from rich.console import Console
+
+    from workers.fleet.launch import reach
+    from workers.fleet.show import table
+    from workers.settings import load
+
+    found = reach(load(overrides).fleet).status()
+    console = Console()
+    if as_json:
+        console.print_json(data=found.to_json())
+    else:
+        console.print(table(found))
+
+
+@main.command()
+@_settings_options
+def drain(overrides: tuple[str, ...]) -> None:
+    """Let the running fleet finish its batches, write its checkpoints and end."""
+    from workers.fleet.launch import reach
+    from workers.settings import load
+
+    settings = load(overrides).fleet
+    last = reach(settings).drain_and_wait(settings.drain_timeout_seconds + 30)
+    click.echo(f"drained: {last.windows:,} windows, {sum(last.rejects.values()):,} rejects")
+
+
+@main.command()
+@click.argument("history", type=click.Path(path_type=Path, exists=True))
+@_settings_options
+def backfill(history: Path, overrides: tuple[str, ...]) -> None:
+    """Embed history from Parquet into the same offline log, the newest also online. Goes on where it was stopped.
+
+    \b
+    undertow backfill history.parquet
+    """
+    from rich.console import Console
+
+    from workers.backfill.run import run as run_backfill
+    from workers.settings import load
+
+    run_backfill(load(overrides), history, Console())
+
+
+@main.command()
+@click.argument("name")
+@click.argument("keys", nargs=-1, required=True, metavar="ID=VALUE...")
+@click.option("as_json", "--json", is_flag=True)
+@_settings_options
+def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """Look the newest embedding of one series up.
+
+    \b
+    undertow get watch wearer=s08 side=left
+    """
+    from workers.lookup import look_up
+    from workers.settings import load
+
+    click.echo(look_up(load(overrides), name, keys, as_json=as_json))
+
+
+@main.command()
+@click.option("--state", type=click.Path(path_type=Path), default=Path(".undertow/demo"), show_default=True)
+def demo(state: Path) -> None:
+    """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""
+    from rich.console import Console
+
+    from workers.demo.flow import run_flow
+
+    run_flow(state, Console())

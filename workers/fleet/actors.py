@@ -1,0 +1,160 @@
+"""The Ray shell of the fleet: every Ray call of the running stream is made here.
+
+In: a recipe. Out: detached, named actors: one controller, and replicas that the controller replaces.
+Knows no rule: what is decided stands in `controller`, `plan` and `replica`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+
+from schemas.records import Partition
+from workers.fleet.controller import Controller
+from workers.fleet.replica import Replica
+from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.wiring import StreamRecipe, open_stream
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "undertow"
+TICK_S = 0.1
+
+
+def controller_name(fleet: str) -> str:
+    """Return the name that a fleet's controller is found by."""
+    return f"{fleet}:controller"
+
+
+@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"control": 2})
+class ReplicaActor:
+    """One process, one model. Its data thread runs the stream while its control threads answer."""
+
+    def __init__(self, name: str, recipe: StreamRecipe) -> None:
+        """Open nothing yet, so that the first heartbeat is answered while the model loads."""
+        self._replica = Replica(name, partial(open_stream, recipe), drain_timeout_s=recipe.drain_timeout_s)
+
+    def run(self) -> None:
+        """Occupy the data thread until drained."""
+        self._replica.run()
+
+    @ray.method(concurrency_group="control")
+    def status(self) -> ReplicaStatus:
+        """Answer the heartbeat."""
+        return self._replica.status()
+
+    @ray.method(concurrency_group="control")
+    def assign(self, partitions: frozenset[Partition]) -> None:
+        """Read exactly these."""
+        self._replica.assign(partitions)
+
+    @ray.method(concurrency_group="control")
+    def drain(self) -> None:
+        """Finish."""
+        self._replica.drain()
+
+
+class RayReplicas:
+    """The replicas of one fleet, as Ray actors found by name. Implements `Replicas`."""
+
+    def __init__(self, recipe: StreamRecipe) -> None:
+        """Nothing is started yet."""
+        self._recipe, self._prefix = recipe, f"{recipe.fleet}:replica-"
+        self._actors: dict[str, ActorHandle] = {}
+        self._asked: dict[str, ray.ObjectRef[ReplicaStatus]] = {}
+
+    def names(self) -> Iterable[str]:
+        """Find the living by their names."""
+        for full in ray.util.list_named_actors():
+            if full.startswith(self._prefix):
+                name = full.removeprefix(f"{self._recipe.fleet}:")
+                self._actors[name] = ray.get_actor(full)
+                yield name
+
+    def spawn(self, name: str) -> None:
+        """Start an actor and its loop."""
+        actor = ReplicaActor.options(
+            name=f"{self._recipe.fleet}:{name}",
+            lifetime="detached",
+            num_cpus=self._recipe.num_cpus,
+            num_gpus=self._recipe.num_gpus,
+        ).remote(name, self._recipe)
+        actor.run.remote()
+        self._actors[name] = actor
+
+    def look(self, name: str) -> ReplicaStatus | str | None:
+        """Collect the outstanding heartbeat, if it is there, and ask for the next one."""
+        asked = self._asked.get(name)
+        if asked is None:
+            self._asked[name] = self._actors[name].status.remote()
+            return None
+        if not ray.wait([asked], timeout=0)[0]:
+            return None
+        del self._asked[name]
+        try:
+            answer: ReplicaStatus = ray.get(asked)
+        except ActorUnavailableError:
+            return None
+        except ActorDiedError:
+            return "its process died"
+        except RayError as error:
+            return str(error).splitlines()[0]
+        self._asked[name] = self._actors[name].status.remote()
+        return answer
+
+    def assign(self, name: str, partitions: frozenset[Partition]) -> None:
+        """Send the order; the heartbeat tells when it has been followed."""
+        self._actors[name].assign.remote(partitions)
+
+    def drain(self, name: str) -> None:
+        """Send the order; repeating it changes nothing."""
+        self._actors[name].drain.remote()
+
+    def remove(self, name: str) -> None:
+        """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
+        self._asked.pop(name, None)
+        ray.kill(self._actors.pop(name), no_restart=True)
+
+
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)
+class ControllerActor:
+    """The one controller of a fleet; after its own death Ray starts it again and it finds its replicas by name."""
+
+    def __init__(self, recipe: StreamRecipe) -> None:
+        """Begin to tick."""
+        self._controller = Controller(
+            fleet=recipe.fleet,
+            partitions=recipe.partitions,
+            wanted=recipe.replicas,
+            replicas=RayReplicas(recipe),
+            heartbeat_timeout_s=recipe.heartbeat_timeout_s,
+            clock=time.monotonic,
+        )
+        self._fault: str | None = None
+        threading.Thread(target=self._tick, name="controller", daemon=True).start()
+
+    def status(self) -> FleetStatus:
+        """Say how the fleet is."""
+        status = self._controller.status()
+        return status if self._fault is None else replace(status, message=self._fault)
+
+    def drain(self) -> None:
+        """Let all replicas finish."""
+        self._controller.drain()
+
+    def _tick(self) -> None:
+        """Tick for as long as there is a fleet. A tick that fails is told in the status and tried again."""
+        while self._controller.status().state not in {"drained", "failed"}:
+            try:
+                self._controller.tick()
+                self._fault = None
+            except Exception as error:
+                log.exception("a tick of the controller failed")
+                self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
+            time.sleep(TICK_S)
