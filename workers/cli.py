@@ -72,26 +72,34 @@ def down(folder: Path) -> None:
 @main.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--name", required=True, help="The stable name that readers use.")
-@click.option("--tap", required=True, help="Path of the module to tap, for example rnn or lstm_encoder.")
 @click.option(
-    "--pool", default="last", show_default=True, help="last, mean, max, first, flatten, or last+mean ..."
+    "--tap",
+    "taps",
+    required=True,
+    multiple=True,
+    metavar="[FEATURE=]PATH[:POOL]",
+    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean.",
 )
 @click.option("--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids.")
 @click.option("--model-class", help="Where the checkpoint does not tell: pytorch_forecasting.RecurrentNetwork.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 @click.option("--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust.")
 @_settings_options
-def pack(overrides: tuple[str, ...], output: Path | None, **options: Any) -> None:
-    """Turn a Lightning checkpoint into an artifact: safe to load, certified, with its taps.
+def pack(
+    overrides: tuple[str, ...], taps: tuple[str, ...], series: tuple[str, ...], output: Path | None, **options: Any
+) -> None:
+    """Turn a Lightning checkpoint into an artifact: certified, with its taps, safe to load.
 
     \b
-    undertow pack model.ckpt --name watch --tap rnn --pool last+mean+max --series wearer --series side --trust
+    undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
     """
-    from workers.artifact.pack import pack_command
+    from workers.artifact.pack import pack as pack_artifact
     from workers.settings import load
 
-    settings = load(overrides)
-    click.echo(pack_command(output=output or settings.model.artifact, **options))
+    named = {feature or "embedding": tap for feature, _, tap in (tap.rpartition("=") for tap in taps)}
+    folder = output or load(overrides).model.artifact
+    manifest = pack_artifact(output=folder, taps=named, series=series or None, **options)
+    click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
 
 
 @main.command()
@@ -101,9 +109,8 @@ def check(overrides: tuple[str, ...]) -> None:
     from rich.console import Console
 
     from workers.check import check as look
-    from workers.settings import load
 
-    sys.exit(0 if look(load(overrides), Console()) else 1)
+    sys.exit(0 if look(overrides, Console()) else 1)
 
 
 @main.command()

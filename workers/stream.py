@@ -110,13 +110,13 @@ class Stream:
         starts = {p: self._next[p] if p in self.held else self._chain_end(p) for p in sorted(wanted)}
         positions = self._keep_trying(lambda: self._source.assign(starts))
         for partition in self.held - wanted:
-            del self._first[partition], self._next[partition], self._lost[partition]
+            del self._first[partition], self._next[partition]
+            self._lost.pop(partition, None)
         for partition in wanted - self.held:
             position, start = positions[partition], starts[partition]
             self._first[partition] = position if start is None else start
             self._next[partition] = position
-            self._lost[partition] = position - self._first[partition]
-            self.counts.lost += self._lost[partition]
+            self._count_lost(partition, position - self._first[partition])
         self.held = wanted
 
     def step(self) -> bool:
@@ -141,7 +141,8 @@ class Stream:
             self._append(self._offline, moved)
         self._rows.clear()
         self._first.update(moved)
-        self._lost.update(dict.fromkeys(moved, 0))
+        for partition in moved:
+            self._lost.pop(partition, None)
         self.counts.checkpoints += 1
         try:
             self._source.commit(moved)
@@ -182,6 +183,8 @@ class Stream:
             )
         )
         self._next.update({p: n for p, n in delivery.receipt.items() if p in self.held})
+        for partition, lost in delivery.lost.items():
+            self._count_lost(partition, lost)
         self.counts.ignored_columns += decoded.ignored_columns
 
     def _write(self, embeddings: EmbeddingBatch, appended_s: NDArray[np.float64]) -> None:
@@ -210,9 +213,14 @@ class Stream:
                 next=after,
                 embeddings=embeddings.take(mine),
                 offsets=offset[mine],
-                lost=self._lost[owner],
+                lost=self._lost.get(owner, 0),
             )
             self._keep_trying(lambda part=part: offline.publish(part))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+
+    def _count_lost(self, partition: Partition, offsets: int) -> None:
+        """Remember for the partition's next part what retention deleted before we read it."""
+        self._lost[partition] = self._lost.get(partition, 0) + offsets
+        self.counts.lost += offsets
 
     def _chain_end(self, partition: Partition) -> int | None:
         return None if self._offline is None else self._offline.end(partition)

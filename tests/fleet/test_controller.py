@@ -208,7 +208,7 @@ def test_counts_of_the_dead_stay_in_the_fleets_sums(scene):
 
 
 class AnyStory(RuleBasedStateMachine):
-    """Whatever happens in whatever order: no partition is given away while it is held, and calm restores the balance."""
+    """Whatever happens in whatever order: nothing is given away while it is held, and calm restores the balance."""
 
     def __init__(self) -> None:
         super().__init__()

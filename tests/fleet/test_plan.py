@@ -29,7 +29,7 @@ def test_every_partition_has_one_living_owner_and_loads_differ_by_one_at_most(si
         assert owner_of == {}
         return
     assert sorted(owner_of) == wanted
-    loads = Counter({replica: 0 for replica in replicas})
+    loads = Counter(dict.fromkeys(replicas, 0))
     loads.update(owner_of.values())
     assert set(loads) == set(replicas)
     assert max(loads.values()) - min(loads.values()) <= 1

@@ -4,36 +4,21 @@ In: plain values. Out: Protocols, each with at least two implementations in `wor
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.decoded import Decoded
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject
-from schemas.windows import WindowBatch
 
 Clock = Callable[[], float]
 """Seconds; `time.time` where the epoch matters, `time.monotonic` where only differences do."""
 
 Offsets = Mapping[Partition, int]
 """An offset is always the next one to read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Decoded:
-    """The windows of some records, and what was refused of them."""
-
-    windows: WindowBatch
-    record_of: NDArray[np.int64]
-    """(n,) the position, in the decoded sequence, of the record that each window came from."""
-    rejects: tuple[Reject, ...]
-    ignored_columns: int = 0
-    """Columns, summed over records, that the input contract does not name."""
-
-
-Decode = Callable[[Sequence[Record]], Decoded]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,6 +30,8 @@ class Delivery:
     receipt: Offsets
     """The positions that become safe to commit when all of this delivery is durable. It can move without any record
     (transaction markers, compacted offsets), so it comes from the consumer's position, not from the last record."""
+    lost: Offsets = field(default_factory=dict)
+    """How many offsets retention deleted, by partition, after the last delivery and before this one could be read."""
 
 
 class Source(Protocol):
@@ -78,9 +65,12 @@ class OnlineSink(Protocol):
         """Make the batch readable; return the rows that were written.
 
         Durable on return and idempotent: of each series the newest event time wins, atomically, whatever the order of
-        calls and callers; an equal time is left as it is unless `force`. Raises `Unavailable`; then any part may have been
-        written, and the same call may be made again.
+        calls and callers; an equal time is left as it is unless `force`. Raises `Unavailable`; any part may then
+        have been written, and the same call may be made again.
         """
+
+    def check(self) -> None:
+        """Return where the store can be written now. Raises `Unavailable`, or `Refused` where it lacks the view."""
 
     def close(self) -> None:
         """Let go. Idempotent."""

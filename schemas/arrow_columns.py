@@ -1,0 +1,100 @@
+"""Arrow columns as the arrays of a `WindowBatch`, with a mask of what is valid.
+
+In: one Arrow array and what the contract says of it. Out: a numpy array, without a copy where Arrow's memory allows,
+and which elements are good. Has no say in which types are accepted (`schemas.arrow_faults`) nor in why a row is
+refused (`schemas.json_faults`), but must agree with the latter on what is valid.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.contract import Column, IdColumn
+from schemas.json_faults import FLOAT32_MAX, LONGEST_ID
+from schemas.times import FIRST_US, LAST_US
+from schemas.windows import Column as Values
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+_TICKS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_US_PER_S = 1_000_000
+
+
+def read_ids(array: Any, column: IdColumn) -> tuple[Values, Mask]:
+    """Return one id column."""
+    valid = _not_null(array)
+    if column.type == "integer":
+        return pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False), valid
+    texts = array.cast(pa.string())
+    sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
+    return _objects(texts)[0], valid & (sizes > 0) & (sizes <= LONGEST_ID)
+
+
+def read_ends(array: Any) -> tuple[Rows, Mask]:
+    """Return event times in microseconds."""
+    ticks_per_s = _TICKS_PER_S[array.type.unit] if pa.types.is_timestamp(array.type) else _US_PER_S
+    ticks: Rows = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    valid = _not_null(array)
+    if ticks_per_s > _US_PER_S:
+        # Two windows of a series must not share an event time because digits were cut off.
+        step = ticks_per_s // _US_PER_S
+        ends, valid = ticks // step, valid & (ticks % step == 0)
+    else:
+        step = _US_PER_S // ticks_per_s
+        fits = (ticks >= -(-FIRST_US // step)) & (ticks <= LAST_US // step)
+        ends, valid = np.where(fits, ticks, 0) * step if step > 1 else ticks, valid & fits
+    return ends, valid & (ends >= FIRST_US) & (ends <= LAST_US)
+
+
+def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
+    """Return the elements of a column: numbers as float64, categories as strings."""
+    if column.categories is None:
+        numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)  # null becomes NaN
+        return numbers, np.abs(numbers) <= FLOAT32_MAX  # false for NaN too
+    texts, names, places = _objects(array.cast(pa.string()))
+    valid = _not_null(array)
+    if not column.accepts_unknown:
+        known = frozenset(column.categories)
+        valid &= np.fromiter((name in known for name in names), np.bool_, len(names))[places]
+    return texts, valid
+
+
+def read_lists(array: Any) -> tuple[Any, Rows, Mask]:
+    """Return the elements of all lists, where each list begins and the last one ends, and which lists are there."""
+    if pa.types.is_fixed_size_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
+    offsets = array.offsets.to_numpy().astype(np.int64)
+    return array.values.slice(offsets[0], offsets[-1] - offsets[0]), offsets - offsets[0], _not_null(array)
+
+
+def all_of_row(valid: Mask, starts: Rows) -> Mask:
+    """Mark the rows whose elements are all valid."""
+    rows = np.ones(len(starts) - 1, np.bool_)
+    rows[np.searchsorted(starts, np.flatnonzero(~valid), side="right") - 1] = False
+    return rows
+
+
+def take_lists(values: Values, starts: Rows, rows: Rows) -> Values:
+    """Return the elements of some lists, in the given order."""
+    lengths = np.diff(starts)[rows]
+    begins = np.repeat(starts[rows] - (np.cumsum(lengths) - lengths), lengths)
+    return values[begins + np.arange(len(begins))]
+
+
+def _not_null(array: Any) -> Mask:
+    if array.null_count == 0:
+        return np.ones(len(array), np.bool_)
+    mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _objects(texts: Any) -> tuple[Values, list[str], Rows]:
+    """Return strings, one object for equal ones; the distinct strings, "" for null first; where each is among them."""
+    encoded = texts.dictionary_encode()
+    names = ["", *encoded.dictionary.to_pylist()]
+    places = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False) + 1
+    return np.array(names, object)[places], names, places

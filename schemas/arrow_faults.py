@@ -1,0 +1,88 @@
+"""Why an Arrow schema cannot hold windows: which types each field may have.
+
+In: an Arrow schema and the input contract. Out: the first fault, if any. Knows no data.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as is_a
+
+from schemas.contract import Column, InputContract
+from schemas.json_faults import Fault
+
+Test = Callable[[Any], bool]
+
+
+def schema_fault(schema: pa.Schema, contract: InputContract) -> Fault | None:
+    """Return why no row of this schema can be read, None if rows can. Columns beyond the contract may be anything."""
+    for reason, path, expected, is_fit in _fields(contract):
+        found = _find(schema, path)
+        if found is None or not is_fit(found):
+            return reason, f"{'.'.join(path)}: expected {expected}, found {'nothing' if found is None else found}"
+    return None
+
+
+def _fields(contract: InputContract) -> Iterator[tuple[str, tuple[str, ...], str, Test]]:
+    """Yield, for each field, the reason to refuse it, where it is, what it must be, and a test of its type."""
+    for identity in contract.series:
+        if identity.type == "string":
+            yield "series", ("series", identity.name), "strings", _is_text
+        else:
+            yield "series", ("series", identity.name), "integers of 64 bits", _is_integer
+    yield "end", ("end",), "timestamps with a zone, or integer microseconds", _is_time
+    for part, columns in (("past", contract.past), ("future", contract.future)):
+        for column in columns:
+            yield "columns", (part, column.name), f"lists of {_elements(column)}", _is_list_of(_test(column))
+    for column in contract.static:
+        yield "columns", ("static", column.name), _elements(column), _test(column)
+
+
+def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
+    """Return the type of a field, None where it is absent or there twice."""
+    place = schema.get_field_index(path[0])
+    kind: Any = None if place < 0 else schema.field(place).type
+    for name in path[1:]:
+        if kind is None or not is_a.is_struct(kind):
+            return None
+        place = kind.get_field_index(name)
+        kind = None if place < 0 else kind.field(place).type
+    return kind
+
+
+def _elements(column: Column) -> str:
+    return "numbers" if column.is_real else "strings or integers"
+
+
+def _test(column: Column) -> Test:
+    return _is_number if column.is_real else _is_name
+
+
+def _is_list_of(test: Test) -> Test:
+    def is_fit(kind: Any) -> bool:
+        is_list = is_a.is_list(kind) or is_a.is_large_list(kind) or is_a.is_fixed_size_list(kind)
+        return is_list and test(kind.value_type)
+
+    return is_fit
+
+
+def _is_text(kind: Any) -> bool:
+    kind = kind.value_type if is_a.is_dictionary(kind) else kind
+    return bool(is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind))
+
+
+def _is_integer(kind: Any) -> bool:
+    return bool(is_a.is_integer(kind) and not is_a.is_uint64(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(is_a.is_integer(kind) or is_a.is_float32(kind) or is_a.is_float64(kind))
+
+
+def _is_name(kind: Any) -> bool:
+    return _is_text(kind) or _is_integer(kind)
+
+
+def _is_time(kind: Any) -> bool:
+    return bool(is_a.is_int64(kind) or (is_a.is_timestamp(kind) and kind.tz is not None))

@@ -1,0 +1,29 @@
+"""What a codec makes of records: windows, and rejects.
+
+In: nothing. Out: `Decoded` and the `Decode` callable. Knows no wire format.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.records import Record, Reject
+from schemas.windows import WindowBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decoded:
+    """The windows of some records, and what was refused of them."""
+
+    windows: WindowBatch
+    record_of: NDArray[np.int64]
+    """(n,) the position, in the decoded sequence, of the record that each window came from."""
+    rejects: tuple[Reject, ...]
+    ignored_columns: int = 0
+    """Columns, summed over windows, that the input contract does not name."""
+
+
+Decode = Callable[[Sequence[Record]], Decoded]
+"""Never raises for what a record holds."""

@@ -1,0 +1,171 @@
+"""What is wrong with a JSON window: the slow, exact check behind the fast codec.
+
+In: one parsed JSON object and an input contract. Out: its faults, each a reason code and a detail that a person can
+act on. Does not know how the text was parsed.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.times import parse_time
+
+Document = dict[str, Any]
+Fault = tuple[str, str]
+"""A code of `schemas.records.REASONS`, and a detail."""
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+LONGEST_ID = 1024
+_SURELY_FITS = LONGEST_ID // 4  # UTF-8 takes at most four bytes for a character
+_LONGEST_QUOTE = 40
+_ID_RULES = {
+    "string": f"a string of 1 to {LONGEST_ID} bytes of UTF-8",
+    "integer": "an integer of 64 bits",
+}
+
+
+def find_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+    """Yield what is wrong. Take the first: what would come after it may stumble over it."""
+    yield from _series_faults(document.get("series"), contract.series)
+    if "end" not in document:
+        yield _fault("missing", "end", "the event time of the last step", "nothing")
+    try:
+        parse_time(document.get("end"))
+    except (ValueError, OverflowError):
+        rule = "ISO 8601 to the microsecond with a zone, or integer microseconds, within the years 1900 to 9998"
+        yield _fault("end", "end", rule, _quote(document.get("end")))
+    yield from _past_faults(document, contract)
+    if contract.future:
+        yield from _future_faults(document, contract)
+    if contract.static:
+        yield from _static_faults(document, contract)
+
+
+def is_id(value: object, kind: str) -> bool:
+    """Whether a value is fit to be a series id of this type."""
+    if kind == "integer":
+        return type(value) is int and -(2**63) <= value < 2**63
+    if type(value) is not str or not value:
+        return False
+    if len(value) <= _SURELY_FITS and value.isascii():
+        return True
+    try:
+        return len(value.encode()) <= LONGEST_ID
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
+def _series_faults(series: object, ids: Sequence[IdColumn]) -> Iterator[Fault]:
+    if not isinstance(series, dict):
+        names = ", ".join(column.name for column in ids)
+        yield _fault("series", "series", f"an object with {names}", _quote(series))
+        return
+    for column in ids:
+        if not is_id(series.get(column.name), column.type):
+            found = _quote(series[column.name]) if column.name in series else "nothing"
+            yield _fault("series", f"series.{column.name}", _ID_RULES[column.type], found)
+
+
+def _past_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+    yield from _list_faults(document, "past", contract.past)
+    past = document["past"]
+    first, *others = (column.name for column in contract.past)
+    length = len(past[first])
+    for name in others:
+        if len(past[name]) != length:
+            yield _fault("length", f"past.{name}", f"{length} steps, as past.{first} has", str(len(past[name])))
+    if not contract.min_length <= length <= contract.max_length:
+        yield _fault("length", "past", f"{contract.min_length} to {contract.max_length} steps", str(length))
+    yield from _element_faults(past, "past", contract.past)
+
+
+def _future_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+    yield from _list_faults(document, "future", contract.future)
+    future = document["future"]
+    for column in contract.future:
+        if len(future[column.name]) != contract.horizon:
+            found = str(len(future[column.name]))
+            yield _fault("length", f"future.{column.name}", f"exactly {contract.horizon} steps", found)
+    yield from _element_faults(future, "future", contract.future)
+
+
+def _static_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+    yield from _object_faults(document, "static")
+    static = document["static"]
+    for column in contract.static:
+        where = f"static.{column.name}"
+        if column.name not in static:
+            yield _fault("missing", where, _rule(column), "nothing")
+        elif not _fitness(column)(static[column.name]):
+            yield _value_fault(static[column.name], where, column)
+
+
+def _object_faults(document: Document, part: str) -> Iterator[Fault]:
+    if part not in document:
+        yield _fault("missing", part, "an object of columns", "nothing")
+    elif not isinstance(document[part], dict):
+        yield _fault("columns", part, "an object of columns", _quote(document[part]))
+
+
+def _list_faults(document: Document, part: str, columns: Sequence[Column]) -> Iterator[Fault]:
+    yield from _object_faults(document, part)
+    for column in columns:
+        values = document[part].get(column.name)
+        if not isinstance(values, list):
+            found = _quote(values) if column.name in document[part] else "nothing"
+            yield _fault("columns", f"{part}.{column.name}", "a list", found)
+
+
+def _element_faults(lists: Mapping[str, list[object]], part: str, columns: Sequence[Column]) -> Iterator[Fault]:
+    for column in columns:
+        is_fit = _fitness(column)
+        for position, value in enumerate(lists[column.name]):
+            if not is_fit(value):
+                yield _value_fault(value, f"{part}.{column.name}[{position}]", column)
+
+
+def _fitness(column: Column) -> Callable[[object], bool]:
+    """Return the test that each element of a column must pass."""
+    if column.categories is None:
+        return _is_float32
+    if column.accepts_unknown:
+        return _is_name
+    known = frozenset(column.categories)
+    return lambda value: _is_name(value) and str(value) in known
+
+
+def _is_float32(value: object) -> bool:
+    return type(value) in (float, int) and abs(value) <= FLOAT32_MAX  # type: ignore[arg-type]  # false for NaN
+
+
+def _is_name(value: object) -> bool:
+    return type(value) in (str, int)  # a bool is neither
+
+
+def _value_fault(value: object, where: str, column: Column) -> Fault:
+    return _fault("number" if column.is_real else "category", where, _rule(column), _quote(value))
+
+
+def _rule(column: Column) -> str:
+    if column.categories is None:
+        return "a finite number within float32"
+    if column.accepts_unknown:
+        return "a string or an integer"
+    return f"one of the {len(column.categories)} categories the model was trained with"
+
+
+def _fault(reason: str, where: str, expected: str, found: str) -> Fault:
+    return reason, f"{where}: expected {expected}, found {found}"
+
+
+def _quote(value: object) -> str:
+    """Show a value in a few characters; lists and objects by size alone, for they may be deep."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return f"an object of {len(value)}"
+    text = json.dumps(value[: _LONGEST_QUOTE + 1]) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

@@ -1,0 +1,96 @@
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.embeddings import EmbeddingBatch
+from schemas.json_codec import decode_json
+from schemas.records import Partition
+from schemas.windows import WindowBatch
+from workers.adapters.memory_source import MemoryBroker, MemorySource, Script
+from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from workers.core.embedding import Embedded, Fault
+from workers.stream import Limits, Stream
+
+CONTRACT = InputContract(
+    series=(IdColumn(name="pump", type="string"),), past=(Column(name="flow"),), min_length=2, max_length=2
+)
+POISON = 13.0
+
+
+def embed(windows: WindowBatch) -> Embedded:
+    """The deterministic model of these tests: a window's two flows are its vector; the number 13 makes it fail."""
+    flows = np.asarray(windows.past["flow"], np.float32).reshape(len(windows), 2)
+    fine = np.flatnonzero(~(flows == POISON).any(axis=1))
+    poisoned = np.flatnonzero((flows == POISON).any(axis=1))
+    embeddings = EmbeddingBatch(
+        space="0" * 64,
+        series={"pump": windows.series["pump"][fine]},
+        event_us=windows.end_us[fine],
+        features={"embedding": flows[fine]},
+    )
+    faults = tuple(Fault(row=int(row), reason="not-finite", detail="thirteen") for row in poisoned)
+    return Embedded(embeddings=embeddings, rows=fine, faults=faults)
+
+
+class World:
+    """A broker and stores that outlive the streams which work on them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.broker, self.chains, self.dead_letters = MemoryBroker(), MemoryChains(), MemoryDeadLetters()
+        self.online: dict = {}
+        self.waited: list[float] = []
+
+    def produce(self, pump: str, end: int, *, flows=None, partition: int = 0) -> int:
+        value = {"series": {"pump": pump}, "end": end, "past": {"flow": flows or [end, partition]}}
+        return self.broker.append(Partition("windows", partition), json.dumps(value).encode(), appended_us=end)
+
+    def stream(
+        self,
+        *,
+        polls: Script = (),
+        writes: Script = (),
+        publishes: Script = (),
+        commits: Script = (),
+        offline: bool = True,
+        max_poll_records: int = 512,
+        checkpoint_rows: int = 10**9,
+    ) -> Stream:
+        return Stream(
+            source=MemorySource(
+                self.broker,
+                partial(decode_json, contract=CONTRACT, max_record_bytes=1 << 20),
+                max_poll_records=max_poll_records,
+                polls=polls,
+                commits=commits,
+            ),
+            embed=embed,
+            online=MemoryOnline(self.online, writes=writes),
+            offline=MemoryOfflineLog(self.chains, publishes=publishes) if offline else None,
+            dead_letters=self.dead_letters,
+            limits=Limits(checkpoint_s=10.0, checkpoint_rows=checkpoint_rows),
+            clock=lambda: self.now,
+            wait=self.wait,
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds
+
+    def offline_offsets(self, partition: int = 0) -> list[int]:
+        """The offsets of all rows of a partition's chain, in the order of its parts."""
+        parts = self.chains.parts.get(Partition("windows", partition), {})
+        return [offset for first in sorted(parts) for offset in parts[first].offsets.tolist()]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="session")
+def new_world() -> type[World]:
+    return World

@@ -1,0 +1,172 @@
+"""Questions to the broker, and the one change we make: a topic that is missing.
+
+In: settings. Out: what there is, as plain values; `Refused` with one line where it is not as it must be. Knows nothing
+of windows. For the start of a command, not for the loop: each call connects anew.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import KafkaError, KafkaTimeoutError, RetriableError, TopicAlreadyExistsError, for_code
+
+from schemas.records import Partition
+from workers.adapters.kafka_client import client_options, in_our_words, live_group_message
+from workers.core.errors import Refused
+from workers.settings import KafkaSettings
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0
+"""How long a broker may be busy, for instance making its offsets topic for the first group it ever sees."""
+LARGEST_REJECT_BYTES = 8 << 20
+HEADROOM_BYTES = 64 << 10
+_NO_MEMBERS = ("Empty", "Dead")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicInfo:
+    """One topic of one cluster."""
+
+    name: str
+    topic_id: str
+    """Changes when the topic is deleted and made anew."""
+    cluster_id: str
+    partitions: int
+
+
+def describe_topic(settings: KafkaSettings, name: str = "") -> TopicInfo:
+    """Return what there is of a topic, `kafka.topic` by default. Raises `Refused` where there is none."""
+    name = name or settings.topic
+    with _open_admin(settings) as admin:
+        cluster = _ask(settings, "describe its cluster", admin.describe_cluster)
+        topic = _find_topic(settings, admin, name)
+    if topic is None:
+        message = (
+            f'expected the topic "{name}" (kafka.topic) at {settings.bootstrap}, but there is none; create it: '
+            f"kafka-topics.sh --bootstrap-server {settings.bootstrap} --create --topic {name} --partitions 8"
+        )
+        raise Refused(message)
+    return TopicInfo(
+        name=name,
+        topic_id=str(topic["topic_id"]),
+        cluster_id=cluster["cluster_id"],
+        partitions=len(topic["partitions"]),
+    )
+
+
+def ensure_topic(
+    settings: KafkaSettings, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
+) -> None:
+    """Make a topic where there is none; one that exists is left as it is. Returns when it can be written to."""
+    with _open_admin(settings) as admin:
+        if _find_topic(settings, admin, name) is None:
+            wanted = {name: {"num_partitions": partitions, "configs": dict(config or {})}}
+            _ask(settings, f"create the topic {name}", lambda: _create(admin, wanted))
+        _ask(settings, f"elect leaders for the topic {name}", lambda: admin.wait_for_topics([name]))
+
+
+def ensure_dead_letters(settings: KafkaSettings) -> None:
+    """Make the topic for rejects where there is none, with room for the largest record of the source topic."""
+    with _open_admin(settings) as admin:
+        resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic)
+        answer = _ask(settings, "describe the topic", lambda: admin.describe_configs([resource], config_filter="all"))
+    largest = int(answer["topic"][settings.topic]["max.message.bytes"]["value"])
+    room = max(LARGEST_REJECT_BYTES, largest) + HEADROOM_BYTES
+    ensure_topic(settings, settings.dead_letter_topic, config={"max.message.bytes": str(room)})
+
+
+def group_has_members(settings: KafkaSettings) -> list[str]:
+    """Return who is subscribed under `kafka.group`, one line each."""
+    with _open_admin(settings) as admin:
+        group = _ask(settings, "describe the group", lambda: admin.describe_groups([settings.group]))[settings.group]
+        if group["members"]:
+            return [f"{member['client_id']} at {member['client_host'].lstrip('/')}" for member in group["members"]]
+        # Members of the newer group protocol (KIP-848) show only in the list of groups.
+        groups = _ask(settings, "list its groups", admin.list_groups)
+    return [
+        f"members unknown, state {group['group_state']}"
+        for group in groups
+        if group["group_id"] == settings.group and group["group_state"] not in _NO_MEMBERS
+    ]
+
+
+def refuse_live_group(settings: KafkaSettings) -> None:
+    """Raise `Refused` where somebody is subscribed under `kafka.group`."""
+    if members := group_has_members(settings):
+        raise Refused(live_group_message(settings, f" ({'; '.join(members)})"))
+
+
+def committed(settings: KafkaSettings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Return the committed offsets of `kafka.group`; a partition without one is left out."""
+    asked = {TopicPartition(p.topic, p.index): p for p in partitions}
+    with _open_admin(settings) as admin:
+        offsets = _ask(
+            settings, "list committed offsets", lambda: admin.list_group_offsets({settings.group: list(asked)})
+        )[settings.group]
+    return {asked[tp]: found.offset for tp, found in offsets.items() if found.offset >= 0}
+
+
+def end_offsets(settings: KafkaSettings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Return the offset that the next record of each partition will get."""
+    asked = {TopicPartition(p.topic, p.index): p for p in partitions}
+    latest = dict.fromkeys(asked, OffsetSpec.LATEST)
+    with _open_admin(settings) as admin:
+        ends = _ask(settings, "list end offsets", lambda: admin.list_partition_offsets(latest))
+    return {asked[tp]: found.offset for tp, found in ends.items()}
+
+
+@contextmanager
+def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
+    try:
+        admin = KafkaAdminClient(**client_options(settings, KafkaAdminClient))
+    except KafkaTimeoutError as error:
+        message = (
+            f"expected a Kafka broker at {settings.bootstrap} (kafka.bootstrap), but none answered; "
+            "one for this machine: undertow up"
+        )
+        raise Refused(message) from error
+    except KafkaError as error:
+        raise in_our_words(error, "connect", settings) from error
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def _ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
+    """Ask until the broker is no longer busy. What it will not do is raised in our words."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return question()
+        except KafkaError as error:
+            if not isinstance(error, RetriableError) or time.monotonic() > deadline:
+                raise in_our_words(error, doing, settings) from error
+            time.sleep(0.1)
+
+
+def _find_topic(settings: KafkaSettings, admin: Any, name: str) -> dict[str, Any] | None:
+    def look() -> dict[str, Any] | None:
+        (topic,) = admin.describe_topics([name])
+        if topic["error_code"] == _UNKNOWN_TOPIC:
+            return None
+        if topic["error_code"]:
+            raise for_code(topic["error_code"])(name)
+        return dict(topic)
+
+    return _ask(settings, f"describe the topic {name}", look)
+
+
+_UNKNOWN_TOPIC = 3
+
+
+def _create(admin: Any, wanted: dict[str, Any]) -> None:
+    try:
+        admin.create_topics(wanted)
+    except TopicAlreadyExistsError:  # somebody else was faster
+        return

@@ -1,0 +1,79 @@
+"""What our Kafka clients share: their options, and kafka-python's errors in our words.
+
+In: settings, a client class, an error of kafka-python. Out: options that the class takes, errors of ours. Knows neither
+topics nor windows.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import (
+    AuthorizationError,
+    CommitFailedError,
+    IllegalSaslStateError,
+    KafkaConfigurationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
+
+from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.settings import KafkaSettings
+
+FIRST_CONTACT_MS = 5_000
+_TRYING_AGAIN_IS_IN_VAIN = (
+    AuthorizationError,
+    IllegalSaslStateError,
+    KafkaConfigurationError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
+
+
+def require_native_crc() -> None:
+    """Raise `Refused` without the native checksum: reading is seven times slower without it, and nothing says so."""
+    if find_spec("crc32c") is None:
+        message = (
+            "reading from Kafka needs the native crc32c package, which is not installed: "
+            "pip install 'kafka-python[crc32c]'"
+        )
+        raise Refused(message)
+
+
+def client_options(settings: KafkaSettings, client: Any, **ours: object) -> dict[str, Any]:
+    """Return the user's options that this client class takes, and ours. Raises `Refused` for one that none takes."""
+    options = settings.client_options()
+    known = set().union(*(taker.DEFAULT_CONFIG for taker in (KafkaConsumer, KafkaProducer, KafkaAdminClient)))
+    if unknown := sorted(options.keys() - known):
+        message = f"kafka.extra: kafka-python has no option {', '.join(unknown)}"
+        raise Refused(message)
+    taken = {name: value for name, value in options.items() if name in client.DEFAULT_CONFIG}
+    return {"bootstrap_timeout_ms": FIRST_CONTACT_MS, **taken, **ours}
+
+
+def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> UndertowError:
+    """Return what to raise instead: `Refused` where trying again is in vain, else `Unavailable`. Shows no password."""
+    if isinstance(error, CommitFailedError):
+        return Refused(live_group_message(settings))
+    said = _without_secrets(str(error) or type(error).__name__, settings)
+    if isinstance(error, _TRYING_AGAIN_IS_IN_VAIN):
+        return Refused(f"Kafka at {settings.bootstrap} refused to {doing}: {said} (settings: kafka.extra)")
+    return Unavailable(f"Kafka at {settings.bootstrap} (kafka.bootstrap) did not {doing}: {said}")
+
+
+def live_group_message(settings: KafkaSettings, members: str = "") -> str:
+    """Say that a group with members is no place for our offsets."""
+    return (
+        f'the consumer group "{settings.group}" (kafka.group) has live members{members}, but Kafka takes our offsets '
+        "only for a group that nobody is subscribed to: stop them, or choose another group"
+    )
+
+
+def _without_secrets(text: str, settings: KafkaSettings) -> str:
+    for name, value in settings.client_options().items():
+        if "password" in name and isinstance(value, str) and value:
+            text = text.replace(value, "***")
+    return text

@@ -1,0 +1,170 @@
+"""Kafka as a source: partitions are given to it, it joins no group.
+
+In: settings and a decoder. Out: deliveries, whose receipts are the consumer's positions. Knows neither what windows
+hold nor who decides which partitions are read. Not thread safe: the thread that polls owns it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
+
+from schemas.decoded import Decode
+from schemas.records import Partition, Record
+from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
+from workers.core.errors import Refused
+from workers.core.ports import Delivery, Offsets
+from workers.settings import KafkaSettings
+
+ANSWER_MS = 10_000
+CLOSE_MS = 2_000
+_MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
+
+
+class KafkaSource:
+    """A `Source`. Transactions that were aborted are not seen; a truncated or recreated topic is refused."""
+
+    def __init__(self, settings: KafkaSettings, decode: Decode) -> None:
+        require_native_crc()
+        self._settings, self._decode = settings, decode
+        self._consumer = self._connect()
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self._positions: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = {}
+
+    def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
+        """Read exactly these partitions; return the position of each."""
+        new = {p: start for p, start in starts.items() if p not in self._positions}
+        found, ends = self._place(new) if new else ({}, {})
+        positions = {p: self._positions[p] if p in self._positions else found[p] for p in starts}
+        self._partitions = {TopicPartition(p.topic, p.index): p for p in starts}
+        self._consumer.assign(list(self._partitions))
+        for partition, position in found.items():
+            self._consumer.seek(TopicPartition(partition.topic, partition.index), position)
+        self._ends = {p: end for p, end in (self._ends | ends).items() if p in positions}
+        self._positions = positions
+        return dict(positions)
+
+    def poll(self, timeout_s: float) -> Delivery | None:
+        """Return what has arrived, or None after `timeout_s`."""
+        lost: dict[Partition, int] = {}
+        batches: dict[TopicPartition, list[Any]] = {}
+        try:
+            batches = self._consumer.poll(timeout_ms=timeout_s * 1000)
+        except OffsetOutOfRangeError:
+            lost = self._catch_up_with_retention()
+        except LogTruncationError as error:
+            raise Refused("; ".join(self._gone(tp) for tp in error.divergent_offsets)) from error
+        except KafkaError as error:
+            self._start_over()
+            raise in_our_words(error, "deliver records", self._settings) from error
+        except UnicodeDecodeError as error:
+            message = f"a record at or after {self._where()} has a header whose name is not UTF-8, which cannot be read"
+            raise Refused(message) from error
+        records = [
+            Record(
+                partition=self._partitions[tp],
+                offset=message.offset,
+                appended_us=message.timestamp * 1000,
+                value=message.value,
+                key=message.key,
+                headers=tuple((name, value or b"") for name, value in message.headers) if message.headers else (),
+            )
+            for tp, messages in batches.items()
+            for message in messages
+        ]
+        receipt = {
+            partition: position
+            for tp, partition in self._partitions.items()
+            # No wait: the position of a partition that was sought is always there.
+            if (position := self._consumer.position(tp, timeout_ms=0)) != self._positions[partition]
+        }
+        if not records and not receipt:
+            return None
+        decoded = self._decode(records)
+        self._positions.update(receipt)
+        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
+
+    def commit(self, offsets: Offsets) -> None:
+        """Echo durable positions to the broker for lag tools."""
+        echo = {TopicPartition(p.topic, p.index): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+        try:
+            self._consumer.commit(echo, timeout_ms=ANSWER_MS)
+        except KafkaError as error:
+            raise in_our_words(error, "commit offsets", self._settings) from error
+
+    def lag(self) -> Offsets:
+        """Return how many offsets lie between our position and the end, as the last fetch saw it."""
+        lag = {}
+        for tp, partition in self._partitions.items():
+            end = max(self._consumer.highwater(tp) or 0, self._ends[partition])
+            lag[partition] = max(0, end - self._positions[partition])
+        return lag
+
+    def close(self) -> None:
+        """Let go without committing."""
+        self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+
+    def _connect(self) -> Any:
+        options = client_options(
+            self._settings,
+            KafkaConsumer,
+            group_id=self._settings.group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",  # a position that is gone must be told, not replaced in silence
+            max_poll_records=self._settings.max_poll_records,
+            check_crcs=True,
+            allow_auto_create_topics=False,
+        )
+        try:
+            return KafkaConsumer(**{"isolation_level": "read_committed", **options})
+        except KafkaError as error:
+            raise in_our_words(error, "connect", self._settings) from error
+
+    def _place(self, starts: Mapping[Partition, int | None]) -> tuple[dict[Partition, int], dict[Partition, int]]:
+        """Return where each partition's reading begins, and where the partition ends."""
+        asked = {TopicPartition(p.topic, p.index): p for p in starts}
+        try:
+            firsts = self._consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
+            ends = self._consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
+            wanted = {
+                tp: self._consumer.committed(tp, timeout_ms=ANSWER_MS) if starts[p] is None else starts[p]
+                for tp, p in asked.items()
+            }
+        except KafkaError as error:
+            doing = f"say where {', '.join(map(str, starts))} begin and end"
+            raise in_our_words(error, doing, self._settings) from error
+        for tp, start in wanted.items():
+            if start is not None and start > ends[tp]:
+                message = (
+                    f"expected to read {asked[tp]} from offset {start} on, but it ends at {ends[tp]}: {_MADE_ANEW}"
+                )
+                raise Refused(message)
+        places = {p: max(wanted[tp] or 0, firsts[tp]) for tp, p in asked.items()}
+        return places, {p: ends[tp] for tp, p in asked.items()}
+
+    def _catch_up_with_retention(self) -> dict[Partition, int]:
+        """Move what retention has overtaken to the earliest record there is; return how many offsets were skipped."""
+        places, _ = self._place(self._positions)
+        lost = {p: place - self._positions[p] for p, place in places.items() if place > self._positions[p]}
+        for partition in lost:
+            self._consumer.seek(TopicPartition(partition.topic, partition.index), places[partition])
+        return lost
+
+    def _start_over(self) -> None:
+        """Replace the consumer: after some errors (a bad checksum) kafka-python's own loops for ever."""
+        self.close()
+        self._consumer = self._connect()
+        self._consumer.assign(list(self._partitions))
+        for tp, partition in self._partitions.items():
+            self._consumer.seek(tp, self._positions[partition])
+
+    def _gone(self, tp: TopicPartition) -> str:
+        partition = self._partitions[tp]
+        read_from = f"expected to read {partition} from offset {self._positions[partition]} on"
+        return f"{read_from}, but the log no longer holds what came before: {_MADE_ANEW}"
+
+    def _where(self) -> str:
+        return ", ".join(f"{partition} offset {offset}" for partition, offset in self._positions.items())

@@ -1,0 +1,148 @@
+"""A broker and a source in memory, for the tests of what is built on them.
+
+In: records that a test appends, and failures as data. Out: the same deliveries as from Kafka. Knows no Kafka client.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from schemas.decoded import Decode
+from schemas.records import Headers, Partition, Record
+from workers.core.errors import Refused
+from workers.core.ports import Delivery, Offsets
+
+
+class Crash(Exception):  # noqa: N818 it is what happens to a process, not what it finds
+    """What a scripted failure raises to end a process on the spot: nothing may catch it."""
+
+
+Script = Iterable[Exception | None]
+"""What each call does before anything else: raise, or for None go on. After its end all calls go on."""
+
+
+def play(script: Iterator[Exception | None]) -> None:
+    """Take the next step of a script."""
+    if (failure := next(script, None)) is not None:
+        raise failure
+
+
+@dataclass(slots=True)
+class _Log:
+    first: int = 0
+    end: int = 0
+    records: dict[int, Record] = field(default_factory=dict)
+
+
+class MemoryBroker:
+    """Partitions with offsets, shared by sources as a broker is. It keeps bytes."""
+
+    def __init__(self) -> None:
+        self.committed: dict[Partition, int] = {}
+        self._logs: dict[Partition, _Log] = {}
+
+    def append(
+        self,
+        partition: Partition,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        appended_us: int = 0,
+    ) -> int:
+        """Append a record and return its offset."""
+        log = self.log(partition)
+        log.records[log.end] = Record(
+            partition=partition, offset=log.end, appended_us=appended_us, value=value, key=key, headers=headers
+        )
+        log.end += 1
+        return log.end - 1
+
+    def skip(self, partition: Partition, offsets: int = 1) -> None:
+        """Use offsets up without a record, as transaction markers do."""
+        self.log(partition).end += offsets
+
+    def retain(self, partition: Partition, first: int) -> None:
+        """Delete what lies before an offset, as retention does."""
+        log = self.log(partition)
+        log.first = first
+        log.records = {offset: record for offset, record in log.records.items() if offset >= first}
+
+    def recreate(self, partition: Partition) -> None:
+        """Delete the partition and make it anew."""
+        self._logs[partition] = _Log()
+
+    def log(self, partition: Partition) -> _Log:
+        """Return the log of a partition; it comes into being when it is first asked for."""
+        return self._logs.setdefault(partition, _Log())
+
+
+class MemorySource:
+    """A `Source`. It never waits: what is there is there."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        decode: Decode,
+        *,
+        max_poll_records: int = 512,
+        polls: Script = (),
+        commits: Script = (),
+    ) -> None:
+        self._broker, self._decode, self._max = broker, decode, max_poll_records
+        self._polls, self._commits = iter(polls), iter(commits)
+        self._positions: dict[Partition, int] = {}
+
+    def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
+        """Read exactly these partitions; return the position of each."""
+        positions = {}
+        for partition, start in starts.items():
+            log = self._broker.log(partition)
+            wanted = self._broker.committed.get(partition) if start is None else start
+            if partition in self._positions:
+                wanted = self._positions[partition]
+            elif wanted is not None and wanted > log.end:
+                message = f"expected to read {partition} from offset {wanted} on, but it ends at {log.end}"
+                raise Refused(message)
+            positions[partition] = log.first if wanted is None else max(wanted, log.first)
+        self._positions = positions
+        return dict(positions)
+
+    def poll(self, timeout_s: float) -> Delivery | None:
+        """Return what has arrived, or None."""
+        del timeout_s
+        play(self._polls)
+        records: list[Record] = []
+        receipt: dict[Partition, int] = {}
+        lost: dict[Partition, int] = {}
+        for partition, position in self._positions.items():
+            log = self._broker.log(partition)
+            if position > log.end:
+                message = f"expected to read {partition} from offset {position} on, but it ends at {log.end}"
+                raise Refused(message)
+            if position < log.first:
+                lost[partition] = log.first - position
+            after = max(position, log.first)
+            while after < log.end and len(records) < self._max:
+                if after in log.records:
+                    records.append(log.records[after])
+                after += 1
+            if after != position:
+                receipt[partition] = after
+        if not receipt:
+            return None
+        decoded = self._decode(records)
+        self._positions.update(receipt)
+        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
+
+    def commit(self, offsets: Offsets) -> None:
+        """Keep positions where the next owner finds them."""
+        play(self._commits)
+        self._broker.committed.update(offsets)
+
+    def lag(self) -> Offsets:
+        """Return how many offsets lie between our position and the end."""
+        return {p: max(0, self._broker.log(p).end - position) for p, position in self._positions.items()}
+
+    def close(self) -> None:
+        """Let go without committing."""
+        self._positions = {}

@@ -1,0 +1,102 @@
+"""The places that embeddings and rejects go to, in memory, for the tests of what is built on them.
+
+In: what the real ones take, and failures as data. Out: the same effects, to be looked at. Knows no store.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.embeddings import EmbeddingBatch
+from schemas.records import Partition, Reject
+from workers.adapters.memory_source import Script, play
+from workers.core.errors import Replaced
+from workers.core.ports import Part
+
+SeriesKey = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OnlineRow:
+    """The newest embedding of a series."""
+
+    space: str
+    event_us: int
+    features: dict[str, NDArray[np.float32]]
+
+
+class MemoryOnline:
+    """An `OnlineSink`. `rows` may be given, so that several sinks share one store."""
+
+    def __init__(self, rows: dict[SeriesKey, OnlineRow] | None = None, *, writes: Script = ()) -> None:
+        self.rows: dict[SeriesKey, OnlineRow] = {} if rows is None else rows
+        self._writes = iter(writes)
+
+    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
+        """Make the batch readable; return the rows that were written."""
+        play(self._writes)
+        newest = batch.newest_per_series()
+        keys = list(zip(*(np.asarray(column).tolist() for column in newest.series.values()), strict=True))
+        written = 0
+        for row, key in enumerate(keys):
+            held, event_us = self.rows.get(key), int(newest.event_us[row])
+            if held is None or event_us > held.event_us or (force and event_us == held.event_us):
+                features = {name: vectors[row].copy() for name, vectors in newest.features.items()}
+                self.rows[key] = OnlineRow(space=newest.space, event_us=event_us, features=features)
+                written += 1
+        return written
+
+    def close(self) -> None:
+        """Let go: there is nothing to let go of."""
+
+
+@dataclass(slots=True)
+class MemoryChains:
+    """What an offline log's folder is on disk: parts by the position that they begin at."""
+
+    parts: dict[Partition, dict[int, Part]] = field(default_factory=dict)
+
+
+class MemoryOfflineLog:
+    """An `OfflineLog`. `chains` may be given, so that an owner and a zombie share them."""
+
+    def __init__(self, chains: MemoryChains | None = None, *, publishes: Script = ()) -> None:
+        self.chains = MemoryChains() if chains is None else chains
+        self._publishes = iter(publishes)
+
+    def end(self, partition: Partition) -> int | None:
+        """Return where the chain ends, None where there is none."""
+        parts = self.chains.parts.get(partition, {})
+        if not parts:
+            return None
+        at = min(parts)
+        while at in parts:
+            at = parts[at].next
+        return at
+
+    def publish(self, part: Part) -> None:
+        """Append."""
+        play(self._publishes)
+        parts = self.chains.parts.setdefault(part.partition, {})
+        if (end := self.end(part.partition)) is not None and part.first < end:
+            message = f"another owner has appended to the chain of {part.partition} at {part.first}"
+            raise Replaced(message)
+        parts[part.first] = part
+
+
+class MemoryDeadLetters:
+    """A `DeadLetters`."""
+
+    def __init__(self, *, writes: Script = ()) -> None:
+        self.rejects: list[Reject] = []
+        self._writes = iter(writes)
+
+    def write(self, rejects: Iterable[Reject]) -> None:
+        """Keep the rejects."""
+        play(self._writes)
+        self.rejects.extend(rejects)
+
+    def close(self) -> None:
+        """Let go: there is nothing to let go of."""
