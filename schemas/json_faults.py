@@ -153,7 +153,7 @@ def _rule(column: Column) -> str:
     if column.categories is None:
         return "a finite number within float32"
     if column.accepts_unknown:
-        return "a string or an integer"
+        return "a string or an integer of 64 bits"
     return f"one of the {len(column.categories)} categories the model was trained with"
 
 

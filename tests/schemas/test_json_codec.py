@@ -184,7 +184,11 @@ def test_what_is_no_window_at_all_is_refused(value, reason, detail):
         ({"future__holiday": MISSING}, "columns", "future.holiday: expected a list, found nothing"),
         ({"future__holiday": [1]}, "length", "future.holiday: expected exactly 2 steps, found 1"),
         ({"future__holiday": [1, None]}, "number", "future.holiday[1]"),
-        ({"future__shift": ["day", None]}, "category", "future.shift[1]: expected a string or an integer, found null"),
+        (
+            {"future__shift": ["day", None]},
+            "category",
+            "future.shift[1]: expected a string or an integer of 64 bits, found null",
+        ),
         ({"static": MISSING}, "missing", "static: expected an object of columns, found nothing"),
         (
             {"static__weight": MISSING},
@@ -203,6 +207,8 @@ def test_a_broken_field_is_named_with_what_was_expected_and_found(changes, reaso
     found = only_reject(document(), document(**changes), document())
     assert found[0] == reason
     assert detail in found[1]
+    among_valid = decode(document(), document(**changes), document()).windows
+    assert encode_json(among_valid) == encode_json(decode(document(), document()).windows)
 
 
 def test_a_record_of_exactly_the_largest_size_is_taken():

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from typing import Any
 
 import jsonschema
@@ -27,7 +28,7 @@ CONTRACT = InputContract(
 LIMIT = 600
 FLOAT32_MAX = 3.4028234663852886e38
 Row = tuple[Any, ...]
-
+SCHEMA = json.loads(files("schemas").joinpath("window.v1.schema.json").read_text())
 
 # The naive reference -------------------------------------------------------------------------------------------------
 
@@ -42,9 +43,13 @@ def naive(value: bytes | None) -> Row | None:
         if not value or len(value) > LIMIT:
             return None
         d = json.loads(value.decode("utf-8", "strict"), parse_constant=refuse_constant)
+        json.dumps(d, ensure_ascii=False).encode()  # a lone surrogate anywhere is no text
         a, b = d["series"]["a"], d["series"]["b"]
-        assert isinstance(a, str) and 1 <= len(a.encode()) <= 1024
-        assert isinstance(b, int) and not isinstance(b, bool) and -(2**63) <= b < 2**63
+        assert isinstance(a, str)
+        assert 1 <= len(a.encode()) <= 1024
+        assert isinstance(b, int)
+        assert not isinstance(b, bool)
+        assert -(2**63) <= b < 2**63
         end = naive_end(d["end"])
         n = len(d["past"]["x"])
         assert 1 <= n <= 3
@@ -61,25 +66,31 @@ def naive_end(end: object) -> int:
     if isinstance(end, str):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", end, re.ASCII)
         end = (datetime.fromisoformat(end) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    assert isinstance(end, int) and not isinstance(end, bool)
+    assert isinstance(end, int)
+    assert not isinstance(end, bool)
     assert datetime(1900, 1, 1, tzinfo=UTC) <= datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=end)
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=end) < datetime(9999, 1, 1, tzinfo=UTC)
     return end
 
 
 def naive_list(values: object, length: int, element: Any) -> list[Any]:
-    assert isinstance(values, list) and len(values) == length
+    assert isinstance(values, list)
+    assert len(values) == length
     return [element(value) for value in values]
 
 
 def naive_number(value: object) -> float:
-    assert isinstance(value, int | float) and not isinstance(value, bool)
-    assert math.isfinite(value) and abs(value) <= FLOAT32_MAX
+    assert isinstance(value, int | float)
+    assert not isinstance(value, bool)
+    assert math.isfinite(value)
+    assert abs(value) <= FLOAT32_MAX
     return float(value)
 
 
 def naive_category(value: object, known: set[str] | None) -> str:
-    assert isinstance(value, str | int) and not isinstance(value, bool)
+    assert isinstance(value, str | int)
+    assert not isinstance(value, bool)
+    assert isinstance(value, str) or -(2**63) <= value < 2**64
     assert known is None or str(value) in known
     return str(value)
 
@@ -110,10 +121,11 @@ def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-awkward = st.sampled_from(
-    [None, True, False, "", "u", "w", "1", "\ud800", 0, 7, 2**63, -(2**63) - 1, 2**64, 10**400, 1.5, 1e39, 4e38]
-    + [float("nan"), float("inf"), [], [1], [1, 2], [None, 1], ["u", "w"], [True, 1], [[1]], {}, {"x": [1]}]
-    + ["2026-01-01", "2026-01-01T00:00:00", "9999-01-01T00:00:00Z", -(2**62), 10**18, "é" * 513]
+awkward = st.one_of(
+    st.sampled_from([None, True, False, "", "u", "w", "1", "\ud800", "é" * 513]),
+    st.sampled_from([0, 7, 2**63, -(2**63) - 1, 2**64, 10**400, 1.5, 1e39, 4e38, float("nan"), float("inf")]),
+    st.sampled_from([[], [1], [1, 2], [None, 1], ["u", "w"], [True, 1], [[1]], {}, {"x": [1]}]),
+    st.sampled_from(["2026-01-01", "2026-01-01T00:00:00", "9999-01-01T00:00:00Z", -(2**62), 10**18]),
 )
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), awkward),
@@ -180,7 +192,7 @@ def rows(windows: Any) -> list[Row]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(values, max_size=8))
 def test_exactly_the_valid_records_are_kept_in_order_whatever_lies_between(given_values):
     records, decoded = decode(given_values)
@@ -212,12 +224,3 @@ def test_encoding_and_decoding_give_back_every_bit(documents):
 @given(valid_documents())
 def test_what_the_decoder_takes_the_published_json_schema_takes(document):
     jsonschema.validate(document, SCHEMA)
-
-
-def load_schema() -> Any:
-    from importlib.resources import files
-
-    return json.loads(files("schemas").joinpath("window.v1.schema.json").read_text())
-
-
-SCHEMA = load_schema()

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from schemas.decoded import Decode
 from schemas.records import Partition, Record
 from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
 from workers.core.ports import Delivery, Offsets
 from workers.settings import KafkaSettings
 
@@ -49,20 +49,23 @@ class KafkaSource:
 
     def poll(self, timeout_s: float) -> Delivery | None:
         """Return what has arrived, or None after `timeout_s`."""
-        lost: dict[Partition, int] = {}
         batches: dict[TopicPartition, list[Any]] = {}
+        lost: dict[Partition, int] = {}
         try:
             batches = self._consumer.poll(timeout_ms=timeout_s * 1000)
         except OffsetOutOfRangeError:
             lost = self._catch_up_with_retention()
         except LogTruncationError as error:
             raise Refused("; ".join(self._gone(tp) for tp in error.divergent_offsets)) from error
-        except KafkaError as error:
+        except CorruptRecordError as error:
             self._start_over()
+            message = (
+                f"Kafka delivered a record that cannot be read, at or soon after {self._where()}: {error}; "
+                "if it stays, delete the log up to behind it (kafka-delete-records.sh): that is counted as lost"
+            )
+            raise Unavailable(message) from error
+        except KafkaError as error:
             raise in_our_words(error, "deliver records", self._settings) from error
-        except UnicodeDecodeError as error:
-            message = f"a record at or after {self._where()} has a header whose name is not UTF-8, which cannot be read"
-            raise Refused(message) from error
         records = [
             Record(
                 partition=self._partitions[tp],
@@ -75,13 +78,11 @@ class KafkaSource:
             for tp, messages in batches.items()
             for message in messages
         ]
-        receipt = {
-            partition: position
-            for tp, partition in self._partitions.items()
-            # No wait: the position of a partition that was sought is always there.
-            if (position := self._consumer.position(tp, timeout_ms=0)) != self._positions[partition]
-        }
-        if not records and not receipt:
+        receipt = {self._partitions[tp]: messages[-1].offset + 1 for tp, messages in batches.items()}
+        receipt |= {partition: self._positions[partition] + skipped for partition, skipped in lost.items()}
+        if not receipt:
+            receipt = self._moved_without_records()
+        if not receipt:
             return None
         decoded = self._decode(records)
         self._positions.update(receipt)
@@ -145,6 +146,17 @@ class KafkaSource:
         places = {p: max(wanted[tp] or 0, firsts[tp]) for tp, p in asked.items()}
         return places, {p: ends[tp] for tp, p in asked.items()}
 
+    def _moved_without_records(self) -> dict[Partition, int]:
+        """Return the positions that have moved over transaction markers and aborted records."""
+        moved = {}
+        for tp, partition in self._partitions.items():
+            # Asking for a position costs kafka-python a walk over all partitions, so only where there was more to read.
+            if (self._consumer.highwater(tp) or 0) > self._positions[partition]:
+                position = self._consumer.position(tp, timeout_ms=0)  # no wait: where it was sought it has a value
+                if position != self._positions[partition]:
+                    moved[partition] = position
+        return moved
+
     def _catch_up_with_retention(self) -> dict[Partition, int]:
         """Move what retention has overtaken to the earliest record there is; return how many offsets were skipped."""
         places, _ = self._place(self._positions)
@@ -154,7 +166,7 @@ class KafkaSource:
         return lost
 
     def _start_over(self) -> None:
-        """Replace the consumer: after some errors (a bad checksum) kafka-python's own loops for ever."""
+        """Replace the consumer: polled again after a record that it cannot parse, kafka-python's loops for ever."""
         self.close()
         self._consumer = self._connect()
         self._consumer.assign(list(self._partitions))
@@ -167,4 +179,4 @@ class KafkaSource:
         return f"{read_from}, but the log no longer holds what came before: {_MADE_ANEW}"
 
     def _where(self) -> str:
-        return ", ".join(f"{partition} offset {offset}" for partition, offset in self._positions.items())
+        return ", ".join(f"offset {offset} of {partition}" for partition, offset in self._positions.items())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
@@ -23,7 +24,6 @@ from workers.wiring import StreamRecipe, open_stream
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "undertow"
 TICK_S = 0.1
 
 
@@ -32,9 +32,8 @@ def controller_name(fleet: str) -> str:
     return f"{fleet}:controller"
 
 
-@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"control": 2})
 class ReplicaActor:
-    """One process, one model. Its data thread runs the stream while its control threads answer."""
+    """One process, one model. Its data thread runs the stream while the threads of group `control` answer."""
 
     def __init__(self, name: str, recipe: StreamRecipe) -> None:
         """Open nothing yet, so that the first heartbeat is answered while the model loads."""
@@ -44,20 +43,21 @@ class ReplicaActor:
         """Occupy the data thread until drained."""
         self._replica.run()
 
-    @ray.method(concurrency_group="control")
     def status(self) -> ReplicaStatus:
         """Answer the heartbeat."""
         return self._replica.status()
 
-    @ray.method(concurrency_group="control")
     def assign(self, partitions: frozenset[Partition]) -> None:
         """Read exactly these."""
         self._replica.assign(partitions)
 
-    @ray.method(concurrency_group="control")
     def drain(self) -> None:
         """Finish."""
         self._replica.drain()
+
+
+CONTROL = {"concurrency_group": "control"}
+_replica_actor: Any = ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"control": 2})(ReplicaActor)
 
 
 class RayReplicas:
@@ -79,7 +79,7 @@ class RayReplicas:
 
     def spawn(self, name: str) -> None:
         """Start an actor and its loop."""
-        actor = ReplicaActor.options(
+        actor = _replica_actor.options(
             name=f"{self._recipe.fleet}:{name}",
             lifetime="detached",
             num_cpus=self._recipe.num_cpus,
@@ -92,7 +92,7 @@ class RayReplicas:
         """Collect the outstanding heartbeat, if it is there, and ask for the next one."""
         asked = self._asked.get(name)
         if asked is None:
-            self._asked[name] = self._actors[name].status.remote()
+            self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
             return None
         if not ray.wait([asked], timeout=0)[0]:
             return None
@@ -105,16 +105,16 @@ class RayReplicas:
             return "its process died"
         except RayError as error:
             return str(error).splitlines()[0]
-        self._asked[name] = self._actors[name].status.remote()
+        self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
         return answer
 
     def assign(self, name: str, partitions: frozenset[Partition]) -> None:
         """Send the order; the heartbeat tells when it has been followed."""
-        self._actors[name].assign.remote(partitions)
+        self._actors[name].assign.options(**CONTROL).remote(partitions)
 
     def drain(self, name: str) -> None:
         """Send the order; repeating it changes nothing."""
-        self._actors[name].drain.remote()
+        self._actors[name].drain.options(**CONTROL).remote()
 
     def remove(self, name: str) -> None:
         """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
@@ -122,7 +122,6 @@ class RayReplicas:
         ray.kill(self._actors.pop(name), no_restart=True)
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)
 class ControllerActor:
     """The one controller of a fleet; after its own death Ray starts it again and it finds its replicas by name."""
 
@@ -158,3 +157,6 @@ class ControllerActor:
                 log.exception("a tick of the controller failed")
                 self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
             time.sleep(TICK_S)
+
+
+controller_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)(ControllerActor)

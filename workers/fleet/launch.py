@@ -4,22 +4,19 @@ In: settings, a recipe. Out: a `Fleet` handle that asks the controller. Knows no
 """
 
 import contextlib
-import math
-import os
 import time
-from collections.abc import Iterator
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
+from workers.cluster import join_ray
 from workers.core.errors import Refused
-from workers.fleet.actors import NAMESPACE, ControllerActor, controller_name
+from workers.fleet.actors import controller_actor, controller_name
 from workers.fleet.status import FleetStatus
 from workers.settings import FleetSettings
 from workers.wiring import StreamRecipe
 
-OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
 ANSWER_S = 30.0
 
 
@@ -67,44 +64,11 @@ class Fleet:
         return status
 
 
-@contextlib.contextmanager
-def ray_session(settings: FleetSettings) -> Iterator[None]:
-    """Join the Ray that the settings name, or start one that ends with this block."""
-    if settings.address == "local":
-        # Logical CPUs: the replicas' and one for what starts beside them, whatever the machine has.
-        cpus = max(os.cpu_count() or 1, math.ceil(settings.replicas * settings.num_cpus) + 1)
-        ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            logging_level="ERROR",
-        )
-    else:
-        join_ray(settings)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def join_ray(settings: FleetSettings) -> None:
-    """Join a Ray that runs already. Raises `Refused` where there is none."""
-    address = "auto" if settings.address == "local" else settings.address
-    try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError) as error:
-        message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
-        raise Refused(message) from error
-
-
 def start(recipe: StreamRecipe) -> Fleet:
     """Start a fleet in the Ray that was joined. Raises `Refused` where one of this name runs already."""
     name = controller_name(recipe.fleet)
     try:
-        controller = ControllerActor.options(name=name, lifetime="detached").remote(recipe)
+        controller = controller_actor.options(name=name, lifetime="detached").remote(recipe)
     except ValueError as error:
         message = f"a fleet named {recipe.fleet!r} runs already: drain it first, or set another fleet.name"
         raise Refused(message) from error

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from workers.cluster import ray_session
 from workers.core.errors import Refused
-from workers.fleet.launch import Fleet, ray_session, start
+from workers.fleet.launch import Fleet, start
 from workers.fleet.show import line, table
 from workers.fleet.status import FleetStatus
 from workers.settings import Settings
@@ -31,7 +32,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     Raises `Refused` before anything is started where a part is missing, and at the end where the fleet failed.
     """
     recipe = stream_recipe(settings)
-    with ray_session(settings.fleet), stop_signals() as stop:
+    with ray_session(settings.fleet, replicas=settings.fleet.replicas), stop_signals() as stop:
         fleet = start(recipe)
         try:
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s)

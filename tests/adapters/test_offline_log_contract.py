@@ -1,0 +1,103 @@
+"""What every offline log promises: one linear chain for each partition, whoever appends and whenever he wakes up."""
+
+import numpy as np
+import pytest
+
+from schemas.contract import IdColumn
+from schemas.embeddings import EmbeddingBatch
+from schemas.records import Partition
+from schemas.spaces import SpaceView
+from workers.adapters.memory_stores import MemoryChains, MemoryOfflineLog
+from workers.adapters.offline_log import FileOfflineLog
+from workers.core.errors import Replaced
+from workers.core.ports import Part
+
+SPACE = "c" * 64
+VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integer"),), features=(("f", 2),))
+P0, P1 = Partition("windows", 0), Partition("windows", 1)
+
+
+def part(first, after, *, partition=P0, rows=1, lost=0):
+    return Part(
+        partition=partition,
+        first=first,
+        next=after,
+        lost=lost,
+        offsets=np.full(rows, first),
+        embeddings=EmbeddingBatch(
+            space=SPACE,
+            series={"key": np.zeros(rows, np.int64)},
+            event_us=np.arange(rows),
+            features={"f": np.zeros((rows, 2), np.float32)},
+        ),
+    )
+
+
+@pytest.fixture(params=["file", "memory"])
+def open_log(request, tmp_path, memory_clock):
+    """Each call is another owner of the same chains."""
+    if request.param == "memory":
+        chains = MemoryChains()
+        return lambda: MemoryOfflineLog(chains)
+    return lambda: FileOfflineLog(tmp_path, VIEW, cluster_id="c", topic_id="t", writer="test", clock=memory_clock)
+
+
+class TestOfflineLog:
+    def test_an_empty_chain_has_no_end(self, open_log):
+        assert open_log().end(P0) is None
+
+    def test_a_chain_ends_where_its_last_part_does(self, open_log):
+        log = open_log()
+        log.publish(part(5, 9))
+        log.publish(part(9, 12))
+        assert log.end(P0) == 12
+        assert open_log().end(P0) == 12
+
+    def test_the_chain_of_one_partition_is_not_that_of_another(self, open_log):
+        log = open_log()
+        log.publish(part(5, 9))
+        log.publish(part(2, 4, partition=P1))
+        assert (log.end(P0), log.end(P1)) == (9, 4)
+
+    def test_a_part_without_rows_moves_the_chain(self, open_log):
+        log = open_log()
+        log.publish(part(0, 3, rows=0))
+        assert log.end(P0) == 3
+
+    def test_a_part_may_reach_over_offsets_that_retention_deleted(self, open_log):
+        log = open_log()
+        log.publish(part(0, 3))
+        log.publish(part(3, 50, lost=40))
+        assert log.end(P0) == 50
+
+    def test_an_owner_who_comes_second_at_a_place_has_been_replaced(self, open_log):
+        zombie, successor = open_log(), open_log()
+        zombie.publish(part(0, 3))
+        assert successor.end(P0) == 3
+        successor.publish(part(3, 6))
+        with pytest.raises(Replaced):
+            zombie.publish(part(3, 9))
+        assert successor.end(P0) == 6
+
+    def test_an_owner_who_slept_through_several_parts_has_been_replaced(self, open_log):
+        zombie, successor = open_log(), open_log()
+        zombie.publish(part(0, 3))
+        for first in (3, 4, 5):
+            successor.publish(part(first, first + 1))
+        with pytest.raises(Replaced):
+            zombie.publish(part(3, 4))
+        assert open_log().end(P0) == 6
+
+    def test_of_owners_who_both_found_the_chain_empty_one_has_been_replaced_wherever_they_begin(self, open_log):
+        zombie, successor = open_log(), open_log()
+        assert zombie.end(P0) is successor.end(P0) is None
+        successor.publish(part(5, 9))
+        with pytest.raises(Replaced):
+            zombie.publish(part(0, 7))
+        assert open_log().end(P0) == 9
+
+    def test_an_owner_who_never_asked_for_the_end_is_checked_all_the_same(self, open_log):
+        open_log().publish(part(0, 9))
+        with pytest.raises(Replaced):
+            open_log().publish(part(4, 7))
+        assert open_log().end(P0) == 9

@@ -1,0 +1,131 @@
+"""What an actor does with one chunk, without Ray: order of effects, rejects, stores that do not answer."""
+
+import json
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.embeddings import EmbeddingBatch
+from schemas.spaces import SpaceView
+from workers.adapters.memory_stores import MemoryOnline
+from workers.adapters.offline_parts import read_metadata, read_space
+from workers.backfill.chunks import cut
+from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, Done
+from workers.core.embedding import Embedded, Fault
+from workers.core.errors import Unavailable
+
+SPACE = "e" * 64
+CONTRACT = InputContract(
+    series=(IdColumn(name="sensor", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8
+)
+VIEW = SpaceView(name="v", space=SPACE, series=CONTRACT.series, features=(("mean", 1),))
+
+
+def embed_means(windows):
+    """The mean of each window; those of series `poison` cannot be embedded."""
+    rows = np.flatnonzero(windows.series["sensor"] != "poison")
+    sums = np.add.reduceat(windows.past["x"], windows.starts[:-1])
+    means = (sums / windows.lengths).astype(np.float32)[:, None]
+    whole = EmbeddingBatch(space=SPACE, series=windows.series, event_us=windows.end_us, features={"mean": means})
+    return Embedded(
+        embeddings=whole.take(rows),
+        rows=rows,
+        faults=tuple(
+            Fault(row=int(row), reason="not-finite", detail="poison")
+            for row in np.flatnonzero(windows.series["sensor"] == "poison")
+        ),
+    )
+
+
+def prepare(tmp_path, windows, *, online=None, pauses_s=()):
+    """Write history of (sensor, end, xs) and return its recipe, one chunk, and the embedder of chunks."""
+    table = pa.table(
+        {
+            "series": [{"sensor": sensor} for sensor, _, _ in windows],
+            "end": pa.array([end for _, end, _ in windows], pa.int64()),
+            "past": pa.array([{"x": xs} for _, _, xs in windows], pa.struct([("x", pa.list_(pa.float64()))])),
+        }
+    )
+    (tmp_path / "history").mkdir(exist_ok=True)
+    pq.write_table(table, tmp_path / "history" / "h.parquet")
+    recipe = BackfillRecipe(
+        history=tmp_path / "history", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
+    )
+    (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100)
+    tools = BackfillTools(embed=embed_means, online=online)
+    return recipe, chunk, ChunkEmbedder(recipe, tools, clock=lambda: 7.0, pauses_s=pauses_s)
+
+
+def test_a_chunk_becomes_a_part_without_origin_that_says_where_it_comes_from(tmp_path):
+    recipe, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0, 3.0]), ("b", 2, [5.0])])
+    assert embedder.embed(chunk) == Done(windows=2, rejected=0)
+    rows = read_space(tmp_path / "log", SPACE).drop_columns(["event_timestamp", "created"]).to_pylist()
+    assert rows == [
+        {"sensor": sensor, "mean": [mean], "space": SPACE, "origin_partition": None, "origin_offset": None}
+        for sensor, mean in (("a", 2.0), ("b", 5.0))
+    ]
+    said = read_metadata(recipe.folder / f"{chunk.id}.parquet")
+    assert (said["job"], said["path"], said["row"], said["rows"]) == ("first", "h.parquet", "0", "2")
+
+
+def test_the_newest_of_each_series_goes_online_and_never_over_something_newer(tmp_path):
+    online = MemoryOnline()
+    live = EmbeddingBatch(
+        space=SPACE,
+        series={"sensor": np.array(["b"], object)},
+        event_us=np.array([50]),
+        features={"mean": np.array([[99.0]], np.float32)},
+    )
+    online.write(live)
+    windows = [("a", 3, [3.0]), ("a", 4, [4.0]), ("a", 2, [2.0]), ("b", 9, [9.0])]
+    _, chunk, embedder = prepare(tmp_path, windows, online=online)
+    embedder.embed(chunk)
+    held = {key[0]: (row.event_us, row.features["mean"].tolist()) for key, row in online.rows.items()}
+    assert held == {"a": (4, [4.0]), "b": (50, [99.0])}
+
+
+def test_rejects_name_their_rows_and_lie_where_no_reader_of_parts_looks(tmp_path):
+    windows = [("a", 1, [1.0]), ("a", 2, [None]), ("poison", 3, [1.0]), ("b", 4, [4.0]), ("b", None, [4.0])]
+    recipe, chunk, embedder = prepare(tmp_path, windows)
+    assert embedder.embed(chunk) == Done(windows=2, rejected=3)
+    lines = (recipe.folder / "_rejects" / f"{chunk.id}.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(each["path"], each["row"], each["reason"]) for each in found] == [
+        ("h.parquet", 1, "number"),
+        ("h.parquet", 2, "not-finite"),
+        ("h.parquet", 4, "end"),
+    ]
+    assert "past.x[0]" in found[0]["detail"]
+    assert pq.ParquetDataset(recipe.log_root / SPACE).read().num_rows == 2
+    assert len(duckdb.read_parquet(f"{recipe.log_root / SPACE}/**/*.parquet").fetchall()) == 2
+
+
+def test_a_chunk_without_a_good_window_leaves_an_empty_part_so_that_it_is_done(tmp_path):
+    recipe, chunk, embedder = prepare(tmp_path, [("a", 1, []), ("poison", 2, [1.0])])
+    assert embedder.embed(chunk) == Done(windows=0, rejected=2)
+    assert pq.read_metadata(recipe.folder / f"{chunk.id}.parquet").num_rows == 0
+
+
+def test_a_chunk_done_twice_is_there_once(tmp_path):
+    _, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0]), ("b", 1, [None])], online=MemoryOnline())
+    assert embedder.embed(chunk) == embedder.embed(chunk)
+    assert read_space(tmp_path / "log", SPACE).num_rows == 1
+
+
+def test_a_store_that_answers_again_is_tried_again(tmp_path):
+    online = MemoryOnline(writes=[Unavailable("down"), Unavailable("still down")])
+    _, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0])], online=online, pauses_s=(0.0, 0.0))
+    embedder.embed(chunk)
+    assert list(online.rows) == [("a",)]
+
+
+def test_a_store_that_stays_down_leaves_the_chunk_undone(tmp_path):
+    online = MemoryOnline(writes=[Unavailable("down"), Unavailable("still down")])
+    recipe, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0])], online=online, pauses_s=(0.0,))
+    with pytest.raises(Unavailable, match="still down"):
+        embedder.embed(chunk)
+    assert not recipe.folder.exists()

@@ -1,0 +1,131 @@
+"""A whole backfill on Ray: every window once, and again where it stopped."""
+
+import functools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ray import cloudpickle
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.embeddings import EmbeddingBatch
+from schemas.spaces import SpaceView
+from workers.adapters.offline_parts import read_metadata, read_space
+from workers.backfill.embed import BackfillRecipe, BackfillTools
+from workers.backfill.job import BackfillReport, backfill
+from workers.core.embedding import Embedded
+from workers.core.errors import Refused
+from workers.settings import BackfillSettings
+
+pytestmark = pytest.mark.ray
+
+# The actors cannot import a test file, so its functions travel by value.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SPACE = "f" * 64
+CONTRACT = InputContract(
+    series=(IdColumn(name="sensor", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8
+)
+VIEW = SpaceView(name="v", space=SPACE, series=CONTRACT.series, features=(("mean", 1),))
+CHUNK_ROWS = 4
+
+
+def open_tools(weights: Path) -> BackfillTools:
+    """Give the mean of each window; the value in the file `weights` cannot be embedded while the file is there."""
+
+    def embed(windows):
+        if weights.exists() and float(weights.read_text()) in windows.past["x"]:
+            raise Refused("the weights are broken")
+        means = (np.add.reduceat(windows.past["x"], windows.starts[:-1]) / windows.lengths).astype(np.float32)
+        return Embedded(
+            embeddings=EmbeddingBatch(
+                space=SPACE, series=windows.series, event_us=windows.end_us, features={"mean": means[:, None]}
+            ),
+            rows=np.arange(len(windows)),
+        )
+
+    return BackfillTools(embed=embed)
+
+
+def write_history(path, first, rows):
+    table = pa.table(
+        {
+            "series": [{"sensor": f"s{n % 3}"} for n in range(first, first + rows)],
+            "end": pa.array(range(first, first + rows), pa.int64()),
+            "past": [{"x": [float(n)] * (1 + n % 3)} for n in range(first, first + rows)],
+        }
+    )
+    pq.write_table(table, path, row_group_size=3)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_every_window_once(tmp_path):
+    history = tmp_path / "history"
+    history.mkdir()
+    write_history(history / "a.parquet", 0, 10)
+    write_history(history / "b.parquet", 10, 5)
+    recipe = BackfillRecipe(history=history, contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first")
+    weights = tmp_path / "weights"
+    weights.write_text("13.0")  # in the last chunk but one
+    progress: list[tuple[int, int, int]] = []
+
+    def run(**changes) -> BackfillReport:
+        return backfill(
+            recipe,
+            functools.partial(open_tools, weights),
+            settings=BackfillSettings(**{"chunk_rows": CHUNK_ROWS, "replicas": 1, **changes}),
+            on_progress=lambda *numbers: progress.append(numbers),
+            clock=lambda: 5.0,
+        )
+
+    with pytest.raises(Refused, match=r"chunk [0-9a-f]{32} \(b\.parquet, rows 0 to 3\) failed: the weights are broken"):
+        run()
+    done = {path: path.stat().st_ino for path in recipe.folder.glob("*.parquet")}
+    assert {read_metadata(path)["path"] for path in done} >= {"a.parquet"}
+    assert progress[0] == (0, 5, 0)
+
+    with pytest.raises(Refused, match=r"was begun with backfill\.chunk_rows = 4, now it is 5"):
+        run(chunk_rows=5)
+
+    weights.unlink()
+    progress.clear()
+    report = run(replicas=2)
+    windows = 15 - sum(pq.read_metadata(path).num_rows for path in done)
+    assert report == BackfillReport(chunks=5, skipped=len(done), windows=windows, rejected=0, seconds=0.0)
+    assert progress[0] == (len(done), 5, 0)
+    assert progress[-1] == (5, 5, windows)
+    assert len(progress) == 5 - len(done) + 1
+    assert {path: path.stat().st_ino for path in recipe.folder.glob("*.parquet")}.items() >= done.items()
+    table = read_space(tmp_path / "log", SPACE)
+    assert sorted(table["event_timestamp"].cast(pa.int64()).to_pylist()) == list(range(15))
+    assert sorted(mean for (mean,) in table["mean"].to_pylist()) == [float(n) for n in range(15)]
+
+    assert run() == BackfillReport(chunks=5, skipped=5, windows=0, rejected=0, seconds=0.0)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_bug_in_an_actor_surfaces_with_its_traceback_and_the_name_of_the_chunk(tmp_path):
+    write_history(tmp_path / "h.parquet", 0, 3)
+    recipe = BackfillRecipe(
+        history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
+    )
+
+    def broken():
+        return {}["tools"]
+
+    with pytest.raises(RuntimeError, match=r"rows 0 to 2\) failed: KeyError\('tools'\)") as raised:
+        backfill(recipe, broken, settings=BackfillSettings())
+    assert "in broken" in str(raised.value)
+    assert not list(recipe.folder.glob("*.parquet"))
+
+
+def test_a_job_must_have_a_name_that_readers_of_parts_do_not_skip(tmp_path):
+    write_history(tmp_path / "h.parquet", 0, 3)
+    recipe = BackfillRecipe(
+        history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="_hidden"
+    )
+    with pytest.raises(Refused, match="begins with a letter or digit"):
+        backfill(recipe, BackfillTools, settings=BackfillSettings())

@@ -1,0 +1,148 @@
+"""The offline log in a folder: the history of all embeddings, and the record of each partition's progress.
+
+In: parts. Out: `<root>/<space>/<topic>/<partition>/<first>.parquet`, one linear chain of files for each partition.
+Knows neither Kafka's client nor Feast, which reads `<root>/<space>` as one table.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from schemas.records import Partition
+from schemas.spaces import SpaceView
+from workers.adapters.offline_files import publish, sweep, sync_folder
+from workers.adapters.offline_parts import SUFFIX, Footer, encode_part, part_files, read_footer, read_metadata
+from workers.core.errors import Refused, Replaced
+from workers.core.ports import Clock, Part
+
+
+class FileOfflineLog:
+    """The chains of one topic in one space. The first to publish at a place owns it; nothing is ever deleted.
+
+    The first part of a chain is always named 0, wherever it begins: two owners who both found the chain empty contend
+    for that one name, even if retention or a commit made them begin at different offsets.
+    """
+
+    def __init__(
+        self, root: Path, view: SpaceView, *, cluster_id: str, topic_id: str, writer: str, clock: Clock
+    ) -> None:
+        """`clock` gives seconds since the epoch; `writer` is for people."""
+        self._root, self._view = root, view
+        self._cluster_id, self._topic_id = cluster_id, topic_id
+        self._writer, self._clock = writer, clock
+        self._ends: dict[Partition, int | None] = {}
+
+    def end(self, partition: Partition) -> int | None:
+        """Return where the chain ends, None where there is none.
+
+        Raises `Refused` for a damaged last part and for a chain of another cluster or topic id.
+        """
+        folder = self._folder(partition)
+        sweep(folder, now=self._clock())
+        last = max((path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()), default=None)
+        if last is None:
+            self._ends[partition] = None
+            return None
+        # A predecessor may have died between its link and its fsync: what we build upon must be durable first.
+        sync_folder(folder)
+        footer = read_footer(last)
+        self._check_identity(footer)
+        self._ends[partition] = footer.next
+        return footer.next
+
+    def publish(self, part: Part) -> None:
+        """Append. Durable on return. Raises `Replaced`, `Unavailable` or `Refused`."""
+        if part.next <= part.first:
+            message = f"a part of {part.partition} must move its chain, but reaches from {part.first} to {part.next}"
+            raise ValueError(message)
+        if part.partition not in self._ends:
+            self.end(part.partition)
+        end = self._ends[part.partition]
+        if end is not None and part.first > end:
+            message = f"the chain of {part.partition} ends at {end}; a part that begins at {part.first} leaves a gap"
+            raise ValueError(message)
+        path = self._folder(part.partition) / f"{0 if end is None else part.first:020d}{SUFFIX}"
+        if (end is not None and part.first < end) or not publish(path, self._encode(part)):
+            message = (
+                f"another owner has appended to the chain of {part.partition} at {part.first} ({path.parent}): "
+                "this replica has been replaced"
+            )
+            raise Replaced(message)
+        self._ends[part.partition] = part.next
+
+    def _encode(self, part: Part) -> bytes:
+        footer = Footer(
+            partition=part.partition,
+            first=part.first,
+            next=part.next,
+            lost=part.lost,
+            space=self._view.space,
+            cluster_id=self._cluster_id,
+            topic_id=self._topic_id,
+            writer=self._writer,
+        )
+        return encode_part(
+            part.embeddings,
+            self._view,
+            created_us=round(self._clock() * 1e6),
+            metadata=footer.to_metadata(),
+            origin=(part.partition.index, part.offsets),
+        )
+
+    def _folder(self, partition: Partition) -> Path:
+        return self._root / self._view.space / partition.topic / str(partition.index)
+
+    def _check_identity(self, footer: Footer) -> None:
+        found, expected = (footer.cluster_id, footer.topic_id), (self._cluster_id, self._topic_id)
+        if found == expected:
+            return
+        folder = self._root / self._view.space / footer.partition.topic
+        message = (
+            f"the offline log of {footer.partition} comes from topic id {found[1]} of cluster {found[0]}, but the "
+            f"broker now has topic id {expected[1]} of cluster {expected[0]}: the topic was deleted and made anew, or "
+            "this is another broker, so offsets begin again. To start from the new topic's beginning and keep the old "
+            f"rows readable: mv {folder} {folder}@{found[1]}"
+        )
+        raise Refused(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """What one partition's chain amounts to."""
+
+    folder: str
+    """Relative to the space: `<topic>/<partition>`."""
+    parts: int
+    first: int
+    next: int
+    lost: int
+    """Offsets that retention deleted before they could be read."""
+
+
+def chains(root: Path, space: str) -> tuple[Chain, ...]:
+    """Sum up all chains of a space by their footers. Raises `Refused` where one is damaged or broken."""
+    footers = [
+        (path.parent.relative_to(root / space).as_posix(), path)
+        for path in part_files(root / space)
+        if "first" in read_metadata(path)
+    ]
+    return tuple(
+        _sum_up(folder, [path for _, path in paths]) for folder, paths in groupby(footers, key=lambda item: item[0])
+    )
+
+
+def _sum_up(folder: str, paths: Iterable[Path]) -> Chain:
+    read = [(path, read_footer(path)) for path in paths]
+    for (_, before), (path, footer) in pairwise(read):
+        if before.next != footer.first:
+            message = f"the chain breaks at {path}: it begins at {footer.first}, the part before ends at {before.next}"
+            raise Refused(message)
+    footers = [footer for _, footer in read]
+    return Chain(
+        folder=folder,
+        parts=len(footers),
+        first=footers[0].first,
+        next=footers[-1].next,
+        lost=sum(footer.lost for footer in footers),
+    )

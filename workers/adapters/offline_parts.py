@@ -1,0 +1,154 @@
+"""Part files of the offline log: how embeddings become Parquet, and what their footers say.
+
+In: embeddings and what the footer must say. Out: bytes, footers, tables. Knows neither Kafka nor Ray, nor whether a
+part belongs to a chain or to a backfill.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from schemas.embeddings import SPACE, EmbeddingBatch, offline_schema
+from schemas.records import Partition
+from schemas.spaces import SpaceView
+from workers.core.errors import Refused, Unavailable
+
+FORMAT = "1"
+SUFFIX = ".parquet"
+PREFIX = "undertow."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footer:
+    """What a part of a chain says of itself."""
+
+    partition: Partition
+    first: int
+    next: int
+    lost: int
+    space: str
+    cluster_id: str
+    topic_id: str
+    writer: str
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the footer's keys and values."""
+        return {
+            "topic": self.partition.topic,
+            "partition": str(self.partition.index),
+            "first": str(self.first),
+            "next": str(self.next),
+            "lost": str(self.lost),
+            "space": self.space,
+            "cluster_id": self.cluster_id,
+            "topic_id": self.topic_id,
+            "writer": self.writer,
+        }
+
+
+def part_schema(view: SpaceView) -> pa.Schema:
+    """Return the columns of every part of this space."""
+    return offline_schema({column.name: column.type for column in view.series}, [name for name, _ in view.features])
+
+
+def encode_part(
+    embeddings: EmbeddingBatch,
+    view: SpaceView,
+    *,
+    created_us: int,
+    metadata: Mapping[str, str],
+    origin: tuple[int, NDArray[np.int64]] | None = None,
+) -> bytes:
+    """Return a Parquet file. `origin` is the Kafka partition and each row's offset; a backfill has none."""
+    schema = part_schema(view)
+    rows = len(embeddings)
+    stamp = pa.timestamp("us", tz="UTC")
+    columns = [pa.array(embeddings.series[column.name], schema.field(column.name).type) for column in view.series]
+    columns += [pa.array(embeddings.event_us, pa.int64()).cast(stamp), pa.repeat(pa.scalar(created_us, stamp), rows)]
+    columns += [_lists(embeddings.features[name]) for name, _ in view.features]
+    columns.append(pa.repeat(pa.scalar(embeddings.space, pa.string()), rows))
+    if origin is None:
+        columns += [pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.int64())]
+    else:
+        columns += [pa.repeat(pa.scalar(origin[0], pa.int32()), rows), pa.array(origin[1], pa.int64())]
+    said = {PREFIX + key: value for key, value in {"format": FORMAT, **metadata}.items()}
+    sink = pa.BufferOutputStream()
+    # Vectors hardly repeat: a dictionary of them costs time and saves nothing.
+    repeating = [*(column.name for column in view.series), SPACE]
+    table = pa.Table.from_arrays(columns, schema=schema.with_metadata(said))
+    pq.write_table(table, sink, compression="zstd", use_dictionary=repeating)
+    return bytes(sink.getvalue())
+
+
+def _lists(vectors: NDArray[np.float32]) -> Any:
+    rows, size = vectors.shape
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(size)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.reshape(-1)))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a part says of itself. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
+    try:
+        found = pq.read_metadata(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        # Arrow reports a broken footer as an OSError too, but only the system's errors have a number.
+        if getattr(error, "errno", None) is not None:
+            message = f"{path} could not be read ({error}); it will be tried again"
+            raise Unavailable(message) from error
+        message = (
+            f"{path} is damaged ({error}); restore it from a copy, or move it out of the folder: "
+            "if it is the last of its chain, its records are then read again"
+        )
+        raise Refused(message) from error
+    said = {
+        key.decode().removeprefix(PREFIX): value.decode()
+        for key, value in found.items()
+        if key.startswith(PREFIX.encode())
+    }
+    if said.get("format") != FORMAT:
+        message = (
+            f"{path} says format {said.get('format')}, but this version reads format {FORMAT} of the offline log; "
+            "move files of others out of the folder, or use the version of undertow that wrote it"
+        )
+        raise Refused(message)
+    return said
+
+
+def read_footer(path: Path) -> Footer:
+    """Return the footer of a part of a chain. Raises `Refused`."""
+    said = read_metadata(path)
+    try:
+        return Footer(
+            partition=Partition(said["topic"], int(said["partition"])),
+            first=int(said["first"]),
+            next=int(said["next"]),
+            lost=int(said["lost"]),
+            space=said["space"],
+            cluster_id=said["cluster_id"],
+            topic_id=said["topic_id"],
+            writer=said["writer"],
+        )
+    except (KeyError, ValueError) as error:
+        message = f"{path} is no part of a chain: its footer lacks or garbles {error}; move it out of the folder"
+        raise Refused(message) from error
+
+
+def part_files(folder: Path) -> list[Path]:
+    """Return all published parts below a folder, in the order of their names."""
+    return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file())
+
+
+def read_space(root: Path, space: str) -> pa.Table:
+    """Return all rows of all parts of a space, of the stream and of backfills alike. Raises `Refused` if none."""
+    files = [str(path) for path in part_files(root / space)]
+    if not files:
+        message = f"no parts below {root / space}; run `undertow run` or `undertow backfill` first"
+        raise Refused(message)
+    return ds.dataset(files, format="parquet").to_table().replace_schema_metadata()

@@ -1,0 +1,143 @@
+"""What one actor of a backfill does: a chunk of history becomes a part of the offline log, and newer values online.
+
+In: a recipe (plain data) and chunks. Out: parts, rejects, online rows, a few numbers. Knows neither Ray nor settings.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from schemas.contract import InputContract
+from schemas.embeddings import EmbeddingBatch
+from schemas.spaces import SpaceView
+from schemas.windows_arrow import window_schema, windows_from_arrow
+from workers.adapters.offline_files import publish
+from workers.adapters.offline_parts import SUFFIX, encode_part
+from workers.backfill.chunks import Chunk, ChunkReader, find_files
+from workers.core.embedding import Embed
+from workers.core.errors import Unavailable
+from workers.core.ports import Clock, OnlineSink
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""How long to wait before each further try of a store that does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillRecipe:
+    """Which history goes into which space. Paths must be the same on every node."""
+
+    history: Path
+    """A Parquet file, or a folder of them, in the schema of `schemas.windows_arrow`."""
+    contract: InputContract
+    view: SpaceView
+    log_root: Path
+    """The offline log."""
+    job: str
+    """A name; a backfill of the same name goes on where the last one stopped."""
+
+    @property
+    def folder(self) -> Path:
+        """Where this job's parts lie. No topic can have a name with an @."""
+        return self.log_root / self.view.space / "@backfill" / self.job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BackfillTools:
+    """What a recipe becomes inside an actor."""
+
+    embed: Embed
+    online: OnlineSink | None = None
+    """None writes the offline log only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of a chunk."""
+
+    windows: int
+    rejected: int
+
+
+class ChunkEmbedder:
+    """Embeds chunks, one after the other. Any of them may be done twice, by anyone, with the same result."""
+
+    def __init__(
+        self,
+        recipe: BackfillRecipe,
+        tools: BackfillTools,
+        *,
+        clock: Clock = time.time,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
+        """`clock` gives seconds since the epoch."""
+        self._recipe, self._tools, self._clock, self._pauses_s = recipe, tools, clock, pauses_s
+        self._history = ChunkReader(find_files(recipe.history)[0], window_schema(recipe.contract).names)
+
+    def embed(self, chunk: Chunk) -> Done:
+        """Embed one chunk. Its part is published last, so that its presence says that all of the chunk is done.
+
+        Each chunk writes its own newest rows online at once: the guard of the sink makes the order of chunks, and of a
+        live stream beside them, irrelevant, and no table of all series has to be gathered anywhere.
+        """
+        view = self._recipe.view
+        read = windows_from_arrow(self._history.read(chunk), self._recipe.contract)
+        rejects = [(bad.row, bad.reason, bad.detail) for bad in read.bad]
+        embeddings = _nothing(view)
+        if len(read.windows):
+            embedded = self._tools.embed(read.windows)
+            embeddings = embedded.embeddings
+            rejects += [(int(read.rows[fault.row]), fault.reason, fault.detail) for fault in embedded.faults]
+        online = self._tools.online
+        if len(embeddings) and online is not None:
+            newest = embeddings.newest_per_series()
+            self._insist(lambda: online.write(newest))
+        if rejects:
+            noted = self._encode_rejects(chunk, sorted(rejects))
+            # Feast reads every Parquet file below the space; Arrow looks into no folder that begins with an underscore.
+            self._insist(lambda: publish(self._recipe.folder / "_rejects" / f"{chunk.id}.jsonl", noted))
+        content = encode_part(
+            embeddings,
+            view,
+            created_us=round(self._clock() * 1e6),
+            metadata={
+                "job": self._recipe.job,
+                "chunk": chunk.id,
+                "path": chunk.path,
+                "row": str(chunk.first),
+                "rows": str(chunk.rows),
+                "space": view.space,
+            },
+        )
+        self._insist(lambda: publish(self._recipe.folder / f"{chunk.id}{SUFFIX}", content))
+        return Done(windows=len(embeddings), rejected=len(rejects))
+
+    @staticmethod
+    def _encode_rejects(chunk: Chunk, rejects: Sequence[tuple[int, str, str]]) -> bytes:
+        return b"".join(
+            json.dumps({"path": chunk.path, "row": chunk.first + row, "reason": reason, "detail": detail}).encode()
+            + b"\n"
+            for row, reason, detail in rejects
+        )
+
+    def _insist(self, act: Callable[[], object]) -> None:
+        for pause_s in self._pauses_s:
+            try:
+                act()
+            except Unavailable:
+                time.sleep(pause_s)
+            else:
+                return
+        act()
+
+
+def _nothing(view: SpaceView) -> EmbeddingBatch:
+    return EmbeddingBatch(
+        space=view.space,
+        series={column.name: np.empty(0, object if column.type == "string" else np.int64) for column in view.series},
+        event_us=np.empty(0, np.int64),
+        features={name: np.empty((0, size), np.float32) for name, size in view.features},
+    )

@@ -1,0 +1,184 @@
+"""A backfill: history through the same embedder as the stream, on as many actors as wanted, and again where it stopped.
+
+In: a recipe, and how an actor gets its tools from plain data. Out: a `BackfillReport`; the rows stay with the actors.
+Knows no settings file and no model. Ray must have been joined or started before.
+"""
+
+import contextlib
+import json
+import logging
+import re
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from workers.adapters.offline_files import publish, sweep
+from workers.adapters.offline_parts import SUFFIX
+from workers.backfill.chunks import Chunk, cut
+from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from workers.core.errors import Refused, UndertowError
+from workers.core.ports import Clock
+from workers.settings import BackfillSettings
+
+OpenTools = Callable[[], BackfillTools]
+"""Called inside each actor. It travels there, so it must be a function of an importable module, or a `partial` of one
+over plain data."""
+
+OnProgress = Callable[[int, int, int], None]
+"""Takes the chunks done, all chunks, and the windows embedded by this run."""
+
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}").fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillReport:
+    """What a run did."""
+
+    chunks: int
+    """All of them."""
+    skipped: int
+    """Chunks that an earlier run had done."""
+    windows: int
+    """Windows embedded by this run."""
+    rejected: int
+    """Windows refused by this run: see `_rejects` in the job's folder."""
+    seconds: float
+
+
+class EmbedChunk:
+    """The actor's class. Whatever is no plain data is made inside the actor, when its first chunk comes.
+
+    Errors travel as data: Ray would wrap and log them, and lose which chunk it was.
+    """
+
+    def __init__(self, recipe: BackfillRecipe, open_tools: OpenTools) -> None:
+        self._recipe, self._open_tools = recipe, open_tools
+        self._embedder: ChunkEmbedder | None = None
+
+    def __call__(self, batch: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[Any]]:
+        """Embed the one chunk of the batch; return its numbers, or what went wrong."""
+        chunk = Chunk(**{name: values.tolist()[0] for name, values in batch.items()})
+        try:
+            if self._embedder is None:
+                self._embedder = ChunkEmbedder(self._recipe, self._open_tools())
+            done = self._embedder.embed(chunk)
+        except UndertowError as error:
+            return _outcome(error=f"chunk {chunk} failed: {error}")
+        except Exception as error:  # noqa: BLE001 the driver raises it again, with the name of the chunk
+            return _outcome(error=f"chunk {chunk} failed: {error!r}", trace=traceback.format_exc())
+        return _outcome(windows=done.windows, rejected=done.rejected)
+
+
+def _outcome(*, windows: int = 0, rejected: int = 0, error: str = "", trace: str = "") -> dict[str, list[Any]]:
+    return {"windows": [windows], "rejected": [rejected], "error": [error], "trace": [trace]}
+
+
+def _no_progress(done: int, total: int, windows: int) -> None:
+    """Show nothing."""
+
+
+def backfill(
+    recipe: BackfillRecipe,
+    open_tools: OpenTools,
+    *,
+    settings: BackfillSettings,
+    num_cpus: float = 1.0,
+    num_gpus: float = 0.0,
+    on_progress: OnProgress = _no_progress,
+    clock: Clock = time.time,
+) -> BackfillReport:
+    """Embed all chunks that no run of this job has done yet; return when they are durable.
+
+    Raises `Refused` for history that does not fit, and for a chunk that failed, by its name: what the others did is
+    kept, and the same call goes on from there.
+    """
+    began = clock()
+    chunks = cut(recipe.history, recipe.contract, space=recipe.view.space, chunk_rows=settings.chunk_rows)
+    _claim(recipe, settings.chunk_rows)
+    sweep(recipe.folder, now=began)
+    there = {path.stem for path in recipe.folder.glob(f"*{SUFFIX}")}
+    missing = [chunk for chunk in chunks if chunk.id not in there]
+    skipped = len(chunks) - len(missing)
+    windows = rejected = 0
+    on_progress(skipped, len(chunks), windows)
+    replicas = min(settings.replicas, len(missing))
+    outcomes = _run(recipe, open_tools, missing, replicas=replicas, num_cpus=num_cpus, num_gpus=num_gpus)
+    with contextlib.closing(outcomes):
+        for done, outcome in enumerate(outcomes, start=skipped + 1):
+            if outcome["trace"]:
+                message = f"{outcome['error']}\n{outcome['trace']}"
+                raise RuntimeError(message)
+            if outcome["error"]:
+                message = f"{outcome['error']}; what is done is kept: run the same backfill again to go on"
+                raise Refused(message)
+            windows += outcome["windows"]
+            rejected += outcome["rejected"]
+            on_progress(done, len(chunks), windows)
+    return BackfillReport(
+        chunks=len(chunks), skipped=skipped, windows=windows, rejected=rejected, seconds=clock() - began
+    )
+
+
+def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
+    """See to it that a job is always cut in the same way: other chunks would embed the same windows again."""
+    if JOB_NAME(recipe.job) is None:
+        message = f"a job's name begins with a letter or digit and goes on with these or `._-`, found {recipe.job!r}"
+        raise Refused(message)
+    note = recipe.folder / "_job.json"
+    if publish(note, json.dumps({"chunk_rows": chunk_rows}).encode()):
+        return
+    before = json.loads(note.read_bytes())["chunk_rows"]
+    if before != chunk_rows:
+        message = (
+            f"job {recipe.job!r} was begun with backfill.chunk_rows = {before}, now it is {chunk_rows}: "
+            "set it back, or give the job another name"
+        )
+        raise Refused(message)
+
+
+def _run(
+    recipe: BackfillRecipe,
+    open_tools: OpenTools,
+    chunks: Sequence[Chunk],
+    *,
+    replicas: int,
+    num_cpus: float,
+    num_gpus: float,
+) -> Generator[dict[str, Any], None, None]:
+    if not chunks:
+        return
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    with _quiet(), DataContext.current(context):
+        # A block for each chunk: what is done is reported at once, and no actor sits on a queue of others' work.
+        outcomes = ray.data.from_items([asdict(chunk) for chunk in chunks], override_num_blocks=len(chunks))
+        outcomes = outcomes.map_batches(
+            EmbedChunk,
+            fn_constructor_args=(recipe, open_tools),
+            batch_size=1,
+            compute=ActorPoolStrategy(size=replicas, max_tasks_in_flight_per_actor=2),
+            # Ray Data calls both at once experimental; a GPU's share already bounds its actors.
+            **({"num_gpus": num_gpus} if num_gpus else {"num_cpus": num_cpus}),
+        )
+        yield from outcomes.iter_rows()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Data's plans and statistics off the terminal, but not its warnings (too few CPUs, say)."""
+    levels = {"ray.data": logging.WARNING, "ray.data._internal.progress": logging.ERROR}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,61 @@
+"""`undertow backfill`: history in the foreground, with a progress bar.
+
+In: settings, a file or folder of Parquet, a console. Out: the report, printed. Knows nothing of how it is embedded.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from workers.backfill.embed import BackfillRecipe, BackfillTools
+from workers.backfill.job import BackfillReport, backfill
+from workers.cluster import ray_session
+from workers.settings import Settings
+from workers.wiring import EmbedRecipe, check_online, embed_recipe, open_embed, open_online
+
+
+def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> BackfillReport:
+    """Embed what was not embedded yet. Raises `Refused` before anything starts where a part is missing.
+
+    A job is named after its file or folder unless it is given a name: the same name goes on where it was stopped.
+    """
+    embed = embed_recipe(settings)
+    check_online(embed.online)
+    recipe = BackfillRecipe(
+        history=history.absolute(),
+        contract=embed.manifest.contract,
+        view=embed.manifest.view(),
+        log_root=embed.offline.path,
+        job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._"),
+    )
+    columns = (
+        TextColumn("backfill"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("chunks · {task.fields[windows]:,} windows"),
+        TimeRemainingColumn(),
+    )
+    with ray_session(settings.fleet, replicas=settings.backfill.replicas), Progress(*columns, console=console) as bar:
+        task = bar.add_task("backfill", total=None, windows=0)
+        report = backfill(
+            recipe,
+            partial(_open_tools, embed),
+            settings=settings.backfill,
+            num_cpus=settings.fleet.num_cpus,
+            num_gpus=settings.fleet.num_gpus,
+            on_progress=lambda done, total, windows: bar.update(task, completed=done, total=total, windows=windows),
+        )
+    console.print(
+        f"{report.windows:,} windows embedded in {report.seconds:.1f} s, {report.rejected:,} rejected, "
+        f"{report.chunks} chunks of which {report.skipped} were done before",
+        highlight=False,
+    )
+    return report
+
+
+def _open_tools(recipe: EmbedRecipe) -> BackfillTools:
+    """Build the tools inside an actor."""
+    return BackfillTools(embed=open_embed(recipe), online=open_online(recipe.online))

@@ -1,0 +1,50 @@
+"""The Ray that fleets and backfills run on: started for one command, or joined.
+
+In: settings. Out: a session. Knows nothing of what runs on it.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+
+import ray
+
+from workers.core.errors import Refused
+from workers.settings import FleetSettings
+
+NAMESPACE = "undertow"
+OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
+
+
+@contextlib.contextmanager
+def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
+    """Join the Ray that the settings name, or start one that ends with this block."""
+    if settings.address == "local":
+        # Logical CPUs: those of the replicas, and one for what starts beside them, whatever the machine has.
+        cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level="ERROR",
+        )
+    else:
+        join_ray(settings)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def join_ray(settings: FleetSettings) -> None:
+    """Join a Ray that runs already. Raises `Refused` where there is none."""
+    address = "auto" if settings.address == "local" else settings.address
+    try:
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError) as error:
+        message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
+        raise Refused(message) from error
