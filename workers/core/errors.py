@@ -8,13 +8,13 @@ class UndertowError(Exception):
     """The parent of what we raise on purpose; its text is fit for a user."""
 
 
-class Refused(UndertowError):
+class Refused(UndertowError):  # noqa: N818 the three names say what the caller does
     """Stop: a setting, an artifact or a store is not as it must be. Commands print the text and exit with 1."""
 
 
-class Unavailable(UndertowError):
+class Unavailable(UndertowError):  # noqa: N818 likewise
     """Try again: a store or broker did not answer, or refused for now. Nothing was lost."""
 
 
-class Replaced(UndertowError):
+class Replaced(UndertowError):  # noqa: N818 likewise
     """Leave: another owner has appended at our place in the partition's chain, so this replica's work is not ours."""

@@ -1,0 +1,194 @@
+"""From windows to embeddings: exact inputs, one forward as far as the deepest tap, pooling, a check of every row.
+
+In: a model, its tapped features, its preprocessing; then `WindowBatch`es. Out: `Embedded`. Knows no file and no store.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from schemas.embeddings import EmbeddingBatch
+from schemas.windows import WindowBatch
+from workers.core.embedding import Embedded, Fault
+from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.core.features import TappedFeature
+from workers.core.inputs import build_inputs
+from workers.core.pooling import align, pool
+from workers.core.preprocessing import Preprocessing
+from workers.core.taps import Taps
+
+CPU_STEPS, GPU_STEPS = 8_192, 1 << 20
+"""Windows times steps of one forward: what stays in a core's cache, and what keeps a GPU busy."""
+WASTE = 2
+"""A chunk is cut where padding to its longest window would add more than one part in so many of a full forward: cutting
+has a price too, a forward's fixed cost."""
+
+Vectors = dict[str, NDArray[np.float32]]
+Rows = NDArray[np.int64]
+Inputs = Mapping[str, Any]
+"""Arrays by name, or one list of arrays for several targets."""
+
+
+class Embedder:
+    """One model on one device. `embed` may be called by several threads; `close` takes the hooks off the model."""
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        features: Sequence[TappedFeature],
+        preprocessing: Preprocessing,
+        space: str,
+        sample: WindowBatch,
+        device: torch.device | None = None,
+    ) -> None:
+        """`sample` are windows known to be good: when a lone window fails, they tell its fault from the model's."""
+        self._device = device or torch.device("cpu")
+        self._taps = Taps(model.to(self._device), [one.feature.tap for one in features])
+        self._features = tuple(features)
+        self._preprocessing = preprocessing
+        self._space = space
+        self._sample = sample
+        self._max_steps = GPU_STEPS if self._device.type == "cuda" else CPU_STEPS
+
+    def embed(self, windows: WindowBatch) -> Embedded:
+        """Embed all that can be embedded. Raises `Unavailable` where the device has no memory for a single window."""
+        built = build_inputs(windows, self._preprocessing)
+        lengths: Rows = built.x["encoder_lengths"]
+        vectors = {one.name: np.zeros((len(lengths), one.layout.size), np.float32) for one in self._features}
+        blamed: dict[int, Fault] = {}
+        for chunk in cut(lengths, self._max_steps):
+            for rows, outcome in self._attempt(built.x, chunk):
+                if isinstance(outcome, str):
+                    blamed[int(rows[0])] = Fault(row=int(built.rows[rows[0]]), reason="inputs", detail=outcome)
+                else:
+                    for name, array in outcome.items():
+                        vectors[name][rows] = array
+        finite = np.ones(len(lengths), bool)
+        for array in vectors.values():
+            finite &= np.isfinite(array).all(axis=1)
+        for row in np.flatnonzero(~finite).tolist():
+            blamed[row] = Fault(row=int(built.rows[row]), reason="not-finite", detail=self._not_finite(row, vectors))
+        return self._embedded(windows, built.rows, vectors, blamed, built.faults)
+
+    def close(self) -> None:
+        """Take the hooks off the model. Idempotent."""
+        self._taps.close()
+
+    def _embedded(
+        self, windows: WindowBatch, rows: Rows, vectors: Vectors, blamed: Mapping[int, Fault], faults: tuple[Fault, ...]
+    ) -> Embedded:
+        if blamed:
+            good = np.setdiff1d(np.arange(len(rows)), np.fromiter(blamed, np.int64, len(blamed)))
+            rows, vectors = rows[good], {name: array[good] for name, array in vectors.items()}
+        everything = len(rows) == len(windows)
+        return Embedded(
+            embeddings=EmbeddingBatch(
+                space=self._space,
+                series={name: ids if everything else ids[rows] for name, ids in windows.series.items()},
+                event_us=windows.end_us if everything else windows.end_us[rows],
+                features=vectors,
+            ),
+            rows=rows,
+            faults=tuple(sorted((*faults, *blamed.values()), key=lambda fault: fault.row)),
+        )
+
+    def _attempt(self, x: Inputs, rows: Rows) -> Iterator[tuple[Rows, Vectors | str]]:
+        """Yield vectors, or for a lone row that fails the reason; halve what fails."""
+        try:
+            vectors = self._forward(x, rows)
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if len(rows) == 1:
+                message = (
+                    f"{self._device} has no memory for the forward of one window; free some, or use another device"
+                )
+                raise Unavailable(message) from error
+            self._max_steps = max(1, int(x["encoder_lengths"][rows].max()) * len(rows) // 2)
+        except UndertowError:
+            raise  # a tap that is not as it was: no window's fault
+        except Exception as error:  # noqa: BLE001 - whatever one window makes a model raise must not stop the stream
+            if len(rows) == 1:
+                self._forward_sample()
+                yield rows, f"the model fails on this window: {type(error).__name__}: {error}"
+                return
+        else:
+            yield rows, vectors
+            return
+        for half in np.array_split(rows, 2):
+            yield from self._attempt(x, half)
+
+    def _forward_sample(self) -> None:
+        """Raise the model's own error where it fails even on windows that are known to be good."""
+        sample = build_inputs(self._sample, self._preprocessing)
+        self._forward(sample.x, np.arange(len(sample.rows)))
+
+    def _forward(self, x: Inputs, rows: Rows) -> Vectors:
+        lengths = x["encoder_lengths"][rows]
+        width = int(lengths.max())
+        tensors = to_tensors(select(x, rows, width), self._device)
+        hidden = self._taps.run(tensors)
+        valid = None if int(lengths.min()) == width else tensors["encoder_lengths"]
+        with torch.inference_mode():
+            return {
+                one.name: self._pool(one, *align(hidden[one.feature.tap], one.layout, valid, width), len(rows))
+                for one in self._features
+            }
+
+    def _pool(self, one: TappedFeature, hidden: Tensor, steps: Tensor | None, rows: int) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = pool(hidden, one.feature.pools, steps).cpu().numpy()
+        if vectors.shape != (rows, one.layout.size):
+            message = (
+                f"expected {one.layout.size} dimensions of {one.name} ({one.feature}) for each of {rows} windows, as "
+                f"when the artifact was packed, found the shape {vectors.shape}"
+            )
+            raise Refused(message)
+        return vectors
+
+    def _not_finite(self, row: int, vectors: Vectors) -> str:
+        where = {one.name: one.feature for one in self._features if not np.isfinite(vectors[one.name][row]).all()}
+        return "expected finite numbers, found others in " + ", ".join(f"{name} ({tap})" for name, tap in where.items())
+
+
+def cut(lengths: Rows, max_steps: int) -> Iterator[Rows]:
+    """Yield the rows of each forward: shortest windows first, no chunk above `max_steps`, little padding in each."""
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        rest = lengths[order]
+        padded = rest * np.arange(1, len(rest) + 1)  # cost of a chunk that ends with each row
+        fits = (padded <= max_steps) & ((padded - np.cumsum(rest)) * WASTE <= max_steps)
+        count = len(rest) if fits.all() else max(1, int(np.argmin(fits)))
+        yield order[:count]
+        order = order[count:]
+
+
+def select(x: Inputs, rows: Rows, width: int) -> Inputs:
+    """Take some rows, with their encoder padded to `width` steps only."""
+    if len(rows) == len(x["encoder_lengths"]) and bool((np.diff(rows) == 1).all()):
+        return x  # all of them, in their order: nothing to copy, and the builder has padded to the longest
+
+    def take(name: str, array: NDArray[Any]) -> NDArray[Any]:
+        trim = name.startswith("encoder_") and name != "encoder_lengths"
+        return array[rows, :width] if trim else array[rows]
+
+    return {
+        name: [take(name, one) for one in value] if isinstance(value, list | tuple) else take(name, value)
+        for name, value in x.items()
+    }
+
+
+def to_tensors(x: Inputs, device: torch.device) -> dict[str, Any]:
+    """Wrap the arrays; for a GPU copy them through pinned memory, without waiting for each."""
+
+    def move(array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+    return {
+        name: [move(one) for one in value] if isinstance(value, list | tuple) else move(value)
+        for name, value in x.items()
+    }

@@ -1,0 +1,117 @@
+"""What is taken from a model, and how: taps, poolings and where time lies in a tensor.
+
+In: plain values, or the short text form that commands take. Out: `Tap`, `Layout`, `Feature`, also as JSON. Knows no
+torch, so that a manifest can be read without it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workers.core.errors import Refused
+
+POOLS = ("last", "mean", "max", "first", "flatten", "none")
+
+_TAP = re.compile(r"(?P<path>[^#\[\]:]+)(#(?P<call>\d+))?(?P<select>(\[[^\[\]]+\])*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tap:
+    """One named point in the model. As text: `path`, `path#call`, `path#call[element][element]`."""
+
+    path: str
+    """As `named_modules` writes it."""
+    call: int = 0
+    """Which call of that module within one forward, from 0: an autoregressive model calls its cell many times."""
+    select: tuple[int | str, ...] = ()
+    """Elements to take from a tuple or dict output, outermost first. What is then still a tuple gives its first."""
+
+    def __str__(self) -> str:
+        return f"{self.path}#{self.call}" + "".join(f"[{element}]" for element in self.select)
+
+    @classmethod
+    def parse(cls, text: str) -> "Tap":
+        """Read the text form."""
+        match = _TAP.fullmatch(text)
+        if match is None:
+            message = f"expected a tap such as rnn, rnn#0 or lstm_encoder#0[1][0], found {text!r}"
+            raise Refused(message)
+        elements = re.findall(r"\[([^\[\]]+)\]", match["select"])
+        return cls(
+            path=match["path"],
+            call=int(match["call"] or 0),
+            select=tuple(int(element) if element.isdigit() else element for element in elements),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What a dry run has shown of a tap's tensor."""
+
+    batch_axis: int
+    """The axis of the windows; time is the first of the others and channels are the last."""
+    steps: int | None
+    """The tensor has this many steps more than the batch's longest window (negative: it begins that much later).
+
+    None where its steps do not follow the window's, or it has no time axis: then every step counts.
+    """
+    size: int
+    """Dimensions of the pooled vector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean+max`."""
+
+    tap: Tap
+    pool: str = "last"
+    """One of `POOLS`, or several joined by +, whose vectors are concatenated."""
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The parts of `pool`, in order; refuses those that do not exist."""
+        parts = tuple(self.pool.split("+"))
+        if unknown := [part for part in parts if part not in POOLS]:
+            message = f"no pooling {unknown[0]!r} in {self.pool!r}; there are {', '.join(POOLS)}, joined by +"
+            raise Refused(message)
+        if "none" in parts and len(parts) > 1:
+            message = f"the pooling none takes a vector as it is, so nothing can be joined to it, found {self.pool!r}"
+            raise Refused(message)
+        return parts
+
+    def __str__(self) -> str:
+        return f"{self.tap}:{self.pool}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Feature":
+        """Read the text form; without a pooling it is `last`."""
+        tap, _, pool = text.partition(":")
+        feature = cls(tap=Tap.parse(tap), pool=pool or "last")
+        _ = feature.pools
+        return feature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TappedFeature:
+    """A feature whose tap was seen to fire."""
+
+    name: str
+    feature: Feature
+    layout: Layout
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TappedFeature":
+        """Read what `to_json` wrote."""
+        tap = data["feature"]["tap"]
+        return cls(
+            name=data["name"],
+            feature=Feature(
+                tap=Tap(path=tap["path"], call=tap["call"], select=tuple(tap["select"])), pool=data["feature"]["pool"]
+            ),
+            layout=Layout(**data["layout"]),
+        )

@@ -1,0 +1,195 @@
+"""Hooks on named modules: registered once, collecting for one call of one thread, ending the forward when it has all.
+
+In: a model and the taps wanted. Out: the tensors at them, or the list of everything that can be tapped. Knows nothing
+of time, pooling or windows.
+"""
+
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from workers.core.errors import Refused
+from workers.core.features import Tap
+
+LIST_ALL = "list all that fire: undertow taps"
+
+
+class _Stop(BaseException):
+    """Ends a forward whose taps are all collected. Not an `Exception`, so that no model swallows it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Run:
+    """What one forward has collected so far."""
+
+    owner: object
+    captured: dict[Tap, Tensor] = field(default_factory=dict)
+    calls: defaultdict[nn.Module, int] = field(default_factory=lambda: defaultdict(int))
+
+
+_RUN: ContextVar[_Run | None] = ContextVar("undertow_run", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapInfo:
+    """A module that fired in a dry run."""
+
+    path: str
+    kind: str
+    """The module's class."""
+    calls: int
+    shapes: tuple[tuple[Tap, tuple[int, ...]], ...]
+    """Every tensor that can be tapped there, call by call."""
+
+
+class Taps:
+    """The taps of one model. Holds hooks; `close` removes them. Any number of threads may call `run`."""
+
+    def __init__(self, model: nn.Module, taps: Sequence[Tap]) -> None:
+        self._model = model.eval()
+        self._taps = tuple(dict.fromkeys(taps))
+        modules = {tap: find_module(model, tap.path) for tap in self._taps}
+        wanted: defaultdict[nn.Module, defaultdict[int, list[Tap]]] = defaultdict(lambda: defaultdict(list))
+        for tap, module in modules.items():
+            wanted[module][tap.call].append(tap)  # paths that are aliases of one module share its hook and its calls
+        self._modules = modules
+        self._handles = [module.register_forward_hook(self._hook(calls)) for module, calls in wanted.items()]
+
+    def run(self, x: Any) -> dict[Tap, Tensor]:
+        """Call the model on `x` as far as the last tap; return the tensor at each. Raises `Refused`."""
+        torch.get_num_threads()  # only this makes `set_num_threads` hold in a thread other than the one that called it
+        run = _Run(owner=self)
+        token = _RUN.set(run)
+        try:
+            with torch.inference_mode():
+                self._model(x)
+        except _Stop:
+            return run.captured
+        finally:
+            _RUN.reset(token)
+        raise Refused(self._missing(run))
+
+    def close(self) -> None:
+        """Remove the hooks. Idempotent."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hook(self, calls: Mapping[int, Sequence[Tap]]) -> Callable[[nn.Module, Any, Any], None]:
+        def collect(module: nn.Module, _args: Any, output: Any) -> None:
+            run = _RUN.get()
+            if run is None or run.owner is not self:
+                return  # somebody else's forward through this model
+            call = run.calls[module]
+            run.calls[module] += 1
+            if call not in calls:
+                return
+            here = {tap: _select(tap, output) for tap in calls[call]}
+            if len(run.captured) + len(here) == len(self._taps):
+                run.captured.update(here)
+                raise _Stop
+            # The forward goes on, and may write in place into what it returned here.
+            run.captured.update({tap: tensor.clone() for tap, tensor in here.items()})
+
+        return collect
+
+    def _missing(self, run: _Run) -> str:
+        tap = next(tap for tap in self._taps if tap not in run.captured)
+        model, calls = type(self._model).__name__, run.calls[self._modules[tap]]
+        if calls == 0:
+            return (
+                f"the tap {tap} is a module of {model}, but the forward never calls it, so it has no hidden state "
+                f"(a container, or a part whose weights are used directly); {LIST_ALL}"
+            )
+        return (
+            f"the tap {tap} asks for call {tap.call}, counted from 0, but one forward of {model} calls it {calls} times"
+        )
+
+
+def find_module(model: nn.Module, path: str) -> nn.Module:
+    """Return the module at `path`, or refuse with the closest paths that exist."""
+    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if path and path in modules:
+        return modules[path]
+    paths = [name for name in modules if name]
+    close = ", ".join(f'"{name}"' for name in difflib.get_close_matches(path, paths, n=3, cutoff=0.5))
+    message = (
+        f'no module "{path}" in {type(model).__name__}; ' + (f"closest: {close} " if close else "") + f"({LIST_ALL})"
+    )
+    raise Refused(message)
+
+
+def list_taps(model: nn.Module, x: Any) -> tuple[TapInfo, ...]:
+    """Run the whole model once on `x`; return every module that fired, in the order in which they first did."""
+    seen: dict[nn.Module, list[Any]] = {}
+
+    def record(module: nn.Module, _args: Any, output: Any) -> None:
+        seen.setdefault(module, []).append(tuple(_tensors(output)))
+
+    paths: defaultdict[nn.Module, list[str]] = defaultdict(list)
+    for path, module in model.named_modules(remove_duplicate=False):
+        if path:
+            paths[module].append(path)
+    with ExitStack() as stack, torch.inference_mode():
+        for module in paths:
+            handle: RemovableHandle = module.register_forward_hook(record)
+            stack.callback(handle.remove)
+        model.eval()(x)
+    return tuple(
+        TapInfo(
+            path=path,
+            kind=type(module).__name__,
+            calls=len(calls),
+            shapes=tuple(
+                (Tap(path=path, call=call, select=select), shape)
+                for call, tensors in enumerate(calls)
+                for select, shape in tensors
+            ),
+        )
+        for module, calls in seen.items()
+        for path in paths[module]
+    )
+
+
+def _select(tap: Tap, output: Any) -> Tensor:
+    value = output
+    try:
+        for element in tap.select:
+            value = value[element]
+    except (IndexError, KeyError, TypeError):
+        value = None
+    while isinstance(value, tuple | list) and value:
+        value = value[0]
+    if isinstance(value, Tensor):
+        return value
+    found = ", ".join(
+        f"{Tap(path=tap.path, call=tap.call, select=select)} {shape}" for select, shape in _tensors(output)
+    )
+    message = f"the tap {tap} selects no tensor; there is {found or f'none in a {type(output).__name__}'}"
+    raise Refused(message)
+
+
+def _tensors(
+    output: Any, select: tuple[int | str, ...] = ()
+) -> Iterator[tuple[tuple[int | str, ...], tuple[int, ...]]]:
+    if isinstance(output, Tensor):
+        yield select, tuple(output.shape)
+    elif isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from _tensors(value, (*select, key))
+    elif isinstance(output, tuple | list):
+        for index, value in enumerate(output):
+            yield from _tensors(value, (*select, index))
