@@ -1,0 +1,164 @@
+"""What a dry run learns of a tap, and which taps are not certified, on models made for each case."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from schemas.contract import Column, IdColumn, InputContract
+from workers.artifact.certify import certify, learn
+from workers.artifact.sample import sample_lengths, sample_windows
+from workers.core.embedder import Embedder
+from workers.core.errors import Refused
+from workers.core.features import Feature, Layout
+from workers.core.preprocessing import Preprocessing, Real, Target
+from workers.core.scalers import FixedScaler
+
+SCALER = FixedScaler(center=100.0, scale=5.0)
+PREPROCESSING = Preprocessing(
+    max_encoder_length=9,
+    prediction_length=4,
+    reals=(Real(name="a", role="target", scaler=SCALER),),
+    categoricals=(),
+    targets=(Target(name="a", scaler=SCALER, reported=SCALER),),
+    several_targets=False,
+    groups=(None,),
+    encoders=(),
+)
+CONTRACT = InputContract(
+    series=(IdColumn(name="watch", type="string"),), past=(Column(name="a"),), min_length=1, max_length=9
+)
+
+
+class Model(nn.Module):
+    """A tap of each kind there is among pytorch-forecasting's models, and of kinds that no window has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in (
+            "steps", "later", "both", "decoder", "vector", "time_first", "flattened", "shrunk",
+            "batch", "random", "infinite",
+        ):  # fmt: skip
+            setattr(self, name, nn.Identity())
+        self.calls = 0
+
+    def forward(self, x: dict[str, Any]) -> None:
+        values: Tensor = x["encoder_cont"].expand(-1, -1, 2)  # (n, t, 2)
+        rows, decoder = len(values), int(x["decoder_lengths"].max())
+        future = torch.ones(rows, decoder, 2)
+        self.calls += 1
+        self.steps(values)
+        self.later(values[:, 1:])
+        self.both(torch.cat([values, future], dim=1))
+        self.decoder(future * values[:, :1])
+        self.vector(values[:, 0])
+        self.time_first(values.transpose(0, 1))
+        self.flattened((future * values[:, :1]).reshape(rows * decoder, 2))
+        self.shrunk(values[:, : (values.shape[1] + 1) // 2])
+        self.batch(values - values.mean(dim=0))
+        self.random(values + self.calls)
+        self.infinite(values[:, 0] / torch.zeros(rows, 1))
+
+
+def learnt(tap: str, contract: InputContract = CONTRACT) -> tuple[Layout, InputContract]:
+    features, exact = learn(Model(), {"hidden": Feature.parse(tap)}, PREPROCESSING, contract)
+    return features[0].layout, exact
+
+
+@pytest.mark.parametrize(
+    ("tap", "layout"),
+    [
+        ("steps:last", Layout(batch_axis=0, steps=0, size=2)),
+        ("later:last+mean", Layout(batch_axis=0, steps=-1, size=4)),
+        ("both:mean", Layout(batch_axis=0, steps=4, size=2)),
+        ("decoder:flatten", Layout(batch_axis=0, steps=None, size=8)),
+        ("vector:none", Layout(batch_axis=0, steps=None, size=2)),
+        ("time_first:last", Layout(batch_axis=1, steps=0, size=2)),
+    ],
+)
+def test_a_dry_run_learns_where_windows_and_steps_lie(tap: str, layout: Layout) -> None:
+    assert learnt(tap)[0] == layout
+
+
+def test_the_least_length_grows_where_a_tap_begins_later() -> None:
+    assert learnt("steps:last")[1].min_length == 1
+    assert learnt("later:last")[1].min_length == 2
+
+
+@pytest.mark.parametrize("length", [9, 1])
+def test_one_length_of_windows_is_enough_to_learn(length: int) -> None:
+    contract = InputContract(series=CONTRACT.series, past=CONTRACT.past, min_length=length, max_length=length)
+    assert learnt("steps:flatten", contract)[0] == Layout(batch_axis=0, steps=0, size=2 * length)
+    assert learnt("both:last", contract)[0].steps == 4
+
+
+@pytest.mark.parametrize(
+    ("tap", "message"),
+    [
+        ("flattened:none", r"gives shape \(12, 2\) for 3 windows and \(16, 2\) for 4"),
+        ("shrunk:last", "its steps are not the window's"),
+        ("steps:flatten", "windows may have 1 to 9 steps"),
+        ("vector:last", "takes none"),
+        ("steps:none", "takes none"),
+    ],
+)
+def test_a_tap_without_a_vector_of_a_window_is_refused(tap: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        learnt(tap)
+
+
+def certified(tap: str) -> dict[str, Any]:
+    model = Model()
+    features, contract = learn(model, {"hidden": Feature.parse(tap)}, PREPROCESSING, CONTRACT)
+    embedder = Embedder(
+        model=model,
+        features=features,
+        preprocessing=PREPROCESSING,
+        space="0" * 64,
+        sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
+    )
+    return certify(embedder, model, features, PREPROCESSING, contract)
+
+
+@pytest.mark.parametrize("tap", ["steps:last+mean+max", "later:mean", "both:max", "time_first:last", "vector:none"])
+def test_a_tap_of_the_window_alone_is_certified(tap: str) -> None:
+    (vectors,) = certified(tap).values()
+    assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("tap", "message"),
+    [
+        ("batch:last", "embedded otherwise alone than in a batch"),
+        ("random:last", "embedded otherwise the second time"),
+        ("infinite:none", "expected finite numbers"),
+    ],
+)
+def test_a_tap_that_breaks_a_promise_is_not_certified(tap: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        certified(tap)
+
+
+def test_a_model_rebuilt_otherwise_than_it_was_trained_is_not_certified() -> None:
+    model, other = Model(), Model()
+    other.steps = nn.Linear(2, 2)  # type: ignore[assignment]  # any module will do
+    features, contract = learn(model, {"hidden": Feature.parse("steps:last")}, PREPROCESSING, CONTRACT)
+    embedder = Embedder(
+        model=other,
+        features=features,
+        preprocessing=PREPROCESSING,
+        space="0" * 64,
+        sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
+    )
+    with pytest.raises(Refused, match="otherwise than by the whole trained model"):
+        certify(embedder, model, features, PREPROCESSING, contract)
+
+
+def test_sample_windows_fit_the_contract_and_are_moderate_to_the_model() -> None:
+    windows = sample_windows(CONTRACT, PREPROCESSING, sample_lengths(CONTRACT))
+    assert (windows.lengths.max(), windows.lengths.min()) == (9, 1)
+    scaled = (windows.past["a"].astype(float) - 100.0) / 5.0
+    assert np.abs(scaled).max() <= 1.5
+    assert scaled.std() > 0.5

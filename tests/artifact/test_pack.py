@@ -1,0 +1,191 @@
+"""Packed and loaded models, held against the trained model, a plain hook and pytorch-forecasting's own data loader."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from schemas.contract import IdColumn
+from workers.artifact.load import load
+from workers.artifact.manifest import read_manifest
+from workers.artifact.pack import pack
+from workers.core.errors import Refused
+from workers.core.features import Feature, Tap
+
+Train = Callable[[str], Any]
+CASES = [
+    pytest.param("lstm", "rnn", 1, id="lstm"),
+    pytest.param("gru", "rnn", 1, id="gru"),
+    pytest.param("deepar", "rnn", 1, id="deepar"),
+    pytest.param("tft", "lstm_encoder", 0, id="tft"),
+    pytest.param("tft", "encoder_variable_selection", 0, id="tft-variable-selection"),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "fewer"), CASES)
+def test_an_artifact_embeds_as_the_trained_model_does(
+    name: str, path: str, fewer: int, trained: Train, reference: Any, tmp_path: Path
+) -> None:
+    source = trained(name)
+    expected = reference(source, path, fewer)
+    assert len(set(expected.windows.lengths.tolist())) > 3
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": f"{path}:last"}, trust=True)
+    embedded = load(tmp_path / "a").embed(expected.windows)
+    assert embedded.faults == ()
+    np.testing.assert_allclose(embedded.embeddings.features["hidden"], expected.last, rtol=0, atol=1e-6)
+
+
+def test_a_tap_without_steps_needs_the_pooling_none(trained: Train, reference: Any, tmp_path: Path) -> None:
+    source, path = trained("nhits"), "model.blocks.0.layers"
+    with pytest.raises(Refused, match="takes none"):
+        pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": f"{path}:last"}, trust=True)
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": f"{path}:none"}, trust=True)
+    expected = reference(source, path)
+    found = load(tmp_path / "a").embed(expected.windows).embeddings.features["hidden"]
+    np.testing.assert_allclose(found, expected.last, rtol=0, atol=1e-6)
+
+
+def test_the_state_of_the_last_layer_is_the_last_valid_step(trained: Train, reference: Any, tmp_path: Path) -> None:
+    source = trained("lstm")
+    expected = reference(source, "rnn", 1)
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn:last"}, trust=True)
+    found = load(tmp_path / "a").embed(expected.windows).embeddings.features["hidden"]
+    np.testing.assert_allclose(found, expected.output[1][0][-1].numpy(), rtol=0, atol=1e-6)
+
+
+def test_several_features_are_packed_with_their_sizes(trained: Train, tmp_path: Path) -> None:
+    taps = {"hidden": Feature(tap=Tap(path="rnn"), pool="last+mean+max"), "start": "rnn#0[0]:first"}
+    manifest = pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True)
+    assert manifest.view().features == (("hidden", 24), ("start", 8))
+
+
+def test_what_was_packed_reads_back(trained: Train, tmp_path: Path) -> None:
+    manifest = pack(trained("tft").checkpoint, tmp_path / "a", name="walk", taps={"hidden": "lstm_encoder"}, trust=True)
+    assert read_manifest(tmp_path / "a") == manifest
+    assert manifest.model.cls == "pytorch_forecasting.TemporalFusionTransformer"
+    assert manifest.view().view == f"walk__{manifest.space[:8]}"
+    assert manifest.view().series == (IdColumn(name="recording", type="string"),)
+
+
+def test_a_recurrent_network_refuses_windows_of_one_step_which_it_cannot_see(trained: Train, tmp_path: Path) -> None:
+    source = trained("short")
+    manifest = pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
+    assert (manifest.contract.min_length, manifest.contract.max_length) == (2, 12)
+
+
+def test_the_same_checkpoint_and_taps_make_the_same_space(trained: Train, tmp_path: Path) -> None:
+    def space(folder: str, **changes: Any) -> str:
+        settings = {"name": "walk", "taps": {"hidden": "rnn:last"}, "trust": True, **changes}
+        return pack(trained("gru").checkpoint, tmp_path / folder, **settings).space
+
+    first = space("a")
+    assert space("b", name="other", description="for people") == first
+    assert space("d", taps={"hidden": "rnn:mean"}) != first
+    assert space("e", taps={"hidden": "rnn[1]:last"}) != first
+
+
+def test_series_can_be_renamed_where_the_model_does_not_use_them(
+    trained: Train, reference: Any, tmp_path: Path
+) -> None:
+    source = trained("lstm")
+    series = ["wearer", "lap:integer"]
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, series=series, trust=True)
+    expected = reference(source, "rnn", 1)
+    count = len(expected.windows)
+    windows = expected.windows.take(np.arange(count))
+    named = type(windows)(
+        **{field: getattr(windows, field) for field in ("end_us", "lengths", "past", "future", "static")},
+        series={"wearer": np.array(["s08"] * count, object), "lap": np.arange(count)},
+    )
+    found = load(tmp_path / "a").embed(named).embeddings
+    assert list(found.series) == ["wearer", "lap"]
+    np.testing.assert_allclose(found.features["hidden"], expected.last, rtol=0, atol=1e-6)
+
+
+def test_the_class_is_found_or_can_be_named(trained: Train, tmp_path: Path) -> None:
+    checkpoint, cls = trained("gru").checkpoint, "pytorch_forecasting.RecurrentNetwork"
+    taps = {"hidden": "rnn"}
+    assert pack(checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True).model.cls == cls
+    assert pack(checkpoint, tmp_path / "b", name="walk", taps=taps, model_class=cls, trust=True).model.cls == cls
+    with pytest.raises(Refused, match="the checkpoint does not hold a DeepAR"):
+        pack(checkpoint, tmp_path / "c", name="walk", taps=taps, model_class="pytorch_forecasting.DeepAR", trust=True)
+    with pytest.raises(Refused, match=r"expected a model class of pytorch_forecasting.RecurrentNetwork"):
+        pack(checkpoint, tmp_path / "c", name="walk", taps=taps, model_class="os.system", trust=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("tft", {"taps": {"hidden": "lstm_encodr"}}, 'no module "lstm_encodr".*closest: "lstm_encoder"'),
+        ("tft", {"taps": {"hidden": "prescalers"}}, "prescalers#0 is a module of .* but the forward never calls it"),
+        ("lstm", {"taps": {"hidden": "rnn#99"}}, "asks for call 99"),
+        ("lstm", {"taps": {"hidden": "rnn:flatten"}}, "pool by last, mean or max"),
+        ("lstm", {"taps": {"hidden": "rnn:median"}}, "no pooling 'median'"),
+        ("tft", {"taps": {"hidden": "static_context_variable_selection"}}, "takes none"),
+        ("lstm", {"taps": {}}, "expected at least one tap"),
+        ("lstm", {"name": "My walk"}, "expected the artifact's name in small letters"),
+        ("lstm", {"taps": {"a__b": "rnn"}}, "expected the feature's name in small letters"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused_and_nothing_is_written(
+    name: str, settings: dict[str, Any], message: str, trained: Train, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match=message):
+        pack(
+            trained(name).checkpoint,
+            tmp_path / "a",
+            **{"name": "walk", "taps": {"hidden": "rnn"}, "trust": True, **settings},
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tap_behind_the_models_own_predictions_is_refused(trained: Train, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="needs objects of the training"):
+        pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2"}, trust=True)
+
+
+def test_an_artifact_is_never_overwritten(trained: Train, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(Refused, match="exists, and an artifact is never overwritten"):
+        pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
+
+
+class Poison:
+    """What a hostile checkpoint holds: reading it makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_a_checkpoint_is_not_even_opened_without_trust(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    torch.save({"state_dict": Poison(mark)}, tmp_path / "poison.ckpt")
+    with pytest.raises(Refused, match=r"reading them runs whatever code .*\(trust=True\)"):
+        pack(tmp_path / "poison.ckpt", tmp_path / "a", name="walk", taps={"hidden": "rnn"})
+    assert not mark.exists()
+    with pytest.raises(Refused, match=r"expected in .* a checkpoint that Trainer.save_checkpoint wrote"):
+        pack(tmp_path / "poison.ckpt", tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
+    assert mark.exists()  # the poison is real
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.ckpt").write_text("no")
+    for file, message in (("text.ckpt", "cannot be read as a checkpoint"), ("none.ckpt", "No such file")):
+        with pytest.raises(Refused, match=message):
+            pack(tmp_path / file, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
+
+
+def test_the_manifest_is_json_without_paths_of_the_machine(trained: Train, tmp_path: Path) -> None:
+    source = trained("lstm")
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
+    text = (tmp_path / "a" / "manifest.json").read_text()
+    assert str(source.checkpoint.parent) not in text
+    assert json.loads(text)["format"] == 1
+    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["manifest.json", "weights.safetensors"]

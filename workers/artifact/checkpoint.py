@@ -1,0 +1,105 @@
+"""A Lightning checkpoint of a pytorch-forecasting model, read once by its owner.
+
+In: a checkpoint file and the owner's trust. Out: its weights, its hyperparameters, its data set's parameters and the
+model as it was trained. Knows nothing of taps or artifacts.
+"""
+
+import hashlib
+import inspect
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_forecasting import models
+from torch import Tensor, nn
+
+from workers.artifact.models import CLASSES, PACKAGE, model_class, quiet
+from workers.core.errors import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """What was found in the file."""
+
+    weights: Mapping[str, Tensor]
+    hyperparameters: Mapping[str, Any]
+    dataset_parameters: Mapping[str, Any]
+    digest: str
+    """SHA-256 of the file."""
+
+
+def read_checkpoint(path: Path, *, trust: bool) -> Checkpoint:
+    """Unpickle the checkpoint. Raises `Refused` without trust, or where it is no pytorch-forecasting checkpoint."""
+    if not trust:
+        message = (
+            f"{path} holds pickles, and reading them runs whatever code their author put in: it can read, change or "
+            "send away anything that you can. If you trained it or trust who did, say so: --trust (trust=True)"
+        )
+        raise Refused(message)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"cannot read the checkpoint {path}: {error.strerror}"
+        raise Refused(message) from error
+    try:
+        # A pytorch-forecasting checkpoint holds pandas and sklearn objects, so `weights_only` cannot read it.
+        data = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+    except Exception as error:
+        message = f"{path} cannot be read as a checkpoint: {type(error).__name__}: {error}"
+        raise Refused(message) from error
+    expected = {"state_dict", "hyper_parameters", "dataset_parameters"}
+    if not isinstance(data, dict) or not expected <= data.keys() or data["dataset_parameters"] is None:
+        found = ", ".join(map(str, data)) if isinstance(data, dict) else f"a {type(data).__name__}"
+        message = (
+            f"expected in {path} a checkpoint that Trainer.save_checkpoint wrote of a pytorch-forecasting model made "
+            f"with from_dataset ({', '.join(sorted(expected))}), found: {found}"
+        )
+        raise Refused(message)
+    return Checkpoint(
+        weights=data["state_dict"],
+        hyperparameters=data["hyper_parameters"],
+        dataset_parameters=data["dataset_parameters"],
+        digest=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def restore(checkpoint: Checkpoint, class_path: str | None = None) -> nn.Module:
+    """Return the model as it was trained, in eval mode.
+
+    A checkpoint does not name its class: without `class_path`, the one that takes its hyperparameters and its weights.
+    """
+    if class_path is not None:
+        return _restore(checkpoint, model_class(class_path))
+    found: list[nn.Module] = []
+    for name in CLASSES:
+        cls = getattr(models, name)
+        named = {
+            one.name for one in inspect.signature(cls.__init__).parameters.values() if one.kind is not one.VAR_KEYWORD
+        }
+        if named - {"self"} <= checkpoint.hyperparameters.keys():
+            try:
+                found.append(_restore(checkpoint, cls))
+            except Refused:
+                continue
+    if len(found) == 1:
+        return found[0]
+    fits = ", ".join(type(model).__name__ for model in found) or "none"
+    message = (
+        f"a checkpoint does not name its model's class; of those known, {fits} fit its hyperparameters and weights. "
+        f"Name it: --model-class {PACKAGE}RecurrentNetwork, for example (known: {', '.join(CLASSES)})"
+    )
+    raise Refused(message)
+
+
+def _restore(checkpoint: Checkpoint, cls: type[nn.Module]) -> nn.Module:
+    try:
+        with quiet():
+            model = cls(**checkpoint.hyperparameters)
+        model.load_state_dict(checkpoint.weights)
+    except Exception as error:
+        message = f"the checkpoint does not hold a {cls.__name__}: {type(error).__name__}: {error}"
+        raise Refused(message) from error
+    return model.eval()

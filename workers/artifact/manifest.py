@@ -1,0 +1,179 @@
+"""The manifest: everything about an artifact but its weights.
+
+In: an artifact's folder. Out: `Manifest`, its text and its Feast view. Knows neither torch nor pytorch-forecasting, so
+that commands and controllers read it at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.contract import InputContract
+from schemas.spaces import SpaceView
+from workers.artifact.spaces import digest, space_id
+from workers.core.errors import Refused
+from workers.core.features import TappedFeature
+from workers.core.preprocessing import Preprocessing
+
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+FORMAT = 1
+NUMERIC = "float32"
+"""How the forward computes: IEEE float32, also on a GPU (no TF32)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecipe:
+    """How to build the model that the weights belong to."""
+
+    cls: str
+    """One of `workers.artifact.models.CLASSES`, as `pytorch_forecasting.NAME`."""
+    hyperparameters: Mapping[str, Any]
+    """Plain JSON data."""
+    targets: tuple[str, ...]
+    """Names of the targets, which some models leave out of their inputs."""
+    losses: tuple[str, ...]
+    """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        return {
+            "class": self.cls,
+            "hyperparameters": dict(self.hyperparameters),
+            "targets": list(self.targets),
+            "losses": list(self.losses),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ModelRecipe":
+        """Read what `to_json` wrote."""
+        return cls(
+            cls=data["class"],
+            hyperparameters=data["hyperparameters"],
+            targets=tuple(data["targets"]),
+            losses=tuple(data["losses"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What an artifact is."""
+
+    name: str
+    """The stable name under which readers find its features."""
+    description: str
+    model: ModelRecipe
+    features: tuple[TappedFeature, ...]
+    preprocessing: Preprocessing
+    contract: InputContract
+    weights: str
+    """SHA-256 of the weights' file."""
+    checkpoint: str
+    """SHA-256 of the checkpoint it was packed from."""
+    versions: Mapping[str, str]
+    """Of the libraries that packed it."""
+    sample: Mapping[str, tuple[tuple[float, ...], ...]]
+    """By feature, the vectors of the first sample windows: loading must give them again."""
+
+    @property
+    def space(self) -> str:
+        """The full identity of its vector space (64 hex digits)."""
+        return space_id(
+            weights=self.weights,
+            model=self.model.to_json(),
+            features=[one.to_json() for one in self.features],
+            preprocessing=self.preprocessing.to_json(),
+            numeric=NUMERIC,
+        )
+
+    def view(self) -> SpaceView:
+        """Return what Feast must know."""
+        return SpaceView(
+            name=self.name,
+            space=self.space,
+            series=self.contract.series,
+            features=tuple((one.name, one.layout.size) for one in self.features),
+            description=self.description,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`, sealed with the hash of all of it."""
+        data = {
+            "format": FORMAT,
+            "name": self.name,
+            "description": self.description,
+            "space": self.space,
+            "model": self.model.to_json(),
+            "features": [one.to_json() for one in self.features],
+            "preprocessing": self.preprocessing.to_json(),
+            "contract": self.contract.to_json(),
+            "numeric": NUMERIC,
+            "weights": self.weights,
+            "checkpoint": self.checkpoint,
+            "versions": dict(self.versions),
+            "sample": {name: [list(row) for row in rows] for name, rows in self.sample.items()},
+        }
+        return {**data, "sha256": digest(data)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Manifest":
+        """Read what `to_json` wrote."""
+        return cls(
+            name=data["name"],
+            description=data["description"],
+            model=ModelRecipe.from_json(data["model"]),
+            features=tuple(TappedFeature.from_json(one) for one in data["features"]),
+            preprocessing=Preprocessing.from_json(data["preprocessing"]),
+            contract=InputContract.from_json(data["contract"]),
+            weights=data["weights"],
+            checkpoint=data["checkpoint"],
+            versions=data["versions"],
+            sample={name: tuple(tuple(row) for row in rows) for name, rows in data["sample"].items()},
+        )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of the artifact in the folder `path`. Raises `Refused` unless it is whole and unaltered."""
+    file = path / MANIFEST
+    try:
+        data = json.loads(file.read_bytes())
+        seal = data.pop("sha256")
+    except FileNotFoundError as error:
+        message = f"expected an artifact in {path}, found no {MANIFEST} there; make one: undertow pack"
+        raise Refused(message) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{file} is damaged: it is not the JSON that `undertow pack` wrote; pack the artifact again"
+        raise Refused(message) from error
+    if data.get("format") != FORMAT:
+        message = f"{file} has format {data.get('format')!r}, this version reads {FORMAT}; pack the artifact again"
+        raise Refused(message)
+    if seal != digest(data):
+        message = (
+            f"{file} was altered after packing: its content does not have the hash it names; pack the artifact again"
+        )
+        raise Refused(message)
+    manifest = Manifest.from_json(data)
+    if manifest.space != data["space"]:
+        message = f"{file} names the space {data['space'][:8]}, its content makes {manifest.space[:8]}; pack it again"
+        raise Refused(message)
+    return manifest
+
+
+def read_weights(path: Path, manifest: Manifest) -> bytes:
+    """Return the bytes of the artifact's weights. Raises `Refused` unless they are those it was packed with."""
+    file = path / WEIGHTS
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        message = f"{file} is missing; an artifact is the folder as `undertow pack` wrote it"
+        raise Refused(message) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != manifest.weights:
+        message = (
+            f"{file} was altered or cut short after packing: expected SHA-256 {manifest.weights[:12]}..., found "
+            f"{found[:12]}... in {len(content)} bytes; copy or pack the artifact again"
+        )
+        raise Refused(message)
+    return content

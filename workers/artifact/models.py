@@ -1,0 +1,105 @@
+"""The models that an artifact may hold: built from plain JSON, never from a name that was not foreseen.
+
+In: a `ModelRecipe` or the hyperparameters of a checkpoint. Out: a model without weights, a recipe. Knows no file.
+"""
+
+import inspect
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pytorch_forecasting import metrics, models
+from torch import nn
+
+from workers.artifact.manifest import ModelRecipe
+from workers.core.errors import Refused
+
+PACKAGE = "pytorch_forecasting."
+CLASSES = (
+    "RecurrentNetwork",
+    "TemporalFusionTransformer",
+    "DeepAR",
+    "NBeats",
+    "NBeatsKAN",
+    "NHiTS",
+    "DecoderMLP",
+    "TiDEModel",
+    "TimeXer",
+    "xLSTMTime",
+)
+DROPPED = frozenset({*inspect.signature(models.BaseModel.__init__).parameters, "embedding_labels"})
+"""Hyperparameters of training and of plots: no hidden state depends on them, and some are objects."""
+
+
+def model_class(path: str) -> type[nn.Module]:
+    """Return the class `pytorch_forecasting.NAME`, if it is one of ours."""
+    name = path.removeprefix(PACKAGE)
+    if not path.startswith(PACKAGE) or name not in CLASSES:
+        message = f"expected a model class of {', '.join(PACKAGE + one for one in CLASSES)}, found {path!r}"
+        raise Refused(message)
+    found: type[nn.Module] = getattr(models, name)
+    return found
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide what Lightning says to those who train: that a loss is kept twice."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Attribute '.*' is an instance of", module="lightning")
+        yield
+
+
+def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRecipe:
+    """Keep of the hyperparameters what the model is built from. Raises `Refused` for what is no plain data."""
+    kept = {name: value for name, value in hyperparameters.items() if name not in DROPPED}
+    try:
+        plain = json.loads(json.dumps(kept, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        culprit = next(name for name, value in kept.items() if not _is_plain(value))
+        kind = type(kept[culprit]).__name__
+        message = (
+            f"the hyperparameter {culprit} of {type(model).__name__} is a {kind}, which cannot be kept as JSON; "
+            "give the model numbers, texts, lists and dicts"
+        )
+        raise Refused(message) from error
+    loss: Any = model.loss
+    targets: Any = model.target_names
+    parts = loss.metrics if isinstance(loss, metrics.MultiLoss) else [loss]
+    return ModelRecipe(
+        cls=PACKAGE + type(model).__name__,
+        hyperparameters=plain,
+        targets=tuple(targets),
+        losses=tuple(type(part).__name__ for part in parts),
+    )
+
+
+def build_model(recipe: ModelRecipe) -> nn.Module:
+    """Build the model, untrained, in eval mode."""
+    cls = model_class(recipe.cls)
+    losses = [_loss(name) for name in recipe.losses]
+    several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)
+    with quiet():
+        return cls(
+            **recipe.hyperparameters,
+            loss=metrics.MultiLoss(losses) if several else losses[0],
+            logging_metrics=nn.ModuleList(),
+            dataset_parameters={"target": list(recipe.targets)},
+        ).eval()
+
+
+def _loss(name: str) -> Any:
+    cls = getattr(metrics, name, None)
+    if not (inspect.isclass(cls) and issubclass(cls, metrics.MultiHorizonMetric)):
+        message = f"expected the loss to be a metric of pytorch_forecasting.metrics, found {name!r}"
+        raise Refused(message)
+    return cls()
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

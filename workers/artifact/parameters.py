@@ -1,0 +1,166 @@
+"""The parameters of a TimeSeriesDataSet, read and put in its order of columns.
+
+In: the `dataset_parameters` that pytorch-forecasting saves in a checkpoint. Out: `DatasetParameters`, or `Refused` for
+a feature that no window can stand for. Knows no scaler and no contract.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytorch_forecasting.data.encoders import GroupNormalizer, MultiNormalizer, NaNLabelEncoder
+
+from workers.core.errors import Refused
+from workers.core.preprocessing import RealRole
+
+Kind = Literal["static", "known", "unknown"]
+RELATIVE_TIME, LENGTH = "relative_time_idx", "encoder_length"
+KEYS = frozenset(
+    {
+        *("time_idx", "target", "group_ids", "max_encoder_length", "min_encoder_length", "max_prediction_length"),
+        *("static_reals", "time_varying_known_reals", "time_varying_unknown_reals"),
+        *("static_categoricals", "time_varying_known_categoricals", "time_varying_unknown_categoricals"),
+        *("variable_groups", "allow_missing_timesteps", "lags", "target_normalizer", "categorical_encoders", "scalers"),
+        *("add_relative_time_idx", "add_target_scales", "add_encoder_length"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetParameters:
+    """What of the parameters decides how inputs are built."""
+
+    time_idx: str
+    group_ids: tuple[str, ...]
+    targets: tuple[str, ...]
+    several_targets: bool
+    normalizers: tuple[Any, ...]
+    """One for each target."""
+    encodes_groups: bool
+    """Whether group ids stand in the data frame as codes: only then do GroupNormalizers see codes."""
+    min_encoder_length: int
+    max_encoder_length: int
+    max_prediction_length: int
+    reals: tuple[tuple[str, RealRole, int], ...]
+    """(name, role, target) in the order of the inputs."""
+    categoricals: tuple[tuple[str, Kind, str], ...]
+    """(name, kind, name of its encoder) in the order of the inputs."""
+    scalers: Mapping[str, Any]
+    encoders: Mapping[str, Any]
+
+
+def read_parameters(parameters: Mapping[str, Any]) -> DatasetParameters:
+    """Read and check. Raises `Refused`."""
+    if missing := sorted(KEYS - parameters.keys()):
+        message = (
+            f"expected the parameters of a pytorch-forecasting 1.8 TimeSeriesDataSet, found no {', '.join(missing)}; "
+            "save the checkpoint of a model that was made with from_dataset"
+        )
+        raise Refused(message)
+    if parameters["lags"]:
+        message = f"lagged columns are not supported, found lags of {', '.join(parameters['lags'])}"
+        raise Refused(message)
+    if parameters["allow_missing_timesteps"]:
+        message = (
+            "filling missing time steps is not supported: a window has no gaps, found allow_missing_timesteps=True; "
+            "fill them before training"
+        )
+        raise Refused(message)
+    targets = tuple(_names(parameters["target"]))
+    several = not isinstance(parameters["target"], str)
+    normalizers = _normalizers(parameters["target_normalizer"], targets, several=several)
+    read = DatasetParameters(
+        time_idx=parameters["time_idx"],
+        group_ids=tuple(_names(parameters["group_ids"])),
+        targets=targets,
+        several_targets=several,
+        normalizers=normalizers,
+        encodes_groups=isinstance(parameters["target_normalizer"], GroupNormalizer | MultiNormalizer),
+        min_encoder_length=int(parameters["min_encoder_length"]),
+        max_encoder_length=int(parameters["max_encoder_length"]),
+        max_prediction_length=int(parameters["max_prediction_length"]),
+        reals=tuple(_reals(parameters, targets)),
+        categoricals=tuple(_categoricals(parameters)),
+        scalers=parameters["scalers"],
+        encoders=parameters["categorical_encoders"],
+    )
+    _check_names(read)
+    return read
+
+
+def _normalizers(normalizer: Any, targets: Sequence[str], *, several: bool) -> tuple[Any, ...]:
+    normalizers = tuple(normalizer.normalizers) if type(normalizer) is MultiNormalizer else (normalizer,)
+    if len(normalizers) != len(targets) or several != (type(normalizer) is MultiNormalizer):
+        message = (
+            f"expected one normalizer for one target, a MultiNormalizer for a list of them, found {normalizer!r} for "
+            f"{', '.join(targets)}"
+        )
+        raise Refused(message)
+    for target, one in zip(targets, normalizers, strict=True):
+        if isinstance(one, NaNLabelEncoder):
+            message = f"categorical targets are not supported, found one: {target}"
+            raise Refused(message)
+    return normalizers
+
+
+def _reals(parameters: Mapping[str, Any], targets: Sequence[str]) -> list[tuple[str, RealRole, int]]:
+    """List the reals as `TimeSeriesDataSet.reals` does; what it computes is put behind the columns of its kind."""
+    kinds: dict[Kind, list[str]] = {
+        "static": _names(parameters["static_reals"]),
+        "known": _names(parameters["time_varying_known_reals"]),
+        "unknown": _names(parameters["time_varying_unknown_reals"]),
+    }
+    computed: dict[str, tuple[RealRole, int]] = {}
+
+    def add(name: str, kind: Kind, role: RealRole, target: int = 0) -> None:
+        computed[name] = role, target
+        if not any(name in names for names in kinds.values()):
+            kinds[kind].append(name)
+
+    if parameters["add_relative_time_idx"]:
+        add(RELATIVE_TIME, "known", "relative_time")
+    if parameters["add_encoder_length"]:
+        add(LENGTH, "static", "length")
+    if parameters["add_target_scales"]:
+        for index, target in enumerate(targets):
+            add(f"{target}_center", "static", "center", index)
+            add(f"{target}_scale", "static", "scale", index)
+    for index, target in enumerate(targets):
+        if target in kinds["static"] or target in kinds["known"]:
+            message = f"a target must be an unknown real or no real at all, found the static or known real {target}"
+            raise Refused(message)
+        computed[target] = "target", index
+    return [(name, *computed.get(name, (kind, 0))) for kind, names in kinds.items() for name in names]
+
+
+def _categoricals(parameters: Mapping[str, Any]) -> list[tuple[str, Kind, str]]:
+    kinds: dict[Kind, list[str]] = {
+        "static": _names(parameters["static_categoricals"]),
+        "known": _names(parameters["time_varying_known_categoricals"]),
+        "unknown": _names(parameters["time_varying_unknown_categoricals"]),
+    }
+    shared: Mapping[str, list[str]] = parameters["variable_groups"] or {}
+    encoder = {name: group for group, names in shared.items() for name in names}
+    listed = [(flat, kind) for kind, names in kinds.items() for name in names for flat in shared.get(name, [name])]
+    return [(name, kind, encoder.get(name, name)) for name, kind in listed]
+
+
+def _check_names(read: DatasetParameters) -> None:
+    reals, categoricals = [name for name, _, _ in read.reals], [name for name, _, _ in read.categoricals]
+    for name, count in Counter([*reals, *categoricals]).items():
+        if count > 1:
+            message = f"expected each column once, found {name} {count} times among reals and categoricals"
+            raise Refused(message)
+    if clash := [name for name in read.targets if name in categoricals]:
+        message = f"a target cannot be a categorical as well, found {', '.join(clash)}"
+        raise Refused(message)
+    if clash := [name for name in read.group_ids if name in reals]:
+        message = f"a group id cannot be a real as well, found {', '.join(clash)}; train with a copy of the column"
+        raise Refused(message)
+
+
+def _names(names: Any) -> list[str]:
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else list(names)

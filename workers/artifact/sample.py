@@ -1,0 +1,71 @@
+"""Windows made up from what an artifact takes, the same ones everywhere and always.
+
+In: an `InputContract` and the `Preprocessing` behind it. Out: a `WindowBatch` that fits. Knows no model and no random
+generator.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.windows import Column as Values
+from schemas.windows import WindowBatch
+from workers.core.preprocessing import Preprocessing
+from workers.core.scalers import FixedScaler
+
+SAMPLES = 6
+GOLDEN = 0.6180339887498949
+
+
+def sample_lengths(contract: InputContract) -> NDArray[np.int64]:
+    """Return the lengths of the sample windows: from the longest to the shortest."""
+    return np.linspace(contract.max_length, contract.min_length, SAMPLES).round().astype(np.int64)
+
+
+def sample_windows(contract: InputContract, preprocessing: Preprocessing, lengths: NDArray[np.int64]) -> WindowBatch:
+    """Return one window of each length, of categories the model knows and numbers that it finds moderate."""
+    count, steps = len(lengths), int(lengths.sum())
+    columns = [*contract.past, *contract.future, *contract.static]
+    ranges = _ranges(preprocessing)
+
+    def fill(column: Column, size: int) -> Values:
+        salt = 1 + columns.index(column)
+        spread = np.modf((np.arange(size) + 1) * GOLDEN * salt + salt * 0.37)[0]  # evenly over (0, 1)
+        if column.categories is not None:
+            picked = (spread * len(column.categories)).astype(np.int64).tolist()
+            return np.array([column.categories[index] for index in picked], object)
+        low, high = ranges.get(column.name, (0.1, 0.9))  # every transformation of a target takes what lies in (0, 1)
+        numbers: NDArray[np.float64] = low + (high - low) * spread
+        return numbers
+
+    return WindowBatch(
+        series={column.name: _ids(column, preprocessing, count) for column in contract.series},
+        end_us=np.arange(count, dtype=np.int64) * 1_000_000,
+        lengths=lengths,
+        past={column.name: fill(column, steps) for column in contract.past},
+        future={
+            column.name: fill(column, count * contract.horizon).reshape(count, contract.horizon)
+            for column in contract.future
+        },
+        static={column.name: fill(column, count) for column in contract.static},
+    )
+
+
+def _ids(column: IdColumn, preprocessing: Preprocessing, count: int) -> Values:
+    codes = {encoder.name: encoder.codes for encoder in preprocessing.encoders}
+    names = [group[1] for group in preprocessing.groups if group is not None and group[0] == column.name]
+    known = list(codes[names[0]]) if names else []
+    if column.type == "integer":
+        return np.array([int(known[row % len(known)]) if known else row for row in range(count)], np.int64)
+    return np.array([str(known[row % len(known)]) if known else f"series-{row}" for row in range(count)], object)
+
+
+def _ranges(preprocessing: Preprocessing) -> dict[str, tuple[float, float]]:
+    """Return, of each real whose scaling is fixed, what scales to -1.5 and to 1.5."""
+    scalers = {real.name: real.scaler for real in preprocessing.reals}
+    scalers |= {target.name: target.scaler for target in preprocessing.targets}
+    return {
+        name: (scaler.center - 1.5 * scaler.scale, scaler.center + 1.5 * scaler.scale)
+        for name, scaler in scalers.items()
+        if isinstance(scaler, FixedScaler) and scaler.transformation is None
+    }
