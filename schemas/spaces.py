@@ -1,6 +1,7 @@
 """A space as others see it: what Feast must know of an artifact's embeddings.
 
-In: plain values. Out: `SpaceView`, and its JSON form in `feature_repo/spaces/<view>.json`. Knows neither Feast nor models.
+In: plain values. Out: `SpaceView`, and its JSON form in `feature_repo/spaces/<view>.json`. Knows neither Feast nor
+models.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,241 @@
+"""The Feast repository, seen from the driver: register a space, apply, look one embedding up.
+
+In: `FeastSettings` and `SpaceView`s. Out: files in the repository, Feast's registry, and `OnlineRecipe`, all that a
+replica needs to know of Feast. Knows no online store: who reads the recipe chooses the writer.
+"""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from schemas.embeddings import offline_schema
+from schemas.feast_bytes import KEY_VERSION
+from schemas.spaces import SpaceView
+from workers.core.errors import Refused
+from workers.settings import FeastSettings
+
+SEED = "00000-schema.parquet"
+"""The empty part that shows Feast the columns before there is any row."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_FEAST = "from feast.cli.cli import cli; cli()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineRecipe:
+    """What a replica needs to build its online sink: plain data, read once on the driver."""
+
+    type: str
+    """Feast's `online_store.type`."""
+    options: Mapping[str, Any] = field(repr=False)
+    """Feast's `online_store` section with its defaults, a path made absolute; it may hold a password."""
+    project: str
+    view: str
+    """The view's name in the online store."""
+    repo: Path
+    """The repository's absolute folder, which relative paths in the config start from."""
+    config: Mapping[str, Any] = field(repr=False)
+    """The whole Feast config, environment expanded."""
+    definition: bytes = field(repr=False)
+    """The view as Feast's FeatureView message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredEmbedding:
+    """One embedding as a reader of the feature store sees it."""
+
+    view: str
+    space: str
+    event_us: int
+    """Microseconds since the epoch, UTC; the SQLite store hands out whole seconds."""
+    features: Mapping[str, NDArray[np.float32]]
+
+
+def register(repo: Path, view: SpaceView, offline: Path, *, promote: bool = True) -> Path:
+    """Write the space's file, and seed its folder of Parquet parts; `apply` makes both known. Return the file.
+
+    With `promote`, or where no space of this name is served yet, readers of the service `view.name` get this space.
+    """
+    for name in (view.name, *(column.name for column in view.series), *(feature for feature, _ in view.features)):
+        if not _NAME.fullmatch(name):
+            message = f"Feast takes names of letters, digits and _, which begin with a letter; found {name!r}"
+            raise Refused(message)
+    _seed(view, offline)
+    spaces = repo / "spaces"
+    spaces.mkdir(parents=True, exist_ok=True)
+    path = spaces / f"{view.view}.json"
+    served = {
+        other: data
+        for other in spaces.glob("*.json")
+        if (data := json.loads(other.read_text("utf-8")))["name"] == view.name and data["promoted"]
+    }
+    promoted = promote or not served or path in served
+    if promote:
+        for other, data in served.items():
+            if other != path:
+                _write_json(other, {**data, "promoted": False})
+    where = str(offline) if offline.is_absolute() else os.path.relpath(offline, repo)
+    _write_json(path, {**view.to_json(), "offline": where, "promoted": promoted})
+    return path
+
+
+def apply(feast: FeastSettings) -> tuple[str, ...]:
+    """Run Feast's own `apply`, and return the names of the views that are registered then.
+
+    A process of its own: Feast changes the folder, imports the definitions and keeps both.
+    """
+    config = _config_path(feast)
+    _read_config(config)
+    command = [sys.executable, "-c", _FEAST, "-c", str(feast.repo), "-f", str(config), "apply", "--no-progress"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        message = f"feast apply in {feast.repo} failed ({feast.config}):\n" + "\n".join(lines[-8:])
+        raise Refused(message)
+    return tuple(sorted(view.name for view in _store(feast).list_feature_views()))
+
+
+def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
+    """Read everything that a replica must know to write the view online."""
+    store = _store(feast)
+    config = store.config
+    if config.online_store is None or config.entity_key_serialization_version != KEY_VERSION:
+        message = f"{feast.config}: expected an online_store and entity_key_serialization_version: {KEY_VERSION}"
+        raise Refused(message)
+    from feast.errors import FeatureViewNotFoundException  # noqa: PLC0415 - see `_store`
+    from feast.infra.online_stores.helpers import compute_versioned_name  # noqa: PLC0415 - see `_store`
+
+    try:
+        view = store.get_feature_view(view_name)
+    except FeatureViewNotFoundException as error:
+        message = f"Feast ({feast.repo / feast.config}) knows no view {view_name}; run: undertow apply"
+        raise Refused(message) from error
+    options = config.online_store.model_dump(mode="json")
+    repo = feast.repo.resolve()
+    if path := options.get("path"):
+        options["path"] = str(repo / path)
+    return OnlineRecipe(
+        type=options["type"],
+        options=options,
+        project=config.project,
+        view=compute_versioned_name(view, config.registry.enable_online_feature_view_versioning),
+        repo=repo,
+        config=_read_config(_config_path(feast)),
+        definition=view.to_proto().SerializeToString(),
+    )
+
+
+def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> StoredEmbedding | None:
+    """Look the promoted embedding of one series up, as any reader of Feast would; None where there is none."""
+    store = _store(feast)
+    from feast.errors import FeatureServiceNotFoundException  # noqa: PLC0415 - see `_store`
+
+    try:
+        service = store.get_feature_service(name)
+    except FeatureServiceNotFoundException as error:
+        known = ", ".join(sorted(service.name for service in store.list_feature_services())) or "none"
+        message = f"Feast ({feast.repo / feast.config}) serves no {name!r}, but: {known}; run: undertow apply"
+        raise Refused(message) from error
+    view = store.get_feature_view(service.feature_view_projections[0].name)
+    row = _typed({column.name: column.dtype.to_value_type().name for column in view.entity_columns}, keys)
+    response = store.get_online_features(features=service, entity_rows=[row]).proto
+    # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
+    found = {
+        feature: (vector.values[0], vector.event_timestamps[0])
+        for feature, vector in zip(response.metadata.feature_names.val, response.results, strict=True)
+        if feature not in row and vector.values[0].WhichOneof("val")
+    }
+    if not found:
+        return None
+    return StoredEmbedding(
+        view=view.name,
+        space=view.tags["space"],
+        event_us=next(iter(found.values()))[1].ToMicroseconds(),
+        features={feature: np.array(value.float_list_val.val, np.float32) for feature, (value, _) in found.items()},
+    )
+
+
+def _typed(types: Mapping[str, str], keys: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Give each id the type of its join key: a command line knows only text."""
+    if types.keys() != keys.keys():
+        message = f"expected the ids {', '.join(types)}; found {', '.join(keys) or 'none'}"
+        raise Refused(message)
+    row: dict[str, str | int] = {}
+    for name, kind in types.items():
+        try:
+            row[name] = int(keys[name]) if kind == "INT64" else str(keys[name])
+        except ValueError as error:
+            message = f"the id {name} is an integer; found {keys[name]!r}"
+            raise Refused(message) from error
+    return row
+
+
+def _store(feast: FeastSettings) -> Any:
+    """Open Feast. Its import costs 4 s and 400 MB, so only commands that ask the registry pay, never a replica."""
+    from feast import FeatureStore  # noqa: PLC0415 - see above
+
+    config = _config_path(feast)
+    _read_config(config)
+    return FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
+
+
+def _config_path(feast: FeastSettings) -> Path:
+    return (feast.repo / feast.config).resolve()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read a Feast config as Feast does, but refuse a variable that is not set instead of leaving its name in place."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        message = f"expected a Feast config at {path}: {error.strerror} (settings feast.repo and feast.config)"
+        raise Refused(message) from error
+    for variable in _VARIABLE.findall(text):
+        if variable not in os.environ:
+            message = f"{path.name} uses the environment variable {variable}, which is not set"
+            raise Refused(message)
+    config: dict[str, Any] = yaml.safe_load(os.path.expandvars(text))
+    return config
+
+
+def _seed(view: SpaceView, offline: Path) -> None:
+    path = offline / SEED
+    if path.exists():
+        return
+    offline.mkdir(parents=True, exist_ok=True)
+    schema = offline_schema({c.name: c.type for c in view.series}, [feature for feature, _ in view.features])
+    with _replacing(path) as temporary:
+        pq.write_table(schema.empty_table(), temporary)
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    with _replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a name in the same folder, without the suffix that readers look for; then move what was written in place."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp keeps others out, and readers may be others
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""The newest embedding of each series in any other store that Feast knows, through Feast's own provider.
+
+In: `EmbeddingBatch`es. Out: Feast's `online_write_batch`, fed with values built from wire bytes. Most stores overwrite
+whatever is there, so what they hold is read first: that keeps the newest when calls come one after another, but two
+writers at the same instant are beyond us. Knows no store.
+"""
+
+import contextlib
+import textwrap
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas import feast_bytes
+from schemas.embeddings import EmbeddingBatch
+from workers.core.errors import Refused, Unavailable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_WRONG = (AttributeError, AssertionError, ImportError, KeyError, NotImplementedError, TypeError, ValueError)
+"""What Feast raises for a configuration or data that it cannot take."""
+
+
+class FeastOnline:
+    """An `OnlineSink` for every store without a writer of ours. Not atomic; one thread at a time."""
+
+    def __init__(self, *, config: Mapping[str, Any], repo: Path, definition: bytes) -> None:
+        """Take a Feast config (environment expanded), its folder, and the view as Feast's FeatureView message."""
+        # Feast costs 4 s and 400 MB: only who uses this sink pays.
+        from feast.feature_view import FeatureView  # noqa: PLC0415
+        from feast.infra.provider import get_provider  # noqa: PLC0415
+        from feast.protos.feast.core.FeatureView_pb2 import FeatureView as Definition  # noqa: PLC0415
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey  # noqa: PLC0415
+        from feast.protos.feast.types.Value_pb2 import Value  # noqa: PLC0415
+        from feast.repo_config import RepoConfig  # noqa: PLC0415
+
+        self._entity_key, self._value = EntityKey, Value
+        self._config = RepoConfig(**config)
+        self._config.repo_path = repo
+        self._view = FeatureView.from_proto(Definition.FromString(definition))
+        self._provider = get_provider(self._config)
+
+    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
+        """Write what is newer than the store holds (with `force`, as new); see `OnlineSink`."""
+        batch = batch.newest_per_series()
+        if not len(batch):
+            return 0
+        with self._translated():
+            return self._write(batch, force=force)
+
+    def check(self) -> None:
+        """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
+        columns = self._view.entity_columns
+        integer = [column.dtype.to_value_type().name == "INT64" for column in columns]
+        ids = [self._value(int64_val=0) if is_integer else self._value(string_val="") for is_integer in integer]
+        key = self._entity_key(join_keys=[column.name for column in columns], entity_values=ids)
+        with self._translated():
+            self._provider.online_read(self._config, self._view, [key])
+
+    def close(self) -> None:
+        """Let go; Feast's stores keep their connections until the process ends."""
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except _WRONG as error:
+            message = f"{self._name()} cannot take view {self._view.name}: {type(error).__name__}: {error}"
+            raise Refused(message) from error
+        except Exception as error:
+            # Each store raises its driver's own errors; the caller gives up after its own time.
+            reason = textwrap.shorten(str(error), 200)  # some drivers show whole clients
+            message = f"{self._name()} does not take writes now: {type(error).__name__}: {reason}"
+            raise Unavailable(message) from error
+
+    def _write(self, batch: EmbeddingBatch, *, force: bool) -> int:
+        rows = self._newer(batch, force=force)
+        batch = batch.take(rows)
+        features = [map(self._value.FromString, feast_bytes.float_lists(v)) for v in batch.features.values()]
+        values = [dict(zip(batch.features, row, strict=True)) for row in zip(*features, strict=True)]
+        times = [_EPOCH + timedelta(microseconds=us) for us in batch.event_us.tolist()]
+        data = [(key, value, time, None) for key, value, time in zip(self._keys(batch), values, times, strict=True)]
+        if data:
+            self._provider.online_write_batch(self._config, self._view, data, None)
+        return len(data)
+
+    def _newer(self, batch: EmbeddingBatch, *, force: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        feature = next(iter(batch.features))
+        found = self._provider.online_read(self._config, self._view, self._keys(batch), [feature])
+        # Feast's Redis store gives a series that it does not hold the year 1970 and a value without content.
+        held = [_micros(t) if t and values and values[feature].WhichOneof("val") else None for t, values in found]
+        wins = [
+            then is None or us > then or (force and us == then)
+            for us, then in zip(batch.event_us.tolist(), held, strict=True)
+        ]
+        return np.flatnonzero(wins)
+
+    def _keys(self, batch: EmbeddingBatch) -> list[Any]:
+        names = list(batch.series)
+        columns = [
+            [self._value(string_val=i) if isinstance(i, str) else self._value(int64_val=i) for i in column.tolist()]
+            for column in batch.series.values()
+        ]
+        return [self._entity_key(join_keys=names, entity_values=ids) for ids in zip(*columns, strict=True)]
+
+    def _name(self) -> str:
+        return f"the Feast online store of type {self._config.online_store.type}"
+
+
+def _micros(time: datetime) -> int:
+    """Return microseconds since the epoch; Feast's naive times are UTC."""
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND

@@ -1,0 +1,154 @@
+"""The newest embedding of each series in Feast's own SQLite file, the store that needs no server.
+
+In: `EmbeddingBatch`es. Out: the rows that stock Feast writes, one for each feature of a series, guarded by event time.
+Feast overwrites whatever is there, and its readers take whole seconds only, so the guard is a column of our own in
+Feast's table, `event_us`. Feast names its columns and never sees it; it goes when Feast drops the table. What Feast
+itself writes there is not guarded. Never imports Feast.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from schemas import feast_bytes
+from schemas.embeddings import EmbeddingBatch
+from workers.core.errors import Refused, Unavailable
+
+GUARD = "event_us"
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose, see `_stored_seconds`
+_PASSING = frozenset(
+    {
+        "SQLITE_BUSY",
+        "SQLITE_LOCKED",
+        "SQLITE_CANTOPEN",
+        "SQLITE_FULL",
+        "SQLITE_IOERR",
+        "SQLITE_READONLY",
+        "SQLITE_NOMEM",
+    }
+)
+"""Primary result codes that go away: another writer, a full or read-only disk, a folder that is not mounted yet."""
+
+
+class SqliteOnline:
+    """An `OnlineSink` for `type: sqlite`. Many processes may share the file; one thread of each at a time."""
+
+    def __init__(self, *, path: Path, project: str, view: str, busy_timeout_s: float = 10.0) -> None:
+        """Take the file, Feast's project, and the view's name in the store; open at first use.
+
+        A write waits `busy_timeout_s` for other writers before it is `Unavailable`.
+        """
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._table = f"{project}_{view}"
+        self._connection: sqlite3.Connection | None = None
+
+    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
+        """Write what is newer than the file holds (with `force`, as new); see `OnlineSink`."""
+        keys = feast_bytes.entity_keys(batch.series)
+        if len(set(keys)) < len(keys):
+            batch = batch.newest_per_series()
+            keys = feast_bytes.entity_keys(batch.series)
+        if not keys:
+            return 0
+        event_us = batch.event_us.tolist()
+        seconds = _stored_seconds(event_us)
+        statement = _upsert(self._table, force=force)
+        written = 0
+        with self._translated(), _transaction(self._open()) as connection:
+            for feature, vectors in batch.features.items():
+                rows = zip(
+                    keys, [feature] * len(keys), feast_bytes.float_lists(vectors), seconds, event_us, strict=True
+                )
+                written = connection.executemany(statement, rows).rowcount
+        return written
+
+    def check(self) -> None:
+        """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
+        with self._translated():
+            self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if not self._path.exists():
+                raise Refused(self._missing("no such file"))
+            connection = sqlite3.connect(
+                self._path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):  # cannot be changed while others use the file; next time
+            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while we write
+        connection.execute("PRAGMA synchronous = FULL")  # a write-ahead log is durable at each commit only so
+        with _transaction(connection):
+            columns = {row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(self._table)})")}
+            if not columns:
+                raise Refused(self._missing(f"no table {self._table}"))
+            if GUARD not in columns:
+                connection.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {GUARD} INTEGER")
+
+    def _missing(self, found: str) -> str:
+        return f"expected the online store that Feast makes at {self._path}, found {found}; run: undertow apply"
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self.close()
+            if "no such table" in str(error):  # Feast has dropped it since
+                raise Refused(self._missing(f"no table {self._table}")) from error
+            primary = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+            message = f"SQLite at {self._path} (online_store.path of the Feast config): {error}"
+            raise (Unavailable if primary in _PASSING else Refused)(message) from error
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Take the one write lock first: a transaction that began by reading cannot wait for it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _upsert(table: str, *, force: bool) -> str:
+    held = f"{_quoted(table)}.{GUARD}"
+    newer = f"excluded.{GUARD} {'>=' if force else '>'} {held}"
+    return (
+        f"INSERT INTO {_quoted(table)} (entity_key, feature_name, value, event_ts, {GUARD}) VALUES (?, ?, ?, ?, ?) "  # noqa: S608 - quoted
+        f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, event_ts = excluded.event_ts, "
+        f"created_ts = NULL, {GUARD} = excluded.{GUARD} WHERE {held} IS NULL OR {newer}"
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _stored_seconds(event_us: Sequence[int]) -> list[int]:
+    """Return event times as Feast's writer stores them: UTC's wall clock, read as if it were this machine's.
+
+    Feast's reader undoes exactly that, so a reader in our time zone gets the right second, and one elsewhere is off by
+    the difference of the zones. No integer would be right for all.
+    """
+    return [int((_EPOCH + timedelta(seconds=us // 1_000_000)).timestamp()) for us in event_us]
