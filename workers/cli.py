@@ -114,9 +114,12 @@ def check(overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--promote", is_flag=True, help="Give readers of the stable name this space from now on.")
 @_settings_options
-def apply(overrides: tuple[str, ...]) -> None:
+def apply(overrides: tuple[str, ...], *, promote: bool) -> None:
     """Register the artifact's Feast view and service, and whatever else the repository defines.
+
+    The first space of a name is served at once; a retrained model's only with --promote, after its backfill.
 
     \b
     undertow apply --set model.artifact=artifact
@@ -124,7 +127,7 @@ def apply(overrides: tuple[str, ...]) -> None:
     from workers.settings import load
     from workers.wiring import apply_artifact
 
-    for name in apply_artifact(load(overrides)):
+    for name in apply_artifact(load(overrides), promote=promote):
         click.echo(name)
 
 
