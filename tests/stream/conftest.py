@@ -17,11 +17,11 @@ from workers.stream import Limits, Stream
 CONTRACT = InputContract(
     series=(IdColumn(name="pump", type="string"),), past=(Column(name="flow"),), min_length=2, max_length=2
 )
-POISON = 13.0
+POISON = 1313.0
 
 
 def embed(windows: WindowBatch) -> Embedded:
-    """The deterministic model of these tests: a window's two flows are its vector; the number 13 makes it fail."""
+    """The deterministic model of these tests: a window's two flows are its vector; the number 1313 makes it fail."""
     flows = np.asarray(windows.past["flow"], np.float32).reshape(len(windows), 2)
     fine = np.flatnonzero(~(flows == POISON).any(axis=1))
     poisoned = np.flatnonzero((flows == POISON).any(axis=1))

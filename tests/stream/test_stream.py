@@ -145,7 +145,7 @@ def test_a_store_that_is_down_is_tried_again_and_nothing_is_taken_meanwhile(worl
 def test_rejects_are_put_away_with_their_reason_and_their_neighbours_are_embedded(world):
     world.produce("a", 1)
     world.broker.append(ZERO, b"{")
-    world.produce("a", 3, flows=[13.0, 1.0])
+    world.produce("a", 3, flows=[1313.0, 1.0])
     world.produce("a", 4)
     stream = world.stream()
     stream.assign([ZERO])
