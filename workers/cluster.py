@@ -19,8 +19,13 @@ OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
 
 @contextlib.contextmanager
 def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
-    """Join the Ray that the settings name, or start one that ends with this block."""
+    """Join the Ray that the settings name, or start one that ends with this block; inside another block, share its."""
+    if ray.is_initialized():
+        yield
+        return
     if settings.address == "local":
+        # Ray's C++ side prints advice about actors as errors, past every logger; what fails reaches us as exceptions.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         # Logical CPUs: those of the replicas, and one for what starts beside them, whatever the machine has.
         cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
         ray.init(

@@ -5,6 +5,7 @@ replica needs to know of Feast. Knows no online store: who reads the recipe choo
 """
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -101,9 +102,11 @@ def apply(feast: FeastSettings) -> tuple[str, ...]:
     config = _config_path(feast)
     _read_config(config)
     command = [sys.executable, "-c", _FEAST, "-c", str(feast.repo), "-f", str(config), "apply", "--no-progress"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        importlib.import_module("feast")  # takes as long as that process needs for it, and we need it next
+        output, _errors = process.communicate()
+    if process.returncode:
+        lines = [line for line in output.splitlines() if line.strip()]
         message = f"feast apply in {feast.repo} failed ({feast.config}):\n" + "\n".join(lines[-8:])
         raise Refused(message)
     return tuple(sorted(view.name for view in _store(feast).list_feature_views()))

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -153,7 +154,8 @@ def _run(
 ) -> Generator[dict[str, Any], None, None]:
     if not chunks:
         return
-    context = DataContext.get_current().copy()
+    with _quiet():
+        context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     with _quiet(), DataContext.current(context):
@@ -178,7 +180,9 @@ def _quiet() -> Iterator[None]:
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings, when it copies them
+            yield
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)

@@ -4,7 +4,9 @@ In: features and exercises of known and of unseen wearers. Out: accuracies. Know
 where they are kept.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +47,14 @@ def compare(
     known: Mapping[str, Features], exercises: Names, wearers: Names, unseen: Mapping[str, Features], truth: Names
 ) -> Sequence[Score]:
     """Train on each set of features of the known wearers, and measure on the same set of the unseen ones."""
-    scores = []
-    for name, features in known.items():
-        kind, classifier = choose(features, exercises, wearers)
-        accuracy = float(classifier.fit(features, exercises).score(unseen[name], truth))
-        scores.append(Score(features=name, size=features.shape[1], classifier=kind, accuracy=accuracy))
-    return scores
+
+    def score(name: str) -> Score:
+        kind, classifier = choose(known[name], exercises, wearers)
+        accuracy = float(classifier.fit(known[name], exercises).score(unseen[name], truth))
+        return Score(features=name, size=known[name].shape[1], classifier=kind, accuracy=accuracy)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the solvers let other threads run
+        return list(pool.map(score, known))
 
 
 def choose(features: Features, exercises: Names, wearers: Names) -> tuple[str, Any]:

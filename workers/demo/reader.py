@@ -1,8 +1,8 @@
 """A consumer of the features, as another team would write it: it knows Feast, scikit-learn and nothing else of ours.
 
-In: a Feast repository, the name of a FeatureService, labels of history and of what comes; `finish` on stdin, or its
-end. Out: one JSON line for each look that found news; after `finish`, a file with the features of every label as they
-were at its time. Run by its path, so that it imports no file of this project.
+In: a Feast repository, the name of a FeatureService, labels of history and of what comes; on stdin `begin` when history
+is there, then `finish`, or its end. Out: one JSON line for each look that found news; after `finish`, a file with the
+features of every label as they were at its time. Run by its path, so that it imports no file of this project.
 """
 
 import argparse
@@ -104,6 +104,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; our starter decides
+    if sys.stdin.readline().strip() != "begin":
+        return
     threading.Thread(target=until_told, daemon=True).start()
     store = FeatureStore(repo_path=str(options.repo))
     service = store.get_feature_service(options.service)

@@ -43,6 +43,6 @@ def own_settings(folder: Path, *, artifact: Path, bootstrap: str, topic: str) ->
         feast=FeastSettings(repo=folder / "feature_repo"),
         offline=OfflineSettings(path=folder / "offline", checkpoint_seconds=1.0),
         fleet=FleetSettings(name="undertow-demo", replicas=2, num_cpus=1.0),
-        backfill=BackfillSettings(chunk_rows=1_000, replicas=2),
+        backfill=BackfillSettings(chunk_rows=1_000, replicas=1),
         log_level="INFO",
     )

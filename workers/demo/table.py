@@ -39,7 +39,7 @@ def live_line(
         (
             f"{windows:,} of {total:,} windows",
             f"{per_second:.0f} windows/s",
-            f"lag {_shown(lag, '{}')}",
+            *([f"lag {lag}"] if lag is not None else []),
             f"rejects {rejects}",
             f"append to readable p50 {_shown(p50_ms, '{:.0f} ms')}, p99 {_shown(p99_ms, '{:.0f} ms')}",
             f"accuracy so far {_shown(accuracy, '{:.3f}')}",
