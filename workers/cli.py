@@ -181,8 +181,11 @@ def drain(overrides: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("history", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--job", help="Name of the job that goes on where it was stopped; default: the name of the file or folder."
+)
 @_settings_options
-def backfill(history: Path, overrides: tuple[str, ...]) -> None:
+def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None:
     """Embed history from Parquet into the same offline log, the newest also online. Goes on where it was stopped.
 
     \b
@@ -193,7 +196,7 @@ def backfill(history: Path, overrides: tuple[str, ...]) -> None:
     from workers.backfill.run import run as run_backfill
     from workers.settings import load
 
-    run_backfill(load(overrides), history, Console())
+    run_backfill(load(overrides), history, Console(), job=job)
 
 
 @main.command()
