@@ -13,7 +13,8 @@ from workers.demo.classify import Score
 def comparison(scores: Sequence[Score], *, windows: int, wearers: int) -> Table:
     """Show how well each set of features tells exercises, the best in bold."""
     best = max(score.accuracy for score in scores)
-    table = Table(title=f"Which exercise is it? {windows:,} windows of {wearers} unseen wearers", title_justify="left")
+    title = f"Which exercise is it? {windows:,} windows of {wearers} unseen wearers"
+    table = Table(title=title, title_justify="left", min_width=len(title) + 1)
     table.add_column("features")
     table.add_column("numbers", justify="right")
     table.add_column("accuracy", justify="right")
