@@ -141,7 +141,10 @@ def _fit(recordings: Sequence[Recording], recipe: Recipe, console: Console) -> A
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(model, data.to_dataloader(train=True, batch_size=recipe.batch_size, num_workers=0))
+        try:
+            trainer.fit(model, data.to_dataloader(train=True, batch_size=recipe.batch_size, num_workers=0))
+        except SystemExit as exit_:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from exit_
     return trainer
 
 
