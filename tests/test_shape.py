@@ -5,8 +5,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
     path for room in ("workers", "schemas", "feature_repo", "tests") for path in (ROOT / room).rglob("*.py")
@@ -51,12 +49,6 @@ def test_the_wheel_holds_two_packages_with_their_data_and_nothing_else(tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"workers", "schemas"}
     assert any(name.endswith("window.v1.schema.json") for name in names)
-
-
-@pytest.mark.parametrize("room", ["workers.core.embedder", "workers.artifact.load"])
-def test_loading_and_embedding_need_neither_kafka_nor_ray_nor_feast(room):
-    program = f"import sys, {room}; print(sorted({{'kafka', 'ray', 'feast', 'redis', 'pydantic'}} & set(sys.modules)))"
-    assert run(sys.executable, "-c", program).strip() == "[]"
 
 
 def test_help_loads_nothing_heavy():

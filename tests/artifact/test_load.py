@@ -175,7 +175,7 @@ def test_an_artifact_is_loaded_without_kafka_ray_or_feast(packed: Path) -> None:
     code = (
         f"from pathlib import Path; from workers.artifact.load import load; load(Path({str(packed)!r}), device='cpu')"
     )
-    assert imported(code) & {"kafka", "ray", "feast", "redis", "click"} == set()
+    assert imported(code) & {"kafka", "ray", "feast", "redis", "pydantic", "click"} == set()
 
 
 def test_the_core_needs_no_vendor_and_no_settings() -> None:
