@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from workers.adapters.kafka_admin import describe_topic, refuse_live_group
-from workers.artifact.manifest import read_manifest
+from workers.artifact.manifest import read_manifest, read_weights
 from workers.core.errors import Refused, UndertowError
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, embed_recipe
@@ -25,14 +26,15 @@ def check(overrides: Iterable[str], console: Console) -> bool:
     """Print everything; return whether all parts can be reached."""
     given = tuple(overrides)
     settings = load(given)
-    table = Table("setting", "value", "from")
+    # Nothing is cut off where the console is narrow.
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in _flat(settings.model_dump()):
-        table.add_row(key, _masked(key, value), _origin(key, given))
+        table.add_row(key, escape(_masked(key, value)), _origin(key, given))
     console.print(table)
     fine = True
     for name, look in _parts(settings):
         try:
-            console.print(f"[green]ok[/]      {name}: {look()}", highlight=False)
+            console.print(f"[green]ok[/]      {name}: {escape(look())}", highlight=False, soft_wrap=True)
         except UndertowError as error:
             fine = False
             console.print(f"[red]failed[/]  {name}: ", end="", highlight=False)
@@ -43,6 +45,7 @@ def check(overrides: Iterable[str], console: Console) -> bool:
 def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     def artifact() -> str:
         manifest = read_manifest(settings.model.artifact)
+        read_weights(settings.model.artifact, manifest)
         return f"{manifest.view().view}, {manifest.description}"
 
     def kafka() -> str:

@@ -6,6 +6,7 @@ In: settings. Out: a session. Knows nothing of what runs on it.
 import contextlib
 import math
 import os
+import socket
 from collections.abc import Iterator
 
 import ray
@@ -14,6 +15,7 @@ from workers.core.errors import Refused
 from workers.settings import FleetSettings
 
 NAMESPACE = "undertow"
+PROBE_S = 5.0
 OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
 
 
@@ -47,9 +49,19 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
 
 def join_ray(settings: FleetSettings) -> None:
     """Join a Ray that runs already. Raises `Refused` where there is none."""
+    if ray.is_initialized():
+        return
     address = "auto" if settings.address == "local" else settings.address
     try:
+        _probe(address)  # Ray itself would knock for minutes where nothing listens
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
         raise Refused(message) from error
+
+
+def _probe(address: str) -> None:
+    """Raise `OSError` where the address is a `host:port` and nothing listens there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=PROBE_S).close()

@@ -14,6 +14,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -47,8 +48,8 @@ class KafkaSettings(Section):
     """Larger records are rejected undecoded."""
     password: SecretStr | None = None
     """Passed as `sasl_plain_password`; set it by environment or secret file, never by flag."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Handed to kafka-python untouched: TLS, SASL, timeouts."""
+    extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Handed to kafka-python untouched: TLS, SASL, timeouts. Not in our repr: it may hold passwords."""
 
     @property
     def dead_letter_topic(self) -> str:
@@ -173,6 +174,9 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         section = flags
         for name in sections:
             section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                message = f"--set gives {name} both a value and keys of its own: {path}"
+                raise Refused(message)
         section[key] = _value(text)
     try:
         return Settings(**flags)
@@ -182,7 +186,11 @@ def load(overrides: Iterable[str] = ()) -> Settings:
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise Refused("; ".join(faults)) from None
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError as error:
+        found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+        message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
+        raise Refused(message) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{TOML} is not valid TOML: {error}"
         raise Refused(message) from error
 

@@ -22,7 +22,7 @@ from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
-from workers.artifact.manifest import Manifest, read_manifest
+from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.core.embedding import Embed
 from workers.core.ports import OnlineSink
 from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
@@ -68,8 +68,9 @@ def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, .
 
 
 def embed_recipe(settings: Settings) -> EmbedRecipe:
-    """Look everything up that embedding needs. Raises `Refused` where something is missing."""
+    """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
     manifest = read_manifest(settings.model.artifact)
+    read_weights(settings.model.artifact, manifest)  # hashed here, so that no replica is the first to find damage
     return EmbedRecipe(
         model=settings.model.model_copy(update={"artifact": settings.model.artifact.absolute()}),
         manifest=manifest,

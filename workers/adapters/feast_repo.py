@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from schemas.embeddings import offline_schema
 from schemas.feast_bytes import KEY_VERSION
 from schemas.spaces import SpaceView
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
 from workers.settings import FeastSettings
 
 SEED = "00000-schema.parquet"
@@ -155,7 +155,13 @@ def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> Store
         raise Refused(message) from error
     view = store.get_feature_view(service.feature_view_projections[0].name)
     row = _typed({column.name: column.dtype.to_value_type().name for column in view.entity_columns}, keys)
-    response = store.get_online_features(features=service, entity_rows=[row]).proto
+    try:
+        response = store.get_online_features(features=service, entity_rows=[row]).proto
+    except Exception as error:
+        # The stores that Feast can be configured with have no error in common.
+        where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"
+        message = f"{where} does not answer: {type(error).__name__}: {error}"
+        raise Unavailable(message) from error
     # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
     found = {
         feature: (vector.values[0], vector.event_timestamps[0])

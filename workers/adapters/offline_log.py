@@ -125,7 +125,7 @@ def chains(root: Path, space: str) -> tuple[Chain, ...]:
     footers = [
         (path.parent.relative_to(root / space).as_posix(), path)
         for path in part_files(root / space)
-        if "first" in read_metadata(path)
+        if path.parent != root / space and "first" in read_metadata(path)  # beside the topics lies Feast's schema only
     ]
     return tuple(
         _sum_up(folder, [path for _, path in paths]) for folder, paths in groupby(footers, key=lambda item: item[0])

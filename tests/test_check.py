@@ -1,0 +1,87 @@
+"""`undertow check` where nothing is there: every setting with its origin, no secret, and what is missing."""
+
+import os
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from workers.check import _flat
+from workers.cli import main
+from workers.devstack.processes import LOCALHOST, free_port
+from workers.settings import TOML, Settings
+
+
+@pytest.fixture(autouse=True)
+def broker(tmp_path, monkeypatch):
+    """An empty working folder, no settings in the environment but the address of a broker that is away."""
+    for name in [name for name in os.environ if name.upper().startswith("UNDERTOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    address = f"{LOCALHOST}:{free_port()}"
+    monkeypatch.setenv("UNDERTOW_KAFKA__BOOTSTRAP", address)
+    return address
+
+
+def check(*overrides):
+    """Run it for a broker that gets a moment to answer; return what it printed."""
+    options = [f"--set={override}" for override in ("kafka.extra.bootstrap_timeout_ms=200", *overrides)]
+    result = CliRunner().invoke(main, ["check", *options])
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1
+    return result.output
+
+
+def rows(output):
+    """Read the table back; a long value goes on in rows without a key."""
+    table: dict[str, list[str]] = {}
+    key = ""
+    for line in output.splitlines():
+        if line.startswith("│"):
+            found, *cells = (cell.strip() for cell in line.split("│")[1:4])
+            key = found or key
+            table[key] = ["".join(parts) for parts in zip(table.get(key, ["", ""]), cells, strict=True)]
+    return table
+
+
+def test_every_setting_is_shown_whole_with_where_it_came_from(tmp_path, monkeypatch, broker):
+    (tmp_path / TOML).write_text('[fleet]\nreplicas = 3\nname = "file"\n[kafka.extra]\nretries = 4\n')
+    monkeypatch.setenv("UNDERTOW_FLEET__HEARTBEAT_TIMEOUT_SECONDS", "7")
+    long = "folder/" * 20 + "[bold]"
+    table = rows(check("fleet.name=flag", f"model.artifact={long}"))
+    assert {key for key, _ in _flat(Settings().model_dump())} - table.keys() == set()
+    assert table["fleet.name"] == ["flag", "--set"]
+    assert table["model.artifact"] == [long, "--set"]
+    assert table["kafka.bootstrap"] == [broker, "UNDERTOW_KAFKA__BOOTSTRAP"]
+    assert table["fleet.heartbeat_timeout_seconds"] == ["7.0", "UNDERTOW_FLEET__HEARTBEAT_TIMEOUT_SECONDS"]
+    assert table["fleet.replicas"] == ["3", TOML]
+    assert table["kafka.extra.retries"] == ["4", TOML]
+    assert table["fleet.num_cpus"] == ["1.0", "default"]
+
+
+def test_no_secret_is_shown_wherever_it_came_from(tmp_path, monkeypatch):
+    (tmp_path / TOML).write_text('[kafka.extra]\nssl_password = "hunter1"\n')
+    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD", "hunter2")
+    output = check("kafka.extra.sasl_plain_password=hunter3", "kafka.extra.client_secret=hunter4")
+    assert "hunter" not in output
+    table = rows(output)
+    assert table["kafka.password"] == ["***", "UNDERTOW_KAFKA__PASSWORD"]
+    assert table["kafka.extra.ssl_password"] == ["***", TOML]
+    assert table["kafka.extra.sasl_plain_password"] == ["***", "--set"]
+
+
+def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_or_remedy(broker):
+    output = check()
+    failed = dict(re.findall(r"^failed +([a-z ]+): (.*)$", output, re.MULTILINE))
+    assert list(failed) == ["artifact", "kafka", "group", "online store"]
+    assert "undertow pack" in failed["artifact"]
+    assert f"{broker} (kafka.bootstrap)" in failed["kafka"]
+    assert f"{broker} (kafka.bootstrap)" in failed["group"]
+    assert output.splitlines()[-1] == "ok      offline log: .undertow/offline"
+    assert "Traceback" not in output
+
+
+def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():
+    assert check("fleet.replicas=0").splitlines() == [
+        "error: fleet.replicas: Input should be greater than or equal to 1"
+    ]
