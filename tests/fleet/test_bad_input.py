@@ -130,8 +130,8 @@ def test_each_bad_record_becomes_one_dead_letter_while_the_good_ones_arrive_twic
 ):
     place = make_place(partitions=2, topic_config={"max.message.bytes": str(8 << 20)})
     windows = make_windows(60, pumps=6)
-    # Shuffled; then the oldest ten and the newest six again, long after newer ones were written.
-    order = [*np.random.default_rng(3).permutation(60), *range(10), *range(54, 60)]
+    # Shuffled; then the newest six and the oldest ten again: what comes last is old.
+    order = [*np.random.default_rng(3).permutation(60), *range(54, 60), *range(10)]
     values = encode_json(windows)
     records = [(n % 2, b"good", values[row]) for n, row in enumerate(order)]
     for n, (name, (value, _, _)) in enumerate(BAD.items()):

@@ -59,7 +59,7 @@ def on_sqlite(settings, folder):
     repo = shutil.copytree(settings.feast.repo, folder / "feature_repo", ignore=shutil.ignore_patterns("data"))
     feast = settings.feast.model_copy(update={"repo": repo, "config": "feature_store.yaml"})
     offline = settings.offline.model_copy(update={"path": folder / "offline"})
-    backfill = BackfillSettings(chunk_rows=300, replicas=2)
+    backfill = BackfillSettings(chunk_rows=300, replicas=1)
     settings = settings.model_copy(update={"feast": feast, "offline": offline, "backfill": backfill})
     apply_artifact(settings)
     return settings
