@@ -8,6 +8,8 @@ import math
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import ray
 
@@ -47,17 +49,43 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextlib.contextmanager
+def announced(settings: FleetSettings) -> Iterator[None]:
+    """For the time of this block, let other processes of this user find the session by the fleet's name.
+
+    Ray itself finds the youngest session of the machine, which may be another fleet's or a backfill's.
+    """
+    note = _note(settings)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(ray.get_runtime_context().gcs_address)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
 def join_ray(settings: FleetSettings) -> None:
-    """Join a Ray that runs already. Raises `Refused` where there is none."""
+    """Join the Ray of a fleet that runs already. Raises `Refused` where there is none."""
     if ray.is_initialized():
         return
-    address = "auto" if settings.address == "local" else settings.address
+    address = settings.address
+    if address == "local":
+        try:
+            address = _note(settings).read_text()
+        except FileNotFoundError as error:
+            message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
+            raise Refused(message) from error
     try:
         _probe(address)  # Ray itself would knock for minutes where nothing listens
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError) as error:
         message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
         raise Refused(message) from error
+
+
+def _note(settings: FleetSettings) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "undertow" / "fleets" / quote(settings.name, safe="")
 
 
 def _probe(address: str) -> None:

@@ -1,4 +1,4 @@
-"""`undertow run` as its user starts it: a process of its own, with a Ray of its own, ended by Ctrl-C or by idleness."""
+"""`undertow run` as its user starts it: a process of its own, with a Ray of its own, ended by Ctrl-C or from beside."""
 
 import contextlib
 import os
@@ -31,8 +31,8 @@ PARTITIONS = 4
 class Command:
     """A running `undertow run`, and everything that it has started."""
 
-    def __init__(self, process: subprocess.Popen, folder: Path) -> None:
-        self._process, self._folder = process, folder
+    def __init__(self, process: subprocess.Popen, folder: Path, environment: dict[str, str]) -> None:
+        self._process, self._folder, self._environment = process, folder, environment
         self._family: set[psutil.Process] = set()
 
     def wait_until(self, holds, timeout_s=90.0):
@@ -74,6 +74,13 @@ class Command:
                 process.kill()
         self._process.wait()
 
+    def beside(self, *arguments):
+        """Run another command, as from a second terminal; return what it says, done or refused."""
+        done = subprocess.run(
+            [UNDERTOW, *arguments], cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
     def output(self):
         return "".join((self._folder / name).read_text() for name in ("stdout", "stderr"))
 
@@ -101,16 +108,17 @@ def running(settings, folder: Path, *arguments: str) -> Iterator[Command]:
         for key in names
     }
     quiet = {"RAY_TMPDIR": ray, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"}
+    environment = {**os.environ, **ours, **quiet}
     with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             [UNDERTOW, "run", *arguments],
             cwd=folder,
-            env={**os.environ, **ours, **quiet},
+            env=environment,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
         )
-    command = Command(process, folder)
+    command = Command(process, folder, environment)
     try:
         yield command
     finally:
@@ -178,11 +186,14 @@ def test_ctrl_c_while_windows_arrive_drains_the_fleet_and_leaves_nothing_running
     assert_says(output, windows=done)
 
 
-def test_drain_when_idle_ends_by_itself_when_every_window_is_embedded(make_place, make_windows, tmp_path):
+def test_another_terminal_sees_the_fleet_and_ends_it(make_place, make_windows, tmp_path):
     place = make_place(partitions=PARTITIONS)
     place.produce(make_windows(2_000, pumps=40), partitions=PARTITIONS)
-    with running(place.settings, tmp_path / "here", "--drain-when-idle", "2", "-s", "fleet.replicas=1") as command:
-        assert command.end(timeout_s=120) == 0, command.output()
+    with running(place.settings, tmp_path / "here", "-s", "fleet.replicas=1") as command:
+        command.wait_until(lambda: '"windows": 2000' in command.beside("status", "--json"))
+        assert "running · 1 replicas · 2,000 windows" in command.beside("status")
+        assert command.beside("drain") == "drained: 2,000 windows, 0 rejects\n"
+        assert command.end() == 0, command.output()
         output = command.output()
     assert assert_committed_is_what_is_offline(place.settings) == (2_000, 2_000)
     assert_says(output, windows=2_000)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from workers.cluster import ray_session
+from workers.cluster import announced, ray_session
 from workers.core.errors import Refused
 from workers.fleet.launch import Fleet, start
 from workers.fleet.show import line, table
@@ -32,7 +32,8 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     Raises `Refused` before anything is started where a part is missing, and at the end where the fleet failed.
     """
     recipe = stream_recipe(settings)
-    with ray_session(settings.fleet, replicas=settings.fleet.replicas), stop_signals() as stop:
+    session = ray_session(settings.fleet, replicas=settings.fleet.replicas)
+    with session, announced(settings.fleet), stop_signals() as stop:
         fleet = start(recipe)
         try:
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s)
