@@ -51,7 +51,7 @@ def run_flow(state: Path, console: Console) -> None:
         raise Refused(message)
     state, began = state.absolute(), time.monotonic()
     try:
-        with _terminated_as_interrupted():
+        with _interruptible():
             with _step(console, "ten wearers, seven exercises: windows of 2.56 s from seglearn's watch data"):
                 known, unseen = split(load_recordings())
             artifact = make_artifact(state, known, console)
@@ -170,10 +170,14 @@ def _step(console: Console, what: str, *, spins: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, so that nothing is left behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that nothing is left behind.
+
+    Ctrl-C does so too where a script has started the demo in the background, which is to begin with SIGINT ignored.
+    """
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, before in handlers.items():
+            signal.signal(number, before)
