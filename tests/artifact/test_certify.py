@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from schemas.contract import Column, IdColumn, InputContract
-from workers.artifact.certify import certify, learn
+from workers.artifact.certify import certify
+from workers.artifact.learn import learn
+from workers.artifact.manifest import ModelRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
+from workers.artifact.trained import Trained
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import Feature, Layout
@@ -38,8 +41,8 @@ class Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         for name in (
-            "steps", "later", "both", "decoder", "vector", "time_first", "flattened", "shrunk",
-            "batch", "random", "infinite",
+            "steps", "later", "both", "decoder", "vector", "time_first", "channels_first", "windowed", "flattened",
+            "by_target", "heads", "shrunk", "whole", "batch", "random", "infinite",
         ):  # fmt: skip
             setattr(self, name, nn.Identity())
         self.calls = 0
@@ -55,11 +58,26 @@ class Model(nn.Module):
         self.decoder(future * values[:, :1])
         self.vector(values[:, 0])
         self.time_first(values.transpose(0, 1))
+        self.channels_first(values.transpose(1, 2))
+        if values.shape[1] > 4:
+            self.windowed(values.transpose(1, 2)[:, :, 4:])
         self.flattened((future * values[:, :1]).reshape(rows * decoder, 2))
+        self.by_target(values.repeat_interleave(3, dim=0))
+        self.heads(torch.ones(rows, decoder, 2, values.shape[1] + decoder) * values[:, :1, :1, None])
+        self.whole(values.mean(dim=(0, 1)))
         self.shrunk(values[:, : (values.shape[1] + 1) // 2])
         self.batch(values - values.mean(dim=0))
         self.random(values + self.calls)
         self.infinite(values[:, 0] / torch.zeros(rows, 1))
+
+
+RECIPE = ModelRecipe(cls="Model", hyperparameters={}, targets=("a",), losses=())
+
+
+def as_trained(model: Model) -> Trained:
+    return Trained(
+        model=model, call=model, recipe=RECIPE, preprocessing=PREPROCESSING, contract=CONTRACT, digest="0" * 64
+    )
 
 
 def learnt(tap: str, contract: InputContract = CONTRACT) -> tuple[Layout, InputContract]:
@@ -70,12 +88,17 @@ def learnt(tap: str, contract: InputContract = CONTRACT) -> tuple[Layout, InputC
 @pytest.mark.parametrize(
     ("tap", "layout"),
     [
-        ("steps:last", Layout(batch_axis=0, steps=0, size=2)),
-        ("later:last+mean", Layout(batch_axis=0, steps=-1, size=4)),
-        ("both:mean", Layout(batch_axis=0, steps=4, size=2)),
-        ("decoder:flatten", Layout(batch_axis=0, steps=None, size=8)),
-        ("vector:none", Layout(batch_axis=0, steps=None, size=2)),
-        ("time_first:last", Layout(batch_axis=1, steps=0, size=2)),
+        ("steps:last", Layout(batch_axis=0, time_axis=1, steps=0, size=2)),
+        ("later:last+mean", Layout(batch_axis=0, time_axis=1, steps=-1, size=4)),
+        ("both:mean", Layout(batch_axis=0, time_axis=1, steps=4, size=2)),
+        ("decoder:flatten", Layout(batch_axis=0, time_axis=1, steps=None, size=8)),
+        ("vector:none", Layout(batch_axis=0, size=2)),
+        ("time_first:last", Layout(batch_axis=1, time_axis=1, steps=0, size=2)),
+        ("channels_first:last", Layout(batch_axis=0, time_axis=2, steps=0, size=2)),
+        ("windowed:mean", Layout(batch_axis=0, time_axis=2, steps=-4, size=2)),
+        ("flattened:last", Layout(batch_axis=0, rows=4, time_axis=1, steps=None, size=2)),
+        ("by_target:last", Layout(batch_axis=0, rows=3, time_axis=2, steps=0, size=6)),
+        ("heads:mean", Layout(batch_axis=0, time_axis=3, steps=4, size=8)),
     ],
 )
 def test_a_dry_run_learns_where_windows_and_steps_lie(tap: str, layout: Layout) -> None:
@@ -90,14 +113,14 @@ def test_the_least_length_grows_where_a_tap_begins_later() -> None:
 @pytest.mark.parametrize("length", [9, 1])
 def test_one_length_of_windows_is_enough_to_learn(length: int) -> None:
     contract = InputContract(series=CONTRACT.series, past=CONTRACT.past, min_length=length, max_length=length)
-    assert learnt("steps:flatten", contract)[0] == Layout(batch_axis=0, steps=0, size=2 * length)
+    assert learnt("steps:flatten", contract)[0] == Layout(batch_axis=0, time_axis=1, steps=0, size=2 * length)
     assert learnt("both:last", contract)[0].steps == 4
 
 
 @pytest.mark.parametrize(
     ("tap", "message"),
     [
-        ("flattened:none", r"gives shape \(12, 2\) for 3 windows and \(16, 2\) for 4"),
+        ("whole:none", r"gives shape \(2,\) for 3 windows and \(2,\) for 4"),
         ("shrunk:last", "its steps are not the window's"),
         ("steps:flatten", "windows may have 1 to 9 steps"),
         ("vector:last", "takes none"),
@@ -119,10 +142,16 @@ def certified(tap: str) -> dict[str, Any]:
         space="0" * 64,
         sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
     )
-    return certify(embedder, model, features, PREPROCESSING, contract)
+    return certify(embedder, as_trained(model), features, contract)
 
 
-@pytest.mark.parametrize("tap", ["steps:last+mean+max", "later:mean", "both:max", "time_first:last", "vector:none"])
+@pytest.mark.parametrize(
+    "tap",
+    [
+        "steps:last+mean+max", "later:mean", "both:max", "time_first:last", "vector", "channels_first:max", "flattened",
+        "by_target:last", "heads:mean",
+    ],
+)  # fmt: skip
 def test_a_tap_of_the_window_alone_is_certified(tap: str) -> None:
     (vectors,) = certified(tap).values()
     assert np.isfinite(vectors).all()
@@ -153,7 +182,7 @@ def test_a_model_rebuilt_otherwise_than_it_was_trained_is_not_certified() -> Non
         sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
     )
     with pytest.raises(Refused, match="otherwise than by the whole trained model"):
-        certify(embedder, model, features, PREPROCESSING, contract)
+        certify(embedder, as_trained(model), features, contract)
 
 
 def test_sample_windows_fit_the_contract_and_are_moderate_to_the_model() -> None:

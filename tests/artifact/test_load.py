@@ -80,7 +80,7 @@ def test_missing_weights_are_refused(artifact: Path) -> None:
         ('"name": "walk"', '"name": "run"', "was altered after packing"),
         ("}", "", "is damaged"),
         ('"sha256"', '"sha"', "is damaged"),
-        ('"format": 1', '"format": 2', "has format 2, this version reads 1"),
+        ('"format": 2', '"format": 1', "has format 1, this version reads 2"),
     ],
 )
 def test_an_altered_manifest_is_refused(artifact: Path, old: str, new: str, message: str) -> None:

@@ -125,7 +125,7 @@ def test_the_class_is_found_or_can_be_named(trained: Train, tmp_path: Path) -> N
         ("lstm", {"taps": {"hidden": "rnn#99"}}, "asks for call 99"),
         ("lstm", {"taps": {"hidden": "rnn:flatten"}}, "pool by last, mean or max"),
         ("lstm", {"taps": {"hidden": "rnn:median"}}, "no pooling 'median'"),
-        ("tft", {"taps": {"hidden": "static_context_variable_selection"}}, "takes none"),
+        ("tft", {"taps": {"hidden": "static_context_variable_selection:last"}}, "takes none"),
         ("lstm", {"taps": {}}, "expected at least one tap"),
         ("lstm", {"name": "My walk"}, "expected the artifact's name in small letters"),
         ("lstm", {"taps": {"a__b": "rnn"}}, "expected the feature's name in small letters"),
@@ -187,5 +187,5 @@ def test_the_manifest_is_json_without_paths_of_the_machine(trained: Train, tmp_p
     pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
     text = (tmp_path / "a" / "manifest.json").read_text()
     assert str(source.checkpoint.parent) not in text
-    assert json.loads(text)["format"] == 1
+    assert json.loads(text)["format"] == 2
     assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["manifest.json", "weights.safetensors"]

@@ -61,7 +61,7 @@ class Model(nn.Module):
 
 
 def feature(name: str, text: str, size: int, steps: int | None = 0) -> TappedFeature:
-    layout = Layout(batch_axis=0, steps=steps, size=size)
+    layout = Layout(batch_axis=0, time_axis=None if text.endswith(":none") else 1, steps=steps, size=size)
     return TappedFeature(name=name, feature=Feature.parse(text), layout=layout)
 
 

@@ -76,14 +76,14 @@ def test_windows_of_several_lengths_are_not_flattened() -> None:
 
 def test_a_tap_that_begins_a_step_later_has_a_step_less_in_every_window() -> None:
     hidden = torch.zeros(2, 4, 3)
-    _, valid = align(hidden, Layout(batch_axis=0, steps=-1, size=3), torch.tensor([3, 5]), 5)
+    _, valid = align(hidden, Layout(batch_axis=0, time_axis=1, steps=-1, size=3), torch.tensor([3, 5]), 5)
     assert valid is not None
     assert valid.tolist() == [2, 4]
 
 
 def test_decoder_steps_behind_the_encoders_are_left_out() -> None:
     hidden = torch.arange(14.0).reshape(2, 7, 1)
-    aligned, valid = align(hidden, Layout(batch_axis=0, steps=2, size=1), torch.tensor([3, 5]), 5)
+    aligned, valid = align(hidden, Layout(batch_axis=0, time_axis=1, steps=2, size=1), torch.tensor([3, 5]), 5)
     assert torch.equal(aligned, hidden[:, :5])
     assert valid is not None
     assert valid.tolist() == [3, 5]
@@ -91,10 +91,10 @@ def test_decoder_steps_behind_the_encoders_are_left_out() -> None:
 
 def test_windows_are_put_first_where_time_is() -> None:
     hidden = torch.randn(5, 2, 3)  # (t, n, c)
-    aligned, _ = align(hidden, Layout(batch_axis=1, steps=0, size=3), None, 5)
+    aligned, _ = align(hidden, Layout(batch_axis=1, time_axis=1, steps=0, size=3), None, 5)
     assert torch.equal(aligned, hidden.transpose(0, 1))
 
 
 def test_another_number_of_steps_than_when_packed_is_refused() -> None:
     with pytest.raises(Refused, match=r"expected a hidden state of 4 steps for windows of 5"):
-        align(torch.zeros(2, 5, 3), Layout(batch_axis=0, steps=-1, size=3), None, 5)
+        align(torch.zeros(2, 5, 3), Layout(batch_axis=0, time_axis=1, steps=-1, size=3), None, 5)

@@ -238,7 +238,7 @@ def test_a_text_that_is_no_tap_is_refused(text: str) -> None:
 
 def test_a_feature_is_read_from_its_text() -> None:
     assert Feature.parse("rnn#1[0]:last+mean") == Feature(tap=Tap(path="rnn", call=1, select=(0,)), pool="last+mean")
-    assert Feature.parse("rnn").pool == "last"
+    assert Feature.parse("rnn").pool == "auto"
 
 
 @pytest.mark.parametrize(

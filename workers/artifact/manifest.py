@@ -19,7 +19,7 @@ from workers.core.features import TappedFeature
 from workers.core.preprocessing import Preprocessing
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-FORMAT = 1
+FORMAT = 2
 NUMERIC = "float32"
 """How the forward computes: IEEE float32, also on a GPU (no TF32)."""
 

@@ -18,14 +18,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.certify import certify, learn
-from workers.artifact.checkpoint import read_checkpoint, restore
-from workers.artifact.dataset import extract
+from workers.artifact.certify import certify
+from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
-from workers.artifact.models import build_model, make_recipe
+from workers.artifact.models import build_model
+from workers.artifact.trained import read_trained
 from workers.core.errors import Refused
-from workers.core.features import Feature
+from workers.core.features import Feature, TappedFeature
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
@@ -48,30 +48,27 @@ def pack(
     columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
     """
     _check(name, taps, output)
-    source = read_checkpoint(checkpoint, trust=trust)
-    original = restore(source, model_class)
+    trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class)
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
-    preprocessing, contract = extract(source.dataset_parameters, series=series)
-    recipe = make_recipe(original, source.hyperparameters)
-    weights = _weights(original)
-    rebuilt = build_model(recipe)
+    weights = _weights(trained.model)
+    rebuilt = build_model(trained.recipe)
     rebuilt.load_state_dict(weights)
-    tapped, contract = learn(original, features, preprocessing, contract)
+    tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
     content = safetensors.torch.save(weights)
     draft = Manifest(
         name=name,
-        description=description or _describe(original, features),
-        model=recipe,
+        description=description or _describe(trained.model, tapped),
+        model=trained.recipe,
         features=tapped,
-        preprocessing=preprocessing,
+        preprocessing=trained.preprocessing,
         contract=contract,
         weights=hashlib.sha256(content).hexdigest(),
-        checkpoint=source.digest,
+        checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
         sample={},
     )
     embedder = make_embedder(draft, rebuilt)
-    vectors = certify(embedder, original, tapped, preprocessing, contract)
+    vectors = certify(embedder, trained, tapped, contract)
     embedder.close()
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample)
@@ -95,8 +92,8 @@ def _check(name: str, taps: Mapping[str, Feature | str], output: Path) -> None:
         raise Refused(message)
 
 
-def _describe(model: nn.Module, features: Mapping[str, Feature]) -> str:
-    return f"{type(model).__name__}, " + ", ".join(f"{name} = {feature}" for name, feature in features.items())
+def _describe(model: nn.Module, features: Sequence[TappedFeature]) -> str:
+    return f"{type(model).__name__}, " + ", ".join(f"{one.name} = {one.feature}" for one in features)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

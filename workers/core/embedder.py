@@ -19,7 +19,7 @@ from workers.core.features import TappedFeature
 from workers.core.inputs import build_inputs
 from workers.core.pooling import align, pool
 from workers.core.preprocessing import Preprocessing
-from workers.core.taps import Taps
+from workers.core.taps import Call, Taps
 
 CPU_STEPS, GPU_STEPS = 8_192, 1 << 20
 """Windows times steps of one forward: what stays in a core's cache, and what keeps a GPU busy."""
@@ -45,10 +45,14 @@ class Embedder:
         space: str,
         sample: WindowBatch,
         device: torch.device | None = None,
+        call: Call | None = None,
     ) -> None:
-        """`sample` are windows known to be good: when a lone window fails, they tell its fault from the model's."""
+        """`sample` are windows known to be good: when a lone window fails, they tell its fault from the model's.
+
+        `call` is how the model is called where it does not take the inputs as they are.
+        """
         self._device = device or torch.device("cpu")
-        self._taps = Taps(model.to(self._device), [one.feature.tap for one in features])
+        self._taps = Taps(model.to(self._device), [one.feature.tap for one in features], call)
         self._features = tuple(features)
         self._preprocessing = preprocessing
         self._space = space

@@ -12,6 +12,8 @@ from typing import Any
 from workers.core.errors import Refused
 
 POOLS = ("last", "mean", "max", "first", "flatten", "none")
+AUTO = "auto"
+"""Becomes `last` where a dry run finds steps, and `none` where it finds a vector."""
 
 _TAP = re.compile(r"(?P<path>[^#\[\]:]+)(#(?P<call>\d+))?(?P<select>(\[[^\[\]]+\])*)")
 
@@ -50,11 +52,16 @@ class Layout:
     """What a dry run has shown of a tap's tensor."""
 
     batch_axis: int
-    """The axis of the windows; time is the first of the others and channels are the last."""
-    steps: int | None
+    """The axis of the windows."""
+    rows: int = 1
+    """How many entries of that axis belong to one window, one after the other: steps or targets folded into it."""
+    time_axis: int | None = None
+    """The axis of the steps, once the windows are the first axis and, where there are several, their rows the second;
+    whatever is left are channels. None where the tensor is a vector."""
+    steps: int | None = None
     """The tensor has this many steps more than the batch's longest window (negative: it begins that much later).
 
-    None where its steps do not follow the window's, or it has no time axis: then every step counts.
+    None where its steps do not follow the window's: then every step counts.
     """
     size: int
     """Dimensions of the pooled vector."""
@@ -65,13 +72,13 @@ class Feature:
     """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean+max`."""
 
     tap: Tap
-    pool: str = "last"
-    """One of `POOLS`, or several joined by +, whose vectors are concatenated."""
+    pool: str = AUTO
+    """One of `POOLS`, or several joined by +, whose vectors are concatenated; or `AUTO`."""
 
     @property
     def pools(self) -> tuple[str, ...]:
-        """The parts of `pool`, in order; refuses those that do not exist."""
-        parts = tuple(self.pool.split("+"))
+        """The parts of `pool`, in order, none of `AUTO`; refuses those that do not exist."""
+        parts = () if self.pool == AUTO else tuple(self.pool.split("+"))
         if unknown := [part for part in parts if part not in POOLS]:
             message = f"no pooling {unknown[0]!r} in {self.pool!r}; there are {', '.join(POOLS)}, joined by +"
             raise Refused(message)
@@ -85,9 +92,9 @@ class Feature:
 
     @classmethod
     def parse(cls, text: str) -> "Feature":
-        """Read the text form; without a pooling it is `last`."""
+        """Read the text form; without a pooling it is `AUTO`."""
         tap, _, pool = text.partition(":")
-        feature = cls(tap=Tap.parse(tap), pool=pool or "last")
+        feature = cls(tap=Tap.parse(tap), pool=pool or AUTO)
         _ = feature.pools
         return feature
 

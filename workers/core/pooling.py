@@ -34,18 +34,25 @@ def pool(hidden: Tensor, pools: Sequence[str], lengths: Tensor | None = None) ->
 
 
 def align(hidden: Tensor, layout: Layout, lengths: Tensor | None, width: int) -> tuple[Tensor, Tensor | None]:
-    """Put the windows first, and tell how many steps of each are valid: None means all.
+    """Shape a hidden state as (n, t, c), or (n, c) where it has no steps; tell how many steps of each row are valid.
 
-    `width` is the longest window, to which the inputs were padded; `lengths` is None where all are so long. Where
-    decoder steps follow the encoder's, only the encoder's are kept.
+    None means all. `width` is the longest window, to which the inputs were padded; `lengths` is None where all are so
+    long. Where decoder steps follow the encoder's, only the encoder's are kept.
     """
+    found = tuple(hidden.shape)
     hidden = hidden.movedim(layout.batch_axis, 0)
+    if layout.rows > 1:
+        hidden = hidden.reshape(-1, layout.rows, *hidden.shape[1:])
+    if layout.time_axis is None:
+        return hidden, None
+    hidden = hidden.movedim(layout.time_axis, 1)
+    hidden = hidden[:, :, None] if hidden.ndim == FLAT else hidden.flatten(2)
     if layout.steps is None:
         return hidden, None
-    if hidden.ndim != STEPPED or hidden.shape[1] != width + layout.steps:
+    if hidden.shape[1] != width + layout.steps:
         message = (
             f"expected a hidden state of {width + layout.steps} steps for windows of {width}, as when the artifact was "
-            f"packed, found the shape {tuple(hidden.shape)}"
+            f"packed, found the shape {found}"
         )
         raise Refused(message)
     return hidden[:, :width], None if lengths is None else lengths + min(layout.steps, 0)

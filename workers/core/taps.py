@@ -19,6 +19,9 @@ from torch.utils.hooks import RemovableHandle
 from workers.core.errors import Refused
 from workers.core.features import Tap
 
+Call = Callable[[Any], object]
+"""Calls a model with the inputs that were built for it; the model itself is one."""
+
 LIST_ALL = "list all that fire: undertow taps"
 
 
@@ -53,8 +56,10 @@ class TapInfo:
 class Taps:
     """The taps of one model. Holds hooks; `close` removes them. Any number of threads may call `run`."""
 
-    def __init__(self, model: nn.Module, taps: Sequence[Tap]) -> None:
+    def __init__(self, model: nn.Module, taps: Sequence[Tap], call: Call | None = None) -> None:
+        """`call` is how the model is called where it does not take the inputs as they are."""
         self._model = model.eval()
+        self._call: Call = call or model
         self._taps = tuple(dict.fromkeys(taps))
         modules = {tap: find_module(model, tap.path) for tap in self._taps}
         wanted: defaultdict[nn.Module, defaultdict[int, list[Tap]]] = defaultdict(lambda: defaultdict(list))
@@ -70,7 +75,7 @@ class Taps:
         token = _RUN.set(run)
         try:
             with torch.inference_mode():
-                self._model(x)
+                self._call(x)
         except _Stop:
             return run.captured
         finally:
@@ -132,7 +137,7 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     raise Refused(message)
 
 
-def list_taps(model: nn.Module, x: Any) -> tuple[TapInfo, ...]:
+def list_taps(model: nn.Module, x: Any, call: Call | None = None) -> tuple[TapInfo, ...]:
     """Run the whole model once on `x`; return every module that fired, in the order in which they first did."""
     seen: dict[nn.Module, list[Any]] = {}
 
@@ -147,7 +152,8 @@ def list_taps(model: nn.Module, x: Any) -> tuple[TapInfo, ...]:
         for module in paths:
             handle: RemovableHandle = module.register_forward_hook(record)
             stack.callback(handle.remove)
-        model.eval()(x)
+        model.eval()
+        (call or model)(x)
     return tuple(
         TapInfo(
             path=path,
