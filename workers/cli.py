@@ -100,6 +100,8 @@ def pack(
     folder = output or load(overrides).model.artifact
     manifest = pack_artifact(output=folder, taps=named, series=series or None, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
+    if manifest.certificate is not None:
+        click.echo("\n".join(manifest.certificate.lines()))
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """What a dry run learns of a tap, and which taps are not certified, on models made for each case."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from schemas.contract import Column, IdColumn, InputContract
-from workers.artifact.certify import certify
+from workers.artifact.certificate import Certificate
+from workers.artifact.certify import Weights, certify
 from workers.artifact.learn import learn
 from workers.artifact.manifest import ModelRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
@@ -71,6 +73,7 @@ class Model(nn.Module):
         self.infinite(values[:, 0] / torch.zeros(rows, 1))
 
 
+KEPT = Weights(parameters=0, size=0)
 RECIPE = ModelRecipe(cls="Model", hyperparameters={}, targets=("a",), losses=())
 
 
@@ -132,7 +135,7 @@ def test_a_tap_without_a_vector_of_a_window_is_refused(tap: str, message: str) -
         learnt(tap)
 
 
-def certified(tap: str) -> dict[str, Any]:
+def certified(tap: str) -> tuple[dict[str, Any], Certificate]:
     model = Model()
     features, contract = learn(model, {"hidden": Feature.parse(tap)}, PREPROCESSING, CONTRACT)
     embedder = Embedder(
@@ -142,7 +145,7 @@ def certified(tap: str) -> dict[str, Any]:
         space="0" * 64,
         sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
     )
-    return certify(embedder, as_trained(model), features, contract)
+    return certify(embedder, as_trained(model), features, contract, KEPT)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +156,11 @@ def certified(tap: str) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_tap_of_the_window_alone_is_certified(tap: str) -> None:
-    (vectors,) = certified(tap).values()
-    assert np.isfinite(vectors).all()
+    vectors, certificate = certified(tap)
+    assert np.isfinite(vectors["hidden"]).all()
+    (proof,) = certificate.features
+    assert max(proof.alone, proof.shuffled, proof.whole) <= certificate.tolerance == 1e-6
+    assert Certificate.from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,7 @@ def test_a_model_rebuilt_otherwise_than_it_was_trained_is_not_certified() -> Non
         sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
     )
     with pytest.raises(Refused, match="otherwise than by the whole trained model"):
-        certify(embedder, as_trained(model), features, contract)
+        certify(embedder, as_trained(model), features, contract, KEPT)
 
 
 def test_sample_windows_fit_the_contract_and_are_moderate_to_the_model() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.contract import InputContract
 from schemas.spaces import SpaceView
+from workers.artifact.certificate import Certificate
 from workers.artifact.spaces import digest, space_id
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
@@ -76,6 +77,8 @@ class Manifest:
     """Of the libraries that packed it."""
     sample: Mapping[str, tuple[tuple[float, ...], ...]]
     """By feature, the vectors of the first sample windows: loading must give them again."""
+    certificate: Certificate | None
+    """None only while it is being made."""
 
     @property
     def space(self) -> str:
@@ -114,6 +117,7 @@ class Manifest:
             "checkpoint": self.checkpoint,
             "versions": dict(self.versions),
             "sample": {name: [list(row) for row in rows] for name, rows in self.sample.items()},
+            "certificate": None if self.certificate is None else self.certificate.to_json(),
         }
         return {**data, "sha256": digest(data)}
 
@@ -131,6 +135,7 @@ class Manifest:
             checkpoint=data["checkpoint"],
             versions=data["versions"],
             sample={name: tuple(tuple(row) for row in rows) for name, rows in data["sample"].items()},
+            certificate=Certificate.from_json(data["certificate"]),
         )
 
 

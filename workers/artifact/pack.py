@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.certify import certify
+from workers.artifact.certify import Weights, certify
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
@@ -66,12 +66,14 @@ def pack(
         checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
         sample={},
+        certificate=None,
     )
     embedder = make_embedder(draft, rebuilt)
-    vectors = certify(embedder, trained, tapped, contract)
+    kept = Weights(parameters=sum(parameter.numel() for parameter in rebuilt.parameters()), size=len(content))
+    vectors, certificate = certify(embedder, trained, tapped, contract, kept)
     embedder.close()
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
-    manifest = replace(draft, sample=sample)
+    manifest = replace(draft, sample=sample, certificate=certificate)
     text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
     _write(output, {WEIGHTS: content, MANIFEST: text.encode()})
     return manifest

@@ -1,0 +1,77 @@
+"""The proof of inputs at pack time: it accepts what the data set builds, and sees every kind of difference."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.windows import WindowBatch
+from workers.artifact.dataset import extract
+from workers.artifact.reference import check_inputs
+from workers.artifact.sample import sample_lengths, sample_windows
+from workers.core.errors import Refused
+from workers.core.preprocessing import Preprocessing
+from workers.core.scalers import FixedScaler
+
+Case = tuple[WindowBatch, Preprocessing, Any]
+
+
+@pytest.fixture(scope="module")
+def case(trained: Callable[[str], Any]) -> Case:
+    parameters = trained("tft").dataset.get_parameters()
+    preprocessing, contract = extract(parameters)
+    return sample_windows(contract, preprocessing, sample_lengths(contract)), preprocessing, parameters
+
+
+def test_what_the_data_set_builds_is_accepted_number_by_number(case: Case) -> None:
+    windows, preprocessing, parameters = case
+    steps = int(windows.lengths.sum())
+    assert check_inputs(windows, preprocessing, parameters) > steps * len(preprocessing.reals)
+
+
+def shift(preprocessing: Preprocessing) -> Preprocessing:
+    """Move the centre of one covariate by two parts in a million."""
+    reals = tuple(
+        replace(real, scaler=replace(real.scaler, center=real.scaler.center * (1 + 2e-6) + 1e-6))
+        if isinstance(real.scaler, FixedScaler) and real.role == "unknown"
+        else real
+        for real in preprocessing.reals
+    )
+    return replace(preprocessing, reals=reals)
+
+
+def swap(preprocessing: Preprocessing) -> Preprocessing:
+    """Give two categories each other's code."""
+    encoders = tuple(
+        replace(encoder, codes=dict(zip(encoder.codes, [*encoder.codes.values()][::-1], strict=True)))
+        for encoder in preprocessing.encoders
+    )
+    return replace(preprocessing, encoders=encoders)
+
+
+def reorder(preprocessing: Preprocessing) -> Preprocessing:
+    """Put the columns in another order."""
+    return replace(preprocessing, reals=preprocessing.reals[::-1])
+
+
+def shorten(preprocessing: Preprocessing) -> Preprocessing:
+    """Forget a decoder step."""
+    return replace(preprocessing, prediction_length=preprocessing.prediction_length - 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (shift, "encoder_cont is built otherwise"),
+        (swap, "_cat is built otherwise|groups is built otherwise"),
+        (reorder, "_cont is built otherwise"),
+        (shorten, "is built otherwise"),
+    ],
+)
+def test_inputs_that_differ_are_refused(
+    change: Callable[[Preprocessing], Preprocessing], message: str, case: Case
+) -> None:
+    windows, preprocessing, parameters = case
+    with pytest.raises(Refused, match=message):
+        check_inputs(windows, change(preprocessing), parameters)

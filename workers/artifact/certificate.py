@@ -1,0 +1,66 @@
+"""What was seen of an artifact when it was packed: the certificate in its manifest.
+
+In: plain values. Out: `Certificate`, its JSON form and the lines that `undertow pack` prints. Knows no torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureProof:
+    """How far a feature's sample vectors lay apart, in units of the largest number in them or of 1."""
+
+    name: str
+    hidden: tuple[int, ...]
+    """Shape of the hidden state for all sample windows at once, as the module gave it."""
+    alone: float
+    """Each window by itself, held against all at once."""
+    shuffled: float
+    """The windows in another order, among others of their length or not."""
+    whole: float
+    """The trained model run to its end with plain hooks, held against the packed one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """All of it held, or there would be no artifact: finite, the same again, and within the tolerance below."""
+
+    windows: int
+    shortest: int
+    longest: int
+    tolerance: float
+    features: tuple[FeatureProof, ...]
+    inputs: int | None
+    """How many numbers of the inputs were equal to a TimeSeriesDataSet's; None where the model had no such data set."""
+    parameters: int
+    """Of the trained model."""
+    kept: int
+    """Of these, in the artifact."""
+    weights_bytes: int
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person wants to see."""
+        yield (
+            f"{self.windows} sample windows of {self.shortest} to {self.longest} steps: finite, the same again, and "
+            f"within {self.tolerance:g}:"
+        )
+        for one in self.features:
+            yield (
+                f"  {one.name}: hidden state {one.hidden}; alone {one.alone:.1g}, shuffled {one.shuffled:.1g}, "
+                f"whole model {one.whole:.1g}"
+            )
+        if self.inputs is not None:
+            yield f"inputs equal TimeSeriesDataSet's: {self.inputs:,} numbers"
+        yield f"{self.kept:,} of {self.parameters:,} parameters kept, {self.weights_bytes:,} bytes"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Certificate":
+        """Read what `to_json` wrote."""
+        features = tuple(FeatureProof(**{**one, "hidden": tuple(one["hidden"])}) for one in data["features"])
+        return cls(**{**data, "features": features})
