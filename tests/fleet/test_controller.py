@@ -186,6 +186,29 @@ def test_replicas_that_all_end_at_the_start_stop_the_fleet_with_the_reason(scene
     assert scene.replicas.living == {}
 
 
+def end_refused(replicas, name):
+    replicas.living[name] = replace(replicas.living[name], state="ended", error="Refused: damaged", refused=True)
+
+
+def test_a_refusal_before_any_window_stops_the_fleet_at_once(scene):
+    scene.controller.tick()
+    end_refused(scene.replicas, "replica-1")
+    scene.controller.tick()
+    status = scene.controller.status()
+    assert (status.state, status.message) == ("failed", "Refused: damaged")
+    scene.controller.tick()
+    assert scene.replicas.living == {}
+
+
+def test_one_refusal_does_not_stop_a_fleet_that_embeds(scene):
+    scene.settle()
+    scene.replicas.work("replica-1")
+    scene.controller.tick()
+    end_refused(scene.replicas, "replica-2")
+    scene.settle()
+    assert scene.controller.status().state == "running"
+
+
 def test_deaths_between_which_windows_were_embedded_never_stop_the_fleet(scene):
     for _ in range(10 * ENDS_WITHOUT_PROGRESS):
         scene.settle(rounds=2)

@@ -143,13 +143,13 @@ class Controller:
                 self._sent[name] = answer.wanted
                 self._draining = self._draining or answer.state == "draining"
             if answer.state == "ended":
-                self._bury(name, answer.error)
+                self._bury(name, answer.error, refused=answer.refused)
         elif isinstance(answer, str):
             self._bury(name, answer)
         elif self._seen[name].state != "starting" and now - self._heard_at[name] > self._heartbeat_timeout_s:
             self._bury(name, f"no heartbeat for {now - self._heard_at[name]:.1f} s")
 
-    def _bury(self, name: str, reason: str | None) -> None:
+    def _bury(self, name: str, reason: str | None, *, refused: bool = False) -> None:
         self._replicas.remove(name)
         self._gone.append(self._seen.pop(name))
         self._sent.pop(name, None)
@@ -162,7 +162,9 @@ class Controller:
         windows = sum(replica.windows for replica in (*self._gone, *self._seen.values()))
         self._ends = 1 if windows > self._windows_at_end else self._ends + 1
         self._windows_at_end = windows
-        if self._ends >= ENDS_WITHOUT_PROGRESS and not self._draining:
+        if refused and not windows:
+            self._failure = reason
+        elif self._ends >= ENDS_WITHOUT_PROGRESS and not self._draining:
             self._failure = f"{self._ends} replicas in a row ended without embedding a window; the last: {reason}"
         delay = 0.0 if self._ends <= 1 else min(2.0 ** (self._ends - 2), LONGEST_RESPAWN_DELAY_S)
         self._spawn_at = self._clock() + delay

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from schemas.records import Partition
-from workers.core.errors import UndertowError
+from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
 from workers.fleet.status import ReplicaState, ReplicaStatus
 from workers.stream import Counts, Stream
@@ -33,6 +33,7 @@ class Replica:
         self._drain_by: float | None = None
         self._state: ReplicaState = "starting"
         self._error: str | None = None
+        self._is_refused = False
         self._stream: Stream | None = None
 
     def run(self) -> None:
@@ -46,6 +47,7 @@ class Replica:
                 self._stream.close()
         except UndertowError as error:
             self._error = f"{type(error).__name__}: {error}"
+            self._is_refused = isinstance(error, Refused)
         except BaseException as error:
             self._error = f"{type(error).__name__}: {error}"
             raise
@@ -84,6 +86,7 @@ class Replica:
             retries=counts.retries,
             blocked=counts.blocked,
             error=self._error,
+            refused=self._is_refused,
             latency=counts.latency.copy(),
             embed_s=counts.embed_s,
             write_s=counts.write_s,

@@ -39,6 +39,8 @@ class ReplicaStatus:
     blocked: str | None = None
     error: str | None = None
     """Why it ended, unless it was drained."""
+    refused: bool = False
+    """Whether it ended over a setting, an artifact or a store that is not as it must be: another would end as well."""
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """Append to readable, in the buckets of `workers.core.histogram`."""
     embed_s: float = 0.0
