@@ -219,6 +219,33 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 
 
 @main.command()
+@click.option("--reason", "reasons", multiple=True, help="Only rejects of this reason; may be repeated.")
+@click.option("--since", metavar="TIME", help="Only what was refused at or after this time (ISO 8601 with zone).")
+@click.option("--until", metavar="TIME", help="Only what was refused before this time.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest.")
+@click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
+@click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
+@_settings_options
+def replay(
+    overrides: tuple[str, ...], reasons: tuple[str, ...], limit: int | None, *, send: bool, **options: str | None
+) -> None:
+    """Look at dead letters, mend them, and send them again to the partition they came from.
+
+    \b
+    undertow replay --reason number
+    undertow replay --reason number --pipe "jq -c .past.ax|=map(.//0)" --send
+    """
+    from rich.console import Console
+
+    from workers.replay import Choice
+    from workers.replay import replay as run_replay
+    from workers.settings import load
+
+    choice = Choice.parse(reasons=reasons, since=options["since"], until=options["until"], limit=limit)
+    sys.exit(0 if run_replay(load(overrides), choice, Console(), pipe=options["pipe"], send=send) else 1)
+
+
+@main.command()
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".undertow/demo"), show_default=True)
 def demo(state: Path) -> None:
     """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""

@@ -1,0 +1,137 @@
+"""Dead letters on a real Kafka: looked at, mended by a command, sent again to where they came from."""
+
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+from kafka import KafkaConsumer, TopicPartition
+
+from schemas.json_codec import encode_json
+from schemas.records import Partition, Record, Reject
+from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
+from workers.adapters.kafka_dead_letters import KafkaDeadLetters
+from workers.adapters.kafka_replay import ORIGIN, read_dead_letters
+from workers.cli import main
+from workers.settings import KafkaSettings
+
+pytestmark = pytest.mark.kafka
+
+MEND = "import json,sys; d=json.load(sys.stdin); d['past']['flow'][0]=0.0; print(json.dumps(d))"
+
+
+@pytest.fixture
+def place(packed, kafka_bootstrap, topic_name, make_windows):
+    """A topic whose dead letters are: a null among numbers, twice; no JSON; one that was too large; another topic's."""
+    kafka = KafkaSettings(bootstrap=kafka_bootstrap, topic=topic_name)
+    ensure_topic(kafka, topic_name, partitions=3, config={"max.message.bytes": "1000000"})
+    ensure_dead_letters(kafka)
+    good = json.loads(encode_json(make_windows(1, 1))[0])
+    bad = json.dumps({**good, "past": {**good["past"], "flow": [None, *good["past"]["flow"][1:]]}}).encode()
+
+    def reject(offset: int, value: bytes, reason: str, topic: str = topic_name) -> Reject:
+        record = Record(
+            partition=Partition(topic, 2), offset=offset, appended_us=5, value=value, key=b"k", headers=(("h", b"1"),)
+        )
+        return Reject(record=record, reason=reason, detail=f"seen at {offset}")
+
+    letters = KafkaDeadLetters(kafka)
+    huge = b"[" * (9 << 20)
+    letters.write(
+        [
+            reject(0, bad, "number"),
+            reject(1, b"{", "not-json"),
+            reject(2, bad, "number"),
+            reject(3, huge, "too-large"),
+            reject(4, bad, "number", "elsewhere"),
+        ]
+    )
+    letters.close()
+
+    def run(*arguments: str):
+        options = [f"--set=kafka.bootstrap={kafka_bootstrap}", f"--set=kafka.topic={topic_name}"]
+        command = ["replay", *options, f"--set=model.artifact={packed.artifact}", *arguments]
+        return CliRunner().invoke(main, command, env={"COLUMNS": "200"})
+
+    return kafka, run
+
+
+def sent_again(kafka: KafkaSettings):
+    """All that the source topic holds: nothing was ever sent there by anyone else."""
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    partitions = [TopicPartition(kafka.topic, index) for index in range(3)]
+    consumer.assign(partitions)
+    consumer.seek_to_beginning(*partitions)
+    ends, records = consumer.end_offsets(partitions), []
+    while len(records) < sum(ends.values()):
+        records += [record for batch in consumer.poll(timeout_ms=500).values() for record in batch]
+    consumer.close()
+    return records
+
+
+def test_a_look_changes_nothing_and_says_what_would_be_refused_again(place):
+    kafka, run = place
+    result = run()
+    assert result.exit_code == 1, result.output
+    assert "5 dead letters: not-json 1, number 3, too-large 1" in result.output
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "the topic keeps only its beginning" in said
+    assert "it came from the topic elsewhere" in said
+    assert "0 would be taken now, 5 refused again" in result.output
+    assert sent_again(kafka) == []
+
+
+def test_mended_records_go_back_to_their_partition_with_key_headers_and_origin(place):
+    kafka, run = place
+    result = run("--reason", "number", "--pipe", f'{sys.executable} -c "{MEND}"', "--send")
+    assert result.exit_code == 1  # the one of another topic stays behind
+    assert f"sent 2 again to {kafka.topic}; 1 stay" in result.output
+    records = sent_again(kafka)
+    assert [(r.partition, r.key, dict(r.headers)) for r in records] == [
+        (2, b"k", {"h": b"1", ORIGIN: f"{kafka.topic}-2@{offset}".encode()}) for offset in (0, 2)
+    ]
+    assert all(json.loads(record.value)["past"]["flow"][0] == 0.0 for record in records)
+
+
+def test_a_record_that_comes_back_keeps_its_first_origin(place):
+    kafka, run = place
+    letters = KafkaDeadLetters(kafka)
+    first = next(letter for letter in read_dead_letters(kafka) if letter.reason == "number")
+    headers = (*first.headers, (ORIGIN, b"long ago-1@7"))
+    again = Record(partition=first.origin, offset=9, appended_us=5, value=first.value, headers=headers)
+    letters.write([Reject(record=again, reason="category", detail="again")])
+    letters.close()
+    run("--reason", "category", "--pipe", f'{sys.executable} -c "{MEND}"', "--send")
+    (record,) = sent_again(kafka)
+    assert dict(record.headers)[ORIGIN] == b"long ago-1@7"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reason", "nonsense"], "no reason 'nonsense'; there are empty, too-large"),
+        (["--since", "yesterday"], "expected --since and --until as 2026-01-31T12:00:00Z"),
+        (["--reason", "number", "--pipe", "/no/such/command"], "cannot run the command '/no/such/command' (--pipe)"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(place, arguments, message):
+    _, run = place
+    result = run(*arguments)
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_choice_is_by_reason_time_and_number(place):
+    _, run = place
+    assert "2 dead letters: number 2" in run("--reason", "number", "--limit", "2").output
+    assert "0 dead letters" in run("--until", "2020-01-01T00:00:00Z").output
+    assert "5 dead letters" in run("--since", "2020-01-01T00:00:00Z").output
+
+
+def test_a_command_that_fails_leaves_the_record_and_tells_its_last_words(place):
+    kafka, run = place
+    result = run("--reason", "not-json", "--pipe", f'{sys.executable} -c "{MEND}"', "--send")
+    assert "the command ended with 1: json.decoder.JSONDecodeError" in result.output
+    assert sent_again(kafka) == []

@@ -1,0 +1,151 @@
+"""`undertow replay`: look at dead letters, mend them by a command, send them again.
+
+In: settings, what to choose, a command. Out: a table, or records back in the source topic. Knows nothing of models but
+what an artifact's manifest says of its inputs.
+"""
+
+import shlex
+import subprocess
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from schemas.json_codec import decode_json
+from schemas.records import REASONS, Record
+from schemas.times import format_times, parse_time
+from workers.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
+from workers.artifact.manifest import Manifest, read_manifest
+from workers.core.errors import Refused
+from workers.core.inputs import build_inputs
+from workers.settings import Settings
+
+PIPE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which dead letters."""
+
+    reasons: Collection[str] = ()
+    """Empty is all."""
+    since_us: int | None = None
+    until_us: int | None = None
+    """When they were refused: microseconds since the epoch, UTC; `until_us` is not included."""
+    limit: int | None = None
+
+    @classmethod
+    def parse(
+        cls, *, reasons: Collection[str] = (), since: str | None, until: str | None, limit: int | None = None
+    ) -> "Choice":
+        """Read what a command was given. Raises `Refused`."""
+        if unknown := sorted(set(reasons) - REASONS.keys()):
+            message = f"no reason {unknown[0]!r}; there are {', '.join(REASONS)}"
+            raise Refused(message)
+        try:
+            since_us, until_us = (None if text is None else parse_time(text) for text in (since, until))
+        except ValueError as error:
+            message = (
+                f"expected --since and --until as 2026-01-31T12:00:00Z, found {since or ''} {until or ''}: {error}"
+            )
+            raise Refused(message) from error
+        return cls(reasons=reasons, since_us=since_us, until_us=until_us, limit=limit)
+
+    def pick(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Return those that are meant, oldest first."""
+        meant = (
+            letter
+            for letter in letters
+            if (not self.reasons or letter.reason in self.reasons)
+            and (self.since_us is None or letter.at_us >= self.since_us)
+            and (self.until_us is None or letter.at_us < self.until_us)
+        )
+        return list(islice(meant, self.limit))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What would become of one letter if it were sent now."""
+
+    letter: DeadLetter
+    value: bytes
+    """As it would be sent."""
+    fault: str | None
+    """Why it is not sent; None where the input contract is met."""
+
+
+def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | None, send: bool) -> bool:
+    """Show the letters meant, mended by the command `pipe`; with `send`, send those again that would now be taken.
+
+    Return whether nothing that was meant stays behind.
+    """
+    letters = choice.pick(read_dead_letters(settings.kafka))
+    manifest = read_manifest(settings.model.artifact)
+    verdicts = [judge(letter, manifest, settings, pipe) for letter in letters]
+    good = [verdict for verdict in verdicts if verdict.fault is None]
+    console.print(_table(verdicts))
+    behind = len(verdicts) - len(good)
+    if send:
+        sent = send_again(settings.kafka, ((verdict.letter, verdict.value) for verdict in good))
+        console.print(
+            f"sent {sent:,} again to {settings.kafka.topic}; {behind:,} stay, since they would be refused again"
+        )
+    elif verdicts:
+        hint = "; send the former with --send" if good else "; mend them with --pipe"
+        console.print(f"{len(good):,} would be taken now, {behind:,} refused again{hint}")
+    return not behind
+
+
+def judge(letter: DeadLetter, manifest: Manifest, settings: Settings, pipe: str | None) -> Verdict:
+    """Mend one letter, and say whether it meets the contract now and the model's inputs can be built from it."""
+    kafka = settings.kafka
+    if letter.origin.topic != kafka.topic:
+        fault = f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {kafka.topic}"
+        return Verdict(letter=letter, value=letter.value, fault=fault)
+    if letter.is_cut:
+        return Verdict(letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large")
+    value = letter.value
+    if pipe is not None:
+        try:
+            value = _mend(value, pipe)
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip().splitlines() or ["and said nothing"]
+            return Verdict(letter=letter, value=value, fault=f"the command ended with {error.returncode}: {said[-1]}")
+    record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
+    decoded = decode_json([record], manifest.contract, max_record_bytes=kafka.max_record_bytes)
+    faults = decoded.rejects or build_inputs(decoded.windows, manifest.preprocessing).faults
+    return Verdict(letter=letter, value=value, fault=next((f"{one.reason}: {one.detail}" for one in faults), None))
+
+
+def _mend(value: bytes, pipe: str) -> bytes:
+    """Return what the command writes when it reads the value. No shell is involved."""
+    try:
+        done = subprocess.run(shlex.split(pipe), input=value, capture_output=True, check=True, timeout=PIPE_TIMEOUT_S)
+    except (OSError, ValueError, IndexError) as error:
+        message = f"cannot run the command {pipe!r} (--pipe): {error}"
+        raise Refused(message) from error
+    except subprocess.TimeoutExpired as error:
+        message = f"the command {pipe!r} (--pipe) was not done with one record after {PIPE_TIMEOUT_S:.0f} s"
+        raise Refused(message) from error
+    return done.stdout
+
+
+def _table(verdicts: Collection[Verdict]) -> Table:
+    counts = Counter(verdict.letter.reason for verdict in verdicts)
+    by_reason = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
+    table = Table(
+        title=f"{len(verdicts):,} dead letters" + (f": {by_reason}" if by_reason else ""), title_justify="left"
+    )
+    for name in ("refused at", "from", "reason", "detail", "if sent now"):
+        table.add_column(name, overflow="fold")
+    times = format_times(np.array([verdict.letter.at_us for verdict in verdicts], np.int64))
+    for at, verdict in zip(times, verdicts, strict=True):
+        letter = verdict.letter
+        table.add_row(
+            at, f"{letter.origin}@{letter.origin_offset}", letter.reason, letter.detail, verdict.fault or "taken"
+        )
+    return table
