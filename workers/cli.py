@@ -152,21 +152,44 @@ def run(overrides: tuple[str, ...], drain_when_idle: float | None) -> None:
 
 @main.command()
 @click.option("as_json", "--json", is_flag=True)
+@click.option("is_watching", "--watch", is_flag=True, help="Show it anew every second until Ctrl-C or the fleet's end.")
 @_settings_options
-def status(overrides: tuple[str, ...], *, as_json: bool) -> None:
-    """Show the running fleet."""
+def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> None:
+    """Show the running fleet.
+
+    \b
+    undertow status --watch
+    """
     from rich.console import Console
 
     from workers.fleet.launch import reach
-    from workers.fleet.show import table
+    from workers.fleet.show import show, watch
     from workers.settings import load
 
-    found = reach(load(overrides).fleet).status()
-    console = Console()
-    if as_json:
-        console.print_json(data=found.to_json())
+    fleet = reach(load(overrides).fleet)
+    if is_watching:
+        watch(fleet.status, Console(), as_json=as_json)
     else:
-        console.print(table(found))
+        show(fleet.status(), Console(), as_json=as_json)
+
+
+@main.command()
+@click.argument("replicas", type=click.IntRange(min=1))
+@_settings_options
+def scale(replicas: int, overrides: tuple[str, ...]) -> None:
+    """Give the running fleet so many replicas; those that are too many finish their batches first.
+
+    \b
+    undertow scale 4
+    """
+    from workers.fleet.launch import reach
+    from workers.settings import load
+
+    settings = load(overrides).fleet
+    found = reach(settings).scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
+    idle = max(0, replicas - found.partitions)
+    note = f"; {idle} read nothing, since there are {found.partitions} partitions" if idle else ""
+    click.echo(f"{replicas} replica{'s' * (replicas > 1)} run{note}")
 
 
 @main.command()

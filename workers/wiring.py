@@ -94,7 +94,8 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         cluster_id=topic.cluster_id,
         partitions=tuple(Partition(topic.name, index) for index in range(topic.partitions)),
         replicas=settings.fleet.replicas,
-        num_cpus=settings.fleet.num_cpus,
+        # A Ray of our own has nobody to share with, and counting its CPUs would only keep a fleet from growing.
+        num_cpus=0.0 if settings.fleet.address == "local" else settings.fleet.num_cpus,
         num_gpus=settings.fleet.num_gpus,
         heartbeat_timeout_s=settings.fleet.heartbeat_timeout_seconds,
         drain_timeout_s=settings.fleet.drain_timeout_seconds,

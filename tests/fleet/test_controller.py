@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from schemas.records import Partition
 from workers.fleet.controller import ENDS_WITHOUT_PROGRESS, Controller
-from workers.fleet.status import ReplicaStatus
+from workers.fleet.status import FleetSize, ReplicaStatus
 
 PARTITIONS = tuple(Partition("windows", index) for index in range(8))
 
@@ -35,12 +35,14 @@ class ScriptedReplicas:
             return self.dead[name]
         return None if name in self.hanging else self.living[name]
 
-    def assign(self, name, partitions):
+    def assign(self, name, partitions, size):
         if name in self.living:
-            self.living[name] = replace(self.living[name], wanted=partitions)
+            self.living[name] = replace(self.living[name], wanted=partitions, size=size)
 
-    def drain(self, name):
+    def drain(self, name, size):
         self.draining.add(name)
+        if name in self.living:
+            self.living[name] = replace(self.living[name], size=size)
 
     def remove(self, name):
         self.living.pop(name, None)
@@ -51,8 +53,10 @@ class ScriptedReplicas:
 
     def obey(self, name):
         status = self.living[name]
-        if name in self.draining:
-            self.living[name] = replace(status, state="ended")
+        if name in self.draining and status.state != "draining":
+            self.living[name] = replace(status, state="draining", wanted=status.held)
+        elif name in self.draining:
+            self.living[name] = replace(status, state="ended", held=frozenset())
         else:
             self.living[name] = replace(status, state="running", held=status.wanted)
 
@@ -166,8 +170,8 @@ def test_a_restarted_controller_stops_nobody_and_moves_nothing(scene):
 
 def test_a_controller_restarted_in_mid_drain_goes_on_draining(scene):
     scene.settle()
-    name = "replica-1"
-    scene.replicas.living[name] = replace(scene.replicas.living[name], state="draining")
+    name = "replica-1"  # the only one that the order has reached
+    scene.replicas.living[name] = replace(scene.replicas.living[name], state="draining", size=FleetSize(1, 0))
     scene.start_controller()
     scene.settle()
     assert scene.controller.status().state == "drained"
@@ -230,6 +234,67 @@ def test_counts_of_the_dead_stay_in_the_fleets_sums(scene):
     assert scene.controller.status().windows == 1
 
 
+def test_a_larger_fleet_shares_the_partitions_out_anew(scene):
+    scene.settle()
+    scene.controller.scale(4)
+    scene.settle()
+    assert sorted(len(status.held) for status in scene.replicas.living.values()) == [2, 2, 2, 2]
+    assert scene.controller.status().wanted == 4
+
+
+def test_of_a_smaller_fleet_the_surplus_finishes_and_the_rest_reads_on(scene):
+    scene.controller.scale(3)
+    scene.settle()
+    stays = {name: status.held for name, status in scene.replicas.living.items()}
+    scene.controller.scale(1)
+    scene.controller.tick()
+    assert len(scene.replicas.draining) == 2
+    scene.settle()
+    ((name, status),) = scene.replicas.living.items()
+    assert status.held == frozenset(PARTITIONS)
+    assert stays[name] < status.held
+    assert scene.controller.status().failovers == 0
+
+
+def test_a_surplus_that_still_starts_ends_at_once(scene):
+    scene.settle()
+    scene.controller.scale(5)
+    scene.controller.tick()
+    assert len(scene.replicas.living) == 5
+    scene.controller.scale(2)
+    scene.controller.tick()
+    assert sorted(scene.replicas.living) == ["replica-1", "replica-2"]
+
+
+def test_a_restarted_controller_learns_the_size_from_its_replicas(scene):
+    scene.settle()
+    scene.controller.scale(3)
+    scene.settle()
+    scene.start_controller()
+    scene.settle()
+    assert len(scene.replicas.living) == 3
+    assert scene.controller.status().wanted == 3
+
+
+def test_a_drain_is_for_good(scene):
+    scene.settle()
+    scene.controller.drain()
+    scene.controller.scale(2)
+    scene.settle()
+    assert scene.controller.status().state == "drained"
+
+
+def test_a_restarted_controller_replaces_a_replica_that_has_been_hanging_all_along(scene):
+    scene.settle()
+    scene.replicas.hanging.add("replica-1")
+    scene.start_controller()
+    scene.controller.tick()
+    scene.now += 11.0
+    scene.settle()
+    assert "replica-1" not in scene.replicas.living
+    assert sorted(len(status.held) for status in scene.replicas.living.values()) == [4, 4]
+
+
 class AnyStory(RuleBasedStateMachine):
     """Whatever happens in whatever order: nothing is given away while it is held, and calm restores the balance."""
 
@@ -268,6 +333,10 @@ class AnyStory(RuleBasedStateMachine):
     def all_wake(self):
         self.scene.replicas.hanging.clear()
 
+    @rule(replicas=st.integers(1, 4))
+    def the_fleet_is_scaled(self, replicas):
+        self.scene.controller.scale(replicas)
+
     @rule()
     def the_controller_dies_and_returns(self):
         self.scene.start_controller()
@@ -289,6 +358,7 @@ class AnyStory(RuleBasedStateMachine):
         for name in list(scene.replicas.living):
             scene.replicas.obey(name)
             scene.replicas.work(name)
+        scene.controller.scale(2)
         for _ in range(3):
             scene.now += 60.0
             scene.settle()

@@ -19,7 +19,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from schemas.records import Partition
 from workers.fleet.controller import Controller
 from workers.fleet.replica import Replica
-from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.fleet.status import FleetSize, FleetStatus, ReplicaStatus
 from workers.wiring import StreamRecipe, open_stream
 
 log = logging.getLogger(__name__)
@@ -47,13 +47,13 @@ class ReplicaActor:
         """Answer the heartbeat."""
         return self._replica.status()
 
-    def assign(self, partitions: frozenset[Partition]) -> None:
+    def assign(self, partitions: frozenset[Partition], size: FleetSize) -> None:
         """Read exactly these."""
-        self._replica.assign(partitions)
+        self._replica.assign(partitions, size)
 
-    def drain(self) -> None:
+    def drain(self, size: FleetSize) -> None:
         """Finish."""
-        self._replica.drain()
+        self._replica.drain(size)
 
 
 CONTROL = {"concurrency_group": "control"}
@@ -108,13 +108,13 @@ class RayReplicas:
         self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
         return answer
 
-    def assign(self, name: str, partitions: frozenset[Partition]) -> None:
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
         """Send the order; the heartbeat tells when it has been followed."""
-        self._actors[name].assign.options(**CONTROL).remote(partitions)
+        self._actors[name].assign.options(**CONTROL).remote(partitions, size)
 
-    def drain(self, name: str) -> None:
+    def drain(self, name: str, size: FleetSize) -> None:
         """Send the order; repeating it changes nothing."""
-        self._actors[name].drain.options(**CONTROL).remote()
+        self._actors[name].drain.options(**CONTROL).remote(size)
 
     def remove(self, name: str) -> None:
         """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
@@ -146,6 +146,10 @@ class ControllerActor:
     def drain(self) -> None:
         """Let all replicas finish."""
         self._controller.drain()
+
+    def scale(self, replicas: int) -> None:
+        """Want so many replicas from now on."""
+        self._controller.scale(replicas)
 
     def _tick(self) -> None:
         """Tick for as long as there is a fleet. A tick that fails is told in the status and tried again."""

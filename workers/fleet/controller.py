@@ -17,7 +17,7 @@ from schemas.records import Partition
 from workers.core import histogram
 from workers.core.ports import Clock
 from workers.fleet.plan import plan
-from workers.fleet.status import FleetState, FleetStatus, ReplicaStatus
+from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class Replicas(Protocol):
     def look(self, name: str) -> ReplicaStatus | str | None:
         """Return its newest answer; a string says that it is dead, and why; None where nothing new has come."""
 
-    def assign(self, name: str, partitions: frozenset[Partition]) -> None:
-        """Tell it what to read."""
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
+        """Tell it what to read, and how large the fleet should be."""
 
-    def drain(self, name: str) -> None:
+    def drain(self, name: str, size: FleetSize) -> None:
         """Tell it to finish."""
 
     def remove(self, name: str) -> None:
@@ -49,7 +49,10 @@ class Replicas(Protocol):
 
 
 class Controller:
-    """Keeps `wanted` replicas alive and every partition read. One thread ticks; any may call `status` and `drain`."""
+    """Keeps so many replicas alive as are wanted, and every partition read.
+
+    One thread ticks; any may call `status`, `scale` and `drain`.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,8 @@ class Controller:
         new_name: Callable[[], str] = lambda: f"replica-{uuid.uuid4().hex[:6]}",
     ) -> None:
         """Take over the replicas that are alive already."""
-        self._fleet, self._partitions, self._wanted = fleet, tuple(sorted(partitions)), wanted
+        self._fleet, self._partitions = fleet, tuple(sorted(partitions))
+        self._size = FleetSize(0, wanted)
         self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
         self._seen: dict[str, ReplicaStatus] = {
             name: ReplicaStatus(name=name, state="starting") for name in replicas.names()
@@ -71,9 +75,10 @@ class Controller:
         self._adopted = set(self._seen)
         self._heard_at = dict.fromkeys(self._seen, clock())
         self._sent: dict[str, frozenset[Partition]] = {}
+        self._told: dict[str, FleetSize] = {}
+        self._leaving: set[str] = set()
         self._gone: list[ReplicaStatus] = []
         self._new_name = new_name
-        self._draining = False
         self._failure: str | None = None
         self._failovers = 0
         self._ends, self._windows_at_end, self._spawn_at = 0, 0, clock()
@@ -87,17 +92,24 @@ class Controller:
             for name in list(self._seen):
                 self._replicas.remove(name)
                 del self._seen[name]
-        elif self._draining:
-            for name in self._seen:
-                self._replicas.drain(name)
-        else:
+        elif not self._adopted:  # a restarted controller first hears how everybody is
             self._spawn()
+            self._retire()
             self._place()
         self._status = self._sum_up()
 
     def drain(self) -> None:
         """Let every replica finish its batch, write its checkpoint and end."""
-        self._draining = True
+        self.scale(0)
+
+    def scale(self, replicas: int) -> None:
+        """Want so many replicas from now on. Those that are too many finish their batches and end."""
+        if not self._is_draining:  # which is for good
+            self._size = FleetSize(self._size.version + 1, replicas)
+
+    @property
+    def _is_draining(self) -> bool:
+        return self._size.replicas == 0
 
     def status(self) -> FleetStatus:
         """Return what the last tick saw."""
@@ -115,6 +127,7 @@ class Controller:
             name=self._fleet,
             state=self._state(alive),
             replicas=alive,
+            wanted=self._size.replicas,
             partitions=len(self._partitions),
             windows=sum(replica.windows for replica in everyone),
             rejects=dict(rejects),
@@ -129,7 +142,7 @@ class Controller:
     def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
         if self._failure is not None:
             return "failed"
-        if self._draining:
+        if self._is_draining:
             return "draining" if alive else "drained"
         return "running" if any(replica.state == "running" for replica in alive) else "starting"
 
@@ -140,19 +153,28 @@ class Controller:
             self._seen[name], self._heard_at[name] = answer, now
             if name in self._adopted:
                 self._adopted.discard(name)
-                self._sent[name] = answer.wanted
-                self._draining = self._draining or answer.state == "draining"
+                self._sent[name], self._told[name] = answer.wanted, answer.size
+                self._size = max(self._size, answer.size)
+                if answer.state == "draining":
+                    self._leaving.add(name)
             if answer.state == "ended":
                 self._bury(name, answer.error, refused=answer.refused)
         elif isinstance(answer, str):
             self._bury(name, answer)
-        elif self._seen[name].state != "starting" and now - self._heard_at[name] > self._heartbeat_timeout_s:
+        elif self._is_silent(name, now):
             self._bury(name, f"no heartbeat for {now - self._heard_at[name]:.1f} s")
+
+    def _is_silent(self, name: str, now: float) -> bool:
+        """Tell whether a replica that has answered before, to us or to our predecessor, no longer does."""
+        has_answered = self._seen[name].state != "starting" or name in self._adopted
+        return has_answered and now - self._heard_at[name] > self._heartbeat_timeout_s
 
     def _bury(self, name: str, reason: str | None, *, refused: bool = False) -> None:
         self._replicas.remove(name)
         self._gone.append(self._seen.pop(name))
         self._sent.pop(name, None)
+        self._told.pop(name, None)
+        self._leaving.discard(name)
         self._adopted.discard(name)
         del self._heard_at[name]
         if reason is None:
@@ -164,7 +186,7 @@ class Controller:
         self._windows_at_end = windows
         if refused and not windows:
             self._failure = reason
-        elif self._ends >= ENDS_WITHOUT_PROGRESS and not self._draining:
+        elif self._ends >= ENDS_WITHOUT_PROGRESS and not self._is_draining:
             self._failure = f"{self._ends} replicas in a row ended without embedding a window; the last: {reason}"
         delay = 0.0 if self._ends <= 1 else min(2.0 ** (self._ends - 2), LONGEST_RESPAWN_DELAY_S)
         self._spawn_at = self._clock() + delay
@@ -172,11 +194,24 @@ class Controller:
     def _spawn(self) -> None:
         if self._clock() < self._spawn_at:
             return
-        while len(self._seen) < self._wanted:
+        while len(self._seen) - len(self._leaving) < self._size.replicas:
             name = self._new_name()
             self._replicas.spawn(name)
             self._seen[name] = ReplicaStatus(name=name, state="starting")
             self._heard_at[name] = self._clock()
+
+    def _retire(self) -> None:
+        """Let those that are too many finish: first those that are about to, then those that read the least."""
+        order = {"draining": 0, "starting": 1, "running": 2}
+        staying = [one for name, one in self._seen.items() if name not in self._leaving]
+        staying.sort(key=lambda one: (order[one.state], len(one.held), one.name))
+        for replica in staying[: max(0, len(self._seen) - len(self._leaving) - self._size.replicas)]:
+            if replica.state == "starting":
+                self._bury(replica.name, None)
+            else:
+                self._leaving.add(replica.name)
+        for name in self._leaving:
+            self._replicas.drain(name, self._size)
 
     def _owners(self) -> Mapping[Partition, str]:
         """Who reads each partition, or has been told to."""
@@ -188,13 +223,11 @@ class Controller:
 
     def _place(self) -> None:
         """Tell each ready replica what to read: its share of the plan, less what another still holds."""
-        if self._adopted:
-            return  # a restarted controller first hears what everybody reads
-        ready = [name for name, status in self._seen.items() if status.state == "running"]
+        ready = [name for name, one in self._seen.items() if one.state == "running" and name not in self._leaving]
         owners = self._owners()
         wanted = plan(self._partitions, ready, owners)
         for name in ready:
             share = frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
-            if share != self._sent.get(name, frozenset()):
-                self._replicas.assign(name, share)
-                self._sent[name] = share
+            if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._size:
+                self._replicas.assign(name, share, self._size)
+                self._sent[name], self._told[name] = share, self._size

@@ -35,6 +35,27 @@ class Fleet:
             message = f"the controller of fleet {self._name!r} is gone: {error}"
             raise Refused(message) from error
 
+    def scale(self, replicas: int, timeout_s: float) -> FleetStatus:
+        """Want so many replicas; return when so many and no others run, and every partition is read.
+
+        Raises `Refused` after `timeout_s`.
+        """
+        ray.get(self._controller.scale.remote(replicas), timeout=ANSWER_S)
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            status = self.status()
+            running = [replica for replica in status.replicas if replica.state == "running"]
+            readers = sum(len(replica.held) for replica in running)
+            if status.wanted == len(running) == len(status.replicas) == replicas and readers == status.partitions:
+                return status
+            if status.state not in {"starting", "running"} or time.monotonic() > give_up_at:
+                message = (
+                    f"expected {replicas} running replicas of fleet {self._name!r}, found {len(running)} of "
+                    f"{len(status.replicas)}; the fleet is {status.state}: {status.message or 'see undertow status'}"
+                )
+                raise Refused(message)
+            time.sleep(0.1)
+
     def drain(self) -> None:
         """Ask every replica to finish; returns at once."""
         ray.get(self._controller.drain.remote(), timeout=ANSWER_S)

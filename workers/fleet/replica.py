@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from schemas.records import Partition
 from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
-from workers.fleet.status import ReplicaState, ReplicaStatus
+from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
 from workers.stream import Counts, Stream
 
 OpenStream = Callable[[Callable[[], bool]], Stream]
@@ -29,6 +29,7 @@ class Replica:
         """Nothing is opened before `run`."""
         self._name, self._open, self._drain_timeout_s, self._clock = name, open_stream, drain_timeout_s, clock
         self._wanted: frozenset[Partition] = frozenset()
+        self._size = FleetSize()
         self._orders = threading.Event()
         self._drain_by: float | None = None
         self._state: ReplicaState = "starting"
@@ -54,13 +55,14 @@ class Replica:
         finally:
             self._state = "ended"
 
-    def assign(self, partitions: Iterable[Partition]) -> None:
+    def assign(self, partitions: Iterable[Partition], size: FleetSize) -> None:
         """Read exactly these partitions, from the next batch on."""
-        self._wanted = frozenset(partitions)
+        self._wanted, self._size = frozenset(partitions), size
         self._orders.set()
 
-    def drain(self) -> None:
+    def drain(self, size: FleetSize) -> None:
         """Finish the batch, write a checkpoint and end."""
+        self._size = size
         if self._drain_by is None:
             self._drain_by = self._clock() + self._drain_timeout_s
         self._orders.set()
@@ -76,6 +78,7 @@ class Replica:
             pid=os.getpid(),
             node=socket.gethostname(),
             wanted=self._wanted,
+            size=self._size,
             held=stream.held if stream else frozenset(),
             lag=stream.lag if stream and self._state != "ended" else {},
             windows=counts.windows,

@@ -3,9 +3,39 @@
 In: a `FleetStatus`. Out: a line, a rich table. Knows neither Ray nor Kafka.
 """
 
+import time
+from collections.abc import Callable
+
+import orjson
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from workers.fleet.status import FleetStatus
+
+WATCH_EVERY_S = 1.0
+
+
+def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
+    """Print it once."""
+    if as_json:
+        console.print_json(data=status.to_json())
+    else:
+        console.print(table(status))
+
+
+def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -> None:
+    """Print it again and again, as a table that changes or one line of JSON a look, until the fleet has ended."""
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            status = look()
+            if as_json:
+                console.print(orjson.dumps(status.to_json()).decode(), soft_wrap=True, markup=False, highlight=False)
+            else:
+                live.update(table(status), refresh=True)
+            if status.state in {"drained", "failed"}:
+                return
+            time.sleep(WATCH_EVERY_S)
 
 
 def line(status: FleetStatus, windows_per_s: float) -> str:

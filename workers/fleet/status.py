@@ -17,6 +17,16 @@ ReplicaState = Literal["starting", "running", "draining", "ended"]
 FleetState = Literal["starting", "running", "draining", "drained", "failed"]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class FleetSize:
+    """How many replicas there should be; every replica carries it, so that a restarted controller learns it again."""
+
+    version: int = 0
+    """The higher one is the newer."""
+    replicas: int = 0
+    """None is a fleet that drains."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReplicaStatus:
     """One replica at one moment. Counts are since it began."""
@@ -27,6 +37,8 @@ class ReplicaStatus:
     node: str = ""
     wanted: frozenset[Partition] = frozenset()
     """What the controller last asked it to read."""
+    size: FleetSize = FleetSize()
+    """What the controller last told it of the fleet."""
     held: frozenset[Partition] = frozenset()
     """What it reads: nobody else may yet."""
     lag: Mapping[Partition, int] = field(default_factory=dict)
@@ -54,6 +66,8 @@ class FleetStatus:
     name: str
     state: FleetState
     replicas: tuple[ReplicaStatus, ...]
+    wanted: int
+    """How many replicas there should be."""
     partitions: int
     windows: int
     rejects: Mapping[str, int]
@@ -77,6 +91,7 @@ class FleetStatus:
         return {
             "name": self.name,
             "state": self.state,
+            "wanted_replicas": self.wanted,
             "partitions": self.partitions,
             "windows": self.windows,
             "lag": self.lag,
