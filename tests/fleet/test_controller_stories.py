@@ -1,0 +1,81 @@
+"""Any story of a fleet: a stateful test of the controller over scripted replicas."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+
+class AnyStory(RuleBasedStateMachine):
+    """Whatever happens in whatever order: nothing is given away while it is held, and calm restores the balance."""
+
+    def __init__(self, scene) -> None:
+        super().__init__()
+        self.scene = scene
+
+    @rule()
+    def tick(self):
+        self.scene.controller.tick()
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 11.0]))
+    def time_passes(self, seconds):
+        self.scene.now += seconds
+
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data())
+    def one_obeys(self, data):
+        replicas = self.scene.replicas
+        name = data.draw(st.sampled_from(sorted(replicas.living)))
+        if name not in replicas.hanging:
+            replicas.obey(name)
+            replicas.work(name)
+
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data())
+    def one_dies(self, data):
+        self.scene.replicas.die(data.draw(st.sampled_from(sorted(self.scene.replicas.living))))
+
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data())
+    def one_hangs(self, data):
+        self.scene.replicas.hanging.add(data.draw(st.sampled_from(sorted(self.scene.replicas.living))))
+
+    @rule()
+    def all_wake(self):
+        self.scene.replicas.hanging.clear()
+
+    @rule(replicas=st.integers(1, 4))
+    def the_fleet_is_scaled(self, replicas):
+        self.scene.controller.scale(replicas)
+
+    @rule()
+    def the_controller_dies_and_returns(self):
+        self.scene.start_controller()
+
+    @invariant()
+    def nobody_is_told_to_read_what_another_holds(self):
+        living = self.scene.replicas.living
+        for name, status in living.items():
+            for other, theirs in living.items():
+                if name < other:
+                    assert not (status.held & theirs.held)
+                    assert not (status.wanted & theirs.held - status.held)
+
+    def teardown(self):
+        scene = self.scene
+        if scene.controller.status().state == "failed":
+            return
+        scene.replicas.hanging.clear()
+        for name in list(scene.replicas.living):
+            scene.replicas.obey(name)
+            scene.replicas.work(name)
+        scene.controller.scale(2)
+        for _ in range(3):
+            scene.now += 60.0
+            scene.settle()
+        assert all(len(readers) == 1 for readers in scene.readers().values())
+        assert sorted(len(s.held) for s in scene.replicas.living.values()) == [4, 4]
+
+
+def test_any_story_ends_with_every_partition_read_once(make_scene):
+    calm = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(lambda: AnyStory(make_scene()), settings=calm)
