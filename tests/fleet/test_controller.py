@@ -195,3 +195,24 @@ def test_a_restarted_controller_replaces_a_replica_that_has_been_hanging_all_alo
     scene.settle()
     assert "replica-1" not in scene.replicas.living
     assert sorted(len(status.held) for status in scene.replicas.living.values()) == [4, 4]
+
+
+def test_nothing_is_given_to_a_replica_that_leaves(scene):
+    scene.controller.scale(3)
+    scene.settle()
+    scene.replicas.die("replica-3")
+    scene.controller.scale(1)
+    scene.controller.tick()
+    (leaving,) = scene.replicas.draining
+    assert scene.replicas.living[leaving].wanted == scene.replicas.living[leaving].held
+    (stays,) = {"replica-1", "replica-2"} - {leaving}
+    assert scene.replicas.living[stays].wanted == frozenset(PARTITIONS) - scene.replicas.living[leaving].held
+
+
+def test_a_fleet_that_grows_again_does_not_wait_for_those_that_leave(scene):
+    scene.settle()
+    scene.controller.scale(1)
+    scene.controller.tick()
+    scene.controller.scale(2)
+    scene.controller.tick()
+    assert sorted(scene.replicas.living) == ["replica-1", "replica-2", "replica-3"]

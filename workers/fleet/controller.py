@@ -68,6 +68,7 @@ class Controller:
         """Take over the replicas that are alive already."""
         self._fleet, self._partitions = fleet, tuple(sorted(partitions))
         self._size = FleetSize(0, wanted)
+        self._asked: int | None = None
         self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
         self._seen: dict[str, ReplicaStatus] = {
             name: ReplicaStatus(name=name, state="starting") for name in replicas.names()
@@ -93,6 +94,7 @@ class Controller:
                 self._replicas.remove(name)
                 del self._seen[name]
         elif not self._adopted:  # a restarted controller first hears how everybody is
+            self._resize()
             self._spawn()
             self._retire()
             self._place()
@@ -104,8 +106,8 @@ class Controller:
 
     def scale(self, replicas: int) -> None:
         """Want so many replicas from now on. Those that are too many finish their batches and end."""
-        if not self._is_draining:  # which is for good
-            self._size = FleetSize(self._size.version + 1, replicas)
+        if self._asked != 0:  # a drain is for good
+            self._asked = replicas
 
     @property
     def _is_draining(self) -> bool:
@@ -199,6 +201,12 @@ class Controller:
             self._replicas.spawn(name)
             self._seen[name] = ReplicaStatus(name=name, state="starting")
             self._heard_at[name] = self._clock()
+
+    def _resize(self) -> None:
+        """Follow the last order, now that the newest size that any replica carries is known."""
+        if self._asked is not None and not self._is_draining:
+            self._size = FleetSize(self._size.version + 1, self._asked)
+        self._asked = None
 
     def _retire(self) -> None:
         """Let those that are too many finish: first those that are about to, then those that read the least."""
