@@ -4,12 +4,13 @@ In: a model as it was trained, the embedder of what will be packed. Out: its ans
 Knows no file.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.contract import InputContract
 from workers.artifact.learn import make_inputs
@@ -23,6 +24,12 @@ from workers.core.taps import find_module
 
 TOLERANCE = 1e-6
 """Of a vector, in units of its largest number or of 1: what the same window may differ by in another batch."""
+
+MIXING = ": what stands before the tap mixes the windows of a batch, as normalising over the batch does"
+PADDING = (
+    ": what stands before the tap reads the padding behind a shorter window (a convolution with padding, a backward "
+    f"direction, attention without a mask), which windows of one length do not have, or{MIXING.partition('tap')[2]}"
+)
 
 
 def certify(
@@ -51,7 +58,8 @@ def certify(
     _compare("is embedded otherwise the second time", vectors, dict(embedder.embed(windows).embeddings.features), 0.0)
     alone = [embedder.embed(windows.take(np.array([row]))).embeddings for row in range(len(windows))]
     joined = {name: np.concatenate([one.features[name] for one in alone]) for name in vectors}
-    _compare("is embedded otherwise alone than in a batch", vectors, joined, TOLERANCE)
+    reason = PADDING if contract.min_length < contract.max_length else MIXING
+    _compare("is embedded otherwise alone than in a batch", vectors, joined, TOLERANCE, reason)
     full = _full_forward(trained, features, contract, windows.lengths)
     _compare("is embedded otherwise than by the whole trained model", vectors, full, TOLERANCE)
     return vectors
@@ -65,7 +73,7 @@ def _full_forward(
     fired: dict[nn.Module, list[Any]] = {}
     modules = {find_module(model, one.feature.tap.path) for one in features}
     handles = [
-        module.register_forward_hook(lambda module, _, output: fired.setdefault(module, []).append(output))
+        module.register_forward_hook(lambda module, _, output: fired.setdefault(module, []).append(_copy(output)))
         for module in modules
     ]
     try:
@@ -80,18 +88,26 @@ def _full_forward(
         value = fired[find_module(model, tap.path)][tap.call]
         for element in tap.select:
             value = value[element]
-        while isinstance(value, tuple | list):
+        while isinstance(value, list):
             value = value[0]
         hidden, steps = align(value, one.layout, torch.from_numpy(lengths), int(lengths.max()))
-        vectors[one.name] = pool(hidden.clone(), one.feature.pools, steps).numpy()
+        vectors[one.name] = pool(hidden, one.feature.pools, steps).numpy()
     return vectors
 
 
-def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float) -> None:
+def _copy(output: Any) -> Any:
+    """Copy its tensors: the forward goes on, and may write into them in place, as an in-place ReLU does."""
+    if isinstance(output, Tensor):
+        return output.clone()
+    if isinstance(output, Mapping):
+        return {key: _copy(value) for key, value in output.items()}
+    return [_copy(value) for value in output] if isinstance(output, tuple | list) else output
+
+
+def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float, reason: str = "") -> None:
     for name, array in expected.items():
         difference = float(np.abs(array - found[name]).max())
         if not difference <= tolerance * max(1.0, float(np.abs(array).max())):
-            message = (
-                f"the feature {name}: a window {what}, by up to {difference:.2g}; choose another tap (undertow taps)"
-            )
+            amount = f"by up to {difference:.2g}{reason}"
+            message = f"the feature {name}: a window {what}, {amount}; choose another tap (undertow taps)"
             raise Refused(message)
