@@ -20,10 +20,12 @@ from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
 from workers.artifact.plain import read_description
 from workers.artifact.recipes import ModuleInput, ModuleRecipe
+from workers.artifact.sample import sample_lengths, sample_windows
+from workers.check import _parts
 from workers.cli import main
 from workers.core.errors import Refused
 from workers.settings import load as load_settings
-from workers.wiring import embed_recipe
+from workers.wiring import EmbedRecipe, embed_recipe, open_embed
 
 NETS = """
 import subprocess
@@ -256,9 +258,19 @@ def test_the_setting_is_looked_at_before_any_replica_starts(
 ) -> None:
     with pytest.raises(Refused, match=r"Code is imported only from packages that model.code lists, found none"):
         embed_recipe(load_settings([f"model.artifact={artifact}"]))
+    with pytest.raises(Refused, match=r"--set 'model.code=\[\"foreignnets\"\]'"):
+        dict(_parts(load_settings([f"model.artifact={artifact}"])))["artifact"]()  # of `undertow check`
     monkeypatch.setenv("UNDERTOW_MODEL__CODE", '["foreignnets"]')
-    assert load_settings().model.code == ("foreignnets",)
+    settings = load_settings([f"model.artifact={artifact}"])
+    assert settings.model.code == ("foreignnets",)
     assert not (folder / "imported").exists()
+    recipe = EmbedRecipe(model=settings.model, manifest=read_manifest(artifact), online=None, offline=settings.offline)
+    embed = open_embed(recipe)  # as a replica does, and an actor of a backfill
+    manifest = recipe.manifest
+    windows = sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract))
+    assert embed(windows).embeddings.features["hidden"][:2].tolist() == [
+        pytest.approx(row, abs=1e-6) for row in manifest.sample["hidden"]
+    ]
 
 
 @pytest.mark.usefixtures("folder")

@@ -38,6 +38,15 @@ class Convolutions(nn.Module):
     def forward(self, x):
         return self.out(self.normed(functional.relu(self.second(functional.relu(self.first(x), inplace=True)))))
 
+class Placed(nn.Module):  # takes one length only, from its first line on
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(2, 9))
+        self.same, self.shorter = nn.Conv1d(2, 4, 3, padding=1), nn.Conv1d(4, 5, 3)
+        self.out = nn.ReLU()
+    def forward(self, x):
+        return self.shorter(self.out(self.same(x + self.places)))
+
 class Words(nn.Module):
     def __init__(self):
         super().__init__()
@@ -194,6 +203,21 @@ def test_a_layer_that_reads_padding_is_refused_for_windows_of_many_lengths_only(
     assert embedded(describe(name, axes, least=9, more=more, **arguments), tap, make_windows([9, 9])).faults == ()
 
 
+@pytest.mark.parametrize("tap", ["same", "out", "shorter"])
+def test_maps_of_a_module_that_takes_one_length_only_are_pooled_over_steps(
+    tap: str, describe: Describe, nets: Any
+) -> None:
+    path = describe("Placed", "nct", least=9)
+    windows = make_windows([9, 9, 9])
+    found = embedded(path, f"{tap}:max", windows).embeddings.features["hidden"]
+    model, maps = plain(path, nets, "Placed"), []
+    model.get_submodule(tap).register_forward_hook(lambda _, __, output: maps.append(output[0].amax(1).numpy()))
+    with torch.inference_mode():
+        for one in alone(windows):
+            model(one.T[None])
+    np.testing.assert_allclose(found, np.stack(maps), rtol=0, atol=1e-6)
+
+
 def test_a_convolution_with_padding_right_behind_the_input_is_exact(describe: Describe, nets: Any) -> None:
     path = describe("Convolutions", "nct", padding=1)
     found = embedded(path, "first:mean").embeddings.features["hidden"]
@@ -256,7 +280,7 @@ def test_a_module_whose_answers_do_not_depend_on_the_window_alone_is_refused(
         embedded(describe("Careless", "ntc", least=9, what=what), "out:mean")
 
 
-def test_a_call_that_nobody_named_is_said(describe: Describe, trained: Callable[[str], Any], tmp_path: Path) -> None:
+def test_a_call_that_nobody_named_is_said(describe: Describe, tmp_path: Path) -> None:
     notes: list[str] = []
     path = describe("Loop", "ntc")
     embedded(path, "cell:last", note=notes.append)
@@ -268,7 +292,3 @@ def test_a_call_that_nobody_named_is_said(describe: Describe, trained: Callable[
     taps = {"named": "cell#1:last", "none": "cell#2:mean"}
     pack(path, tmp_path / "b", name="walk", taps=taps, code=["ownnets"], note=notes.append)
     assert notes == []
-    checkpoint = trained("lstm").checkpoint
-    manifest = pack(checkpoint, tmp_path / "c", name="walk", taps={"h": "rnn:last"}, trust=True, note=notes.append)
-    assert "calls rnn 4 times, and the tap takes call 0" in notes[0]
-    assert manifest.description == "RecurrentNetwork, h = rnn#0:last"
