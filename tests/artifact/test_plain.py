@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +18,6 @@ from workers.artifact.pack import pack
 from workers.artifact.plain import read_description
 from workers.core.errors import Refused
 
-NETS = """
-import torch
-from torch import nn
-from torch.nn import functional
-
-class Recurrent(nn.Module):  # batch_first=False, and a keyword for its input
-    def __init__(self, cell="GRU", bidirectional=False):
-        super().__init__()
-        self.rnn = getattr(nn, cell)(2, 5, bidirectional=bidirectional)
-    def forward(self, lengths=None, *, series):
-        return self.rnn(series)[0][-1]
-
-class Convolutions(nn.Module):
-    def __init__(self, padding=0):
-        super().__init__()
-        self.first, self.second = nn.Conv1d(2, 4, 3, padding=padding), nn.Conv1d(4, 3, 3, padding=padding)
-        self.normed, self.out = nn.BatchNorm1d(3), nn.Identity()
-    def forward(self, x):
-        return self.out(self.normed(functional.relu(self.second(functional.relu(self.first(x), inplace=True)))))
-
-class Placed(nn.Module):  # takes one length only, from its first line on
-    def __init__(self):
-        super().__init__()
-        self.places = nn.Parameter(torch.randn(2, 9))
-        self.same, self.shorter = nn.Conv1d(2, 4, 3, padding=1), nn.Conv1d(4, 5, 3)
-        self.out = nn.ReLU()
-    def forward(self, x):
-        return self.shorter(self.out(self.same(x + self.places)))
-
-class Words(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.codes, self.rnn = nn.Embedding(3, 4), nn.GRU(4, 5, batch_first=True)
-    def forward(self, x):
-        return self.rnn(self.codes(x[:, :, 0]))[0]
-
-class Loop(nn.Module):
-    def __init__(self, times=3):
-        super().__init__()
-        self.cell, self.times = nn.Linear(2, 2), times
-    def forward(self, x):
-        for _ in range(self.times):
-            x = self.cell(x)
-        return x
-
-class Careless(nn.Module):
-    def __init__(self, what):
-        super().__init__()
-        self.what, self.out, self.constant = what, nn.Linear(2, 2), torch.rand(1)
-    def forward(self, x):
-        if self.what == "dropout":
-            x = functional.dropout(x)
-        if self.what == "constant":
-            x = x + self.constant
-        if self.what == "batch":
-            x = x - x.mean(0)
-        if self.what == "in place":
-            x -= 1.0
-            if len(x) > 1:
-                raise ValueError("one at a time")
-        return self.out(x)
-
-def make(cell) -> nn.Module:
-    return Recurrent(cell)
-"""
 INPUT = """
 [input]
 columns = ["ax", "ay"]
@@ -99,16 +34,14 @@ Describe = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def nets(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def nets() -> Iterator[Any]:
     """A package of somebody's modules."""
-    folder = tmp_path_factory.mktemp("code")
-    (folder / "ownnets.py").write_text(NETS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        import ownnets  # type: ignore[import-not-found]  # noqa: PLC0415 it has just been written
+        patch.syspath_prepend(Path(__file__).parent)
+        import ownnets  # type: ignore[import-not-found]  # noqa: PLC0415 it needs the path
 
         yield ownnets
-        del sys.modules["ownnets"]
+    del sys.modules["ownnets"]
 
 
 @pytest.fixture
@@ -263,6 +196,22 @@ def test_id_columns_of_the_command_go_before_those_of_the_file(describe: Describ
     path = describe("Loop", "ntc")
     series = read_description(path, series=["person", "lap:integer"]).contract.series
     assert series == (IdColumn(name="person", type="string"), IdColumn(name="lap", type="integer"))
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "more", "message"),
+    [
+        ("Convolutions", "ntc", "", r"fails on sample windows of 2 to 9 steps.*2 columns, axes = ntc.*RuntimeError"),
+        ("Recurrent", "tnc", "", r"argument = the first, lengths = none.*TypeError.*'series'"),
+        ("Loop", "ntc", 'lengths = "sizes"', r"lengths = sizes.*TypeError.*'sizes'"),
+        ("Recurrent", "ntc", 'argument = "series"', r"mixes the windows of a batch.*taking it for time"),
+    ],
+)
+def test_an_input_that_is_described_otherwise_than_the_module_takes_it_is_refused(
+    name: str, axes: str, more: str, message: str, describe: Describe
+) -> None:
+    with pytest.raises(Refused, match=message):
+        embedded(describe(name, axes, more=more), "rnn:last" if name == "Recurrent" else "cell:last")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from workers.core.taps import find_module
 TOLERANCE = 1e-6
 """Of a vector, in units of its largest number or of 1: what the same window may differ by in another batch."""
 
-MIXING = ": what stands before the tap mixes the windows of a batch, as normalising over the batch does"
+MIXING = ": what stands before the tap mixes the windows of a batch, as normalising over it or taking it for time does"
 PADDING = (
     ": what stands before the tap reads the padding behind a shorter window (a convolution with padding, a backward "
     f"direction, attention without a mask), which windows of one length do not have, or{MIXING.partition('tap')[2]}"

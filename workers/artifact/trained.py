@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from schemas.contract import InputContract
 from workers.artifact.checkpoint import read_checkpoint, restore
 from workers.artifact.dataset import extract
 from workers.artifact.foreign import build_module, find_maker, make_call, source_digest
+from workers.artifact.learn import make_inputs
 from workers.artifact.models import make_recipe
 from workers.artifact.plain import read_description
-from workers.artifact.recipes import Recipe
+from workers.artifact.recipes import ModuleRecipe, Recipe
+from workers.artifact.sample import sample_lengths
 from workers.artifact.state import fill
 from workers.core.errors import Refused
 from workers.core.preprocessing import Preprocessing
@@ -76,12 +79,30 @@ def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str]
     recipe = described.recipe
     recipe = replace(recipe, source=source_digest(find_maker(recipe, code)))
     model = build_module(recipe, code)
-    digest = fill(model, described.weights)
-    return Trained(
+    trained = Trained(
+        digest=fill(model, described.weights),
         model=model,
         call=make_call(model, recipe.input),
         recipe=recipe,
         preprocessing=described.preprocessing,
         contract=described.contract,
-        digest=digest,
     )
+    _run_once(path, trained, recipe)
+    return trained
+
+
+def _run_once(path: Path, trained: Trained, recipe: ModuleRecipe) -> None:
+    """Refuse a description that the module cannot be called by: it was written by hand."""
+    contract = trained.contract
+    x = make_inputs(trained.preprocessing, contract, sample_lengths(contract))
+    try:
+        with torch.inference_mode():
+            trained.call(x)
+    except Exception as error:
+        given = recipe.input
+        message = (
+            f"{recipe.cls} fails on sample windows of {contract.min_length} to {contract.max_length} steps as {path} "
+            f"describes them ({len(contract.past)} columns, axes = {given.axes}, dtype = {given.dtype}, argument = "
+            f"{given.argument or 'the first'}, lengths = {given.lengths or 'none'}): {type(error).__name__}: {error}"
+        )
+        raise Refused(message) from error
