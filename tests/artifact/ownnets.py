@@ -76,3 +76,13 @@ class Careless(nn.Module):
 
 def make(cell) -> nn.Module:
     return Recurrent(cell)
+
+
+class Packed(nn.Module):
+    def __init__(self, is_sorted=False):
+        super().__init__()
+        self.rnn, self.is_sorted = nn.LSTM(2, 5, batch_first=True, bidirectional=True), is_sorted
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=self.is_sorted)
+        return self.rnn(packed)[1][0]

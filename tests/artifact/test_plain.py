@@ -151,6 +151,22 @@ def test_maps_of_a_module_that_takes_one_length_only_are_pooled_over_steps(
     np.testing.assert_allclose(found, np.stack(maps), rtol=0, atol=1e-6)
 
 
+def test_a_packed_sequence_is_taken_apart_window_by_window(describe: Describe, nets: Any) -> None:
+    path = describe("Packed", "ntc", more='lengths = "lengths"')
+    found = embedded(path, "rnn:first+last+max").embeddings.features["hidden"]
+    rnn, expected = plain(path, nets, "Packed").rnn, []
+    with torch.inference_mode():
+        for one in alone(WINDOWS):
+            steps = rnn(one[None])[0][0]
+            expected.append(torch.cat([steps[0], steps[-1], steps.amax(0)]).numpy())
+    np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-6)
+
+
+def test_a_module_that_wants_its_windows_sorted_is_refused(describe: Describe) -> None:
+    with pytest.raises(Refused, match=r"fails on sample windows.*enforce_sorted=False"):
+        embedded(describe("Packed", "ntc", more='lengths = "lengths"', is_sorted=True), "rnn:last")
+
+
 def test_a_convolution_with_padding_right_behind_the_input_is_exact(describe: Describe, nets: Any) -> None:
     path = describe("Convolutions", "nct", padding=1)
     found = embedded(path, "first:mean").embeddings.features["hidden"]

@@ -20,7 +20,7 @@ from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.pooling import align, pool
-from workers.core.taps import find_module
+from workers.core.taps import find_module, unpack
 
 TOLERANCE = 1e-6
 """Of a vector, in units of its largest number or of 1: what the same window may differ by in another batch."""
@@ -97,6 +97,7 @@ def _full_forward(
 
 def _copy(output: Any) -> Any:
     """Copy its tensors: the forward goes on, and may write into them in place, as an in-place ReLU does."""
+    output = unpack(output)
     if isinstance(output, Tensor):
         return output.clone()
     if isinstance(output, Mapping):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -94,7 +95,8 @@ def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str]
 def _run_once(path: Path, trained: Trained, recipe: ModuleRecipe) -> None:
     """Refuse a description that the module cannot be called by: it was written by hand."""
     contract = trained.contract
-    x = make_inputs(trained.preprocessing, contract, sample_lengths(contract))
+    # Shortest first, as the embedder sorts its batches: a module that wants the longest first would fail there.
+    x = make_inputs(trained.preprocessing, contract, np.sort(sample_lengths(contract)))
     try:
         with torch.inference_mode():
             trained.call(x)
