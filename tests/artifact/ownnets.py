@@ -29,10 +29,10 @@ class Placed(nn.Module):  # takes one length only, from its first line on
         super().__init__()
         self.places = nn.Parameter(torch.randn(2, 9))
         self.same, self.shorter = nn.Conv1d(2, 4, 3, padding=1), nn.Conv1d(4, 5, 3)
-        self.out = nn.ReLU()
+        self.out, self.last = nn.ReLU(), nn.Sigmoid()
 
     def forward(self, x):
-        return self.shorter(self.out(self.same(x + self.places)))
+        return self.last(self.shorter(self.out(self.same(x + self.places))))
 
 
 class Words(nn.Module):

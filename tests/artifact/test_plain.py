@@ -208,6 +208,14 @@ def test_weights_are_read_from_safetensors_too(describe: Describe) -> None:
     assert embedded(path, "cell#0:last").embeddings.features["hidden"].shape == (5, 2)
 
 
+def test_an_axis_that_had_to_be_guessed_is_said(describe: Describe) -> None:
+    notes: list[str] = []
+    embedded(describe("Placed", "nct", least=9), "last#0:mean+max", make_windows([9]), note=notes.append)
+    (said,) = notes
+    assert said.startswith("the steps at last#0 do not follow the window's; axis 1 is taken for them")
+    assert said.endswith("7 channels are left")
+
+
 def test_id_columns_of_the_command_go_before_those_of_the_file(describe: Describe) -> None:
     path = describe("Loop", "ntc")
     series = read_description(path, series=["person", "lap:integer"]).contract.series

@@ -115,7 +115,7 @@ def find_layout(
         raise Refused(message)
     if len(sizes) < STEPPED:
         return Layout(batch_axis=axis, rows=rows, size=0)
-    time = _only_width(folded[longest], rows, longest, kind)
+    time = _steps_axis(folded[longest], rows, longest, kind)
     extra = sizes[time][0] - longest
     known = len(shapes) == 1 and extra in {0, -1, horizon}  # one length only: nothing is ever padded
     return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
@@ -136,7 +136,7 @@ def _run_shorter(run: Callable[[int, int], dict[Tap, Tensor]], contract: InputCo
     return runs
 
 
-def _only_width(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) -> int:
+def _steps_axis(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) -> int:
     """Tell the axis of the steps where no other width can be run: by torch's conventions and by its size."""
     first = 2 if rows > 1 and len(shape) > STEPPED else 1
     if issubclass(kind, CHANNELS_FIRST):

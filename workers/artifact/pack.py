@@ -19,12 +19,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.calls import unsaid_calls
 from workers.artifact.certify import certify
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.models import build_model
+from workers.artifact.notes import unsaid_axes, unsaid_calls
 from workers.artifact.trained import read_trained
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
@@ -50,8 +50,8 @@ def pack(
 
     `taps` maps feature names to taps, as `Feature` or as text: `{"hidden": "rnn:last+mean"}`. `series` names the id
     columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
-    `code` are the packages that the TOML of a plain module may name. `note` is told what a reader of taps may have
-    meant otherwise.
+    `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
+    where they do not say it.
     """
     _check(name, taps, output)
     trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
@@ -77,7 +77,7 @@ def pack(
     vectors = certify(embedder, trained, tapped, contract)
     embedder.close()
     if note is not None:
-        for sentence in unsaid_calls(trained, taps):
+        for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
             note(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample)

@@ -1,16 +1,16 @@
-"""Which call of a module a tap takes, where the module is called several times and nobody has said.
+"""What a tap was taken to mean where nobody has said: the first of several calls, an axis of steps.
 
-In: a trained model and taps as they were written. Out: a sentence for each that may have been meant otherwise. Knows no
-file.
+In: a trained model, taps as they were written and as they were learnt. Out: a sentence for each that may have been
+meant otherwise. Knows no file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from workers.artifact.learn import PROBE, make_inputs
 from workers.artifact.trained import Trained
-from workers.core.features import Feature
+from workers.core.features import Feature, TappedFeature
 from workers.core.taps import TapInfo, list_taps
 
 LISTED = 4
@@ -28,6 +28,17 @@ def unsaid_calls(trained: Trained, taps: Mapping[str, Feature | str]) -> Iterato
     for info in seen:
         if info.path in silent and info.calls > 1:
             yield _sentence(info)
+
+
+def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
+    """Yield a sentence for each feature that pools steps which are not the window's: their axis cannot be seen."""
+    for one in features:
+        pools, layout = one.feature.pools, one.layout
+        if layout.time_axis is not None and layout.steps is None and "flatten" not in pools:
+            yield (
+                f"the steps at {one.feature.tap} do not follow the window's; axis {layout.time_axis} is taken for "
+                f"them, all of which are pooled, and {layout.size // len(pools)} channels are left"
+            )
 
 
 def _sentence(info: TapInfo) -> str:
