@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from workers.adapters.kafka_admin import describe_topic, refuse_live_group
 from workers.artifact.manifest import read_manifest, read_weights
+from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, embed_recipe
@@ -46,6 +47,7 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     def artifact() -> str:
         manifest = read_manifest(settings.model.artifact)
         read_weights(settings.model.artifact, manifest)
+        refuse_foreign_code(manifest.model, settings.model.code)
         return f"{manifest.view().view}, {manifest.description}"
 
     def kafka() -> str:

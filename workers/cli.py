@@ -70,7 +70,7 @@ def down(folder: Path) -> None:
 
 
 @main.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CHECKPOINT|TOML")
 @click.option("--name", required=True, help="The stable name that readers use.")
 @click.option(
     "--tap",
@@ -84,20 +84,29 @@ def down(folder: Path) -> None:
 @click.option("--model-class", help="Where the checkpoint does not tell: pytorch_forecasting.RecurrentNetwork.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 @click.option("--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust.")
+@click.option("--code", multiple=True, help="Package that a TOML's class is imported from; as well as model.code.")
 @_settings_options
 def pack(
-    overrides: tuple[str, ...], taps: tuple[str, ...], series: tuple[str, ...], output: Path | None, **options: Any
+    overrides: tuple[str, ...],
+    taps: tuple[str, ...],
+    series: tuple[str, ...],
+    code: tuple[str, ...],
+    output: Path | None,
+    **options: Any,
 ) -> None:
-    """Turn a Lightning checkpoint into an artifact: certified, with its taps, safe to load.
+    """Turn a Lightning checkpoint, or a plain module that a TOML describes, into an artifact: certified, safe to load.
 
     \b
     undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
+    undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
     """
     from workers.artifact.pack import pack as pack_artifact
     from workers.settings import load
 
     named = {feature or "embedding": tap for feature, _, tap in (tap.rpartition("=") for tap in taps)}
-    folder = output or load(overrides).model.artifact
+    settings = load(overrides).model
+    folder = output or settings.artifact
+    options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
     manifest = pack_artifact(output=folder, taps=named, series=series or None, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:

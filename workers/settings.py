@@ -81,6 +81,16 @@ class ModelSettings(Section):
     """auto, cpu, cuda, cuda:1, ..."""
     threads: int = Field(default=1, ge=1)
     """Threads of one replica's forward."""
+    code: tuple[str, ...] = ()
+    """Top-level packages that an artifact of a plain module may name; they are imported, so list what you trust."""
+
+    @field_validator("code")
+    @classmethod
+    def _top_level(cls, code: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in code if not name.isidentifier()]:
+            message = f"expected top-level packages, such as mypackage of mypackage.nets, found {', '.join(wrong)}"
+            raise ValueError(message)
+        return code
 
 
 class FeastSettings(Section):

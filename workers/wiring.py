@@ -23,6 +23,7 @@ from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
+from workers.artifact.recipes import refuse_foreign_code
 from workers.core.embedding import Embed
 from workers.core.ports import OnlineSink
 from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
@@ -71,6 +72,7 @@ def embed_recipe(settings: Settings) -> EmbedRecipe:
     """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
     manifest = read_manifest(settings.model.artifact)
     read_weights(settings.model.artifact, manifest)  # hashed here, so that no replica is the first to find damage
+    refuse_foreign_code(manifest.model, settings.model.code)
     return EmbedRecipe(
         model=settings.model.model_copy(update={"artifact": settings.model.artifact.absolute()}),
         manifest=manifest,
@@ -107,7 +109,8 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
     # Torch and pytorch-forecasting cost seconds and are needed only where windows are embedded.
     from workers.artifact.load import load  # noqa: PLC0415
 
-    return load(recipe.model.artifact, device=recipe.model.device, threads=recipe.model.threads).embed
+    model = recipe.model
+    return load(model.artifact, device=model.device, threads=model.threads, code=model.code).embed
 
 
 def open_online(recipe: OnlineRecipe) -> OnlineSink:

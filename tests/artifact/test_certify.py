@@ -12,7 +12,7 @@ from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.certificate import Certificate
 from workers.artifact.certify import Weights, certify
 from workers.artifact.learn import learn
-from workers.artifact.manifest import ModelRecipe
+from workers.artifact.recipes import ModelRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.trained import Trained
 from workers.core.embedder import Embedder

@@ -143,6 +143,24 @@ def test_what_cannot_be_packed_is_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_call_that_was_taken_is_said_where_nobody_named_one(trained: Train, tmp_path: Path) -> None:
+    notes: list[str] = []
+    taps = {"hidden": "rnn:last"}
+    manifest = pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True, note=notes.append)
+    assert manifest.description == "RecurrentNetwork, hidden = rnn#0:last"
+    shapes = "rnn#0 (3, 11, 8), rnn#1 (3, 1, 8), rnn#2 (3, 1, 8), rnn#3 (3, 1, 8)"
+    assert notes == [f"one forward calls rnn 4 times, and the tap takes call 0; for 3 windows there are {shapes}"]
+    pack(
+        trained("tft").checkpoint,
+        tmp_path / "b",
+        name="walk",
+        taps={"h": "lstm_encoder"},
+        trust=True,
+        note=notes.append,
+    )
+    assert len(notes) == 1  # called once: nothing to say
+
+
 def test_a_tap_behind_the_models_own_predictions_is_refused(trained: Train, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="needs objects of the training"):
         pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2"}, trust=True)

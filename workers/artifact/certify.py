@@ -4,13 +4,14 @@ In: a model as it was trained, the embedder of what will be packed. Out: its ans
 Knows no file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.contract import InputContract
 from schemas.windows import WindowBatch
@@ -23,10 +24,16 @@ from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.pooling import align, pool
-from workers.core.taps import find_module
+from workers.core.taps import find_module, unpack
 
 TOLERANCE = 1e-6
 """Of a vector, in units of its largest number or of 1: what the same window may differ by in another batch."""
+
+MIXING = ": what stands before the tap mixes the windows of a batch, as normalising over it or taking it for time does"
+PADDING = (
+    ": what stands before the tap reads the padding behind a shorter window (a convolution with padding, a backward "
+    f"direction, attention without a mask), which windows of one length do not have, or{MIXING.partition('tap')[2]}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +66,10 @@ def certify(
     mixed = _embed(embedder, windows.take(order))
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
     whole, shapes = _full_forward(trained, features, contract, windows.lengths)
+    reason = PADDING if contract.min_length < contract.max_length else MIXING
     apart = {
-        "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, TOLERANCE),
-        "shuffled": _compare("is embedded otherwise when its neighbours change places", vectors, shuffled, TOLERANCE),
+        "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, TOLERANCE, reason),
+        "shuffled": _compare("is embedded otherwise among others", vectors, shuffled, TOLERANCE, reason),
         "whole": _compare("is embedded otherwise than by the whole trained model", vectors, whole, TOLERANCE),
     }
     proofs = tuple(
@@ -109,7 +117,7 @@ def _full_forward(
     fired: dict[nn.Module, list[Any]] = {}
     modules = {find_module(model, one.feature.tap.path) for one in features}
     handles = [
-        module.register_forward_hook(lambda module, _, output: fired.setdefault(module, []).append(output))
+        module.register_forward_hook(lambda module, _, output: fired.setdefault(module, []).append(_copy(output)))
         for module in modules
     ]
     try:
@@ -125,14 +133,24 @@ def _full_forward(
         value = fired[find_module(model, tap.path)][tap.call]
         for element in tap.select:
             value = value[element]
-        while isinstance(value, tuple | list):
+        while isinstance(value, list):
             value = value[0]
         hidden, steps = align(value, one.layout, torch.from_numpy(lengths), int(lengths.max()))
-        vectors[one.name], shapes[one.name] = pool(hidden.clone(), one.feature.pools, steps).numpy(), tuple(value.shape)
+        vectors[one.name], shapes[one.name] = pool(hidden, one.feature.pools, steps).numpy(), tuple(value.shape)
     return vectors, shapes
 
 
-def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float) -> dict[str, float]:
+def _copy(output: Any) -> Any:
+    """Copy its tensors: the forward goes on, and may write into them in place, as an in-place ReLU does."""
+    output = unpack(output)
+    if isinstance(output, Tensor):
+        return output.clone()
+    if isinstance(output, Mapping):
+        return {key: _copy(value) for key, value in output.items()}
+    return [_copy(value) for value in output] if isinstance(output, tuple | list) else output
+
+
+def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float, reason: str = "") -> dict[str, float]:
     """Return by how much each feature differs, in units of its largest number or of 1. Raises `Refused`."""
     apart = {}
     for name, array in expected.items():
@@ -140,7 +158,7 @@ def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float) -> 
         apart[name] = float(np.abs(array - found[name]).max()) / unit
         if not apart[name] <= tolerance:
             message = (
-                f"the feature {name}: a window {what}, by up to {apart[name] * unit:.2g}; choose another tap "
+                f"the feature {name}: a window {what}, by up to {apart[name] * unit:.2g}{reason}; choose another tap "
                 "(undertow taps)"
             )
             raise Refused(message)

@@ -21,10 +21,21 @@ from workers.core.features import AUTO, Feature, Layout, Tap, TappedFeature
 from workers.core.inputs import build_inputs
 from workers.core.pooling import FLAT, STEPPED, align, pool
 from workers.core.preprocessing import Preprocessing
-from workers.core.taps import Call, Taps
+from workers.core.taps import Call, Taps, find_module
 
 PROBE, WIDER = 3, 4
 """Batch sizes of the dry runs: the axis that follows them is the windows'."""
+CHANNELS_FIRST = (
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.BatchNorm1d,
+    nn.InstanceNorm1d,
+    nn.MaxPool1d,
+    nn.AvgPool1d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveAvgPool1d,
+)
+"""Modules whose output is (n, c, t) by definition."""
 
 Shape = tuple[int, ...]
 
@@ -51,7 +62,8 @@ def learn(
     for name, feature in features.items():
         tap = feature.tap
         shapes = {width: tuple(tensors[tap].shape) for width, tensors in runs.items()}
-        layout = find_layout(tap, shapes, tuple(more[tap].shape), preprocessing.prediction_length)
+        kind = type(find_module(model, tap.path))
+        layout = find_layout(tap, shapes, tuple(more[tap].shape), preprocessing.prediction_length, kind)
         hidden, _ = align(runs[longest][tap], layout, None, longest)
         pooled = feature
         if feature.pool == AUTO:
@@ -79,8 +91,13 @@ def make_inputs(preprocessing: Preprocessing, contract: InputContract, lengths: 
     return to_tensors(built.x, torch.device("cpu"))
 
 
-def find_layout(tap: Tap, shapes: Mapping[int, Shape], more: Shape, horizon: int) -> Layout:
-    """Tell the axes of a tensor by its shape for `PROBE` windows of each width, and for `WIDER` of the first width."""
+def find_layout(
+    tap: Tap, shapes: Mapping[int, Shape], more: Shape, horizon: int, kind: type[nn.Module] = nn.Module
+) -> Layout:
+    """Tell the axes of a tensor by its shape for `PROBE` windows of each width, and for `WIDER` of the first width.
+
+    `kind` is the class of the module that gives it.
+    """
     longest, base = next(iter(shapes.items()))
     axis, rows = _batch_axis(tap, base, more)
     folded = {width: _fold(shape, axis, rows) for width, shape in shapes.items()}
@@ -98,7 +115,7 @@ def find_layout(tap: Tap, shapes: Mapping[int, Shape], more: Shape, horizon: int
         raise Refused(message)
     if len(sizes) < STEPPED:
         return Layout(batch_axis=axis, rows=rows, size=0)
-    time = 2 if rows > 1 and len(sizes) > STEPPED else 1
+    time = _steps_axis(folded[longest], rows, longest, kind)
     extra = sizes[time][0] - longest
     known = len(shapes) == 1 and extra in {0, -1, horizon}  # one length only: nothing is ever padded
     return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
@@ -117,6 +134,15 @@ def _run_shorter(run: Callable[[int, int], dict[Tap, Tensor]], contract: InputCo
     if failed is not None and not runs and contract.min_length < longest:
         raise failed
     return runs
+
+
+def _steps_axis(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) -> int:
+    """Tell the axis of the steps where no other width can be run: by torch's conventions and by its size."""
+    first = 2 if rows > 1 and len(shape) > STEPPED else 1
+    if issubclass(kind, CHANNELS_FIRST):
+        return len(shape) - 1
+    fits = [axis for axis in range(first, len(shape)) if shape[axis] == longest]
+    return fits[0] if len(fits) == 1 else first
 
 
 def _batch_axis(tap: Tap, base: Shape, more: Shape) -> tuple[int, int]:

@@ -1,8 +1,11 @@
 """Load an artifact: hashes first, then plain JSON and safetensors. Nothing in it is ever executed.
 
+What a plain module's artifact names is imported only from packages that whoever loads it has listed.
+
 In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did when it was packed. Knows no checkpoint.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from workers.artifact.foreign import make_call
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
+from workers.artifact.recipes import ModuleRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
@@ -21,16 +26,17 @@ TOLERANCE = 1e-4
 """Of a sample's vector, in units of its largest number or of 1: other processors and libraries add in another order."""
 
 
-def load(path: Path, *, device: str = "auto", threads: int = 1) -> Embedder:
+def load(path: Path, *, device: str = "auto", threads: int = 1, code: Collection[str] = ()) -> Embedder:
     """Build the embedder of the artifact in the folder `path`. Raises `Refused` for one that is not as it was packed.
 
-    `device` is auto, cpu, cuda, cuda:1, ...; `threads` of a forward on the CPU are set for the whole process.
+    `device` is auto, cpu, cuda, cuda:1, ...; `threads` of a forward on the CPU are set for the whole process. `code`
+    are the packages that an artifact of a plain module may name, and that are then imported.
     """
     manifest = read_manifest(path)
     content = read_weights(path, manifest)
     where = find_device(device)
     torch.set_num_threads(threads)
-    model = build_model(manifest.model)
+    model = build_model(manifest.model, code)
     try:
         model.load_state_dict(safetensors.torch.load(content))
     except RuntimeError as error:
@@ -52,6 +58,7 @@ def make_embedder(manifest: Manifest, model: nn.Module, device: torch.device | N
         space=manifest.space,
         sample=sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract)),
         device=device,
+        call=make_call(model, manifest.model.input) if isinstance(manifest.model, ModuleRecipe) else None,
     )
 
 
@@ -94,4 +101,6 @@ def _check_sample(embedder: Embedder, manifest: Manifest) -> None:
 
 
 def _versions(manifest: Manifest) -> str:
-    return "packed with " + ", ".join(f"{library} {version}" for library, version in sorted(manifest.versions.items()))
+    code = f" and the {manifest.model.cls} of that day" if isinstance(manifest.model, ModuleRecipe) else ""
+    libraries = ", ".join(f"{library} {version}" for library, version in sorted(manifest.versions.items()))
+    return f"packed with {libraries}{code}"

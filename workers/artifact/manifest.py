@@ -14,6 +14,7 @@ from typing import Any
 from schemas.contract import InputContract
 from schemas.spaces import SpaceView
 from workers.artifact.certificate import Certificate
+from workers.artifact.recipes import Recipe, recipe_from_json
 from workers.artifact.spaces import digest, space_id
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
@@ -26,46 +27,13 @@ NUMERIC = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecipe:
-    """How to build the model that the weights belong to."""
-
-    cls: str
-    """One of `workers.artifact.models.CLASSES`, as `pytorch_forecasting.NAME`."""
-    hyperparameters: Mapping[str, Any]
-    """Plain JSON data."""
-    targets: tuple[str, ...]
-    """Names of the targets, which some models leave out of their inputs."""
-    losses: tuple[str, ...]
-    """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for `json`."""
-        return {
-            "class": self.cls,
-            "hyperparameters": dict(self.hyperparameters),
-            "targets": list(self.targets),
-            "losses": list(self.losses),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ModelRecipe":
-        """Read what `to_json` wrote."""
-        return cls(
-            cls=data["class"],
-            hyperparameters=data["hyperparameters"],
-            targets=tuple(data["targets"]),
-            losses=tuple(data["losses"]),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What an artifact is."""
 
     name: str
     """The stable name under which readers find its features."""
     description: str
-    model: ModelRecipe
+    model: Recipe
     features: tuple[TappedFeature, ...]
     preprocessing: Preprocessing
     contract: InputContract
@@ -127,7 +95,7 @@ class Manifest:
         return cls(
             name=data["name"],
             description=data["description"],
-            model=ModelRecipe.from_json(data["model"]),
+            model=recipe_from_json(data["model"]),
             features=tuple(TappedFeature.from_json(one) for one in data["features"]),
             preprocessing=Preprocessing.from_json(data["preprocessing"]),
             contract=InputContract.from_json(data["contract"]),

@@ -1,19 +1,20 @@
-"""The models that an artifact may hold: built from plain JSON, never from a name that was not foreseen.
+"""The models that an artifact may hold: built from plain JSON, never from a name that nobody has foreseen or listed.
 
-In: a `ModelRecipe` or the hyperparameters of a checkpoint. Out: a model without weights, a recipe. Knows no file.
+In: a `Recipe` or the hyperparameters of a checkpoint. Out: a model without weights, a recipe. Knows no file.
 """
 
 import inspect
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from pytorch_forecasting import metrics, models
 from torch import nn
 
-from workers.artifact.manifest import ModelRecipe
+from workers.artifact.foreign import build_module
+from workers.artifact.recipes import ModelRecipe, ModuleRecipe, Recipe
 from workers.core.errors import Refused
 
 PACKAGE = "pytorch_forecasting."
@@ -75,8 +76,10 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRe
     )
 
 
-def build_model(recipe: ModelRecipe) -> nn.Module:
-    """Build the model, untrained, in eval mode."""
+def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
+    """Build the model, untrained, in eval mode. Raises `Refused`. `code` are the packages whose code may run."""
+    if isinstance(recipe, ModuleRecipe):
+        return build_module(recipe, code)
     cls = model_class(recipe.cls)
     losses = [_loss(name) for name in recipe.losses]
     several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)

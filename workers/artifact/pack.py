@@ -1,6 +1,7 @@
-"""Pack a trained checkpoint into an artifact, once, where its owner trusts it.
+"""Pack a trained model into an artifact, once, where its owner trusts it.
 
-In: a Lightning checkpoint, taps, a name. Out: a folder of safetensors and JSON, whole or not there. Knows no store.
+In: a Lightning checkpoint or the TOML of a plain module, taps, a name. Out: a folder of safetensors and JSON, whole or
+not there. Knows no store.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.models import build_model
+from workers.artifact.notes import unsaid_axes, unsaid_calls
 from workers.artifact.trained import read_trained
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
@@ -41,17 +43,21 @@ def pack(
     model_class: str | None = None,
     description: str = "",
     trust: bool = False,
+    code: Collection[str] = (),
+    note: Callable[[str], object] | None = None,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
 
     `taps` maps feature names to taps, as `Feature` or as text: `{"hidden": "rnn:last+mean"}`. `series` names the id
     columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
+    `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
+    where they do not say it.
     """
     _check(name, taps, output)
-    trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class)
+    trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
     weights = _weights(trained.model)
-    rebuilt = build_model(trained.recipe)
+    rebuilt = build_model(trained.recipe, code)
     rebuilt.load_state_dict(weights)
     tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
     content = safetensors.torch.save(weights)
@@ -72,6 +78,9 @@ def pack(
     kept = Weights(parameters=sum(parameter.numel() for parameter in rebuilt.parameters()), size=len(content))
     vectors, certificate = certify(embedder, trained, tapped, contract, kept)
     embedder.close()
+    if note is not None:
+        for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
+            note(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)
     text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"

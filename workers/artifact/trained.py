@@ -1,20 +1,28 @@
-"""A trained model and all that its inputs are built by: what a checkpoint was read for.
+"""A trained model and all that its inputs are built by: what its file was read for.
 
-In: a checkpoint file and its owner's trust. Out: `Trained`. Knows no tap.
+In: a checkpoint and its owner's trust, or the description of a plain module. Out: `Trained`. Knows no tap.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from schemas.contract import InputContract
 from workers.artifact.checkpoint import read_checkpoint, restore
 from workers.artifact.dataset import extract
-from workers.artifact.manifest import ModelRecipe
+from workers.artifact.foreign import build_module, find_maker, make_call, source_digest
+from workers.artifact.learn import make_inputs
 from workers.artifact.models import make_recipe
+from workers.artifact.plain import read_description
+from workers.artifact.recipes import ModuleRecipe, Recipe
+from workers.artifact.sample import sample_lengths
+from workers.artifact.state import fill
+from workers.core.errors import Refused
 from workers.core.preprocessing import Preprocessing
 from workers.core.taps import Call
 
@@ -26,23 +34,33 @@ class Trained:
     model: nn.Module
     call: Call
     """Calls it with the inputs that `preprocessing` builds."""
-    recipe: ModelRecipe
+    recipe: Recipe
     """How to build it again, without its weights."""
     preprocessing: Preprocessing
     contract: InputContract
     digest: str
-    """SHA-256 of the file it was read from."""
+    """SHA-256 of the file its weights were read from."""
     dataset_parameters: Mapping[str, Any] | None = None
     """Of the TimeSeriesDataSet it was trained on, if it was: the reference of its inputs."""
 
 
 def read_trained(
-    path: Path, *, trust: bool, series: Sequence[str] | None = None, model_class: str | None = None
+    path: Path,
+    *,
+    trust: bool,
+    series: Sequence[str] | None = None,
+    model_class: str | None = None,
+    code: Collection[str] = (),
 ) -> Trained:
-    """Read a Lightning checkpoint of a pytorch-forecasting model. Raises `Refused`.
+    """Read a Lightning checkpoint of a pytorch-forecasting model, or a TOML that describes a module. Raises `Refused`.
 
-    `series` and `model_class` as in `pack`.
+    `series`, `model_class` and `code` as in `pack`.
     """
+    if path.suffix == ".toml":
+        if model_class is not None:
+            message = f"{path} names its class itself; leave --model-class out"
+            raise Refused(message)
+        return _read_module(path, series, code)
     source = read_checkpoint(path, trust=trust)
     model = restore(source, model_class)
     preprocessing, contract = extract(source.dataset_parameters, series=series)
@@ -55,3 +73,38 @@ def read_trained(
         digest=source.digest,
         dataset_parameters=source.dataset_parameters,
     )
+
+
+def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str]) -> Trained:
+    described = read_description(path, series=series)
+    recipe = described.recipe
+    recipe = replace(recipe, source=source_digest(find_maker(recipe, code)))
+    model = build_module(recipe, code)
+    trained = Trained(
+        digest=fill(model, described.weights),
+        model=model,
+        call=make_call(model, recipe.input),
+        recipe=recipe,
+        preprocessing=described.preprocessing,
+        contract=described.contract,
+    )
+    _run_once(path, trained, recipe)
+    return trained
+
+
+def _run_once(path: Path, trained: Trained, recipe: ModuleRecipe) -> None:
+    """Refuse a description that the module cannot be called by: it was written by hand."""
+    contract = trained.contract
+    # Shortest first, as the embedder sorts its batches: a module that wants the longest first would fail there.
+    x = make_inputs(trained.preprocessing, contract, np.sort(sample_lengths(contract)))
+    try:
+        with torch.inference_mode():
+            trained.call(x)
+    except Exception as error:
+        given = recipe.input
+        message = (
+            f"{recipe.cls} fails on sample windows of {contract.min_length} to {contract.max_length} steps as {path} "
+            f"describes them ({len(contract.past)} columns, axes = {given.axes}, dtype = {given.dtype}, argument = "
+            f"{given.argument or 'the first'}, lengths = {given.lengths or 'none'}): {type(error).__name__}: {error}"
+        )
+        raise Refused(message) from error

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils.hooks import RemovableHandle
 
 from workers.core.errors import Refused
@@ -177,8 +178,9 @@ def _select(tap: Tap, output: Any) -> Tensor:
             value = value[element]
     except (IndexError, KeyError, TypeError):
         value = None
+    value = unpack(value)
     while isinstance(value, tuple | list) and value:
-        value = value[0]
+        value = unpack(value[0])
     if isinstance(value, Tensor):
         return value
     found = ", ".join(
@@ -188,9 +190,18 @@ def _select(tap: Tap, output: Any) -> Tensor:
     raise Refused(message)
 
 
+def unpack(value: Any) -> Any:
+    """Return a packed sequence as (n, t, c), zero behind each end, and anything else as it is.
+
+    Its own tensor has the rows of all windows interleaved, step by step.
+    """
+    return pad_packed_sequence(value, batch_first=True)[0] if isinstance(value, PackedSequence) else value
+
+
 def _tensors(
     output: Any, select: tuple[int | str, ...] = ()
 ) -> Iterator[tuple[tuple[int | str, ...], tuple[int, ...]]]:
+    output = unpack(output)
     if isinstance(output, Tensor):
         yield select, tuple(output.shape)
     elif isinstance(output, Mapping):
