@@ -5,16 +5,14 @@ Knows no rule. Heavy imports stand inside the commands, so that `--help` answers
 """
 
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from workers.cli_model import pack, settings_options, taps
 from workers.core.errors import UndertowError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -28,21 +26,14 @@ class _Group(click.Group):
             ctx.exit(1)
 
 
-def _settings_options(command: F) -> F:
-    return click.option(
-        "overrides",
-        "--set",
-        "-s",
-        multiple=True,
-        metavar="SECTION.KEY=VALUE",
-        help="A setting; goes before UNDERTOW_SECTION__KEY and undertow.toml. All of them: undertow check.",
-    )(command)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("undertow"), prog_name="undertow")
 def main() -> None:
     """Turn live time series into features: hidden states of forecasting models, from Kafka to Feast."""
+
+
+main.add_command(taps)
+main.add_command(pack)
 
 
 @main.command()
@@ -70,51 +61,7 @@ def down(folder: Path) -> None:
 
 
 @main.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CHECKPOINT|TOML")
-@click.option("--name", required=True, help="The stable name that readers use.")
-@click.option(
-    "--tap",
-    "taps",
-    required=True,
-    multiple=True,
-    metavar="[FEATURE=]PATH[:POOL]",
-    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean.",
-)
-@click.option("--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids.")
-@click.option("--model-class", help="Where the checkpoint does not tell: pytorch_forecasting.RecurrentNetwork.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
-@click.option("--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust.")
-@click.option("--code", multiple=True, help="Package that a TOML's class is imported from; as well as model.code.")
-@_settings_options
-def pack(
-    overrides: tuple[str, ...],
-    taps: tuple[str, ...],
-    series: tuple[str, ...],
-    code: tuple[str, ...],
-    output: Path | None,
-    **options: Any,
-) -> None:
-    """Turn a Lightning checkpoint, or a plain module that a TOML describes, into an artifact: certified, safe to load.
-
-    \b
-    undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
-    undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
-    """
-    from workers.artifact.pack import pack as pack_artifact
-    from workers.settings import load
-
-    named = {feature or "embedding": tap for feature, _, tap in (tap.rpartition("=") for tap in taps)}
-    settings = load(overrides).model
-    folder = output or settings.artifact
-    options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
-    manifest = pack_artifact(output=folder, taps=named, series=series or None, **options)
-    click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
-    if manifest.certificate is not None:
-        click.echo("\n".join(manifest.certificate.lines()))
-
-
-@main.command()
-@_settings_options
+@settings_options
 def check(overrides: tuple[str, ...]) -> None:
     """Print the settings in force, secrets masked, and whether everything they name can be reached."""
     from rich.console import Console
@@ -126,7 +73,7 @@ def check(overrides: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--promote", is_flag=True, help="Give readers of the stable name this space from now on.")
-@_settings_options
+@settings_options
 def apply(overrides: tuple[str, ...], *, promote: bool) -> None:
     """Register the artifact's Feast view and service, and whatever else the repository defines.
 
@@ -144,7 +91,7 @@ def apply(overrides: tuple[str, ...], *, promote: bool) -> None:
 
 @main.command()
 @click.option("--drain-when-idle", type=float, metavar="SECONDS", help="End when nothing came for so long.")
-@_settings_options
+@settings_options
 def run(overrides: tuple[str, ...], drain_when_idle: float | None) -> None:
     """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it.
 
@@ -162,7 +109,7 @@ def run(overrides: tuple[str, ...], drain_when_idle: float | None) -> None:
 @main.command()
 @click.option("as_json", "--json", is_flag=True)
 @click.option("is_watching", "--watch", is_flag=True, help="Show it anew every second until Ctrl-C or the fleet's end.")
-@_settings_options
+@settings_options
 def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> None:
     """Show the running fleet.
 
@@ -184,7 +131,7 @@ def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> N
 
 @main.command()
 @click.argument("replicas", type=click.IntRange(min=1))
-@_settings_options
+@settings_options
 def scale(replicas: int, overrides: tuple[str, ...]) -> None:
     """Give the running fleet so many replicas; those that are too many finish their batches first.
 
@@ -202,7 +149,7 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@_settings_options
+@settings_options
 def drain(overrides: tuple[str, ...]) -> None:
     """Let the running fleet finish its batches, write its checkpoints and end."""
     from workers.fleet.launch import reach
@@ -218,7 +165,7 @@ def drain(overrides: tuple[str, ...]) -> None:
 @click.option(
     "--job", help="Name of the job that goes on where it was stopped; default: the name of the file or folder."
 )
-@_settings_options
+@settings_options
 def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None:
     """Embed history from Parquet into the same offline log, the newest also online. Goes on where it was stopped.
 
@@ -237,7 +184,7 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="ID=VALUE...")
 @click.option("as_json", "--json", is_flag=True)
-@_settings_options
+@settings_options
 def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Look the newest embedding of one series up.
 
@@ -257,7 +204,7 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest.")
 @click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
 @click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
-@_settings_options
+@settings_options
 def replay(
     overrides: tuple[str, ...], reasons: tuple[str, ...], limit: int | None, *, send: bool, **options: str | None
 ) -> None:

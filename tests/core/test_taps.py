@@ -1,5 +1,6 @@
 """Taps on small modules, held against the unhooked model."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -211,18 +212,36 @@ def test_four_threads_on_one_model_never_see_each_others_hidden_states() -> None
 
 
 def test_the_list_names_everything_that_fires_with_calls_and_shapes(block: Block, x: Tensor) -> None:
-    listed = {info.path: info for info in list_taps(block, x)}
-    assert list(listed) == ["first", "act", "drop", "second", "alias"]
-    assert (listed["second"].kind, listed["second"].calls) == ("Linear", 2)
-    assert listed["second"].shapes == ((Tap(path="second"), (6, 4)), (Tap(path="second", call=1), (6, 4)))
+    listed = {info.paths[0]: info for info in list_taps(block, x)}
+    assert list(listed) == ["first", "act", "drop", "second"]
+    assert (listed["second"].kind, listed["second"].paths) == ("Linear", ("second", "alias"))
+    assert [[tuple(t.shape) for _, t in call.tensors] for call in listed["second"].calls] == [[(6, 4)], [(6, 4)]]
+
+
+def test_the_list_says_when_each_point_was_reached(block: Block, x: Tensor) -> None:
+    ticks = itertools.count(100)
+    listed = list_taps(block, x, clock=lambda: next(ticks))
+    assert [[call.reached for call in info.calls] for info in listed] == [[1 / 6], [2 / 6], [3 / 6], [4 / 6, 5 / 6]]
+
+
+def test_a_model_that_fails_is_listed_as_far_as_it_ran_if_it_may(block: Block, x: Tensor) -> None:
+    block.second = nn.Linear(9, 9)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        list_taps(block, x)
+    assert [info.paths for info in list_taps(block, x, may_fail=True)] == [("first",), ("act",), ("drop",)]
 
 
 def test_every_point_of_the_list_can_be_tapped() -> None:
     model, x = Recurrent(), torch.randn(2, 7, 3)
-    points = [point for info in list_taps(model, x) for point in info.shapes]
+    points = {
+        Tap(path=info.paths[0], call=number, select=select): tuple(tensor.shape)
+        for info in list_taps(model, x)
+        for number, call in enumerate(info.calls)
+        for select, tensor in call.tensors
+    }
     assert len(points) == 6
-    with Taps(model, [tap for tap, _ in points]) as taps:
-        assert {tap: tuple(tensor.shape) for tap, tensor in taps.run(x).items()} == dict(points)
+    with Taps(model, list(points)) as taps:
+        assert {tap: tuple(tensor.shape) for tap, tensor in taps.run(x).items()} == points
 
 
 @pytest.mark.parametrize("text", ["rnn#0", "a.0.b#3[1][0]", "blocks.1#0[hidden]"])

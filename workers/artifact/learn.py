@@ -121,17 +121,22 @@ def find_layout(
     return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
 
 
+def other_widths(contract: InputContract) -> list[int]:
+    """Return lengths of windows beside the longest that tell which axis is time."""
+    longest, least = contract.max_length, max(contract.min_length, 2)
+    return sorted({longest - 1, (least + longest) // 2, least} - {longest, 0})
+
+
 def _run_shorter(run: Callable[[int, int], dict[Tap, Tensor]], contract: InputContract) -> dict[int, dict[Tap, Tensor]]:
     """Run windows of other lengths, where the model takes them: one made for a single length may fail in any way."""
-    longest, least = contract.max_length, max(contract.min_length, 2)
     runs: dict[int, dict[Tap, Tensor]] = {}
     failed: Exception | None = None
-    for width in sorted({longest - 1, (least + longest) // 2, least} - {longest, 0}):
+    for width in other_widths(contract):
         try:
             runs[width] = run(PROBE, width)
         except Exception as error:  # noqa: BLE001
             failed = error
-    if failed is not None and not runs and contract.min_length < longest:
+    if failed is not None and not runs and contract.min_length < contract.max_length:
         raise failed
     return runs
 

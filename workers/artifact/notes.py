@@ -26,8 +26,8 @@ def unsaid_calls(trained: Trained, taps: Mapping[str, Feature | str]) -> Iterato
     lengths = np.full(PROBE, trained.contract.max_length)
     seen = list_taps(trained.model, make_inputs(trained.preprocessing, trained.contract, lengths), trained.call)
     for info in seen:
-        if info.path in silent and info.calls > 1:
-            yield _sentence(info)
+        if len(info.calls) > 1:
+            yield from (_sentence(path, info) for path in info.paths if path in silent)
 
 
 def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
@@ -41,10 +41,9 @@ def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
             )
 
 
-def _sentence(info: TapInfo) -> str:
-    shapes = {tap.call: shape for tap, shape in reversed(info.shapes)}  # of each call's first tensor
-    listed = [f"{info.path}#{call} {shapes.get(call, 'without a tensor')}" for call in range(info.calls)]
-    return (
-        f"one forward calls {info.path} {info.calls} times, and the tap takes call 0; for {PROBE} windows there are "
-        + (", ".join(listed) if info.calls <= LISTED else f"{', '.join(listed[: LISTED - 1])}, ... {listed[-1]}")
+def _sentence(path: str, info: TapInfo) -> str:
+    shapes = [tuple(call.tensors[0][1].shape) if call.tensors else "without a tensor" for call in info.calls]
+    listed = [f"{path}#{call} {shape}" for call, shape in enumerate(shapes)]
+    return f"one forward calls {path} {len(listed)} times, and the tap takes call 0; for {PROBE} windows there are " + (
+        ", ".join(listed) if len(listed) <= LISTED else f"{', '.join(listed[: LISTED - 1])}, ... {listed[-1]}"
     )

@@ -5,9 +5,10 @@ of time, pooling or windows.
 """
 
 import difflib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -43,15 +44,24 @@ _RUN: ContextVar[_Run | None] = ContextVar("undertow_run", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallInfo:
+    """One call of a module in a dry run."""
+
+    reached: float
+    """Share of the whole forward's time that had passed when it returned."""
+    tensors: tuple[tuple[tuple[int | str, ...], Tensor], ...]
+    """Every tensor that can be tapped there, with the elements that select it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TapInfo:
     """A module that fired in a dry run."""
 
-    path: str
+    paths: tuple[str, ...]
+    """The names that lead to it, the first one first: aliases of one module share their calls."""
     kind: str
     """The module's class."""
-    calls: int
-    shapes: tuple[tuple[Tap, tuple[int, ...]], ...]
-    """Every tensor that can be tapped there, call by call."""
+    calls: tuple[CallInfo, ...]
 
 
 class Taps:
@@ -138,36 +148,45 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     raise Refused(message)
 
 
-def list_taps(model: nn.Module, x: Any, call: Call | None = None) -> tuple[TapInfo, ...]:
-    """Run the whole model once on `x`; return every module that fired, in the order in which they first did."""
-    seen: dict[nn.Module, list[Any]] = {}
+def list_taps(
+    model: nn.Module,
+    x: Any,
+    call: Call | None = None,
+    *,
+    may_fail: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[TapInfo, ...]:
+    """Run the whole model once on `x`; return every module that fired, in the order in which they first did.
+
+    With `may_fail` a model that raises is listed as far as it ran.
+    """
+    seen: dict[nn.Module, list[tuple[float, Any]]] = {}
 
     def record(module: nn.Module, _args: Any, output: Any) -> None:
-        seen.setdefault(module, []).append(tuple(_tensors(output)))
+        seen.setdefault(module, []).append((clock(), tuple(_tensors(output))))
 
     paths: defaultdict[nn.Module, list[str]] = defaultdict(list)
     for path, module in model.named_modules(remove_duplicate=False):
         if path:
             paths[module].append(path)
+    model.eval()
     with ExitStack() as stack, torch.inference_mode():
         for module in paths:
             handle: RemovableHandle = module.register_forward_hook(record)
             stack.callback(handle.remove)
-        model.eval()
-        (call or model)(x)
+        began = clock()
+        with suppress(Exception) if may_fail else nullcontext():
+            (call or model)(x)
+        took = clock() - began
     return tuple(
         TapInfo(
-            path=path,
+            paths=tuple(paths[module]),
             kind=type(module).__name__,
-            calls=len(calls),
-            shapes=tuple(
-                (Tap(path=path, call=call, select=select), shape)
-                for call, tensors in enumerate(calls)
-                for select, shape in tensors
+            calls=tuple(
+                CallInfo(reached=(at - began) / took if took else 0.0, tensors=tensors) for at, tensors in calls
             ),
         )
         for module, calls in seen.items()
-        for path in paths[module]
     )
 
 
@@ -184,7 +203,8 @@ def _select(tap: Tap, output: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     found = ", ".join(
-        f"{Tap(path=tap.path, call=tap.call, select=select)} {shape}" for select, shape in _tensors(output)
+        f"{Tap(path=tap.path, call=tap.call, select=select)} {tuple(tensor.shape)}"
+        for select, tensor in _tensors(output)
     )
     message = f"the tap {tap} selects no tensor; there is {found or f'none in a {type(output).__name__}'}"
     raise Refused(message)
@@ -198,12 +218,10 @@ def unpack(value: Any) -> Any:
     return pad_packed_sequence(value, batch_first=True)[0] if isinstance(value, PackedSequence) else value
 
 
-def _tensors(
-    output: Any, select: tuple[int | str, ...] = ()
-) -> Iterator[tuple[tuple[int | str, ...], tuple[int, ...]]]:
+def _tensors(output: Any, select: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], Tensor]]:
     output = unpack(output)
     if isinstance(output, Tensor):
-        yield select, tuple(output.shape)
+        yield select, output
     elif isinstance(output, Mapping):
         for key, value in output.items():
             yield from _tensors(value, (*select, key))

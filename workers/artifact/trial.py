@@ -1,0 +1,84 @@
+"""Taps tried out on sample windows: whether the same window gives the same vector, whatever it travels with.
+
+In: a trained model and the layouts of its taps. Out: the obstacle of each tap that has one. Knows no file.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from schemas.windows import WindowBatch
+from workers.artifact.learn import learn
+from workers.artifact.sample import sample_lengths, sample_windows
+from workers.artifact.trained import Trained
+from workers.core.embedder import Embedder, Vectors
+from workers.core.errors import UndertowError
+from workers.core.features import Feature, Layout, Tap, TappedFeature
+
+TOLERANCE = 1e-6
+
+
+def try_out(trained: Trained, layouts: Mapping[Tap, Layout]) -> dict[Tap, str]:
+    """Embed sample windows of all lengths at every tap, twice, alone and together; tell what goes wrong, by tap."""
+    taps = {f"f{index}": tap for index, tap in enumerate(layouts)}
+    least = [1 - layout.steps for layout in layouts.values() if layout.steps is not None]
+    shortest = min(max([trained.contract.min_length, *least]), trained.contract.max_length)
+    contract = replace(trained.contract, min_length=shortest)
+    windows = sample_windows(contract, trained.preprocessing, sample_lengths(contract))
+    features, _ = learn(
+        trained.model,
+        {name: Feature(tap=tap) for name, tap in taps.items()},
+        trained.preprocessing,
+        contract,
+        trained.call,
+    )
+    obstacles = dict(_obstacles(trained, features, windows))
+    return {taps[name]: obstacle for name, obstacle in obstacles.items()}
+
+
+def _obstacles(
+    trained: Trained, features: tuple[TappedFeature, ...], windows: WindowBatch
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with each feature. All run in one forward, each by itself where that fails."""
+    try:
+        together, again, alone = _embed(trained, features, windows)
+    except UndertowError as error:
+        if len(features) == 1:
+            yield features[0].name, str(error)
+            return
+        for feature in features:
+            yield from _obstacles(trained, (feature,), windows)
+        return
+    for name, array in together.items():
+        unit = max(1.0, float(np.abs(array).max(initial=0.0)))
+        if not np.array_equal(array, again[name]):
+            yield name, "differs from call to call"
+        elif not np.abs(array - alone[name]).max() <= TOLERANCE * unit:
+            yield name, "depends on the other windows of the batch"
+
+
+def _embed(
+    trained: Trained, features: tuple[TappedFeature, ...], windows: WindowBatch
+) -> tuple[Vectors, Vectors, Vectors]:
+    embedder = Embedder(
+        model=trained.model,
+        features=features,
+        preprocessing=trained.preprocessing,
+        space="",
+        sample=windows,
+        call=trained.call,
+    )
+
+    def embed(some: WindowBatch) -> Vectors:
+        embedded = embedder.embed(some)
+        if embedded.faults:
+            raise UndertowError(embedded.faults[0].detail)
+        return dict(embedded.embeddings.features)
+
+    try:
+        together, again = embed(windows), embed(windows)
+        singles = [embed(windows.take(np.array([row]))) for row in range(len(windows))]
+    finally:
+        embedder.close()
+    return together, again, {name: np.concatenate([one[name] for one in singles]) for name in together}

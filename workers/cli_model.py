@@ -1,0 +1,121 @@
+"""The commands for whoever has a model: what can be tapped, and packing it.
+
+In: arguments. Out: text. Knows no rule. Heavy imports stand inside the commands, so that `--help` answers at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_options(command: F) -> F:
+    """Let a command take settings."""
+    return click.option(
+        "overrides",
+        "--set",
+        "-s",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="A setting; goes before UNDERTOW_SECTION__KEY and undertow.toml. All of them: undertow check.",
+    )(command)
+
+
+def model_options(command: F) -> F:
+    """Let a command read a trained model."""
+    options = [
+        click.argument(
+            "checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CHECKPOINT|TOML"
+        ),
+        click.option(
+            "--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids."
+        ),
+        click.option("--model-class", help="Where the checkpoint does not tell: pytorch_forecasting.RecurrentNetwork."),
+        click.option(
+            "--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust."
+        ),
+        click.option(
+            "--code", multiple=True, help="Package that a TOML's class is imported from; as well as model.code."
+        ),
+        settings_options,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@model_options
+@click.option("as_json", "--json", is_flag=True)
+@click.option("is_whole", "--all", is_flag=True, help="Also what lies inside the layers shown.")
+def taps(
+    checkpoint: Path,
+    overrides: tuple[str, ...],
+    series: tuple[str, ...],
+    code: tuple[str, ...],
+    *,
+    as_json: bool,
+    is_whole: bool,
+    **options: Any,
+) -> None:
+    """Show every layer that fires: what can be tapped, of which shape, at what cost; and a suggestion.
+
+    The suggestion is the last recurrent layer whose steps follow the window's, else the last layer named encoder, else
+    the last vector that an activation gives.
+
+    \b
+    undertow taps model.ckpt --trust
+    undertow taps model.toml --code mypackage
+    """
+    from rich.console import Console
+
+    from workers.artifact.survey import survey
+    from workers.artifact.trained import read_trained
+    from workers.settings import load
+    from workers.tap_table import show
+
+    code = (*load(overrides).model.code, *code)
+    found = survey(read_trained(checkpoint, series=series or None, code=code, **options))
+    show(found, Console(), as_json=as_json, is_whole=is_whole)
+
+
+@click.command()
+@model_options
+@click.option("--name", required=True, help="The stable name that readers use.")
+@click.option(
+    "--tap",
+    "taps",
+    required=True,
+    multiple=True,
+    metavar="[FEATURE=]PATH[:POOL]",
+    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
+def pack(
+    overrides: tuple[str, ...],
+    taps: tuple[str, ...],
+    series: tuple[str, ...],
+    code: tuple[str, ...],
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Turn a Lightning checkpoint, or a plain module that a TOML describes, into an artifact: certified, safe to load.
+
+    \b
+    undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
+    undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
+    """
+    from workers.artifact.pack import pack as pack_artifact
+    from workers.settings import load
+
+    named = {feature or "embedding": tap for feature, _, tap in (tap.rpartition("=") for tap in taps)}
+    settings = load(overrides).model
+    folder = output or settings.artifact
+    options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
+    manifest = pack_artifact(output=folder, taps=named, series=series or None, **options)
+    click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
+    if manifest.certificate is not None:
+        click.echo("\n".join(manifest.certificate.lines()))
