@@ -64,7 +64,7 @@ def taps(
     """Show every layer that fires: what can be tapped, of which shape, at what cost; and a suggestion.
 
     The suggestion is the last recurrent layer whose steps follow the window's, else the last layer named encoder, else
-    the last vector that an activation gives.
+    the last such convolution, else the last vector that an activation gives.
 
     \b
     undertow taps model.ckpt --trust

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from schemas.contract import InputContract
 from schemas.windows import WindowBatch
 from workers.artifact.certificate import Certificate, FeatureProof
+from workers.artifact.future import LEAKS, with_another_future
 from workers.artifact.learn import make_inputs
 from workers.artifact.reference import check_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
@@ -65,7 +66,10 @@ def certify(
     order = np.roll(np.arange(len(windows))[::-1], 1)
     mixed = _embed(embedder, windows.take(order))
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
-    whole, shapes = _full_forward(trained, features, contract, windows.lengths)
+    x = make_inputs(trained.preprocessing, contract, windows.lengths)
+    whole, shapes = _full_forward(trained, features, x, windows.lengths)
+    later, _ = _full_forward(trained, features, with_another_future(x, trained.preprocessing), windows.lengths)
+    _compare("has no embedding of its own", whole, later, TOLERANCE, LEAKS)
     reason = PADDING if contract.min_length < contract.max_length else MIXING
     apart = {
         "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, TOLERANCE, reason),
@@ -107,13 +111,13 @@ def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
 
 
 def _full_forward(
-    trained: Trained, features: tuple[TappedFeature, ...], contract: InputContract, lengths: NDArray[np.int64]
+    trained: Trained, features: tuple[TappedFeature, ...], x: dict[str, Any], lengths: NDArray[np.int64]
 ) -> tuple[Vectors, dict[str, tuple[int, ...]]]:
     """Embed with the simplest hooks there are, and no early end: what `Taps` is held against.
 
     Also return the shapes of the hidden states.
     """
-    model, x = trained.model, make_inputs(trained.preprocessing, contract, lengths)
+    model = trained.model
     fired: dict[nn.Module, list[Any]] = {}
     modules = {find_module(model, one.feature.tap.path) for one in features}
     handles = [

@@ -1,10 +1,10 @@
-"""What the axes of a tap's tensor mean, told by dry runs of other batch sizes and other lengths.
+"""What a tap gives, told by dry runs of other batch sizes and other lengths.
 
 In: a model as it is called, its features, preprocessing and contract. Out: the features with their layouts, and the
 contract with its least length exact; or a refusal. Knows no file and no weights.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,30 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.contract import InputContract
+from workers.artifact.layouts import PROBE, WIDER, find_layout, other_widths, shape_at, shapes_seen
 from workers.artifact.sample import sample_windows
 from workers.core.embedder import to_tensors
 from workers.core.errors import Refused
-from workers.core.features import AUTO, Feature, Layout, Tap, TappedFeature
+from workers.core.features import AUTO, Feature, Tap, TappedFeature
 from workers.core.inputs import build_inputs
-from workers.core.pooling import FLAT, STEPPED, align, pool
+from workers.core.pooling import FLAT, align, pool
 from workers.core.preprocessing import Preprocessing
 from workers.core.taps import Call, Taps, find_module
-
-PROBE, WIDER = 3, 4
-"""Batch sizes of the dry runs: the axis that follows them is the windows'."""
-CHANNELS_FIRST = (
-    nn.Conv1d,
-    nn.ConvTranspose1d,
-    nn.BatchNorm1d,
-    nn.InstanceNorm1d,
-    nn.MaxPool1d,
-    nn.AvgPool1d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveAvgPool1d,
-)
-"""Modules whose output is (n, c, t) by definition."""
-
-Shape = tuple[int, ...]
 
 
 def learn(
@@ -57,14 +42,19 @@ def learn(
         def run(count: int, width: int) -> dict[Tap, Tensor]:
             return running.run(make_inputs(preprocessing, contract, np.full(count, width)))
 
-        runs, more = {longest: run(PROBE, longest), **_run_shorter(run, contract)}, run(WIDER, longest)
+        base, more = run(PROBE, longest), run(WIDER, longest)
+    others = {
+        width: shapes_seen(model, make_inputs(preprocessing, contract, np.full(PROBE, width)), call)
+        for width in other_widths(contract)
+    }
     learnt = []
     for name, feature in features.items():
         tap = feature.tap
-        shapes = {width: tuple(tensors[tap].shape) for width, tensors in runs.items()}
+        shapes = {longest: tuple(base[tap].shape)}
+        shapes |= {width: shape for width, seen in others.items() if (shape := shape_at(tap, seen)) is not None}
         kind = type(find_module(model, tap.path))
         layout = find_layout(tap, shapes, tuple(more[tap].shape), preprocessing.prediction_length, kind)
-        hidden, _ = align(runs[longest][tap], layout, None, longest)
+        hidden, _ = align(base[tap], layout, None, longest)
         pooled = feature
         if feature.pool == AUTO:
             pooled = replace(feature, pool="none" if hidden.ndim == FLAT else "last")
@@ -89,80 +79,3 @@ def make_inputs(preprocessing: Preprocessing, contract: InputContract, lengths: 
         )
         raise Refused(message)
     return to_tensors(built.x, torch.device("cpu"))
-
-
-def find_layout(
-    tap: Tap, shapes: Mapping[int, Shape], more: Shape, horizon: int, kind: type[nn.Module] = nn.Module
-) -> Layout:
-    """Tell the axes of a tensor by its shape for `PROBE` windows of each width, and for `WIDER` of the first width.
-
-    `kind` is the class of the module that gives it.
-    """
-    longest, base = next(iter(shapes.items()))
-    axis, rows = _batch_axis(tap, base, more)
-    folded = {width: _fold(shape, axis, rows) for width, shape in shapes.items()}
-    sizes = list(zip(*folded.values(), strict=True))
-    moving = [i for i, along in enumerate(sizes) if len(set(along)) > 1]
-    if moving:
-        extras = {size - width for width, size in zip(folded, sizes[moving[0]], strict=True)}
-        if len(moving) == len(extras) == 1:
-            return Layout(batch_axis=axis, rows=rows, time_axis=moving[0], steps=extras.pop(), size=0)
-        found = ", ".join(f"{shape} for windows of {width} steps" for width, shape in shapes.items())
-        message = (
-            f"the tap {tap} has the shape {found}: its steps are not the window's, so padding cannot be told from "
-            "data; train with one length, or choose another tap"
-        )
-        raise Refused(message)
-    if len(sizes) < STEPPED:
-        return Layout(batch_axis=axis, rows=rows, size=0)
-    time = _steps_axis(folded[longest], rows, longest, kind)
-    extra = sizes[time][0] - longest
-    known = len(shapes) == 1 and extra in {0, -1, horizon}  # one length only: nothing is ever padded
-    return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
-
-
-def other_widths(contract: InputContract) -> list[int]:
-    """Return lengths of windows beside the longest that tell which axis is time."""
-    longest, least = contract.max_length, max(contract.min_length, 2)
-    return sorted({longest - 1, (least + longest) // 2, least} - {longest, 0})
-
-
-def _run_shorter(run: Callable[[int, int], dict[Tap, Tensor]], contract: InputContract) -> dict[int, dict[Tap, Tensor]]:
-    """Run windows of other lengths, where the model takes them: one made for a single length may fail in any way."""
-    runs: dict[int, dict[Tap, Tensor]] = {}
-    failed: Exception | None = None
-    for width in other_widths(contract):
-        try:
-            runs[width] = run(PROBE, width)
-        except Exception as error:  # noqa: BLE001
-            failed = error
-    if failed is not None and not runs and contract.min_length < contract.max_length:
-        raise failed
-    return runs
-
-
-def _steps_axis(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) -> int:
-    """Tell the axis of the steps where no other width can be run: by torch's conventions and by its size."""
-    first = 2 if rows > 1 and len(shape) > STEPPED else 1
-    if issubclass(kind, CHANNELS_FIRST):
-        return len(shape) - 1
-    fits = [axis for axis in range(first, len(shape)) if shape[axis] == longest]
-    return fits[0] if len(fits) == 1 else first
-
-
-def _batch_axis(tap: Tap, base: Shape, more: Shape) -> tuple[int, int]:
-    """Return the axis that follows the number of windows, and how many of its entries belong to each."""
-    moving = [i for i, sizes in enumerate(zip(base, more, strict=True)) if sizes[0] != sizes[1]]
-    if len(moving) == 1 and base[moving[0]] * WIDER == more[moving[0]] * PROBE:
-        return moving[0], base[moving[0]] // PROBE
-    message = (
-        f"the tap {tap} gives shape {base} for {PROBE} windows and {more} for {WIDER}: no axis has "
-        "its entries for each window, so there is no hidden state of a window; choose another (undertow taps)"
-    )
-    raise Refused(message)
-
-
-def _fold(shape: Shape, axis: int, rows: int) -> Shape:
-    """Return the shape with the windows first, then their rows if there are several."""
-    rest = (*shape[:axis], *shape[axis + 1 :])
-    return (shape[axis], *rest) if rows == 1 else (shape[axis] // rows, rows, *rest)

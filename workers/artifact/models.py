@@ -30,6 +30,8 @@ CLASSES = (
     "TimeXer",
     "xLSTMTime",
 )
+ACTIVATION = "torch.nn"
+"""The key under which a hyperparameter that is an activation keeps its class's name."""
 DROPPED = frozenset({*inspect.signature(models.BaseModel.__init__).parameters, "embedding_labels"})
 """Hyperparameters of training and of plots: no hidden state depends on them, and some are objects."""
 
@@ -56,7 +58,7 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRe
     """Keep of the hyperparameters what the model is built from. Raises `Refused` for what is no plain data."""
     kept = {name: value for name, value in hyperparameters.items() if name not in DROPPED}
     try:
-        plain = json.loads(json.dumps(kept, allow_nan=False))
+        plain = json.loads(json.dumps(kept, allow_nan=False, default=_name_activation))
     except (TypeError, ValueError) as error:
         culprit = next(name for name, value in kept.items() if not _is_plain(value))
         kind = type(kept[culprit]).__name__
@@ -85,7 +87,7 @@ def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
     several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)
     with quiet():
         return cls(
-            **recipe.hyperparameters,
+            **{name: _make_activation(value) for name, value in recipe.hyperparameters.items()},
             loss=metrics.MultiLoss(losses) if several else losses[0],
             logging_metrics=nn.ModuleList(),
             dataset_parameters={"target": list(recipe.targets)},
@@ -100,9 +102,28 @@ def _loss(name: str) -> Any:
     return cls()
 
 
+def _name_activation(value: Any) -> dict[str, str]:
+    """Write an activation without parameters as its name in `torch.nn`. Raises `TypeError` for anything else."""
+    name = type(value).__name__
+    if type(value) is getattr(nn.modules.activation, name, None) and repr(value) == f"{name}()":
+        return {ACTIVATION: name}
+    message = f"a {name} is no plain data"
+    raise TypeError(message)
+
+
+def _make_activation(value: Any) -> Any:
+    if not (isinstance(value, dict) and value.keys() == {ACTIVATION}):
+        return value
+    cls = getattr(nn.modules.activation, value[ACTIVATION], None)
+    if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
+        message = f"expected the name of an activation of torch.nn, found {value[ACTIVATION]!r}"
+        raise Refused(message)
+    return cls()
+
+
 def _is_plain(value: Any) -> bool:
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, default=_name_activation)
     except (TypeError, ValueError):
         return False
     return True

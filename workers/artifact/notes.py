@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from workers.artifact.learn import PROBE, make_inputs
+from workers.artifact.layouts import PROBE
+from workers.artifact.learn import make_inputs
 from workers.artifact.trained import Trained
 from workers.core.features import Feature, TappedFeature
 from workers.core.taps import TapInfo, list_taps

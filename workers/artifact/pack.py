@@ -83,7 +83,7 @@ def pack(
             note(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)
-    text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n"  # some models follow the order of a dict
     _write(output, {WEIGHTS: content, MANIFEST: text.encode()})
     return manifest
 

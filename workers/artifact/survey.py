@@ -10,14 +10,15 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
-from workers.artifact.learn import PROBE, WIDER, Shape, find_layout, make_inputs, other_widths
+from workers.artifact.layouts import PROBE, WIDER, Shape, find_layout, other_widths, shapes_seen
+from workers.artifact.learn import make_inputs
 from workers.artifact.trained import Trained
 from workers.artifact.trial import try_out
 from workers.core.errors import Refused
 from workers.core.features import Layout, Tap
-from workers.core.taps import TapInfo, list_taps
+from workers.core.taps import find_module, list_taps
 
 TIMED_WINDOWS, TIMED_RUNS = 64, 5
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -110,15 +111,13 @@ def survey(trained: Trained) -> Survey:
     contract, preprocessing = trained.contract, trained.preprocessing
     longest = contract.max_length
 
-    def look(count: int, width: int, *, may_fail: bool = False) -> tuple[TapInfo, ...]:
-        x = make_inputs(preprocessing, contract, np.full(count, width))
-        return list_taps(trained.model, x, trained.call, may_fail=may_fail)
+    def x(count: int, width: int = longest) -> dict[str, Any]:
+        return make_inputs(preprocessing, contract, np.full(count, width))
 
-    base = look(PROBE, longest)
-    shapes = {width: _shapes(look(PROBE, width, may_fail=True)) for width in other_widths(contract)}
-    shapes = {longest: _shapes(base), **shapes}
-    more = _shapes(look(WIDER, longest))
-    timed = [look(TIMED_WINDOWS, longest) for _ in range(TIMED_RUNS)]
+    base = list_taps(trained.model, x(PROBE), trained.call)
+    shapes = {width: shapes_seen(trained.model, x(PROBE, width), trained.call) for width in other_widths(contract)}
+    more = shapes_seen(trained.model, x(WIDER), trained.call)
+    timed = [list_taps(trained.model, x(TIMED_WINDOWS), trained.call) for _ in range(TIMED_RUNS)]
     reached = {
         (info.paths[0], call): median(run[layer].calls[call].reached for run in timed)
         for layer, info in enumerate(base)
@@ -134,9 +133,11 @@ def survey(trained: Trained) -> Survey:
                     _point(
                         Tap(path=info.paths[0], call=number, select=select),
                         tensor,
-                        {width: seen[key] for width, seen in shapes.items() if key in seen},
+                        {longest: tuple(tensor.shape)}
+                        | {width: seen[key] for width, seen in shapes.items() if key in seen},
                         more[key],
                         preprocessing.prediction_length,
+                        type(find_module(trained.model, info.paths[0])),
                         reached[key[:2]],
                     )
                 )
@@ -159,7 +160,7 @@ def suggest(layers: list[Layer]) -> Tap | None:
     """Pick one tap by a plain rule.
 
     The last recurrent layer whose steps follow the window's; else the last layer named encoder, the outermost first;
-    else the last vector that an activation gives, or any layer before the output.
+    else the last convolution whose steps follow the window's; else the last vector that an activation gives.
     """
     points = [(layer, point) for layer in layers for point in layer.points if point.obstacle is None]
     recurrent = [p for layer, p in points if p.is_masked and any(kind in layer.kind for kind in RECURRENT)]
@@ -168,29 +169,31 @@ def suggest(layers: list[Layer]) -> Tap | None:
     named = [p for _, p in points if p.tap.path.rpartition(".")[2].rstrip("s") == "encoder"]
     if named:
         return min(reversed(named), key=lambda p: p.tap.path.count(".")).tap
+    convolved = [p for layer, p in points if p.is_masked and layer.kind.startswith("Conv")]
+    if convolved:
+        return convolved[-1].tap
     vectors = [(layer, p) for layer, p in points if not p.has_time]
     active = [p for layer, p in vectors if layer.kind in ACTIVATIONS]
     rest = active or [p for _, p in vectors] or [p for _, p in points]
     return max(rest, key=lambda p: p.reached).tap if rest else None
 
 
-def _shapes(infos: tuple[TapInfo, ...]) -> dict[tuple[str, int, tuple[int | str, ...]], Shape]:
-    return {
-        (info.paths[0], number, select): tuple(tensor.shape)
-        for info in infos
-        for number, call in enumerate(info.calls)
-        for select, tensor in call.tensors
-    }
-
-
-def _point(tap: Tap, tensor: Tensor, shapes: Mapping[int, Shape], more: Shape, horizon: int, reached: float) -> Point:
+def _point(
+    tap: Tap,
+    tensor: Tensor,
+    shapes: Mapping[int, Shape],
+    more: Shape,
+    horizon: int,
+    kind: type[nn.Module],
+    reached: float,
+) -> Point:
     shape = tuple(tensor.shape)
     layout, obstacle = None, None
     if not tensor.is_floating_point():
         obstacle = f"{str(tensor.dtype).removeprefix('torch.')}, no numbers to embed"
     else:
         try:
-            layout = find_layout(tap, shapes, more, horizon)
+            layout = find_layout(tap, shapes, more, horizon, kind)
         except Refused as refusal:
             obstacle = "steps are not the window's" if "its steps are not" in str(refusal) else "no axis of windows"
     longest = next(iter(shapes))
@@ -214,7 +217,7 @@ def _axes(shape: Shape, layout: Layout | None, longest: int, horizon: int) -> st
         moved = [axis for axis in range(len(shape)) if axis != layout.batch_axis]
         axis = moved[layout.time_axis - (1 if layout.rows == 1 else 2)]
         words[axis] = "t" + (f"{layout.steps:+d}" if layout.steps else "")
-        if layout.steps == horizon and shape[axis] == longest + horizon:
+        if layout.steps == horizon > 0 and shape[axis] == longest + horizon:
             words[axis] = "t+D"
     return f"({', '.join(words)})"
 

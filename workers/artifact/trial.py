@@ -3,18 +3,23 @@
 In: a trained model and the layouts of its taps. Out: the obstacle of each tap that has one. Knows no file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from schemas.contract import InputContract
 from schemas.windows import WindowBatch
-from workers.artifact.learn import learn
+from workers.artifact.future import with_another_future
+from workers.artifact.learn import learn, make_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.trained import Trained
 from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import UndertowError
 from workers.core.features import Feature, Layout, Tap, TappedFeature
+from workers.core.taps import Taps
 
 TOLERANCE = 1e-6
 
@@ -33,8 +38,18 @@ def try_out(trained: Trained, layouts: Mapping[Tap, Layout]) -> dict[Tap, str]:
         contract,
         trained.call,
     )
-    obstacles = dict(_obstacles(trained, features, windows))
-    return {taps[name]: obstacle for name, obstacle in obstacles.items()}
+    leaks = dict.fromkeys(_leaks(trained, list(layouts), contract, windows.lengths), "sees the future")
+    return leaks | {taps[name]: obstacle for name, obstacle in _obstacles(trained, features, windows)}
+
+
+def _leaks(trained: Trained, taps: Sequence[Tap], contract: InputContract, lengths: NDArray[np.int64]) -> Iterator[Tap]:
+    """Yield the taps that depend on what a data set knows of the steps after a window."""
+    x = make_inputs(trained.preprocessing, contract, lengths)
+    with Taps(trained.model, taps, trained.call) as running:
+        before, after = running.run(x), running.run(with_another_future(x, trained.preprocessing))
+    for tap in taps:
+        if not torch.allclose(before[tap], after[tap], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+            yield tap
 
 
 def _obstacles(
