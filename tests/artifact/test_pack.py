@@ -57,6 +57,16 @@ def test_the_state_of_the_last_layer_is_the_last_valid_step(trained: Train, refe
     np.testing.assert_allclose(found, expected.output[1][0][-1].numpy(), rtol=0, atol=1e-6)
 
 
+def test_slices_are_of_each_windows_own_steps(trained: Train, reference: Any, tmp_path: Path) -> None:
+    source = trained("lstm")
+    expected = reference(source, "rnn", 1)
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn:flatten[-3:]+mean[-8:]"}, trust=True)
+    found = load(tmp_path / "a").embed(expected.windows).embeddings.features["hidden"]
+    rows = [row[: length - 1].numpy() for row, length in zip(expected.output[0], expected.windows.lengths, strict=True)]
+    plain = [np.concatenate([row[-3:].reshape(-1), row[-8:].mean(axis=0)]) for row in rows]
+    np.testing.assert_allclose(found, np.stack(plain), rtol=0, atol=1e-6)
+
+
 def test_several_features_are_packed_with_their_sizes(trained: Train, tmp_path: Path) -> None:
     taps = {"hidden": Feature(tap=Tap(path="rnn"), pool="last+mean+max"), "start": "rnn#0[0]:first"}
     manifest = pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True)

@@ -16,6 +16,7 @@ AUTO = "auto"
 """Becomes `last` where a dry run finds steps, and `none` where it finds a vector."""
 
 _TAP = re.compile(r"(?P<path>[^#\[\]:]+)(#(?P<call>\d+))?(?P<select>(\[[^\[\]]+\])*)")
+_PART = re.compile(r"(?P<pool>[^\[\]]+)(\[(?P<start>-?\d+)?:(?P<stop>-?\d+)?\])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,33 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One pooling of a window's steps, or of a slice of them. As text: `mean`, `mean[-8:]`, `max[2:12]`."""
+
+    pool: str
+    """One of `POOLS`."""
+    start: int | None = None
+    stop: int | None = None
+
+    def steps(self, length: int) -> range:
+        """Return which steps of a window of that length it takes: those of a Python slice."""
+        return range(length)[self.start : self.stop]
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read the text form."""
+        match = _PART.fullmatch(text)
+        if match is None:
+            message = f"expected a pooling with or without a slice of steps, such as mean[-8:], found {text!r}"
+            raise Refused(message)
+        if match["pool"] not in POOLS:
+            message = f"no pooling {match['pool']!r}; there are {', '.join(POOLS)}, joined by +"
+            raise Refused(message)
+        start, stop = (None if match[end] is None else int(match[end]) for end in ("start", "stop"))
+        return cls(pool=match["pool"], start=start, stop=stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """What a dry run has shown of a tap's tensor."""
 
@@ -69,21 +97,21 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean+max`."""
+    """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean[-8:]`."""
 
     tap: Tap
     pool: str = AUTO
-    """One of `POOLS`, or several joined by +, whose vectors are concatenated; or `AUTO`."""
+    """A `Part`, or several joined by +, whose vectors are concatenated; or `AUTO`."""
 
     @property
-    def pools(self) -> tuple[str, ...]:
+    def pools(self) -> tuple[Part, ...]:
         """The parts of `pool`, in order, none of `AUTO`; refuses those that do not exist."""
-        parts = () if self.pool == AUTO else tuple(self.pool.split("+"))
-        if unknown := [part for part in parts if part not in POOLS]:
-            message = f"no pooling {unknown[0]!r} in {self.pool!r}; there are {', '.join(POOLS)}, joined by +"
-            raise Refused(message)
-        if "none" in parts and len(parts) > 1:
-            message = f"the pooling none takes a vector as it is, so nothing can be joined to it, found {self.pool!r}"
+        parts = () if self.pool == AUTO else tuple(map(Part.parse, self.pool.split("+")))
+        if any(part.pool == "none" for part in parts) and parts != (Part(pool="none"),):
+            message = (
+                "the pooling none takes a vector as it is, so there are no steps to slice and nothing can be joined to "
+                f"it, found {self.pool!r}"
+            )
             raise Refused(message)
         return parts
 
