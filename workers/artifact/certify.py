@@ -4,7 +4,9 @@ In: a model as it was trained, the embedder of what will be packed. Out: its ans
 Knows no file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.pooling import align, pool
+from workers.core.reduction import Reduction, reduce
 from workers.core.taps import find_module
 
 TOLERANCE = 1e-6
@@ -39,7 +42,12 @@ class Weights:
 
 
 def certify(
-    embedder: Embedder, trained: Trained, features: tuple[TappedFeature, ...], contract: InputContract, weights: Weights
+    embedder: Embedder,
+    trained: Trained,
+    features: tuple[TappedFeature, ...],
+    contract: InputContract,
+    weights: Weights,
+    reductions: Mapping[str, Reduction] = MappingProxyType({}),
 ) -> tuple[Vectors, Certificate]:
     """Return the vectors of the sample windows, and what was seen of them; or raise `Refused`.
 
@@ -58,7 +66,7 @@ def certify(
     order = np.roll(np.arange(len(windows))[::-1], 1)
     mixed = _embed(embedder, windows.take(order))
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
-    whole, shapes = _full_forward(trained, features, contract, windows.lengths)
+    whole, shapes = _full_forward(trained, features, contract, windows.lengths, reductions)
     apart = {
         "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, TOLERANCE),
         "shuffled": _compare("is embedded otherwise when its neighbours change places", vectors, shuffled, TOLERANCE),
@@ -99,7 +107,11 @@ def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
 
 
 def _full_forward(
-    trained: Trained, features: tuple[TappedFeature, ...], contract: InputContract, lengths: NDArray[np.int64]
+    trained: Trained,
+    features: tuple[TappedFeature, ...],
+    contract: InputContract,
+    lengths: NDArray[np.int64],
+    reductions: Mapping[str, Reduction],
 ) -> tuple[Vectors, dict[str, tuple[int, ...]]]:
     """Embed with the simplest hooks there are, and no early end: what `Taps` is held against.
 
@@ -128,7 +140,9 @@ def _full_forward(
         while isinstance(value, tuple | list):
             value = value[0]
         hidden, steps = align(value, one.layout, torch.from_numpy(lengths), int(lengths.max()))
-        vectors[one.name], shapes[one.name] = pool(hidden.clone(), one.feature.pools, steps).numpy(), tuple(value.shape)
+        pooled = pool(hidden.clone(), one.feature.pools, steps)
+        vectors[one.name] = reduce(pooled, one.feature, reductions.get(one.name)).numpy()
+        shapes[one.name] = tuple(value.shape)
     return vectors, shapes
 
 
@@ -141,7 +155,7 @@ def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float) -> 
         if not apart[name] <= tolerance:
             message = (
                 f"the feature {name}: a window {what}, by up to {apart[name] * unit:.2g}; choose another tap "
-                "(undertow taps)"
+                "(undertow taps), or leave l2 out, which magnifies what differs in short vectors"
             )
             raise Refused(message)
     return apart

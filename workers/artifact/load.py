@@ -3,6 +3,7 @@
 In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did when it was packed. Knows no checkpoint.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import nn
 
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
+from workers.artifact.reductions import split
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
+from workers.core.reduction import Reduction
 
 KEPT_SAMPLES = 2
 TOLERANCE = 1e-4
@@ -31,19 +34,25 @@ def load(path: Path, *, device: str = "auto", threads: int = 1) -> Embedder:
     where = find_device(device)
     torch.set_num_threads(threads)
     model = build_model(manifest.model)
+    weights, reductions = split(safetensors.torch.load(content))
     try:
-        model.load_state_dict(safetensors.torch.load(content))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         message = (
             f"the weights in {path} do not fit {manifest.model.cls} of these libraries ({_versions(manifest)}): {error}"
         )
         raise Refused(message) from error
-    embedder = make_embedder(manifest, model, where)
+    embedder = make_embedder(manifest, model, where, reductions)
     _check_sample(embedder, manifest)
     return embedder
 
 
-def make_embedder(manifest: Manifest, model: nn.Module, device: torch.device | None = None) -> Embedder:
+def make_embedder(
+    manifest: Manifest,
+    model: nn.Module,
+    device: torch.device | None = None,
+    reductions: Mapping[str, Reduction] | None = None,
+) -> Embedder:
     """Put the parts together."""
     return Embedder(
         model=model,
@@ -52,6 +61,7 @@ def make_embedder(manifest: Manifest, model: nn.Module, device: torch.device | N
         space=manifest.space,
         sample=sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract)),
         device=device,
+        reductions=reductions,
     )
 
 
