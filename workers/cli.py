@@ -78,7 +78,7 @@ def down(folder: Path) -> None:
     required=True,
     multiple=True,
     metavar="[FEATURE=]PATH[:POOL][,pca=N][,l2]",
-    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:].",
+    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
 )
 @click.option("--fit", type=click.Path(path_type=Path, exists=True), help="Windows to fit pca=N on: Parquet.")
 @click.option("--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids.")

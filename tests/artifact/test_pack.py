@@ -153,9 +153,20 @@ def test_what_cannot_be_packed_is_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tap_behind_the_models_own_predictions_is_refused(trained: Train, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="needs objects of the training"):
-        pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2"}, trust=True)
+def test_a_tap_behind_the_models_own_predictions_sees_them_scaled_back_and_forth(
+    trained: Train, reference: Any, tmp_path: Path
+) -> None:
+    source = trained("lstm")
+    windows = reference(source, "rnn", 1).windows
+    x, _ = next(iter(source.dataset.to_dataloader(train=False, batch_size=64, num_workers=0)))
+    steps: list[Any] = []
+    handle = source.model.rnn.register_forward_hook(lambda *args: steps.append(args[2][0]))
+    with torch.inference_mode():
+        source.model(x)
+    handle.remove()
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2:last"}, trust=True)
+    found = load(tmp_path / "a").embed(windows).embeddings.features["hidden"]
+    np.testing.assert_allclose(found, steps[2][:, 0].numpy(), rtol=0, atol=1e-6)
 
 
 def test_an_artifact_is_never_overwritten(trained: Train, tmp_path: Path) -> None:

@@ -79,6 +79,23 @@ def test_vectors_are_projected_as_scikit_learn_does(source: Any, expected: Any, 
     assert manifest.description.endswith(f"pca=3 ({sum(pca.explained_variance_ratio_):.1%} of the variance)")
 
 
+class Flipped(IncrementalPCA):
+    """Gives each component the other sign, as another library might."""
+
+    def partial_fit(self, *args: Any, **settings: Any) -> Any:
+        super().partial_fit(*args, **settings)
+        self.components_ = -self.components_
+        return self
+
+
+def test_the_largest_loading_is_positive_whatever_the_fit_gives(
+    source: Any, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = make(source, tmp_path / "a", f"{TAP}:last,pca=3", history)
+    monkeypatch.setattr(fit, "IncrementalPCA", Flipped)
+    assert make(source, tmp_path / "b", f"{TAP}:last,pca=3", history).space == usual.space
+
+
 def test_many_windows_are_fitted_in_steps(
     source: Any, expected: Any, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
 from workers.artifact.reductions import split
@@ -61,6 +62,7 @@ def make_embedder(
         space=manifest.space,
         sample=sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract)),
         device=device,
+        call=attach(model) if is_wanted(model, [one.feature.tap.path for one in manifest.features]) else None,
         reductions=reductions,
     )
 

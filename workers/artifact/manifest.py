@@ -14,6 +14,7 @@ from typing import Any
 from schemas.contract import InputContract
 from schemas.spaces import Notes, SpaceView
 from workers.artifact.certificate import Certificate
+from workers.artifact.outputs import Output
 from workers.artifact.spaces import digest, space_id
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
@@ -37,6 +38,8 @@ class ModelRecipe:
     """Names of the targets, which some models leave out of their inputs."""
     losses: tuple[str, ...]
     """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
+    outputs: tuple[Output, ...] = ()
+    """One for each loss."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -45,6 +48,7 @@ class ModelRecipe:
             "hyperparameters": dict(self.hyperparameters),
             "targets": list(self.targets),
             "losses": list(self.losses),
+            "outputs": [output.to_json() for output in self.outputs],
         }
 
     @classmethod
@@ -55,6 +59,7 @@ class ModelRecipe:
             hyperparameters=data["hyperparameters"],
             targets=tuple(data["targets"]),
             losses=tuple(data["losses"]),
+            outputs=tuple(map(Output.from_json, data["outputs"])),
         )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from workers.artifact.certify import Weights, certify
 from workers.artifact.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
+from workers.artifact.forecast_proof import forecast_notes, with_forecast
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
@@ -57,6 +58,7 @@ def pack(
     _check(name, features, output)
     check_wish(features, fit)
     trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class)
+    trained = with_forecast(trained, features)
     weights = _weights(trained.model)
     rebuilt = build_model(trained.recipe)
     rebuilt.load_state_dict(weights)
@@ -74,7 +76,7 @@ def pack(
         checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
         sample={},
-        notes={},
+        notes=forecast_notes(trained, features),
         certificate=None,
     )
     reductions: dict[str, Reduction] = {}
@@ -88,7 +90,7 @@ def pack(
             draft,
             weights=hashlib.sha256(content).hexdigest(),
             description=description or _describe(trained.model, tapped, fitted),
-            notes={key: one.note() for key, one in fitted.items()},
+            notes={**draft.notes, **{key: one.note() for key, one in fitted.items()}},
         )
     embedder = make_embedder(draft, rebuilt, reductions=reductions)
     if fit is not None:
