@@ -39,7 +39,10 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
         name=name,
         description=space["description"],
         entities=[entities[column["name"], column["type"]] for column in space["series"]],
-        schema=[Field(name=feature, dtype=Array(Float32), vector_length=size) for feature, size in space["features"]],
+        schema=[
+            Field(name=feature, dtype=Array(Float32), vector_length=size, tags=declare_tags(space, feature))
+            for feature, size in space["features"]
+        ],
         source=FileSource(
             name=f"{name}__offline",
             path=offline if "://" in offline else str((FOLDER / offline).resolve()),  # DuckDB takes the caller's folder
@@ -50,6 +53,12 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
         online=True,
         tags={"space": space["space"]},
     )
+
+
+def declare_tags(space: dict[str, Any], feature: str) -> dict[str, str]:
+    """Declare what people should know of a feature's numbers: Feast's tags are texts, so the rest is JSON."""
+    note = space.get("notes", {}).get(feature, {})
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in note.items()}
 
 
 def declare_services(spaces: list[dict[str, Any]], views: list[FeatureView]) -> list[FeatureService]:

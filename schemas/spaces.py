@@ -5,10 +5,13 @@ models.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from schemas.contract import IdColumn
+
+Notes = Mapping[str, Mapping[str, Any]]
+"""By feature, plain JSON data by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,8 @@ class SpaceView:
     """Feature names with their number of dimensions, in the artifact's order."""
     description: str = ""
     """For people: model, tap and pooling."""
+    notes: Notes = field(default_factory=dict)
+    """Of features, what people should know of their numbers, such as how much a PCA explains."""
 
     @property
     def view(self) -> str:
@@ -44,4 +49,5 @@ class SpaceView:
             series=tuple(IdColumn(name=column["name"], type=column["type"]) for column in data["series"]),
             features=tuple((name, int(size)) for name, size in data["features"]),
             description=data["description"],
+            notes=data.get("notes", {}),  # an earlier version wrote none
         )

@@ -90,9 +90,10 @@ def taps(
     "taps",
     required=True,
     multiple=True,
-    metavar="[FEATURE=]PATH[:POOL]",
-    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean.",
+    metavar="[FEATURE=]PATH[:POOL][,pca=N][,l2]",
+    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
 )
+@click.option("--fit", type=click.Path(path_type=Path, exists=True), help="Windows to fit pca=N on: Parquet.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],
@@ -106,16 +107,17 @@ def pack(
 
     \b
     undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
+    undertow pack model.ckpt --name watch --tap hidden=rnn:mean[-8:],pca=16,l2 --fit history.parquet --trust
     undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
     """
     from workers.artifact.pack import pack as pack_artifact
+    from workers.core.features import parse_features
     from workers.settings import load
 
-    named = {feature or "embedding": tap for feature, _, tap in (tap.rpartition("=") for tap in taps)}
     settings = load(overrides).model
     folder = output or settings.artifact
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
-    manifest = pack_artifact(output=folder, taps=named, series=series or None, **options)
+    manifest = pack_artifact(output=folder, taps=parse_features(taps), series=series or None, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:
         click.echo("\n".join(manifest.certificate.lines()))

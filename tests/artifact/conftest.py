@@ -40,7 +40,14 @@ def make_frame() -> pd.DataFrame:
         modes = np.where(walk[:, 3] > recording, "run", "rest").astype(object)
         frame = pd.DataFrame(walk, columns=["ax", "ay", "gx", "gy"])
         frames.append(
-            frame.assign(recording=f"r{recording}", t=np.arange(STEPS), place="ab"[recording % 2], mode=modes)
+            frame.assign(
+                recording=f"r{recording}",
+                t=np.arange(STEPS),
+                place="ab"[recording % 2],
+                mode=modes,
+                hour=np.arange(STEPS) % 5 / 4,
+                level=np.exp(walk[:, 0] / 4),
+            )
         )
     return pd.concat(frames, ignore_index=True)
 
@@ -169,23 +176,54 @@ def reference() -> Callable[..., Reference]:
             trained.model(x)
         handle.remove()
         steps = outputs[0][0] if isinstance(outputs[0], tuple) else outputs[0]
-        lengths, ends = x["encoder_lengths"].numpy(), x["decoder_time_idx"][:, 0].numpy()
+        lengths = x["encoder_lengths"].numpy()
         last = [row if row.ndim == 1 else row[length - fewer - 1] for row, length in zip(steps, lengths, strict=True)]
-        recordings = [f"r{code}" for code in x["groups"][:, 0].tolist()]
-        frame = make_frame()
-        pieces = [
-            frame[(frame.recording == recording) & (frame.t >= end - length) & (frame.t < end)]
-            for recording, end, length in zip(recordings, ends, lengths, strict=True)
-        ]
-        joined = pd.concat(pieces, ignore_index=True)
-        windows = WindowBatch(
-            series={"recording": np.array(recordings, object)},
-            end_us=ends.astype(np.int64),
-            lengths=lengths,
-            past={name: joined[name].to_numpy() for name in ("ax", "ay", "gx", "gy", "mode")},
-            future={},
-            static={"place": np.array(["ab"[int(recording[1]) % 2] for recording in recordings], object)},
-        )
-        return Reference(windows=windows, output=outputs[0], last=torch.stack(last).numpy())
+        return Reference(windows=read_windows(x), output=outputs[0], last=torch.stack(last).numpy())
 
     return run
+
+
+def read_windows(x: Any) -> WindowBatch:
+    """Return the windows of pytorch-forecasting's own batch, as a producer would have sent them."""
+    lengths, ends = x["encoder_lengths"].numpy(), x["decoder_time_idx"][:, 0].numpy()
+    recordings = [f"r{code}" for code in x["groups"][:, 0].tolist()]
+    frame = make_frame()
+    pieces = [
+        frame[(frame.recording == recording) & (frame.t >= end - length) & (frame.t < end)]
+        for recording, end, length in zip(recordings, ends, lengths, strict=True)
+    ]
+    joined = pd.concat(pieces, ignore_index=True)
+    return WindowBatch(
+        series={"recording": np.array(recordings, object)},
+        end_us=ends.astype(np.int64),
+        lengths=lengths,
+        past={name: joined[name].to_numpy() for name in ("ax", "ay", "gx", "gy", "mode", "hour", "level")},
+        future={"hour": x["decoder_time_idx"].numpy() % 5 / 4},
+        static={"place": np.array(["ab"[int(recording[1]) % 2] for recording in recordings], object)},
+    )
+
+
+@pytest.fixture(scope="session")
+def windows_of() -> Callable[[Any], WindowBatch]:
+    """Return a function that makes windows of a batch of inputs."""
+    return read_windows
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Callable[..., Any]:
+    """Return the function that makes data sets of the recordings."""
+    return make_dataset
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, Any], Trained]:
+    """Return a function that saves a model with its first weights: good for all that needs no sense in its numbers."""
+
+    def save(model: Any, dataset: Any) -> Trained:
+        trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        trainer.strategy.connect(model)
+        path = tmp_path_factory.mktemp("untrained") / "model.ckpt"
+        trainer.save_checkpoint(path)
+        return Trained(model=model.eval(), dataset=dataset, checkpoint=path)
+
+    return save

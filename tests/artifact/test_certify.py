@@ -74,7 +74,7 @@ class Model(nn.Module):
 
 
 KEPT = Weights(parameters=0, size=0)
-RECIPE = ModelRecipe(cls="Model", hyperparameters={}, targets=("a",), losses=())
+RECIPE = ModelRecipe(cls="Model", hyperparameters={}, targets=("a",), losses=(), outputs=())
 
 
 def as_trained(model: Model) -> Trained:
@@ -126,6 +126,8 @@ def test_one_length_of_windows_is_enough_to_learn(length: int) -> None:
         ("whole:none", r"gives shape \(2,\) for 3 windows and \(2,\) for 4"),
         ("shrunk:last", "its steps are not the window's"),
         ("steps:flatten", "windows may have 1 to 9 steps"),
+        ("steps:flatten[-2:]", r"flattens 1 to 2 steps.*such as flatten\[-1:\]"),
+        ("steps:last+mean[4:]", r"last\+mean\[4:\] takes nothing of 1 steps"),
         ("vector:last", "takes none"),
         ("steps:none", "takes none"),
     ],

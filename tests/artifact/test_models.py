@@ -64,6 +64,15 @@ MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"hidden_size": 8, "attention_head_size": 1, "hidden_continuous_size": 4, "output_size": [1, 1],
          "loss": MultiLoss([MAE(), MAE()])},
     ),
+    "lstm": (
+        "RecurrentNetwork", {**RICH, **TWO},
+        {"cell_type": "LSTM", "hidden_size": 8, "rnn_layers": 2, "loss": MultiLoss([MAE(), MAE()])},
+    ),
+    "gru": (
+        "RecurrentNetwork",
+        {**RICH, "target": "flow", "time_varying_unknown_reals": ["flow"], "target_normalizer": EncoderNormalizer()},
+        {"cell_type": "GRU", "hidden_size": 8, "rnn_layers": 1, "loss": MAE()},
+    ),
     "deepar": (
         "DeepAR",
         {**RICH, "target": "flow", "time_varying_unknown_reals": ["flow"],

@@ -57,6 +57,16 @@ def test_the_state_of_the_last_layer_is_the_last_valid_step(trained: Train, refe
     np.testing.assert_allclose(found, expected.output[1][0][-1].numpy(), rtol=0, atol=1e-6)
 
 
+def test_slices_are_of_each_windows_own_steps(trained: Train, reference: Any, tmp_path: Path) -> None:
+    source = trained("lstm")
+    expected = reference(source, "rnn", 1)
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn:flatten[-3:]+mean[-8:]"}, trust=True)
+    found = load(tmp_path / "a").embed(expected.windows).embeddings.features["hidden"]
+    rows = [row[: length - 1].numpy() for row, length in zip(expected.output[0], expected.windows.lengths, strict=True)]
+    plain = [np.concatenate([row[-3:].reshape(-1), row[-8:].mean(axis=0)]) for row in rows]
+    np.testing.assert_allclose(found, np.stack(plain), rtol=0, atol=1e-6)
+
+
 def test_several_features_are_packed_with_their_sizes(trained: Train, tmp_path: Path) -> None:
     taps = {"hidden": Feature(tap=Tap(path="rnn"), pool="last+mean+max"), "start": "rnn#0[0]:first"}
     manifest = pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True)
@@ -161,9 +171,20 @@ def test_the_call_that_was_taken_is_said_where_nobody_named_one(trained: Train, 
     assert len(notes) == 1  # called once: nothing to say
 
 
-def test_a_tap_behind_the_models_own_predictions_is_refused(trained: Train, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="needs objects of the training"):
-        pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2"}, trust=True)
+def test_a_tap_behind_the_models_own_predictions_sees_them_scaled_back_and_forth(
+    trained: Train, reference: Any, tmp_path: Path
+) -> None:
+    source = trained("lstm")
+    windows = reference(source, "rnn", 1).windows
+    x, _ = next(iter(source.dataset.to_dataloader(train=False, batch_size=64, num_workers=0)))
+    steps: list[Any] = []
+    handle = source.model.rnn.register_forward_hook(lambda *args: steps.append(args[2][0]))
+    with torch.inference_mode():
+        source.model(x)
+    handle.remove()
+    pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2:last"}, trust=True)
+    found = load(tmp_path / "a").embed(windows).embeddings.features["hidden"]
+    np.testing.assert_allclose(found, steps[2][:, 0].numpy(), rtol=0, atol=1e-6)
 
 
 def test_an_artifact_is_never_overwritten(trained: Train, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_taps_that_break_a_promise_are_listed_with_it() -> None:
         Trained(
             model=model,
             call=model,
-            recipe=ModelRecipe(cls="Faulty", hyperparameters={}, targets=(), losses=()),
+            recipe=ModelRecipe(cls="Faulty", hyperparameters={}, targets=(), losses=(), outputs=()),
             preprocessing=preprocessing,
             contract=InputContract(
                 series=(IdColumn(name="id", type="string"),), past=(Column(name="a"),), min_length=2, max_length=6

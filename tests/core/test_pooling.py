@@ -1,5 +1,7 @@
 """Poolings, held against numpy, row by row and without padding."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from workers.core.errors import Refused
-from workers.core.features import Layout
+from workers.core.features import Feature, Layout, Part
 from workers.core.pooling import align, pool
 
 REFERENCE = {
@@ -18,60 +20,108 @@ REFERENCE = {
     "max": lambda steps: steps.max(axis=0),
     "flatten": lambda steps: steps.reshape(-1),
 }
-STEPPED = ["first", "last", "mean", "max", "last+mean+max"]
+STEPPED = ["first", "last", "mean", "max"]
+ENDS = st.none() | st.integers(-11, 11)
+PARTS = st.builds(Part, pool=st.sampled_from(STEPPED), start=ENDS, stop=ENDS)
 
 
-def reference(values: NDArray[np.float32], pools: str, lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+def parse(text: str) -> tuple[Part, ...]:
+    return Feature.parse(f"rnn:{text}").pools
+
+
+def reference(values: NDArray[np.float32], parts: Sequence[Part], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+    def take(part: Part, steps: NDArray[np.float32]) -> NDArray[np.float64]:
+        taken = steps[part.start : part.stop]
+        return REFERENCE[part.pool](taken) if len(taken) or part.pool == "flatten" else np.full(steps.shape[1], np.nan)
+
     return np.stack(
         [
-            np.concatenate([REFERENCE[part](row[:length]) for part in pools.split("+")])
+            np.concatenate([take(part, row[:length]) for part in parts])
             for row, length in zip(values, lengths, strict=True)
         ]
     )
 
 
+def make(lengths: list[int], channels: int, seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(-5, 1, (len(lengths), max(lengths), channels)).astype(np.float32)
+
+
+LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
+
+
 @settings(deadline=None)
-@given(
-    st.sampled_from(STEPPED), st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 4), st.integers(0, 99)
-)
-def test_padding_has_no_part_in_a_pooled_vector(pools: str, lengths: list[int], channels: int, seed: int) -> None:
-    valid = np.array(lengths)
-    values = np.random.default_rng(seed).normal(-5, 1, (len(valid), max(lengths), channels)).astype(np.float32)
-    expected = reference(values, pools, valid)
+@given(st.lists(PARTS, min_size=1, max_size=3), LENGTHS, st.integers(1, 4), st.integers(0, 99))
+def test_a_slice_of_each_rows_own_steps_is_pooled_and_padding_has_no_part_in_it(
+    parts: list[Part], lengths: list[int], channels: int, seed: int
+) -> None:
+    valid, values = np.array(lengths), make(lengths, channels, seed)
+    expected = reference(values, parts, valid)
     values[np.arange(max(lengths)) >= valid[:, None]] = np.nan
-    found = pool(torch.from_numpy(values), pools.split("+"), torch.from_numpy(valid))
+    found = pool(torch.from_numpy(values), parts, torch.from_numpy(valid))
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("pools", [*STEPPED, "flatten", "flatten+mean"])
-def test_without_lengths_every_step_counts(pools: str) -> None:
-    values = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
-    found = pool(torch.from_numpy(values), pools.split("+"))
-    np.testing.assert_allclose(found.numpy(), reference(values, pools, np.full(4, 6)), rtol=1e-6, atol=1e-6)
+@settings(deadline=None)
+@given(st.integers(1, 5), st.booleans(), LENGTHS, st.integers(0, 99))
+def test_a_slice_that_every_row_has_is_flattened(count: int, is_end: bool, lengths: list[int], seed: int) -> None:
+    lengths = [length + count for length in lengths]
+    valid, values = np.array(lengths), make(lengths, 2, seed)
+    parts = [Part(pool="flatten", start=-count) if is_end else Part(pool="flatten", stop=count)]
+    expected = reference(values, parts, valid)
+    values[np.arange(max(lengths)) >= valid[:, None]] = np.nan
+    found = pool(torch.from_numpy(values), parts, torch.from_numpy(valid))
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+WHOLE = ["first", "last[1:3]", "mean+max[-2:]", "flatten", "flatten[-4:]+mean[:2]", "max[6:]+last[:-6]"]
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_without_lengths_every_step_counts(text: str) -> None:
+    values, parts = make([6] * 4, 3, 0), parse(text)
+    expected = reference(values, parts, np.full(4, 6))
+    np.testing.assert_allclose(pool(torch.from_numpy(values), parts).numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_slice_is_read_from_its_text() -> None:
+    assert parse("mean[-8:]+last") == (Part(pool="mean", start=-8), Part(pool="last"))
+    assert parse("max[:12]+first[2:5]") == (Part(pool="max", stop=12), Part(pool="first", start=2, stop=5))
+    assert str(Feature.parse("rnn#1[0]:mean[-8:]+last")) == "rnn#1[0]:mean[-8:]+last"
+
+
+@pytest.mark.parametrize("text", ["mean[3]", "mean[::2]", "mean[a:]", "mean[", "mean[1:2", "last+"])
+def test_a_text_that_is_no_slice_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match=r"expected a pooling with or without a slice of steps, such as mean\[-8:\]"):
+        parse(text)
+
+
+def test_a_vector_has_no_steps_to_slice() -> None:
+    with pytest.raises(Refused, match="no steps to slice"):
+        parse("none[1:]")
 
 
 def test_the_maximum_of_negative_steps_is_not_the_zero_of_the_padding() -> None:
     values = torch.tensor([[[-3.0], [-2.0], [0.0]], [[-1.0], [-4.0], [-5.0]]])
-    assert pool(values, ["max"], torch.tensor([2, 3])).tolist() == [[-2.0], [-1.0]]
+    assert pool(values, parse("max"), torch.tensor([2, 3])).tolist() == [[-2.0], [-1.0]]
 
 
 def test_a_vector_without_steps_is_taken_as_it_is() -> None:
     values = torch.randn(4, 3, dtype=torch.float64)
-    found = pool(values, ["none"])
+    found = pool(values, parse("none"))
     assert found.dtype == torch.float32
     assert torch.equal(found, values.float())
 
 
-@pytest.mark.parametrize(("shape", "pools"), [((4, 3), ["last"]), ((4, 5, 3), ["none"]), ((4, 5, 3, 2), ["mean"])])
-def test_a_pooling_that_does_not_fit_the_shape_is_refused(shape: tuple[int, ...], pools: list[str]) -> None:
+@pytest.mark.parametrize(("shape", "text"), [((4, 3), "last"), ((4, 5, 3), "none"), ((4, 5, 3, 2), "mean")])
+def test_a_pooling_that_does_not_fit_the_shape_is_refused(shape: tuple[int, ...], text: str) -> None:
     with pytest.raises(Refused, match="does not fit a hidden state of shape"):
-        pool(torch.zeros(shape), pools)
+        pool(torch.zeros(shape), parse(text))
 
 
 def test_windows_of_several_lengths_are_not_flattened() -> None:
-    with pytest.raises(Refused, match="needs windows of one length"):
-        pool(torch.zeros(2, 3, 1), ["flatten"], torch.tensor([1, 3]))
+    with pytest.raises(Refused, match="needs as many steps of every window"):
+        pool(torch.zeros(2, 3, 1), parse("flatten"), torch.tensor([1, 3]))
 
 
 def test_a_tap_that_begins_a_step_later_has_a_step_less_in_every_window() -> None:

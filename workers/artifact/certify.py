@@ -6,6 +6,7 @@ Knows no file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.pooling import align, pool
+from workers.core.reduction import Reduction, reduce
 from workers.core.taps import find_module, unpack
 
 TOLERANCE = 1e-6
@@ -47,7 +49,12 @@ class Weights:
 
 
 def certify(
-    embedder: Embedder, trained: Trained, features: tuple[TappedFeature, ...], contract: InputContract, weights: Weights
+    embedder: Embedder,
+    trained: Trained,
+    features: tuple[TappedFeature, ...],
+    contract: InputContract,
+    weights: Weights,
+    reductions: Mapping[str, Reduction] = MappingProxyType({}),
 ) -> tuple[Vectors, Certificate]:
     """Return the vectors of the sample windows, and what was seen of them; or raise `Refused`.
 
@@ -67,8 +74,10 @@ def certify(
     mixed = _embed(embedder, windows.take(order))
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
     x = make_inputs(trained.preprocessing, contract, windows.lengths)
-    whole, shapes = _full_forward(trained, features, x, windows.lengths)
-    later, _ = _full_forward(trained, features, with_another_future(x, trained.preprocessing), windows.lengths)
+    whole, shapes = _full_forward(trained, features, x, windows.lengths, reductions)
+    later, _ = _full_forward(
+        trained, features, with_another_future(x, trained.preprocessing), windows.lengths, reductions
+    )
     _compare("has no embedding of its own", whole, later, TOLERANCE, LEAKS)
     reason = PADDING if contract.min_length < contract.max_length else MIXING
     apart = {
@@ -111,7 +120,11 @@ def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
 
 
 def _full_forward(
-    trained: Trained, features: tuple[TappedFeature, ...], x: dict[str, Any], lengths: NDArray[np.int64]
+    trained: Trained,
+    features: tuple[TappedFeature, ...],
+    x: dict[str, Any],
+    lengths: NDArray[np.int64],
+    reductions: Mapping[str, Reduction],
 ) -> tuple[Vectors, dict[str, tuple[int, ...]]]:
     """Embed with the simplest hooks there are, and no early end: what `Taps` is held against.
 
@@ -140,7 +153,9 @@ def _full_forward(
         while isinstance(value, list):
             value = value[0]
         hidden, steps = align(value, one.layout, torch.from_numpy(lengths), int(lengths.max()))
-        vectors[one.name], shapes[one.name] = pool(hidden, one.feature.pools, steps).numpy(), tuple(value.shape)
+        pooled = pool(hidden, one.feature.pools, steps)
+        vectors[one.name] = reduce(pooled, one.feature, reductions.get(one.name)).numpy()
+        shapes[one.name] = tuple(value.shape)
     return vectors, shapes
 
 
@@ -163,7 +178,7 @@ def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float, rea
         if not apart[name] <= tolerance:
             message = (
                 f"the feature {name}: a window {what}, by up to {apart[name] * unit:.2g}{reason}; choose another tap "
-                "(undertow taps)"
+                "(undertow taps), or leave l2 out, which magnifies what differs in short vectors"
             )
             raise Refused(message)
     return apart

@@ -58,16 +58,33 @@ def learn(
         pooled = feature
         if feature.pool == AUTO:
             pooled = replace(feature, pool="none" if hidden.ndim == FLAT else "last")
-        if "flatten" in pooled.pools and layout.steps is not None and contract.min_length < longest:
-            message = (
-                f"the feature {name} flattens {tap}, whose steps follow the window's, and windows may have "
-                f"{contract.min_length} to {longest} steps; pool by last, mean or max"
-            )
-            raise Refused(message)
+        steps = hidden.shape[1] if layout.steps is None else longest + min(layout.steps, 0)
+        shortest = steps if layout.steps is None else max(1, contract.min_length + min(layout.steps, 0))
         size = pool(hidden, pooled.pools).shape[1]
+        _check_slices(name, pooled, range(shortest, steps + 1))
         learnt.append(TappedFeature(name=name, feature=pooled, layout=replace(layout, size=size)))
     least = max([contract.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])
     return tuple(learnt), replace(contract, min_length=least)
+
+
+def _check_slices(name: str, feature: Feature, lengths: range) -> None:
+    """Refuse what takes nothing of a window of these lengths, or is flattened to vectors of several sizes."""
+    spread = f"windows may have {lengths[0]} to {lengths[-1]} steps at {feature.tap}"
+    for part in feature.pools:
+        taken = [len(part.steps(length)) for length in lengths]
+        if part.pool == "flatten" and len(set(taken)) > 1:
+            message = (
+                f"the feature {name} flattens {min(taken)} to {max(taken)} steps, since {spread}, so its vectors would "
+                f"have several sizes; take a slice that the shortest has, such as flatten[-{lengths[0]}:], or pool by "
+                "last, mean or max"
+            )
+            raise Refused(message)
+        if part.pool != "none" and min(taken) == 0:
+            message = (
+                f"the feature {name}: {feature.pool} takes nothing of {lengths[taken.index(0)]} steps, and {spread}; "
+                "take a slice that has a step in each"
+            )
+            raise Refused(message)
 
 
 def make_inputs(preprocessing: Preprocessing, contract: InputContract, lengths: NDArray[np.int64]) -> dict[str, Any]:

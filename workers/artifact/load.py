@@ -5,7 +5,7 @@ What a plain module's artifact names is imported only from packages that whoever
 In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did when it was packed. Knows no checkpoint.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.foreign import make_call
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
 from workers.artifact.recipes import ModuleRecipe
+from workers.artifact.reductions import split
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
+from workers.core.reduction import Reduction
+from workers.core.taps import Call
 
 KEPT_SAMPLES = 2
 TOLERANCE = 1e-4
@@ -37,19 +41,25 @@ def load(path: Path, *, device: str = "auto", threads: int = 1, code: Collection
     where = find_device(device)
     torch.set_num_threads(threads)
     model = build_model(manifest.model, code)
+    weights, reductions = split(safetensors.torch.load(content))
     try:
-        model.load_state_dict(safetensors.torch.load(content))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         message = (
             f"the weights in {path} do not fit {manifest.model.cls} of these libraries ({_versions(manifest)}): {error}"
         )
         raise Refused(message) from error
-    embedder = make_embedder(manifest, model, where)
+    embedder = make_embedder(manifest, model, where, reductions)
     _check_sample(embedder, manifest)
     return embedder
 
 
-def make_embedder(manifest: Manifest, model: nn.Module, device: torch.device | None = None) -> Embedder:
+def make_embedder(
+    manifest: Manifest,
+    model: nn.Module,
+    device: torch.device | None = None,
+    reductions: Mapping[str, Reduction] | None = None,
+) -> Embedder:
     """Put the parts together."""
     return Embedder(
         model=model,
@@ -58,8 +68,16 @@ def make_embedder(manifest: Manifest, model: nn.Module, device: torch.device | N
         space=manifest.space,
         sample=sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract)),
         device=device,
-        call=make_call(model, manifest.model.input) if isinstance(manifest.model, ModuleRecipe) else None,
+        call=_call(manifest, model),
+        reductions=reductions,
     )
+
+
+def _call(manifest: Manifest, model: nn.Module) -> Call | None:
+    """Return how the model is called where it does not take the inputs as they are, or its output is a feature."""
+    if isinstance(manifest.model, ModuleRecipe):
+        return make_call(model, manifest.model.input)
+    return attach(model) if is_wanted(model, [one.feature.tap.path for one in manifest.features]) else None
 
 
 def find_device(name: str) -> torch.device:

@@ -6,16 +6,19 @@ In: a `Recipe` or the hyperparameters of a checkpoint. Out: a model without weig
 import inspect
 import json
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pytorch_forecasting import metrics, models
+from pytorch_forecasting.data.encoders import EncoderNormalizer, GroupNormalizer, MultiNormalizer, TorchNormalizer
 from torch import nn
 
 from workers.artifact.foreign import build_module
+from workers.artifact.outputs import Normalizer, Output
 from workers.artifact.recipes import ModelRecipe, ModuleRecipe, Recipe
 from workers.core.errors import Refused
+from workers.core.transformations import NAMES
 
 PACKAGE = "pytorch_forecasting."
 CLASSES = (
@@ -34,6 +37,8 @@ ACTIVATION = "torch.nn"
 """The key under which a hyperparameter that is an activation keeps its class's name."""
 DROPPED = frozenset({*inspect.signature(models.BaseModel.__init__).parameters, "embedding_labels"})
 """Hyperparameters of training and of plots: no hidden state depends on them, and some are objects."""
+KNOWN = frozenset({TorchNormalizer, EncoderNormalizer, GroupNormalizer})
+"""They scale back alike, given a window's centre and scale."""
 
 
 def model_class(path: str) -> type[nn.Module]:
@@ -75,6 +80,7 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRe
         hyperparameters=plain,
         targets=tuple(targets),
         losses=tuple(type(part).__name__ for part in parts),
+        outputs=_read_outputs(parts, getattr(model, "output_transformer", None)),
     )
 
 
@@ -83,23 +89,44 @@ def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
     if isinstance(recipe, ModuleRecipe):
         return build_module(recipe, code)
     cls = model_class(recipe.cls)
-    losses = [_loss(name) for name in recipe.losses]
+    losses = [_loss(*pair) for pair in zip(recipe.losses, recipe.outputs, strict=True)]
+    normalizers = [_normalizer(output) for output in recipe.outputs]
     several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)
     with quiet():
         return cls(
             **{name: _make_activation(value) for name, value in recipe.hyperparameters.items()},
             loss=metrics.MultiLoss(losses) if several else losses[0],
+            output_transformer=MultiNormalizer(normalizers) if several else normalizers[0],
             logging_metrics=nn.ModuleList(),
             dataset_parameters={"target": list(recipe.targets)},
         ).eval()
 
 
-def _loss(name: str) -> Any:
+def _loss(name: str, output: Output) -> Any:
     cls = getattr(metrics, name, None)
     if not (inspect.isclass(cls) and issubclass(cls, metrics.MultiHorizonMetric)):
         message = f"expected the loss to be a metric of pytorch_forecasting.metrics, found {name!r}"
         raise Refused(message)
-    return cls()
+    make: Any = cls
+    return make() if output.quantiles is None else make(quantiles=list(output.quantiles))
+
+
+def _read_outputs(losses: Sequence[Any], transformer: Any) -> tuple[Output, ...]:
+    """Keep how the output is scaled back, where that is plain data: centre and scale come with each window."""
+    normalizers = list(getattr(transformer, "normalizers", [transformer] * len(losses)))
+    kept = [
+        Normalizer(transformation=one.transformation, center=bool(one.center))
+        if type(one) in KNOWN and one.transformation in (None, *NAMES)
+        else None
+        for one in normalizers
+    ]
+    quantiles = [None if loss.quantiles is None else tuple(map(float, loss.quantiles)) for loss in losses]
+    return tuple(Output(quantiles=one, normalizer=kept[row]) for row, one in enumerate(quantiles))
+
+
+def _normalizer(output: Output) -> Any:
+    kept = output.normalizer
+    return None if kept is None else TorchNormalizer(center=kept.center, transformation=kept.transformation)
 
 
 def _name_activation(value: Any) -> dict[str, str]:

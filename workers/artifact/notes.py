@@ -35,7 +35,7 @@ def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
     """Yield a sentence for each feature that pools steps which are not the window's: their axis cannot be seen."""
     for one in features:
         pools, layout = one.feature.pools, one.layout
-        if layout.time_axis is not None and layout.steps is None and "flatten" not in pools:
+        if layout.time_axis is not None and layout.steps is None and all(part.pool != "flatten" for part in pools):
             yield (
                 f"the steps at {one.feature.tap} do not follow the window's; axis {layout.time_axis} is taken for "
                 f"them, all of which are pooled, and {layout.size // len(pools)} channels are left"

@@ -14,20 +14,25 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from workers.artifact.certify import Weights, certify
+from workers.artifact.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
+from workers.artifact.forecast_proof import forecast_notes, with_forecast
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.models import build_model
 from workers.artifact.notes import unsaid_axes, unsaid_calls
+from workers.artifact.reductions import to_tensors
 from workers.artifact.trained import read_trained
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
+from workers.core.reduction import Reduction
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
@@ -45,21 +50,26 @@ def pack(
     trust: bool = False,
     code: Collection[str] = (),
     note: Callable[[str], object] | None = None,
+    fit: Path | None = None,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
 
     `taps` maps feature names to taps, as `Feature` or as text: `{"hidden": "rnn:last+mean"}`. `series` names the id
     columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
     `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
-    where they do not say it.
+    where they do not say it. `fit` is a Parquet file or a folder of them, as for a backfill: the windows that a PCA is
+    fitted on.
     """
-    _check(name, taps, output)
-    trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
+    _check(name, features, output)
+    check_wish(features, fit)
+    trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
+    trained = with_forecast(trained, features)
     weights = _weights(trained.model)
     rebuilt = build_model(trained.recipe, code)
     rebuilt.load_state_dict(weights)
     tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
+    check_sizes(tapped)
     content = safetensors.torch.save(weights)
     draft = Manifest(
         name=name,
@@ -72,11 +82,27 @@ def pack(
         checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
         sample={},
+        notes=forecast_notes(trained, features),
         certificate=None,
     )
-    embedder = make_embedder(draft, rebuilt)
+    reductions: dict[str, Reduction] = {}
+    if fit is not None:
+        before = make_embedder(replace(draft, features=without_reduction(tapped)), rebuilt)
+        fitted = fit_reductions(before, tapped, fit, contract)
+        before.close()
+        reductions = {key: one.reduction for key, one in fitted.items()}
+        content = safetensors.torch.save({**weights, **to_tensors(reductions)})
+        draft = replace(
+            draft,
+            weights=hashlib.sha256(content).hexdigest(),
+            description=description or _describe(trained.model, tapped, fitted),
+            notes={**draft.notes, **{key: one.note() for key, one in fitted.items()}},
+        )
+    embedder = make_embedder(draft, rebuilt, reductions=reductions)
+    if fit is not None:
+        check_company(embedder, fit, contract)
     kept = Weights(parameters=sum(parameter.numel() for parameter in rebuilt.parameters()), size=len(content))
-    vectors, certificate = certify(embedder, trained, tapped, contract, kept)
+    vectors, certificate = certify(embedder, trained, tapped, contract, kept, reductions)
     embedder.close()
     if note is not None:
         for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
@@ -88,7 +114,7 @@ def pack(
     return manifest
 
 
-def _check(name: str, taps: Mapping[str, Feature | str], output: Path) -> None:
+def _check(name: str, taps: Mapping[str, Feature], output: Path) -> None:
     for what, text in (("artifact", name), *(("feature", key) for key in taps)):
         if not NAME.fullmatch(text):
             message = f"expected the {what}'s name in small letters, digits and single underscores, found {text!r}"
@@ -103,8 +129,12 @@ def _check(name: str, taps: Mapping[str, Feature | str], output: Path) -> None:
         raise Refused(message)
 
 
-def _describe(model: nn.Module, features: Sequence[TappedFeature]) -> str:
-    return f"{type(model).__name__}, " + ", ".join(f"{one.name} = {one.feature}" for one in features)
+def _describe(
+    model: nn.Module, features: Sequence[TappedFeature], fitted: Mapping[str, Fitted] = MappingProxyType({})
+) -> str:
+    kept = {name: f" ({sum(one.explained):.1%} of the variance)" for name, one in fitted.items()}
+    texts = (f"{one.name} = {one.feature}{kept.get(one.name, '')}" for one in features)
+    return f"{type(model).__name__}, " + ", ".join(texts)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

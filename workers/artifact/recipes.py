@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from workers.artifact.outputs import Output
 from workers.core.errors import Refused
 
 Axes = Literal["ntc", "nct", "tnc", "nf"]
@@ -27,6 +28,8 @@ class ModelRecipe:
     """Names of the targets, which some models leave out of their inputs."""
     losses: tuple[str, ...]
     """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
+    outputs: tuple[Output, ...]
+    """One for each loss: how the model's output is scaled back."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -35,6 +38,7 @@ class ModelRecipe:
             "hyperparameters": dict(self.hyperparameters),
             "targets": list(self.targets),
             "losses": list(self.losses),
+            "outputs": [output.to_json() for output in self.outputs],
         }
 
 
@@ -91,6 +95,7 @@ def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
         hyperparameters=data["hyperparameters"],
         targets=tuple(data["targets"]),
         losses=tuple(data["losses"]),
+        outputs=tuple(map(Output.from_json, data["outputs"])),
     )
 
 

@@ -19,6 +19,7 @@ from workers.core.features import TappedFeature
 from workers.core.inputs import build_inputs
 from workers.core.pooling import align, pool
 from workers.core.preprocessing import Preprocessing
+from workers.core.reduction import Reduction, check_reductions, reduce
 from workers.core.taps import Call, Taps
 
 CPU_STEPS, GPU_STEPS = 8_192, 1 << 20
@@ -46,14 +47,18 @@ class Embedder:
         sample: WindowBatch,
         device: torch.device | None = None,
         call: Call | None = None,
+        reductions: Mapping[str, Reduction] | None = None,
     ) -> None:
         """`sample` are windows known to be good: when a lone window fails, they tell its fault from the model's.
 
-        `call` is how the model is called where it does not take the inputs as they are.
+        `call` is how the model is called where it does not take the inputs as they are. `reductions` are the fitted
+        numbers of the features that have some.
         """
         self._device = device or torch.device("cpu")
         self._taps = Taps(model.to(self._device), [one.feature.tap for one in features], call)
         self._features = tuple(features)
+        self._reductions = {name: one.to(self._device) for name, one in (reductions or {}).items()}
+        check_reductions(self._features, self._reductions)
         self._preprocessing = preprocessing
         self._space = space
         self._sample = sample
@@ -63,7 +68,7 @@ class Embedder:
         """Embed all that can be embedded. Raises `Unavailable` where the device has no memory for a single window."""
         built = build_inputs(windows, self._preprocessing)
         lengths: Rows = built.x["encoder_lengths"]
-        vectors = {one.name: np.zeros((len(lengths), one.layout.size), np.float32) for one in self._features}
+        vectors = {one.name: np.zeros((len(lengths), one.size), np.float32) for one in self._features}
         blamed: dict[int, Fault] = {}
         for chunk in cut(lengths, self._max_steps):
             for rows, outcome in self._attempt(built.x, chunk):
@@ -144,13 +149,14 @@ class Embedder:
             }
 
     def _pool(self, one: TappedFeature, hidden: Tensor, steps: Tensor | None, rows: int) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = pool(hidden, one.feature.pools, steps).cpu().numpy()
-        if vectors.shape != (rows, one.layout.size):
+        pooled = pool(hidden, one.feature.pools, steps)
+        if pooled.shape != (rows, one.layout.size):
             message = (
                 f"expected {one.layout.size} dimensions of {one.name} ({one.feature}) for each of {rows} windows, as "
-                f"when the artifact was packed, found the shape {vectors.shape}"
+                f"when the artifact was packed, found the shape {tuple(pooled.shape)}"
             )
             raise Refused(message)
+        vectors: NDArray[np.float32] = reduce(pooled, one.feature, self._reductions.get(one.name)).cpu().numpy()
         return vectors
 
     def _not_finite(self, row: int, vectors: Vectors) -> str:

@@ -5,7 +5,7 @@ torch, so that a manifest can be read without it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ AUTO = "auto"
 """Becomes `last` where a dry run finds steps, and `none` where it finds a vector."""
 
 _TAP = re.compile(r"(?P<path>[^#\[\]:]+)(#(?P<call>\d+))?(?P<select>(\[[^\[\]]+\])*)")
+_PART = re.compile(r"(?P<pool>[^\[\]]+)(\[(?P<start>-?\d+)?:(?P<stop>-?\d+)?\])?")
+_REDUCTIONS = re.compile(r"(pca=(?P<pca>[1-9]\d*))?((?(1),)(?P<l2>l2))?")
+_NAMED = re.compile(r"(?P<name>\w+)=(?P<feature>.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,33 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One pooling of a window's steps, or of a slice of them. As text: `mean`, `mean[-8:]`, `max[2:12]`."""
+
+    pool: str
+    """One of `POOLS`."""
+    start: int | None = None
+    stop: int | None = None
+
+    def steps(self, length: int) -> range:
+        """Return which steps of a window of that length it takes: those of a Python slice."""
+        return range(length)[self.start : self.stop]
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read the text form."""
+        match = _PART.fullmatch(text)
+        if match is None:
+            message = f"expected a pooling with or without a slice of steps, such as mean[-8:], found {text!r}"
+            raise Refused(message)
+        if match["pool"] not in POOLS:
+            message = f"no pooling {match['pool']!r}; there are {', '.join(POOLS)}, joined by +"
+            raise Refused(message)
+        start, stop = (None if match[end] is None else int(match[end]) for end in ("start", "stop"))
+        return cls(pool=match["pool"], start=start, stop=stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """What a dry run has shown of a tap's tensor."""
 
@@ -69,34 +99,64 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean+max`."""
+    """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean[-8:]`."""
 
     tap: Tap
     pool: str = AUTO
-    """One of `POOLS`, or several joined by +, whose vectors are concatenated; or `AUTO`."""
+    """A `Part`, or several joined by +, whose vectors are concatenated; or `AUTO`."""
+    pca: int | None = None
+    """How many dimensions a PCA, fitted when packed, leaves of the pooled vector."""
+    l2: bool = False
+    """Whether each vector is divided by its length in the end; one without length stays 0."""
 
     @property
-    def pools(self) -> tuple[str, ...]:
+    def pools(self) -> tuple[Part, ...]:
         """The parts of `pool`, in order, none of `AUTO`; refuses those that do not exist."""
-        parts = () if self.pool == AUTO else tuple(self.pool.split("+"))
-        if unknown := [part for part in parts if part not in POOLS]:
-            message = f"no pooling {unknown[0]!r} in {self.pool!r}; there are {', '.join(POOLS)}, joined by +"
-            raise Refused(message)
-        if "none" in parts and len(parts) > 1:
-            message = f"the pooling none takes a vector as it is, so nothing can be joined to it, found {self.pool!r}"
+        parts = () if self.pool == AUTO else tuple(map(Part.parse, self.pool.split("+")))
+        if any(part.pool == "none" for part in parts) and parts != (Part(pool="none"),):
+            message = (
+                "the pooling none takes a vector as it is, so there are no steps to slice and nothing can be joined to "
+                f"it, found {self.pool!r}"
+            )
             raise Refused(message)
         return parts
 
     def __str__(self) -> str:
-        return f"{self.tap}:{self.pool}"
+        return f"{self.tap}:{self.pool}" + (f",pca={self.pca}" if self.pca else "") + (",l2" if self.l2 else "")
 
     @classmethod
     def parse(cls, text: str) -> "Feature":
         """Read the text form; without a pooling it is `AUTO`."""
-        tap, _, pool = text.partition(":")
-        feature = cls(tap=Tap.parse(tap), pool=pool or AUTO)
+        tap, colon, rest = text.partition(":")
+        pool, *reductions = (rest if colon else tap).split(",")
+        match = _REDUCTIONS.fullmatch(",".join(reductions))
+        if match is None:
+            message = (
+                "expected behind the tap and its pooling ,pca=N or ,l2 or ,pca=N,l2 (normalised after, never before), "
+                f"found ,{','.join(reductions)}; t-SNE can place no new window, so it is for pictures only"
+            )
+            raise Refused(message)
+        feature = cls(
+            tap=Tap.parse(tap if colon else pool),
+            pool=(colon and pool) or AUTO,
+            pca=int(match["pca"]) if match["pca"] else None,
+            l2=match["l2"] is not None,
+        )
         _ = feature.pools
         return feature
+
+
+def parse_features(texts: Sequence[str]) -> dict[str, Feature]:
+    """Read `FEATURE=tap:pool`, each under its name; without one it is `embedding`. Raises `Refused`."""
+    features: dict[str, Feature] = {}
+    for text in texts:
+        match = _NAMED.fullmatch(text)
+        name, feature = (match["name"], match["feature"]) if match else ("embedding", text)
+        if name in features:
+            message = f"expected one tap for each feature, found a second one for {name}; name them: hidden=rnn:last"
+            raise Refused(message)
+        features[name] = Feature.parse(feature)
+    return features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +167,11 @@ class TappedFeature:
     feature: Feature
     layout: Layout
 
+    @property
+    def size(self) -> int:
+        """Dimensions of its vectors."""
+        return self.feature.pca or self.layout.size
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
         return asdict(self)
@@ -114,11 +179,14 @@ class TappedFeature:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TappedFeature":
         """Read what `to_json` wrote."""
-        tap = data["feature"]["tap"]
+        feature, tap = data["feature"], data["feature"]["tap"]
         return cls(
             name=data["name"],
             feature=Feature(
-                tap=Tap(path=tap["path"], call=tap["call"], select=tuple(tap["select"])), pool=data["feature"]["pool"]
+                tap=Tap(path=tap["path"], call=tap["call"], select=tuple(tap["select"])),
+                pool=feature["pool"],
+                pca=feature["pca"],
+                l2=feature["l2"],
             ),
             layout=Layout(**data["layout"]),
         )

@@ -9,27 +9,28 @@ import torch
 from torch import Tensor
 
 from workers.core.errors import Refused
-from workers.core.features import Layout
+from workers.core.features import Layout, Part
 
 FLAT, STEPPED = 2, 3  # ranks: (n, c) and (n, t, c)
 
 
-def pool(hidden: Tensor, pools: Sequence[str], lengths: Tensor | None = None) -> Tensor:
+def pool(hidden: Tensor, pools: Sequence[Part], lengths: Tensor | None = None) -> Tensor:
     """Pool (n, t, c), or take (n, c) as it is with the pooling `none`.
 
     `lengths` (n,) are the valid steps of each row, at least 1, or None where all t are. The poolings are concatenated.
+    A row of whose steps a slice takes none becomes NaN there.
     """
-    if hidden.ndim != (FLAT if tuple(pools) == ("none",) else STEPPED):
+    if hidden.ndim != (FLAT if [part.pool for part in pools] == ["none"] else STEPPED):
         message = (
-            f"the pooling {'+'.join(pools)} does not fit a hidden state of shape {tuple(hidden.shape)}: "
-            "(windows, channels) takes none, (windows, steps, channels) takes the others"
+            f"the pooling {'+'.join(part.pool for part in pools)} does not fit a hidden state of shape "
+            f"{tuple(hidden.shape)}: (windows, channels) takes none, (windows, steps, channels) takes the others"
         )
         raise Refused(message)
     values = hidden.float()
     if values.ndim == FLAT:
         return values
     if lengths is None:
-        return torch.cat([_pool_whole(part, values) for part in pools], dim=1)
+        return torch.cat([_pool_whole(part.pool, values[:, part.start : part.stop]) for part in pools], dim=1)
     return torch.cat([_pool_valid(part, values, lengths) for part in pools], dim=1)
 
 
@@ -58,33 +59,57 @@ def align(hidden: Tensor, layout: Layout, lengths: Tensor | None, width: int) ->
     return hidden[:, :width], None if lengths is None else lengths + min(layout.steps, 0)
 
 
-def _pool_whole(part: str, values: Tensor) -> Tensor:
-    """Pool where every step is valid."""
-    match part:
+def _pool_whole(name: str, values: Tensor) -> Tensor:
+    """Pool where every step counts."""
+    if name == "flatten":
+        return values.flatten(1)
+    if values.shape[1] == 0:
+        return values.new_full((values.shape[0], values.shape[2]), torch.nan)
+    match name:
         case "first":
             return values[:, 0]
         case "last":
             return values[:, -1]
         case "mean":
             return values.mean(dim=1)
-        case "max":
+        case _:  # max
             return values.amax(dim=1)
-        case _:  # flatten
-            return values.reshape(len(values), -1)
 
 
-def _pool_valid(part: str, values: Tensor, lengths: Tensor) -> Tensor:
-    """Pool the first `lengths` steps; whatever stands behind them, NaN too, has no part in it."""
-    padding = (torch.arange(values.shape[1], device=values.device) >= lengths[:, None])[:, :, None]  # (n, t, 1)
-    match part:
+def _pool_valid(part: Part, values: Tensor, lengths: Tensor) -> Tensor:
+    """Pool the part's slice of the first `lengths` steps; whatever stands elsewhere, NaN too, has no part in it."""
+    begin, end = _bound(part.start, lengths, 0), _bound(part.stop, lengths, values.shape[1])
+    rows = torch.arange(len(values), device=values.device)
+    empty = (begin >= end)[:, None]
+    match part.pool:
         case "first":
-            return values[:, 0]
+            return values[rows, torch.where(empty[:, 0], 0, begin)].masked_fill(empty, torch.nan)
         case "last":
-            return values[torch.arange(len(values), device=values.device), lengths - 1]
-        case "mean":
-            return values.masked_fill(padding, 0.0).sum(dim=1) / lengths[:, None]
-        case "max":
-            return values.masked_fill(padding, -torch.inf).amax(dim=1)
-        case _:
-            message = f"the pooling {part} needs windows of one length: the size of its vector is steps times channels"
-            raise Refused(message)
+            return values[rows, torch.where(empty[:, 0], 0, end - 1)].masked_fill(empty, torch.nan)
+        case "flatten":
+            return _flatten(values, begin, end)
+    step = torch.arange(values.shape[1], device=values.device)
+    outside = ((step < begin[:, None]) | (step >= end[:, None]))[:, :, None]  # (n, t, 1)
+    if part.pool == "mean":
+        return values.masked_fill(outside, 0.0).sum(dim=1) / (end - begin)[:, None].masked_fill(empty, 0)
+    return values.masked_fill(outside, -torch.inf).amax(dim=1).masked_fill(empty, torch.nan)
+
+
+def _bound(place: int | None, lengths: Tensor, otherwise: int) -> Tensor:
+    """Return where a slice begins or ends in each row."""
+    if place is None:
+        place = otherwise
+    return torch.minimum((lengths + place if place < 0 else torch.full_like(lengths, place)).clamp(min=0), lengths)
+
+
+def _flatten(values: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    counts = (end - begin).clamp(min=0)
+    count = int(counts.max())
+    if int(counts.min()) != count:
+        message = (
+            "the pooling flatten needs as many steps of every window, since the size of its vector is steps times "
+            f"channels, found {int(counts.min())} to {count}; take a slice that the shortest has, such as flatten[-4:]"
+        )
+        raise Refused(message)
+    steps = begin[:, None] + torch.arange(count, device=values.device)  # (n, count)
+    return values[torch.arange(len(values), device=values.device)[:, None], steps].flatten(1)

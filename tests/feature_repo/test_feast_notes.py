@@ -1,0 +1,44 @@
+"""What an artifact says of its features' numbers stands in Feast's registry, as tags of the fields."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+from feast import FeatureView
+
+from schemas.contract import IdColumn
+from schemas.spaces import SpaceView
+from workers.adapters import feast_repo
+
+REPO = Path(__file__).parents[2] / "feature_repo"
+VIEW = SpaceView(
+    name="har",
+    space="a" * 64,
+    series=(IdColumn(name="wearer", type="string"),),
+    features=(("hidden", 2), ("plain", 1)),
+    notes={"hidden": {"explained_variance": [0.75, 0.125], "order": "steps, then quantiles"}},
+)
+
+
+def declared(folder, change=lambda _: None):
+    shutil.copy(REPO / "embedding_views.py", folder)
+    path = feast_repo.register(folder, VIEW, folder / "offline")
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    view = runpy.run_path(str(folder / "embedding_views.py"))[f"view_{VIEW.view}"]
+    return {field.name: field for field in FeatureView.from_proto(view.to_proto()).features}
+
+
+def test_numbers_are_json_and_texts_are_texts(tmp_path):
+    fields = declared(tmp_path)
+    assert fields["hidden"].tags == {"explained_variance": "[0.75, 0.125]", "order": "steps, then quantiles"}
+    assert (fields["plain"].tags, fields["hidden"].vector_length) == ({}, 2)
+
+
+def test_a_space_that_an_earlier_version_registered_is_read_without_notes(tmp_path):
+    fields = declared(tmp_path, lambda data: data.pop("notes"))
+    assert fields["hidden"].tags == {}
+    without = {key: value for key, value in VIEW.to_json().items() if key != "notes"}
+    assert SpaceView.from_json(without).notes == {}
