@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from workers.cli_model import pack, settings_options, taps
+from workers.cli_model import pack, settings_options, taps, view
 from workers.core.errors import UndertowError
 
 
@@ -34,6 +34,7 @@ def main() -> None:
 
 main.add_command(taps)
 main.add_command(pack)
+main.add_command(view)
 
 
 @main.command()
