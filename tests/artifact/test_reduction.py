@@ -154,6 +154,12 @@ def test_the_command_fits_on_a_file(source: Any, history: Path, tmp_path: Path) 
     assert read_manifest(output).view().features == (("hidden", 2),)
 
 
+def test_the_command_says_which_call_it_took(trained: Train, tmp_path: Path) -> None:
+    arguments = ["--name", "walk", "--tap", "hidden=rnn:last", "--output", str(tmp_path / "a"), "--trust"]
+    done = CliRunner().invoke(main, ["pack", str(trained("lstm").checkpoint), *arguments], catch_exceptions=False)
+    assert "note: one forward calls rnn 4 times, and the tap takes call 0" in done.output
+
+
 def test_what_cannot_be_fitted_is_refused(source: Any, history: Path, tmp_path: Path) -> None:
     few, alien, same = tmp_path / "few.parquet", tmp_path / "alien.parquet", tmp_path / "same.parquet"
     table = pq.read_table(history / "a.parquet")
