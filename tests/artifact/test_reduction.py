@@ -74,8 +74,8 @@ def test_vectors_are_projected_as_scikit_learn_does(source: Any, expected: Any, 
     found = embed(tmp_path / "a", expected.windows)
     assert (found.dtype, manifest.view().features) == (np.float32, (("hidden", 3),))
     np.testing.assert_allclose(found, projected, rtol=0, atol=1e-5 * np.abs(projected).max())
-    np.testing.assert_allclose(manifest.notes["hidden"]["explained_variance"], pca.explained_variance_ratio_, rtol=1e-4)
-    assert manifest.notes["hidden"]["fitted_on"] == len(expected.windows)
+    np.testing.assert_allclose(manifest.facts["hidden"]["explained_variance"], pca.explained_variance_ratio_, rtol=1e-4)
+    assert manifest.facts["hidden"]["fitted_on"] == len(expected.windows)
     assert manifest.description.endswith(f"pca=3 ({sum(pca.explained_variance_ratio_):.1%} of the variance)")
 
 
