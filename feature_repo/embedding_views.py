@@ -57,8 +57,8 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
 
 def declare_tags(space: dict[str, Any], feature: str) -> dict[str, str]:
     """Declare what people should know of a feature's numbers: Feast's tags are texts, so the rest is JSON."""
-    note = space.get("notes", {}).get(feature, {})
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in note.items()}
+    facts = space.get("facts", {}).get(feature, {})
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
 
 
 def declare_services(spaces: list[dict[str, Any]], views: list[FeatureView]) -> list[FeatureService]:

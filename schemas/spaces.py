@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.contract import IdColumn
 
-Notes = Mapping[str, Mapping[str, Any]]
+Facts = Mapping[str, Mapping[str, Any]]
 """By feature, plain JSON data by its name."""
 
 
@@ -28,7 +28,7 @@ class SpaceView:
     """Feature names with their number of dimensions, in the artifact's order."""
     description: str = ""
     """For people: model, tap and pooling."""
-    notes: Notes = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     """Of features, what people should know of their numbers, such as how much a PCA explains."""
 
     @property
@@ -49,5 +49,5 @@ class SpaceView:
             series=tuple(IdColumn(name=column["name"], type=column["type"]) for column in data["series"]),
             features=tuple((name, int(size)) for name, size in data["features"]),
             description=data["description"],
-            notes=data.get("notes", {}),  # an earlier version wrote none
+            facts=data.get("facts", {}),  # an earlier version wrote none
         )

@@ -109,17 +109,17 @@ def pack(
 
     \b
     undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
-    undertow pack model.ckpt --name watch --tap hidden=rnn:mean[-8:],pca=16,l2 --fit history.parquet --trust
+    undertow pack model.ckpt --name watch --tap hidden=rnn:mean[-8:],pca=16,l2 --tap ahead=forecast --fit past.parquet
     undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
     """
     from workers.artifact.pack import pack as pack_artifact
-    from workers.core.features import parse_features
+    from workers.core.features import name_features
     from workers.settings import load
 
     settings = load(overrides).model
     folder = output or settings.artifact
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
-    manifest = pack_artifact(output=folder, taps=parse_features(taps), series=series or None, **options)
+    manifest = pack_artifact(output=folder, taps=name_features(taps), series=series or None, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:
         click.echo("\n".join(manifest.certificate.lines()))

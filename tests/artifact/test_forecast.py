@@ -24,7 +24,7 @@ from pytorch_forecasting.metrics import (
 )
 from torch import nn
 
-from workers.artifact.forecast_proof import forecast_notes, with_forecast
+from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
@@ -159,7 +159,7 @@ def test_hidden_state_and_forecast_come_of_one_forward(
 
 def test_the_numbers_of_a_forecast_are_explained(source: Callable[[str], Any], tmp_path: Path) -> None:
     manifest = pack(source("tft-several").checkpoint, tmp_path / "a", name="w", taps={"ahead": "forecast"}, trust=True)
-    assert manifest.view().notes["ahead"] == {
+    assert manifest.view().facts["ahead"] == {
         "targets": ["level", "ax"],
         "horizon": 3,
         "quantiles": [[0.2, 0.5], "point"],
@@ -225,7 +225,7 @@ def test_a_model_that_looks_at_what_nobody_knows_yet_has_no_forecast(
         return blind(self, {**x, "decoder_cont": x["decoder_cont"] + seen[:, None, None]})
 
     monkeypatch.setattr(DecoderMLP, "forward", peep)
-    refuse(checkpoint, tmp_path / "a", "forecast", "depends on what is observed after the window")
+    refuse(checkpoint, tmp_path / "a", "forecast", "it depends on what is observed after the window")
 
 
 def plain(**layers: nn.Module) -> Trained:
@@ -237,7 +237,7 @@ def plain(**layers: nn.Module) -> Trained:
 def test_a_module_of_ones_own_that_is_named_so_is_a_tap_like_others() -> None:
     own, features = plain(forecast=nn.Linear(2, 2)), {"ahead": Feature.parse("forecast")}
     assert with_forecast(own, features) is own
-    assert forecast_notes(own, features) == {}
+    assert forecast_facts(own, features) == {}
 
 
 def test_a_model_that_is_none_of_pytorch_forecastings_has_no_forecast() -> None:

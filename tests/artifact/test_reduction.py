@@ -74,8 +74,8 @@ def test_vectors_are_projected_as_scikit_learn_does(source: Any, expected: Any, 
     found = embed(tmp_path / "a", expected.windows)
     assert (found.dtype, manifest.view().features) == (np.float32, (("hidden", 3),))
     np.testing.assert_allclose(found, projected, rtol=0, atol=1e-5 * np.abs(projected).max())
-    np.testing.assert_allclose(manifest.notes["hidden"]["explained_variance"], pca.explained_variance_ratio_, rtol=1e-4)
-    assert manifest.notes["hidden"]["fitted_on"] == len(expected.windows)
+    np.testing.assert_allclose(manifest.facts["hidden"]["explained_variance"], pca.explained_variance_ratio_, rtol=1e-4)
+    assert manifest.facts["hidden"]["fitted_on"] == len(expected.windows)
     assert manifest.description.endswith(f"pca=3 ({sum(pca.explained_variance_ratio_):.1%} of the variance)")
 
 
@@ -152,6 +152,12 @@ def test_the_command_fits_on_a_file(source: Any, history: Path, tmp_path: Path) 
     done = CliRunner().invoke(main, ["pack", str(source.checkpoint), *arguments, "--trust"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert read_manifest(output).view().features == (("hidden", 2),)
+
+
+def test_the_command_says_which_call_it_took(trained: Train, tmp_path: Path) -> None:
+    arguments = ["--name", "walk", "--tap", "hidden=rnn:last", "--output", str(tmp_path / "a"), "--trust"]
+    done = CliRunner().invoke(main, ["pack", str(trained("lstm").checkpoint), *arguments], catch_exceptions=False)
+    assert "note: one forward calls rnn 4 times, and the tap takes call 0" in done.output
 
 
 def test_what_cannot_be_fitted_is_refused(source: Any, history: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.core.errors import Refused
-from workers.core.features import Feature, Layout, Tap, TappedFeature, parse_features
+from workers.core.features import Feature, Layout, Tap, TappedFeature, name_features
 from workers.core.reduction import Reduction, check_reductions, reduce
 
 PLAIN = Feature.parse("rnn:last")
@@ -65,13 +65,11 @@ def test_other_reductions_and_another_order_are_refused(text: str) -> None:
 
 
 def test_features_are_named_before_the_first_equals_sign_or_not_at_all() -> None:
-    assert parse_features(["hidden=rnn:last,pca=3", "fc:none"]) == {
-        "hidden": Feature.parse("rnn:last,pca=3"),
-        "embedding": Feature.parse("fc:none"),
-    }
-    assert parse_features(["rnn:last,pca=3"]) == {"embedding": Feature.parse("rnn:last,pca=3")}
+    texts = ["hidden=rnn:last,pca=3", "fc:none"]
+    assert name_features(texts) == {"hidden": "rnn:last,pca=3", "embedding": "fc:none"}
+    assert name_features(["rnn:last,pca=3"]) == {"embedding": "rnn:last,pca=3"}
 
 
 def test_two_features_of_one_name_are_refused() -> None:
     with pytest.raises(Refused, match="found a second one for embedding"):
-        parse_features(["rnn:last", "rnn:mean"])
+        name_features(["rnn:last", "rnn:mean"])

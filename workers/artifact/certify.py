@@ -37,6 +37,7 @@ PADDING = (
     ": what stands before the tap reads the padding behind a shorter window (a convolution with padding, a backward "
     f"direction, attention without a mask), which windows of one length do not have, or{MIXING.partition('tap')[2]}"
 )
+SHORT = "; l2 magnifies what differs in short vectors, so without it this may hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,8 @@ def certify(
     )
     _compare("has no embedding of its own", whole, later, TOLERANCE, LEAKS)
     reason = PADDING if contract.min_length < contract.max_length else MIXING
+    if any(one.feature.l2 for one in features):
+        reason += SHORT
     apart = {
         "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, TOLERANCE, reason),
         "shuffled": _compare("is embedded otherwise among others", vectors, shuffled, TOLERANCE, reason),
@@ -178,7 +181,7 @@ def _compare(what: str, expected: Vectors, found: Vectors, tolerance: float, rea
         if not apart[name] <= tolerance:
             message = (
                 f"the feature {name}: a window {what}, by up to {apart[name] * unit:.2g}{reason}; choose another tap "
-                "(undertow taps), or leave l2 out, which magnifies what differs in short vectors"
+                "(undertow taps)"
             )
             raise Refused(message)
     return apart

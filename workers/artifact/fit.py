@@ -46,7 +46,7 @@ class Fitted:
     windows: int
     """How many it was fitted on."""
 
-    def note(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return what people should know, as plain data for `json`."""
         return {"explained_variance": list(self.explained), "fitted_on": self.windows}
 

@@ -36,12 +36,12 @@ def with_forecast(trained: Trained, features: Mapping[str, Feature]) -> Trained:
     return replace(trained, call=attach(trained.model))
 
 
-def forecast_notes(trained: Trained, features: Mapping[str, Feature]) -> dict[str, dict[str, Any]]:
+def forecast_facts(trained: Trained, features: Mapping[str, Feature]) -> dict[str, dict[str, Any]]:
     """Return of each forecast what its numbers are, as plain data for `json`."""
     model: Any = trained.model
     if not isinstance(getattr(model, FORECAST, None), Forecast):
         return {}
-    note = {
+    facts = {
         "targets": list(model.target_names),
         "horizon": trained.preprocessing.prediction_length,
         "quantiles": [
@@ -49,7 +49,7 @@ def forecast_notes(trained: Trained, features: Mapping[str, Feature]) -> dict[st
         ],
         "order": "targets, then steps, then quantiles",
     }
-    return {name: note for name, one in features.items() if one.tap.path == FORECAST}
+    return {name: facts for name, one in features.items() if one.tap.path == FORECAST}
 
 
 def _refuse(trained: Trained) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.contract import InputContract
-from schemas.spaces import Notes, SpaceView
+from schemas.spaces import Facts, SpaceView
 from workers.artifact.certificate import Certificate
 from workers.artifact.recipes import Recipe, recipe_from_json
 from workers.artifact.spaces import digest, space_id
@@ -45,7 +45,7 @@ class Manifest:
     """Of the libraries that packed it."""
     sample: Mapping[str, tuple[tuple[float, ...], ...]]
     """By feature, the vectors of the first sample windows: loading must give them again."""
-    notes: Notes
+    facts: Facts
     """Of features, what people should know of their numbers, such as how much a PCA explains."""
     certificate: Certificate | None
     """None only while it is being made."""
@@ -69,7 +69,7 @@ class Manifest:
             series=self.contract.series,
             features=tuple((one.name, one.size) for one in self.features),
             description=self.description,
-            notes=self.notes,
+            facts=self.facts,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Manifest:
             "checkpoint": self.checkpoint,
             "versions": dict(self.versions),
             "sample": {name: [list(row) for row in rows] for name, rows in self.sample.items()},
-            "notes": {name: dict(note) for name, note in self.notes.items()},
+            "facts": {name: dict(known) for name, known in self.facts.items()},
             "certificate": None if self.certificate is None else self.certificate.to_json(),
         }
         return {**data, "sha256": digest(data)}
@@ -107,7 +107,7 @@ class Manifest:
             checkpoint=data["checkpoint"],
             versions=data["versions"],
             sample={name: tuple(tuple(row) for row in rows) for name, rows in data["sample"].items()},
-            notes=data["notes"],
+            facts=data["facts"],
             certificate=Certificate.from_json(data["certificate"]),
         )
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from workers.artifact.certify import Weights, certify
 from workers.artifact.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
-from workers.artifact.forecast_proof import forecast_notes, with_forecast
+from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
@@ -82,7 +82,7 @@ def pack(
         checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
         sample={},
-        notes=forecast_notes(trained, features),
+        facts=forecast_facts(trained, features),
         certificate=None,
     )
     reductions: dict[str, Reduction] = {}
@@ -96,7 +96,7 @@ def pack(
             draft,
             weights=hashlib.sha256(content).hexdigest(),
             description=description or _describe(trained.model, tapped, fitted),
-            notes={**draft.notes, **{key: one.note() for key, one in fitted.items()}},
+            facts={**draft.facts, **{key: one.facts() for key, one in fitted.items()}},
         )
     embedder = make_embedder(draft, rebuilt, reductions=reductions)
     if fit is not None:

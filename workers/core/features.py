@@ -146,16 +146,16 @@ class Feature:
         return feature
 
 
-def parse_features(texts: Sequence[str]) -> dict[str, Feature]:
+def name_features(texts: Sequence[str]) -> dict[str, str]:
     """Read `FEATURE=tap:pool`, each under its name; without one it is `embedding`. Raises `Refused`."""
-    features: dict[str, Feature] = {}
+    features: dict[str, str] = {}
     for text in texts:
         match = _NAMED.fullmatch(text)
         name, feature = (match["name"], match["feature"]) if match else ("embedding", text)
         if name in features:
             message = f"expected one tap for each feature, found a second one for {name}; name them: hidden=rnn:last"
             raise Refused(message)
-        features[name] = Feature.parse(feature)
+        features[name] = feature
     return features
 
 

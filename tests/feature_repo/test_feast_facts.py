@@ -17,7 +17,7 @@ VIEW = SpaceView(
     space="a" * 64,
     series=(IdColumn(name="wearer", type="string"),),
     features=(("hidden", 2), ("plain", 1)),
-    notes={"hidden": {"explained_variance": [0.75, 0.125], "order": "steps, then quantiles"}},
+    facts={"hidden": {"explained_variance": [0.75, 0.125], "order": "steps, then quantiles"}},
 )
 
 
@@ -37,8 +37,8 @@ def test_numbers_are_json_and_texts_are_texts(tmp_path):
     assert (fields["plain"].tags, fields["hidden"].vector_length) == ({}, 2)
 
 
-def test_a_space_that_an_earlier_version_registered_is_read_without_notes(tmp_path):
-    fields = declared(tmp_path, lambda data: data.pop("notes"))
+def test_a_space_that_an_earlier_version_registered_is_read_without_facts(tmp_path):
+    fields = declared(tmp_path, lambda data: data.pop("facts"))
     assert fields["hidden"].tags == {}
-    without = {key: value for key, value in VIEW.to_json().items() if key != "notes"}
-    assert SpaceView.from_json(without).notes == {}
+    without = {key: value for key, value in VIEW.to_json().items() if key != "facts"}
+    assert SpaceView.from_json(without).facts == {}
