@@ -32,7 +32,10 @@ def make_frame(seed, *, steps=34, first=0, ids=("store", "lap")):
         for column in ("r0", "r1"):
             columns[column] = rng.uniform(0.01, 0.99)
         for column in ("ck", "cu", "v0", "v1"):
-            columns[column] = np.array(["a", "b", "c"], object)[rng.integers(0, 3, steps)]
+            labels = np.concatenate(
+                [np.arange(3), rng.integers(0, 3, steps - 3)]
+            )  # whatever is drawn, training saw all
+            columns[column] = np.array(["a", "b", "c"], object)[labels]
         parts.append(pd.DataFrame({**columns, "cs": "abca"[number]}))
     return pd.concat(parts, ignore_index=True)
 

@@ -13,7 +13,7 @@ from pytorch_forecasting.data.encoders import (
     NaNLabelEncoder,
     TorchNormalizer,
 )
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the dataset warns of what these tests provoke
 TRANSFORMATIONS = [None, "log", "log1p", "logit", "softplus", "relu", "count", "sqrt"]
@@ -78,15 +78,21 @@ def options(draw):
     several = draw(st.booleans())
     targets = ["y0", "y1", "y2"][: draw(st.integers(1, 3))] if several else "y0"
     normalizers = [draw(target_normalizers(ids)) for _ in targets] if several else draw(target_normalizers(ids))
+    of_one_number = st.one_of(
+        st.builds(RobustScaler),
+        st.builds(MaxAbsScaler),
+        st.builds(MinMaxScaler, feature_range=st.sampled_from([(0, 1), (-0.7, 0.3)]), clip=st.booleans()),
+        st.builds(StandardScaler, with_mean=st.booleans(), with_std=st.booleans()),
+    )
     scalers = st.one_of(
         st.none(),
-        st.builds(RobustScaler),
-        st.builds(StandardScaler, with_mean=st.booleans(), with_std=st.booleans()),
+        of_one_number,
         encoder_normalizers(),
         group_normalizers([None, ids[:1], ids] if several else [None]),
     )
     reals = {"static": some("r0", "r1"), "known": some("k0", "k1", "time"), "unknown": some("u0", "u1", "y0")}
     covariates = [name for name in itertools.chain(*reals.values()) if name not in {"y0", "time"}]
+    computed = ["y0_center", "y0_scale", "relative_time_idx"]
     groups = draw(st.sampled_from([None, {"v": ["v0", "v1"]}]))
     labelled = ["cs", "ck", "cu", "store", "v" if groups else "v0"]
     known = some("ck", "v" if groups else "v0")
@@ -105,7 +111,8 @@ def options(draw):
         "time_varying_known_categoricals": known,
         "time_varying_unknown_categoricals": some("cu"),
         "variable_groups": groups if groups and "v" in known else None,
-        "scalers": {name: draw(scalers) for name in covariates if draw(st.booleans())},
+        "scalers": {name: draw(scalers) for name in covariates if draw(st.booleans())}
+        | {name: draw(of_one_number) for name in computed if draw(st.booleans())},
         "categorical_encoders": {name: NaNLabelEncoder(add_nan=True) for name in labelled if draw(st.booleans())},
         "add_relative_time_idx": draw(st.booleans()),
         "add_encoder_length": draw(st.sampled_from([True, False, "auto"])),

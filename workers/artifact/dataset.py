@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.normalizers import GROUP_ID, read_encoder, read_group_encoder, read_scaler, read_target
@@ -22,6 +22,8 @@ from workers.core.errors import Refused
 from workers.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real, RealRole, Target
 from workers.core.scalers import GroupScaler, WindowScaler
 
+OF_ONE_NUMBER = frozenset({MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler})
+"""What scales a number that stands in no data frame."""
 DEVIATION_STEPS = 2
 """Fewest steps that have a standard deviation."""
 
@@ -100,9 +102,9 @@ def _real(parameters: DatasetParameters, name: str, role: RealRole, targets: Seq
     if role in {"relative_time", "length"}:
         scaler = None  # the data set overwrites what its scaler made
     is_own_norm = role in {"center", "scale"} and isinstance(targets[index].scaler, WindowScaler)
-    if is_own_norm and type(parameters.scalers[name]) not in {StandardScaler, RobustScaler}:
+    if is_own_norm and type(parameters.scalers[name]) not in OF_ONE_NUMBER:
         message = (
-            f"the real {name}: expected a StandardScaler or RobustScaler, the only ones that can scale the norm of a "
+            f"the real {name}: expected one of scikit-learn's scalers, the only ones that can scale the norm of a "
             f"target with an EncoderNormalizer, found {parameters.scalers[name]!r}"
         )
         raise Refused(message)

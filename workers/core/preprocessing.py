@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workers.core.scalers import Scaler, scaler_from_json
+from workers.core.scalers import NormScaler, Scaler, norm_from_json, scaler_from_json
 
 RealRole = Literal["static", "known", "unknown", "target", "relative_time", "length", "center", "scale"]
 """Where a real comes from: columns of the window, or computed (the last four)."""
@@ -50,9 +50,9 @@ class Target:
     """One target: an observed column of the past."""
 
     name: str
-    scaler: Scaler
+    scaler: NormScaler
     """Scales the target where it is also a real."""
-    reported: Scaler
+    reported: NormScaler
     """What `target_scale` holds; differs from `scaler` only in how pytorch-forecasting looks groups up."""
     reported_dtype: Literal["float32", "float64"] = "float32"
 
@@ -130,8 +130,8 @@ class Preprocessing:
             targets=tuple(
                 Target(
                     name=target["name"],
-                    scaler=scaler_from_json(target["scaler"]),
-                    reported=scaler_from_json(target["reported"]),
+                    scaler=norm_from_json(target["scaler"]),
+                    reported=norm_from_json(target["reported"]),
                     reported_dtype=target["reported_dtype"],
                 )
                 for target in data["targets"]

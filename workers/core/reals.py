@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas.windows import WindowBatch
 from workers.core.encoding import Codes
 from workers.core.preprocessing import Preprocessing, Real
-from workers.core.scalers import Scaler, WindowScaler
+from workers.core.scalers import NormScaler, RangeScaler, Scaler, WindowScaler
 from workers.core.scaling import Norm, trained_norm, window_norm
 from workers.core.steps import Steps
 from workers.core.transformations import transform
@@ -75,6 +75,10 @@ def _scale(values: NDArray[Any], scaler: Scaler | None, codes: Codes, steps: Ste
     """
     if scaler is None or isinstance(scaler, WindowScaler):
         return values
+    if isinstance(scaler, RangeScaler):
+        scaled: NDArray[Any] = values * scaler.factor
+        scaled += scaler.offset
+        return scaled if scaler.bounds is None else scaled.clip(*scaler.bounds)
     center, scale = trained_norm(scaler, codes)
     if isinstance(center, np.ndarray):
         if steps is not None:
@@ -84,7 +88,7 @@ def _scale(values: NDArray[Any], scaler: Scaler | None, codes: Codes, steps: Ste
     return _apply(values, scaler, center, scale)
 
 
-def _apply(values: NDArray[Any], scaler: Scaler, center: Any, scale: Any) -> NDArray[Any]:
+def _apply(values: NDArray[Any], scaler: NormScaler, center: Any, scale: Any) -> NDArray[Any]:
     """Transform, centre, scale: each operation in the kind of float that the values have."""
     result: NDArray[Any] = transform(scaler.transformation, values) - center
     result /= scale
