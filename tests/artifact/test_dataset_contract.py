@@ -119,7 +119,16 @@ class OwnNormalizer(TorchNormalizer):
     pass
 
 
-LAGGED = {"lags": {"y": [1]}, "target_normalizer": GroupNormalizer()}
+OF_A_COMPUTED_COLUMN = {
+    "lags": {"relative_time_idx": [1]},
+    "add_relative_time_idx": True,
+    "scalers": {"relative_time_idx": None},
+}
+OF_ONE_SCALER_FOR_TWO = {
+    "lags": {"u": [1]},
+    "time_varying_known_reals": ["k"],
+    "scalers": dict.fromkeys(["u", "k"], EncoderNormalizer()),
+}
 UNENCODED = {"scalers": {"u": GroupNormalizer(groups=["store"])}}
 UNENCODED_INTEGERS = {"scalers": {"u": GroupNormalizer(groups=["lap"])}}
 OWN_NORM = {
@@ -132,7 +141,8 @@ OWN_NORM = {
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (LAGGED, "lagged columns are not supported, found lags of y"),
+        (OF_A_COMPUTED_COLUMN, "expected lags of columns that windows carry in their past"),
+        (OF_ONE_SCALER_FOR_TWO, "found one object for u, k"),
         ({"allow_missing_timesteps": True}, "a window has no gaps"),
         (
             {"target": "label", "target_normalizer": NaNLabelEncoder(), "time_varying_unknown_reals": ["u"]},

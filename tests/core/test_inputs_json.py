@@ -4,7 +4,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real, Target
+from workers.core.preprocessing import Categorical, LabelEncoder, Lag, Preprocessing, Real, Target
 from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, RangeScaler, WindowScaler
 
 NUMBERS = st.one_of(st.floats(allow_infinity=False, allow_nan=False), st.just(math.nan))
@@ -68,6 +68,7 @@ def some(values):
         groups=some(st.one_of(st.none(), st.tuples(NAMES, NAMES))),
         encoders=some(ENCODERS),
         time_column=st.one_of(st.none(), NAMES),
+        lags=some(st.builds(Lag, name=NAMES, column=NAMES, steps=st.integers(1, 99))),
     )
 )
 def test_every_number_comes_back_bit_equal_from_json(preprocessing):

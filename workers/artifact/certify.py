@@ -127,7 +127,7 @@ def _full_forward(
             value = value[element]
         while isinstance(value, tuple | list):
             value = value[0]
-        hidden, steps = align(value, one.layout, torch.from_numpy(lengths), int(lengths.max()))
+        hidden, steps = align(value, one.layout, x["encoder_lengths"], int(x["encoder_lengths"].max()))
         vectors[one.name], shapes[one.name] = pool(hidden.clone(), one.feature.pools, steps).numpy(), tuple(value.shape)
     return vectors, shapes
 

@@ -84,16 +84,20 @@ def _draft(parameters: DatasetParameters) -> Preprocessing:
         groups=(),
         encoders=(),
         time_column=parameters.time_idx if parameters.time_idx in observed else None,
+        lags=parameters.lags,
     )
 
 
 def _real(parameters: DatasetParameters, name: str, role: RealRole, targets: Sequence[Target], index: int) -> Real:
     if role == "target":
         return Real(name=name, role=role, target=index)
-    if name not in parameters.scalers:
-        message = f"the real {name}: expected a fitted scaler, or None, found no entry in the data set's scalers"
+    source = next((lag.column for lag in parameters.lags if lag.name == name), name)
+    if source in parameters.targets:
+        return Real(name=name, role=role, scaler=targets[parameters.targets.index(source)].scaler)
+    if source not in parameters.scalers:
+        message = f"the real {source}: expected a fitted scaler, or None, found no entry in the data set's scalers"
         raise Refused(message)
-    scaler = read_scaler(name, parameters.scalers[name])
+    scaler = read_scaler(source, parameters.scalers[source])
     if isinstance(scaler, WindowScaler) and role not in {"static", "known", "unknown"}:
         message = f"the computed real {name} cannot have an EncoderNormalizer"
         raise Refused(message)
@@ -129,9 +133,11 @@ def _contract(
     encoders = {encoder.name: encoder for encoder in preprocessing.encoders}
     reals = [(real.name, real.role, None) for real in preprocessing.reals]
     labelled = [(one.name, one.role, encoders[one.encoder]) for one in preprocessing.categoricals]
+    lagged = {lag.name for lag in preprocessing.lags}
+    carried = [one for one in [*reals, *labelled] if one[0] not in lagged]
 
     def columns(*roles: str) -> tuple[Column, ...]:
-        return tuple(_column(name, encoder) for name, role, encoder in [*reals, *labelled] if role in roles)
+        return tuple(_column(name, encoder) for name, role, encoder in carried if role in roles)
 
     scalers = [*(target.scaler for target in preprocessing.targets), *(real.scaler for real in preprocessing.reals)]
     deviates = any(isinstance(scaler, WindowScaler) and scaler.method == "standard" for scaler in scalers)
@@ -145,8 +151,8 @@ def _contract(
         past=(*(Column(name=target.name) for target in preprocessing.targets), *columns("known", "unknown")),
         future=future,
         static=columns("static"),
-        min_length=min_length,
-        max_length=parameters.max_encoder_length,
+        min_length=min_length + preprocessing.max_lag,
+        max_length=parameters.max_encoder_length + preprocessing.max_lag,
         horizon=parameters.max_prediction_length if future else 0,
     )
 

@@ -40,13 +40,15 @@ def learn(
 
     Some models begin at the second step, so that a window of one step has no hidden state there.
     """
-    longest = contract.max_length
+    lag = preprocessing.max_lag  # steps of a window that the model does not see
+    seen = replace(contract, min_length=contract.min_length - lag, max_length=contract.max_length - lag)
+    longest = seen.max_length
     with Taps(model, [feature.tap for feature in features.values()], call) as running:
 
         def run(count: int, width: int) -> dict[Tap, Tensor]:
-            return running.run(make_inputs(preprocessing, contract, np.full(count, width)))
+            return running.run(make_inputs(preprocessing, contract, np.full(count, width + lag)))
 
-        runs, more = {longest: run(PROBE, longest), **_run_shorter(run, contract)}, run(WIDER, longest)
+        runs, more = {longest: run(PROBE, longest), **_run_shorter(run, seen)}, run(WIDER, longest)
     learnt = []
     for name, feature in features.items():
         tap = feature.tap
@@ -56,16 +58,16 @@ def learn(
         pooled = feature
         if feature.pool == AUTO:
             pooled = replace(feature, pool="none" if hidden.ndim == FLAT else "last")
-        if "flatten" in pooled.pools and layout.steps is not None and contract.min_length < longest:
+        if "flatten" in pooled.pools and layout.steps is not None and seen.min_length < longest:
             message = (
                 f"the feature {name} flattens {tap}, whose steps follow the window's, and windows may have "
-                f"{contract.min_length} to {longest} steps; pool by last, mean or max"
+                f"{seen.min_length} to {longest} steps; pool by last, mean or max"
             )
             raise Refused(message)
         size = pool(hidden, pooled.pools).shape[1]
         learnt.append(TappedFeature(name=name, feature=pooled, layout=replace(layout, size=size)))
-    least = max([contract.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])
-    return tuple(learnt), replace(contract, min_length=least)
+    least = max([seen.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])
+    return tuple(learnt), replace(contract, min_length=least + lag)
 
 
 def make_inputs(preprocessing: Preprocessing, contract: InputContract, lengths: NDArray[np.int64]) -> dict[str, Any]:

@@ -46,6 +46,16 @@ class Categorical:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """A real or a categorical that holds another column as it was some steps before."""
+
+    name: str
+    column: str
+    """A column of the past, a target too."""
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One target: an observed column of the past."""
 
@@ -75,6 +85,13 @@ class Preprocessing:
     encoders: tuple[LabelEncoder, ...]
     time_column: str | None = None
     """The dataset's time index, where it is also a real; else windows begin at time 0."""
+    lags: tuple[Lag, ...] = ()
+    """Of reals and categoricals that no window carries. Not in the JSON form of what has none."""
+
+    @property
+    def max_lag(self) -> int:
+        """How many steps a window carries before those of the encoder."""
+        return max((lag.steps for lag in self.lags), default=0)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -107,6 +124,7 @@ class Preprocessing:
                 for e in self.encoders
             ],
             "time_column": self.time_column,
+            **({"lags": [[lag.name, lag.column, lag.steps] for lag in self.lags]} if self.lags else {}),
         }
 
     @classmethod
@@ -142,4 +160,5 @@ class Preprocessing:
                 LabelEncoder(name=e["name"], codes=dict(e["codes"]), unknown=e["unknown"]) for e in data["encoders"]
             ),
             time_column=data["time_column"],
+            lags=tuple(Lag(name=name, column=column, steps=steps) for name, column, steps in data.get("lags", ())),
         )

@@ -28,13 +28,18 @@ def build_reals(
         past, future = _build(real, windows, preprocessing, steps, codes, norms)
         flat[:, column], ahead[:, :, column] = past, future
     padded = steps.pad(flat)
+    sources = {lag.name: lag.column for lag in preprocessing.lags}  # a lagged column has the norm of its source
+    own = {target.name: norm for target, norm in zip(preprocessing.targets, norms, strict=True)}
+    for column, real in enumerate(reals):
+        if isinstance(real.scaler, WindowScaler) and real.name not in sources:
+            own[real.name] = window_norm(real.scaler, padded[:, :, column], steps.lengths)
     for column, real in enumerate(reals):
         if isinstance(real.scaler, WindowScaler):
-            center, scale = window_norm(real.scaler, padded[:, :, column], steps.lengths)
-            values = _apply(padded[:, :, column], real.scaler, center[:, None], scale[:, None])
+            center, scale = (number[:, None] for number in own[sources.get(real.name, real.name)])
+            values = _apply(padded[:, :, column], real.scaler, center, scale)
             padded[:, :, column] = np.where(steps.inside, values, np.float32(0))
             if real.role != "unknown":
-                ahead[:, :, column] = _apply(ahead[:, :, column], real.scaler, center[:, None], scale[:, None])
+                ahead[:, :, column] = _apply(ahead[:, :, column], real.scaler, center, scale)
     return padded, ahead
 
 
