@@ -40,7 +40,7 @@ def make_frame(seed, *, steps=34, first=0, ids=("store", "lap")):
     return pd.concat(parts, ignore_index=True)
 
 
-def windows_of(dataset, data, contract):
+def cut_windows(dataset, data, contract):
     """The windows of a dataset's samples, cut from the frame it was made of, each with its earliest lags in front."""
     data = data.sort_values([*dataset.group_ids, dataset.time_idx]).reset_index(drop=True)
     horizon, lag = dataset.max_prediction_length, dataset.max_lag
@@ -65,16 +65,14 @@ def windows_of(dataset, data, contract):
     )
 
 
-def through_json(windows, contract):
-    """The windows as a replica reads them."""
+def send_as_json(windows, contract):
+    """The windows as a replica reads them, and those that it rejects."""
     partition = Partition("windows", 0)
     records = [
         Record(partition=partition, offset=offset, appended_us=0, value=value)
         for offset, value in enumerate(encode_json(windows))
     ]
-    decoded = decode_json(records, contract, max_record_bytes=1 << 20)
-    assert decoded.rejects == ()
-    return decoded.windows
+    return decode_json(records, contract, max_record_bytes=1 << 20)
 
 
 def compare(key, found, expected, preprocessing, x):
@@ -98,6 +96,16 @@ def frame():
 
 
 @pytest.fixture(scope="session")
+def windows_of():
+    return cut_windows
+
+
+@pytest.fixture(scope="session")
+def through_json():
+    return send_as_json
+
+
+@pytest.fixture(scope="session")
 def check_equal():
     """Return a function that builds both ways and compares every array, and returns what was built."""
 
@@ -106,7 +114,9 @@ def check_equal():
         preprocessing = Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json(), allow_nan=False)))
         dataset = TimeSeriesDataSet.from_parameters(parameters, data)
         expected, _ = dataset._collate_fn([dataset[row] for row in range(len(dataset))])
-        built = build_inputs(through_json(windows_of(dataset, data, contract), contract), preprocessing)
+        decoded = send_as_json(cut_windows(dataset, data, contract), contract)
+        assert decoded.rejects == ()
+        built = build_inputs(decoded.windows, preprocessing)
         assert built.faults == ()
         assert built.rows.tolist() == list(range(len(dataset)))
         assert built.x.keys() == expected.keys()

@@ -7,7 +7,6 @@ from pytorch_forecasting.data.encoders import (
     EncoderNormalizer,
     GroupNormalizer,
     MultiNormalizer,
-    NaNLabelEncoder,
     TorchNormalizer,
 )
 
@@ -59,21 +58,6 @@ def test_the_inputs_of_a_fusion_transformer_are_equal(frame, check_equal, normal
     )
     built = check_equal(dataset.get_parameters(), frame(4))
     assert built.x["encoder_cont"].shape[2] == 9
-
-
-def test_a_new_series_has_the_norms_of_a_missing_group(frame, check_equal):
-    encoders = {"store": NaNLabelEncoder(add_nan=True), "lap": NaNLabelEncoder(add_nan=True)}
-    dataset = make_dataset(
-        frame(5),
-        target="y0",
-        target_normalizer=GroupNormalizer(groups=SERIES, scale_by_group=True),
-        categorical_encoders=encoders,
-        time_varying_unknown_reals=["y0"],
-        max_encoder_length=8,
-        max_prediction_length=2,
-    )
-    fresh = frame(6).query("store == 's0' and lap == 0").assign(store="new", lap=77)
-    check_equal(dataset.get_parameters(), fresh)
 
 
 def test_a_window_longer_than_any_block_that_torch_adds_at_once_is_equal(frame, check_equal):
