@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 demo: .venv/ready ## The main job on real data: real Kafka, Ray, Redis and Feast; ends with a table and a picture
 	$(BIN)/undertow demo
 
 test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
 	$(BIN)/python -m pytest
+
+test-long: .venv/ready ## 5,000 random data sets through our inputs and pytorch-forecasting's (about 10 minutes)
+	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py
 
 bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/bench.py
@@ -38,4 +41,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test bench lint check constraints clean
+.PHONY: help demo test test-long bench lint check constraints clean

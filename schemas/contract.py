@@ -43,9 +43,9 @@ class InputContract:
     future: tuple[Column, ...] = ()
     static: tuple[Column, ...] = ()
     min_length: int
-    """Fewest encoder steps, at least 1."""
+    """Fewest steps of the past: at least 1 of the encoder, and before them those that lagged columns are made of."""
     max_length: int
-    """Most encoder steps."""
+    """Most steps of the past."""
     horizon: int = 0
     """Decoder steps that every `future` column must carry; 0 where there is no future column."""
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from workers.core.errors import Refused
 from workers.devstack.kafka import STOP_S as KAFKA_STOP_S
@@ -26,6 +27,8 @@ from workers.devstack.redis import RedisServer, await_redis, start_redis
 KAFKA_IMAGE = "UNDERTOW_TEST_KAFKA_IMAGE"
 REDIS_IMAGE = "UNDERTOW_TEST_REDIS_IMAGE"
 NAMESPACE = "undertow-tests"
+
+settings.register_profile("long", max_examples=5000)  # make test-long
 
 
 def pytest_configure(config: pytest.Config) -> None:

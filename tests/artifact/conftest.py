@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pytorch_forecasting import DeepAR, NHiTS, RecurrentNetwork, TemporalFusionTransformer, TimeSeriesDataSet
 from pytorch_forecasting.data import EncoderNormalizer, GroupNormalizer, MultiNormalizer, TorchNormalizer
 from pytorch_forecasting.metrics import MAE, RMSE, MultiLoss, QuantileLoss
+from sklearn.preprocessing import MinMaxScaler
 
 from schemas.windows import WindowBatch
 
@@ -110,6 +111,29 @@ def nhits() -> tuple[Any, Any]:
     return NHiTS.from_dataset(dataset, hidden_size=8), dataset
 
 
+def lagged_transformer() -> tuple[Any, Any]:
+    """Lags of a target and of a covariate, shorter and longer than the horizon of three steps."""
+    dataset = make_dataset(
+        target="ax",
+        time_varying_unknown_reals=["ax", "ay", "gx"],
+        time_varying_unknown_categoricals=["mode"],
+        target_normalizer=GroupNormalizer(groups=["recording"]),
+        scalers={"ay": EncoderNormalizer(), "gx": MinMaxScaler()},
+        lags={"ax": [1, 5], "ay": [2, 4]},
+    )
+    return TemporalFusionTransformer.from_dataset(dataset, hidden_size=8, hidden_continuous_size=4), dataset
+
+
+def lagged_recurrent() -> tuple[Any, Any]:
+    dataset = make_dataset(
+        target=["ax", "ay"],
+        time_varying_unknown_reals=["ax", "ay"],
+        target_normalizer=MultiNormalizer([GroupNormalizer(), EncoderNormalizer()]),
+        lags={"ax": [3, 4], "ay": [3, 4]},
+    )
+    return recurrent("LSTM", dataset), dataset
+
+
 MODELS: Mapping[str, Callable[[], tuple[Any, Any]]] = {
     "lstm": lambda: (recurrent("LSTM", dataset := two_targets()), dataset),
     "gru": lambda: (recurrent("GRU", dataset := two_targets()), dataset),
@@ -117,6 +141,8 @@ MODELS: Mapping[str, Callable[[], tuple[Any, Any]]] = {
     "tft": transformer,
     "deepar": deepar,
     "nhits": nhits,
+    "lagged-tft": lagged_transformer,
+    "lagged-lstm": lagged_recurrent,
 }
 
 
@@ -178,25 +204,26 @@ def reference() -> Callable[..., Reference]:
         steps = outputs[0][0] if isinstance(outputs[0], tuple) else outputs[0]
         lengths = x["encoder_lengths"].numpy()
         last = [row if row.ndim == 1 else row[length - fewer - 1] for row, length in zip(steps, lengths, strict=True)]
-        return Reference(windows=read_windows(x), output=outputs[0], last=torch.stack(last).numpy())
+        windows = read_windows(x, trained.dataset.max_lag)
+        return Reference(windows=windows, output=outputs[0], last=torch.stack(last).numpy())
 
     return run
 
 
-def read_windows(x: Any) -> WindowBatch:
+def read_windows(x: Any, lag: int = 0) -> WindowBatch:
     """Return the windows of pytorch-forecasting's own batch, as a producer would have sent them."""
     lengths, ends = x["encoder_lengths"].numpy(), x["decoder_time_idx"][:, 0].numpy()
     recordings = [f"r{code}" for code in x["groups"][:, 0].tolist()]
     frame = make_frame()
     pieces = [
-        frame[(frame.recording == recording) & (frame.t >= end - length) & (frame.t < end)]
+        frame[(frame.recording == recording) & (frame.t >= end - length - lag) & (frame.t < end)]
         for recording, end, length in zip(recordings, ends, lengths, strict=True)
     ]
     joined = pd.concat(pieces, ignore_index=True)
     return WindowBatch(
         series={"recording": np.array(recordings, object)},
         end_us=ends.astype(np.int64),
-        lengths=lengths,
+        lengths=lengths + lag,
         past={name: joined[name].to_numpy() for name in ("ax", "ay", "gx", "gy", "mode", "hour", "level")},
         future={"hour": x["decoder_time_idx"].numpy() % 5 / 4},
         static={"place": np.array(["ab"[int(recording[1]) % 2] for recording in recordings], object)},

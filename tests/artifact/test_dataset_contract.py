@@ -9,7 +9,7 @@ from pytorch_forecasting.data.encoders import (
     NaNLabelEncoder,
     TorchNormalizer,
 )
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, QuantileTransformer, StandardScaler
 
 from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.dataset import extract
@@ -119,7 +119,16 @@ class OwnNormalizer(TorchNormalizer):
     pass
 
 
-LAGGED = {"lags": {"y": [1]}, "target_normalizer": GroupNormalizer()}
+OF_A_COMPUTED_COLUMN = {
+    "lags": {"relative_time_idx": [1]},
+    "add_relative_time_idx": True,
+    "scalers": {"relative_time_idx": None},
+}
+OF_ONE_SCALER_FOR_TWO = {
+    "lags": {"u": [1]},
+    "time_varying_known_reals": ["k"],
+    "scalers": dict.fromkeys(["u", "k"], EncoderNormalizer()),
+}
 UNENCODED = {"scalers": {"u": GroupNormalizer(groups=["store"])}}
 UNENCODED_INTEGERS = {"scalers": {"u": GroupNormalizer(groups=["lap"])}}
 OWN_NORM = {
@@ -132,7 +141,8 @@ OWN_NORM = {
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (LAGGED, "lagged columns are not supported, found lags of y"),
+        (OF_A_COMPUTED_COLUMN, "expected lags of columns that windows carry in their past"),
+        (OF_ONE_SCALER_FOR_TWO, "found one object for u, k"),
         ({"allow_missing_timesteps": True}, "a window has no gaps"),
         (
             {"target": "label", "target_normalizer": NaNLabelEncoder(), "time_varying_unknown_reals": ["u"]},
@@ -144,10 +154,10 @@ OWN_NORM = {
             "the column y: expected a transformation among",
         ),
         ({"target_normalizer": EncoderNormalizer(max_length=1, center=False)}, "max_length of at least 2"),
-        ({"scalers": {"u": MinMaxScaler()}}, "the column u: expected a fitted StandardScaler"),
+        ({"scalers": {"u": QuantileTransformer(n_quantiles=9)}}, "the column u: expected a fitted StandardScaler"),
         (UNENCODED, "the column u: expected a GroupNormalizer that was fitted on encoded groups, found 's0'"),
         (UNENCODED_INTEGERS, "the real u: expected a GroupNormalizer by group ids that the data set encodes"),
-        (OWN_NORM, "the real y_scale: expected a StandardScaler or RobustScaler"),
+        (OWN_NORM, "the real y_scale: expected one of scikit-learn's scalers"),
         (
             {"add_relative_time_idx": True, "scalers": {"relative_time_idx": EncoderNormalizer()}},
             "the computed real relative_time_idx cannot have an EncoderNormalizer",
@@ -166,11 +176,14 @@ def test_what_cannot_be_built_exactly_is_refused_with_the_column_and_the_reason(
         extract(parameters(**options))
 
 
+UNFITTED = "the column u: expected a fitted StandardScaler, RobustScaler, MinMaxScaler, MaxAbsScaler"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"scalers": {}}, "the real u: expected a fitted scaler"),
-        ({"scalers": {"u": StandardScaler()}}, "the column u: expected a fitted StandardScaler"),
+        *[({"scalers": {"u": one()}}, UNFITTED) for one in (StandardScaler, MinMaxScaler, MaxAbsScaler)],
         ({"categorical_encoders": {}}, "__group_id__store: expected a fitted NaNLabelEncoder"),
         ({"target_normalizer": MultiNormalizer([TorchNormalizer()])}, "a MultiNormalizer for a list of them"),
         ({"target_normalizer": GroupNormalizer(groups=["place"])}, "expected a fitted"),

@@ -23,6 +23,8 @@ CASES = [
     pytest.param("deepar", "rnn", 1, id="deepar"),
     pytest.param("tft", "lstm_encoder", 0, id="tft"),
     pytest.param("tft", "encoder_variable_selection", 0, id="tft-variable-selection"),
+    pytest.param("lagged-tft", "lstm_encoder", 0, id="tft-of-lagged-columns"),
+    pytest.param("lagged-lstm", "rnn", 1, id="lstm-of-lagged-targets"),
 ]
 
 

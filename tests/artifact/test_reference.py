@@ -30,6 +30,20 @@ def test_what_the_data_set_builds_is_accepted_number_by_number(case: Case) -> No
     assert check_inputs(windows, preprocessing, parameters) > steps * len(preprocessing.reals)
 
 
+@pytest.mark.parametrize("name", ["lagged-tft", "lagged-lstm"])
+def test_lagged_columns_are_accepted_and_seen_where_they_lag_by_another_step(
+    name: str, trained: Callable[[str], Any]
+) -> None:
+    parameters = trained(name).dataset.get_parameters()
+    preprocessing, contract = extract(parameters)
+    windows = sample_windows(contract, preprocessing, sample_lengths(contract))
+    assert windows.lengths.tolist()[:1] == [12 + preprocessing.max_lag]
+    assert check_inputs(windows, preprocessing, parameters) > 0
+    *others, last = preprocessing.lags
+    with pytest.raises(Refused, match="is built otherwise"):
+        check_inputs(windows, replace(preprocessing, lags=(*others, replace(last, steps=last.steps - 1))), parameters)
+
+
 def shift(preprocessing: Preprocessing) -> Preprocessing:
     """Move the centre of one covariate by two parts in a million."""
     reals = tuple(

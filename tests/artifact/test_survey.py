@@ -16,7 +16,13 @@ from workers.cli import main
 from workers.core.preprocessing import Preprocessing, Real
 
 Train = Callable[[str], Any]
-SUGGESTED = {"lstm": "rnn#0[0]", "gru": "rnn#0[0]", "deepar": "rnn#0[0]", "tft": "lstm_encoder#0[0]"}
+SUGGESTED = {
+    "lstm": "rnn#0[0]",
+    "lagged-lstm": "rnn#0[0]",
+    "gru": "rnn#0[0]",
+    "deepar": "rnn#0[0]",
+    "tft": "lstm_encoder#0[0]",
+}
 
 
 def look(trained: Any) -> Survey:

@@ -4,8 +4,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real, Target
-from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, WindowScaler
+from workers.core.preprocessing import Categorical, LabelEncoder, Lag, Preprocessing, Real, Target
+from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, RangeScaler, WindowScaler
 
 NUMBERS = st.one_of(st.floats(allow_infinity=False, allow_nan=False), st.just(math.nan))
 NAMES = st.text(max_size=5)
@@ -28,7 +28,10 @@ WINDOWED = st.builds(
     quantiles=st.tuples(*[st.floats(0, 1)] * 3),
     transformation=TRANSFORMATIONS,
 )
-SCALERS = st.one_of(FIXED, GROUPED, WINDOWED)
+FINITE = st.floats(allow_infinity=False, allow_nan=False)
+RANGED = st.builds(RangeScaler, factor=FINITE, offset=FINITE, bounds=st.one_of(st.none(), st.tuples(FINITE, FINITE)))
+NORMS = st.one_of(FIXED, GROUPED, WINDOWED)
+SCALERS = st.one_of(NORMS, RANGED)
 CODES = st.one_of(
     st.dictionaries(NAMES, st.integers(0, 9), max_size=4),
     st.dictionaries(st.integers(-(2**62), 2**62), st.integers(0, 9), max_size=4),
@@ -42,7 +45,7 @@ REALS = st.builds(
     target=st.integers(0, 3),
 )
 TARGETS = st.builds(
-    Target, name=NAMES, scaler=SCALERS, reported=SCALERS, reported_dtype=st.sampled_from(["float32", "float64"])
+    Target, name=NAMES, scaler=NORMS, reported=NORMS, reported_dtype=st.sampled_from(["float32", "float64"])
 )
 CATEGORICALS = st.builds(
     Categorical, name=NAMES, role=st.sampled_from(["static", "known", "unknown", "series"]), encoder=NAMES
@@ -65,6 +68,7 @@ def some(values):
         groups=some(st.one_of(st.none(), st.tuples(NAMES, NAMES))),
         encoders=some(ENCODERS),
         time_column=st.one_of(st.none(), NAMES),
+        lags=some(st.builds(Lag, name=NAMES, column=NAMES, steps=st.integers(1, 99))),
     )
 )
 def test_every_number_comes_back_bit_equal_from_json(preprocessing):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.contract import InputContract
@@ -75,10 +74,8 @@ def certify(
     mixed = _embed(embedder, windows.take(order))
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
     x = make_inputs(trained.preprocessing, contract, windows.lengths)
-    whole, shapes = _full_forward(trained, features, x, windows.lengths, reductions)
-    later, _ = _full_forward(
-        trained, features, with_another_future(x, trained.preprocessing), windows.lengths, reductions
-    )
+    whole, shapes = _full_forward(trained, features, x, reductions)
+    later, _ = _full_forward(trained, features, with_another_future(x, trained.preprocessing), reductions)
     _compare("has no embedding of its own", whole, later, TOLERANCE, LEAKS)
     reason = PADDING if contract.min_length < contract.max_length else MIXING
     if any(one.feature.l2 for one in features):
@@ -126,7 +123,6 @@ def _full_forward(
     trained: Trained,
     features: tuple[TappedFeature, ...],
     x: dict[str, Any],
-    lengths: NDArray[np.int64],
     reductions: Mapping[str, Reduction],
 ) -> tuple[Vectors, dict[str, tuple[int, ...]]]:
     """Embed with the simplest hooks there are, and no early end: what `Taps` is held against.
@@ -155,7 +151,8 @@ def _full_forward(
             value = value[element]
         while isinstance(value, list):
             value = value[0]
-        hidden, steps = align(value, one.layout, torch.from_numpy(lengths), int(lengths.max()))
+        valid = x["encoder_lengths"]
+        hidden, steps = align(value, one.layout, valid, int(valid.max()))
         pooled = pool(hidden, one.feature.pools, steps)
         vectors[one.name] = reduce(pooled, one.feature, reductions.get(one.name)).numpy()
         shapes[one.name] = tuple(value.shape)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.normalizers import GROUP_ID, read_encoder, read_group_encoder, read_scaler, read_target
@@ -22,6 +22,8 @@ from workers.core.errors import Refused
 from workers.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real, RealRole, Target
 from workers.core.scalers import GroupScaler, WindowScaler
 
+OF_ONE_NUMBER = frozenset({MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler})
+"""What scales a number that stands in no data frame."""
 DEVIATION_STEPS = 2
 """Fewest steps that have a standard deviation."""
 
@@ -82,16 +84,20 @@ def _draft(parameters: DatasetParameters) -> Preprocessing:
         groups=(),
         encoders=(),
         time_column=parameters.time_idx if parameters.time_idx in observed else None,
+        lags=parameters.lags,
     )
 
 
 def _real(parameters: DatasetParameters, name: str, role: RealRole, targets: Sequence[Target], index: int) -> Real:
     if role == "target":
         return Real(name=name, role=role, target=index)
-    if name not in parameters.scalers:
-        message = f"the real {name}: expected a fitted scaler, or None, found no entry in the data set's scalers"
+    source = next((lag.column for lag in parameters.lags if lag.name == name), name)
+    if source in parameters.targets:
+        return Real(name=name, role=role, scaler=targets[parameters.targets.index(source)].scaler)
+    if source not in parameters.scalers:
+        message = f"the real {source}: expected a fitted scaler, or None, found no entry in the data set's scalers"
         raise Refused(message)
-    scaler = read_scaler(name, parameters.scalers[name])
+    scaler = read_scaler(source, parameters.scalers[source])
     if isinstance(scaler, WindowScaler) and role not in {"static", "known", "unknown"}:
         message = f"the computed real {name} cannot have an EncoderNormalizer"
         raise Refused(message)
@@ -100,9 +106,9 @@ def _real(parameters: DatasetParameters, name: str, role: RealRole, targets: Seq
     if role in {"relative_time", "length"}:
         scaler = None  # the data set overwrites what its scaler made
     is_own_norm = role in {"center", "scale"} and isinstance(targets[index].scaler, WindowScaler)
-    if is_own_norm and type(parameters.scalers[name]) not in {StandardScaler, RobustScaler}:
+    if is_own_norm and type(parameters.scalers[name]) not in OF_ONE_NUMBER:
         message = (
-            f"the real {name}: expected a StandardScaler or RobustScaler, the only ones that can scale the norm of a "
+            f"the real {name}: expected one of scikit-learn's scalers, the only ones that can scale the norm of a "
             f"target with an EncoderNormalizer, found {parameters.scalers[name]!r}"
         )
         raise Refused(message)
@@ -127,9 +133,11 @@ def _contract(
     encoders = {encoder.name: encoder for encoder in preprocessing.encoders}
     reals = [(real.name, real.role, None) for real in preprocessing.reals]
     labelled = [(one.name, one.role, encoders[one.encoder]) for one in preprocessing.categoricals]
+    lagged = {lag.name for lag in preprocessing.lags}
+    carried = [one for one in [*reals, *labelled] if one[0] not in lagged]
 
     def columns(*roles: str) -> tuple[Column, ...]:
-        return tuple(_column(name, encoder) for name, role, encoder in [*reals, *labelled] if role in roles)
+        return tuple(_column(name, encoder) for name, role, encoder in carried if role in roles)
 
     scalers = [*(target.scaler for target in preprocessing.targets), *(real.scaler for real in preprocessing.reals)]
     deviates = any(isinstance(scaler, WindowScaler) and scaler.method == "standard" for scaler in scalers)
@@ -143,8 +151,8 @@ def _contract(
         past=(*(Column(name=target.name) for target in preprocessing.targets), *columns("known", "unknown")),
         future=future,
         static=columns("static"),
-        min_length=min_length,
-        max_length=parameters.max_encoder_length,
+        min_length=min_length + preprocessing.max_lag,
+        max_length=parameters.max_encoder_length + preprocessing.max_lag,
         horizon=parameters.max_prediction_length if future else 0,
     )
 

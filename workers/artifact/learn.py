@@ -36,22 +36,24 @@ def learn(
 
     Some models begin at the second step, so that a window of one step has no hidden state there.
     """
-    longest = contract.max_length
+    lag = preprocessing.max_lag  # steps of a window that the model does not see
+    seen = replace(contract, min_length=contract.min_length - lag, max_length=contract.max_length - lag)
+    longest = seen.max_length
     with Taps(model, [feature.tap for feature in features.values()], call) as running:
 
         def run(count: int, width: int) -> dict[Tap, Tensor]:
-            return running.run(make_inputs(preprocessing, contract, np.full(count, width)))
+            return running.run(make_inputs(preprocessing, contract, np.full(count, width + lag)))
 
         base, more = run(PROBE, longest), run(WIDER, longest)
     others = {
-        width: shapes_seen(model, make_inputs(preprocessing, contract, np.full(PROBE, width)), call)
-        for width in other_widths(contract)
+        width: shapes_seen(model, make_inputs(preprocessing, contract, np.full(PROBE, width + lag)), call)
+        for width in other_widths(seen)
     }
     learnt = []
     for name, feature in features.items():
         tap = feature.tap
         shapes = {longest: tuple(base[tap].shape)}
-        shapes |= {width: shape for width, seen in others.items() if (shape := shape_at(tap, seen)) is not None}
+        shapes |= {width: shape for width, other in others.items() if (shape := shape_at(tap, other)) is not None}
         kind = type(find_module(model, tap.path))
         layout = find_layout(tap, shapes, tuple(more[tap].shape), preprocessing.prediction_length, kind)
         hidden, _ = align(base[tap], layout, None, longest)
@@ -59,12 +61,12 @@ def learn(
         if feature.pool == AUTO:
             pooled = replace(feature, pool="none" if hidden.ndim == FLAT else "last")
         steps = hidden.shape[1] if layout.steps is None else longest + min(layout.steps, 0)
-        shortest = steps if layout.steps is None else max(1, contract.min_length + min(layout.steps, 0))
+        shortest = steps if layout.steps is None else max(1, seen.min_length + min(layout.steps, 0))
         size = pool(hidden, pooled.pools).shape[1]
         _check_slices(name, pooled, range(shortest, steps + 1))
         learnt.append(TappedFeature(name=name, feature=pooled, layout=replace(layout, size=size)))
-    least = max([contract.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])
-    return tuple(learnt), replace(contract, min_length=least)
+    least = max([seen.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])
+    return tuple(learnt), replace(contract, min_length=least + lag)
 
 
 def _check_slices(name: str, feature: Feature, lengths: range) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from pytorch_forecasting.data.encoders import EncoderNormalizer, GroupNormalizer, NaNLabelEncoder, TorchNormalizer
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from workers.core.errors import Refused
 from workers.core.preprocessing import LabelEncoder, Target
-from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, Scaler, WindowScaler
+from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, RangeScaler, Scaler, WindowScaler
 from workers.core.transformations import NAMES
 
 GROUP_ID = "__group_id__"
@@ -43,16 +43,14 @@ def read_scaler(name: str, scaler: Any) -> Scaler | None:
     """Read the scaler of a covariate; GroupNormalizers look groups up by their encoded names."""
     if scaler is None:
         return None
-    if type(scaler) is StandardScaler and hasattr(scaler, "n_features_in_"):
-        return _fixed(name, scaler.mean_ if scaler.with_mean else 0.0, scaler.scale_ if scaler.with_std else 1.0)
-    if type(scaler) is RobustScaler and hasattr(scaler, "n_features_in_"):
-        center = scaler.center_ if scaler.with_centering else 0.0
-        return _fixed(name, center, scaler.scale_ if scaler.with_scaling else 1.0)
     if type(scaler) is EncoderNormalizer:
         return _window(name, scaler)
     if type(scaler) is GroupNormalizer and hasattr(scaler, "norm_"):
         return _group(name, scaler)
-    raise _refuse(name, "a fitted StandardScaler, RobustScaler, EncoderNormalizer or GroupNormalizer, or None", scaler)
+    if hasattr(scaler, "n_features_in_") and (read := _of_sklearn(name, scaler)):
+        return read
+    expected = "a fitted StandardScaler, RobustScaler, MinMaxScaler, MaxAbsScaler (no clip) or GroupNormalizer"
+    raise _refuse(name, f"{expected}, an EncoderNormalizer, or None", scaler)
 
 
 def read_target(name: str, normalizer: Any, group_ids: Sequence[str]) -> Target:
@@ -80,6 +78,21 @@ def _fixed(name: str, center: Any, scale: Any, transformation: Any = None) -> Fi
     return FixedScaler(
         center=float(numbers[0][0]), scale=float(numbers[1][0]), transformation=_transformation(name, transformation)
     )
+
+
+def _of_sklearn(name: str, scaler: Any) -> FixedScaler | RangeScaler | None:
+    if type(scaler) is StandardScaler:
+        return _fixed(name, scaler.mean_ if scaler.with_mean else 0.0, scaler.scale_ if scaler.with_std else 1.0)
+    if type(scaler) is RobustScaler:
+        center = scaler.center_ if scaler.with_centering else 0.0
+        return _fixed(name, center, scaler.scale_ if scaler.with_scaling else 1.0)
+    if type(scaler) is MaxAbsScaler and not getattr(scaler, "clip", False):
+        return _fixed(name, 0.0, scaler.scale_)
+    if type(scaler) is MinMaxScaler:
+        numbers, (low, high) = _fixed(name, scaler.min_, scaler.scale_), scaler.feature_range
+        bounds = (float(low), float(high)) if scaler.clip else None
+        return RangeScaler(factor=numbers.scale, offset=numbers.center, bounds=bounds)
+    return None
 
 
 def _window(name: str, normalizer: Any) -> WindowScaler:

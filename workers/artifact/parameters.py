@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytorch_forecasting.data.encoders import GroupNormalizer, MultiNormalizer, NaNLabelEncoder
+from pytorch_forecasting.data.encoders import EncoderNormalizer, GroupNormalizer, MultiNormalizer, NaNLabelEncoder
 
 from workers.core.errors import Refused
-from workers.core.preprocessing import RealRole
+from workers.core.preprocessing import Lag, RealRole
 
 Kind = Literal["static", "known", "unknown"]
 RELATIVE_TIME, LENGTH = "relative_time_idx", "encoder_length"
@@ -48,6 +48,7 @@ class DatasetParameters:
     """(name, kind, name of its encoder) in the order of the inputs."""
     scalers: Mapping[str, Any]
     encoders: Mapping[str, Any]
+    lags: tuple[Lag, ...]
 
 
 def read_parameters(parameters: Mapping[str, Any]) -> DatasetParameters:
@@ -57,9 +58,6 @@ def read_parameters(parameters: Mapping[str, Any]) -> DatasetParameters:
             f"expected the parameters of a pytorch-forecasting 1.8 TimeSeriesDataSet, found no {', '.join(missing)}; "
             "save the checkpoint of a model that was made with from_dataset"
         )
-        raise Refused(message)
-    if parameters["lags"]:
-        message = f"lagged columns are not supported, found lags of {', '.join(parameters['lags'])}"
         raise Refused(message)
     if parameters["allow_missing_timesteps"]:
         message = (
@@ -84,8 +82,10 @@ def read_parameters(parameters: Mapping[str, Any]) -> DatasetParameters:
         categoricals=tuple(_categoricals(parameters)),
         scalers=parameters["scalers"],
         encoders=parameters["categorical_encoders"],
+        lags=tuple(_lags(parameters)),
     )
     _check_names(read)
+    _check_lags(read)
     return read
 
 
@@ -126,6 +126,7 @@ def _reals(parameters: Mapping[str, Any], targets: Sequence[str]) -> list[tuple[
         for index, target in enumerate(targets):
             add(f"{target}_center", "static", "center", index)
             add(f"{target}_scale", "static", "scale", index)
+    _append_lagged(parameters, kinds)
     for index, target in enumerate(targets):
         if target in kinds["static"] or target in kinds["known"]:
             message = f"a target must be an unknown real or no real at all, found the static or known real {target}"
@@ -140,10 +141,49 @@ def _categoricals(parameters: Mapping[str, Any]) -> list[tuple[str, Kind, str]]:
         "known": _names(parameters["time_varying_known_categoricals"]),
         "unknown": _names(parameters["time_varying_unknown_categoricals"]),
     }
+    _append_lagged(parameters, kinds)
     shared: Mapping[str, list[str]] = parameters["variable_groups"] or {}
     encoder = {name: group for group, names in shared.items() for name in names}
+    encoder |= {lag.name: lag.column for lag in _lags(parameters)}
     listed = [(flat, kind) for kind, names in kinds.items() for name in names for flat in shared.get(name, [name])]
     return [(name, kind, encoder.get(name, name)) for name, kind in listed]
+
+
+def _lags(parameters: Mapping[str, Any]) -> list[Lag]:
+    lags: Mapping[str, Sequence[int]] = parameters["lags"] or {}
+    return [
+        Lag(name=f"{column}_lagged_by_{steps}", column=column, steps=int(steps))
+        for column, several in lags.items()
+        for steps in several
+    ]
+
+
+def _append_lagged(parameters: Mapping[str, Any], kinds: Mapping[Kind, list[str]]) -> None:
+    """Put lagged columns where the data set does: what lags by the whole horizon is known."""
+    for lag in _lags(parameters):
+        for kind in ("known", "unknown"):
+            if lag.column in kinds[kind]:
+                then = kinds["known" if lag.steps >= parameters["max_prediction_length"] else kind]
+                if lag.name not in then:
+                    then.append(lag.name)
+
+
+def _check_lags(read: DatasetParameters) -> None:
+    vary = {name for name, role, _ in read.reals if role in {"known", "unknown", "target"}}
+    vary |= {name for name, _, _ in read.categoricals} - set(read.group_ids)
+    scalers = {**read.scalers, **dict(zip(read.targets, read.normalizers, strict=True))}
+    for lag in read.lags:
+        if lag.column not in vary:
+            message = f"expected lags of columns that windows carry in their past, found lags of {lag.column}"
+            raise Refused(message)
+        scaler = scalers.get(lag.column)
+        sharing = [name for name, other in scalers.items() if other is scaler]
+        if isinstance(scaler, EncoderNormalizer) and len(sharing) > 1:
+            message = (
+                f"expected an EncoderNormalizer of its own for {lag.column}, which has lags, found one object for "
+                f"{', '.join(sharing)}: the data set would scale the lagged column by the norm of another"
+            )
+            raise Refused(message)
 
 
 def _check_names(read: DatasetParameters) -> None:

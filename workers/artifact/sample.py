@@ -11,7 +11,7 @@ from schemas.contract import Column, IdColumn, InputContract
 from schemas.windows import Column as Values
 from schemas.windows import WindowBatch
 from workers.core.preprocessing import Preprocessing
-from workers.core.scalers import FixedScaler
+from workers.core.scalers import FixedScaler, RangeScaler
 
 SAMPLES = 6
 GOLDEN = 0.6180339887498949
@@ -61,10 +61,15 @@ def _ids(column: IdColumn, preprocessing: Preprocessing, count: int) -> Values:
 
 
 def _ranges(preprocessing: Preprocessing) -> dict[str, tuple[float, float]]:
-    """Return, of each real whose scaling is fixed, what scales to -1.5 and to 1.5."""
+    """Return, of each real whose scaling is fixed, what scales to -1.5 and to 1.5, or to 0 and to 1."""
     scalers = {real.name: real.scaler for real in preprocessing.reals}
     scalers |= {target.name: target.scaler for target in preprocessing.targets}
-    return {
+    ranges = {
+        name: (-scaler.offset / scaler.factor, (1.0 - scaler.offset) / scaler.factor)
+        for name, scaler in scalers.items()
+        if isinstance(scaler, RangeScaler)
+    }
+    return ranges | {
         name: (scaler.center - 1.5 * scaler.scale, scaler.center + 1.5 * scaler.scale)
         for name, scaler in scalers.items()
         if isinstance(scaler, FixedScaler) and scaler.transformation is None

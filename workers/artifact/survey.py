@@ -109,13 +109,15 @@ class Survey:
 def survey(trained: Trained) -> Survey:
     """Run the model dry and look at everything that fires. Raises `Refused` where no sample window can be built."""
     contract, preprocessing = trained.contract, trained.preprocessing
-    longest = contract.max_length
+    lag = preprocessing.max_lag  # steps of a window that the model does not see
+    seen = replace(contract, min_length=contract.min_length - lag, max_length=contract.max_length - lag)
+    longest = seen.max_length
 
     def x(count: int, width: int = longest) -> dict[str, Any]:
-        return make_inputs(preprocessing, contract, np.full(count, width))
+        return make_inputs(preprocessing, contract, np.full(count, width + lag))
 
     base = list_taps(trained.model, x(PROBE), trained.call)
-    shapes = {width: shapes_seen(trained.model, x(PROBE, width), trained.call) for width in other_widths(contract)}
+    shapes = {width: shapes_seen(trained.model, x(PROBE, width), trained.call) for width in other_widths(seen)}
     more = shapes_seen(trained.model, x(WIDER), trained.call)
     timed = [list_taps(trained.model, x(TIMED_WINDOWS), trained.call) for _ in range(TIMED_RUNS)]
     reached = {
@@ -134,7 +136,7 @@ def survey(trained: Trained) -> Survey:
                         Tap(path=info.paths[0], call=number, select=select),
                         tensor,
                         {longest: tuple(tensor.shape)}
-                        | {width: seen[key] for width, seen in shapes.items() if key in seen},
+                        | {width: other[key] for width, other in shapes.items() if key in other},
                         more[key],
                         preprocessing.prediction_length,
                         type(find_module(trained.model, info.paths[0])),

@@ -27,7 +27,8 @@ TOLERANCE = 1e-6
 def try_out(trained: Trained, layouts: Mapping[Tap, Layout]) -> dict[Tap, str]:
     """Embed sample windows of all lengths at every tap, twice, alone and together; tell what goes wrong, by tap."""
     taps = {f"f{index}": tap for index, tap in enumerate(layouts)}
-    least = [1 - layout.steps for layout in layouts.values() if layout.steps is not None]
+    lag = trained.preprocessing.max_lag
+    least = [1 - layout.steps + lag for layout in layouts.values() if layout.steps is not None]
     shortest = min(max([trained.contract.min_length, *least]), trained.contract.max_length)
     contract = replace(trained.contract, min_length=shortest)
     windows = sample_windows(contract, trained.preprocessing, sample_lengths(contract))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from schemas.windows import WindowBatch
 from workers.core.embedding import Fault
 from workers.core.encoding import PARTS, Codes, encode
+from workers.core.lags import add_lags
 from workers.core.preprocessing import Preprocessing, Target
 from workers.core.reals import build_reals
 from workers.core.scalers import WindowScaler
@@ -39,6 +40,7 @@ def build_inputs(windows: WindowBatch, preprocessing: Preprocessing) -> BuiltInp
 
     A window with an unknown category, or with a number that the scaling makes infinite, becomes a fault.
     """
+    windows = add_lags(windows, preprocessing)
     rows = np.arange(len(windows), dtype=np.int64)
     codes, faults = encode(windows, preprocessing)
     if faults:

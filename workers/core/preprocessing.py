@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workers.core.scalers import Scaler, scaler_from_json
+from workers.core.scalers import NormScaler, Scaler, norm_from_json, scaler_from_json
 
 RealRole = Literal["static", "known", "unknown", "target", "relative_time", "length", "center", "scale"]
 """Where a real comes from: columns of the window, or computed (the last four)."""
@@ -46,13 +46,23 @@ class Categorical:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """A real or a categorical that holds another column as it was some steps before."""
+
+    name: str
+    column: str
+    """A column of the past, a target too."""
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One target: an observed column of the past."""
 
     name: str
-    scaler: Scaler
+    scaler: NormScaler
     """Scales the target where it is also a real."""
-    reported: Scaler
+    reported: NormScaler
     """What `target_scale` holds; differs from `scaler` only in how pytorch-forecasting looks groups up."""
     reported_dtype: Literal["float32", "float64"] = "float32"
 
@@ -75,6 +85,13 @@ class Preprocessing:
     encoders: tuple[LabelEncoder, ...]
     time_column: str | None = None
     """The dataset's time index, where it is also a real; else windows begin at time 0."""
+    lags: tuple[Lag, ...] = ()
+    """Of reals and categoricals that no window carries. Not in the JSON form of what has none."""
+
+    @property
+    def max_lag(self) -> int:
+        """How many steps a window carries before those of the encoder."""
+        return max((lag.steps for lag in self.lags), default=0)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -107,6 +124,7 @@ class Preprocessing:
                 for e in self.encoders
             ],
             "time_column": self.time_column,
+            **({"lags": [[lag.name, lag.column, lag.steps] for lag in self.lags]} if self.lags else {}),
         }
 
     @classmethod
@@ -130,8 +148,8 @@ class Preprocessing:
             targets=tuple(
                 Target(
                     name=target["name"],
-                    scaler=scaler_from_json(target["scaler"]),
-                    reported=scaler_from_json(target["reported"]),
+                    scaler=norm_from_json(target["scaler"]),
+                    reported=norm_from_json(target["reported"]),
                     reported_dtype=target["reported_dtype"],
                 )
                 for target in data["targets"]
@@ -142,4 +160,5 @@ class Preprocessing:
                 LabelEncoder(name=e["name"], codes=dict(e["codes"]), unknown=e["unknown"]) for e in data["encoders"]
             ),
             time_column=data["time_column"],
+            lags=tuple(Lag(name=name, column=column, steps=steps) for name, column, steps in data.get("lags", ())),
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas.windows import WindowBatch
 from workers.core.encoding import Codes
 from workers.core.preprocessing import Preprocessing, Real
-from workers.core.scalers import Scaler, WindowScaler
+from workers.core.scalers import NormScaler, RangeScaler, Scaler, WindowScaler
 from workers.core.scaling import Norm, trained_norm, window_norm
 from workers.core.steps import Steps
 from workers.core.transformations import transform
@@ -28,13 +28,18 @@ def build_reals(
         past, future = _build(real, windows, preprocessing, steps, codes, norms)
         flat[:, column], ahead[:, :, column] = past, future
     padded = steps.pad(flat)
+    sources = {lag.name: lag.column for lag in preprocessing.lags}  # a lagged column has the norm of its source
+    own = {target.name: norm for target, norm in zip(preprocessing.targets, norms, strict=True)}
+    for column, real in enumerate(reals):
+        if isinstance(real.scaler, WindowScaler) and real.name not in sources:
+            own[real.name] = window_norm(real.scaler, padded[:, :, column], steps.lengths)
     for column, real in enumerate(reals):
         if isinstance(real.scaler, WindowScaler):
-            center, scale = window_norm(real.scaler, padded[:, :, column], steps.lengths)
-            values = _apply(padded[:, :, column], real.scaler, center[:, None], scale[:, None])
+            center, scale = (number[:, None] for number in own[sources.get(real.name, real.name)])
+            values = _apply(padded[:, :, column], real.scaler, center, scale)
             padded[:, :, column] = np.where(steps.inside, values, np.float32(0))
             if real.role != "unknown":
-                ahead[:, :, column] = _apply(ahead[:, :, column], real.scaler, center[:, None], scale[:, None])
+                ahead[:, :, column] = _apply(ahead[:, :, column], real.scaler, center, scale)
     return padded, ahead
 
 
@@ -75,6 +80,10 @@ def _scale(values: NDArray[Any], scaler: Scaler | None, codes: Codes, steps: Ste
     """
     if scaler is None or isinstance(scaler, WindowScaler):
         return values
+    if isinstance(scaler, RangeScaler):
+        scaled: NDArray[Any] = values * scaler.factor
+        scaled += scaler.offset
+        return scaled if scaler.bounds is None else scaled.clip(*scaler.bounds)
     center, scale = trained_norm(scaler, codes)
     if isinstance(center, np.ndarray):
         if steps is not None:
@@ -84,7 +93,7 @@ def _scale(values: NDArray[Any], scaler: Scaler | None, codes: Codes, steps: Ste
     return _apply(values, scaler, center, scale)
 
 
-def _apply(values: NDArray[Any], scaler: Scaler, center: Any, scale: Any) -> NDArray[Any]:
+def _apply(values: NDArray[Any], scaler: NormScaler, center: Any, scale: Any) -> NDArray[Any]:
     """Transform, centre, scale: each operation in the kind of float that the values have."""
     result: NDArray[Any] = transform(scaler.transformation, values) - center
     result /= scale

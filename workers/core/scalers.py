@@ -13,7 +13,7 @@ Method = Literal["standard", "robust", "identity"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedScaler:
-    """One centre and one scale for all windows: StandardScaler, RobustScaler, TorchNormalizer, GroupNormalizer()."""
+    """One centre and one scale for all windows: StandardScaler, RobustScaler, MaxAbsScaler, TorchNormalizer..."""
 
     center: float = 0.0
     scale: float = 1.0
@@ -27,6 +27,21 @@ class FixedScaler:
             "scale": _to_number(self.scale),
             "transformation": self.transformation,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeScaler:
+    """One factor and one offset for all windows: a MinMaxScaler; its product is no quotient, to the last bit."""
+
+    factor: float
+    offset: float
+    bounds: tuple[float, float] | None = None
+    """What scaled numbers are clipped to."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        bounds = None if self.bounds is None else list(self.bounds)
+        return {"kind": "range", "factor": self.factor, "offset": self.offset, "bounds": bounds}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +117,23 @@ class WindowScaler:
         }
 
 
-Scaler = FixedScaler | GroupScaler | WindowScaler
+Scaler = FixedScaler | GroupScaler | RangeScaler | WindowScaler
+NormScaler = FixedScaler | GroupScaler | WindowScaler
+"""Those that centre and scale, as a target's must."""
 
 
 def scaler_from_json(data: Mapping[str, Any]) -> Scaler:
     """Read what a scaler's `to_json` wrote."""
+    if data["kind"] == "range":
+        bounds = data["bounds"]
+        return RangeScaler(
+            factor=data["factor"], offset=data["offset"], bounds=None if bounds is None else (bounds[0], bounds[1])
+        )
+    return norm_from_json(data)
+
+
+def norm_from_json(data: Mapping[str, Any]) -> NormScaler:
+    """Read what the scaler of a target has written."""
     if data["kind"] == "fixed":
         return FixedScaler(
             center=_from_number(data["center"]),

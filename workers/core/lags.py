@@ -1,0 +1,45 @@
+"""Lagged columns, made of a window's own earlier steps.
+
+In: windows that begin as many steps before the encoder's first one as the longest lag reaches back. Out: windows of
+the encoder's steps, which hold the lagged columns too. Knows no scaler and no code.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.windows import Column, WindowBatch
+from workers.core.preprocessing import Lag, Preprocessing
+
+
+def add_lags(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:
+    """Return the very windows where no column is lagged."""
+    if not preprocessing.lags:
+        return windows
+    lengths, ends = windows.lengths - preprocessing.max_lag, windows.starts[1:]
+    places = np.flatnonzero(np.arange(int(windows.lengths.sum())) >= np.repeat(ends - lengths, windows.lengths))
+    decoder = np.arange(preprocessing.prediction_length)
+    known = {real.name for real in preprocessing.reals if real.role == "known"}
+    known |= {categorical.name for categorical in preprocessing.categoricals if categorical.role == "known"}
+    past = {name: column[places] for name, column in windows.past.items()}
+    past |= {lag.name: windows.past[lag.column][places - lag.steps] for lag in preprocessing.lags}
+    future = {
+        lag.name: _decoder_steps(lag, windows, ends, decoder - lag.steps)
+        for lag in preprocessing.lags
+        if lag.name in known
+    }
+    return WindowBatch(
+        series=windows.series,
+        end_us=windows.end_us,
+        lengths=lengths,
+        past=past,
+        future={**windows.future, **future},
+        static=windows.static,
+    )
+
+
+def _decoder_steps(lag: Lag, windows: WindowBatch, ends: NDArray[np.int64], places: NDArray[np.int64]) -> Column:
+    """Return (n, horizon): of places before the decoder what was observed, of later ones what is known ahead."""
+    observed: Column = windows.past[lag.column][ends[:, None] + places[places < 0]]
+    if (places < 0).all():
+        return observed
+    return np.concatenate([observed, windows.future[lag.column][:, places[places >= 0]]], axis=1)
