@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from workers.artifact.faster.prepare import hasten
+from workers.artifact.faster.skipping import fill
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
 from workers.artifact.sample import sample_lengths, sample_windows
@@ -32,7 +34,7 @@ def load(path: Path, *, device: str = "auto", threads: int = 1) -> Embedder:
     torch.set_num_threads(threads)
     model = build_model(manifest.model)
     try:
-        model.load_state_dict(safetensors.torch.load(content))
+        fill(model, safetensors.torch.load(content), manifest.pruning.dropped)
     except RuntimeError as error:
         message = (
             f"the weights in {path} do not fit {manifest.model.cls} of these libraries ({_versions(manifest)}): {error}"
@@ -44,7 +46,9 @@ def load(path: Path, *, device: str = "auto", threads: int = 1) -> Embedder:
 
 
 def make_embedder(manifest: Manifest, model: nn.Module, device: torch.device | None = None) -> Embedder:
-    """Put the parts together."""
+    """Put the parts together. Changes the model: what is not needed no longer runs, and what is slow is rewritten."""
+    model.to(device or torch.device("cpu"))
+    hasten(model, manifest.features, manifest.pruning, manifest.preprocessing, manifest.contract)
     return Embedder(
         model=model,
         features=manifest.features,

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from workers.artifact.certify import certify
+from workers.artifact.faster.prepare import find_unneeded
+from workers.artifact.faster.skipping import fill
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
@@ -54,7 +56,10 @@ def pack(
     rebuilt = build_model(trained.recipe)
     rebuilt.load_state_dict(weights)
     tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
-    content = safetensors.torch.save(weights)
+    pruning = find_unneeded(rebuilt, tapped, trained.preprocessing, contract)
+    kept = {key: tensor for key, tensor in weights.items() if key not in pruning.dropped}
+    fill(rebuilt, kept, pruning.dropped)
+    content = safetensors.torch.save(kept)
     draft = Manifest(
         name=name,
         description=description or _describe(trained.model, tapped),
@@ -62,6 +67,7 @@ def pack(
         features=tapped,
         preprocessing=trained.preprocessing,
         contract=contract,
+        pruning=pruning,
         weights=hashlib.sha256(content).hexdigest(),
         checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
