@@ -35,18 +35,24 @@ def skip_of(module: GatedResidualNetwork) -> tuple[Tensor, nn.LayerNorm | None]:
     """Return the matrix (in, out) that the residual passes through, and the norm behind it, if there is one."""
     if not hasattr(module, "resample_norm"):
         return torch.eye(module.output_size, dtype=torch.float64, device=module.fc1.weight.device), None
-    return resampling_of(module.resample_norm), module.resample_norm.norm
+    resampling = module.resample_norm
+    return interpolation_of(resampling) * gate_of_resampling(resampling).double(), resampling.norm
 
 
-def resampling_of(module: ResampleNorm) -> Tensor:
-    """Return the matrix (in, out) of what it does before its norm: linear interpolation, then a gate."""
+def interpolation_of(module: ResampleNorm) -> Tensor:
+    """Return the matrix (in, out) of what it does first: linear interpolation."""
     matrix = torch.eye(module.input_size, dtype=torch.float64, device=module.norm.weight.device)
     if module.input_size != module.output_size:
         resample: TimeDistributedInterpolation = module.resample
         matrix = resample.interpolate(matrix)
-    if module.trainable_add:
-        matrix = matrix * torch.sigmoid(double(module.mask)) * 2.0
     return matrix
+
+
+def gate_of_resampling(module: ResampleNorm) -> Tensor:
+    """Return what it multiplies by then, before its norm."""
+    if not module.trainable_add:
+        return torch.ones_like(module.norm.weight)
+    return torch.sigmoid(module.mask.detach()) * 2.0
 
 
 def is_plain(module: Any) -> bool:

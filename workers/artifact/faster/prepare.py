@@ -4,7 +4,7 @@ In: a model and what an artifact says of it. Out: a `Pruning`; or the model, cha
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from schemas.contract import InputContract
 from workers.artifact.faster.pruning import Pruning
-from workers.artifact.faster.rewrite import rewrite
+from workers.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
 from workers.artifact.faster.search import find_pruning
 from workers.artifact.faster.skipping import skip
 from workers.artifact.learn import PROBE, WIDER, make_inputs
@@ -22,6 +22,9 @@ from workers.core.features import Tap, TappedFeature
 from workers.core.pooling import align, pool
 from workers.core.preprocessing import Preprocessing
 from workers.core.taps import Call, Taps
+
+MARGIN = TOLERANCE / 2
+"""What all rewrites together may change: the proof of what is packed allows no more than twice as much."""
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +75,22 @@ def hasten(
             for lengths in (_mixed(contract), np.full(PROBE, contract.max_length))
         ]
         with Taps(model, taps, call) as running:
-            rewrite(
-                model,
-                [tap.path for tap in taps],
-                lambda: [running.run(x) for x in inputs],
-                stateless=pruning.stateless,
-            )
+            _rewrite(model, lambda: [running.run(x) for x in inputs], [tap.path for tap in taps], pruning)
     except Exception:  # whatever is wrong with the model shows when it is used
         log.warning("the model runs as it is, since it cannot run on the sample windows", exc_info=True)
+
+
+def _rewrite(
+    model: nn.Module, run: Callable[[], Sequence[Mapping[Tap, Tensor]]], taps: Sequence[str], pruning: Pruning
+) -> None:
+    plain = run()
+    paths = rewrite(model, taps, run, stateless=pruning.stateless)
+    apart = max(
+        distance(tensor, there[tap]) for here, there in zip(plain, run(), strict=True) for tap, tensor in here.items()
+    )
+    if not apart <= MARGIN:
+        log.warning("the model runs as it is, since %s rewritten together differ by %.2g", ", ".join(paths), apart)
+        restore(model, paths)
 
 
 def _mixed(contract: InputContract) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

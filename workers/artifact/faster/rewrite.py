@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workers.artifact.faster.recurrent import faster_recurrent
 from workers.artifact.faster.residual import faster_residual
 from workers.artifact.faster.selection import faster_selection
+from workers.core.taps import find_module
 
 TOLERANCE = 1e-6
 """Of a tensor, in units of its largest number or of 1."""
@@ -34,7 +35,9 @@ def rewrite(
     worst: dict[str, float] = {}
     handles = [
         model.get_submodule(path).register_forward_hook(
-            _prove(path, forward, worst, first_only=path in stateless), with_kwargs=True
+            _prove(path, forward, worst, first_only=path in stateless),
+            with_kwargs=True,
+            prepend=True,  # before a tap's, which may end the forward
         )
         for path, forward in candidates.items()
     ]
@@ -57,11 +60,18 @@ def rewrite(
     return tuple(done)
 
 
+def restore(model: nn.Module, paths: Sequence[str]) -> None:
+    """Undo `rewrite`."""
+    for path in paths:
+        del model.get_submodule(path).forward
+
+
 def _candidates(model: nn.Module, taps: Sequence[str], stateless: Collection[str]) -> Iterator[tuple[str, Forward]]:
     """Yield outer modules before what is inside of them."""
+    tapped = {find_module(model, tap) for tap in taps}
     for path, module in model.named_modules():
-        if any(tap.startswith(f"{path}.") for tap in taps):
-            continue  # a tap inside must fire
+        if "forward" in vars(module) or tapped & {*module.modules()} - {module}:
+            continue  # it is skipped, or a tap inside of it, maybe under another path, must fire
         forward = (
             faster_selection(module) or faster_residual(module) or faster_recurrent(module, stateless=path in stateless)
         )

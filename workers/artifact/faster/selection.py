@@ -1,13 +1,14 @@
-"""A variable selection network with all its variables in one batched product, and a slice of windows at a time.
+"""A variable selection network with its linear layers folded, and a slice of windows at a time.
 
 A real variable is one number a step. Of it the network makes a vector by a chain that is linear but for an ELU, a gate
-and two layer norms, so that one product serves all variables, and the norm of the residual (affine in that number) is a
-closed formula. The slices are what fits a core's cache.
+and two layer norms: prescaler and first layer are one line for each inner channel, second and gating layer one product,
+and the norm of the residual (affine in that number) is a closed formula. The weights of the variables are computed
+with a row for each channel, since layer norm and softmax are slow over few channels. A slice is what fits in cache.
 
 In: a `VariableSelectionNetwork`. Out: a function that does what its forward does in eval mode. Knows no other module.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +17,24 @@ from pytorch_forecasting.models.temporal_fusion_transformer.sub_modules import R
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workers.artifact.faster.folding import constant, double, gate_of, is_plain, resampling_of, skip_of
-from workers.artifact.faster.residual import STEPPED, project_context
+from workers.artifact.faster.folding import (
+    constant,
+    double,
+    gate_of,
+    gate_of_resampling,
+    interpolation_of,
+    is_plain,
+    skip_of,
+)
+from workers.artifact.faster.residual import STEPPED, faster_residual, project_context
 
-ROWS = 512
+ROWS = 4096
 """Windows times steps of one slice on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reals:
-    """Of v real variables, stacked; a row of weights is k inner channels and one that is always 1, for the bias."""
+    """Of v real variables, stacked, with k inner channels each and one more that is always 1, for the bias."""
 
     inner: tuple[Tensor, Tensor]
     """Slope and offset of the inner channels, (v, 1, k + 1) each."""
@@ -63,7 +72,7 @@ def faster_selection(module: Any) -> Callable[..., tuple[Tensor, Tensor]] | None
     reals = [name for name in names if name in module.prescalers]
     embedded = [name for name in names if name not in module.prescalers]
     stacked, weighing = _stack(module, reals), _weigh(module, reals, embedded)
-    resampled = [_resample(module.single_variable_grns[name]) for name in embedded]
+    others = [_embedded(module.single_variable_grns[name]) for name in embedded]
     places = [names.index(name) for name in (*reals, *embedded)]
 
     def forward(x: Mapping[str, Tensor], context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -88,8 +97,8 @@ def faster_selection(module: Any) -> Callable[..., tuple[Tensor, Tensor]] | None
             out = result[here]
             for norm, one, weight in zip(stacked.norms, _reals(stacked, part), some, strict=False):
                 out.addcmul_(_normalise(one, norm), weight)
-            for (matrix, norm), vector, weight in zip(resampled, parts, some[len(reals) :], strict=True):
-                out.addcmul_(_normalise(vector @ matrix, norm), weight)
+            for other, vector, weight in zip(others, parts, some[len(reals) :], strict=True):
+                out.addcmul_(other(vector), weight)
         return result.view(*lead, -1), weights.view(*lead, 1, -1)
 
     return forward
@@ -101,7 +110,7 @@ def _is_known(module: Any) -> bool:
     return all(
         is_plain(one) and module.prescalers[name].in_features == 1
         if name in module.prescalers
-        else type(one) is ResampleNorm
+        else type(one) is ResampleNorm or is_plain(one)
         for name, one in module.single_variable_grns.items()
     )
 
@@ -172,8 +181,15 @@ def _weigh(module: Any, reals: Sequence[str], embedded: Sequence[str]) -> Weighi
     )
 
 
-def _resample(module: ResampleNorm) -> tuple[Tensor, nn.LayerNorm]:
-    return constant(resampling_of(module), module.norm.weight), module.norm
+def _embedded(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what becomes of the embedding of a category."""
+    if not isinstance(module, ResampleNorm):
+        return faster_residual(module) or module
+    interpolation, gate = interpolation_of(module), gate_of_resampling(module)
+    # In two steps, rounded as the module rounds them: an embedding of one channel has no variance but that of the gate,
+    # and then the norm magnifies the last bit some hundred times.
+    matrix = constant(interpolation, module.norm.weight)
+    return lambda vector: _normalise(vector @ matrix * gate, module.norm)
 
 
 def _weights(by: Weighing, numbers: Tensor, vectors: Sequence[Tensor], context: Tensor | None, steps: int) -> Tensor:
@@ -192,14 +208,15 @@ def _weights(by: Weighing, numbers: Tensor, vectors: Sequence[Tensor], context: 
     ).softmax(0)
 
 
-def _reals(by: Reals, numbers: Tensor) -> Tensor:
-    """Return what becomes of each number before its last norm, (v, rows, h)."""
+def _reals(by: Reals, numbers: Tensor) -> Iterator[Tensor]:
+    """Yield what becomes of the numbers of each variable before its last norm, (rows, h): one at a time stays near."""
     slope, offset = by.inner
     inner = functional.elu_(torch.addcmul(offset, numbers[:, :, None], slope))
     square, centre, least = by.spread
     scale = torch.addcmul(least, square, (numbers + centre).square_()).rsqrt_()
     parts = torch.stack([numbers * scale, scale, torch.ones_like(scale)], dim=-1)
-    return functional.glu(torch.bmm(inner, by.outer)).baddbmm_(parts, by.skip)
+    for one, outer, part, skip in zip(inner, by.outer, parts, by.skip, strict=True):
+        yield functional.glu(one @ outer).addmm_(part, skip)
 
 
 def _normalise(x: Tensor, norm: nn.LayerNorm) -> Tensor:
