@@ -21,6 +21,7 @@ from pytorch_forecasting import (
 )
 from pytorch_forecasting.metrics import MAE
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from workers.artifact.faster import rewrite as rewriting
 from workers.artifact.faster.rewrite import TOLERANCE, distance, rewrite
@@ -80,6 +81,7 @@ def randomise(model: Any) -> Any:
 
 
 def transformer(columns: dict[str, Any] | None = None, **settings: Any) -> Made:
+    torch.manual_seed(0)
     dataset = make_dataset(
         **(
             {
@@ -200,6 +202,22 @@ def test_a_state_that_nothing_reads_lets_windows_of_other_lengths_run_padded() -
         rewrite(model, [], lambda: model.rnn(x, lengths=lengths, enforce_sorted=False), stateless=["rnn"])
         found, _ = model.rnn(x, lengths=lengths, enforce_sorted=False)
     assert distance(expected, found) <= TOLERANCE
+
+
+@pytest.mark.parametrize("cls", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_packed_windows_run_padded_and_come_back_packed(cls: Any, is_sorted: bool) -> None:
+    lengths = torch.tensor([7, 6, 3, 2, 1] if is_sorted else [3, 7, 1, 6, 2])
+    packed = pack_padded_sequence(torch.randn(5, 7, 3), lengths, batch_first=True, enforce_sorted=is_sorted)
+    model = cls(3, 4, num_layers=2, batch_first=True)
+    start = torch.randn(2, 5, 4)
+    given = (start, start + 1) if cls is nn.LSTM else start
+    with torch.inference_mode():
+        expected, _ = copy.deepcopy(model)(packed, given)
+        assert rewrite(model, [], lambda: model(packed, given), stateless=[""]) == ("",)
+        found, _ = model(packed, given)
+    assert distance(tuple(expected[:2]), tuple(found[:2])) <= TOLERANCE
+    assert found.unsorted_indices is expected.unsorted_indices or torch.equal(*(one[3] for one in (found, expected)))
 
 
 def test_a_tap_inside_of_a_module_keeps_it_as_it_is_under_any_of_its_names() -> None:

@@ -105,4 +105,4 @@ def distance(expected: Any, found: Any) -> float:
         return apart if apart == apart else float("inf")  # noqa: PLR0124 - not a number is as far as can be
     if isinstance(expected, tuple) and isinstance(found, tuple) and len(expected) == len(found):
         return max((distance(*pair) for pair in zip(expected, found, strict=True)), default=0.0)
-    return float("inf")
+    return 0.0 if expected is None and found is None else float("inf")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pytorch_forecasting.models.nn.rnn import RNN
 from torch import Tensor, nn
 
 from workers.artifact.faster.pruning import Output, Pruning
+from workers.artifact.faster.recurrent import LAYERS
 from workers.artifact.faster.skipping import skipping, tensors_of
 from workers.artifact.faster.templates import Seen, find_template
 from workers.core.features import Tap
@@ -104,7 +104,7 @@ def _prove(model: nn.Module, taps: Sequence[Tap], runs: Sequence[Run], proof: _P
     stateless: Sequence[str] = [
         path
         for path, module in model.named_modules()
-        if isinstance(module, RNN)
+        if isinstance(module, LAYERS)
         and all(run.is_unneeded(module, lambda output: output[1]) for run in runs)
         and not any(run.is_unneeded(module) for run in runs)
     ]
