@@ -99,7 +99,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "TiDEModel",
         {**FIXED, "static_reals": ["depth"], "time_varying_known_reals": ["valve"],
          "time_varying_unknown_reals": ["flow"]},
-        {"hidden_size": 8, "temporal_decoder_hidden": 4},
+        {"hidden_size": 8, "temporal_decoder_hidden": 4, "loss": MAE()},
     ),
     "timexer": (
         "TimeXer", {**RICH, **FIXED, "time_varying_unknown_reals": ["flow", "head"]},

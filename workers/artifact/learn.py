@@ -89,12 +89,17 @@ def _check_slices(name: str, feature: Feature, lengths: range) -> None:
             raise Refused(message)
 
 
-def make_inputs(preprocessing: Preprocessing, contract: InputContract, lengths: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the model's inputs for sample windows of these lengths, on the CPU. Raises `Refused`."""
+def make_inputs(
+    preprocessing: Preprocessing,
+    contract: InputContract,
+    lengths: NDArray[np.int64],
+    device: torch.device = torch.device("cpu"),  # noqa: B008 - as constant as a number
+) -> dict[str, Any]:
+    """Return the model's inputs for sample windows of these lengths. Raises `Refused`."""
     built = build_inputs(sample_windows(contract, preprocessing, lengths), preprocessing)
     if built.faults:
         message = (
             f"the model's inputs cannot be built from a sample window that fits the contract: {built.faults[0].detail}"
         )
         raise Refused(message)
-    return to_tensors(built.x, torch.device("cpu"))
+    return to_tensors(built.x, device)

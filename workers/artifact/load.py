@@ -5,7 +5,7 @@ What a plain module's artifact names is imported only from packages that whoever
 In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did when it was packed. Knows no checkpoint.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,18 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from workers.artifact.faster.prepare import hasten
+from workers.artifact.faster.skipping import fill
 from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.foreign import make_call
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
-from workers.artifact.recipes import ModuleRecipe
+from workers.artifact.recipes import ModuleRecipe, Recipe
 from workers.artifact.reductions import split
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
+from workers.core.features import TappedFeature
 from workers.core.reduction import Reduction
 from workers.core.taps import Call
 
@@ -43,7 +46,7 @@ def load(path: Path, *, device: str = "auto", threads: int = 1, code: Collection
     model = build_model(manifest.model, code)
     weights, reductions = split(safetensors.torch.load(content))
     try:
-        model.load_state_dict(weights)
+        fill(model, weights, manifest.pruning.dropped)
     except RuntimeError as error:
         message = (
             f"the weights in {path} do not fit {manifest.model.cls} of these libraries ({_versions(manifest)}): {error}"
@@ -60,7 +63,10 @@ def make_embedder(
     device: torch.device | None = None,
     reductions: Mapping[str, Reduction] | None = None,
 ) -> Embedder:
-    """Put the parts together."""
+    """Put the parts together. Changes the model: what is not needed no longer runs, and what is slow is rewritten."""
+    model.to(device or torch.device("cpu"))
+    call = find_call(manifest.model, model, manifest.features)
+    hasten(model, manifest.features, manifest.pruning, manifest.preprocessing, manifest.contract, call)
     return Embedder(
         model=model,
         features=manifest.features,
@@ -68,16 +74,16 @@ def make_embedder(
         space=manifest.space,
         sample=sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract)),
         device=device,
-        call=_call(manifest, model),
+        call=call,
         reductions=reductions,
     )
 
 
-def _call(manifest: Manifest, model: nn.Module) -> Call | None:
+def find_call(recipe: Recipe, model: nn.Module, features: Sequence[TappedFeature]) -> Call | None:
     """Return how the model is called where it does not take the inputs as they are, or its output is a feature."""
-    if isinstance(manifest.model, ModuleRecipe):
-        return make_call(model, manifest.model.input)
-    return attach(model) if is_wanted(model, [one.feature.tap.path for one in manifest.features]) else None
+    if isinstance(recipe, ModuleRecipe):
+        return make_call(model, recipe.input)
+    return attach(model) if is_wanted(model, [one.feature.tap.path for one in features]) else None
 
 
 def find_device(name: str) -> torch.device:

@@ -14,6 +14,7 @@ from typing import Any
 from schemas.contract import InputContract
 from schemas.spaces import Facts, SpaceView
 from workers.artifact.certificate import Certificate
+from workers.artifact.faster.pruning import Pruning
 from workers.artifact.recipes import Recipe, recipe_from_json
 from workers.artifact.spaces import digest, space_id
 from workers.core.errors import Refused
@@ -37,6 +38,8 @@ class Manifest:
     features: tuple[TappedFeature, ...]
     preprocessing: Preprocessing
     contract: InputContract
+    pruning: Pruning
+    """What of the model is left out. No part of the identity: the numbers are the same without it."""
     weights: str
     """SHA-256 of the weights' file."""
     checkpoint: str
@@ -84,6 +87,7 @@ class Manifest:
             "preprocessing": self.preprocessing.to_json(),
             "contract": self.contract.to_json(),
             "numeric": NUMERIC,
+            "pruning": self.pruning.to_json(),
             "weights": self.weights,
             "checkpoint": self.checkpoint,
             "versions": dict(self.versions),
@@ -103,6 +107,7 @@ class Manifest:
             features=tuple(TappedFeature.from_json(one) for one in data["features"]),
             preprocessing=Preprocessing.from_json(data["preprocessing"]),
             contract=InputContract.from_json(data["contract"]),
+            pruning=Pruning.from_json(data["pruning"]),
             weights=data["weights"],
             checkpoint=data["checkpoint"],
             versions=data["versions"],

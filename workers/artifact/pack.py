@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from workers.artifact.certify import Weights, certify
+from workers.artifact.faster.prepare import find_unneeded
+from workers.artifact.faster.skipping import fill
 from workers.artifact.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
 from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.learn import learn
-from workers.artifact.load import KEPT_SAMPLES, make_embedder
+from workers.artifact.load import KEPT_SAMPLES, find_call, make_embedder
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.models import build_model
 from workers.artifact.notes import unsaid_axes, unsaid_calls
@@ -70,7 +72,11 @@ def pack(
     rebuilt.load_state_dict(weights)
     tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
     check_sizes(tapped)
-    content = safetensors.torch.save(weights)
+    call = find_call(trained.recipe, rebuilt, tapped)
+    pruning = find_unneeded(rebuilt, tapped, trained.preprocessing, contract, call)
+    kept = {key: tensor for key, tensor in weights.items() if key not in pruning.dropped}
+    fill(rebuilt, kept, pruning.dropped)
+    content = safetensors.torch.save(kept)
     draft = Manifest(
         name=name,
         description=description or _describe(trained.model, tapped),
@@ -78,6 +84,7 @@ def pack(
         features=tapped,
         preprocessing=trained.preprocessing,
         contract=contract,
+        pruning=pruning,
         weights=hashlib.sha256(content).hexdigest(),
         checkpoint=trained.digest,
         versions={library: version(library) for library in LIBRARIES},
@@ -91,7 +98,7 @@ def pack(
         fitted = fit_reductions(before, tapped, fit, contract)
         before.close()
         reductions = {key: one.reduction for key, one in fitted.items()}
-        content = safetensors.torch.save({**weights, **to_tensors(reductions)})
+        content = safetensors.torch.save({**kept, **to_tensors(reductions)})
         draft = replace(
             draft,
             weights=hashlib.sha256(content).hexdigest(),
@@ -101,8 +108,8 @@ def pack(
     embedder = make_embedder(draft, rebuilt, reductions=reductions)
     if fit is not None:
         check_company(embedder, fit, contract)
-    kept = Weights(parameters=sum(parameter.numel() for parameter in rebuilt.parameters()), size=len(content))
-    vectors, certificate = certify(embedder, trained, tapped, contract, kept, reductions)
+    stored = Weights(parameters=pruning.kept, size=len(content))
+    vectors, certificate = certify(embedder, trained, tapped, contract, stored, reductions)
     embedder.close()
     if note is not None:
         for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):

@@ -1,0 +1,1 @@
+"""Faster ways to compute the same: rewrites of modules that are slow in eager mode, and branches that never run."""

@@ -1,0 +1,99 @@
+"""What packing finds out and loading does, so that a model's forwards are short.
+
+In: a model and what an artifact says of it. Out: a `Pruning`; or the model, changed in place. Knows no file.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from schemas.contract import InputContract
+from workers.artifact.faster.pruning import Pruning
+from workers.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
+from workers.artifact.faster.search import find_pruning
+from workers.artifact.faster.skipping import skip
+from workers.artifact.layouts import PROBE, WIDER
+from workers.artifact.learn import make_inputs
+from workers.artifact.sample import sample_lengths
+from workers.core.features import Tap, TappedFeature
+from workers.core.pooling import align, pool
+from workers.core.preprocessing import Preprocessing
+from workers.core.taps import Call, Taps
+
+MARGIN = TOLERANCE / 2
+"""What all rewrites together may change: the proof of what is packed allows no more than twice as much."""
+
+log = logging.getLogger(__name__)
+
+
+def find_unneeded(
+    model: nn.Module,
+    features: Sequence[TappedFeature],
+    preprocessing: Preprocessing,
+    contract: InputContract,
+    call: Call | None = None,
+) -> Pruning:
+    """Return what the features do not depend on."""
+    longest, least = contract.max_length, contract.min_length
+    sizes = [np.full(PROBE, longest), np.full(WIDER, longest), np.full(PROBE, least), _mixed(contract)]
+    inputs = [make_inputs(preprocessing, contract, lengths) for lengths in sizes]
+
+    def vectors(found: Mapping[Tap, Tensor], x: Any) -> list[Tensor]:
+        lengths: Tensor = x["encoder_lengths"]
+        width = int(lengths.max())
+        valid = None if int(lengths.min()) == width else lengths
+        return [
+            pool(hidden, one.feature.pools, steps)
+            for one in features
+            for hidden, steps in [align(found[one.feature.tap], one.layout, valid, width)]
+        ]
+
+    return find_pruning(model, [one.feature.tap for one in features], inputs, vectors, call)
+
+
+def hasten(
+    model: nn.Module,
+    features: Sequence[TappedFeature],
+    pruning: Pruning,
+    preprocessing: Preprocessing,
+    contract: InputContract,
+    call: Call | None = None,
+) -> None:
+    """Leave out what is not needed, and rewrite what is slow, on the device where the model is.
+
+    Raises `Refused` where the model is not the one that was pruned.
+    """
+    skip(model, pruning.skipped)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    taps = [one.feature.tap for one in features]
+    try:
+        inputs = [
+            make_inputs(preprocessing, contract, lengths, device)
+            for lengths in (_mixed(contract), np.full(PROBE, contract.max_length))
+        ]
+        with Taps(model, taps, call) as running:
+            _rewrite(model, lambda: [running.run(x) for x in inputs], [tap.path for tap in taps], pruning)
+    except Exception:  # whatever is wrong with the model shows when it is used
+        log.warning("the model runs as it is, since it cannot run on the sample windows", exc_info=True)
+
+
+def _rewrite(
+    model: nn.Module, run: Callable[[], Sequence[Mapping[Tap, Tensor]]], taps: Sequence[str], pruning: Pruning
+) -> None:
+    plain = run()
+    paths = rewrite(model, taps, run, stateless=pruning.stateless)
+    apart = max(
+        distance(tensor, there[tap]) for here, there in zip(plain, run(), strict=True) for tap, tensor in here.items()
+    )
+    if not apart <= MARGIN:
+        log.warning("the model runs as it is, since %s rewritten together differ by %.2g", ", ".join(paths), apart)
+        restore(model, paths)
+
+
+def _mixed(contract: InputContract) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the lengths of the sample windows, shortest first, as the embedder sorts them."""
+    return np.sort(sample_lengths(contract))

@@ -1,0 +1,69 @@
+"""Recurrent layers run on padded windows instead of packed ones: one call of a fast kernel.
+
+What is computed behind a window's end is thrown away. Only the state after the last step is another then, so windows of
+other lengths stay packed where anything reads it.
+
+In: an LSTM or GRU, plain or of pytorch-forecasting, and whether anything reads its final state. Out: a function that
+does what its forward does. Knows no other module.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pytorch_forecasting.models.nn.rnn import RNN
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+LAYERS = nn.LSTM | nn.GRU
+
+
+def faster_recurrent(module: nn.Module, *, stateless: bool) -> Callable[..., Any] | None:
+    """Return a faster forward, or None where there is none. If `stateless`, the final state is left undefined."""
+    if not isinstance(module, LAYERS) or module.bidirectional or not module.batch_first:
+        return None
+    if isinstance(module, RNN):
+        return _of_lengths(module, stateless=stateless)
+    return _of_packed(module) if stateless else None
+
+
+def _of_lengths(module: LAYERS, *, stateless: bool) -> Callable[..., Any]:
+    plain = _plain(module)
+    packed: Callable[..., Any] = type(module).forward
+
+    def forward(x: Any, hx: Any = None, lengths: Tensor | None = None, enforce_sorted: bool = True) -> Any:  # noqa: FBT001, FBT002
+        if not isinstance(x, Tensor) or lengths is None:
+            return packed(module, x, hx, lengths, enforce_sorted)
+        least, longest = (int(bound) for bound in lengths.aminmax())
+        if least == longest and longest > 0:
+            return plain(module, x[:, :longest], hx)
+        if least == 0 or not stateless:
+            return packed(module, x, hx, lengths, enforce_sorted)
+        output, state = plain(module, x[:, :longest], hx)
+        behind = torch.arange(longest, device=x.device) >= lengths[:, None]
+        return output.masked_fill_(behind[:, :, None], 0.0), state
+
+    return forward
+
+
+def _of_packed(module: LAYERS) -> Callable[..., Any]:
+    plain = _plain(module)
+
+    def forward(x: Any, hx: Any = None) -> Any:
+        if not isinstance(x, PackedSequence):
+            return plain(module, x, hx)
+        data, counts, order, back = x
+        inside = torch.arange(int(counts[0])) < counts[:, None]  # (t, n), longest window first, as they are packed
+        inside = inside.to(data.device)
+        padded = data.new_zeros(*inside.shape, data.shape[-1])
+        padded[inside] = data
+        if hx is not None and order is not None:
+            hx = module.permute_hidden(hx, order)
+        output, state = plain(module, padded.transpose(0, 1), hx)
+        return PackedSequence(output.transpose(0, 1)[inside], counts, order, back), state
+
+    return forward
+
+
+def _plain(module: LAYERS) -> Callable[..., Any]:
+    return nn.LSTM.forward if isinstance(module, nn.LSTM) else nn.GRU.forward

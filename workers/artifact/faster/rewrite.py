@@ -1,0 +1,108 @@
+"""Replace the forward of slow modules by a faster one that gives the same, module by module, each only if proved.
+
+In: a model, its taps, a way to run it on sample inputs. Out: the model, changed in place, and the paths that were
+changed. Knows no file.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from workers.artifact.faster.recurrent import faster_recurrent
+from workers.artifact.faster.residual import faster_residual
+from workers.artifact.faster.selection import faster_selection
+from workers.core.taps import find_module
+
+TOLERANCE = 1e-6
+"""Of a tensor, in units of its largest number or of 1."""
+
+log = logging.getLogger(__name__)
+
+Forward = Callable[..., Any]
+
+
+def rewrite(
+    model: nn.Module, taps: Sequence[str], run: Callable[[], object], *, stateless: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Rewrite what can be, except around the modules at the paths `taps`; return the paths of what was rewritten.
+
+    `run` runs the model on sample inputs: each rewrite is given what its module is given there, and must return the
+    same. `stateless` are the paths of recurrent modules whose final state nothing reads.
+    """
+    candidates = dict(_candidates(model, taps, stateless))
+    worst: dict[str, float] = {}
+    handles = [
+        model.get_submodule(path).register_forward_hook(
+            _prove(path, forward, worst, first_only=path in stateless),
+            with_kwargs=True,
+            prepend=True,  # before a tap's, which may end the forward
+        )
+        for path, forward in candidates.items()
+    ]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    done: list[str] = []
+    for path, forward in candidates.items():
+        if path not in worst or any(path.startswith(f"{outer}.") for outer in done):
+            continue  # never called, or inside of what is rewritten as a whole
+        if not worst[path] <= TOLERANCE:
+            log.warning(
+                "%s runs as it is, since its faster form differs by %.2g on the sample windows", path, worst[path]
+            )
+            continue
+        model.get_submodule(path).forward = forward
+        done.append(path)
+    return tuple(done)
+
+
+def restore(model: nn.Module, paths: Sequence[str]) -> None:
+    """Undo `rewrite`."""
+    for path in paths:
+        del model.get_submodule(path).forward
+
+
+def _candidates(model: nn.Module, taps: Sequence[str], stateless: Collection[str]) -> Iterator[tuple[str, Forward]]:
+    """Yield outer modules before what is inside of them."""
+    tapped = {find_module(model, tap) for tap in taps}
+    for path, module in model.named_modules():
+        if "forward" in vars(module) or tapped & {*module.modules()} - {module}:
+            continue  # it is skipped, or a tap inside of it, maybe under another path, must fire
+        forward = (
+            faster_selection(module) or faster_residual(module) or faster_recurrent(module, stateless=path in stateless)
+        )
+        if forward is not None:
+            yield path, forward
+
+
+def _prove(path: str, forward: Forward, worst: dict[str, float], *, first_only: bool) -> Callable[..., None]:
+    """Return a hook that runs the faster form beside the module, and keeps how far apart they are."""
+
+    def compare(_module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> None:
+        try:
+            found = forward(*args, **kwargs)
+        except Exception:
+            log.warning("%s runs as it is, since its faster form fails on the sample windows", path, exc_info=True)
+            worst[path] = float("inf")
+            return
+        expected = output[:1] if first_only else output
+        worst[path] = max(worst.get(path, 0.0), distance(expected, found[:1] if first_only else found))
+
+    return compare
+
+
+def distance(expected: Any, found: Any) -> float:
+    """Return how far apart two outputs are, in units of each tensor's largest number or of 1; else infinite."""
+    if isinstance(expected, Tensor) and isinstance(found, Tensor) and expected.shape == found.shape:
+        if not expected.numel():
+            return 0.0
+        unit = max(1.0, float(expected.abs().max()))
+        apart = float((expected - found).abs().max()) / unit
+        return apart if apart == apart else float("inf")  # noqa: PLR0124 - not a number is as far as can be
+    if isinstance(expected, tuple) and isinstance(found, tuple) and len(expected) == len(found):
+        return max((distance(*pair) for pair in zip(expected, found, strict=True)), default=0.0)
+    return 0.0 if expected is None and found is None else float("inf")

@@ -1,0 +1,208 @@
+"""Find what no tap depends on: by the graph that autograd keeps of a forward, then by proof.
+
+What the graph calls unneeded is left out of a forward, with other numbers in its place, and the vectors must be what
+they were, bit for bit. The graph alone would be wrong where a model detaches a tensor or decides by one.
+
+In: a model, its taps, what their tensors become, inputs of several sizes. Out: a `Pruning`. Knows no file.
+"""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workers.artifact.faster.pruning import Output, Pruning
+from workers.artifact.faster.recurrent import LAYERS
+from workers.artifact.faster.skipping import skipping, tensors_of
+from workers.artifact.faster.templates import Seen, find_template
+from workers.core.features import Tap
+from workers.core.taps import Call, Taps, find_module
+
+NUMBERS = (0.0, 1e3, math.nan)
+"""What stands in the place of what is left out, one after the other."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """One forward as far as the last tap, with its graph."""
+
+    calls: Mapping[nn.Module, Sequence[Seen]]
+    unneeded: frozenset[int]
+    """Ids of outputs and parameters from which no way leads to a vector."""
+
+    def is_unneeded(self, module: nn.Module, part: Callable[[Any], Any] = lambda output: output) -> bool:
+        """Whether it was called, and each tensor in that part of each of its outputs was for nothing."""
+        tensors = [tensor for seen in self.calls.get(module, ()) for tensor in tensors_of(part(seen.output))]
+        return bool(tensors) and all(id(tensor) in self.unneeded for tensor in tensors)
+
+
+Vectors = Callable[[Mapping[Tap, Tensor], Any], Sequence[Tensor]]
+"""Makes of the tapped tensors what is wanted of them; given the inputs too."""
+
+
+def find_pruning(
+    model: nn.Module, taps: Sequence[Tap], inputs: Sequence[Any], vectors: Vectors, call: Call | None = None
+) -> Pruning:
+    """Return what can be left out of the forwards of `model`, which is not changed.
+
+    `inputs` are of other numbers of windows and other lengths: how they differ shows what an output's shape follows.
+    """
+    count = sum(parameter.numel() for parameter in model.parameters())
+    try:
+        with _trackable(model), Taps(model, taps, _tracked(call or model)) as running:
+            runs = [_record(model, running, x, vectors) for x in inputs]
+            with Taps(model, taps, call) as proving:
+                return _prove(model, taps, runs, _Proof(model, proving, inputs, vectors), count)
+    except Exception:  # whatever a model does that was not foreseen: it can still run as it is
+        log.warning("the model runs with all its parts, since its graph cannot be followed", exc_info=True)
+        return Pruning(parameters=count, kept=count)
+
+
+class _Proof:
+    """Runs a model again and again, and sees whether its vectors stay the same."""
+
+    def __init__(self, model: nn.Module, running: Taps, inputs: Sequence[Any], vectors: Vectors) -> None:
+        self._model = model
+        self._run: Callable[[], list[Tensor]] = lambda: [one for x in inputs for one in vectors(running.run(x), x)]
+        self._expected = self._run()
+
+    def holds(
+        self, *, skipped: Mapping[str, Output], stateless: Sequence[str] = (), dropped: Sequence[str] = ()
+    ) -> bool:
+        """Whether they do without all of these."""
+        return all(self._holds(number, skipped, stateless, dropped) for number in NUMBERS)
+
+    def _holds(
+        self, number: float, skipped: Mapping[str, Output], stateless: Sequence[str], dropped: Sequence[str]
+    ) -> bool:
+        with ExitStack() as stack:
+            stack.enter_context(skipping(self._model, skipped, number))
+            stack.enter_context(_overwritten(self._model, dropped, number))
+            for path in stateless:
+                hook = self._model.get_submodule(path).register_forward_hook(_garble_state(number), prepend=True)
+                stack.callback(hook.remove)
+            try:
+                found = self._run()
+            except Exception:  # noqa: BLE001 - whatever a model does without a part that it needs
+                return False
+        return all(torch.equal(*pair) for pair in zip(self._expected, found, strict=True))
+
+
+def _prove(model: nn.Module, taps: Sequence[Tap], runs: Sequence[Run], proof: _Proof, count: int) -> Pruning:
+    skipped = dict(_find_skippable(model, {find_module(model, tap.path) for tap in taps}, runs))
+    if not proof.holds(skipped=skipped):
+        skipped = {path: output for path, output in skipped.items() if proof.holds(skipped={path: output})}
+        skipped = skipped if proof.holds(skipped=skipped) else {}
+    stateless: Sequence[str] = [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, LAYERS)
+        and all(run.is_unneeded(module, lambda output: output[1]) for run in runs)
+        and not any(run.is_unneeded(module) for run in runs)
+    ]
+    stateless = stateless if proof.holds(skipped=skipped, stateless=stateless) else []
+    names = model.state_dict().keys()
+    parameters = {
+        name: parameter for name, parameter in model.named_parameters(remove_duplicate=False) if name in names
+    }
+    dropped: Sequence[str] = [
+        name for name, parameter in parameters.items() if all(id(parameter) in run.unneeded for run in runs)
+    ]
+    if not proof.holds(skipped=skipped, stateless=stateless, dropped=dropped):
+        log.warning("all of the model's weights are kept, since more of them matter than its graph shows")
+        dropped = []
+    lost = {id(parameters[name]): parameters[name].numel() for name in dropped}
+    return Pruning(
+        skipped=skipped,
+        stateless=tuple(stateless),
+        dropped=tuple(dropped),
+        parameters=count,
+        kept=count - sum(lost.values()),
+    )
+
+
+def _find_skippable(model: nn.Module, tapped: set[nn.Module], runs: Sequence[Run]) -> Iterator[tuple[str, Output]]:
+    """Yield outer modules, not what is inside of them, and none that calls a tapped one: its calls are counted."""
+    inside: set[nn.Module] = set()
+    for path, module in model.named_modules():
+        if module in inside or tapped & set(module.modules()) or not all(run.is_unneeded(module) for run in runs):
+            continue
+        output = find_template([seen for run in runs for seen in run.calls[module]])
+        if output is not None:
+            inside.update(module.modules())
+            yield path, output
+
+
+def _record(model: nn.Module, running: Taps, x: Any, vectors: Vectors) -> Run:
+    calls: defaultdict[nn.Module, list[Seen]] = defaultdict(list)
+
+    def keep(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors_of((args, kwargs)))
+        calls[module].append(Seen(inputs=shapes, output=output))
+
+    with ExitStack() as stack:
+        for one in model.modules():  # before the hooks of the taps, of which the last ends the forward
+            stack.callback(one.register_forward_hook(keep, with_kwargs=True, prepend=True).remove)
+        found = running.run(x)
+    outputs = [tensor for seen in calls.values() for one in seen for tensor in tensors_of(one.output)]
+    tracked = [tensor for tensor in (*outputs, *model.parameters()) if tensor.requires_grad]
+    with torch.enable_grad():
+        ends = vectors(found, x)
+        if not all(end.requires_grad for end in ends):
+            return Run(calls=calls, unneeded=frozenset())  # a vector without a graph: nothing can be said
+        total = torch.stack([end.sum() for end in ends]).sum()
+        gradients = torch.autograd.grad(total, tracked, allow_unused=True)
+    unneeded = frozenset(id(tensor) for tensor, gradient in zip(tracked, gradients, strict=True) if gradient is None)
+    return Run(calls=calls, unneeded=unneeded)
+
+
+def _tracked(call: Call) -> Call:
+    def run(x: Any) -> object:
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            return call(x)
+
+    return run
+
+
+@contextmanager
+def _trackable(model: nn.Module) -> Iterator[None]:
+    """Let autograd follow every parameter, also those that training had frozen."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _ in before:
+        parameter.requires_grad_(parameter.is_floating_point())
+    try:
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _overwritten(model: nn.Module, names: Sequence[str], number: float) -> Iterator[None]:
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    before = [(parameters[name], parameters[name].data) for name in names]
+    for parameter, data in before:
+        parameter.data = torch.full_like(data, number)
+    try:
+        yield
+    finally:
+        for parameter, data in before:
+            parameter.data = data
+
+
+def _garble_state(number: float) -> Callable[..., Any]:
+    def replace(_module: nn.Module, _args: Any, output: Any) -> Any:
+        sequence, state = output
+        if isinstance(state, Tensor):
+            return sequence, torch.full_like(state, number)
+        return sequence, tuple(torch.full_like(part, number) for part in state)
+
+    return replace

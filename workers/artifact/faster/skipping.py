@@ -1,0 +1,87 @@
+"""Leave out of a model what no tap depends on: modules that never run, weights that take no memory.
+
+In: a model and a `Pruning`. Out: the model, changed in place. Knows no tap and no file.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workers.artifact.faster.pruning import Output
+from workers.core.errors import Refused
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor], dropped: Sequence[str]) -> None:
+    """Load the weights. Raises `RuntimeError` where they are not all that the model has but those `dropped`.
+
+    In the place of a dropped tensor stands one number that is none, seen in every element: should it ever matter, no
+    vector that it has touched is taken for good.
+    """
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if unknown := set(dropped) - set(shapes):
+        message = f"the model has no {', '.join(sorted(unknown))}, which the artifact leaves out"
+        raise RuntimeError(message)
+    empty = {name: torch.tensor(math.nan).expand(shapes[name]) for name in dropped}
+    loaded = {name: tensor.clone() for name, tensor in weights.items()}  # a file's bytes are not aligned
+    model.load_state_dict({**loaded, **empty}, assign=True)
+
+
+def skip(model: nn.Module, skipped: Mapping[str, Output], number: float = 0.0) -> None:
+    """Let each module return what its template says, filled with `number`, in the place of running."""
+    for path, output in skipped.items():
+        try:
+            module = model.get_submodule(path)
+        except AttributeError as error:
+            message = f"the artifact skips {path}, which {type(model).__name__} of these libraries does not have"
+            raise Refused(message) from error
+        module.forward = _Stub(output, number)
+
+
+@contextmanager
+def skipping(model: nn.Module, skipped: Mapping[str, Output], number: float) -> Iterator[None]:
+    """Skip them for a while."""
+    skip(model, skipped, number)
+    try:
+        yield
+    finally:
+        for path in skipped:
+            del model.get_submodule(path).forward
+
+
+@dataclass(frozen=True, slots=True)
+class _Stub:
+    """Stands for a module's forward."""
+
+    output: Output
+    number: float
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        inputs = list(tensors_of((args, kwargs)))
+        return self._make(self.output, inputs)
+
+    def _make(self, output: Output, inputs: Sequence[Tensor]) -> Any:
+        kind, content = next(iter(output.items()))
+        if kind == "tensor":
+            shape = [size if isinstance(size, int) else inputs[size[0]].shape[size[1]] for size in content]
+            return torch.full(shape, self.number, dtype=torch.float32, device=inputs[0].device)
+        if kind == "dict":
+            return {key: self._make(value, inputs) for key, value in content.items()}
+        made = [self._make(value, inputs) for value in content]
+        return tuple(made) if kind == "tuple" else made
+
+
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dicts, in a fixed order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for key in value:
+            yield from tensors_of(value[key])
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from tensors_of(one)

@@ -1,0 +1,64 @@
+"""How the shape of a module's output follows from the shapes of what it is given.
+
+In: some calls of a module. Out: a template of its output, or None where the calls do not show one. Knows no model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workers.artifact.faster.pruning import Output, Size
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """One call of a module."""
+
+    inputs: tuple[Shape, ...]
+    """Shapes of the tensors among its arguments."""
+    output: Any
+
+
+def find_template(calls: Sequence[Seen]) -> Output | None:
+    """Return what all the outputs are like."""
+    return _find([seen.output for seen in calls], [seen.inputs for seen in calls])
+
+
+def _find(outputs: Sequence[Any], inputs: Sequence[tuple[Shape, ...]]) -> Output | None:
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        shapes = [tuple(one.shape) for one in outputs]
+        if {one.dtype for one in outputs} != {torch.float32} or len({len(shape) for shape in shapes}) > 1:
+            return None
+        sizes = [_size(along, inputs) for along in zip(*shapes, strict=True)]
+        return None if None in sizes else {"tensor": sizes}
+    if {type(one) for one in outputs} == {dict}:
+        if any(list(one) != list(first) for one in outputs) or not all(isinstance(key, str) for key in first):
+            return None
+        parts = {key: _find([one[key] for one in outputs], inputs) for key in first}
+        return None if None in parts.values() else {"dict": parts}
+    kinds = {type(one) for one in outputs}
+    if kinds not in ({tuple}, {list}) or len({len(one) for one in outputs}) > 1:
+        return None
+    elements = [_find(list(along), inputs) for along in zip(*outputs, strict=True)]
+    return None if None in elements else {type(first).__name__: elements}
+
+
+def _size(along: Sequence[int], inputs: Sequence[tuple[Shape, ...]]) -> Size | None:
+    if len(set(along)) == 1:
+        return along[0]
+    shapes = inputs[0]
+    for tensor, shape in enumerate(shapes):
+        for axis in range(len(shape)):
+            if [_at(given, tensor, axis) for given in inputs] == list(along):
+                return [tensor, axis]
+    return None
+
+
+def _at(shapes: tuple[Shape, ...], tensor: int, axis: int) -> int | None:
+    return shapes[tensor][axis] if tensor < len(shapes) and axis < len(shapes[tensor]) else None
