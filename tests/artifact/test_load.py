@@ -1,6 +1,8 @@
 """Loading: an artifact is as it was packed, or it is refused; and nothing heavy is imported to look at it."""
 
+import hashlib
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 import safetensors.torch
 
 from workers.artifact.load import find_device, load
-from workers.artifact.manifest import read_manifest
+from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.pack import pack
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.spaces import digest
@@ -66,6 +68,25 @@ def test_weights_cut_short_are_refused(artifact: Path) -> None:
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(Refused, match="altered or cut short"):
         load(artifact)
+
+
+def test_a_pickle_in_the_place_of_the_weights_is_never_run(artifact: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+
+    class Poison:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (mark,)
+
+    content = pickle.dumps(Poison())
+    (artifact / "weights.safetensors").write_bytes(content)
+    with pytest.raises(Refused, match="was altered or cut short"):
+        load(artifact)
+    forged = hashlib.sha256(content).hexdigest()
+    reseal(artifact, lambda data: data.update(weights=forged))
+    reseal(artifact, lambda data: data.update(space=Manifest.from_json({**data, "sha256": ""}).space))
+    with pytest.raises(Refused, match="are no safetensors"):
+        load(artifact)
+    assert not mark.exists()
 
 
 def test_missing_weights_are_refused(artifact: Path) -> None:
@@ -171,9 +192,11 @@ def test_a_manifest_is_read_without_torch_or_any_vendor(packed: Path) -> None:
     assert imported(code.format(str(packed))) & heavy == set()
 
 
-def test_an_artifact_is_loaded_without_kafka_ray_or_feast(packed: Path) -> None:
+def test_artifacts_are_packed_and_loaded_without_kafka_ray_or_feast(packed: Path) -> None:
+    parts = (ROOT / "workers/artifact").rglob("[a-z]*.py")
+    modules = ",".join(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in parts)
     code = (
-        f"from pathlib import Path; from workers.artifact.load import load; load(Path({str(packed)!r}), device='cpu')"
+        f"import {modules}; from pathlib import Path; workers.artifact.load.load(Path({str(packed)!r}), device='cpu')"
     )
     assert imported(code) & {"kafka", "ray", "feast", "redis", "pydantic", "click"} == set()
 

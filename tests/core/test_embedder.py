@@ -227,6 +227,22 @@ def test_four_threads_share_one_embedder() -> None:
         assert max(pool.map(work, range(4))) <= 1e-6
 
 
+def test_four_threads_and_two_embedders_on_one_model_never_exchange_hidden_states() -> None:
+    model = Model()
+    first = feature("first", "steps:first", 4)
+    embedders = [make(model), make(model, first)]
+    batches = [make_windows([3 + k, 12, 2 + k]) for k in range(4)]
+    expected = [embedders[k % 2].embed(batches[k]).embeddings.features for k in range(4)]
+    np.testing.assert_allclose(expected[0]["hidden"], reference(model, batches[0]), rtol=0, atol=1e-6)
+
+    def work(k: int) -> bool:
+        found = [embedders[k % 2].embed(batches[k]).embeddings.features for _ in range(40)]
+        return all(np.array_equal(one[name], expected[k][name]) for one in found for name in expected[k])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
 def test_a_closed_embedder_leaves_no_hook() -> None:
     model = Model()
     make(model).close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from workers.artifact.faster.prepare import hasten
@@ -44,7 +45,11 @@ def load(path: Path, *, device: str = "auto", threads: int = 1, code: Collection
     where = find_device(device)
     torch.set_num_threads(threads)
     model = build_model(manifest.model, code)
-    weights, reductions = split(safetensors.torch.load(content))
+    try:
+        weights, reductions = split(safetensors.torch.load(content))
+    except SafetensorError as error:
+        message = f"the weights in {path} are no safetensors ({error}); pack the artifact again"
+        raise Refused(message) from error
     try:
         fill(model, weights, manifest.pruning.dropped)
     except RuntimeError as error:
