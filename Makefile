@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 demo: .venv/ready ## The main job on real data: real Kafka, Ray, Redis and Feast; ends with a table and a picture
 	$(BIN)/undertow demo
@@ -12,6 +12,9 @@ test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
 
 bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/bench.py
+
+bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
+	$(BIN)/python tests/bench/embed.py
 
 lint: .venv/ready ## Style, import contracts and types
 	$(BIN)/ruff check
@@ -38,4 +41,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test bench lint check constraints clean
+.PHONY: help demo test bench bench-embed lint check constraints clean
