@@ -16,6 +16,9 @@ test-long: .venv/ready ## 5,000 random data sets through our inputs and pytorch-
 bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/bench.py
 
+bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
+	$(BIN)/python tests/bench/embed.py
+
 lint: .venv/ready ## Style, import contracts and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -41,4 +44,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-long bench lint check constraints clean
+.PHONY: help demo test test-long bench bench-embed lint check constraints clean

@@ -47,13 +47,13 @@ def forward_us(runs: Runs, name: str) -> float | None:
     return median(runs[source], lambda run: 1e6 * (run.forward_s or 0.0) / run.windows)
 
 
-def print_machine(console: Console) -> None:
+def print_machine(console: Console, script: str = "bench") -> None:
     """Say when, where and with what."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
     model = names[0] if names else platform.processor()
     libraries = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
-    command = " ".join(["python", "tests/bench/bench.py", *sys.argv[1:]])
+    command = " ".join(["python", f"tests/bench/{script}.py", *sys.argv[1:]])
     console.print(
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({model}), Python {platform.python_version()},"
     )

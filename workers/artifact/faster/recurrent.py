@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 LAYERS = nn.LSTM | nn.GRU
+GROUP = 64
+"""Windows of one call: batches come sorted by length, so that a few of them are hardly padded."""
 
 
 def faster_recurrent(module: nn.Module, *, stateless: bool) -> Callable[..., Any] | None:
     """Return a faster forward, or None where there is none. If `stateless`, the final state is left undefined."""
-    if not isinstance(module, LAYERS) or module.bidirectional or not module.batch_first:
+    if not isinstance(module, LAYERS) or module.bidirectional or not module.batch_first or module.proj_size:
         return None
     if isinstance(module, RNN):
         return _of_lengths(module, stateless=stateless)
@@ -39,19 +41,15 @@ def _of_lengths(module: LAYERS, *, stateless: bool) -> Callable[..., Any]:
             return plain(module, x[:, :longest], hx)
         if least == 0 or not stateless:
             return packed(module, x, hx, lengths, enforce_sorted)
-        output, state = plain(module, x[:, :longest], hx)
-        behind = torch.arange(longest, device=x.device) >= lengths[:, None]
-        return output.masked_fill_(behind[:, :, None], 0.0), state
+        return _run_padded(module, x[:, :longest], hx, lengths)
 
     return forward
 
 
 def _of_packed(module: LAYERS) -> Callable[..., Any]:
-    plain = _plain(module)
-
     def forward(x: Any, hx: Any = None) -> Any:
         if not isinstance(x, PackedSequence):
-            return plain(module, x, hx)
+            return _plain(module)(module, x, hx)
         data, counts, order, back = x
         inside = torch.arange(int(counts[0])) < counts[:, None]  # (t, n), longest window first, as they are packed
         inside = inside.to(data.device)
@@ -59,10 +57,34 @@ def _of_packed(module: LAYERS) -> Callable[..., Any]:
         padded[inside] = data
         if hx is not None and order is not None:
             hx = module.permute_hidden(hx, order)
-        output, state = plain(module, padded.transpose(0, 1), hx)
+        output, state = _run_padded(module, padded.transpose(0, 1), hx, inside.sum(0))
         return PackedSequence(output.transpose(0, 1)[inside], counts, order, back), state
 
     return forward
+
+
+def _run_padded(module: LAYERS, x: Tensor, hx: Any, lengths: Tensor) -> tuple[Tensor, Any]:
+    """Return the output, zero behind each end, and what the kernel makes of the state."""
+    output = x.new_zeros(*x.shape[:2], module.hidden_size)
+    states = []
+    for start in range(0, len(x), GROUP):
+        group = slice(start, start + GROUP)
+        ends = lengths[group]
+        width = int(ends.max())
+        begin = None if hx is None else _rows(hx, group)
+        steps, state = _plain(module)(module, x[group, :width], begin)
+        behind = torch.arange(width, device=x.device) >= ends[:, None]
+        output[group, :width] = steps.masked_fill_(behind[:, :, None], 0.0)
+        states.append(state)
+    if isinstance(states[0], tuple):
+        return output, tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+    return output, torch.cat(states, dim=1)
+
+
+def _rows(state: Any, group: slice) -> Any:
+    if isinstance(state, tuple):
+        return tuple(part[:, group].contiguous() for part in state)
+    return state[:, group].contiguous()
 
 
 def _plain(module: LAYERS) -> Callable[..., Any]:
