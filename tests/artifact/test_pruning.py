@@ -12,6 +12,7 @@ import torch
 from pytorch_forecasting.models.nn.rnn import LSTM
 from torch import Tensor, nn
 
+from workers.artifact.faster import prepare
 from workers.artifact.faster.pruning import Pruning
 from workers.artifact.faster.search import find_pruning
 from workers.artifact.faster.skipping import fill, skip
@@ -52,12 +53,12 @@ def test_a_branch_that_no_tap_depends_on_never_runs() -> None:
         pruning = prune(model, "end")
         skip(model, pruning.skipped)
         ran: list[object] = []
-        model.aside.register_forward_hook(lambda *_: ran.append(torch.equal(_[2], torch.zeros_like(_[2]))))
+        model.aside.register_forward_hook(lambda *_: ran.append(bool(_[2].isnan().all())))
         found = [taps.run(x)[Tap(path="end")] for x in INPUTS]
     assert pruning.skipped == {"aside": {"tensor": [[0, 0], [0, 1], 4]}}
     assert pruning.dropped == ("aside.weight", "aside.bias")
     assert (pruning.parameters, pruning.kept) == (42, 26)
-    assert ran == [True, True]  # what it returned are zeros of the right shape
+    assert ran == [True, True]  # what stands for its output has no numbers, so that it could not pass unseen
     assert all(torch.equal(*pair) for pair in zip(expected, found, strict=True))
 
 
@@ -80,6 +81,14 @@ def test_a_branch_that_matters_stays_even_where_the_graph_does_not_show_it(join:
     pruning = prune(model, "end")
     assert pruning.skipped == {}
     assert pruning.dropped == ()
+
+
+def test_weights_that_only_other_windows_may_need_are_kept() -> None:
+    class Routed(Forked):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.end(self.main(x) if x.mean() < 1e6 else self.aside(x))
+
+    assert prune(Routed(lambda main, _: main), "end").dropped == ()
 
 
 def test_what_lies_behind_the_last_tap_is_dropped_without_being_skipped() -> None:
@@ -199,6 +208,37 @@ def test_a_loaded_transformer_is_pruned_and_rewritten_and_gives_the_same(
     assert caplog.text == ""
     expected = reference(trained("tft"), "lstm_encoder")
     found = embedder.embed(expected.windows).embeddings.features["hidden"]
+    np.testing.assert_allclose(found, expected.last, rtol=0, atol=1e-6)
+
+
+def test_rewrites_that_add_up_to_too_much_are_undone(
+    packed: Path,
+    trained: Callable[[str], Any],
+    reference: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(prepare, "MARGIN", -1.0)
+    embedder = load(packed)
+    model: Any = embedder._taps._model
+    assert "the model runs as it is, since static_variable_selection, " in caplog.text
+    assert {path for path, module in model.named_modules() if "forward" in vars(module)} == {
+        *read_manifest(packed).pruning.skipped
+    }
+    expected = reference(trained("tft"), "lstm_encoder")
+    found = embedder.embed(expected.windows).embeddings.features["hidden"]
+    np.testing.assert_allclose(found, expected.last, rtol=0, atol=1e-6)
+
+
+def test_what_only_the_other_steps_of_a_tensor_need_is_left_out(
+    trained: Callable[[str], Any], reference: Callable[..., Any], tmp_path: Path
+) -> None:
+    manifest = pack(
+        trained("tft").checkpoint, tmp_path / "walk", name="walk", taps={"hidden": "static_enrichment:last"}, trust=True
+    )
+    assert {"decoder_variable_selection", "lstm_decoder"} <= set(manifest.pruning.skipped)
+    expected = reference(trained("tft"), "static_enrichment")
+    found = load(tmp_path / "walk").embed(expected.windows).embeddings.features["hidden"]
     np.testing.assert_allclose(found, expected.last, rtol=0, atol=1e-6)
 
 

@@ -57,10 +57,8 @@ ONE_LENGTH = {"min_encoder_length": 12, "add_encoder_length": False}
 
 
 def inputs_of(dataset: Any) -> list[Any]:
-    x, _ = next(iter(dataset.to_dataloader(train=False, batch_size=24, num_workers=0)))
-    lengths = x["encoder_lengths"]
-    longest = torch.nonzero(lengths == lengths.max())[:3, 0]
-    return [x, take(x, longest)]
+    x, _ = next(iter(dataset.to_dataloader(train=False, batch_size=64, num_workers=0)))
+    return [take(x, torch.arange(20, 40)), take(x, torch.arange(3))]  # the first are of the greatest length
 
 
 def take(x: Any, rows: Any) -> Any:

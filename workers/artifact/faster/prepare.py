@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from schemas.contract import InputContract
 from workers.artifact.faster.pruning import Pruning
 from workers.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
-from workers.artifact.faster.search import find_pruning
+from workers.artifact.faster.search import Vectors, find_pruning
 from workers.artifact.faster.skipping import skip
 from workers.artifact.layouts import PROBE, WIDER
 from workers.artifact.learn import make_inputs
@@ -41,18 +41,7 @@ def find_unneeded(
     longest, least = contract.max_length, contract.min_length
     sizes = [np.full(PROBE, longest), np.full(WIDER, longest), np.full(PROBE, least), _mixed(contract)]
     inputs = [make_inputs(preprocessing, contract, lengths) for lengths in sizes]
-
-    def vectors(found: Mapping[Tap, Tensor], x: Any) -> list[Tensor]:
-        lengths: Tensor = x["encoder_lengths"]
-        width = int(lengths.max())
-        valid = None if int(lengths.min()) == width else lengths
-        return [
-            pool(hidden, one.feature.pools, steps)
-            for one in features
-            for hidden, steps in [align(found[one.feature.tap], one.layout, valid, width)]
-        ]
-
-    return find_pruning(model, [one.feature.tap for one in features], inputs, vectors, call)
+    return find_pruning(model, [one.feature.tap for one in features], inputs, _pooled(features), call)
 
 
 def hasten(
@@ -76,19 +65,35 @@ def hasten(
             for lengths in (_mixed(contract), np.full(PROBE, contract.max_length))
         ]
         with Taps(model, taps, call) as running:
-            _rewrite(model, lambda: [running.run(x) for x in inputs], [tap.path for tap in taps], pruning)
+            pooled = _pooled(features)
+
+            def run() -> list[Tensor]:
+                with torch.inference_mode():
+                    return [vector for x in inputs for vector in pooled(running.run(x), x)]
+
+            _rewrite(model, run, [tap.path for tap in taps], pruning)
     except Exception:  # whatever is wrong with the model shows when it is used
         log.warning("the model runs as it is, since it cannot run on the sample windows", exc_info=True)
 
 
-def _rewrite(
-    model: nn.Module, run: Callable[[], Sequence[Mapping[Tap, Tensor]]], taps: Sequence[str], pruning: Pruning
-) -> None:
+def _pooled(features: Sequence[TappedFeature]) -> Vectors:
+    def vectors(found: Mapping[Tap, Tensor], x: Any) -> list[Tensor]:
+        lengths: Tensor = x["encoder_lengths"]
+        width = int(lengths.max())
+        valid = None if int(lengths.min()) == width else lengths
+        return [
+            pool(hidden, one.feature.pools, steps)
+            for one in features
+            for hidden, steps in [align(found[one.feature.tap], one.layout, valid, width)]
+        ]
+
+    return vectors
+
+
+def _rewrite(model: nn.Module, run: Callable[[], list[Tensor]], taps: Sequence[str], pruning: Pruning) -> None:
     plain = run()
     paths = rewrite(model, taps, run, stateless=pruning.stateless)
-    apart = max(
-        distance(tensor, there[tap]) for here, there in zip(plain, run(), strict=True) for tap, tensor in here.items()
-    )
+    apart = max(distance(*pair) for pair in zip(plain, run(), strict=True))
     if not apart <= MARGIN:
         log.warning("the model runs as it is, since %s rewritten together differ by %.2g", ", ".join(paths), apart)
         restore(model, paths)

@@ -7,6 +7,7 @@ In: an LSTM or GRU, plain or of pytorch-forecasting, and whether anything reads 
 does what its forward does. Knows no other module.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ GROUP = 64
 
 
 def faster_recurrent(module: nn.Module, *, stateless: bool) -> Callable[..., Any] | None:
-    """Return a faster forward, or None where there is none. If `stateless`, the final state is left undefined."""
+    """Return a faster forward, or None where there is none. If `stateless`, the final state has no numbers."""
     if not isinstance(module, LAYERS) or module.bidirectional or not module.batch_first or module.proj_size:
         return None
     if isinstance(module, RNN):
@@ -64,21 +65,18 @@ def _of_packed(module: LAYERS) -> Callable[..., Any]:
 
 
 def _run_padded(module: LAYERS, x: Tensor, hx: Any, lengths: Tensor) -> tuple[Tensor, Any]:
-    """Return the output, zero behind each end, and what the kernel makes of the state."""
+    """Return the output, zero behind each end, and a state without numbers, since nothing reads it."""
     output = x.new_zeros(*x.shape[:2], module.hidden_size)
-    states = []
     for start in range(0, len(x), GROUP):
         group = slice(start, start + GROUP)
         ends = lengths[group]
         width = int(ends.max())
         begin = None if hx is None else _rows(hx, group)
-        steps, state = _plain(module)(module, x[group, :width], begin)
+        steps, _ = _plain(module)(module, x[group, :width], begin)
         behind = torch.arange(width, device=x.device) >= ends[:, None]
         output[group, :width] = steps.masked_fill_(behind[:, :, None], 0.0)
-        states.append(state)
-    if isinstance(states[0], tuple):
-        return output, tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
-    return output, torch.cat(states, dim=1)
+    state = x.new_full((module.num_layers, len(x), module.hidden_size), math.nan)
+    return output, (state, state) if isinstance(module, nn.LSTM) else state
 
 
 def _rows(state: Any, group: slice) -> Any:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from workers.artifact.faster.recurrent import faster_recurrent
@@ -98,11 +99,13 @@ def _prove(path: str, forward: Forward, worst: dict[str, float], *, first_only: 
 def distance(expected: Any, found: Any) -> float:
     """Return how far apart two outputs are, in units of each tensor's largest number or of 1; else infinite."""
     if isinstance(expected, Tensor) and isinstance(found, Tensor) and expected.shape == found.shape:
+        numbers = ~expected.isnan()  # what is skipped gives none
+        if not torch.equal(numbers, ~found.isnan()):
+            return float("inf")
+        expected, found = expected[numbers], found[numbers]
         if not expected.numel():
             return 0.0
-        unit = max(1.0, float(expected.abs().max()))
-        apart = float((expected - found).abs().max()) / unit
-        return apart if apart == apart else float("inf")  # noqa: PLR0124 - not a number is as far as can be
+        return float((expected - found).abs().max()) / max(1.0, float(expected.abs().max()))
     if isinstance(expected, tuple) and isinstance(found, tuple) and len(expected) == len(found):
         return max((distance(*pair) for pair in zip(expected, found, strict=True)), default=0.0)
     return 0.0 if expected is None and found is None else float("inf")

@@ -9,8 +9,8 @@ In: a model, its taps, what their tensors become, inputs of several sizes. Out: 
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from workers.artifact.faster.templates import Seen, find_template
 from workers.core.features import Tap
 from workers.core.taps import Call, Taps, find_module
 
-NUMBERS = (0.0, 1e3, math.nan)
+NUMBERS = (math.nan, 0.0, 1e3, -1e3)
 """What stands in the place of what is left out, one after the other."""
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,10 @@ class Run:
     """Ids of outputs and parameters from which no way leads to a vector."""
 
     def is_unneeded(self, module: nn.Module, part: Callable[[Any], Any] = lambda output: output) -> bool:
-        """Whether it was called, and each tensor in that part of each of its outputs was for nothing."""
+        """Whether it was called, and what autograd follows in that part of each of its outputs was for nothing."""
         tensors = [tensor for seen in self.calls.get(module, ()) for tensor in tensors_of(part(seen.output))]
-        return bool(tensors) and all(id(tensor) in self.unneeded for tensor in tensors)
+        followed = [tensor for tensor in tensors if tensor.requires_grad]
+        return bool(followed) and all(id(tensor) in self.unneeded for tensor in followed)
 
 
 Vectors = Callable[[Mapping[Tap, Tensor], Any], Sequence[Tensor]]
@@ -59,8 +60,9 @@ def find_pruning(
     try:
         with _trackable(model), Taps(model, taps, _tracked(call or model)) as running:
             runs = [_record(model, running, x, vectors) for x in inputs]
+            owned = _owned_by_called(model, inputs[0], call or model)
             with Taps(model, taps, call) as proving:
-                return _prove(model, taps, runs, _Proof(model, proving, inputs, vectors), count)
+                return _prove(model, taps, runs, _Proof(model, proving, inputs, vectors), count, owned)
     except Exception:  # whatever a model does that was not foreseen: it can still run as it is
         log.warning("the model runs with all its parts, since its graph cannot be followed", exc_info=True)
         return Pruning(parameters=count, kept=count)
@@ -96,11 +98,12 @@ class _Proof:
         return all(torch.equal(*pair) for pair in zip(self._expected, found, strict=True))
 
 
-def _prove(model: nn.Module, taps: Sequence[Tap], runs: Sequence[Run], proof: _Proof, count: int) -> Pruning:
+def _prove(
+    model: nn.Module, taps: Sequence[Tap], runs: Sequence[Run], proof: _Proof, count: int, owned: Collection[int]
+) -> Pruning:
     skipped = dict(_find_skippable(model, {find_module(model, tap.path) for tap in taps}, runs))
-    if not proof.holds(skipped=skipped):
-        skipped = {path: output for path, output in skipped.items() if proof.holds(skipped={path: output})}
-        skipped = skipped if proof.holds(skipped=skipped) else {}
+    paths = _most(list(skipped), lambda some: proof.holds(skipped={path: skipped[path] for path in some}))
+    skipped = {path: skipped[path] for path in paths}
     stateless: Sequence[str] = [
         path
         for path, module in model.named_modules()
@@ -108,17 +111,17 @@ def _prove(model: nn.Module, taps: Sequence[Tap], runs: Sequence[Run], proof: _P
         and all(run.is_unneeded(module, lambda output: output[1]) for run in runs)
         and not any(run.is_unneeded(module) for run in runs)
     ]
-    stateless = stateless if proof.holds(skipped=skipped, stateless=stateless) else []
+    stateless = _most(stateless, lambda some: proof.holds(skipped=skipped, stateless=some))
     names = model.state_dict().keys()
     parameters = {
         name: parameter for name, parameter in model.named_parameters(remove_duplicate=False) if name in names
     }
     dropped: Sequence[str] = [
-        name for name, parameter in parameters.items() if all(id(parameter) in run.unneeded for run in runs)
+        name
+        for name, parameter in parameters.items()
+        if id(parameter) in owned and all(id(parameter) in run.unneeded for run in runs)
     ]
-    if not proof.holds(skipped=skipped, stateless=stateless, dropped=dropped):
-        log.warning("all of the model's weights are kept, since more of them matter than its graph shows")
-        dropped = []
+    dropped = _most(dropped, lambda some: proof.holds(skipped=skipped, stateless=stateless, dropped=some))
     lost = {id(parameters[name]): parameters[name].numel() for name in dropped}
     return Pruning(
         skipped=skipped,
@@ -127,6 +130,17 @@ def _prove(model: nn.Module, taps: Sequence[Tap], runs: Sequence[Run], proof: _P
         parameters=count,
         kept=count - sum(lost.values()),
     )
+
+
+def _most(names: Sequence[str], holds: Callable[[Sequence[str]], bool]) -> Sequence[str]:
+    """Return them all if it holds for them; else what is left when halves, quarters, ... without those that matter."""
+    if holds(names):
+        return names
+    if len(names) <= 1:
+        return []
+    middle = len(names) // 2
+    rest = [*_most(names[:middle], holds), *_most(names[middle:], holds)]
+    return rest if holds(rest) else []
 
 
 def _find_skippable(model: nn.Module, tapped: set[nn.Module], runs: Sequence[Run]) -> Iterator[tuple[str, Output]]:
@@ -160,8 +174,24 @@ def _record(model: nn.Module, running: Taps, x: Any, vectors: Vectors) -> Run:
             return Run(calls=calls, unneeded=frozenset())  # a vector without a graph: nothing can be said
         total = torch.stack([end.sum() for end in ends]).sum()
         gradients = torch.autograd.grad(total, tracked, allow_unused=True)
-    unneeded = frozenset(id(tensor) for tensor, gradient in zip(tracked, gradients, strict=True) if gradient is None)
+    unneeded = frozenset(
+        id(tensor)
+        for tensor, gradient in zip(tracked, gradients, strict=True)
+        if gradient is None or not gradient.any()  # none leads there, or only to steps that no vector takes
+    )
     return Run(calls=calls, unneeded=unneeded)
+
+
+def _owned_by_called(model: nn.Module, x: Any, call: Call) -> set[int]:
+    """Return the ids of the parameters of modules that a whole forward calls. Other windows may call the others."""
+    called: set[nn.Module] = set()
+    with ExitStack() as stack:
+        for one in model.modules():
+            stack.callback(one.register_forward_pre_hook(lambda module, _: called.add(module)).remove)
+        # A model that is not as it was trained may end early, for want of objects that its forecast needs.
+        with suppress(Exception), torch.inference_mode():
+            call(x)
+    return {id(parameter) for module in called for parameter in module.parameters(recurse=False)}
 
 
 def _tracked(call: Call) -> Call:

@@ -31,8 +31,11 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], dropped: Sequence[str]
     model.load_state_dict({**loaded, **empty}, assign=True)
 
 
-def skip(model: nn.Module, skipped: Mapping[str, Output], number: float = 0.0) -> None:
-    """Let each module return what its template says, filled with `number`, in the place of running."""
+def skip(model: nn.Module, skipped: Mapping[str, Output], number: float = math.nan) -> None:
+    """Let each module return what its template says, filled with `number`, in the place of running.
+
+    No number is the default: should a skipped module ever matter, no vector that it has touched is taken for good.
+    """
     for path, output in skipped.items():
         try:
             module = model.get_submodule(path)
