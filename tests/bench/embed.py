@@ -5,7 +5,6 @@ In: rounds. Out: a table of medians and their ratios. Knows of a model only what
 
 import argparse
 import logging
-import resource
 import statistics
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 from embed_cases import PLAIN, Case, make_transformer, plain_case, transformer_case
 from report import print_machine
@@ -99,15 +99,15 @@ def print_rows(rows: list[Row]) -> None:
 
 
 def print_memory(case: Case, batches: int) -> None:
-    """Print how much the process has grown at most after its first hundredth."""
-    first = max(1, batches // 100)
+    """Print how much the process has grown after its first tenth; before anything larger has run in it."""
+    first = max(1, batches // 10)
     clock(case.ours, first)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = psutil.Process().memory_info().rss
     clock(case.ours, batches - first)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = psutil.Process().memory_info().rss - before
     CONSOLE.print(
-        f"{batches:,} batches of {case.windows} windows: the greatest memory grew by {grown / 1024:.1f} MiB after the "
-        f"first {first:,} ({before / 1024:,.0f} MiB)."
+        f"{batches:,} batches of {case.windows} windows: the memory grew by {grown / 2**20:.1f} MiB after the first "
+        f"{first:,} ({before / 2**20:,.0f} MiB)."
     )
 
 
@@ -124,12 +124,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_transformer(Path(folder))
         print_machine(CONSOLE, "embed")
+        print_memory(transformer_case(Path(folder), 4, 1), batches)
         rows = []
         for threads in (1, 2):
             rows += [measure(transformer_case(Path(folder), size, threads), threads, rounds) for size in sizes]
             rows += [measure(plain_case(name, BATCH), threads, rounds) for name in PLAIN]
         print_rows(rows)
-        print_memory(transformer_case(Path(folder), 4, 1), batches)
 
 
 if __name__ == "__main__":
