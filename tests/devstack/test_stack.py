@@ -1,6 +1,7 @@
 """A real Kafka and Redis, brought up and down."""
 
 import os
+import platform
 import select
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from workers.devstack.processes import Process, began, is_port_free
 from workers.devstack.stack import ABSENT, Stack, down, ephemeral, running, up, write
 
 TOPIC = "windows"
+EXIT_THREAD = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # the number of the system call `exit`
 
 
 def put(stack: Stack, value: bytes) -> None:
@@ -210,3 +212,22 @@ def test_up_refuses_a_port_that_somebody_has(tmp_path: Path) -> None:
         assert not is_port_free(port)
         with pytest.raises(Refused, match=f"redis was asked for on port {port}"):
             up(tmp_path, redis_port=port)
+
+
+def test_a_process_is_alive_until_its_last_thread_is_gone() -> None:
+    script = (
+        "import ctypes, threading\n"
+        "threading.Thread(target=input).start()\n"
+        "print('up', flush=True)\n"
+        f"ctypes.CDLL(None).syscall({EXIT_THREAD}, 0)\n"  # the first thread alone
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"up\n"
+        state = Path(f"/proc/{child.pid}/task/{child.pid}/stat")
+        while state.read_text().rpartition(")")[2].split()[0] != "Z":
+            pass
+        process = Process(pid=child.pid, began=began(child.pid) or "gone")
+        assert process.is_alive()
+        child.kill()
+        assert gone(process)

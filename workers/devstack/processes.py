@@ -31,7 +31,7 @@ class Process:
     began: str
 
     def is_alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+        """Whether any thread of it still runs; a zombie does not."""
         return began(self.pid) == self.began
 
 
@@ -41,10 +41,9 @@ def began(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[
-        2
-    ].split()  # the name before it may hold spaces; state is the first field, start the 20th
-    if fields[0] in "ZX":
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
+    state, threads = fields[0], int(fields[17])
+    if state == "X" or (state == "Z" and threads <= 1):  # until its last thread is gone, a dead one listens on its port
         return None
     return f"{fields[19]}@{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
 
