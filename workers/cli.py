@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from workers.core.errors import UndertowError
+from workers.view.command import view
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -239,6 +240,9 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
     from workers.settings import load
 
     click.echo(look_up(load(overrides), name, keys, as_json=as_json))
+
+
+main.add_command(_settings_options(view))
 
 
 @main.command()
