@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from workers.view.colour import categories
 from workers.view.write import make_picture, write
 
-MOST_POINTS = 1200
+MOST_NEIGHBOURS = 1200
 """Enough to see, and t-SNE takes seconds."""
 SEED = 0
 
 
 def draw(embeddings: NDArray[np.floating], labels: Sequence[str], path: Path, *, title: str, subtitle: str) -> Path:
     """Project by PCA and by t-SNE, side by side, and write the picture."""
-    rows = np.random.default_rng(SEED).permutation(len(embeddings))[:MOST_POINTS]
-    names = np.asarray(labels, dtype=object)[rows]
-    return write(make_picture(embeddings[rows], categories(names, title="exercise"), title=title, note=subtitle), path)
+    rows = np.random.default_rng(SEED).permutation(len(embeddings))  # so that the first ones are an even sample
+    names = categories(np.asarray(labels, dtype=object)[rows], title="exercise")
+    return write(
+        make_picture(embeddings[rows], names, title=title, note=subtitle, most_neighbours=MOST_NEIGHBOURS), path
+    )

@@ -37,6 +37,8 @@ STYLE = {
     "svg.fonttype": "none",  # so that text can be searched
     "svg.hashsalt": "undertow",
 }
+GAP, LINE = 5, 155
+"""Letters between two entries of the legend, and on one line of it."""
 LAYERS = 8
 """Categories are drawn in turns, so that the last one hides no other."""
 MANY = 1500
@@ -57,8 +59,8 @@ def render(picture: Picture, *, form: str) -> bytes:
         left.set_ylabel(vertical)
         right.set_title(TSNE_TITLE, loc="left")
         right.set_xlabel(picture.tsne_axis())
-        figure.text(0.02, 0.965, picture.title, ha="left", va="top", fontsize=17, fontweight="bold")
-        figure.text(0.02, 0.905, picture.note, ha="left", va="top", fontsize=11.5)
+        figure.text(0.02, 0.965, readable(picture.title, 95), ha="left", va="top", fontsize=17, fontweight="bold")
+        figure.text(0.02, 0.905, readable(picture.note, 170), ha="left", va="top", fontsize=11.5)
         if isinstance(picture.colouring, Scale):
             _colour_bar(figure, picture.colouring)
         else:
@@ -99,8 +101,8 @@ def _legend(figure: Any, colouring: Categories) -> None:
         for entry in colouring.entries
     ]
     names = [f" {readable(entry.name)}" for entry in colouring.entries]  # a legend passes names with a leading _ over
-    longest = max(map(len, names))
-    columns = min(len(names), max(1, 150 // (longest + 6)))
+    is_short = sum(len(name) + GAP for name in names) <= LINE
+    columns = len(names) if is_short else max(1, LINE // (max(map(len, names)) + GAP))
     figure.legend(
         handles,
         names,

@@ -14,6 +14,8 @@ from workers.view.colour import Colouring
 from workers.view.read import Rows
 
 LONGEST = 48
+MOST_NEIGHBOURS = 3000
+"""t-SNE of so many takes about ten seconds."""
 PCA_TITLE, TSNE_TITLE = "PCA: the two widest directions", "t-SNE: who is whose neighbour"
 TSNE_AXIS = "distances between groups have no meaning"
 
@@ -68,7 +70,7 @@ def describe(rows: Rows) -> str:
     return f"{rows.feature}, {size} dimensions: {'; '.join(parts)}"
 
 
-def readable(text: str) -> str:
-    """Return a text that any font, XML and a legend can take: on one line, without control characters, not too long."""
+def readable(text: str, longest: int = LONGEST) -> str:
+    """Return a text that a font, XML and the place can take: on one line, without control characters, cut if long."""
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

@@ -13,14 +13,12 @@ from workers.core.errors import Refused
 from workers.view.picture import Projection
 
 FEWEST = 5
-MOST_NEIGHBOURS = 3000
-"""t-SNE of so many takes about ten seconds."""
 KEPT = 50
 """Components that t-SNE sees: the rest is mostly noise and costs time."""
 PERPLEXITY, STEPS, SEED = 30.0, 500, 0
 
 
-def project(vectors: NDArray[np.floating], *, most_neighbours: int = MOST_NEIGHBOURS) -> Projection:
+def project(vectors: NDArray[np.floating], *, most_neighbours: int) -> Projection:
     """Project n vectors; t-SNE only the first `most_neighbours`. Raises `Refused` for too few or all the same."""
     if len(vectors) < FEWEST:
         message = f"expected at least {FEWEST} rows to project, found {len(vectors)}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from workers.core.errors import Refused
 from workers.view import page
 from workers.view.colour import Colouring
-from workers.view.picture import Picture
+from workers.view.picture import MOST_NEIGHBOURS, Picture
 
 INSTALL = "pip install 'undertow[view]'"
 
@@ -35,14 +35,23 @@ def make_picture(
     note: str,
     ids: Mapping[str, NDArray[Any]] | None = None,
     event_us: NDArray[np.int64] | None = None,
+    most_neighbours: int = MOST_NEIGHBOURS,
 ) -> Picture:
-    """Project the vectors. Raises `Refused` for too few, for equal ones, and where the extra `view` is missing."""
+    """Project the vectors, by t-SNE the first `most_neighbours`.
+
+    Raises `Refused` for too few vectors, for equal ones, and where the extra `view` is missing.
+    """
     try:
         from workers.view.project import project  # noqa: PLC0415 - needs the extra, and a second to load
     except ImportError as error:
         raise _missing(error) from error
     return Picture(
-        title=title, note=note, projection=project(vectors), colouring=colouring, ids=ids or {}, event_us=event_us
+        title=title,
+        note=note,
+        projection=project(vectors, most_neighbours=most_neighbours),
+        colouring=colouring,
+        ids=ids or {},
+        event_us=event_us,
     )
 
 
