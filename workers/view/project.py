@@ -27,11 +27,9 @@ def project(vectors: NDArray[np.floating], *, most_neighbours: int) -> Projectio
     if (exact == exact[0]).all():
         message = f"all {len(vectors)} vectors are the same, so there is nothing to project: is the tap silent?"
         raise Refused(message)
-    pca = PCA(n_components=min(KEPT, *exact.shape), random_state=SEED).fit(exact)
-    # Which way an axis points is an accident of the solver: let the component's largest weight be positive.
-    largest = np.abs(pca.components_).argmax(axis=1)
-    signs = np.sign(pca.components_[np.arange(len(largest)), largest])
-    points = pca.transform(exact) * signs
+    # Which way an axis points is no accident: scikit-learn makes each component's largest weight positive, since 1.5.
+    pca = PCA(n_components=min(KEPT, *exact.shape), random_state=SEED)
+    points = pca.fit_transform(exact)
     shares = np.append(pca.explained_variance_ratio_, 0.0)
     if points.shape[1] == 1:
         points = np.pad(points, ((0, 0), (0, 1)))
@@ -41,7 +39,7 @@ def project(vectors: NDArray[np.floating], *, most_neighbours: int) -> Projectio
 
 
 def _neighbours(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    begin = points[:, :2] / (points[:, 0].std() or 1.0) * 1e-4  # as scikit-learn does, with our signs
+    begin = points[:, :2] / (points[:, 0].std() or 1.0) * 1e-4  # as init="pca" would, which refuses one dimension
     tsne = TSNE(
         init=begin.astype(np.float32),
         perplexity=min(PERPLEXITY, (len(points) - 1) / 3),

@@ -11,25 +11,19 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-SEED = np.uint64(0x756E646572746F77)
 Hashes = NDArray[np.uint64]
 
 
 def hash_keys(columns: pd.DataFrame) -> Hashes:
-    """Return one number for each row, the same for the same values in whatever file or batch they stand."""
-    return _mix(pd.util.hash_pandas_object(columns, index=False).to_numpy().astype(np.uint64))
-
-
-def _mix(values: Hashes) -> Hashes:
-    """Spread numbers evenly over 64 bits: pandas' hash of one small integer would leave patterns in a ranking."""
-    mixed = values ^ SEED
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # the finaliser of splitmix64
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+    """Return one number for each row, the same for the same values in whatever file, batch or run they stand."""
+    return pd.util.hash_pandas_object(columns, index=False).to_numpy().astype(np.uint64)
 
 
 class Sampler:
-    """Keeps the `size` keys with the smallest hashes: each key is as likely as any other, however often it comes."""
+    """Keeps the `size` keys with the smallest hashes: each key is as likely as any other, however often it comes.
+
+    pandas' hash has a fixed key, which is the seed, and is even over all of its 64 bits.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
