@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from schemas.spaces import SpaceView
 from workers.cli import main
 from workers.core.errors import Refused
 from workers.view.write import WRITERS, make_picture
@@ -129,6 +131,27 @@ def test_labels_of_one_column_are_the_colours(write_part, tmp_path):
     run(write_part(), "--labels", tmp_path / "people.csv", "--output", tmp_path / "space.html")
     colour = Page((tmp_path / "space.html").read_text()).data["colour"]
     assert [colour["title"], *(entry["name"] for entry in colour["entries"])] == ["age", "old", "young", "none"]
+
+
+@dataclass
+class Artifact:
+    """As much of a manifest as the command reads."""
+
+    space: str
+
+    def view(self):
+        return SpaceView(name="watch", space=self.space, series=(), features=(("embedding", 4),))
+
+
+def test_without_a_source_the_artifacts_space_in_the_offline_log_is_drawn(write_part, tmp_path, monkeypatch):
+    write_part(space="a" * 64)
+    root = write_part(space="b" * 64, rows=30).parent
+    settings = ["--set", f"offline.path={root}", "--output", tmp_path / "space.html"]
+    monkeypatch.setattr("workers.view.run.read_manifest", lambda _: Artifact("b" * 64))
+    assert run(*settings).splitlines()[0] == "embedding, 4 dimensions: 30 rows"
+    assert Page((tmp_path / "space.html").read_text()).data["title"] == "The space of watch__bbbbbbbb"
+    monkeypatch.setattr("workers.view.run.read_manifest", lambda _: Artifact("c" * 64))
+    assert "the offline log has nothing of watch__cccccccc" in run(*settings, code=1)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from workers.view.columns import SEVERAL, Columns, Span
 from workers.view.sample import Sampler, hash_keys
 
 BATCH_ROWS = 8192
+# Reading ahead fills hundreds of megabytes and is no faster: what is read is mostly thrown away at once.
+SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +94,12 @@ def _read(dataset: Any, columns: Columns, sample: int, span: Span, source: Path)
 def _batches(dataset: Any, columns: Columns, span: Span) -> Iterator[pa.Table]:
     names = list(dict.fromkeys([*columns.plain, columns.feature]))
     scanner = dataset.scanner(
-        columns=names, filter=columns.filter(span), batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=2
+        columns=names,
+        filter=columns.filter(span),
+        batch_size=BATCH_ROWS,
+        batch_readahead=0,
+        fragment_readahead=0,
+        fragment_scan_options=SLIM,
     )
     for batch in scanner.to_batches():
         decoded = [
