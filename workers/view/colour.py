@@ -27,8 +27,8 @@ VIRIDIS = (
     *("#440154", "#48186a", "#472d7b", "#424086", "#3b528b", "#33638d", "#2c728e", "#26828e", "#21918c"),
     *("#1fa088", "#28ae80", "#3fbc73", "#5ec962", "#84d44b", "#addc30", "#d8e219", "#fde725"),
 )
-TICKS = 5
-HOUR_US, DAY_US = 3_600e6, 86_400e6
+TICKS, TIME_TICKS = 5, 3
+HOUR_US, DAY_US, FEW = 3_600e6, 86_400e6, 10
 DAYS, MINUTES, SECONDS = 10, 16, 19
 """Letters of an ISO time that are worth showing."""
 
@@ -68,7 +68,7 @@ class Scale:
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Return values to mark, and their texts."""
-        at = np.linspace(self.low, self.high, TICKS)
+        at = np.linspace(self.low, self.high, TIME_TICKS if self.is_time else TICKS)
         texts = _times(at) if self.is_time else [f"{value:.4g}" for value in at]
         with np.errstate(invalid="ignore"):
             if (self.numbers < self.low).any():
@@ -169,5 +169,5 @@ def _scale(values: NDArray[np.float64], title: str, *, is_time: bool = False) ->
 
 def _times(times_us: NDArray[np.float64]) -> list[str]:
     span = np.ptp(times_us)
-    cut = DAYS if span > 2 * TICKS * DAY_US else MINUTES if span > HOUR_US else SECONDS
+    cut = DAYS if span > FEW * DAY_US else MINUTES if span > HOUR_US else SECONDS
     return [text[:cut].replace("T", " ") for text in format_times(times_us.astype(np.int64))]

@@ -17,7 +17,7 @@ EXISTING = click.Path(path_type=Path, exists=True)
     "--output",
     "outputs",
     multiple=True,
-    default=("space.html",),
+    default=(".undertow/space.html",),
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file to write: .html, .png or .svg; may be repeated.",

@@ -37,7 +37,7 @@ STYLE = {
     "svg.fonttype": "none",  # so that text can be searched
     "svg.hashsalt": "undertow",
 }
-GAP, LINE = 5, 155
+GAP, LINE = 5, 150
 """Letters between two entries of the legend, and on one line of it."""
 LAYERS = 8
 """Categories are drawn in turns, so that the last one hides no other."""
@@ -102,7 +102,7 @@ def _legend(figure: Any, colouring: Categories) -> None:
     ]
     names = [f" {readable(entry.name)}" for entry in colouring.entries]  # a legend passes names with a leading _ over
     is_short = sum(len(name) + GAP for name in names) <= LINE
-    columns = len(names) if is_short else max(1, LINE // (max(map(len, names)) + GAP))
+    columns = len(names) if is_short else max(1, LINE // (max(map(len, names)) + 2 * GAP))
     figure.legend(
         handles,
         names,

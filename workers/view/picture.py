@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from workers.view.colour import Colouring
 from workers.view.read import Rows
 
-LONGEST = 48
+LONGEST = 32
 MOST_NEIGHBOURS = 3000
 """t-SNE of so many takes about ten seconds."""
 PCA_TITLE, TSNE_TITLE = "PCA: the two widest directions", "t-SNE: who is whose neighbour"

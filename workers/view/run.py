@@ -18,7 +18,7 @@ from workers.view.columns import Span
 from workers.view.labels import join_labels
 from workers.view.picture import describe
 from workers.view.read import Rows, read_rows
-from workers.view.write import make_picture, refuse_unknown, write
+from workers.view.write import make_picture, refuse_early, write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Choice:
 
 def view(settings: Settings, choice: Choice) -> Iterator[str]:
     """Write the pictures; yield a line for each, after one that says what was read. Raises `Refused`."""
-    refuse_unknown(choice.outputs)
+    refuse_early(choice.outputs)
     source, name = (choice.source, None) if choice.source else _configured(settings)
     rows = read_rows(source, feature=choice.feature, sample=choice.sample, span=_span(choice))
     names: tuple[str, ...] = ()

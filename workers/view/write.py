@@ -4,6 +4,7 @@ In: vectors, colours, words. Out: files. Knows no source of rows, and loads scik
 use only.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from workers.view import page
 from workers.view.colour import Colouring
 from workers.view.picture import MOST_NEIGHBOURS, Picture
 
-INSTALL = "pip install 'undertow[view]'"
+NEEDED = ("matplotlib", "sklearn")
 
 
-def refuse_unknown(outputs: Iterable[Path]) -> None:
-    """Raise `Refused` for a file whose name does not tell a kind that can be written."""
+def refuse_early(outputs: Iterable[Path]) -> None:
+    """Raise `Refused` for a name that tells no kind of file, and where the extra `view` is not installed."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        message = f"a picture needs {' and '.join(missing)}: pip install 'undertow[view]'"
+        raise Refused(message)
     for path in outputs:
         if path.suffix.lower() not in WRITERS:
             message = f"expected an output that ends with {', '.join(WRITERS)}, found {path}"
@@ -39,12 +43,10 @@ def make_picture(
 ) -> Picture:
     """Project the vectors, by t-SNE the first `most_neighbours`.
 
-    Raises `Refused` for too few vectors, for equal ones, and where the extra `view` is missing.
+    Raises `Refused` for too few vectors and for equal ones.
     """
-    try:
-        from workers.view.project import project  # noqa: PLC0415 - needs the extra, and a second to load
-    except ImportError as error:
-        raise _missing(error) from error
+    from workers.view.project import project  # noqa: PLC0415 - needs the extra, and a second to load
+
     return Picture(
         title=title,
         note=note,
@@ -69,17 +71,11 @@ def write(picture: Picture, path: Path) -> Path:
 
 def _image(form: str) -> Callable[[Picture], bytes]:
     def draw(picture: Picture) -> bytes:
-        try:
-            from workers.view.draw import render  # noqa: PLC0415 - needs the extra
-        except ImportError as error:
-            raise _missing(error) from error
+        from workers.view.draw import render  # noqa: PLC0415 - likewise
+
         return render(picture, form=form)
 
     return draw
-
-
-def _missing(error: ImportError) -> Refused:
-    return Refused(f"a picture needs matplotlib and scikit-learn ({error}): {INSTALL}")
 
 
 WRITERS = {".html": page.render, ".png": _image("png"), ".svg": _image("svg")}
