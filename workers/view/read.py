@@ -30,7 +30,7 @@ SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False)
 class Rows:
     """n rows in an order that says nothing: any first m of them are an even sample too."""
 
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.floating]
     """(n, d), finite."""
     frame: pd.DataFrame
     """All plain columns but the log's own; row i is vector i's."""
@@ -79,7 +79,7 @@ def _read(dataset: Any, columns: Columns, sample: int, span: Span, source: Path)
         raise Refused(message)
     own = {EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET}
     return Rows(
-        vectors=_matrix(rows[columns.feature]).astype(np.float32),
+        vectors=_matrix(rows[columns.feature]),
         frame=rows.select([name for name in columns.plain if name not in own]).to_pandas(integer_object_nulls=True),
         ids=columns.ids,
         event_us=None if columns.time is None else _times(rows, EVENT_TIMESTAMP, asked=True),
