@@ -44,6 +44,11 @@ def test_the_twelve_most_frequent_categories_are_shown_and_the_rest_is_other():
     assert counts.tolist() == [*range(30, 18, -1), sum(range(11, 19))]
 
 
+def test_numbers_within_names_are_sorted_as_numbers():
+    found = categories(np.array(["s10", "s2", "s2b", "a", 7, 30], object), title="c")
+    assert [entry.name for entry in found.entries] == ["7", "30", "a", "s2", "s2b", "s10"]
+
+
 def test_missing_values_are_a_category_of_their_own_named_none():
     found = categories(np.array(["b", None, "a", float("nan")], object), title="c")
     assert [entry.name for entry in found.entries] == ["a", "b", "none"]

@@ -53,12 +53,14 @@ def test_the_three_kinds_are_written_and_the_picture_says_that_it_is_a_sample(wr
     outputs = [tmp_path / "out" / f"space.{kind}" for kind in ("html", "png", "svg")]
     options = [option for output in outputs for option in ("--output", output)]
     said = run(write_part(), *options, "--sample", 20, "--colour", "drift", "--title", "A space")
-    note = "embedding, 4 dimensions: an even sample of 20 of 40 rows"
+    shown = "2026-01-01 00:00 UTC"
+    note = f"embedding, 4 dimensions · space aaaaaaaa · an even sample of 20 of 40 rows · {shown}"
     assert said.splitlines() == [note, *map(str, outputs)]
     assert outputs[1].read_bytes().startswith(b"\x89PNG")
     texts = svg_texts(outputs[2])
     share = r"first component, \d+\.\d% of the variance"
-    for text in (note, "A space", share, r"second component, \d+\.\d%", "drift"):
+    drift = r"drift \(spreads from the earlier half's centre\)"
+    for text in (note, "A space", share, r"second component, \d+\.\d%", drift, "t-SNE", "for looking only"):
         assert re.search(text, texts), text
     page = Page(outputs[0].read_text())
     assert (page.data["title"], page.data["note"], page.texts["title"].strip()) == ("A space", note, "A space")
@@ -145,7 +147,7 @@ def test_without_a_source_the_artifacts_space_in_the_offline_log_is_drawn(write_
     root = write_part(space="b" * 64, rows=30).parent
     settings = ["--set", f"offline.path={root}", "--output", tmp_path / "space.html"]
     monkeypatch.setattr("workers.view.run.read_manifest", lambda _: Artifact("b" * 64))
-    assert run(*settings).splitlines()[0] == "embedding, 4 dimensions: 30 rows"
+    assert run(*settings).startswith("embedding, 4 dimensions · space bbbbbbbb · 30 rows · ")
     assert Page((tmp_path / "space.html").read_text()).data["title"] == "The space of watch__bbbbbbbb"
     monkeypatch.setattr("workers.view.run.read_manifest", lambda _: Artifact("c" * 64))
     assert "the offline log has nothing of watch__cccccccc" in run(*settings, code=1)

@@ -7,15 +7,21 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chisquare
 
+from schemas.contract import IdColumn
+from schemas.embeddings import EmbeddingBatch
+from schemas.records import Partition
+from schemas.spaces import SpaceView
+from workers.adapters.offline_log import FileOfflineLog
 from workers.core.errors import Refused
+from workers.core.ports import Part
 from workers.view.columns import Span
 from workers.view.read import read_rows
 
 BEGIN_US = 1_767_225_600_000_000
 
 
-def read(source, *, feature=None, sample=5000, span=None):
-    return read_rows(source, feature=feature, sample=sample, span=span or Span())
+def read(source, *, feature=None, sample=5000, span=None, **options):
+    return read_rows(source, feature=feature, sample=sample, span=span or Span(), **options)
 
 
 def write(path, columns, **options):
@@ -92,9 +98,43 @@ def test_the_sample_is_even_over_time_and_over_ids_even_where_one_half_was_writt
 def test_several_spaces_in_one_source_are_refused_by_name(write_part):
     write_part(space="a" * 64)
     folder = write_part(space="b" * 64)
-    with pytest.raises(Refused, match=f"several spaces.*{'a' * 64}, {'b' * 64}; draw one: .*/{'a' * 64} or "):
+    with pytest.raises(Refused, match=f"several spaces.*{'a' * 64}, {'b' * 64}; draw one, such as --space aaaaaaaa"):
         read(folder.parent)
+    one = read(folder.parent, space="bbbb")
+    assert (one.space, len(one.vectors), one.read) == ("b" * 64, 40, 40)
     assert len(read(folder).vectors) == 40
+    with pytest.raises(Refused, match="no row to draw"):
+        read(folder.parent, space="c")
+
+
+def test_what_an_offline_log_has_published_is_read_part_by_part(tmp_path):
+    view = SpaceView(
+        name="watch", space="e" * 64, series=(IdColumn(name="wearer", type="string"),), features=(("hidden", 3),)
+    )
+    log = FileOfflineLog(tmp_path, view, cluster_id="c", topic_id="t", writer="w", clock=lambda: 1.0)
+    whole = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    for first in (0, 10):
+        at = np.arange(first, first + 10)
+        batch = EmbeddingBatch(
+            space="e" * 64,
+            series={"wearer": np.array(["a", "b"] * 5, object)},
+            event_us=BEGIN_US + at * 1_000_000,
+            features={"hidden": whole[at]},
+        )
+        log.publish(Part(partition=Partition("w", 0), first=first, next=first + 10, embeddings=batch, offsets=at))
+    rows = read(tmp_path / ("e" * 64))
+    assert (rows.ids, rows.feature, rows.space, rows.read) == (("wearer",), "hidden", "e" * 64, 20)
+    np.testing.assert_array_equal(rows.vectors, whole[seconds(rows)])
+
+
+def test_a_table_of_others_says_by_series_what_names_a_series(tmp_path):
+    columns = {"v": lists(np.eye(6)), "who": list("ababab"), "n": range(6)}
+    rows = read(write(tmp_path / "untimed.parquet", columns), series=("who",))
+    assert (rows.ids, len(rows.vectors)) == (("who",), 6)  # without a time no row is another's newer version
+    with pytest.raises(Refused, match="columns of --series, whom, among who, n"):
+        read(tmp_path / "untimed.parquet", series=("whom",))
+    with pytest.raises(Refused, match="expected a column space for --space, found who, n"):
+        read(tmp_path / "untimed.parquet", space="a")
 
 
 def test_a_span_bounds_event_times_and_its_end_is_outside(write_part):

@@ -3,6 +3,7 @@
 In: rows and the name of a column, or `entity`, `time` or `drift`. Out: `Categories` or `Scale`. Knows no drawing.
 """
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -29,6 +30,7 @@ VIRIDIS = (
 )
 TICKS, TIME_TICKS = 5, 3
 HOUR_US, DAY_US, FEW = 3_600e6, 86_400e6, 10
+NUMBER = re.compile(r"([0-9]+)")
 DAYS, MINUTES, SECONDS = 10, 16, 19
 """Letters of an ISO time that are worth showing."""
 
@@ -106,10 +108,7 @@ def categories(values: NDArray[np.object_], *, title: str) -> Categories:
     counts = pd.Series(values, dtype=object).value_counts(dropna=True)
     # Of equally frequent ones the first by name, whatever the order of the rows.
     ranked = sorted(counts.index, key=lambda value: (-counts[value], str(value)))
-    try:
-        shown = sorted(ranked[:MOST_CATEGORIES])
-    except TypeError:  # of several types
-        shown = sorted(ranked[:MOST_CATEGORIES], key=str)
+    shown = sorted(ranked[:MOST_CATEGORIES], key=_natural)
     entries = [
         # Seven of each, shifted after every seventh: no two of 49 are alike.
         Category(name=str(value), colour=PALETTE[i % 7], marker=MARKERS[(i + i // 7) % 7])
@@ -124,6 +123,13 @@ def categories(values: NDArray[np.object_], *, title: str) -> Categories:
     if (codes == len(entries)).any():
         entries.append(Category(name="none", colour=GREY, marker=SMALL))
     return Categories(title=title, entries=tuple(entries), codes=codes)
+
+
+def _natural(value: object) -> tuple[tuple[float, str], ...]:
+    """Sort numbers as numbers, also those within a text: s2 stands before s10."""
+    if isinstance(value, int | float):
+        return ((float(value), ""),)
+    return tuple((float(part), "") if part.isdecimal() else (np.inf, part) for part in NUMBER.split(str(value)) if part)
 
 
 def drift(vectors: NDArray[np.floating], event_us: NDArray[np.int64]) -> NDArray[np.float64]:

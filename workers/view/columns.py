@@ -3,17 +3,23 @@
 In: an Arrow schema. Out: `Columns` and the filter for a scan. Knows no files.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, SPACE
+from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
 from workers.core.errors import Refused
 
 SEVERAL = 2
+OURS = (EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET)
+"""What the log itself writes beside ids and features."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +44,11 @@ class Columns:
     has_space: bool
 
     @classmethod
-    def of(cls, schema: pa.Schema, feature: str | None) -> "Columns":
-        """Tell the columns apart. Raises `Refused` for a feature that is not there or not told."""
+    def of(cls, schema: pa.Schema, feature: str | None, series: Sequence[str] = ()) -> "Columns":
+        """Tell the columns apart. Raises `Refused` for a feature or a series that is not there, or not told.
+
+        Without `series` a row's key is, as in the log, what stands before its time.
+        """
         vectors = [field.name for field in schema if _is_vector(field.type)]
         if not vectors or (feature is not None and feature not in vectors):
             close = get_close_matches(feature or "", vectors, 1)
@@ -56,28 +65,35 @@ class Columns:
         if time is not None and not _is_time(time):
             message = f"expected {EVENT_TIMESTAMP} as a timestamp or as integer microseconds, found {time}"
             raise Refused(message)
+        plain = tuple(field.name for field in schema if not pa.types.is_nested(field.type))
+        if missing := [name for name in series if name not in plain]:
+            message = f"expected the columns of --series, {', '.join(missing)}, among {', '.join(plain)}"
+            raise Refused(message)
         before = schema.names[: schema.names.index(EVENT_TIMESTAMP)] if has_time else []
+        before = [name for name in before if name not in OURS and _is_id(schema.field(name).type)]
         return cls(
             feature=feature or vectors[0],
-            plain=tuple(field.name for field in schema if not pa.types.is_nested(field.type)),
-            # As in the log: a row's key is what stands before its time.
-            ids=tuple(name for name in before if _is_id(schema.field(name).type)),
+            plain=plain,
+            ids=tuple(series or before),
             time=time,
             has_created=CREATED in schema.names and _is_time(schema.field(CREATED).type),
             has_space=SPACE in schema.names,
         )
 
-    def filter(self, span: Span) -> Any:
-        """Return an Arrow expression, None for all rows. Raises `Refused` where rows have no time."""
+    def filter(self, span: Span, space: str | None = None) -> Any:
+        """Return an Arrow expression, None for all rows. Raises `Refused` where rows have no time or no space."""
         if self.time is None and (span.since_us, span.until_us) != (None, None):
             message = f"expected a column {EVENT_TIMESTAMP} for --since and --until, found {', '.join(self.plain)}"
             raise Refused(message)
-        parts = []
+        if space is not None and not self.has_space:
+            message = f"expected a column {SPACE} for --space, found {', '.join(self.plain)}"
+            raise Refused(message)
+        parts = [] if space is None else [pc.starts_with(ds.field(SPACE).cast(pa.string()), space)]
         if span.since_us is not None:
             parts.append(ds.field(EVENT_TIMESTAMP) >= self._moment(span.since_us))
         if span.until_us is not None:
             parts.append(ds.field(EVENT_TIMESTAMP) < self._moment(span.until_us))
-        return None if not parts else parts[0] if len(parts) == 1 else parts[0] & parts[1]
+        return reduce(and_, parts) if parts else None
 
     def _moment(self, time_us: int) -> Any:
         if pa.types.is_integer(self.time):

@@ -24,6 +24,8 @@ EXISTING = click.Path(path_type=Path, exists=True)
     help="A file to write: .html, .png or .svg; may be repeated.",
 )
 @click.option("--feature", metavar="NAME", help="The vectors to draw, where there are several.")
+@click.option("--series", multiple=True, metavar="COLUMN", help="Names a series; default: what stands before the time.")
+@click.option("--space", metavar="DIGITS", help="How the space to draw begins, where the source holds several.")
 @click.option("--colour", metavar="COLUMN", help="A column, or entity, time or drift; default: the labels, or entity.")
 @click.option(
     "--labels", type=EXISTING, help="Parquet or .csv to join by id columns, and event_timestamp if it has one."
@@ -36,6 +38,9 @@ EXISTING = click.Path(path_type=Path, exists=True)
 @click.option("--title", help="Above the picture; default: the name of the space.")
 def view(overrides: tuple[str, ...], **options: Any) -> None:
     """Draw a space, by PCA and t-SNE side by side: the artifact's in the offline log, or SOURCE, which is any Parquet.
+
+    PCA's axes say how much of the variance they show. t-SNE is for looking only: it shows who is whose neighbour, while
+    distances between its groups have no meaning. To make embeddings smaller, pack them with pca=N.
 
     \b
     undertow view --colour drift --output space.html --output space.png

@@ -41,8 +41,10 @@ GAP, LINE = 5, 150
 """Letters between two entries of the legend, and on one line of it."""
 LAYERS = 8
 """Categories are drawn in turns, so that the last one hides no other."""
-MANY = 1500
-"""From so many points on they are drawn smaller."""
+WIDE = 95
+"""Letters of a line that has the picture's whole width."""
+SPREAD, SIZES = 14_000, (9.0, 40.0)
+"""Points share an area, within what can be seen and what looks calm."""
 
 
 def render(picture: Picture, *, form: str) -> bytes:
@@ -59,7 +61,7 @@ def render(picture: Picture, *, form: str) -> bytes:
         left.set_ylabel(vertical)
         right.set_title(TSNE_TITLE, loc="left")
         right.set_xlabel(picture.tsne_axis())
-        figure.text(0.02, 0.965, readable(picture.title, 95), ha="left", va="top", fontsize=17, fontweight="bold")
+        figure.text(0.02, 0.965, readable(picture.title, WIDE), ha="left", va="top", fontsize=17, fontweight="bold")
         figure.text(0.02, 0.905, readable(picture.note, 170), ha="left", va="top", fontsize=11.5)
         if isinstance(picture.colouring, Scale):
             _colour_bar(figure, picture.colouring)
@@ -71,7 +73,7 @@ def render(picture: Picture, *, form: str) -> bytes:
 
 
 def _scatter(axes: Any, points: NDArray[np.float64], colouring: Categories | Scale) -> None:
-    style = {"s": 15 if len(points) < MANY else 9, "alpha": 0.75, "linewidths": 0}
+    style = {"s": float(np.clip(SPREAD / len(points), *SIZES)), "alpha": 0.75, "linewidths": 0}
     if isinstance(colouring, Scale):
         values = colouring.numbers[: len(points)]
         known = np.isfinite(values)
@@ -106,7 +108,7 @@ def _legend(figure: Any, colouring: Categories) -> None:
     figure.legend(
         handles,
         names,
-        title=readable(colouring.title),
+        title=readable(colouring.title, WIDE),
         loc="lower center",
         ncols=columns,
         frameon=False,
@@ -119,7 +121,7 @@ def _colour_bar(figure: Any, colouring: Scale) -> None:
     bar = figure.colorbar(ScalarMappable(_norm(colouring), _colours()), cax=place, orientation="horizontal")
     at, texts = zip(*colouring.ticks(), strict=True)
     bar.set_ticks(at, labels=texts)
-    bar.set_label(readable(colouring.title))
+    bar.set_label(readable(colouring.title, WIDE))
     bar.outline.set_visible(False)
 
 

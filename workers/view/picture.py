@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.view.colour import Colouring
+from schemas.times import format_times
+from workers.view.colour import MINUTES, Colouring
 from workers.view.read import Rows
 
 LONGEST = 32
 MOST_NEIGHBOURS = 3000
 """t-SNE of so many takes about ten seconds."""
 PCA_TITLE, TSNE_TITLE = "PCA: the two widest directions", "t-SNE: who is whose neighbour"
-TSNE_AXIS = "distances between groups have no meaning"
+TSNE_AXIS = "for looking only: distances between groups have no meaning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,7 +68,17 @@ def describe(rows: Rows) -> str:
             parts.append(f"{older:,} older versions of them left out")
     if rows.unusable:
         parts.append(f"{rows.unusable:,} left out for want of a time or a finite vector")
-    return f"{rows.feature}, {size} dimensions: {'; '.join(parts)}"
+    named = [f"{rows.feature}, {size} dimensions"]
+    named += [] if rows.space is None else [f"space {rows.space[:8]}"]
+    timed = [] if rows.event_us is None else [_span(rows.event_us)]
+    return " · ".join([*named, "; ".join(parts), *timed])
+
+
+def _span(event_us: NDArray[np.int64]) -> str:
+    first, last = (
+        text[:MINUTES].replace("T", " ") for text in format_times(np.array([event_us.min(), event_us.max()]))
+    )
+    return f"{first} UTC" if first == last else f"{first} to {last} UTC"
 
 
 def readable(text: str, longest: int = LONGEST) -> str:

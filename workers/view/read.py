@@ -3,7 +3,7 @@
 In: files. Out: `Rows`. Knows neither colours nor projections.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
+from schemas.embeddings import CREATED, EVENT_TIMESTAMP, SPACE
 from workers.adapters.offline_parts import part_files
 from workers.core.errors import Refused
-from workers.view.columns import SEVERAL, Columns, Span
+from workers.view.columns import OURS, SEVERAL, Columns, Span
 from workers.view.sample import Sampler, hash_keys
 
 BATCH_ROWS = 8192
@@ -46,25 +46,36 @@ class Rows:
     is_sampled: bool
 
 
-def read_rows(source: Path, *, feature: str | None, sample: int, span: Span) -> Rows:
-    """Read `sample` rows evenly, in bounded memory. Raises `Refused`, saying which columns or spaces were found."""
+def read_rows(
+    source: Path,
+    *,
+    feature: str | None,
+    sample: int,
+    span: Span,
+    series: Sequence[str] = (),
+    space: str | None = None,
+) -> Rows:
+    """Read `sample` rows evenly, in bounded memory. Raises `Refused`, saying which columns or spaces were found.
+
+    `space` is the beginning of the one to read, `series` the columns that name a series where the source is no log.
+    """
     files = [source] if source.is_file() else part_files(source)
     if not files:
         message = f"expected a Parquet file, or a folder with some, at {source}; found none"
         raise Refused(message)
     try:
         dataset = ds.dataset([str(path) for path in files], format="parquet")
-        columns = Columns.of(dataset.schema, feature)
-        return _read(dataset, columns, sample, span, source)
+        columns = Columns.of(dataset.schema, feature, series)
+        return _read(dataset, columns, sample, columns.filter(span, space), source)
     except (pa.ArrowException, OSError) as error:
         message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
         raise Refused(message) from error
 
 
-def _read(dataset: Any, columns: Columns, sample: int, span: Span, source: Path) -> Rows:
+def _read(dataset: Any, columns: Columns, sample: int, wanted: Any, source: Path) -> Rows:
     sampler, spaces = Sampler(sample), set[str]()
     read = usable = size = 0
-    for batch in _batches(dataset, columns, span):
+    for batch in _batches(dataset, columns, wanted):
         if columns.has_space:
             spaces.update(str(space) for space in pc.unique(batch[SPACE]).to_pylist() if space is not None)
             _refuse_several(spaces, source)
@@ -75,12 +86,11 @@ def _read(dataset: Any, columns: Columns, sample: int, span: Span, source: Path)
         read, usable = read + len(batch), usable + len(good)
     rows = sampler.rows()
     if rows is None:
-        message = f"no row to draw in {source}: {read:,} in the span, none with a vector (feature {columns.feature})"
+        message = f"no row to draw in {source}: {read:,} as asked for, none with a vector (feature {columns.feature})"
         raise Refused(message)
-    own = {EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET}
     return Rows(
         vectors=_matrix(rows[columns.feature]),
-        frame=rows.select([name for name in columns.plain if name not in own]).to_pandas(integer_object_nulls=True),
+        frame=rows.select([name for name in columns.plain if name not in OURS]).to_pandas(integer_object_nulls=True),
         ids=columns.ids,
         event_us=None if columns.time is None else _times(rows, EVENT_TIMESTAMP, asked=True),
         feature=columns.feature,
@@ -91,11 +101,11 @@ def _read(dataset: Any, columns: Columns, sample: int, span: Span, source: Path)
     )
 
 
-def _batches(dataset: Any, columns: Columns, span: Span) -> Iterator[pa.Table]:
+def _batches(dataset: Any, columns: Columns, wanted: Any) -> Iterator[pa.Table]:
     names = list(dict.fromkeys([*columns.plain, columns.feature]))
     scanner = dataset.scanner(
         columns=names,
-        filter=columns.filter(span),
+        filter=wanted,
         batch_size=BATCH_ROWS,
         batch_readahead=0,
         fragment_readahead=0,
@@ -133,15 +143,14 @@ def _refuse_lengths(vectors: Any, size: int) -> int:
 
 def _refuse_several(spaces: set[str], source: Path) -> None:
     if len(spaces) >= SEVERAL:
-        folders = " or ".join(str(source / space) for space in sorted(spaces))
         found = ", ".join(sorted(spaces))
-        hint = f"draw one: {folders}" if source.is_dir() else "write each to a file of its own"
+        hint = f"draw one, such as --space {min(spaces)[:8]}"
         message = f"{source} holds several spaces, whose vectors cannot be compared: {found}; {hint}"
         raise Refused(message)
 
 
 def _hashes(rows: pa.Table, columns: Columns, first: int) -> NDArray[np.uint64]:
-    if not columns.ids:  # nothing says which rows are one, so each stands alone
+    if not columns.ids or columns.time is None:  # nothing says which rows are one, so each stands alone
         return hash_keys(pd.DataFrame({"row": np.arange(first, first + len(rows))}))
     keys = rows.select(list(columns.ids)).to_pandas(integer_object_nulls=True)
     return hash_keys(keys.astype(str).assign(event_us=_times(rows, EVENT_TIMESTAMP, asked=True)))

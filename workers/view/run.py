@@ -29,6 +29,9 @@ class Choice:
     """None is the space of the configured artifact, in the offline log."""
     outputs: tuple[Path, ...]
     feature: str | None = None
+    series: tuple[str, ...] = ()
+    space: str | None = None
+    """How its identity begins."""
     colour: str | None = None
     labels: Path | None = None
     sample: int = 5000
@@ -41,7 +44,14 @@ def view(settings: Settings, choice: Choice) -> Iterator[str]:
     """Write the pictures; yield a line for each, after one that says what was read. Raises `Refused`."""
     refuse_early(choice.outputs)
     source, name = (choice.source, None) if choice.source else _configured(settings)
-    rows = read_rows(source, feature=choice.feature, sample=choice.sample, span=_span(choice))
+    rows = read_rows(
+        source,
+        feature=choice.feature,
+        sample=choice.sample,
+        span=_span(choice),
+        series=choice.series,
+        space=choice.space,
+    )
     names: tuple[str, ...] = ()
     if choice.labels is not None:
         rows, names = join_labels(rows, choice.labels)
@@ -72,7 +82,7 @@ def _configured(settings: Settings) -> tuple[Path, str]:
 
 
 def _name(rows: Rows, source: Path) -> str:
-    return f"{rows.feature} in {source.name}" if rows.space is None else f"{rows.feature} ({rows.space[:8]})"
+    return f"{rows.feature} in {source.name}" if rows.space is None else rows.feature
 
 
 def _span(choice: Choice) -> Span:
