@@ -6,13 +6,19 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from io import BytesIO
 from xml.etree import ElementTree as ET
 
+import matplotlib.image as mpimg
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from schemas.spaces import SpaceView
 from workers.cli import main
+from workers.view.colour import categories
+from workers.view.draw import render
+from workers.view.picture import Picture, Projection
 from workers.view.write import WRITERS
 
 EVIL = "</script><img src=x onerror=alert(1)>&{{data}}<!--$x_$\x07"
@@ -115,6 +121,24 @@ def test_an_underscore_or_a_long_name_still_has_its_place_in_the_legend(write_pa
     run(write_part(wearer="_{}" + "y" * 90), "--output", tmp_path / "a.svg", "--colour", "wearer")
     texts = svg_texts(tmp_path / "a.svg")
     assert all(f" _{n}{'y' * 29}…" in texts for n in range(3))
+
+
+def test_nothing_reaches_the_edge_of_the_image():
+    names = ["abduction", "external rotation", "forward elevation", "internal rotation", "pendulum", "row"]
+    names.append("trapezius extension")
+    rng = np.random.default_rng(0)
+    picture = Picture(
+        title="t" * 200,
+        note="n" * 60,
+        projection=Projection(pca=rng.normal(size=(5000, 2)), shares=(0.5, 0.25), tsne=rng.normal(size=(3000, 2))),
+        colouring=categories(np.array([*names, None] * 625, object), title="exercise"),
+        ids={},
+        event_us=None,
+    )
+    assert picture.tsne_axis().startswith("3,000 of the points, ")
+    image, rim = mpimg.imread(BytesIO(render(picture, form="png")))[..., :3], 12
+    for edge in (image[:rim], image[-rim:], image[:, :rim], image[:, -rim:]):
+        assert (edge == 1).all()
 
 
 def test_the_same_rows_give_the_same_files(write_part, tmp_path):

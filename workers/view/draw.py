@@ -37,7 +37,7 @@ STYLE = {
     "svg.fonttype": "none",  # so that text can be searched
     "svg.hashsalt": "undertow",
 }
-GAP, LINE = 5, 150
+GAP, LINE = 5, 130
 """Letters between two entries of the legend, and on one line of it."""
 LAYERS = 8
 """Categories are drawn in turns, so that the last one hides no other."""

@@ -18,7 +18,7 @@ LONGEST = 32
 MOST_NEIGHBOURS = 3000
 """t-SNE of so many takes about ten seconds."""
 PCA_TITLE, TSNE_TITLE = "PCA: the two widest directions", "t-SNE: who is whose neighbour"
-TSNE_AXIS = "for looking only: distances between groups have no meaning"
+TSNE_AXIS = "for looking only: distances between groups say nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class Picture:
     def tsne_axis(self) -> str:
         """Return the label below the t-SNE, which says so where it holds fewer points."""
         shown, whole = len(self.projection.tsne), len(self.projection.pca)
-        return TSNE_AXIS if shown == whole else f"{shown:,} of the points; {TSNE_AXIS}"
+        return TSNE_AXIS if shown == whole else f"{shown:,} of the points, {TSNE_AXIS}"
 
 
 def describe(rows: Rows) -> str:
