@@ -48,7 +48,7 @@ def test_the_wheel_holds_two_packages_with_their_data_and_nothing_else(tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"workers", "schemas"}
-    assert any(name.endswith("window.v1.schema.json") for name in names)
+    assert {"schemas/window.v1.schema.json", "workers/view/page.html"} <= set(names)
 
 
 def test_help_loads_nothing_heavy():

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from workers.cli_model import pack, settings_options, taps, view
+from workers.cli_model import pack, settings_options, taps
 from workers.core.errors import UndertowError
+from workers.view.command import view
 
 
 class _Group(click.Group):
@@ -34,7 +35,7 @@ def main() -> None:
 
 main.add_command(taps)
 main.add_command(pack)
-main.add_command(view)
+main.add_command(settings_options(view))
 
 
 @main.command()

@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from workers.core.errors import Refused
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -123,63 +121,3 @@ def pack(
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:
         click.echo("\n".join(manifest.certificate.lines()))
-
-
-@click.command()
-@click.argument("source", required=False, type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "outputs",
-    "--output",
-    "-o",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    default=[Path("space.html")],
-    show_default=True,
-    help="File to write: .html, .png or .svg; may be repeated.",
-)
-@click.option("--feature", help="Column of vectors, where there are several.")
-@click.option("--series", multiple=True, help="Column that names a series; default: all of text or whole numbers.")
-@click.option("--space", help="First digits of the space, where the source holds several.")
-@click.option("--colour", "by", metavar="COLUMN", help="A column, or entity, time or drift.  [default: entity]")
-@click.option(
-    "--labels", type=click.Path(path_type=Path, exists=True), help="Parquet of more columns for the same ids."
-)
-@click.option("--sample", type=click.IntRange(min=5), default=3_000, show_default=True, help="At most so many points.")
-@click.option("--since", metavar="TIME", help="Only event times from then on (ISO 8601 with zone).")
-@click.option("--until", metavar="TIME", help="Only event times before then.")
-@click.option("--title")
-@settings_options
-def view(
-    source: Path | None,
-    overrides: tuple[str, ...],
-    outputs: tuple[Path, ...],
-    since: str | None,
-    until: str | None,
-    **options: Any,
-) -> None:
-    """Draw a space: PCA and t-SNE side by side, of the offline log or of a Parquet file.
-
-    \b
-    undertow view --colour drift -o space.html -o space.png
-    undertow view embeddings.parquet --colour exercise --labels labels.parquet
-    """
-    from workers.artifact.manifest import read_manifest
-    from workers.settings import load
-    from workers.view.show import view as draw_space
-
-    settings = load(overrides)
-    folder = source or settings.offline.path / read_manifest(settings.model.artifact).space
-    since_us, until_us = parse_option("--since", since), parse_option("--until", until)
-    points = draw_space(folder, outputs, since_us=since_us, until_us=until_us, **options)
-    click.echo(f"{len(points.vectors):,} of {points.total:,} embeddings: {', '.join(map(str, outputs))}")
-
-
-def parse_option(name: str, text: str | None) -> int | None:
-    """Read a time that an option was given. Raises `Refused`."""
-    from schemas.times import parse_time
-
-    try:
-        return None if text is None else parse_time(text)
-    except ValueError as error:
-        message = f"expected {name} as 2026-01-31T12:00:00Z, found {text!r}: {error}"
-        raise Refused(message) from error

@@ -1,6 +1,6 @@
-"""The demo's picture: every point a window, coloured by what its wearer was doing.
+"""The picture of the space: every point a window, coloured by what its wearer was doing.
 
-In: embeddings and their labels. Out: one PNG. Knows not where either comes from.
+In: embeddings and their labels. Out: one PNG. Knows not where either comes from, nor how it is drawn.
 """
 
 from collections.abc import Sequence
@@ -9,25 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.view.colours import Colouring
-from workers.view.draw import Picture
-from workers.view.draw import draw as draw_picture
-from workers.view.project import project
+from workers.view.colour import categories
+from workers.view.write import make_picture, write
 
-MOST_POINTS = 1200
-"""Enough to see."""
+MOST_NEIGHBOURS = 1200
+"""Enough to see, and t-SNE takes seconds."""
 SEED = 0
 
 
-def draw(embeddings: NDArray[np.float32], labels: Sequence[str], path: Path, *, title: str, subtitle: str) -> Path:
-    """Project some of them by PCA and by t-SNE, side by side, and write the picture."""
-    rows = np.sort(np.random.default_rng(SEED).permutation(len(embeddings))[:MOST_POINTS])
-    names = tuple(sorted(set(labels)))
-    group = np.array([names.index(labels[row]) for row in rows.tolist()])
-    picture = Picture(
-        title=title,
-        subtitle=subtitle,
-        projection=project(embeddings[rows]),
-        colouring=Colouring(title="exercise", names=names, group=group),
+def draw(embeddings: NDArray[np.floating], labels: Sequence[str], path: Path, *, title: str, subtitle: str) -> Path:
+    """Project by PCA and by t-SNE, side by side, and write the picture."""
+    rows = np.random.default_rng(SEED).permutation(len(embeddings))  # so that the first ones are an even sample
+    names = categories(np.asarray(labels, dtype=object)[rows], title="exercise")
+    return write(
+        make_picture(embeddings[rows], names, title=title, note=subtitle, most_neighbours=MOST_NEIGHBOURS), path
     )
-    return draw_picture(picture, path)

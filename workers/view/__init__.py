@@ -1,1 +1,1 @@
-"""Pictures of a space: projections of embeddings that a person can look at."""
+"""The picture of a space: rows of the offline log or of any Parquet, projected, coloured and drawn."""

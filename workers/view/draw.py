@@ -1,108 +1,133 @@
-"""The picture of a space as PNG or SVG: both projections side by side, one legend or colour bar.
+"""A picture as PNG or SVG.
 
-In: a `Picture`. Out: a file. Knows not where the points come from.
+In: a `Picture`. Out: a file's bytes, the same for the same picture. Importing it needs matplotlib.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+import io
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from workers.core.errors import Refused
-from workers.view.colours import PALETTE, Colouring
-from workers.view.project import INSTALL, SEED, Projection
+from workers.view.colour import GREY, SMALL, VIRIDIS, Categories, Scale
+from workers.view.picture import PCA_TITLE, TSNE_TITLE, Picture, readable
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "*")
+SHAPES = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "wedge": "v",
+    "plus": "P",
+    "cross": "X",
+    SMALL: ".",
+}
 INK, PALE = "#222222", "#DDDDDD"
-SCALE = "viridis"
-MANY, FEW_SIZE, MANY_SIZE = 1_500, 15, 7
+STYLE = {
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.parse_math": False,  # a dollar in an id is a dollar
+    "svg.fonttype": "none",  # so that text can be searched
+    "svg.hashsalt": "undertow",
+}
+GAP, LINE = 5, 130
+"""Letters between two entries of the legend, and on one line of it."""
+LAYERS = 8
+"""Categories are drawn in turns, so that the last one hides no other."""
+WIDE = 95
+"""Letters of a line that has the picture's whole width."""
+SPREAD, SIZES = 14_000, (9.0, 40.0)
+"""Points share an area, within what can be seen and what looks calm."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Picture:
-    """All that is shown."""
-
-    title: str
-    subtitle: str
-    projection: Projection
-    colouring: Colouring
-
-    @property
-    def pca_axes(self) -> tuple[str, str]:
-        """What the PCA's axes say."""
-        first, second = self.projection.shares
-        return f"first component, {first:.0%} of the variance", f"second component, {second:.0%}"
-
-
-PCA_TITLE = "PCA: the two widest directions"
-TSNE_TITLE = "t-SNE: who is whose neighbour"
-TSNE_NOTE = "for looking only: distances between clusters have no meaning"
-
-
-def draw(picture: Picture, path: Path) -> Path:
-    """Write the picture; the suffix says whether as PNG or SVG. Raises `Refused` where matplotlib is missing."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - a picture's alone
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        message = f"a picture needs matplotlib ({error}): {INSTALL}"
-        raise Refused(message) from error
-    projection, colouring = picture.projection, picture.colouring
-    with mpl.rc_context({"font.size": 11, "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK}):
-        figure = Figure(figsize=(13, 7), dpi=130, facecolor="white")
+def render(picture: Picture, *, form: str) -> bytes:
+    """Return the picture as `png` or `svg`."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(13, 7.3), dpi=130, facecolor="white")
         left, right = figure.subplots(1, 2)
-        mappable = _scatter(left, projection.pca, np.arange(len(projection.pca)), colouring)
-        _scatter(right, projection.tsne, projection.shown, colouring)
+        figure.subplots_adjust(left=0.05, right=0.985, top=0.82, bottom=0.2, wspace=0.1)
+        for axes, points in ((left, picture.projection.pca), (right, picture.projection.tsne)):
+            _scatter(axes, points, picture.colouring)
+        horizontal, vertical = picture.axes()
         left.set_title(PCA_TITLE, loc="left")
-        left.set_xlabel(picture.pca_axes[0])
-        left.set_ylabel(picture.pca_axes[1])
+        left.set_xlabel(horizontal)
+        left.set_ylabel(vertical)
         right.set_title(TSNE_TITLE, loc="left")
-        right.set_xlabel(TSNE_NOTE)
-        figure.suptitle(picture.title, x=0.02, y=0.98, ha="left", fontsize=17, fontweight="bold")
-        figure.text(0.02, 0.915, picture.subtitle, ha="left", va="top", fontsize=11.5)
-        bottom = 0.13
-        if colouring.group is None:
-            bar = figure.colorbar(mappable, cax=figure.add_axes((0.3, 0.06, 0.4, 0.02)), orientation="horizontal")
-            bar.set_ticks([mappable.norm.vmin, mappable.norm.vmax], labels=colouring.ends)
-            bar.ax.set_title(colouring.title, fontsize=11)
-            bar.outline.set_visible(False)
-            bottom = 0.19
+        right.set_xlabel(picture.tsne_axis())
+        figure.text(0.02, 0.965, readable(picture.title, WIDE), ha="left", va="top", fontsize=17, fontweight="bold")
+        figure.text(0.02, 0.905, readable(picture.note, 170), ha="left", va="top", fontsize=11.5)
+        if isinstance(picture.colouring, Scale):
+            _colour_bar(figure, picture.colouring)
         else:
-            handles, shown = left.get_legend_handles_labels()
-            columns = min(len(shown), 7)
-            rows = -(-len(shown) // columns)
-            figure.legend(
-                handles, shown, loc="lower center", ncols=columns, frameon=False, markerscale=1.8, title=colouring.title
-            )
-            bottom = 0.12 + 0.035 * rows
-        figure.subplots_adjust(left=0.05, right=0.985, top=0.82, bottom=bottom, wspace=0.1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    return path
+            _legend(figure, picture.colouring)
+        sink = io.BytesIO()
+        figure.savefig(sink, format=form, metadata={"Date": None} if form == "svg" else None)
+    return sink.getvalue()
 
 
-def _scatter(axes: Any, points: NDArray[np.floating], rows: NDArray[np.int64], colouring: Colouring) -> Any:
-    size = FEW_SIZE if len(points) <= MANY else MANY_SIZE
-    order = np.random.default_rng(SEED).permutation(len(points))  # no class lies below another
-    mappable = None
-    if colouring.group is None and colouring.values is not None:
-        values = colouring.values
-        mappable = axes.scatter(
-            *points[order].T, c=values[rows[order]], s=size, cmap=SCALE, alpha=0.8, linewidths=0,
-            vmin=np.nanmin(values), vmax=np.nanmax(values),
-        )  # fmt: skip
-    elif colouring.group is not None:
-        groups = colouring.group[rows]
-        for place, name in enumerate(colouring.names):
-            chosen = points[groups == place]
-            axes.scatter(
-                *chosen.T, s=size, c=PALETTE[place % len(PALETTE)], marker=MARKERS[place % len(MARKERS)], alpha=0.75,
-                linewidths=0, label=name,
-            )  # fmt: skip
+def _scatter(axes: Any, points: NDArray[np.float64], colouring: Categories | Scale) -> None:
+    style = {"s": float(np.clip(SPREAD / len(points), *SIZES)), "alpha": 0.75, "linewidths": 0}
+    if isinstance(colouring, Scale):
+        values = colouring.numbers[: len(points)]
+        known = np.isfinite(values)
+        axes.scatter(*points[~known].T, c=GREY, **style)
+        axes.scatter(*points[known].T, c=values[known], cmap=_colours(), norm=_norm(colouring), **style)
+    else:
+        codes = colouring.codes[: len(points)]
+        layer = np.arange(len(points)) % LAYERS
+        # The grey ones lie below all others.
+        for code, entry in enumerate(colouring.entries):
+            if entry.colour == GREY:
+                axes.scatter(*points[codes == code].T, c=GREY, marker=SHAPES[entry.marker], **style)
+        for wanted in range(LAYERS):
+            for code, entry in enumerate(colouring.entries):
+                if entry.colour != GREY:
+                    chosen = points[(codes == code) & (layer == wanted)]
+                    axes.scatter(*chosen.T, c=entry.colour, marker=SHAPES[entry.marker], **style)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color(PALE)
-    return mappable
+
+
+def _legend(figure: Any, colouring: Categories) -> None:
+    handles = [
+        Line2D([], [], linestyle="", marker=SHAPES[entry.marker], color=entry.colour, markersize=8, markeredgewidth=0)
+        for entry in colouring.entries
+    ]
+    names = [f" {readable(entry.name)}" for entry in colouring.entries]  # a legend passes names with a leading _ over
+    is_short = sum(len(name) + GAP for name in names) <= LINE
+    columns = len(names) if is_short else max(1, LINE // (max(map(len, names)) + 2 * GAP))
+    figure.legend(
+        handles,
+        names,
+        title=readable(colouring.title, WIDE),
+        loc="lower center",
+        ncols=columns,
+        frameon=False,
+        handletextpad=0.1,
+    )
+
+
+def _colour_bar(figure: Any, colouring: Scale) -> None:
+    place = figure.add_axes((0.3, 0.09, 0.4, 0.022))
+    bar = figure.colorbar(ScalarMappable(_norm(colouring), _colours()), cax=place, orientation="horizontal")
+    at, texts = zip(*colouring.ticks(), strict=True)
+    bar.set_ticks(at, labels=texts)
+    bar.set_label(readable(colouring.title, WIDE))
+    bar.outline.set_visible(False)
+
+
+def _colours() -> Any:
+    return LinearSegmentedColormap.from_list("viridis", VIRIDIS)
+
+
+def _norm(colouring: Scale) -> Any:
+    return Normalize(colouring.low, colouring.high, clip=True)

@@ -1,67 +1,93 @@
-"""The picture of a space as one HTML file that needs no network: points can be hovered, groups switched off.
+"""A picture as one HTML file whose points tell what they are when the pointer is on them.
 
-In: a `Picture` and what to say of each point. Out: a file. The page itself is `page.html`; its data are put into it.
+In: a `Picture`. Out: a page that asks the network for nothing and holds texts only as data. Knows no library of
+drawing: `page.html` draws by itself.
 """
 
 import html
 import json
-from collections.abc import Sequence
+import re
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from workers.view.colours import PALETTE
-from workers.view.draw import PCA_TITLE, TSNE_NOTE, TSNE_TITLE, Picture
+from workers.view.colour import INK, VIRIDIS, Categories, Colouring
+from workers.view.picture import PCA_TITLE, TSNE_TITLE, Picture
 
-DATA, TITLE = "/*DATA*/null", "<!--TITLE-->"
-SPAN = 1_000
-"""Coordinates are whole numbers from 0 to this: more than a screen can show, and half the file."""
+GRID = 9999
+"""Places are whole numbers up to this: finer than any screen, and short."""
+PLACEHOLDER = re.compile(r"{{(\w+)}}")
 
 
-def write_page(picture: Picture, names: Sequence[str], times: Sequence[str], path: Path) -> Path:
-    """Write the page. `names` and `times` are what is said of each point besides its group or value."""
-    projection, colouring = picture.projection, picture.colouring
-    tsne: list[Any] = [None] * len(projection.pca)
-    for row, point in zip(projection.shown.tolist(), _whole(projection.tsne), strict=True):
-        tsne[row] = point
-    data = {
+def render(picture: Picture) -> bytes:
+    """Return the page."""
+    # In a script element only `<` could end or open anything; JSON may write it by its number.
+    data = json.dumps(_data(picture), ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )
+    parts = {"title": html.escape(picture.title), "data": data}
+    template = files("workers.view").joinpath("page.html").read_text("utf-8")
+    return PLACEHOLDER.sub(lambda found: parts[found[1]], template).encode()
+
+
+def _data(picture: Picture) -> dict[str, Any]:
+    horizontal, vertical = picture.axes()
+    return {
         "title": picture.title,
-        "subtitle": picture.subtitle,
-        "panels": [
-            {"title": PCA_TITLE, "x": picture.pca_axes[0], "y": picture.pca_axes[1], "points": _whole(projection.pca)},
-            {"title": TSNE_TITLE, "x": TSNE_NOTE, "y": "", "points": tsne},
+        "note": picture.note,
+        "grid": GRID,
+        "plots": [
+            {
+                "title": PCA_TITLE,
+                "points": _grid(picture.projection.pca),
+                "horizontal": horizontal,
+                "vertical": vertical,
+            },
+            {
+                "title": TSNE_TITLE,
+                "points": _grid(picture.projection.tsne),
+                "horizontal": picture.tsne_axis(),
+                "vertical": "",
+            },
         ],
-        "names": list(names),
-        "times": list(times),
-        "colour": {
-            "title": colouring.title,
-            "groups": list(colouring.names),
-            "group": None if colouring.group is None else colouring.group.tolist(),
-            "values": None if colouring.values is None else [round(float(v), 6) for v in colouring.values],
-            "ends": list(colouring.ends),
-            "palette": list(PALETTE),
-        },
+        "ids": {name: _dictionary(values) for name, values in picture.ids.items()},
+        "time": None if picture.event_us is None else picture.event_us.tolist(),
+        "colour": _colour(picture.colouring),
     }
-    page = files("workers.view").joinpath("page.html").read_text()
-    page = page.replace(TITLE, html.escape(picture.title)).replace(DATA, _script(data))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
-    return path
 
 
-def _whole(points: NDArray[np.float64]) -> list[list[int]]:
-    """Put points into a square of `SPAN`, with the upper end of the second axis at the top."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    scaled = (points - low) / np.where(high > low, high - low, 1.0)
-    scaled[:, 1] = 1.0 - scaled[:, 1]
-    placed: list[list[int]] = (scaled * SPAN).round().astype(int).tolist()
-    return placed
+def _grid(points: NDArray[np.float64]) -> list[int]:
+    """Return x, y, x, y, ... from 0 to `GRID`, each axis filled."""
+    low, span = points.min(axis=0), np.ptp(points, axis=0)
+    shares = np.where(span > 0, (points - low) / np.where(span > 0, span, 1), 0.5)
+    places: list[int] = np.rint(shares * GRID).astype(int).ravel().tolist()
+    return places
 
 
-def _script(data: Any) -> str:
-    """Write JSON that cannot end the script it stands in, whatever a series is called."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _dictionary(values: NDArray[Any]) -> dict[str, Any]:
+    """Return each value once, as text, and each row's position among them."""
+    codes, found = pd.factorize(np.array([str(value) for value in values], object))
+    return {"values": found.tolist(), "codes": codes.tolist()}
+
+
+def _colour(colouring: Colouring) -> dict[str, Any]:
+    if isinstance(colouring, Categories):
+        entries = [
+            {"name": entry.name, "colour": None if entry.colour == INK else entry.colour, "marker": entry.marker}
+            for entry in colouring.entries
+        ]
+        return {"title": colouring.title, "entries": entries, "codes": colouring.codes.tolist()}
+    digits = 17 if colouring.is_time else 6
+    values = [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in colouring.numbers.tolist()]
+    return {
+        "title": colouring.title,
+        "values": values,
+        "low": colouring.low,
+        "high": colouring.high,
+        "stops": VIRIDIS,
+        "ticks": [text for _, text in colouring.ticks()],
+        "isTime": colouring.is_time,
+    }

@@ -1,63 +1,50 @@
-"""Two projections to the plane: PCA, whose axes mean something, and t-SNE, which shows neighbours only.
+"""Two projections of the same vectors: PCA, which measures, and t-SNE, which only shows neighbours.
 
-In: vectors. Out: `Projection`, the same each time. Knows no colour.
+In: vectors. Out: points in the plane, the same for the same vectors. Knows neither labels nor files. Importing it needs
+scikit-learn.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 
 from workers.core.errors import Refused
+from workers.view.picture import Projection
 
-SEED = 0
-MOST_NEIGHBOURS = 3_000
-"""Points of the t-SNE: it takes seconds for so many, and minutes for more."""
-REDUCED = 50
-INSTALL = "pip install 'undertow[view]'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Projection:
-    """Points in the plane."""
-
-    pca: NDArray[np.float64]
-    """(n, 2)"""
-    shares: tuple[float, float]
-    """Of the variance, by component."""
-    tsne: NDArray[np.float64]
-    """(m, 2) of the points `shown`."""
-    shown: NDArray[np.int64]
-    """(m,) the points that the t-SNE has."""
+FEWEST = 5
+KEPT = 50
+"""Components that t-SNE sees: the rest is mostly noise and costs time."""
+PERPLEXITY, STEPS, SEED = 30.0, 500, 0
 
 
-def project(vectors: NDArray[np.float32]) -> Projection:
-    """Project n vectors. Raises `Refused` where they are all the same, or scikit-learn is missing."""
-    try:
-        from sklearn.decomposition import PCA  # noqa: PLC0415 - a picture's alone
-        from sklearn.manifold import TSNE  # noqa: PLC0415
-    except ImportError as error:
-        message = f"a picture needs scikit-learn ({error}): {INSTALL}"
-        raise Refused(message) from error
-    numbers = vectors.astype(np.float64)
-    if not numbers.std(axis=0).any():
-        message = f"all {len(numbers)} embeddings are the same vector, so there is nothing to see"
+def project(vectors: NDArray[np.floating], *, most_neighbours: int) -> Projection:
+    """Project n vectors; t-SNE only the first `most_neighbours`. Raises `Refused` for too few or all the same."""
+    if len(vectors) < FEWEST:
+        message = f"expected at least {FEWEST} rows to project, found {len(vectors)}"
         raise Refused(message)
-    pca = PCA(n_components=min(REDUCED, *numbers.shape), random_state=SEED).fit(numbers)
-    largest = np.abs(pca.components_).argmax(axis=1)
-    signs = np.sign(pca.components_[np.arange(len(largest)), largest])  # else each library shows its own mirror image
-    reduced = pca.transform(numbers) * signs
-    plane = np.zeros((len(reduced), 2))
-    plane[:, : min(2, reduced.shape[1])] = reduced[:, :2]
-    ratios = [*pca.explained_variance_ratio_.tolist(), 0.0]
-    shown = np.sort(np.random.default_rng(SEED).permutation(len(reduced))[:MOST_NEIGHBOURS])
-    perplexity = min(30.0, (len(shown) - 1) / 3)
-    tsne = TSNE(
-        init="pca" if reduced.shape[1] > 1 else "random", perplexity=perplexity, max_iter=500, random_state=SEED
-    )
+    exact = np.asarray(vectors, np.float64)
+    if (exact == exact[0]).all():
+        message = f"all {len(vectors)} vectors are the same, so there is nothing to project: is the tap silent?"
+        raise Refused(message)
+    # Which way an axis points is no accident: scikit-learn makes each component's largest weight positive, since 1.5.
+    pca = PCA(n_components=min(KEPT, *exact.shape), random_state=SEED)
+    points = pca.fit_transform(exact)
+    shares = np.append(pca.explained_variance_ratio_, 0.0)
+    if points.shape[1] == 1:
+        points = np.pad(points, ((0, 0), (0, 1)))
     return Projection(
-        pca=plane,
-        shares=(ratios[0], ratios[1]),
-        tsne=tsne.fit_transform(reduced[shown]).astype(np.float64),
-        shown=shown,
+        pca=points[:, :2], shares=(float(shares[0]), float(shares[1])), tsne=_neighbours(points[:most_neighbours])
     )
+
+
+def _neighbours(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    begin = points[:, :2] / (points[:, 0].std() or 1.0) * 1e-4  # as init="pca" would, which refuses one dimension
+    tsne = TSNE(
+        init=begin.astype(np.float32),
+        perplexity=min(PERPLEXITY, (len(points) - 1) / 3),
+        max_iter=STEPS,
+        random_state=SEED,
+    )
+    found: NDArray[np.float64] = tsne.fit_transform(points).astype(np.float64)
+    return found

@@ -1,0 +1,222 @@
+"""Which rows are drawn: evenly chosen, each key once, of one space."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import chisquare
+
+from schemas.contract import IdColumn
+from schemas.embeddings import EmbeddingBatch
+from schemas.records import Partition
+from schemas.spaces import SpaceView
+from workers.adapters.offline_log import FileOfflineLog
+from workers.core.errors import Refused
+from workers.core.ports import Part
+from workers.view.columns import Span
+from workers.view.read import read_rows
+
+BEGIN_US = 1_767_225_600_000_000
+
+
+def read(source, *, feature=None, sample=5000, span=None, **options):
+    return read_rows(source, feature=feature, sample=sample, span=span or Span(), **options)
+
+
+def write(path, columns, **options):
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def lists(vectors):
+    return pa.array(np.asarray(vectors, np.float32).tolist(), pa.list_(pa.float32()))
+
+
+def seconds(rows):
+    return ((rows.event_us - BEGIN_US) // 1_000_000).tolist()
+
+
+def test_a_chain_of_the_log_is_read_whole_with_its_ids_and_times(write_part):
+    rows = read(write_part())
+    assert sorted(seconds(rows)) == list(range(40))
+    assert rows.ids == ("wearer", "arm")
+    assert list(rows.frame.columns) == ["wearer", "arm"]
+    assert rows.space == "a" * 64
+    expected = np.random.default_rng(7).normal(size=(40, 4)).astype(np.float32) * np.array([4, 2, 1, 1], np.float32)
+    np.testing.assert_array_equal(rows.vectors, expected[seconds(rows)])
+    assert [f"s{n % 3}" for n in seconds(rows)] == rows.frame["wearer"].tolist()
+
+
+def test_a_key_written_twice_is_one_row_the_newest_created_whichever_file_comes_first(write_part):
+    write_part("0", created_us=2, scale=3.0)
+    folder = write_part("1", created_us=1, scale=1.0)
+    once = read(write_part("2", first=40, rows=5, created_us=1, scale=1.0))
+    assert sorted(seconds(once)) == list(range(45))
+    expected = np.random.default_rng(7).normal(size=(45, 4)).astype(np.float32) * np.array([4, 2, 1, 1], np.float32)
+    expected[:40] *= np.float32(3.0)
+    np.testing.assert_array_equal(once.vectors, expected[seconds(once)])
+    assert once.read == 85
+    write_part("0", created_us=1, scale=1.0)
+    write_part("1", created_us=2, scale=3.0)
+    np.testing.assert_array_equal(read(folder).vectors, once.vectors)
+
+
+def test_the_sample_is_the_same_however_the_rows_are_cut_into_files_and_batches(tmp_path, monkeypatch):
+    n = 3000
+    columns = {
+        "id": pa.array(np.arange(n) % 7),
+        "event_timestamp": pa.array(BEGIN_US + np.arange(n) * 1000, pa.timestamp("us", tz="UTC")),
+        "v": lists(np.arange(n)[:, None] * [1.0, -1.0]),
+    }
+    one = read(write(tmp_path / "one.parquet", columns), sample=100)
+    shuffled = pa.table(columns).take(np.random.default_rng(1).permutation(n))
+    (tmp_path / "many").mkdir()
+    for part in range(3):
+        pq.write_table(shuffled.slice(part * 1000, 1000), tmp_path / "many" / f"{part}.parquet", row_group_size=300)
+    monkeypatch.setattr("workers.view.read.BATCH_ROWS", 64)
+    many = read(tmp_path / "many", sample=100)
+    np.testing.assert_array_equal(one.vectors, many.vectors)
+    assert (len(one.vectors), one.read, one.is_sampled) == (100, n, True)
+    smaller = read(tmp_path / "many", sample=30)
+    np.testing.assert_array_equal(smaller.vectors, one.vectors[:30])  # the first rows are an even sample too
+
+
+def test_the_sample_is_even_over_time_and_over_ids_even_where_one_half_was_written_twice(tmp_path):
+    n = 20_000
+    at = np.concatenate([np.arange(n), np.arange(n // 2)])
+    path = write(
+        tmp_path / "rows.parquet",
+        {"id": at % 5, "event_timestamp": BEGIN_US + at, "v": lists(at[:, None] * [1.0, 2.0])},
+    )
+    rows = read(path, sample=2000)
+    assert chisquare(np.bincount((rows.event_us - BEGIN_US) // (n // 10), minlength=10)).pvalue > 0.001
+    assert chisquare(np.bincount(rows.frame["id"])).pvalue > 0.001
+    assert chisquare(np.bincount((rows.event_us[:500] - BEGIN_US) // (n // 5), minlength=5)).pvalue > 0.001
+
+
+def test_several_spaces_in_one_source_are_refused_by_name(write_part):
+    write_part(space="a" * 64)
+    folder = write_part(space="b" * 64)
+    with pytest.raises(Refused, match=f"several spaces.*{'a' * 64}, {'b' * 64}; draw one, such as --space aaaaaaaa"):
+        read(folder.parent)
+    one = read(folder.parent, space="bbbb")
+    assert (one.space, len(one.vectors), one.read) == ("b" * 64, 40, 40)
+    assert len(read(folder).vectors) == 40
+    with pytest.raises(Refused, match="no row to draw"):
+        read(folder.parent, space="c")
+
+
+def test_what_an_offline_log_has_published_is_read_part_by_part(tmp_path):
+    view = SpaceView(
+        name="watch", space="e" * 64, series=(IdColumn(name="wearer", type="string"),), features=(("hidden", 3),)
+    )
+    log = FileOfflineLog(tmp_path, view, cluster_id="c", topic_id="t", writer="w", clock=lambda: 1.0)
+    whole = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    for first in (0, 10):
+        at = np.arange(first, first + 10)
+        batch = EmbeddingBatch(
+            space="e" * 64,
+            series={"wearer": np.array(["a", "b"] * 5, object)},
+            event_us=BEGIN_US + at * 1_000_000,
+            features={"hidden": whole[at]},
+        )
+        log.publish(Part(partition=Partition("w", 0), first=first, next=first + 10, embeddings=batch, offsets=at))
+    rows = read(tmp_path / ("e" * 64))
+    assert (rows.ids, rows.feature, rows.space, rows.read) == (("wearer",), "hidden", "e" * 64, 20)
+    np.testing.assert_array_equal(rows.vectors, whole[seconds(rows)])
+
+
+def test_a_table_of_others_says_by_series_what_names_a_series(tmp_path):
+    columns = {"v": lists(np.eye(6)), "who": list("ababab"), "n": range(6)}
+    rows = read(write(tmp_path / "untimed.parquet", columns), series=("who",))
+    assert (rows.ids, len(rows.vectors)) == (("who",), 6)  # without a time no row is another's newer version
+    with pytest.raises(Refused, match="columns of --series, whom, among who, n"):
+        read(tmp_path / "untimed.parquet", series=("whom",))
+    with pytest.raises(Refused, match="expected a column space for --space, found who, n"):
+        read(tmp_path / "untimed.parquet", space="a")
+
+
+def test_a_span_bounds_event_times_and_its_end_is_outside(write_part):
+    folder = write_part()
+    rows = read(folder, span=Span(since_us=BEGIN_US + 10_000_000, until_us=BEGIN_US + 20_000_000))
+    assert sorted(seconds(rows)) == list(range(10, 20))
+    assert rows.read == 10
+    with pytest.raises(Refused, match="no row to draw"):
+        read(folder, span=Span(until_us=BEGIN_US))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.date_range("2026-01-01", periods=20, freq="s"),
+        pd.date_range("2026-01-01", periods=20, freq="s", tz="Europe/Paris").as_unit("ns"),
+        pd.Series(BEGIN_US + np.arange(20) * 1_000_000),
+        pd.Series(pd.date_range("2026-01-01", periods=20, freq="D").date),
+    ],
+    ids=["without a zone", "nanoseconds in a zone", "integers", "dates"],
+)
+@pytest.mark.parametrize("size", [None, 2])
+def test_tables_of_others_may_write_times_and_vectors_in_their_own_way(tmp_path, times, size):
+    vectors = np.arange(40.0).reshape(20, 2)
+    path = write(
+        tmp_path / "own.parquet",
+        {
+            "who": pa.array(["a", "b"] * 10).dictionary_encode(),
+            "event_timestamp": pa.array(times),
+            "v": pa.array(vectors.tolist(), pa.list_(pa.float64(), size or -1)),
+            "label": pa.array(range(20)),
+        },
+    )
+    whole = read(path)
+    assert len(whole.vectors) == 20
+    order = whole.frame["label"].to_numpy()
+    np.testing.assert_array_equal(whole.vectors, vectors[order])
+    assert (np.diff(whole.event_us[np.argsort(order)]) > 0).all()
+    half = read(path, span=Span(since_us=int(np.sort(whole.event_us)[10])))
+    assert sorted(half.frame["label"]) == list(range(10, 20))
+
+
+def test_without_ids_before_the_time_every_row_stands_for_itself(tmp_path):
+    rows = read(write(tmp_path / "bare.parquet", {"v": lists(np.ones((9, 3)))}))
+    assert (len(rows.vectors), rows.ids, rows.event_us) == (9, (), None)
+    with pytest.raises(Refused, match="expected a column event_timestamp"):
+        read(tmp_path / "bare.parquet", span=Span(since_us=0))
+
+
+def test_rows_without_a_finite_vector_or_a_time_are_left_out_and_counted(tmp_path):
+    vectors = [[1.0, 2.0], None, [float("nan"), 1.0], [3.0, None], [], [5.0, 6.0], [7.0, 8.0]]
+    path = write(
+        tmp_path / "holes.parquet",
+        {
+            "id": list("abcdefg"),
+            "event_timestamp": pa.array([0, 1, 2, 3, 4, 5, None], pa.timestamp("us", tz="UTC")),
+            "v": pa.array(vectors, pa.list_(pa.float32())),
+        },
+    )
+    rows = read(path)
+    assert sorted(rows.frame["id"]) == ["a", "f"]
+    assert (rows.read, rows.unusable) == (7, 5)
+
+
+def test_the_feature_is_told_where_there_are_several_and_a_wrong_name_gets_the_closest(tmp_path):
+    path = write(tmp_path / "two.parquet", {"first": lists(np.eye(5)), "second": lists(np.eye(5)[:, :2])})
+    with pytest.raises(Refused, match="several features: first, second; choose one with --feature"):
+        read(path)
+    assert read(path, feature="second").vectors.shape == (5, 2)
+    with pytest.raises(Refused, match="expected a feature 'secnd', found first, second; closest: 'second'"):
+        read(path, feature="secnd")
+
+
+def test_a_source_that_cannot_be_drawn_is_refused_with_what_was_found(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Refused, match="expected a Parquet file, or a folder with some"):
+        read(tmp_path / "empty")
+    with pytest.raises(Refused, match="found x: int64"):
+        read(write(tmp_path / "numbers.parquet", {"x": [1, 2]}))
+    (tmp_path / "text.parquet").write_text("no")
+    with pytest.raises(Refused, match="no readable Parquet"):
+        read(tmp_path / "text.parquet")
+    uneven = write(tmp_path / "uneven.parquet", {"v": pa.array([[1.0], [1.0, 2.0]], pa.list_(pa.float32()))})
+    with pytest.raises(Refused, match="1 and 2 dimensions"):
+        read(uneven)

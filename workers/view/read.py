@@ -1,0 +1,175 @@
+"""Rows to draw, from the offline log or from any Parquet: evenly sampled, each key once, one space only.
+
+In: files. Out: `Rows`. Knows neither colours nor projections.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from schemas.embeddings import CREATED, EVENT_TIMESTAMP, SPACE
+from workers.adapters.offline_parts import part_files
+from workers.core.errors import Refused
+from workers.view.columns import OURS, SEVERAL, Columns, Span
+from workers.view.sample import Sampler, hash_keys
+
+BATCH_ROWS = 8192
+# Reading ahead fills hundreds of megabytes and is no faster: what is read is mostly thrown away at once.
+SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """n rows in an order that says nothing: any first m of them are an even sample too."""
+
+    vectors: NDArray[np.floating]
+    """(n, d), finite."""
+    frame: pd.DataFrame
+    """All plain columns but the log's own; row i is vector i's."""
+    ids: tuple[str, ...]
+    """Columns of `frame` that name the entity."""
+    event_us: NDArray[np.int64] | None
+    feature: str
+    space: str | None
+    read: int
+    """Rows in the source and the span, those of one key and those left out included."""
+    unusable: int
+    """Rows left out, since they had no time, no vector or one that is not finite."""
+    is_sampled: bool
+
+
+def read_rows(
+    source: Path,
+    *,
+    feature: str | None,
+    sample: int,
+    span: Span,
+    series: Sequence[str] = (),
+    space: str | None = None,
+) -> Rows:
+    """Read `sample` rows evenly, in bounded memory. Raises `Refused`, saying which columns or spaces were found.
+
+    `space` is the beginning of the one to read, `series` the columns that name a series where the source is no log.
+    """
+    files = [source] if source.is_file() else part_files(source)
+    if not files:
+        message = f"expected a Parquet file, or a folder with some, at {source}; found none"
+        raise Refused(message)
+    try:
+        dataset = ds.dataset([str(path) for path in files], format="parquet")
+        columns = Columns.of(dataset.schema, feature, series)
+        return _read(dataset, columns, sample, columns.filter(span, space), source)
+    except (pa.ArrowException, OSError) as error:
+        message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
+        raise Refused(message) from error
+
+
+def _read(dataset: Any, columns: Columns, sample: int, wanted: Any, source: Path) -> Rows:
+    sampler, spaces = Sampler(sample), set[str]()
+    read = usable = size = 0
+    for batch in _batches(dataset, columns, wanted):
+        if columns.has_space:
+            spaces.update(str(space) for space in pc.unique(batch[SPACE]).to_pylist() if space is not None)
+            _refuse_several(spaces, source)
+        good = _usable(batch, columns)
+        if len(good):
+            size = _refuse_lengths(good[columns.feature], size)
+            sampler.add(good, _hashes(good, columns, read), _times(good, CREATED, asked=columns.has_created))
+        read, usable = read + len(batch), usable + len(good)
+    rows = sampler.rows()
+    if rows is None:
+        message = f"no row to draw in {source}: {read:,} as asked for, none with a vector (feature {columns.feature})"
+        raise Refused(message)
+    return Rows(
+        vectors=_matrix(rows[columns.feature]),
+        frame=rows.select([name for name in columns.plain if name not in OURS]).to_pandas(integer_object_nulls=True),
+        ids=columns.ids,
+        event_us=None if columns.time is None else _times(rows, EVENT_TIMESTAMP, asked=True),
+        feature=columns.feature,
+        space=min(spaces, default=None),
+        read=read,
+        unusable=read - usable,
+        is_sampled=sampler.is_sampled,
+    )
+
+
+def _batches(dataset: Any, columns: Columns, wanted: Any) -> Iterator[pa.Table]:
+    names = list(dict.fromkeys([*columns.plain, columns.feature]))
+    scanner = dataset.scanner(
+        columns=names,
+        filter=wanted,
+        batch_size=BATCH_ROWS,
+        batch_readahead=0,
+        fragment_readahead=0,
+        fragment_scan_options=SLIM,
+    )
+    for batch in scanner.to_batches():
+        decoded = [
+            column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
+        ]
+        yield pa.Table.from_arrays(decoded, names=batch.schema.names)
+
+
+def _usable(batch: pa.Table, columns: Columns) -> pa.Table:
+    mask = pc.is_valid(batch[columns.feature])
+    if columns.time is not None:
+        mask = pc.and_(mask, pc.is_valid(batch[EVENT_TIMESTAMP]))
+    batch = batch.filter(mask)
+    lengths = pc.list_value_length(batch[columns.feature]).to_numpy()
+    values = _flat(batch[columns.feature])
+    starts = np.append(0, np.cumsum(lengths))
+    broken = np.searchsorted(starts, np.flatnonzero(~np.isfinite(values)), side="right") - 1
+    is_good = lengths > 0
+    is_good[broken] = False
+    return batch if is_good.all() else batch.filter(pa.array(is_good))
+
+
+def _refuse_lengths(vectors: Any, size: int) -> int:
+    """Return the number of dimensions. Raises `Refused` where it is not always the same."""
+    found = sorted({*pc.unique(pc.list_value_length(vectors)).to_pylist(), *([size] if size else [])})
+    if len(found) >= SEVERAL:
+        message = f"vectors have {found[0]} and {found[1]} dimensions, so they are not of one space: draw one at a time"
+        raise Refused(message)
+    return int(found[0])
+
+
+def _refuse_several(spaces: set[str], source: Path) -> None:
+    if len(spaces) >= SEVERAL:
+        found = ", ".join(sorted(spaces))
+        hint = f"draw one, such as --space {min(spaces)[:8]}"
+        message = f"{source} holds several spaces, whose vectors cannot be compared: {found}; {hint}"
+        raise Refused(message)
+
+
+def _hashes(rows: pa.Table, columns: Columns, first: int) -> NDArray[np.uint64]:
+    if not columns.ids or columns.time is None:  # nothing says which rows are one, so each stands alone
+        return hash_keys(pd.DataFrame({"row": np.arange(first, first + len(rows))}))
+    keys = rows.select(list(columns.ids)).to_pandas(integer_object_nulls=True)
+    return hash_keys(keys.astype(str).assign(event_us=_times(rows, EVENT_TIMESTAMP, asked=True)))
+
+
+def _times(rows: pa.Table, name: str, *, asked: bool) -> NDArray[np.int64]:
+    if not asked:
+        return np.zeros(len(rows), np.int64)
+    column = rows[name]
+    if not pa.types.is_integer(column.type):
+        column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
+    times: NDArray[np.int64] = column.fill_null(0).to_numpy().astype(np.int64)
+    return times
+
+
+def _flat(vectors: Any) -> NDArray[np.floating]:
+    values: NDArray[np.floating] = pc.list_flatten(vectors).to_numpy()
+    return values
+
+
+def _matrix(vectors: Any) -> NDArray[np.floating]:
+    return _flat(vectors).reshape(len(vectors), -1)
