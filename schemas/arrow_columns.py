@@ -5,6 +5,7 @@ and which elements are good. Has no say in which types are accepted (`schemas.ar
 refused (`schemas.json_faults`), but must agree with the latter on what is valid.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def read_ends(array: Any) -> tuple[Rows, Mask]:
 
 
 def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
-    """Return the elements of a column: numbers as float64, categories as strings."""
+    """Return the elements of a column: numbers as float64, categories as strings; NaN and None for null."""
     if column.categories is None:
         numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)  # null becomes NaN
         return numbers, np.abs(numbers) <= FLOAT32_MAX  # false for NaN too
@@ -78,6 +79,24 @@ def all_of_row(valid: Mask, starts: Rows) -> Mask:
     return rows
 
 
+def find_gaps(lists: Sequence[tuple[Any, Rows]]) -> list[Mask]:
+    """Of columns' elements, and where their lists begin, mark those at a step that is null in all of the columns.
+
+    The first and the last step of a list are never marked.
+    """
+    places = []
+    for elements, starts in lists:
+        steps = np.flatnonzero(~_not_null(elements))
+        rows = np.searchsorted(starts, steps, side="right") - 1
+        inside = (steps > starts[rows]) & (steps < starts[rows + 1] - 1)
+        places.append(set(zip(rows[inside].tolist(), (steps - starts[rows])[inside].tolist(), strict=True)))
+    shared = np.array(sorted(set.intersection(*places)), np.int64).reshape(-1, 2)
+    gaps = [np.zeros(len(elements), np.bool_) for elements, _ in lists]
+    for mask, (_, starts) in zip(gaps, lists, strict=True):
+        mask[starts[shared[:, 0]] + shared[:, 1]] = True
+    return gaps
+
+
 def take_lists(values: Values, starts: Rows, rows: Rows) -> Values:
     """Return the elements of some lists, in the given order."""
     lengths = np.diff(starts)[rows]
@@ -92,9 +111,9 @@ def _not_null(array: Any) -> Mask:
     return mask
 
 
-def _objects(texts: Any) -> tuple[Values, list[str], Rows]:
-    """Return strings, one object for equal ones; the distinct strings, "" for null first; where each is among them."""
+def _objects(texts: Any) -> tuple[Values, list[str | None], Rows]:
+    """Return strings, one object for equal ones; the distinct strings, None first; where each is among them."""
     encoded = texts.dictionary_encode()
-    names = ["", *encoded.dictionary.to_pylist()]
+    names = [None, *encoded.dictionary.to_pylist()]
     places = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False) + 1
     return np.array(names, object)[places], names, places

@@ -48,10 +48,16 @@ class InputContract:
     """Most steps of the past."""
     horizon: int = 0
     """Decoder steps that every `future` column must carry; 0 where there is no future column."""
+    allows_gaps: bool = False
+    """Whether steps between the first and the last may be missing: null in every column of the past. Not in the JSON
+    form where they may not."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
-        return asdict(self)
+        data = asdict(self)
+        if not self.allows_gaps:
+            del data["allows_gaps"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "InputContract":
@@ -75,4 +81,5 @@ class InputContract:
             min_length=data["min_length"],
             max_length=data["max_length"],
             horizon=data["horizon"],
+            allows_gaps=data.get("allows_gaps", False),
         )

@@ -5,6 +5,7 @@ something is off. Does not know how the text was parsed, nor what to tell a pers
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -86,13 +87,38 @@ class Columns:
             },
             end_us=np.array(self._ends, np.int64),
             lengths=np.array(self._lengths, np.int64),
-            past=_checked(contract.past, self._past),
+            past=self._checked_past(),
             future={
                 name: values.reshape(n, contract.horizon)
                 for name, values in _checked(contract.future, self._future).items()
             },
             static=_checked(contract.static, self._static),
         )
+
+    def _checked_past(self) -> dict[str, Values]:
+        gaps = _gaps(self._past[0][1], self._lengths) if self._contract.allows_gaps else ()
+        if not gaps:
+            return _checked(self._contract.past, self._past)
+        there = np.delete(np.arange(sum(self._lengths)), gaps).tolist()
+        past: dict[str, Values] = {}
+        for column, (_, values) in zip(self._contract.past, self._past, strict=True):
+            if any(values[gap] is not None for gap in gaps):
+                raise ValueError(column.name)
+            elements = _elements([values[step] for step in there], column)
+            past[column.name] = np.full(len(values), np.nan if column.is_real else None, elements.dtype)
+            past[column.name][there] = elements
+        return past
+
+
+def _gaps(values: Sequence[Any], lengths: Sequence[int]) -> Sequence[int]:
+    """Return which of all steps are null, if no window begins or ends with one."""
+    if None not in values:
+        return ()
+    gaps = [step for step, value in enumerate(values) if value is None]
+    ends = list(accumulate(lengths))
+    if not {0, *ends, *(end - 1 for end in ends)}.isdisjoint(gaps):
+        raise ValueError(gaps)
+    return gaps
 
 
 def _extend(columns: Sequence[tuple[str, list[Any]]], lists: Document, length: int) -> None:

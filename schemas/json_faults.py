@@ -79,7 +79,7 @@ def _past_faults(document: Document, contract: InputContract) -> Iterator[Fault]
             yield _fault("length", f"past.{name}", f"{length} steps, as past.{first} has", str(len(past[name])))
     if not contract.min_length <= length <= contract.max_length:
         yield _fault("length", "past", f"{contract.min_length} to {contract.max_length} steps", str(length))
-    yield from _element_faults(past, "past", contract.past)
+    yield from _element_faults(past, "past", contract.past, _gaps(past, contract))
 
 
 def _future_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
@@ -119,12 +119,23 @@ def _list_faults(document: Document, part: str, columns: Sequence[Column]) -> It
             yield _fault("columns", f"{part}.{column.name}", "a list", found)
 
 
-def _element_faults(lists: Mapping[str, list[object]], part: str, columns: Sequence[Column]) -> Iterator[Fault]:
+def _gaps(past: Mapping[str, list[object]], contract: InputContract) -> frozenset[int] | None:
+    """Return the steps that are missing: null in every column, between the first and the last; None where none may."""
+    if not contract.allows_gaps:
+        return None
+    steps = range(1, len(past[contract.past[0].name]) - 1)
+    return frozenset(step for step in steps if all(past[column.name][step] is None for column in contract.past))
+
+
+def _element_faults(
+    lists: Mapping[str, list[object]], part: str, columns: Sequence[Column], gaps: frozenset[int] | None = None
+) -> Iterator[Fault]:
     for column in columns:
         is_fit = _fitness(column)
         for position, value in enumerate(lists[column.name]):
-            if not is_fit(value):
-                yield _value_fault(value, f"{part}.{column.name}[{position}]", column)
+            if not is_fit(value) and position not in (gaps or ()):
+                other = "" if gaps is None else ", or null in all columns of a step between the first and the last"
+                yield _value_fault(value, f"{part}.{column.name}[{position}]", column, other)
 
 
 def _fitness(column: Column) -> Callable[[object], bool]:
@@ -145,8 +156,8 @@ def _is_name(value: object) -> bool:
     return type(value) in (str, int)  # a bool is neither
 
 
-def _value_fault(value: object, where: str, column: Column) -> Fault:
-    return _fault("number" if column.is_real else "category", where, _rule(column), _quote(value))
+def _value_fault(value: object, where: str, column: Column, other: str = "") -> Fault:
+    return _fault("number" if column.is_real else "category", where, _rule(column) + other, _quote(value))
 
 
 def _rule(column: Column) -> str:

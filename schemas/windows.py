@@ -27,7 +27,8 @@ class WindowBatch:
     lengths: NDArray[np.int64]
     """(n,) encoder steps of each window."""
     past: Mapping[str, Column]
-    """Encoder columns, each (lengths.sum(),)."""
+    """Encoder columns, each (lengths.sum(),). A missing step, where the contract allows for one, is NaN in every column
+    of numbers and None in every other."""
     future: Mapping[str, Column]
     """Known decoder columns, each (n, horizon)."""
     static: Mapping[str, Column]

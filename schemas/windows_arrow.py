@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.arrow_columns import Mask, Rows, all_of_row, read_elements, read_ends, read_ids, read_lists, take_lists
+from schemas.arrow_columns import (
+    Mask,
+    Rows,
+    all_of_row,
+    find_gaps,
+    read_elements,
+    read_ends,
+    read_ids,
+    read_lists,
+    take_lists,
+)
 from schemas.arrow_faults import schema_fault
 from schemas.contract import Column, InputContract
 from schemas.json_faults import Document, find_faults
@@ -73,7 +83,7 @@ def windows_to_arrow(windows: WindowBatch, contract: InputContract) -> pa.Table:
     steps = pa.array(np.arange(len(windows) + 1, dtype=np.int32) * np.int32(contract.horizon))
     make: dict[str, Callable[[str], Any]] = {
         "series": lambda name: pa.array(windows.series[name]),
-        "past": lambda name: pa.ListArray.from_arrays(starts, pa.array(windows.past[name])),
+        "past": lambda name: pa.ListArray.from_arrays(starts, pa.array(windows.past[name], from_pandas=True)),
         "future": lambda name: pa.ListArray.from_arrays(steps, pa.array(windows.future[name].reshape(-1))),
         "static": lambda name: pa.array(windows.static[name]),
     }
@@ -125,7 +135,7 @@ def _read(batch: pa.RecordBatch, contract: InputContract) -> ArrowWindows:
     for identity in contract.series:
         series[identity.name], good = read_ids(arrays["series"][identity.name], identity)
         valid &= good
-    past, good = _read_lists(arrays["past"], contract.past, batch.num_rows)
+    past, good = _read_lists(arrays["past"], contract.past, batch.num_rows, allows_gaps=contract.allows_gaps)
     lengths = np.diff(past[contract.past[0].name][1])
     valid &= good & (lengths >= contract.min_length) & (lengths <= contract.max_length)
     for _, starts in past.values():
@@ -185,16 +195,18 @@ def _ignored(schema: pa.Schema, contract: InputContract) -> int:
 
 
 def _read_lists(
-    arrays: Mapping[str, Any], columns: Sequence[Column], rows: int
+    arrays: Mapping[str, Any], columns: Sequence[Column], rows: int, *, allows_gaps: bool = False
 ) -> tuple[dict[str, tuple[Values, Rows]], Mask]:
     """Return each column's elements and where its lists begin, and which rows have only good lists."""
     lists: dict[str, tuple[Values, Rows]] = {}
     valid = np.ones(rows, np.bool_)
-    for column in columns:
-        elements, starts, there = read_lists(arrays[column.name])
+    read = {column.name: read_lists(arrays[column.name]) for column in columns}
+    gaps = find_gaps([(elements, starts) for elements, starts, _ in read.values()]) if allows_gaps else None
+    for number, column in enumerate(columns):
+        elements, starts, there = read[column.name]
         values, good = read_elements(elements, column)
         lists[column.name] = values, starts
-        valid &= there & all_of_row(good, starts)
+        valid &= there & all_of_row(good if gaps is None else good | gaps[number], starts)
     return lists, valid
 
 

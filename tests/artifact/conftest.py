@@ -134,6 +134,19 @@ def lagged_recurrent() -> tuple[Any, Any]:
     return recurrent("LSTM", dataset), dataset
 
 
+def gappy_transformer() -> tuple[Any, Any]:
+    dataset = make_dataset(
+        target="ax",
+        time_varying_known_reals=["t", "hour"],
+        time_varying_unknown_reals=["ax", "ay"],
+        time_varying_unknown_categoricals=["mode"],
+        target_normalizer=EncoderNormalizer(),
+        allow_missing_timesteps=True,
+        constant_fill_strategy={"hour": 0.5, "mode": "rest"},
+    )
+    return TemporalFusionTransformer.from_dataset(dataset, hidden_size=8, hidden_continuous_size=4), dataset
+
+
 MODELS: Mapping[str, Callable[[], tuple[Any, Any]]] = {
     "lstm": lambda: (recurrent("LSTM", dataset := two_targets()), dataset),
     "gru": lambda: (recurrent("GRU", dataset := two_targets()), dataset),
@@ -143,7 +156,14 @@ MODELS: Mapping[str, Callable[[], tuple[Any, Any]]] = {
     "nhits": nhits,
     "lagged-tft": lagged_transformer,
     "lagged-lstm": lagged_recurrent,
+    "gappy-tft": gappy_transformer,
 }
+
+
+@pytest.fixture
+def recordings() -> pd.DataFrame:
+    """What the models were trained on."""
+    return make_frame()
 
 
 @pytest.fixture(scope="session")
@@ -224,8 +244,8 @@ def read_windows(x: Any, lag: int = 0) -> WindowBatch:
         series={"recording": np.array(recordings, object)},
         end_us=ends.astype(np.int64),
         lengths=lengths + lag,
-        past={name: joined[name].to_numpy() for name in ("ax", "ay", "gx", "gy", "mode", "hour", "level")},
-        future={"hour": x["decoder_time_idx"].numpy() % 5 / 4},
+        past={name: joined[name].to_numpy() for name in ("ax", "ay", "gx", "gy", "mode", "hour", "level", "t")},
+        future={"hour": x["decoder_time_idx"].numpy() % 5 / 4, "t": x["decoder_time_idx"].numpy()},
         static={"place": np.array(["ab"[int(recording[1]) % 2] for recording in recordings], object)},
     )
 

@@ -143,7 +143,6 @@ OWN_NORM = {
     [
         (OF_A_COMPUTED_COLUMN, "expected lags of columns that windows carry in their past"),
         (OF_ONE_SCALER_FOR_TWO, "found one object for u, k"),
-        ({"allow_missing_timesteps": True}, "a window has no gaps"),
         (
             {"target": "label", "target_normalizer": NaNLabelEncoder(), "time_varying_unknown_reals": ["u"]},
             "categorical targets are not supported, found one: label",
@@ -174,6 +173,62 @@ OWN_NORM = {
 def test_what_cannot_be_built_exactly_is_refused_with_the_column_and_the_reason(options, message):
     with pytest.raises(Refused, match=message):
         extract(parameters(**options))
+
+
+def gappy(constants=None, **options):
+    return parameters(allow_missing_timesteps=True, constant_fill_strategy=constants, **options)
+
+
+BY_STORE = GroupNormalizer(groups=["store"])
+CONSTANT_OF_U = "the column u of constant_fill_strategy: expected "
+
+
+@pytest.mark.parametrize(
+    ("constants", "options", "message"),
+    [
+        (
+            None,
+            {"lags": {"y": [1]}, "target_normalizer": EncoderNormalizer()},
+            "expected no lags where time steps may be missing",
+        ),
+        (None, {"time_varying_unknown_reals": ["y", "time"]}, "expected the time index time to be a known real"),
+        ({"y": 0.5}, {"target_normalizer": BY_STORE}, "a scaler that is the same for all series"),
+        ({"time": 0}, {"time_varying_known_reals": ["time"]}, "column other than the time index"),
+        ({"r": 0.5}, {"static_reals": ["r"]}, "a target, or a known or unknown column"),
+        ({"y_center": 0.5}, {"add_target_scales": True}, "a target, or a known or unknown column"),
+        ({"u": float("nan")}, {}, CONSTANT_OF_U + "a finite number, found the constant nan"),
+        ({"u": True}, {}, CONSTANT_OF_U + "a finite number, found the constant True"),
+    ],
+)
+def test_missing_steps_are_refused_where_more_than_the_window_fills_them(constants, options, message):
+    with pytest.raises(Refused, match=message):
+        extract(gappy(constants, **options))
+
+
+def test_a_constant_of_a_column_that_each_window_scales_by_itself_is_refused():
+    made = gappy(scalers={"u": EncoderNormalizer()})
+    with pytest.raises(Refused, match=CONSTANT_OF_U + "no EncoderNormalizer"):
+        extract({**made, "constant_fill_strategy": {"u": 0.5}})  # a data set of these raises an error of its own
+
+
+def test_a_constant_that_is_no_category_of_training_is_refused():
+    made = gappy({"label": "a"}, time_varying_known_categoricals=["label"])
+    with pytest.raises(Refused, match="expected one of its 2 categories of training, found the constant 'c'"):
+        extract({**made, "constant_fill_strategy": {"label": "c"}})
+
+
+def test_a_target_that_is_no_input_may_have_a_constant_whatever_scales_it():
+    made = gappy({"y": 0.5}, target_normalizer=BY_STORE, time_varying_unknown_reals=["u"])
+    preprocessing, contract = extract(made)
+    assert preprocessing.fills == {"y": 0.5}
+    assert InputContract.from_json(contract.to_json()).allows_gaps
+
+
+def test_the_json_forms_of_what_has_no_gaps_say_nothing_of_them():
+    preprocessing, contract = extract(parameters())
+    assert "fills" not in preprocessing.to_json()
+    assert "allows_gaps" not in contract.to_json()
+    assert not InputContract.from_json(contract.to_json()).allows_gaps
 
 
 UNFITTED = "the column u: expected a fitted StandardScaler, RobustScaler, MinMaxScaler, MaxAbsScaler"

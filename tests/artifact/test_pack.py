@@ -1,13 +1,17 @@
 """Packed and loaded models, held against the trained model, a plain hook and pytorch-forecasting's own data loader."""
 
 import json
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from pytorch_forecasting import TimeSeriesDataSet
 
 from schemas.contract import IdColumn
 from workers.artifact.load import load
@@ -39,6 +43,31 @@ def test_an_artifact_embeds_as_the_trained_model_does(
     embedded = load(tmp_path / "a").embed(expected.windows)
     assert embedded.faults == ()
     np.testing.assert_allclose(embedded.embeddings.features["hidden"], expected.last, rtol=0, atol=1e-6)
+
+
+def test_windows_with_missing_steps_are_embedded_as_the_trained_model_does(
+    trained: Train, reference: Any, recordings: pd.DataFrame, tmp_path: Path
+) -> None:
+    source, missing = trained("gappy-tft"), [3, 4, 12, 17, 26]
+    there = recordings[~recordings.t.isin(missing)].reset_index(drop=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = TimeSeriesDataSet.from_parameters(source.dataset.get_parameters(), there)
+    expected = reference(replace(source, dataset=dataset), "lstm_encoder")
+    ends = expected.windows.end_us  # here the time of the decoder's first step
+    rows = np.flatnonzero(~np.isin(ends[:, None] + np.arange(-1, 3), missing).any(axis=1))
+    windows = expected.windows.take(rows)
+    gaps = np.isin(windows.past["t"], missing)
+    assert gaps.any()
+    hollow = {
+        name: np.where(gaps, None if column.dtype == object else np.nan, column)
+        for name, column in windows.past.items()
+    }
+    taps = {"hidden": "lstm_encoder:last"}
+    assert pack(source.checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True).contract.allows_gaps
+    found = load(tmp_path / "a").embed(replace(windows, past=hollow))
+    assert found.faults == ()
+    np.testing.assert_allclose(found.embeddings.features["hidden"], expected.last[rows], rtol=0, atol=1e-6)
 
 
 def test_a_tap_without_steps_needs_the_pooling_none(trained: Train, reference: Any, tmp_path: Path) -> None:

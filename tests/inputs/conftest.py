@@ -40,24 +40,48 @@ def make_frame(seed, *, steps=34, first=0, ids=("store", "lap")):
     return pd.concat(parts, ignore_index=True)
 
 
-def cut_windows(dataset, data, contract):
-    """The windows of a dataset's samples, cut from the frame it was made of, each with its earliest lags in front."""
-    data = data.sort_values([*dataset.group_ids, dataset.time_idx]).reset_index(drop=True)
-    horizon, lag = dataset.max_prediction_length, dataset.max_lag
-    kept = np.flatnonzero(data.groupby(dataset.group_ids).cumcount() >= lag)
+def find_steps(dataset, data):
+    """Whether each step of each series is there, in the frame's order by series and time."""
+    data = data.sort_values([*dataset.group_ids, dataset.time_idx])
+    places = data.groupby(dataset.group_ids)[dataset.time_idx].diff().fillna(1).cumsum().astype(int).to_numpy() - 1
+    return np.isin(np.arange(places[-1] + 1), places)
+
+
+def find_samples(dataset, data):
+    """The steps at which each sample's encoder begins and ends; None where no window can stand for it.
+
+    A window has its earliest lags in front, ends with a step that is there, and knows all steps of the decoder.
+    """
+    is_there, horizon, lag = find_steps(dataset, data), dataset.max_prediction_length, dataset.max_lag
+    number = data.sort_values([*dataset.group_ids, dataset.time_idx]).groupby(dataset.group_ids).cumcount()
+    kept = np.flatnonzero(is_there)[number >= lag]
     spans = [(kept[row.index_start] - lag, kept[row.index_end] + 1 - horizon) for row in dataset.index.itertuples()]
+    return [(start, end) if is_there[end - 1 : end + horizon].all() else None for start, end in spans]
+
+
+def cut_windows(dataset, data, contract):
+    """The windows of a dataset's samples, cut from the frame it was made of."""
+    spans, horizon = list(filter(None, find_samples(dataset, data))), dataset.max_prediction_length
+    is_there = find_steps(dataset, data)
+    data = data.sort_values([*dataset.group_ids, dataset.time_idx]).iloc[np.cumsum(is_there) - 1]
     lengths = np.array([end - start for start, end in spans])
-    past = np.concatenate([np.arange(start, end) for start, end in spans])
+    steps = np.concatenate([np.arange(start, end) for start, end in spans])
     ends = np.array([end for _, end in spans])
 
     def last(columns):
         return {column.name: data[column.name].to_numpy()[ends - 1] for column in columns}
 
+    def past(name):
+        column = data[name].to_numpy()
+        return (column if is_there.all() else np.where(is_there, column, None if column.dtype == object else np.nan))[
+            steps
+        ]
+
     return WindowBatch(
         series=last(contract.series),
         end_us=np.arange(len(spans)),
         lengths=lengths,
-        past={column.name: data[column.name].to_numpy()[past] for column in contract.past},
+        past={column.name: past(column.name) for column in contract.past},
         future={
             column.name: data[column.name].to_numpy()[ends[:, None] + np.arange(horizon)] for column in contract.future
         },
@@ -113,12 +137,13 @@ def check_equal():
         preprocessing, contract = extract(parameters, series=series)
         preprocessing = Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json(), allow_nan=False)))
         dataset = TimeSeriesDataSet.from_parameters(parameters, data)
-        expected, _ = dataset._collate_fn([dataset[row] for row in range(len(dataset))])
+        samples = [row for row, span in enumerate(find_samples(dataset, data)) if span is not None]
+        expected, _ = dataset._collate_fn([dataset[row] for row in samples])
         decoded = send_as_json(cut_windows(dataset, data, contract), contract)
         assert decoded.rejects == ()
         built = build_inputs(decoded.windows, preprocessing)
         assert built.faults == ()
-        assert built.rows.tolist() == list(range(len(dataset)))
+        assert built.rows.tolist() == list(range(len(samples)))
         assert built.x.keys() == expected.keys()
         for key, value in expected.items():
             assert isinstance(built.x[key], list) == isinstance(value, list)

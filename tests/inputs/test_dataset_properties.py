@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
@@ -145,6 +146,32 @@ def options_with_lags(draw):
     return made
 
 
+@st.composite
+def options_with_gaps(draw):
+    """The same for frames with missing steps, with those constants that do not depend on other series or windows."""
+    made = draw(options())
+    made["allow_missing_timesteps"] = True
+    reals = [*made["time_varying_known_reals"], *made["time_varying_unknown_reals"]]
+    if "time" in reals:
+        made["scalers"]["time"] = draw(st.sampled_from([StandardScaler(), MaxAbsScaler(), EncoderNormalizer(), None]))
+    targets = [made["target"]] if isinstance(made["target"], str) else made["target"]
+    normalizers = getattr(made["target_normalizer"], "normalizers", [made["target_normalizer"]])
+    scalers = {**made["scalers"], **dict(zip(targets, normalizers, strict=True))}
+    constants = {}
+    for name in {*reals, *targets} - {"time"}:
+        scaler = scalers.get(name)
+        depends = isinstance(scaler, EncoderNormalizer) and name not in targets
+        if not depends and not getattr(scaler, "_groups", None):
+            constants[name] = draw(st.floats(0.01, 0.99))
+    for name in [*made["time_varying_known_categoricals"], *made["time_varying_unknown_categoricals"]]:
+        encoder = made["categorical_encoders"].get(name)
+        labels = ["a", "c"] if encoder is None else ["a", "c", "never seen"]
+        constants["v1" if name == "v" else name] = draw(st.sampled_from(labels))
+    chosen = draw(st.lists(st.sampled_from(sorted(constants)), unique=True)) if constants else []
+    made["constant_fill_strategy"] = {name: constants[name] for name in chosen}
+    return made
+
+
 # Never shrunk: that would take minutes, and says little of data this random.
 @settings(
     max_examples=EXAMPLES,
@@ -152,7 +179,7 @@ def options_with_lags(draw):
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(options=st.one_of(options(), options_with_lags()), seed=st.integers(0, 2**32 - 1))
+@given(options=st.one_of(options(), options_with_lags(), options_with_gaps()), seed=st.integers(0, 2**32 - 1))
 def test_any_dataset_gives_the_same_inputs_bit_for_bit(frame, check_equal, options, seed):
     longest = max(itertools.chain([0], *options["lags"].values()))
     steps = longest + options["max_encoder_length"] + options["max_prediction_length"] + 1
@@ -163,7 +190,12 @@ def test_any_dataset_gives_the_same_inputs_bit_for_bit(frame, check_equal, optio
         assert "NA or infinite" in str(error)  # noqa: PT017 - only such draws are thrown away
         reject()
     accepting = [name for name, encoder in parameters["categorical_encoders"].items() if encoder.add_nan]
-    fresh = frame(seed + 1, first=5, **size)
+    has_gaps = "constant_fill_strategy" in options
+    fresh = frame(seed + 1, first=5, **{**size, "steps": steps + 3 * has_gaps})
+    if has_gaps:  # the last steps stay, so that some window ends there
+        often = np.random.default_rng(seed).random(len(fresh)) < 0.3
+        fresh = fresh[~often | (fresh.time > fresh.time.max() - options["max_prediction_length"] - 1)]
+        fresh = fresh.reset_index(drop=True)
     for name in {"cs", "ck", "cu", "v0", "v1"}.intersection(accepting):
         fresh[name] = fresh[name].replace("b", "never seen")
     check_equal(parameters, fresh)

@@ -1,6 +1,7 @@
 """The JSON codec, example by example: what is taken, what is refused, and what the refusal says."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -233,3 +234,41 @@ def test_what_was_encoded_decodes_to_the_same_numbers_bit_for_bit():
     assert json.loads(values[0])["end"] == "1969-12-31T23:59:59.999999Z"
     assert again.series["wearer"].tolist() == first.series["wearer"].tolist()
     assert again.future["shift"].tolist() == first.future["shift"].tolist()
+
+
+GAPPY = replace(CONTRACT, allows_gaps=True)
+
+
+def test_a_missing_step_is_nan_or_none_in_every_column_and_is_written_as_null():
+    gap = document(past={"ax": [0.5, None, 2.25], "mode": ["walk", None, "rest"]})
+    decoded = decode(document(), gap, document(), contract=GAPPY)
+    assert decoded.rejects == ()
+    assert np.isnan(decoded.windows.past["ax"]).tolist() == [False] * 4 + [True] + [False] * 4
+    assert decoded.windows.past["mode"][3:6].tolist() == ["walk", None, "rest"]
+    again = json.loads(encode_json(decoded.windows)[1])["past"]
+    assert again == {"ax": [0.5, None, 2.25], "mode": ["walk", None, "rest"]}
+
+
+@pytest.mark.parametrize(
+    ("past", "reason", "where"),
+    [
+        ({"ax": [None, 1, 2], "mode": [None, "walk", "rest"]}, "number", "past.ax[0]"),
+        ({"ax": [0, 1, None], "mode": ["walk", "walk", None]}, "number", "past.ax[2]"),
+        ({"ax": [0, None, 2], "mode": ["walk", "walk", "rest"]}, "number", "past.ax[1]"),
+        ({"ax": [0, 1, 2], "mode": ["walk", None, "rest"]}, "category", "past.mode[1]"),
+        ({"ax": [0, None, 1e39, 2], "mode": ["walk", None, "rest", "rest"]}, "number", "past.ax[2]"),
+        ({"ax": [0, None, 1, 2], "mode": ["walk", None, "run", "rest"]}, "category", "past.mode[2]"),
+    ],
+)
+def test_a_null_that_is_no_missing_step_is_refused_where_steps_may_be_missing(past, reason, where):
+    decoded = decode(document(), document(past=past), contract=GAPPY)
+    (reject,) = decoded.rejects
+    assert (reject.record.offset, reject.reason) == (1, reason)
+    assert reject.detail.startswith(f"{where}: expected")
+    assert "or null in all columns of a step between the first and the last" in reject.detail
+    assert decoded.windows.past["ax"].tolist() == [0.5, -1, 2.25]
+
+
+def test_a_missing_step_is_refused_where_none_may_be():
+    gap = document(past={"ax": [0.5, None, 2.25], "mode": ["walk", None, "rest"]})
+    assert only_reject(gap) == ("number", "past.ax[1]: expected a finite number within float32, found null")

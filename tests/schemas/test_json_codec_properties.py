@@ -3,6 +3,8 @@
 import json
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
@@ -37,7 +39,7 @@ def refuse_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def naive(value: bytes | None) -> Row | None:
+def naive(value: bytes | None, *, allows_gaps: bool = False) -> Row | None:
     """One record, the obvious way: its content as plain data, or None where it is refused."""
     try:
         if not value or len(value) > LIMIT:
@@ -53,8 +55,9 @@ def naive(value: bytes | None) -> Row | None:
         end = naive_end(d["end"])
         n = len(d["past"]["x"])
         assert 1 <= n <= 3
-        x = naive_list(d["past"]["x"], n, naive_number)
-        c = naive_list(d["past"]["c"], n, lambda v: naive_category(v, {"u", "v", "7"}))
+        gaps = [i for i in range(1, n - 1) if allows_gaps and d["past"]["x"][i] is None and d["past"]["c"][i] is None]
+        x = naive_list(d["past"]["x"], n, naive_number, gaps)
+        c = naive_list(d["past"]["c"], n, lambda v: naive_category(v, {"u", "v", "7"}), gaps)
         f = naive_list(d["future"]["f"], 2, naive_number)
         g = naive_list(d["future"]["g"], 2, lambda v: naive_category(v, None))
         return a, b, end, x, c, f, g, naive_number(d["static"]["s"]), naive_category(d["static"]["k"], {"u", "7"})
@@ -73,10 +76,10 @@ def naive_end(end: object) -> int:
     return end
 
 
-def naive_list(values: object, length: int, element: Any) -> list[Any]:
+def naive_list(values: object, length: int, element: Any, gaps: Sequence[int] = ()) -> list[Any]:
     assert isinstance(values, list)
     assert len(values) == length
-    return [element(value) for value in values]
+    return [None if place in gaps else element(value) for place, value in enumerate(values)]
 
 
 def naive_number(value: object) -> float:
@@ -121,6 +124,16 @@ def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@st.composite
+def gappy_documents(draw: st.DrawFn) -> dict[str, Any]:
+    """A window with a null somewhere in one column, in both, or a step apart."""
+    document = draw(valid_documents())
+    for values in document["past"].values():
+        if draw(st.integers(0, 3)):
+            values[draw(st.sampled_from([1, 1, 1, 0, -1])) % len(values)] = None
+    return document
+
+
 awkward = st.one_of(
     st.sampled_from([None, True, False, "", "u", "w", "1", "\ud800", "é" * 513]),
     st.sampled_from([0, 7, 2**63, -(2**63) - 1, 2**64, 10**400, 1.5, 1e39, 4e38, float("nan"), float("inf")]),
@@ -159,6 +172,7 @@ values = st.one_of(
     valid_documents().map(to_bytes),
     broken_documents().map(to_bytes),
     broken_documents().map(to_bytes),
+    gappy_documents().map(to_bytes),
     json_values.map(to_bytes),
     st.binary(max_size=20),
     st.none(),
@@ -166,12 +180,12 @@ values = st.one_of(
 )
 
 
-def decode(given_values: list[bytes | None]) -> Any:
+def decode(given_values: list[bytes | None], contract: InputContract = CONTRACT) -> Any:
     partition = Partition("t", 0)
     records = [
         Record(partition=partition, offset=i, appended_us=0, value=value) for i, value in enumerate(given_values)
     ]
-    return records, decode_json(records, CONTRACT, max_record_bytes=LIMIT)
+    return records, decode_json(records, contract, max_record_bytes=LIMIT)
 
 
 def rows(windows: Any) -> list[Row]:
@@ -181,7 +195,7 @@ def rows(windows: Any) -> list[Row]:
             windows.series["a"][i],
             int(windows.series["b"][i]),
             int(windows.end_us[i]),
-            windows.past["x"][starts[i] : starts[i + 1]].tolist(),
+            [None if math.isnan(x) else x for x in windows.past["x"][starts[i] : starts[i + 1]].tolist()],
             windows.past["c"][starts[i] : starts[i + 1]].tolist(),
             windows.future["f"][i].tolist(),
             windows.future["g"][i].tolist(),
@@ -193,10 +207,11 @@ def rows(windows: Any) -> list[Row]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(values, max_size=8))
-def test_exactly_the_valid_records_are_kept_in_order_whatever_lies_between(given_values):
-    records, decoded = decode(given_values)
-    expected = [(position, row) for position, value in enumerate(given_values) if (row := naive(value)) is not None]
+@given(st.lists(values, max_size=8), st.booleans())
+def test_exactly_the_valid_records_are_kept_in_order_whatever_lies_between(given_values, allows_gaps):
+    records, decoded = decode(given_values, replace(CONTRACT, allows_gaps=allows_gaps))
+    all_rows = [naive(value, allows_gaps=allows_gaps) for value in given_values]
+    expected = [(position, row) for position, row in enumerate(all_rows) if row is not None]
     assert decoded.record_of.tolist() == [position for position, _ in expected]
     assert rows(decoded.windows) == [row for _, row in expected]
     refused = [position for position in range(len(records)) if position not in dict(expected)]
@@ -212,15 +227,16 @@ def test_no_bytes_whatsoever_make_the_decoder_raise(given_values):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(valid_documents(), max_size=4))
+@given(st.lists(st.one_of(valid_documents(), gappy_documents()), max_size=4))
 def test_encoding_and_decoding_give_back_every_bit(documents):
-    _, first = decode([to_bytes(document) for document in documents])
-    _, again = decode(encode_json(first.windows))
+    contract = replace(CONTRACT, allows_gaps=True)
+    _, first = decode([to_bytes(document) for document in documents], contract)
+    _, again = decode(encode_json(first.windows), contract)
     assert rows(again.windows) == rows(first.windows)
     assert np.array_equal(again.windows.past["x"].view(np.int64), first.windows.past["x"].view(np.int64))
 
 
 @settings(max_examples=50, deadline=None)
-@given(valid_documents())
+@given(st.one_of(valid_documents(), gappy_documents()))
 def test_what_the_decoder_takes_the_published_json_schema_takes(document):
     jsonschema.validate(document, SCHEMA)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -144,6 +145,7 @@ def rows(draw):
     good = st.floats(-1e6, 1e6)
     number = numbers if draw(rarely) else good
     mode = st.sampled_from(["walk", "run", "swim", None] if draw(rarely) else ["walk", "run"])
+    gap = draw(st.integers(0, 3)) if draw(st.booleans()) else None
     place = st.sampled_from(["home", "moon", None] if draw(rarely) else ["home", "moon", ""])
     whole = {
         "series": {
@@ -164,6 +166,9 @@ def rows(draw):
             "device": draw(st.sampled_from(["w1", "7", "w9"] if draw(rarely) else ["w1", "7"])),
         },
     }
+    for values in whole["past"].values():
+        if gap is not None and values is not None and gap < len(values) and not draw(rarely):
+            values[gap] = None
     for part in ("series", "past", "future", "static"):
         if draw(rarely) and draw(rarely):
             whole[part] = None
@@ -171,19 +176,23 @@ def rows(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(rows(), max_size=6), st.integers(0, 3))
-def test_arrow_and_json_agree_on_every_window(documents, skip):
+@given(st.lists(rows(), max_size=6), st.integers(0, 3), st.booleans())
+def test_arrow_and_json_agree_on_every_window(documents, skip, allows_gaps):
+    contract = replace(CONTRACT, allows_gaps=allows_gaps)
     # Slices and chunks shift Arrow's buffers: none of it may show.
     table = pa.concat_tables([table_of([row()] * skip + documents[:3]).slice(skip), table_of(documents[3:])])
-    read = windows_from_arrow(table, CONTRACT)
+    read = windows_from_arrow(table, contract)
     records = [
         Record(partition=Partition("t", 0), offset=n, appended_us=0, value=json.dumps(each).encode())
         for n, each in enumerate(documents)
     ]
-    expected = decode_json(records, CONTRACT, max_record_bytes=1 << 20)
+    expected = decode_json(records, contract, max_record_bytes=1 << 20)
     assert read.rows.tolist() == expected.record_of.tolist()
     assert reasons(read) == {reject.record.offset: reject.reason for reject in expected.rejects}
     assert_same(read.windows, expected.windows)
+    again = windows_from_arrow(windows_to_arrow(read.windows, contract), contract)
+    assert again.bad == ()
+    assert_same(again.windows, read.windows)
 
 
 def test_an_empty_table_gives_an_empty_batch():

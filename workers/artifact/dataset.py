@@ -4,8 +4,8 @@ In: the `dataset_parameters` that pytorch-forecasting saves in a checkpoint. Out
 `InputContract` of the windows it takes; or `Refused`, with the column and the reason, for what no window can give
 exactly. Knows no window.
 
-The reference is a data set whose real columns are float64 and whose series have no gaps. Its time index is asked for
-only where it is a real as well; then it is a column like any other.
+The reference is a data set whose real columns are float64. Its time index is asked for only where it is a real as well;
+then it is a column like any other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import Any
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from schemas.contract import Column, IdColumn, InputContract
+from workers.artifact.gaps import read_fills
 from workers.artifact.normalizers import GROUP_ID, read_encoder, read_group_encoder, read_scaler, read_target
 from workers.artifact.parameters import DatasetParameters, read_parameters
 from workers.core.encoding import uses
@@ -60,6 +61,7 @@ def extract(
         for name in dict.fromkeys(encoder for _, _, encoder in uses(draft))
     )
     preprocessing = replace(draft, encoders=encoders)
+    preprocessing = replace(preprocessing, fills=read_fills(dataset_parameters, preprocessing))
     return preprocessing, _contract(preprocessing, parameters, identity)
 
 
@@ -154,6 +156,7 @@ def _contract(
         min_length=min_length + preprocessing.max_lag,
         max_length=parameters.max_encoder_length + preprocessing.max_lag,
         horizon=parameters.max_prediction_length if future else 0,
+        allows_gaps=preprocessing.fills is not None,
     )
 
 

@@ -21,7 +21,8 @@ KEYS = frozenset(
         *("time_idx", "target", "group_ids", "max_encoder_length", "min_encoder_length", "max_prediction_length"),
         *("static_reals", "time_varying_known_reals", "time_varying_unknown_reals"),
         *("static_categoricals", "time_varying_known_categoricals", "time_varying_unknown_categoricals"),
-        *("variable_groups", "allow_missing_timesteps", "lags", "target_normalizer", "categorical_encoders", "scalers"),
+        *("variable_groups", "lags", "target_normalizer", "categorical_encoders", "scalers"),
+        *("allow_missing_timesteps", "constant_fill_strategy"),
         *("add_relative_time_idx", "add_target_scales", "add_encoder_length"),
     }
 )
@@ -57,12 +58,6 @@ def read_parameters(parameters: Mapping[str, Any]) -> DatasetParameters:
         message = (
             f"expected the parameters of a pytorch-forecasting 1.8 TimeSeriesDataSet, found no {', '.join(missing)}; "
             "save the checkpoint of a model that was made with from_dataset"
-        )
-        raise Refused(message)
-    if parameters["allow_missing_timesteps"]:
-        message = (
-            "filling missing time steps is not supported: a window has no gaps, found allow_missing_timesteps=True; "
-            "fill them before training"
         )
         raise Refused(message)
     targets = tuple(_names(parameters["target"]))

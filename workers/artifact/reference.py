@@ -60,6 +60,8 @@ def _from_dataset(window: WindowBatch, preprocessing: Preprocessing, parameters:
     frame[parameters["time_idx"]] = np.arange(count)
     if weight := parameters.get("weight"):
         frame[weight] = 1.0
+    missing = frame[preprocessing.targets[0].name].isna()
+    frame = frame[~missing].reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = TimeSeriesDataSet.from_parameters(dict(parameters), frame, predict=True)

@@ -4,6 +4,8 @@ In: an `InputContract` and the `Preprocessing` behind it. Out: a `WindowBatch` t
 generator.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,10 @@ def sample_lengths(contract: InputContract) -> NDArray[np.int64]:
 
 
 def sample_windows(contract: InputContract, preprocessing: Preprocessing, lengths: NDArray[np.int64]) -> WindowBatch:
-    """Return one window of each length, of categories the model knows and numbers that it finds moderate."""
+    """Return one window of each length, of categories the model knows and numbers that it finds moderate.
+
+    Where steps may be missing, every third one is.
+    """
     count, steps = len(lengths), int(lengths.sum())
     columns = [*contract.past, *contract.future, *contract.static]
     ranges = _ranges(preprocessing)
@@ -38,11 +43,17 @@ def sample_windows(contract: InputContract, preprocessing: Preprocessing, length
         numbers: NDArray[np.float64] = low + (high - low) * spread
         return numbers
 
+    place = np.arange(steps) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    missing = contract.allows_gaps & (place % 3 == 1) & (place < np.repeat(lengths, lengths) - 1)
+    past = {column.name: fill(column, steps) for column in contract.past}
+    for values in past.values():
+        empty: Any = None if values.dtype == object else np.nan
+        values[missing] = empty
     return WindowBatch(
         series={column.name: _ids(column, preprocessing, count) for column in contract.series},
         end_us=np.arange(count, dtype=np.int64) * 1_000_000,
         lengths=lengths,
-        past={column.name: fill(column, steps) for column in contract.past},
+        past=past,
         future={
             column.name: fill(column, count * contract.horizon).reshape(count, contract.horizon)
             for column in contract.future

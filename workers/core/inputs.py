@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from schemas.windows import WindowBatch
 from workers.core.embedding import Fault
 from workers.core.encoding import PARTS, Codes, encode
+from workers.core.gaps import fill_gaps
 from workers.core.lags import add_lags
 from workers.core.preprocessing import Preprocessing, Target
 from workers.core.reals import build_reals
@@ -40,25 +41,26 @@ def build_inputs(windows: WindowBatch, preprocessing: Preprocessing) -> BuiltInp
 
     A window with an unknown category, or with a number that the scaling makes infinite, becomes a fault.
     """
-    windows = add_lags(windows, preprocessing)
+    windows, filled = fill_gaps(add_lags(windows, preprocessing), preprocessing)
     rows = np.arange(len(windows), dtype=np.int64)
     codes, faults = encode(windows, preprocessing)
     if faults:
         rows = np.setdiff1d(rows, [fault.row for fault in faults])
         codes, _ = encode(windows.take(rows), preprocessing)
-    x = _assemble(windows if len(rows) == len(windows) else windows.take(rows), codes, preprocessing)
+    kept = windows if len(rows) == len(windows) else windows.take(rows)
+    x = _assemble(kept, filled[rows], codes, preprocessing)
     bad = _not_finite(x, preprocessing)
     if not bad:
         return BuiltInputs(x=x, rows=rows, faults=faults)
     late = tuple(Fault(row=int(rows[row]), reason="inputs", detail=detail) for row, detail in bad.items())
     rows = np.delete(rows, list(bad))
     rest = windows.take(rows)
-    x = _assemble(rest, encode(rest, preprocessing)[0], preprocessing)
+    x = _assemble(rest, filled[rows], encode(rest, preprocessing)[0], preprocessing)
     return BuiltInputs(x=x, rows=rows, faults=tuple(sorted((*faults, *late), key=lambda fault: fault.row)))
 
 
-def _assemble(windows: WindowBatch, codes: Codes, preprocessing: Preprocessing) -> Inputs:
-    count, horizon, steps = len(windows), preprocessing.prediction_length, Steps(windows.lengths)
+def _assemble(windows: WindowBatch, filled: NDArray[np.bool_], codes: Codes, preprocessing: Preprocessing) -> Inputs:
+    count, horizon, steps = len(windows), preprocessing.prediction_length, Steps(windows.lengths, filled)
     targets, several = preprocessing.targets, preprocessing.several_targets
     with np.errstate(all="ignore"):  # what is not finite becomes a fault in the end
         observed = [steps.pad(windows.past[target.name].astype(np.float32)) for target in targets]

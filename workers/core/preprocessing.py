@@ -87,6 +87,9 @@ class Preprocessing:
     """The dataset's time index, where it is also a real; else windows begin at time 0."""
     lags: tuple[Lag, ...] = ()
     """Of reals and categoricals that no window carries. Not in the JSON form of what has none."""
+    fills: Mapping[str, float | str] | None = None
+    """What columns of the past are where a step is missing; others are as they were the step before. None where no step
+    may be missing, which the JSON form leaves out."""
 
     @property
     def max_lag(self) -> int:
@@ -125,6 +128,7 @@ class Preprocessing:
             ],
             "time_column": self.time_column,
             **({"lags": [[lag.name, lag.column, lag.steps] for lag in self.lags]} if self.lags else {}),
+            **({} if self.fills is None else {"fills": dict(self.fills)}),
         }
 
     @classmethod
@@ -161,4 +165,5 @@ class Preprocessing:
             ),
             time_column=data["time_column"],
             lags=tuple(Lag(name=name, column=column, steps=steps) for name, column, steps in data.get("lags", ())),
+            fills=data.get("fills"),
         )

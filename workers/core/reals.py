@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.windows import WindowBatch
 from workers.core.encoding import Codes
+from workers.core.gaps import set_time_evenly
 from workers.core.preprocessing import Preprocessing, Real
 from workers.core.scalers import NormScaler, RangeScaler, Scaler, WindowScaler
 from workers.core.scaling import Norm, trained_norm, window_norm
@@ -28,11 +29,13 @@ def build_reals(
         past, future = _build(real, windows, preprocessing, steps, codes, norms)
         flat[:, column], ahead[:, :, column] = past, future
     padded = steps.pad(flat)
+    set_time_evenly(preprocessing, steps, padded, ahead)
+    scattered = steps.filled if len(reals) > 1 else None
     sources = {lag.name: lag.column for lag in preprocessing.lags}  # a lagged column has the norm of its source
     own = {target.name: norm for target, norm in zip(preprocessing.targets, norms, strict=True)}
     for column, real in enumerate(reals):
         if isinstance(real.scaler, WindowScaler) and real.name not in sources:
-            own[real.name] = window_norm(real.scaler, padded[:, :, column], steps.lengths)
+            own[real.name] = window_norm(real.scaler, padded[:, :, column], steps.lengths, scattered)
     for column, real in enumerate(reals):
         if isinstance(real.scaler, WindowScaler):
             center, scale = (number[:, None] for number in own[sources.get(real.name, real.name)])

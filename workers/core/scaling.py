@@ -42,17 +42,25 @@ def _table_norms(table: GroupTable, codes: Codes) -> NDArray[np.float64]:
 
 
 def window_norm(
-    scaler: WindowScaler, values: NDArray[np.float32], lengths: NDArray[np.int64]
+    scaler: WindowScaler,
+    values: NDArray[np.float32],
+    lengths: NDArray[np.int64],
+    scattered: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return centre and scale of the first `lengths` steps of `values`, (n, t).
 
     torch adds the steps of a column inside a matrix in another order than those of an array of their own. In a data set
-    each column lies by itself, as in the data frame it was made of, so it does here.
+    each column lies by itself, as in the data frame it was made of, so it does here. Not so in the `scattered` windows,
+    whose missing steps the data set fills by copying the matrix step by step, but where a transformation makes an array
+    of the column again.
     """
     count = len(lengths)
     if scaler.method == "identity" or count == 0:
         return np.zeros(count, np.float32), np.ones(count, np.float32)
-    values = np.ascontiguousarray(transform(scaler.transformation, values))
+    transformed = transform(scaler.transformation, values)
+    if scattered is not None and (transformed is not values or not scattered.any()):
+        scattered = None
+    values = np.ascontiguousarray(transformed)
 
     def reduce(steps: int | None, function: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
         result = np.empty(count, np.float32)
@@ -62,10 +70,14 @@ def window_norm(
             result[rows] = function(block[:, _first(steps, length) : length]).numpy()
         return result
 
+    def average(steps: int | None) -> NDArray[np.float32]:
+        result = reduce(steps, _mean)
+        return result if scattered is None else np.where(scattered, reduce(steps, _mean_of_scattered), result)
+
     if scaler.method == "standard":
-        center = reduce(scaler.center_steps, _mean)
+        center = average(scaler.center_steps)
         same = scaler.scale_steps == scaler.center_steps
-        mean = center if same else reduce(scaler.scale_steps, _mean)
+        mean = center if same else average(scaler.scale_steps)
         scale = _deviation(values, mean, lengths, scaler.scale_steps) + EPS
     else:
         lower, middle, upper = scaler.quantiles
@@ -82,6 +94,10 @@ def _first(steps: int | None, length: int) -> int:
 
 def _mean(block: torch.Tensor) -> torch.Tensor:
     return block.mean(dim=-1)
+
+
+def _mean_of_scattered(block: torch.Tensor) -> torch.Tensor:
+    return torch.stack([block, block], dim=-1)[..., 0].mean(dim=-1)
 
 
 def _deviation(

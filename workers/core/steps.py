@@ -1,6 +1,7 @@
 """The encoder steps of many windows: end to end in a batch of windows, padded in a model's inputs.
 
-In: lengths. Out: `Steps`, which moves arrays from one shape to the other. Knows no column.
+In: lengths, and which windows came with gaps. Out: `Steps`, which moves arrays from one shape to the other. Knows no
+column.
 """
 
 from typing import Any
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 class Steps:
     """Where each step of each window goes."""
 
-    def __init__(self, lengths: NDArray[np.int64]) -> None:
+    def __init__(self, lengths: NDArray[np.int64], filled: NDArray[np.bool_]) -> None:
         self.lengths = lengths
+        self.filled = filled
+        """(n,) which windows came with steps missing."""
         self.shape = (len(lengths), int(lengths.max(initial=0)))
         self.starts = np.cumsum(lengths) - lengths
         self.inside = np.arange(self.shape[1]) < lengths[:, None]
