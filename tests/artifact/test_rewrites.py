@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from workers.artifact.faster import rewrite as rewriting
 from workers.artifact.faster.rewrite import TOLERANCE, distance, rewrite
+from workers.artifact.faster.selection import faster_selection
 
 Made = tuple[Any, list[Any]]
 """A model, and inputs for it: windows of other lengths, and some of one length."""
@@ -231,10 +232,13 @@ def test_a_tap_inside_of_a_module_keeps_it_as_it_is_under_any_of_its_names() -> 
 @pytest.mark.parametrize(
     ("faster", "said"),
     [
-        (lambda module: lambda *args: module(*args) * (1 + 1e-5), "differs by"),
-        (lambda module: lambda *args: module(*args) * torch.nan, "differs by inf"),
-        (lambda module: lambda *args: module(*args)[:1], "differs by inf"),
-        (lambda _: lambda *_args: 1 // 0, "fails on the sample windows"),
+        (lambda module: lambda *args: module(*args) * (1 + 1e-5), "0 runs as it is, since its faster form differs by"),
+        (
+            lambda module: lambda *args: module(*args) * torch.nan,
+            "0 runs as it is, since its faster form differs by inf",
+        ),
+        (lambda module: lambda *args: module(*args)[:1], "0 runs as it is, since its faster form differs by inf"),
+        (lambda _: lambda *_args: 1 // 0, "a faster form of 0 fails on the sample windows"),
     ],
     ids=["other numbers", "no numbers", "another shape", "an error"],
 )
@@ -248,5 +252,38 @@ def test_a_faster_form_that_is_not_equal_is_not_used_and_says_so(
     monkeypatch.setattr(rewriting, "faster_residual", lambda module: faster(original) if module is model[0] else None)
     with caplog.at_level(logging.WARNING):
         assert rewrite(model, [], lambda: model(x)) == ()
-    assert f"0 runs as it is, since its faster form {said}" in caplog.text
+    assert said in caplog.text
     assert torch.equal(model(x), expected)
+
+
+def test_the_first_of_the_forms_that_are_equal_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    x, original = torch.ones(4, 3), copy.deepcopy(model[0])
+    expected, called = model(x), []
+
+    def form(module: nn.Module, *, folded_weights: bool = True) -> Callable[..., Any] | None:
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            called.append(folded_weights)
+            result: torch.Tensor = original(x) * (1 + 1e-5 * folded_weights)
+            return result
+
+        return forward if module is model[0] else None
+
+    monkeypatch.setattr(rewriting, "faster_selection", form)
+    assert rewrite(model, [], lambda: model(x)) == ("0",)
+    called.clear()
+    assert torch.equal(model(x), expected)
+    assert called == [False]
+
+
+def test_a_selection_with_weights_of_its_own_gives_them_bit_for_bit() -> None:
+    model, inputs = transformer()
+    module = model.encoder_variable_selection
+    calls: list[Any] = []
+    module.register_forward_hook(lambda _, args, given, output: calls.append((args, given, output)), with_kwargs=True)
+    with torch.inference_mode():
+        model(inputs[0])
+        [(args, given, expected)] = calls
+        found = faster_selection(module, folded_weights=False)(*args, **given)
+    assert torch.equal(found[1], expected[1])
+    assert distance(expected[0], found[0]) <= TOLERANCE

@@ -33,14 +33,14 @@ def rewrite(
     same. `stateless` are the paths of recurrent modules whose final state nothing reads.
     """
     candidates = dict(_candidates(model, taps, stateless))
-    worst: dict[str, float] = {}
+    worst: dict[Forward, float] = {}
     handles = [
         model.get_submodule(path).register_forward_hook(
-            _prove(path, forward, worst, first_only=path in stateless),
+            _prove(path, forms, worst, first_only=path in stateless),
             with_kwargs=True,
             prepend=True,  # before a tap's, which may end the forward
         )
-        for path, forward in candidates.items()
+        for path, forms in candidates.items()
     ]
     try:
         run()
@@ -48,15 +48,15 @@ def rewrite(
         for handle in handles:
             handle.remove()
     done: list[str] = []
-    for path, forward in candidates.items():
-        if path not in worst or any(path.startswith(f"{outer}.") for outer in done):
+    for path, forms in candidates.items():
+        if forms[0] not in worst or any(path.startswith(f"{outer}.") for outer in done):
             continue  # never called, or inside of what is rewritten as a whole
-        if not worst[path] <= TOLERANCE:
-            log.warning(
-                "%s runs as it is, since its faster form differs by %.2g on the sample windows", path, worst[path]
-            )
+        equal = next((form for form in forms if worst[form] <= TOLERANCE), None)
+        if equal is None:
+            least = min(worst[form] for form in forms)
+            log.warning("%s runs as it is, since its faster form differs by %.2g on the sample windows", path, least)
             continue
-        model.get_submodule(path).forward = forward
+        model.get_submodule(path).forward = equal
         done.append(path)
     return tuple(done)
 
@@ -67,31 +67,39 @@ def restore(model: nn.Module, paths: Sequence[str]) -> None:
         del model.get_submodule(path).forward
 
 
-def _candidates(model: nn.Module, taps: Sequence[str], stateless: Collection[str]) -> Iterator[tuple[str, Forward]]:
-    """Yield outer modules before what is inside of them."""
+def _candidates(
+    model: nn.Module, taps: Sequence[str], stateless: Collection[str]
+) -> Iterator[tuple[str, Sequence[Forward]]]:
+    """Yield outer modules before what is inside of them, each with its faster forms, fastest first."""
     tapped = {find_module(model, tap) for tap in taps}
     for path, module in model.named_modules():
         if "forward" in vars(module) or tapped & {*module.modules()} - {module}:
             continue  # it is skipped, or a tap inside of it, maybe under another path, must fire
-        forward = (
-            faster_selection(module) or faster_residual(module) or faster_recurrent(module, stateless=path in stateless)
+        forms: Sequence[Forward | None] = (
+            faster_selection(module),
+            faster_selection(module, folded_weights=False),
+            faster_residual(module),
+            faster_recurrent(module, stateless=path in stateless),
         )
-        if forward is not None:
-            yield path, forward
+        if found := [form for form in forms if form is not None]:
+            yield path, found
 
 
-def _prove(path: str, forward: Forward, worst: dict[str, float], *, first_only: bool) -> Callable[..., None]:
-    """Return a hook that runs the faster form beside the module, and keeps how far apart they are."""
+def _prove(
+    path: str, forms: Sequence[Forward], worst: dict[Forward, float], *, first_only: bool
+) -> Callable[..., None]:
+    """Return a hook that runs the faster forms beside the module, and keeps how far apart each is from it."""
 
     def compare(_module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> None:
-        try:
-            found = forward(*args, **kwargs)
-        except Exception:
-            log.warning("%s runs as it is, since its faster form fails on the sample windows", path, exc_info=True)
-            worst[path] = float("inf")
-            return
         expected = output[:1] if first_only else output
-        worst[path] = max(worst.get(path, 0.0), distance(expected, found[:1] if first_only else found))
+        for form in forms:
+            try:
+                found = form(*args, **kwargs)
+            except Exception:
+                log.warning("a faster form of %s fails on the sample windows", path, exc_info=True)
+                worst[form] = float("inf")
+                continue
+            worst[form] = max(worst.get(form, 0.0), distance(expected, found[:1] if first_only else found))
 
     return compare
 

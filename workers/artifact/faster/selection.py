@@ -64,14 +64,18 @@ class Weighing:
     context: nn.Linear | None
 
 
-def faster_selection(module: Any) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """Return a faster forward, or None for what is not built as expected."""
+def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """Return a faster forward, or None for what is not built as expected.
+
+    The norms in front of the weights go over as many channels as there are variables. Where these are few and alike, a
+    last bit becomes a thousandth, and only the module's own way, not `folded_weights`, gives what the module gives.
+    """
     if type(module) is not VariableSelectionNetwork or not _is_known(module):
         return None
     names = list(module.input_sizes)
     reals = [name for name in names if name in module.prescalers]
     embedded = [name for name in names if name not in module.prescalers]
-    stacked, weighing = _stack(module, reals), _weigh(module, reals, embedded)
+    stacked, weighing = _stack(module, reals), _weigh(module, reals, embedded) if folded_weights else None
     others = [_embedded(module.single_variable_grns[name]) for name in embedded]
     places = [names.index(name) for name in (*reals, *embedded)]
 
@@ -82,17 +86,21 @@ def faster_selection(module: Any) -> Callable[..., tuple[Tensor, Tensor]] | None
         numbers = torch.stack([x[name][..., 0] for name in reals]).view(len(reals), rows)
         vectors = [x[name].reshape(rows, -1) for name in embedded]
         given = None
-        if context is not None and weighing.context is not None:
+        if context is not None and weighing is not None and weighing.context is not None:
             given = project_context(context, weighing.context.weight)
             given = given.reshape(windows, -1, weighing.inner).permute(2, 0, 1)  # (k, windows, steps or 1)
         result = numbers.new_zeros(rows, module.hidden_size)
-        weights = numbers.new_empty(rows, len(names))
+        weights = numbers.new_empty(rows, len(names)) if weighing else _own_weights(module, x, context).view(rows, -1)
         count = windows if numbers.is_cuda else max(1, ROWS // steps)
         for start in range(0, windows, count):
             here = slice(start * steps, (start + count) * steps)
             part, parts = numbers[:, here], [vector[here] for vector in vectors]
-            some = _weights(weighing, part, parts, None if given is None else given[:, start : start + count], steps)
-            weights[here] = some.T
+            if weighing:
+                near = None if given is None else given[:, start : start + count]
+                some = _weights(weighing, part, parts, near, steps)
+                weights[here] = some.T
+            else:
+                some = weights[here].T
             some = some[places, :, None]  # (v, rows, 1)
             out = result[here]
             for norm, one, weight in zip(stacked.norms, _reals(stacked, part), some, strict=False):
@@ -206,6 +214,14 @@ def _weights(by: Weighing, numbers: Tensor, vectors: Sequence[Tensor], context: 
     return _normalise_channels(
         functional.glu(torch.addmm(bias, weight, functional.elu_(inner)), dim=0).add_(skip), by.norm
     ).softmax(0)
+
+
+def _own_weights(module: Any, x: Mapping[str, Tensor], context: Tensor | None) -> Tensor:
+    """Return the weight of each variable in each row, as the module finds it, (windows, steps, v)."""
+    scalers = module.prescalers
+    flat = torch.cat([scalers[name](x[name]) if name in scalers else x[name] for name in module.input_sizes], dim=-1)
+    weights: Tensor = module.softmax(module.flattened_grn(flat, context))
+    return weights
 
 
 def _reals(by: Reals, numbers: Tensor) -> Iterator[Tensor]:
