@@ -94,6 +94,13 @@ def taps(
     help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
 )
 @click.option("--fit", type=click.Path(path_type=Path, exists=True), help="Windows to fit pca=N on: Parquet.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="bfloat16 where torch.autocast takes it: other numbers, so another space.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],

@@ -18,18 +18,17 @@ from schemas.windows import WindowBatch
 from workers.artifact.certificate import Certificate, FeatureProof
 from workers.artifact.future import LEAKS, with_another_future
 from workers.artifact.learn import make_inputs
+from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.reference import check_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
+from workers.artifact.spaces import FLOAT32, Precision
 from workers.artifact.trained import Trained
 from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.pooling import align, pool
 from workers.core.reduction import Reduction, reduce
-from workers.core.taps import find_module, unpack
-
-TOLERANCE = 1e-6
-"""Of a vector, in units of its largest number or of 1: what the same window may differ by in another batch."""
+from workers.core.taps import Call, find_module, unpack
 
 MIXING = ": what stands before the tap mixes the windows of a batch, as normalising over it or taking it for time does"
 PADDING = (
@@ -54,6 +53,7 @@ def certify(
     features: tuple[TappedFeature, ...],
     contract: InputContract,
     weights: Weights,
+    precision: Precision = FLOAT32,
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
 ) -> tuple[Vectors, Certificate]:
     """Return the vectors of the sample windows, and what was seen of them; or raise `Refused`.
@@ -74,16 +74,21 @@ def certify(
     mixed = _embed(embedder, windows.take(order))
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
     x = make_inputs(trained.preprocessing, contract, windows.lengths)
-    whole, shapes = _full_forward(trained, features, x, reductions)
-    later, _ = _full_forward(trained, features, with_another_future(x, trained.preprocessing), reductions)
-    _compare("has no embedding of its own", whole, later, TOLERANCE, LEAKS)
+    whole, shapes = _full_forward(trained, trained.call, features, x, reductions)
+    future = with_another_future(x, trained.preprocessing)
+    later, _ = _full_forward(trained, trained.call, features, future, reductions)
+    _compare("has no embedding of its own", whole, later, TOLERANCE[FLOAT32], LEAKS)
+    if precision != FLOAT32:
+        narrowed = in_precision(trained.call, precision, torch.device("cpu"))
+        whole, _ = _full_forward(trained, narrowed, features, x, reductions)
+    tolerance = TOLERANCE[precision]
     reason = PADDING if contract.min_length < contract.max_length else MIXING
     if any(one.feature.l2 for one in features):
         reason += SHORT
     apart = {
-        "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, TOLERANCE, reason),
-        "shuffled": _compare("is embedded otherwise among others", vectors, shuffled, TOLERANCE, reason),
-        "whole": _compare("is embedded otherwise than by the whole trained model", vectors, whole, TOLERANCE),
+        "alone": _compare("is embedded otherwise alone than in a batch", vectors, alone, tolerance, reason),
+        "shuffled": _compare("is embedded otherwise among others", vectors, shuffled, tolerance, reason),
+        "whole": _compare("is embedded otherwise than by the whole trained model", vectors, whole, tolerance),
     }
     proofs = tuple(
         FeatureProof(name=name, hidden=shapes[name], **{what: by_name[name] for what, by_name in apart.items()})
@@ -93,7 +98,7 @@ def certify(
         windows=len(windows),
         shortest=int(windows.lengths.min()),
         longest=int(windows.lengths.max()),
-        tolerance=TOLERANCE,
+        tolerance=tolerance,
         features=proofs,
         inputs=inputs,
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -121,6 +126,7 @@ def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
 
 def _full_forward(
     trained: Trained,
+    call: Call,
     features: tuple[TappedFeature, ...],
     x: dict[str, Any],
     reductions: Mapping[str, Reduction],
@@ -138,7 +144,7 @@ def _full_forward(
     ]
     try:
         with torch.inference_mode():
-            trained.call(x)
+            call(x)
     finally:
         for handle in handles:
             handle.remove()

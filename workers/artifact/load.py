@@ -20,9 +20,11 @@ from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.foreign import make_call
 from workers.artifact.manifest import Manifest, read_manifest, read_weights
 from workers.artifact.models import build_model
+from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.recipes import ModuleRecipe, Recipe
 from workers.artifact.reductions import split
 from workers.artifact.sample import sample_lengths, sample_windows
+from workers.artifact.spaces import FLOAT32, Precision
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
@@ -30,7 +32,7 @@ from workers.core.reduction import Reduction
 from workers.core.taps import Call
 
 KEPT_SAMPLES = 2
-TOLERANCE = 1e-4
+ELSEWHERE = 1e-4
 """Of a sample's vector, in units of its largest number or of 1: other processors and libraries add in another order."""
 
 
@@ -69,9 +71,18 @@ def make_embedder(
     reductions: Mapping[str, Reduction] | None = None,
 ) -> Embedder:
     """Put the parts together. Changes the model: what is not needed no longer runs, and what is slow is rewritten."""
-    model.to(device or torch.device("cpu"))
-    call = find_call(manifest.model, model, manifest.features)
-    hasten(model, manifest.features, manifest.pruning, manifest.preprocessing, manifest.contract, call)
+    device = device or torch.device("cpu")
+    model.to(device)
+    call = find_call(manifest.model, model, manifest.features, manifest.precision, device)
+    hasten(
+        model,
+        manifest.features,
+        manifest.pruning,
+        manifest.preprocessing,
+        manifest.contract,
+        call,
+        rewriting=manifest.precision == FLOAT32,  # in narrower numbers no other form gives what the module gives
+    )
     return Embedder(
         model=model,
         features=manifest.features,
@@ -84,11 +95,16 @@ def make_embedder(
     )
 
 
-def find_call(recipe: Recipe, model: nn.Module, features: Sequence[TappedFeature]) -> Call | None:
-    """Return how the model is called where it does not take the inputs as they are, or its output is a feature."""
+def find_call(
+    recipe: Recipe, model: nn.Module, features: Sequence[TappedFeature], precision: Precision, device: torch.device
+) -> Call | None:
+    """Return how the model is called, or None where it takes the inputs as they are and its output is no feature."""
+    call: Call | None = None
     if isinstance(recipe, ModuleRecipe):
-        return make_call(model, recipe.input)
-    return attach(model) if is_wanted(model, [one.feature.tap.path for one in features]) else None
+        call = make_call(model, recipe.input)
+    elif is_wanted(model, [one.feature.tap.path for one in features]):
+        call = attach(model)
+    return call if precision == FLOAT32 else in_precision(call or model, precision, device)
 
 
 def find_device(name: str) -> torch.device:
@@ -117,10 +133,11 @@ def find_device(name: str) -> torch.device:
 def _check_sample(embedder: Embedder, manifest: Manifest) -> None:
     windows = sample_windows(manifest.contract, manifest.preprocessing, sample_lengths(manifest.contract))
     found = embedder.embed(windows)
+    tolerance = max(ELSEWHERE, TOLERANCE[manifest.precision])
     for name, rows in manifest.sample.items():
         expected = np.asarray(rows, np.float32)
         difference = float(np.abs(expected - found.embeddings.features[name][: len(rows)]).max(initial=0.0))
-        if found.faults or not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0))):
+        if found.faults or not difference <= tolerance * max(1.0, float(np.abs(expected).max(initial=0.0))):
             detail = found.faults[0].detail if found.faults else f"{name} differs by up to {difference:.2g}"
             message = (
                 f"the artifact {manifest.name} does not embed its sample windows as it did when packed: {detail} "

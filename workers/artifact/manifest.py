@@ -16,15 +16,13 @@ from schemas.spaces import Facts, SpaceView
 from workers.artifact.certificate import Certificate
 from workers.artifact.faster.pruning import Pruning
 from workers.artifact.recipes import Recipe, recipe_from_json
-from workers.artifact.spaces import digest, space_id
+from workers.artifact.spaces import Precision, digest, space_id
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
 from workers.core.preprocessing import Preprocessing
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 FORMAT = 2
-NUMERIC = "float32"
-"""How the forward computes: IEEE float32, also on a GPU (no TF32)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +42,8 @@ class Manifest:
     """SHA-256 of the weights' file."""
     checkpoint: str
     """SHA-256 of the checkpoint it was packed from."""
+    precision: Precision
+    """In which numbers the forward computes."""
     versions: Mapping[str, str]
     """Of the libraries that packed it."""
     sample: Mapping[str, tuple[tuple[float, ...], ...]]
@@ -61,7 +61,7 @@ class Manifest:
             model=self.model.to_json(),
             features=[one.to_json() for one in self.features],
             preprocessing=self.preprocessing.to_json(),
-            numeric=NUMERIC,
+            numeric=self.precision,
         )
 
     def view(self) -> SpaceView:
@@ -86,7 +86,7 @@ class Manifest:
             "features": [one.to_json() for one in self.features],
             "preprocessing": self.preprocessing.to_json(),
             "contract": self.contract.to_json(),
-            "numeric": NUMERIC,
+            "numeric": self.precision,
             "pruning": self.pruning.to_json(),
             "weights": self.weights,
             "checkpoint": self.checkpoint,
@@ -110,6 +110,7 @@ class Manifest:
             pruning=Pruning.from_json(data["pruning"]),
             weights=data["weights"],
             checkpoint=data["checkpoint"],
+            precision=data["numeric"],
             versions=data["versions"],
             sample={name: tuple(tuple(row) for row in rows) for name, rows in data["sample"].items()},
             facts=data["facts"],

@@ -31,6 +31,7 @@ from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.models import build_model
 from workers.artifact.notes import unsaid_axes, unsaid_calls
 from workers.artifact.reductions import to_tensors
+from workers.artifact.spaces import FLOAT32, Precision
 from workers.artifact.trained import read_trained
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
@@ -53,6 +54,7 @@ def pack(
     code: Collection[str] = (),
     note: Callable[[str], object] | None = None,
     fit: Path | None = None,
+    precision: Precision = FLOAT32,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
 
@@ -60,7 +62,7 @@ def pack(
     columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
     `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
     where they do not say it. `fit` is a Parquet file or a folder of them, as for a backfill: the windows that a PCA is
-    fitted on.
+    fitted on. `precision` lets torch.autocast narrow the forward: another space.
     """
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
     _check(name, features, output)
@@ -72,14 +74,14 @@ def pack(
     rebuilt.load_state_dict(weights)
     tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
     check_sizes(tapped)
-    call = find_call(trained.recipe, rebuilt, tapped)
+    call = find_call(trained.recipe, rebuilt, tapped, precision, torch.device("cpu"))
     pruning = find_unneeded(rebuilt, tapped, trained.preprocessing, contract, call)
     kept = {key: tensor for key, tensor in weights.items() if key not in pruning.dropped}
     fill(rebuilt, kept, pruning.dropped)
     content = safetensors.torch.save(kept)
     draft = Manifest(
         name=name,
-        description=description or _describe(trained.model, tapped),
+        description=description or _describe(trained.model, tapped, precision),
         model=trained.recipe,
         features=tapped,
         preprocessing=trained.preprocessing,
@@ -87,6 +89,7 @@ def pack(
         pruning=pruning,
         weights=hashlib.sha256(content).hexdigest(),
         checkpoint=trained.digest,
+        precision=precision,
         versions={library: version(library) for library in LIBRARIES},
         sample={},
         facts=forecast_facts(trained, features),
@@ -102,14 +105,14 @@ def pack(
         draft = replace(
             draft,
             weights=hashlib.sha256(content).hexdigest(),
-            description=description or _describe(trained.model, tapped, fitted),
+            description=description or _describe(trained.model, tapped, precision, fitted),
             facts={**draft.facts, **{key: one.facts() for key, one in fitted.items()}},
         )
     embedder = make_embedder(draft, rebuilt, reductions=reductions)
     if fit is not None:
         check_company(embedder, fit, contract)
     stored = Weights(parameters=pruning.kept, size=len(content))
-    vectors, certificate = certify(embedder, trained, tapped, contract, stored, reductions)
+    vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions)
     embedder.close()
     if note is not None:
         for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
@@ -137,11 +140,15 @@ def _check(name: str, taps: Mapping[str, Feature], output: Path) -> None:
 
 
 def _describe(
-    model: nn.Module, features: Sequence[TappedFeature], fitted: Mapping[str, Fitted] = MappingProxyType({})
+    model: nn.Module,
+    features: Sequence[TappedFeature],
+    precision: Precision,
+    fitted: Mapping[str, Fitted] = MappingProxyType({}),
 ) -> str:
     kept = {name: f" ({sum(one.explained):.1%} of the variance)" for name, one in fitted.items()}
     texts = (f"{one.name} = {one.feature}{kept.get(one.name, '')}" for one in features)
-    return f"{type(model).__name__}, " + ", ".join(texts)
+    narrow = "" if precision == FLOAT32 else f" in {precision}"
+    return f"{type(model).__name__}{narrow}, " + ", ".join(texts)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,11 @@ In: plain JSON data. Out: hex digests. Knows neither files nor models.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+Precision = Literal["float32", "bfloat16"]
+"""In which numbers a forward computes: IEEE float32, also on a GPU (no TF32), or bfloat16 where torch.autocast does."""
+FLOAT32: Precision = "float32"
 
 
 def canonical(data: Any) -> bytes:
@@ -25,7 +29,7 @@ def space_id(
     model: Mapping[str, Any],
     features: list[dict[str, Any]],
     preprocessing: Mapping[str, Any],
-    numeric: str,
+    numeric: Precision,
 ) -> str:
     """Return the identity of the space: 64 hex digits, equal wherever and whenever the same artifact is packed.
 

@@ -51,12 +51,16 @@ def hasten(
     preprocessing: Preprocessing,
     contract: InputContract,
     call: Call | None = None,
+    *,
+    rewriting: bool = True,
 ) -> None:
     """Leave out what is not needed, and rewrite what is slow, on the device where the model is.
 
     Raises `Refused` where the model is not the one that was pruned.
     """
     skip(model, pruning.skipped)
+    if not rewriting:
+        return
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     taps = [one.feature.tap for one in features]
     try:
