@@ -10,8 +10,8 @@ demo: .venv/ready ## The main job on real data: real Kafka, Ray, Redis and Feast
 test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
 	$(BIN)/python -m pytest
 
-test-long: .venv/ready ## 5,000 random data sets through our inputs and pytorch-forecasting's (about 10 minutes)
-	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py
+test-long: .venv/ready ## 5,000 random data sets and 300 random models, beside pytorch-forecasting's own (about 20 minutes)
+	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py tests/inputs/test_model_properties.py
 
 bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/bench.py

@@ -1,6 +1,7 @@
 """What a dry run learns of a tap, and which taps are not certified, on models made for each case."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.certificate import Certificate
 from workers.artifact.certify import Weights, certify
-from workers.artifact.learn import learn
+from workers.artifact.learn import learn, make_inputs
 from workers.artifact.recipes import ModelRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.trained import Trained
+from workers.artifact.whole import left_open
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import Feature, Layout
@@ -44,7 +46,7 @@ class Model(nn.Module):
         super().__init__()
         for name in (
             "steps", "later", "both", "decoder", "vector", "time_first", "channels_first", "windowed", "flattened",
-            "by_target", "heads", "shrunk", "whole", "batch", "random", "infinite",
+            "by_target", "heads", "shrunk", "whole", "batch", "random", "infinite", "fragile", "hopeless", "empty",
         ):  # fmt: skip
             setattr(self, name, nn.Identity())
         self.calls = 0
@@ -71,6 +73,9 @@ class Model(nn.Module):
         self.batch(values - values.mean(dim=0))
         self.random(values + self.calls)
         self.infinite(values[:, 0] / torch.zeros(rows, 1))
+        self.fragile((values[:, 0] + 64.0 * rows) - 64.0 * rows)  # of other last bits in another batch
+        self.hopeless((values[:, 0] + 2.0**14 * rows) - 2.0**14 * rows)
+        self.empty(values[:, 0, :0])
 
 
 KEPT = Weights(parameters=0, size=0)
@@ -130,6 +135,7 @@ def test_one_length_of_windows_is_enough_to_learn(length: int) -> None:
         ("steps:last+mean[4:]", r"last\+mean\[4:\] takes nothing of 1 steps"),
         ("vector:last", "takes none"),
         ("steps:none", "takes none"),
+        ("empty:none", r"holds no numbers: its shape is \(3, 0\)"),
     ],
 )
 def test_a_tap_without_a_vector_of_a_window_is_refused(tap: str, message: str) -> None:
@@ -169,6 +175,7 @@ def test_a_tap_of_the_window_alone_is_certified(tap: str) -> None:
     ("tap", "message"),
     [
         ("batch:last", "embedded otherwise alone than in a batch"),
+        ("hopeless:none", "embedded otherwise alone than in a batch"),
         ("random:last", "embedded otherwise the second time"),
         ("infinite:none", "expected finite numbers"),
     ],
@@ -176,6 +183,34 @@ def test_a_tap_of_the_window_alone_is_certified(tap: str) -> None:
 def test_a_tap_that_breaks_a_promise_is_not_certified(tap: str, message: str) -> None:
     with pytest.raises(Refused, match=message):
         certified(tap)
+
+
+def test_what_float32_itself_leaves_open_is_no_fault_of_a_tap_and_stands_in_the_certificate() -> None:
+    _, certificate = certified("fragile:none")
+    (proof,) = certificate.features
+    assert certificate.tolerance < proof.alone <= certificate.tolerance + 2 * proof.left_open < 1e-4
+    assert any("float32 leaves" in line for line in certificate.lines())
+    assert Certificate.from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
+
+
+def test_a_model_is_bit_for_bit_what_it_was_after_it_ran_in_double_precision() -> None:
+    model = nn.Sequential(nn.Linear(1, 4), nn.LayerNorm(4))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    trained = replace(as_trained(Model()), model=model, call=lambda x: model(x["encoder_cont"]))
+    features, _ = learn(model, {"hidden": Feature.parse("1:last")}, PREPROCESSING, CONTRACT, trained.call)
+    x = make_inputs(PREPROCESSING, CONTRACT, sample_lengths(CONTRACT))
+    assert 0 < left_open(trained, features, x)["hidden"] < 1e-4
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_model_that_cannot_run_in_double_precision_leaves_nothing_open() -> None:
+    held = torch.ones(1, 4)  # no parameter
+    model = nn.Identity()
+    trained = replace(as_trained(Model()), model=nn.Sequential(model), call=lambda x: model(x["encoder_cont"] @ held))
+    features, _ = learn(trained.model, {"hidden": Feature.parse("0:last")}, PREPROCESSING, CONTRACT, trained.call)
+    x = make_inputs(PREPROCESSING, CONTRACT, sample_lengths(CONTRACT))
+    assert left_open(trained, features, x) == {"hidden": 0.0}
 
 
 def test_a_model_rebuilt_otherwise_than_it_was_trained_is_not_certified() -> None:

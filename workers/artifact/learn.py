@@ -63,6 +63,9 @@ def learn(
         steps = hidden.shape[1] if layout.steps is None else longest + min(layout.steps, 0)
         shortest = steps if layout.steps is None else max(1, seen.min_length + min(layout.steps, 0))
         size = pool(hidden, pooled.pools).shape[1]
+        if not size:
+            message = f"the tap {tap} holds no numbers: its shape is {tuple(base[tap].shape)} for {PROBE} windows"
+            raise Refused(message)
         _check_slices(name, pooled, range(shortest, steps + 1))
         learnt.append(TappedFeature(name=name, feature=pooled, layout=replace(layout, size=size)))
     least = max([seen.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])

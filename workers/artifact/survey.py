@@ -193,6 +193,8 @@ def _point(
     layout, obstacle = None, None
     if not tensor.is_floating_point():
         obstacle = f"{str(tensor.dtype).removeprefix('torch.')}, no numbers to embed"
+    elif not tensor.numel():
+        obstacle = "holds no numbers"
     else:
         try:
             layout = find_layout(tap, shapes, more, horizon, kind)

@@ -16,9 +16,11 @@ from workers.artifact.future import with_another_future
 from workers.artifact.learn import learn, make_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.trained import Trained
-from workers.core.embedder import Embedder, Vectors
+from workers.artifact.whole import Openness, distance, left_open
+from workers.core.embedder import Embedder, Vectors, to_tensors
 from workers.core.errors import UndertowError
 from workers.core.features import Feature, Layout, Tap, TappedFeature
+from workers.core.inputs import build_inputs
 from workers.core.taps import Taps
 
 TOLERANCE = 1e-6
@@ -66,11 +68,13 @@ def _obstacles(
         for feature in features:
             yield from _obstacles(trained, (feature,), windows)
         return
+    x = to_tensors(build_inputs(windows, trained.preprocessing).x, torch.device("cpu"))
+    openness = Openness(lambda: left_open(trained, features, x))
     for name, array in together.items():
-        unit = max(1.0, float(np.abs(array).max(initial=0.0)))
+        apart = distance(array, alone[name])
         if not np.array_equal(array, again[name]):
             yield name, "differs from call to call"
-        elif not np.abs(array - alone[name]).max() <= TOLERANCE * unit:
+        elif not apart <= TOLERANCE and not apart <= TOLERANCE + 2 * openness.of(name):
             yield name, "depends on the other windows of the batch"
 
 

@@ -24,6 +24,8 @@ from workers.core.pooling import align, pool
 from workers.core.preprocessing import Preprocessing
 from workers.core.taps import Call, Taps
 
+PROOF = 64
+"""So many windows prove what is rewritten: one in some hundred is such that a last bit grows."""
 MARGIN = TOLERANCE / 2
 """What all rewrites together may change: the proof of what is packed allows no more than twice as much."""
 
@@ -66,7 +68,7 @@ def hasten(
     try:
         inputs = [
             make_inputs(preprocessing, contract, lengths, device)
-            for lengths in (_mixed(contract), np.full(PROBE, contract.max_length))
+            for lengths in (_mixed(contract, PROOF), np.full(PROBE, contract.max_length))
         ]
         with Taps(model, taps, call) as running:
             pooled = _pooled(features)
@@ -103,6 +105,7 @@ def _rewrite(model: nn.Module, run: Callable[[], list[Tensor]], taps: Sequence[s
         restore(model, paths)
 
 
-def _mixed(contract: InputContract) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the lengths of the sample windows, shortest first, as the embedder sorts them."""
-    return np.sort(sample_lengths(contract))
+def _mixed(contract: InputContract, count: int | None = None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the lengths of so many sample windows, shortest first, as the embedder sorts them."""
+    lengths = sample_lengths(contract)
+    return np.sort(lengths if count is None else np.resize(lengths, count))
