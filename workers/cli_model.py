@@ -94,6 +94,9 @@ def taps(
     help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
 )
 @click.option("--fit", type=click.Path(path_type=Path, exists=True), help="Windows to fit pca=N on: Parquet.")
+@click.option(
+    "--compile", "is_compiled", is_flag=True, help="Keep native code for this machine too; model.run_compiled runs it."
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],
