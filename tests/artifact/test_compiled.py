@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -120,6 +121,18 @@ def test_a_large_batch_passes_through_native_code_in_slices(
     found = vectors(embedder, given)
     assert calls == [5, 5, 3]
     np.testing.assert_allclose(found, vectors(load(packed, device="cpu"), given), rtol=0, atol=1e-6)
+
+
+def test_loading_leaves_no_files_behind(
+    packed: Path, calls: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    unpacked = {*Path("/tmp").glob("aotinductor_*")}  # noqa: S108 - where torch unpacks what it is given as one file
+    embedder = load(packed, device="cpu", run_compiled=True)
+    assert calls
+    assert list(tmp_path.iterdir()) == []
+    assert {*Path("/tmp").glob("aotinductor_*")} <= unpacked  # noqa: S108 - likewise
+    embedder.close()
 
 
 def test_threads_share_compiled_modules(packed: Path) -> None:

@@ -5,9 +5,11 @@ Knows no artifact's folder and no compiler.
 """
 
 import hashlib
+import io
 import logging
 import platform
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -86,11 +88,10 @@ def run_compiled(
 
 
 def open_package(content: bytes) -> Native:
-    """Load the native code. torch unpacks it elsewhere, so that its file is not needed any more."""
-    with tempfile.NamedTemporaryFile(suffix=".pt2") as file:
-        file.write(content)
-        file.flush()
-        native: Native = torch._inductor.aoti_load_package(file.name)  # noqa: SLF001 - the documented name
+    """Load the native code, which needs its files no more then. torch would leave its own where a process is killed."""
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(content)) as package:
+        package.extractall(folder)
+        native: Native = torch._inductor.aoti_load_package(folder)  # noqa: SLF001 - the documented name
     return native
 
 
