@@ -101,6 +101,9 @@ def taps(
     show_default=True,
     help="bfloat16 where torch.autocast takes it: other numbers, so another space.",
 )
+@click.option(
+    "--compile", "is_compiled", is_flag=True, help="Keep native code for this machine too; model.run_compiled runs it."
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],

@@ -84,6 +84,9 @@ class ModelSettings(Section):
     code: tuple[str, ...] = ()
     """Top-level packages that an artifact of a plain module may name; they are imported, so list what you trust."""
 
+    run_compiled: bool = False
+    """Run the native code that `undertow pack --compile` kept in the artifact. Say so only of what you trust."""
+
     @field_validator("code")
     @classmethod
     def _top_level(cls, code: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
-from workers.artifact.manifest import Manifest, read_manifest, read_weights
+from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.embedding import Embed
 from workers.core.ports import OnlineSink
@@ -72,6 +72,8 @@ def embed_recipe(settings: Settings) -> EmbedRecipe:
     """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
     manifest = read_manifest(settings.model.artifact)
     read_weights(settings.model.artifact, manifest)  # hashed here, so that no replica is the first to find damage
+    if settings.model.run_compiled:
+        read_compiled(settings.model.artifact, manifest)
     refuse_foreign_code(manifest.model, settings.model.code)
     return EmbedRecipe(
         model=settings.model.model_copy(update={"artifact": settings.model.artifact.absolute()}),
@@ -110,7 +112,13 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
     from workers.artifact.load import load  # noqa: PLC0415
 
     model = recipe.model
-    return load(model.artifact, device=model.device, threads=model.threads, code=model.code).embed
+    return load(
+        model.artifact,
+        device=model.device,
+        threads=model.threads,
+        code=model.code,
+        run_compiled=model.run_compiled,
+    ).embed
 
 
 def open_online(recipe: OnlineRecipe) -> OnlineSink:

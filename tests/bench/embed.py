@@ -25,7 +25,7 @@ SIZES = (1, 64, 256, 1024, 4096)
 BATCH = 256
 LEAST_S = 0.01
 """Each measurement repeats what it measures for about so long."""
-CONSOLE = Console(width=200)
+CONSOLE = Console(width=240)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,8 @@ def measure(case: Case, threads: int, rounds: int) -> Row:
     """Run all ways in turns, so that what else the machine does hits all alike."""
     torch.set_num_threads(threads)
     ways = {"plain": case.plain, "stopped": case.stopped, "ours": case.ours}
-    if case.inputs is not None:
-        ways["inputs"] = case.inputs
+    more = {"compiled": case.compiled, "inputs": case.inputs}
+    ways |= {name: way for name, way in more.items() if way is not None}
     repeats = {}
     for name, way in ways.items():
         way()
@@ -79,7 +79,8 @@ def print_rows(rows: list[Row]) -> None:
     table = Table(box=box.MARKDOWN)
     table.add_column("model")
     headings = ("threads", "windows", "plain, us/window", "stopped at the tap", "ours", "x plain", "least / least")
-    for heading in (*headings, "ours, ms/batch", "inputs, us/window", "off by"):
+    more = ("ours, ms/batch", "compiled, us/window", "ours / compiled", "inputs, us/window", "off by")
+    for heading in (*headings, *more):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
@@ -92,6 +93,8 @@ def print_rows(rows: list[Row]) -> None:
             f"{row.ratio('plain'):.2f}",
             f"{row.ratio('plain', min):.2f}",
             f"{1e3 * row.median('ours'):.2f}",
+            f"{row.us('compiled'):,.1f}" if "compiled" in row.seconds else "",
+            f"{row.median('ours') / row.median('compiled'):.2f}" if "compiled" in row.seconds else "",
             f"{row.us('inputs'):.1f}" if "inputs" in row.seconds else "",
             f"{row.case.off:.0e}",
         )

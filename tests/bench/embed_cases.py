@@ -26,7 +26,7 @@ from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
 from workers.artifact.sample import sample_windows
 from workers.artifact.trained import read_trained
-from workers.core.embedder import cut, to_tensors
+from workers.core.embedder import Embedder, cut, to_tensors
 from workers.core.features import Tap
 from workers.core.inputs import build_inputs
 from workers.core.taps import Taps
@@ -47,10 +47,12 @@ class Case:
     stopped: Callable[[], object]
     """The unmodified model as far as the tap."""
     ours: Callable[[], object]
+    compiled: Callable[[], object] | None = None
+    """Ours, with what can be compiled run as native code."""
     inputs: Callable[[], object] | None = None
     """Builds the tensors from the windows."""
     off: float = 0.0
-    """How far our vectors are from those of a plain hook on the unmodified model."""
+    """How far our vectors, compiled or not, are from those of a plain hook on the unmodified model."""
 
 
 class LSTMForecaster(nn.Module):
@@ -188,7 +190,9 @@ def make_transformer(folder: Path) -> Path:
     trainer.fit(model, dataset.to_dataloader(train=True, batch_size=64, num_workers=0))
     path = folder / "model.ckpt"
     trainer.save_checkpoint(path)
-    pack(path, folder / "artifact", name="walk", taps={"hidden": "lstm_encoder:last"}, trust=True)
+    for name, is_compiled in (("artifact", False), ("compiled", True)):
+        taps = {"hidden": "lstm_encoder:last"}
+        pack(path, folder / name, name="walk", taps=taps, trust=True, is_compiled=is_compiled, note=print)
     return path
 
 
@@ -196,6 +200,7 @@ def transformer_case(folder: Path, windows: int, threads: int) -> Case:
     """Return the transformer in `folder`, as it was trained and as its artifact is loaded."""
     plain = read_trained(folder / "model.ckpt", trust=True).model.eval()
     embedder = load(folder / "artifact", device="cpu", threads=threads)
+    native = load(folder / "compiled", device="cpu", threads=threads, run_compiled=True)
     manifest = read_manifest(folder / "artifact")
     batch: WindowBatch = sample_windows(manifest.contract, manifest.preprocessing, np.full(windows, STEPS))
     x = build_inputs(batch, manifest.preprocessing).x
@@ -203,17 +208,19 @@ def transformer_case(folder: Path, windows: int, threads: int) -> Case:
     tap = Tap(path="lstm_encoder")
     stopped = Taps(plain, [tap])
 
-    def embed() -> NDArray[np.float32]:
+    def embed(embedder: Embedder) -> NDArray[np.float32]:
         """Do what `Embedder.embed` does with inputs that are built."""
         chunks: Sequence[NDArray[np.int64]] = list(cut(x["encoder_lengths"], embedder._max_steps))
         return np.concatenate([embedder._forward(x, rows)["hidden"] for rows in chunks])
 
+    expected = stopped.run(tensors)[tap][:, -1].numpy()
     return Case(
         name="TFT64, tap lstm_encoder",
         windows=windows,
         plain=lambda: inference(plain, tensors),
         stopped=lambda: stopped.run(tensors),
-        ours=embed,
+        ours=lambda: embed(embedder),
+        compiled=lambda: embed(native),
         inputs=lambda: build_inputs(batch, manifest.preprocessing),
-        off=float(np.abs(stopped.run(tensors)[tap][:, -1].numpy() - embed()).max()),
+        off=max(float(np.abs(expected - embed(one)).max()) for one in (embedder, native)),
     )

@@ -1,10 +1,11 @@
-"""Load an artifact: hashes first, then plain JSON and safetensors. Nothing in it is ever executed.
+"""Load an artifact: hashes first, then plain JSON and safetensors. Nothing in it is executed unless `run_compiled`.
 
 What a plain module's artifact names is imported only from packages that whoever loads it has listed.
 
 In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did when it was packed. Knows no checkpoint.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
+from workers.artifact.faster.compiled import run_compiled as run_parts
 from workers.artifact.faster.prepare import hasten
 from workers.artifact.faster.skipping import fill
 from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.foreign import make_call
-from workers.artifact.manifest import Manifest, read_manifest, read_weights
+from workers.artifact.layouts import PROBE, WIDER
+from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.models import build_model
 from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.recipes import ModuleRecipe, Recipe
@@ -31,16 +34,21 @@ from workers.core.features import TappedFeature
 from workers.core.reduction import Reduction
 from workers.core.taps import Call
 
+log = logging.getLogger(__name__)
+
 KEPT_SAMPLES = 2
 ELSEWHERE = 1e-4
 """Of a sample's vector, in units of its largest number or of 1: other processors and libraries add in another order."""
 
 
-def load(path: Path, *, device: str = "auto", threads: int = 1, code: Collection[str] = ()) -> Embedder:
+def load(
+    path: Path, *, device: str = "auto", threads: int = 1, code: Collection[str] = (), run_compiled: bool = False
+) -> Embedder:
     """Build the embedder of the artifact in the folder `path`. Raises `Refused` for one that is not as it was packed.
 
     `device` is auto, cpu, cuda, cuda:1, ...; `threads` of a forward on the CPU are set for the whole process. `code`
-    are the packages that an artifact of a plain module may name, and that are then imported.
+    are the packages that an artifact of a plain module may name, and that are then imported. `run_compiled` lets the
+    native code run that the artifact may hold.
     """
     manifest = read_manifest(path)
     content = read_weights(path, manifest)
@@ -60,6 +68,8 @@ def load(path: Path, *, device: str = "auto", threads: int = 1, code: Collection
         )
         raise Refused(message) from error
     embedder = make_embedder(manifest, model, where, reductions)
+    if run_compiled:
+        use_compiled(embedder, model, manifest, read_compiled(path, manifest), where)
     _check_sample(embedder, manifest)
     return embedder
 
@@ -93,6 +103,27 @@ def make_embedder(
         call=call,
         reductions=reductions,
     )
+
+
+def use_compiled(
+    embedder: Embedder, model: nn.Module, manifest: Manifest, contents: Mapping[str, bytes], device: torch.device
+) -> tuple[str, ...]:
+    """Let what is compiled run where it gives the same here; return the paths of those modules."""
+    if manifest.compiled is None:
+        log.warning("model.run_compiled is set, and nothing in this artifact is compiled: undertow pack --compile")
+        return ()
+    return run_parts(model, manifest.compiled, contents, lambda: embed_samples(embedder, manifest), device.type)
+
+
+def embed_samples(embedder: Embedder, manifest: Manifest) -> list[Tensor]:
+    """Return the vectors of sample windows: some of other lengths, the longest, the shortest, several and alone."""
+    longest, least = manifest.contract.max_length, manifest.contract.min_length
+    sizes = [np.full(count, length) for count in (WIDER, PROBE, 1) for length in {longest, least}]
+    found = [
+        embedder.embed(sample_windows(manifest.contract, manifest.preprocessing, lengths)).embeddings.features
+        for lengths in (sample_lengths(manifest.contract), *sizes)
+    ]
+    return [torch.from_numpy(vectors) for features in found for vectors in features.values()]
 
 
 def find_call(

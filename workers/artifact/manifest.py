@@ -14,6 +14,7 @@ from typing import Any
 from schemas.contract import InputContract
 from schemas.spaces import Facts, SpaceView
 from workers.artifact.certificate import Certificate
+from workers.artifact.faster.parts import Compiled
 from workers.artifact.faster.pruning import Pruning
 from workers.artifact.recipes import Recipe, recipe_from_json
 from workers.artifact.spaces import Precision, digest, space_id
@@ -52,6 +53,9 @@ class Manifest:
     """Of features, what people should know of their numbers, such as how much a PCA explains."""
     certificate: Certificate | None
     """None only while it is being made."""
+    compiled: Compiled | None = None
+    """Native code for one kind of machine, if there is some; run only where the owner says so. No part of the identity:
+    the numbers are the same without it."""
 
     @property
     def space(self) -> str:
@@ -95,6 +99,8 @@ class Manifest:
             "facts": {name: dict(known) for name, known in self.facts.items()},
             "certificate": None if self.certificate is None else self.certificate.to_json(),
         }
+        if self.compiled is not None:
+            data["compiled"] = self.compiled.to_json()
         return {**data, "sha256": digest(data)}
 
     @classmethod
@@ -115,6 +121,7 @@ class Manifest:
             sample={name: tuple(tuple(row) for row in rows) for name, rows in data["sample"].items()},
             facts=data["facts"],
             certificate=Certificate.from_json(data["certificate"]),
+            compiled=Compiled.from_json(data["compiled"]) if "compiled" in data else None,
         )
 
 
@@ -147,16 +154,25 @@ def read_manifest(path: Path) -> Manifest:
 
 def read_weights(path: Path, manifest: Manifest) -> bytes:
     """Return the bytes of the artifact's weights. Raises `Refused` unless they are those it was packed with."""
-    file = path / WEIGHTS
+    return _read(path / WEIGHTS, manifest.weights)
+
+
+def read_compiled(path: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return the packages of native code by file name. Raises `Refused` unless they are those it was packed with."""
+    parts = () if manifest.compiled is None else manifest.compiled.parts
+    return {part.file: _read(path / part.file, part.sha256) for part in parts}
+
+
+def _read(file: Path, expected: str) -> bytes:
     try:
         content = file.read_bytes()
     except FileNotFoundError as error:
         message = f"{file} is missing; an artifact is the folder as `undertow pack` wrote it"
         raise Refused(message) from error
     found = hashlib.sha256(content).hexdigest()
-    if found != manifest.weights:
+    if found != expected:
         message = (
-            f"{file} was altered or cut short after packing: expected SHA-256 {manifest.weights[:12]}..., found "
+            f"{file} was altered or cut short after packing: expected SHA-256 {expected[:12]}..., found "
             f"{found[:12]}... in {len(content)} bytes; copy or pack the artifact again"
         )
         raise Refused(message)

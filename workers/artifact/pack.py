@@ -21,18 +21,20 @@ import torch
 from torch import Tensor, nn
 
 from workers.artifact.certify import Weights, certify
+from workers.artifact.faster.compiling import compile_parts
 from workers.artifact.faster.prepare import find_unneeded
 from workers.artifact.faster.skipping import fill
 from workers.artifact.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
 from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.learn import learn
-from workers.artifact.load import KEPT_SAMPLES, find_call, make_embedder
+from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_embedder, use_compiled
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.models import build_model
 from workers.artifact.notes import unsaid_axes, unsaid_calls
 from workers.artifact.reductions import to_tensors
 from workers.artifact.spaces import FLOAT32, Precision
 from workers.artifact.trained import read_trained
+from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
 from workers.core.reduction import Reduction
@@ -55,6 +57,7 @@ def pack(
     note: Callable[[str], object] | None = None,
     fit: Path | None = None,
     precision: Precision = FLOAT32,
+    is_compiled: bool = False,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
 
@@ -62,8 +65,10 @@ def pack(
     columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
     `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
     where they do not say it. `fit` is a Parquet file or a folder of them, as for a backfill: the windows that a PCA is
-    fitted on. `precision` lets torch.autocast narrow the forward: another space.
+    fitted on. `precision` lets torch.autocast narrow the forward: another space. With `is_compiled` the artifact holds
+    native code for this kind of machine too, where that can be made.
     """
+    say = note or (lambda _: None)
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
     _check(name, features, output)
     check_wish(features, fit)
@@ -113,14 +118,14 @@ def pack(
         check_company(embedder, fit, contract)
     stored = Weights(parameters=pruning.kept, size=len(content))
     vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions)
+    draft, packages = _compile(draft, rebuilt, embedder, say) if is_compiled else (draft, {})
     embedder.close()
-    if note is not None:
-        for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
-            note(sentence)
+    for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
+        say(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)
     text = json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n"  # some models follow the order of a dict
-    _write(output, {WEIGHTS: content, MANIFEST: text.encode()})
+    _write(output, {WEIGHTS: content, **packages, MANIFEST: text.encode()})
     return manifest
 
 
@@ -137,6 +142,21 @@ def _check(name: str, taps: Mapping[str, Feature], output: Path) -> None:
     if output.exists():
         message = f"{output} exists, and an artifact is never overwritten; choose another folder or remove it"
         raise Refused(message)
+
+
+def _compile(
+    draft: Manifest, model: nn.Module, embedder: Embedder, say: Callable[[str], object]
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest with what is compiled, and the packages; without, where they do not give the same."""
+    if draft.precision != FLOAT32:
+        say(f"nothing is compiled: expected a forward in float32, found {draft.precision}")
+        return draft, {}
+    paths = [one.feature.tap.path for one in draft.features]
+    compiled, packages = compile_parts(model, paths, lambda: embed_samples(embedder, draft), say)
+    made = replace(draft, compiled=compiled)
+    if compiled is None or not use_compiled(embedder, model, made, packages, torch.device("cpu")):
+        return draft, {}
+    return made, packages
 
 
 def _describe(
@@ -170,6 +190,7 @@ def _write(output: Path, files: Mapping[str, bytes]) -> None:
     try:
         partial.chmod(0o755)
         for name, content in files.items():
+            (partial / name).parent.mkdir(exist_ok=True)
             with (partial / name).open("wb") as file:
                 file.write(content)
                 file.flush()

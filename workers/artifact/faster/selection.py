@@ -8,8 +8,10 @@ with a row for each channel, since layer norm and softmax are slow over few chan
 In: a `VariableSelectionNetwork`. Out: a function that does what its forward does in eval mode. Knows no other module.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -26,6 +28,7 @@ from workers.artifact.faster.folding import (
     is_plain,
     skip_of,
 )
+from workers.artifact.faster.norms import layer_norm
 from workers.artifact.faster.residual import STEPPED, faster_residual, project_context
 
 ROWS = 4096
@@ -91,13 +94,14 @@ def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..
             given = given.reshape(windows, -1, weighing.inner).permute(2, 0, 1)  # (k, windows, steps or 1)
         result = numbers.new_zeros(rows, module.hidden_size)
         weights = numbers.new_empty(rows, len(names)) if weighing else _own_weights(module, x, context).view(rows, -1)
-        count = windows if numbers.is_cuda else max(1, ROWS // steps)
-        for start in range(0, windows, count):
-            here = slice(start * steps, (start + count) * steps)
+        # A compiled form takes them all at once: how often a loop over them ran would be part of it.
+        is_whole = numbers.is_cuda or torch.compiler.is_compiling()
+        cuts = (0,) if is_whole else range(0, windows, max(1, ROWS // steps))
+        for start, end in pairwise((*cuts, windows)):
+            here = slice(start * steps, end * steps)
             part, parts = numbers[:, here], [vector[here] for vector in vectors]
             if weighing:
-                near = None if given is None else given[:, start : start + count]
-                some = _weights(weighing, part, parts, near, steps)
+                some = _weights(weighing, part, parts, None if given is None else given[:, start:end], steps)
                 weights[here] = some.T
             else:
                 some = weights[here].T
@@ -110,6 +114,25 @@ def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..
         return result.view(*lead, -1), weights.view(*lead, 1, -1)
 
     return forward
+
+
+def in_slices(forward: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Let a compiled form, which takes all windows at once, have a slice at a time too."""
+
+    def sliced(x: Mapping[str, Tensor], context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        windows, *rest = next(iter(x.values())).shape
+        count = max(1, ROWS // math.prod(rest[:-1]))
+        if windows <= count:
+            return forward(x, context)
+        cuts = [slice(start, start + count) for start in range(0, windows, count)]
+        parts = [
+            forward({name: one[cut] for name, one in x.items()}, None if context is None else context[cut])
+            for cut in cuts
+        ]
+        vectors, weights = zip(*parts, strict=True)
+        return torch.cat(vectors), torch.cat(weights)
+
+    return sliced
 
 
 def _is_known(module: Any) -> bool:
@@ -197,7 +220,13 @@ def _embedded(module: nn.Module) -> Callable[[Tensor], Tensor]:
     # In two steps, rounded as the module rounds them: an embedding of one channel has no variance but that of the gate,
     # and then the norm magnifies the last bit some hundred times.
     matrix = constant(interpolation, module.norm.weight)
-    return lambda vector: _normalise(vector @ matrix * gate, module.norm)
+
+    def forward(vector: Tensor) -> Tensor:
+        gated = vector @ matrix * gate
+        normalise = layer_norm if torch.compiler.is_compiling() else _normalise
+        return normalise(gated, module.norm)
+
+    return forward
 
 
 def _weights(by: Weighing, numbers: Tensor, vectors: Sequence[Tensor], context: Tensor | None, steps: int) -> Tensor:

@@ -1,0 +1,64 @@
+"""A call's arguments as a list of plain tensors, which is all that native code takes.
+
+In: arguments. Out: their tensors and the rest of them, or the arguments again. Knows no module.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from workers.artifact.faster.parts import Arguments, Part
+
+
+def flatten(value: Any, tensors: list[Tensor]) -> Arguments:
+    """Append the tensors to the list; return what holds them. Raises `TypeError` for what is no plain data."""
+    if isinstance(value, Tensor):
+        tensors.append(plain(value))
+        return {"tensor": None}
+    if type(value) is dict:
+        return {"dict": [[key, flatten(one, tensors)] for key, one in value.items()]}  # in their order
+    if type(value) in {tuple, list}:
+        return {type(value).__name__: [flatten(one, tensors) for one in value]}
+    if value is None or type(value) in {bool, int, float, str}:
+        return {"value": value}
+    message = f"expected tensors and plain data, found a {type(value).__name__}"
+    raise TypeError(message)
+
+
+def rebuild(arguments: Arguments, tensors: Iterator[Tensor]) -> Any:
+    """Undo `flatten`."""
+    kind, content = next(iter(arguments.items()))
+    if kind == "tensor":
+        return next(tensors)
+    if kind == "dict":
+        return {key: rebuild(one, tensors) for key, one in content}
+    if kind == "value":
+        return content
+    return (tuple if kind == "tuple" else list)(rebuild(one, tensors) for one in content)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Return it as compiled code reads it: row by row, whatever its strides say.
+
+    An axis along which all is the same memory, as `expand` makes it, has one element then. What does not broadcast is
+    not compiled.
+    """
+    for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        if stride == 0 and size > 1:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor.contiguous()
+
+
+def fits(tensors: Sequence[Tensor], part: Part) -> bool:
+    """Whether they have the types and sizes that it was compiled for."""
+    found: dict[str, int] = {}
+    return all(
+        str(tensor.dtype) == dtype
+        and tensor.ndim == len(sizes)
+        and all(
+            (size if isinstance(size, int) else found.setdefault(size, actual)) == actual
+            for actual, size in zip(tensor.shape, sizes, strict=True)
+        )
+        for tensor, (dtype, sizes) in zip(tensors, part.tensors, strict=True)
+    ) and all(found[name] >= part.least.get(name, 1) for name in found)

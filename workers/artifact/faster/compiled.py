@@ -1,0 +1,114 @@
+"""Run the compiled forms of modules, where they were made for this machine and give the same vectors.
+
+In: a model, what its artifact keeps in compiled form, a way to embed sample windows. Out: the model, changed in place.
+Knows no artifact's folder and no compiler.
+"""
+
+import hashlib
+import io
+import logging
+import platform
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from pytorch_forecasting.models.temporal_fusion_transformer.sub_modules import VariableSelectionNetwork
+from torch import Tensor, nn
+
+from workers.artifact.faster.calls import fits, flatten
+from workers.artifact.faster.parts import Compiled, Part
+from workers.artifact.faster.rewrite import TOLERANCE, distance
+from workers.artifact.faster.selection import in_slices
+
+MARGIN = TOLERANCE / 2
+"""What all compiled parts together may change, as much as all rewrites may."""
+CPU_INFO = Path("/proc/cpuinfo")
+
+log = logging.getLogger(__name__)
+
+Native = Callable[..., Any]
+Embedding = Callable[[], Sequence[Tensor]]
+"""Gives the vectors of the sample windows."""
+
+
+def find_target(device: str) -> dict[str, str]:
+    """Return what native code depends on.
+
+    It is compiled for the very instructions that the processor has, and would die of one that is missing: torch's name
+    for a processor's capability is coarser than that.
+    """
+    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return {
+        "torch": torch.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "instructions": hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:16],
+        "device": device,
+    }
+
+
+def run_compiled(
+    model: nn.Module, compiled: Compiled, contents: Mapping[str, bytes], embed: Embedding, device: str
+) -> tuple[str, ...]:
+    """Let the parts run in the place of their modules; return their paths, none where they are not equal here.
+
+    `contents` are the packages by file name. They are code, and they are run: call this only where the owner said so.
+    """
+    here = find_target(device)
+    if other := {key: wanted for key, wanted in compiled.target.items() if here.get(key) != wanted}:
+        differences = ", ".join(f"{key} {wanted}, not {here.get(key)}" for key, wanted in other.items())
+        log.warning("the model runs uncompiled, since it was compiled for %s; pack it on such a machine", differences)
+        return ()
+    before: list[tuple[nn.Module, Any]] = []
+    try:
+        expected = embed()
+        for part in compiled.parts:
+            module = model.get_submodule(part.path)
+            native = open_package(contents[part.file])
+            before.append((module, vars(module).get("forward")))
+            forward = _forward(native, part, module.forward)
+            module.forward = in_slices(forward) if isinstance(module, VariableSelectionNetwork) else forward
+        apart = max(distance(*pair) for pair in zip(expected, embed(), strict=True))
+    except Exception:  # whatever foreign code raises: the model itself is whole
+        log.warning("the model runs uncompiled, since its compiled parts fail on the sample windows", exc_info=True)
+    else:
+        if apart <= MARGIN:
+            return tuple(part.path for part in compiled.parts)
+        log.warning("the model runs uncompiled, since compiled its sample vectors differ by %.2g", apart)
+    for module, forward in before:
+        del module.forward
+        if forward is not None:
+            module.forward = forward
+    return ()
+
+
+def open_package(content: bytes) -> Native:
+    """Load the native code, which needs its files no more then. torch would leave its own where a process is killed."""
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(content)) as package:
+        package.extractall(folder)
+        native: Native = torch._inductor.aoti_load_package(folder)  # noqa: SLF001 - the documented name
+    return native
+
+
+def _forward(native: Native, part: Part, eager: Callable[..., Any]) -> Callable[..., Any]:
+    # A package runs one call at a time, and waits for that without letting go of the interpreter, which an operation
+    # inside of the running call may need: two threads would wait for each other for ever.
+    lock = Lock()
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        tensors: list[Tensor] = []
+        try:
+            arguments = flatten((args, kwargs), tensors)
+        except TypeError:
+            return eager(*args, **kwargs)
+        if arguments != part.arguments or not fits(tensors, part):
+            return eager(*args, **kwargs)
+        with lock:
+            return native(*tensors)
+
+    return forward
