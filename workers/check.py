@@ -20,7 +20,7 @@ from workers.core.errors import Refused, UndertowError
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, embed_recipe
 
-SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential")
+SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential", "user.info")
 
 
 def check(overrides: Iterable[str], console: Console) -> bool:
