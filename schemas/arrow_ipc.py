@@ -20,6 +20,7 @@ from schemas.json_faults import Fault
 GROWTH = 64
 """Strings may take so many times the bytes of the message once each has its own copy."""
 _MOST_MESSAGES = 64  # a schema, the dictionaries, and one record batch
+_LONGEST_WORDS = 200  # of Arrow's errors, which may quote the bytes
 _EXTENSION = b"ARROW:extension"
 _SLOT = struct.Struct("<H")
 _OFFSET = struct.Struct("<I")
@@ -38,7 +39,7 @@ def read_batch(value: bytes) -> pa.RecordBatch | Fault:
         grown = sum(_text_bytes(column) for column in batch.columns)
     except (pa.ArrowException, ValueError, OSError, struct.error, IndexError, EOFError) as error:
         said = str(error).splitlines() or [type(error).__name__]
-        return "not-arrow", f"expected an Arrow IPC stream of one plain record batch, found {said[0]}"
+        return "not-arrow", f"expected an Arrow IPC stream of one plain record batch, found {said[0][:_LONGEST_WORDS]}"
     if grown > GROWTH * len(value):
         return "too-large", f"expected strings of at most {GROWTH} times the record's {len(value)} bytes, found {grown}"
     return batch
@@ -65,7 +66,11 @@ def _look_before_reading(value: bytes) -> None:
 
 
 def _look_at_all(batch: pa.RecordBatch, size: int) -> None:
-    """Raise where offsets, indices, texts or the number of rows cannot be."""
+    """Raise where names, offsets, indices, texts or the number of rows cannot be."""
+    # `validate` lets names and zones pass that are no UTF-8, and to look at such a one raises.
+    if "\ufffd" in batch.schema.to_string(show_field_metadata=False, show_schema_metadata=False):
+        found = "names that are no UTF-8"
+        raise ValueError(found)
     if batch.num_rows > size:
         found = f"{batch.num_rows} rows in {size} bytes"
         raise ValueError(found)
