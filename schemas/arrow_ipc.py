@@ -40,6 +40,8 @@ def read_batch(value: bytes) -> pa.RecordBatch | Fault:
     except (pa.ArrowException, ValueError, OSError, struct.error, IndexError, EOFError) as error:
         said = str(error).splitlines() or [type(error).__name__]
         return "not-arrow", f"expected an Arrow IPC stream of one plain record batch, found {said[0][:_LONGEST_WORDS]}"
+    except KeyError as error:  # some types of Arrow have no class in pyarrow, and it raises what its look-up raised
+        return "not-arrow", f"expected columns of types that pyarrow knows, found type {error}"
     if grown > GROWTH * len(value):
         return "too-large", f"expected strings of at most {GROWTH} times the record's {len(value)} bytes, found {grown}"
     return batch

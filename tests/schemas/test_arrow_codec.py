@@ -152,3 +152,13 @@ def test_an_extension_type_is_refused_before_its_library_sees_it():
 def test_more_than_one_record_batch_is_refused():
     batch = pa.RecordBatch.from_pylist(rows(1), schema=window_schema(CONTRACT))
     assert "found 2 record batches" in only_reject(stream_of(batch, batch))[1]
+
+
+def test_a_type_that_pyarrow_has_no_class_for_is_refused():
+    days = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
+    value = batch_of(series=pa.StructArray.from_arrays([days], names=["wearer"]))
+    details = []
+    for place, unit in enumerate(value):
+        if unit == 2:  # MONTH_DAY_NANO, somewhere among the bytes; 0 is YEAR_MONTH
+            details.append(only_reject(value[:place] + b"\0" + value[place + 1 :])[1])
+    assert "expected columns of types that pyarrow knows, found type 21" in details
