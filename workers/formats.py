@@ -29,6 +29,16 @@ def require_format(settings: KafkaSettings) -> None:
         raise Refused(message)
 
 
+def check_format(settings: KafkaSettings) -> str:
+    """Say which format it is. Raises `Refused` without its packages, `Unavailable` where the registry is away."""
+    require_format(settings)
+    if settings.format != "avro-confluent":
+        return settings.format
+    from workers.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+
+    return f"{settings.format}, registry with {SchemaRegistry(settings).count_subjects()} subjects"
+
+
 def open_decode(settings: KafkaSettings, contract: InputContract) -> Decode:
     """Return what reads the records of a topic."""
     require_format(settings)

@@ -51,6 +51,7 @@ class KafkaSettings(Section):
     registry_extra: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to confluent-kafka's registry client untouched: credentials, TLS. Not in our repr."""
     max_poll_records: int = Field(default=512, ge=1)
+    """What one poll brings at most; with `arrow` these are so many times the windows of a record."""
     max_record_bytes: int = Field(default=1 << 20, ge=1)
     """Larger records are rejected undecoded."""
     password: SecretStr | None = None
@@ -75,6 +76,11 @@ class KafkaSettings(Section):
     def _registry_is_named(self) -> "KafkaSettings":
         if self.format == "avro-confluent" and not self.registry:
             message = "kafka.format = avro-confluent needs the registry's URL: kafka.registry=http://host:8081"
+            raise ValueError(message)
+        if "@" in self.registry:
+            message = (
+                "kafka.registry is shown in messages: credentials go to kafka.registry_extra, basic.auth.user.info"
+            )
             raise ValueError(message)
         return self
 

@@ -9,6 +9,7 @@ import pytest
 from schemas.avro_schemas import AvroSchema, window_schema_text
 from workers.adapters.schema_registry import FORGET_S, SchemaRegistry
 from workers.core.errors import Refused, Unavailable
+from workers.formats import check_format
 from workers.settings import KafkaSettings
 
 
@@ -23,6 +24,9 @@ class Registry:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path.startswith("/subjects"):
+                    self.answer(200, ["readings-value", "other-value"])
+                    return
                 found = registry.schemas.get(int(self.path.split("?")[0].rsplit("/", 1)[1]))
                 self.answer(200 if found else 404, found or {"error_code": 40403, "message": "Schema not found"})
 
@@ -31,7 +35,7 @@ class Registry:
                 registry.schemas[9] = {"schema": sent["schema"]}
                 self.answer(200, {"id": 9})
 
-            def answer(self, status: int, body: dict) -> None:
+            def answer(self, status: int, body: dict | list) -> None:
                 registry.asked.append(self.path.split("?")[0])
                 if registry.status != 200:
                     status, body = registry.status, {"error_code": registry.status, "message": "not now"}
@@ -123,3 +127,12 @@ def test_our_schema_is_registered_for_the_topic_and_can_be_read_back(registry):
 def test_a_client_that_cannot_be_made_is_refused():
     with pytest.raises(Refused, match=r"kafka\.registry_extra"):
         SchemaRegistry(KafkaSettings(registry="ftp://registry", format="avro-confluent"))
+
+
+def test_a_check_asks_the_registry_whether_it_answers(registry):
+    settings = KafkaSettings(registry=registry.url, format="avro-confluent")
+    assert check_format(settings) == "avro-confluent, registry with 2 subjects"
+    registry.status = 503
+    with pytest.raises(Unavailable, match="503"):
+        check_format(settings)
+    assert check_format(KafkaSettings(format="arrow")) == "arrow"

@@ -64,6 +64,13 @@ class SchemaRegistry:
         except Exception as error:
             raise self._in_our_words(error) from error
 
+    def count_subjects(self) -> int:
+        """Return how many subjects there are: a question that shows whether the registry answers us."""
+        try:
+            return len(self._client.get_subjects())
+        except Exception as error:
+            raise self._in_our_words(error) from error
+
     def _in_our_words(self, error: Exception) -> UndertowError:
         where = f"the schema registry {self._settings.registry} (kafka.registry)"
         if isinstance(error, SchemaRegistryError):
