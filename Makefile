@@ -13,6 +13,9 @@ test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
 test-long: .venv/ready ## 5,000 random data sets and 300 random models, beside pytorch-forecasting's own (about 20 minutes)
 	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py tests/inputs/test_model_properties.py
 
+fuzz: .venv/ready ## A million bent records through the decoders of all wire formats (a few minutes)
+	$(BIN)/python tests/fuzz/fuzz.py
+
 bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/bench.py
 
@@ -44,4 +47,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-long bench bench-embed lint check constraints clean
+.PHONY: help demo test test-long fuzz bench bench-embed lint check constraints clean

@@ -6,6 +6,7 @@ refused (`schemas.json_faults`), but must agree with the latter on what is valid
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -84,16 +85,18 @@ def find_gaps(lists: Sequence[tuple[Any, Rows]]) -> list[Mask]:
 
     The first and the last step of a list are never marked.
     """
+    # A step of a list as one number: sets of pairs would take a hundred times the memory of what they tell.
+    span = max((int(np.diff(starts).max(initial=0)) for _, starts in lists), default=0) + 1
     places = []
     for elements, starts in lists:
         steps = np.flatnonzero(~_not_null(elements))
         rows = np.searchsorted(starts, steps, side="right") - 1
         inside = (steps > starts[rows]) & (steps < starts[rows + 1] - 1)
-        places.append(set(zip(rows[inside].tolist(), (steps - starts[rows])[inside].tolist(), strict=True)))
-    shared = np.array(sorted(set.intersection(*places)), np.int64).reshape(-1, 2)
+        places.append(rows[inside] * span + (steps - starts[rows])[inside])
+    shared = reduce(np.intersect1d, places)
     gaps = [np.zeros(len(elements), np.bool_) for elements, _ in lists]
     for mask, (_, starts) in zip(gaps, lists, strict=True):
-        mask[starts[shared[:, 0]] + shared[:, 1]] = True
+        mask[starts[shared // span] + shared % span] = True
     return gaps
 
 

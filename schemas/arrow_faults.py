@@ -20,6 +20,8 @@ def schema_fault(schema: pa.Schema, contract: InputContract) -> Fault | None:
     for reason, path, expected, is_fit in _fields(contract):
         found = _find(schema, path)
         if found is None or not is_fit(found):
+            if found is None and path[0] != "series" and _is_absent(schema, path):
+                reason = "missing"  # noqa: PLW2901  # as the JSON codec says
             return reason, f"{'.'.join(path)}: expected {expected}, found {'nothing' if found is None else found}"
     return None
 
@@ -36,7 +38,8 @@ def _fields(contract: InputContract) -> Iterator[tuple[str, tuple[str, ...], str
         for column in columns:
             yield "columns", (part, column.name), f"lists of {_elements(column)}", _is_list_of(_test(column))
     for column in contract.static:
-        yield "columns", ("static", column.name), _elements(column), _test(column)
+        reason = "number" if column.is_real else "category"
+        yield reason, ("static", column.name), _elements(column), _test(column)
 
 
 def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
@@ -49,6 +52,12 @@ def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
         place = kind.get_field_index(name)
         kind = None if place < 0 else kind.field(place).type
     return kind
+
+
+def _is_absent(schema: pa.Schema, path: tuple[str, ...]) -> bool:
+    """Whether it is the part that is not there, or the value itself, and not one list of a part."""
+    part = schema.get_field_index(path[0])
+    return part < 0 or (path[0] == "static" and is_a.is_struct(schema.field(part).type))
 
 
 def _elements(column: Column) -> str:

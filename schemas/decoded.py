@@ -26,4 +26,4 @@ class Decoded:
 
 
 Decode = Callable[[Sequence[Record]], Decoded]
-"""Never raises for what a record holds."""
+"""Never raises for what a record holds, only where somebody who must be asked (a schema registry) does not answer."""

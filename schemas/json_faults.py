@@ -1,7 +1,7 @@
-"""What is wrong with a JSON window: the slow, exact check behind the fast codec.
+"""What is wrong with a window: the slow, exact check behind the fast codecs, of JSON and of every other format.
 
-In: one parsed JSON object and an input contract. Out: its faults, each a reason code and a detail that a person can
-act on. Does not know how the text was parsed.
+In: one parsed JSON object, or what looks like one, and an input contract. Out: its faults, each a reason code and a
+detail that a person can act on. Does not know how the record was parsed.
 """
 
 import json
@@ -178,5 +178,7 @@ def _quote(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return f"an object of {len(value)}"
+    if isinstance(value, bytes):  # of Avro
+        return f"{len(value)} bytes"
     text = json.dumps(value[: _LONGEST_QUOTE + 1]) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

@@ -3,7 +3,11 @@
 In: nothing. Out: `Partition`, `Record`, `Reject`. Knows nothing of any Kafka client.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+MOST_DETAILS = 3
+"""Of a record with many bad windows, so many are explained."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,10 +50,30 @@ class Reject:
     """What was expected, what was found, where."""
 
 
+def one_for_each_record(rejects: Iterable[Reject]) -> list[Reject]:
+    """Join the rejects of windows that came in one record, in order, under the reason of the first."""
+    of_record: dict[tuple[Partition, int], list[Reject]] = {}
+    for reject in rejects:
+        of_record.setdefault((reject.record.partition, reject.record.offset), []).append(reject)
+    return [
+        replace(first, detail=join_details([one.detail for one in (first, *others)]))
+        for first, *others in of_record.values()
+    ]
+
+
+def join_details(details: Sequence[str], more: int = 0) -> str:
+    """Return the first details as one, and how many others there are; `more` are known by number alone."""
+    more += max(0, len(details) - MOST_DETAILS)
+    return "; ".join(details[:MOST_DETAILS]) + (f"; and {more} more windows" if more else "")
+
+
 REASONS = {
     "empty": "the record has no value",
     "too-large": "the record is larger than kafka.max_record_bytes",
     "not-json": "the value is not a JSON object",
+    "not-avro": "the value is not Avro of the schema that it is said to have",
+    "not-arrow": "the value is not an Arrow IPC stream of one plain record batch",
+    "schema": "the schema registry has no such schema, or windows cannot be read with it",
     "missing": "a field that the input contract asks for is absent",
     "series": "a series id is absent or of another type",
     "end": "the window's end is no time with a zone, or outside the years 1900 to 9998",

@@ -97,17 +97,20 @@ def windows_to_arrow(windows: WindowBatch, contract: InputContract) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def windows_from_arrow(data: pa.Table | pa.RecordBatch, contract: InputContract) -> ArrowWindows:
+def windows_from_arrow(
+    data: pa.Table | pa.RecordBatch, contract: InputContract, explained: Callable[[Rows], Rows] = np.asarray
+) -> ArrowWindows:
     """Read windows; a bad row is refused with the reason the JSON codec gives, and the others are kept.
 
     Never raises for what valid Arrow data holds; bytes from outside must be validated in full before. The arrays share
-    the memory of `data` where no row is bad and it holds float64.
+    the memory of `data` where no row is bad and it holds float64. Of the bad rows of each batch of `data`, only those
+    that `explained` returns are told.
     """
     batches = [data] if isinstance(data, pa.RecordBatch) else data.to_batches()
     if not batches:
         empty = [pa.array([], kind) for kind in data.schema.types]
         batches = [pa.RecordBatch.from_arrays(empty, schema=data.schema)]
-    read = [_read(batch, contract) for batch in batches]
+    read = [_read(batch, contract, explained) for batch in batches]
     if len(read) == 1:
         return read[0]
     begins = np.cumsum([0, *(batch.num_rows for batch in batches)])
@@ -123,12 +126,12 @@ def windows_from_arrow(data: pa.Table | pa.RecordBatch, contract: InputContract)
     )
 
 
-def _read(batch: pa.RecordBatch, contract: InputContract) -> ArrowWindows:
+def _read(batch: pa.RecordBatch, contract: InputContract, explained: Callable[[Rows], Rows]) -> ArrowWindows:
     fault = schema_fault(batch.schema, contract)
     if fault is not None:
         refused = tuple(BadRow(row=row, reason=fault[0], detail=fault[1]) for row in range(batch.num_rows))
         nothing = pa.RecordBatch.from_pylist([], schema=window_schema(contract))
-        return replace(_read(nothing, contract), bad=refused)
+        return replace(_read(nothing, contract, explained), bad=refused)
     arrays = {part: _fields(batch, part, names) for part, names in _parts(contract).items()}
     ends, valid = read_ends(batch.column("end"))
     series: dict[str, Values] = {}
@@ -168,7 +171,7 @@ def _read(batch: pa.RecordBatch, contract: InputContract) -> ArrowWindows:
     return ArrowWindows(
         windows=windows,
         rows=rows,
-        bad=tuple(_explain(batch, int(row), contract) for row in np.flatnonzero(~valid)),
+        bad=tuple(_explain(batch, int(row), contract) for row in explained(np.flatnonzero(~valid))),
         ignored_columns=_ignored(batch.schema, contract) * len(rows),
     )
 

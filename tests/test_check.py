@@ -85,3 +85,10 @@ def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():
     assert check("fleet.replicas=0").splitlines() == [
         "error: fleet.replicas: Input should be greater than or equal to 1"
     ]
+
+
+def test_a_format_without_its_registry_is_one_failed_line_and_its_credentials_are_masked():
+    table = 'kafka.registry_extra={"basic.auth.user.info"="me:hush"}'
+    shown = check("kafka.format=avro-confluent", f"kafka.registry=http://{LOCALHOST}:9", table)
+    assert "failed  format: the schema registry http://127.0.0.1:9 (kafka.registry) did not answer" in str(shown)
+    assert "hush" not in str(shown)

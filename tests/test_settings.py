@@ -134,3 +134,12 @@ def test_a_fault_in_a_secret_does_not_show_it():
     text = faults('kafka.password=["hunter2"]', 'kafka.extra.group_id="hunter2"')
     assert "kafka.password: " in text
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("registry", "words"), [("", "kafka.registry=http"), ("http://u:hush@registry:8081", "basic.auth.user.info")]
+)
+def test_a_format_with_a_registry_needs_its_address_without_credentials(registry, words):
+    with pytest.raises(Refused, match=words) as refused:
+        load(["kafka.format=avro-confluent", f"kafka.registry={registry}"])
+    assert "hush" not in str(refused.value)

@@ -17,10 +17,11 @@ from workers.adapters.kafka_admin import describe_topic, refuse_live_group
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
+from workers.formats import check_format
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, embed_recipe
 
-SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential")
+SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential", "user.info")
 
 
 def check(overrides: Iterable[str], console: Console) -> bool:
@@ -73,6 +74,8 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
 
     yield "artifact", artifact
     yield "kafka", kafka
+    if settings.kafka.format != "json":
+        yield "format", lambda: check_format(settings.kafka)
     yield "group", group
     yield "online store", online
     yield "offline log", offline

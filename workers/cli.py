@@ -183,6 +183,30 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
 
 
 @main.command()
+@click.argument("history", type=click.Path(path_type=Path, exists=True))
+@click.option("--topic", help="Where to; default: kafka.topic.")
+@click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Windows in an Arrow record.")
+@settings_options
+def produce(
+    history: Path, overrides: tuple[str, ...], topic: str | None, form: str | None, rate: float, batch: int
+) -> None:
+    """Send windows from Parquet, as `backfill` reads it, to Kafka: so many a second, a series always to one partition.
+
+    \b
+    undertow produce history.parquet --topic windows --format arrow --rate 5000
+    """
+    from rich.console import Console
+
+    from workers.produce import produce as run_produce
+    from workers.settings import load
+
+    given = [f"kafka.{name}={value}" for name, value in (("topic", topic), ("format", form)) if value is not None]
+    run_produce(load([*overrides, *given]), history, Console(), per_second=rate, batch=batch)
+
+
+@main.command()
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="ID=VALUE...")
 @click.option("as_json", "--json", is_flag=True)

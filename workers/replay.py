@@ -15,13 +15,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from schemas.json_codec import decode_json
+from schemas.decoded import Decode
 from schemas.records import REASONS, Record
 from schemas.times import format_times, parse_time
 from workers.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.core.errors import Refused
 from workers.core.inputs import build_inputs
+from workers.formats import open_decode
 from workers.settings import Settings
 
 PIPE_TIMEOUT_S = 30.0
@@ -85,7 +86,8 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     """
     letters = choice.pick(read_dead_letters(settings.kafka))
     manifest = read_manifest(settings.model.artifact)
-    verdicts = [judge(letter, manifest, settings, pipe) for letter in letters]
+    decode = open_decode(settings.kafka, manifest.contract)
+    verdicts = [judge(letter, manifest, decode, settings, pipe) for letter in letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
     console.print(_table(verdicts))
     behind = len(verdicts) - len(good)
@@ -100,7 +102,7 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     return not behind
 
 
-def judge(letter: DeadLetter, manifest: Manifest, settings: Settings, pipe: str | None) -> Verdict:
+def judge(letter: DeadLetter, manifest: Manifest, decode: Decode, settings: Settings, pipe: str | None) -> Verdict:
     """Mend one letter, and say whether it meets the contract now and the model's inputs can be built from it."""
     kafka = settings.kafka
     if letter.origin.topic != kafka.topic:
@@ -116,7 +118,7 @@ def judge(letter: DeadLetter, manifest: Manifest, settings: Settings, pipe: str 
             said = error.stderr.decode(errors="replace").strip().splitlines() or ["and said nothing"]
             return Verdict(letter=letter, value=value, fault=f"the command ended with {error.returncode}: {said[-1]}")
     record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
-    decoded = decode_json([record], manifest.contract, max_record_bytes=kafka.max_record_bytes)
+    decoded = decode([record])
     faults = decoded.rejects or build_inputs(decoded.windows, manifest.preprocessing).faults
     return Verdict(letter=letter, value=value, fault=next((f"{one.reason}: {one.detail}" for one in faults), None))
 

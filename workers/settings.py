@@ -43,7 +43,15 @@ class KafkaSettings(Section):
     """Offsets are committed here for lag tools; nobody may be subscribed to it."""
     dead_letters: str = ""
     """Topic for rejects; empty means `<topic>.rejects`."""
+    format: Literal["json", "arrow", "avro", "avro-confluent"] = "json"
+    """What records are written in: `arrow` is many windows in one record, `avro` one of `schemas/window.v1.avsc`,
+    `avro-confluent` one behind the id of its schema in the registry. Both Avros need `undertow[avro]`."""
+    registry: str = ""
+    """URL of the schema registry, for `avro-confluent`."""
+    registry_extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Handed to confluent-kafka's registry client untouched: credentials, TLS. Not in our repr."""
     max_poll_records: int = Field(default=512, ge=1)
+    """What one poll brings at most; with `arrow` these are so many times the windows of a record."""
     max_record_bytes: int = Field(default=1 << 20, ge=1)
     """Larger records are rejected undecoded."""
     password: SecretStr | None = None
@@ -63,6 +71,18 @@ class KafkaSettings(Section):
             message = f"kafka.extra must not set {', '.join(clash)}: delivery depends on them"
             raise ValueError(message)
         return extra
+
+    @model_validator(mode="after")
+    def _registry_is_named(self) -> "KafkaSettings":
+        if self.format == "avro-confluent" and not self.registry:
+            message = "kafka.format = avro-confluent needs the registry's URL: kafka.registry=http://host:8081"
+            raise ValueError(message)
+        if "@" in self.registry:
+            message = (
+                "kafka.registry is shown in messages: credentials go to kafka.registry_extra, basic.auth.user.info"
+            )
+            raise ValueError(message)
+        return self
 
     def client_options(self) -> dict[str, Any]:
         """Options that every client of this broker takes."""

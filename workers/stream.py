@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition, Reject
+from schemas.records import Partition, Reject, one_for_each_record
 from workers.core import histogram
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
@@ -167,7 +167,7 @@ class Stream:
             Reject(record=records[decoded.record_of[fault.row]], reason=fault.reason, detail=fault.detail)
             for fault in embedded.faults
         ]
-        if rejects := [*decoded.rejects, *faults]:
+        if rejects := one_for_each_record([*decoded.rejects, *faults]):
             self._keep_trying(lambda: self._dead_letters.write(rejects))
             for reject in rejects:
                 self.counts.rejects[reject.reason] = self.counts.rejects.get(reject.reason, 0) + 1

@@ -9,10 +9,8 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from schemas.json_codec import decode_json
 from schemas.records import Partition
 from workers.adapters.feast_repo import OnlineRecipe, apply, online_recipe, register
 from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group
@@ -26,6 +24,7 @@ from workers.artifact.manifest import Manifest, read_compiled, read_manifest, re
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.embedding import Embed
 from workers.core.ports import OnlineSink
+from workers.formats import open_decode, require_format
 from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
 from workers.stream import Limits, Stream
 
@@ -86,6 +85,7 @@ def embed_recipe(settings: Settings) -> EmbedRecipe:
 def stream_recipe(settings: Settings) -> StreamRecipe:
     """Look everything up that a fleet needs. Raises `Refused` where something is missing, before anything starts."""
     embed = embed_recipe(settings)
+    require_format(settings.kafka)
     topic = describe_topic(settings.kafka)
     refuse_live_group(settings.kafka)
     ensure_dead_letters(settings.kafka)
@@ -152,9 +152,7 @@ def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
         clock=time.time,
     )
     return Stream(
-        source=KafkaSource(
-            recipe.kafka, partial(decode_json, contract=contract, max_record_bytes=recipe.kafka.max_record_bytes)
-        ),
+        source=KafkaSource(recipe.kafka, open_decode(recipe.kafka, contract)),
         embed=open_embed(embed),
         online=open_online(embed.online),
         offline=offline if embed.offline.enabled else None,

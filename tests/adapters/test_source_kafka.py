@@ -224,3 +224,21 @@ def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(
         if source is not None:
             source.close()
         stop(process, grace_s=STOP_S)
+
+
+def test_records_that_could_not_be_looked_up_are_delivered_again(settings):
+    away = [True]
+
+    def decode_or_not(records):
+        if away[0]:
+            raise Unavailable("the schema registry")
+        return decode(records)
+
+    source = KafkaSource(settings, decode_or_not)
+    source.assign({Partition(settings.topic, 0): 0})
+    send(settings, *(window(number) for number in range(3)))
+    assert complaint(source) == "the schema registry"
+    assert complaint(source) == "the schema registry"
+    away[0] = False
+    assert ids(source, 3) == [0, 1, 2]
+    source.close()

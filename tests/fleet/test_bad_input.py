@@ -65,8 +65,8 @@ BAD = {
     "id of the wrong type": (window(pump=7), "series", ["series.pump", "a string", "found 7"]),
     "end without a zone": (window(end="2026-07-01T12:00:00"), "end", [ISO, "2026-07-01T12:00:00"]),
     "end in the year 9999": (window(end="9999-12-31T00:00:00Z"), "end", ["within the years 1900 to 9998", "9999-12"]),
-    "tombstone": (None, "empty", ["expected a JSON object, found no value"]),
-    "no bytes": (b"", "empty", ["expected a JSON object, found no value"]),
+    "tombstone": (None, "empty", ["expected a window, found no value"]),
+    "no bytes": (b"", "empty", ["expected a window, found no value"]),
     "5 MB": (window(note="x" * 5_000_000), "too-large", ["kafka.max_record_bytes", "at most 1048576 bytes"]),
 }
 

@@ -108,8 +108,8 @@ def test_parts_that_the_contract_does_not_need_may_be_absent_or_anything():
 @pytest.mark.parametrize(
     ("value", "reason", "detail"),
     [
-        (None, "empty", "expected a JSON object, found no value"),
-        (b"", "empty", "expected a JSON object, found no value"),
+        (None, "empty", "expected a window, found no value"),
+        (b"", "empty", "expected a window, found no value"),
         (b" " * 5000, "too-large", "expected at most 4096 bytes (kafka.max_record_bytes), found 5000"),
         (b"[1, 2]", "not-json", "expected a JSON object, found a list"),
         (b"[" * 4000, "not-json", "depth limit"),

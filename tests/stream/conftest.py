@@ -2,8 +2,10 @@ import json
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from schemas.arrow_codec import decode_arrow
 from schemas.contract import Column, IdColumn, InputContract
 from schemas.embeddings import EmbeddingBatch
 from schemas.json_codec import decode_json
@@ -43,10 +45,21 @@ class World:
         self.broker, self.chains, self.dead_letters = MemoryBroker(), MemoryChains(), MemoryDeadLetters()
         self.online: dict = {}
         self.waited: list[float] = []
+        self.decode = partial(decode_json, contract=CONTRACT, max_record_bytes=1 << 20)
 
     def produce(self, pump: str, end: int, *, flows=None, partition: int = 0) -> int:
         value = {"series": {"pump": pump}, "end": end, "past": {"flow": flows or [end, partition]}}
         return self.broker.append(Partition("windows", partition), json.dumps(value).encode(), appended_us=end)
+
+    def produce_many(self, *rows: tuple[str, int, float]) -> int:
+        """One Arrow record of a window for each pump, end and flow. From here on the world speaks Arrow."""
+        self.decode = partial(decode_arrow, contract=CONTRACT, max_record_bytes=1 << 20)
+        many = [{"series": {"pump": pump}, "end": end, "past": {"flow": [end, flow]}} for pump, end, flow in rows]
+        batch = pa.RecordBatch.from_pylist(many)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        return self.broker.append(Partition("windows", 0), sink.getvalue().to_pybytes())
 
     def stream(
         self,
@@ -62,7 +75,7 @@ class World:
         return Stream(
             source=MemorySource(
                 self.broker,
-                partial(decode_json, contract=CONTRACT, max_record_bytes=1 << 20),
+                self.decode,
                 max_poll_records=max_poll_records,
                 polls=polls,
                 commits=commits,

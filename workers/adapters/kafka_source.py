@@ -84,7 +84,11 @@ class KafkaSource:
             receipt = self._moved_without_records()
         if not receipt:
             return None
-        decoded = self._decode(records)
+        try:
+            decoded = self._decode(records)
+        except Unavailable:  # of the schema registry: the same records are delivered again once it answers
+            self._go_back()
+            raise
         self._positions.update(receipt)
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
 
@@ -170,6 +174,10 @@ class KafkaSource:
         self.close()
         self._consumer = self._connect()
         self._consumer.assign(list(self._partitions))
+        self._go_back()
+
+    def _go_back(self) -> None:
+        """Read on from where the last delivery ended."""
         for tp, partition in self._partitions.items():
             self._consumer.seek(tp, self._positions[partition])
 

@@ -5,23 +5,17 @@ In: windows, a rate. Out: records keyed by series, and when each was sent. Knows
 
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
-
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from collections.abc import Callable, MutableMapping
 
 from schemas.json_codec import encode_json
 from schemas.windows import WindowBatch
-from workers.adapters.kafka_client import client_options, in_our_words
+from workers.adapters.kafka_producer import Send, open_send
 from workers.core.ports import Clock
 from workers.settings import KafkaSettings
 
 Key = tuple[str, ...]
 Sent = MutableMapping[tuple[Key, int], float]
 """When each window was sent, in seconds since the epoch, by its series and event time."""
-Send = Callable[[bytes, bytes], None]
-"""Takes a record's key and value."""
 
 
 def keys(windows: WindowBatch) -> list[Key]:
@@ -48,26 +42,6 @@ def play(
         sent[series, end_us] = clock()
         send("/".join(series).encode(), value)
     return len(windows)
-
-
-@contextmanager
-def open_send(settings: KafkaSettings) -> Iterator[Send]:
-    """Connect a producer; on leaving, everything that was sent has arrived, or `Unavailable` is raised."""
-    doing = "take the demonstration's windows"
-    try:
-        producer = KafkaProducer(**client_options(settings, KafkaProducer, acks="all"))
-    except KafkaError as error:
-        raise in_our_words(error, doing, settings) from error
-    failures: list[KafkaError] = []
-    try:
-        yield lambda key, value: producer.send(settings.topic, key=key, value=value).add_errback(failures.append)
-        producer.flush()
-    except KafkaError as error:
-        failures.append(error)
-    finally:
-        producer.close(timeout=5)
-    if failures:
-        raise in_our_words(failures[0], doing, settings) from failures[0]
 
 
 class Playing:

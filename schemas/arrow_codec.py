@@ -1,0 +1,99 @@
+"""The Arrow form of the window record: one record is an IPC stream of one record batch, a window in each row.
+
+In: records, or a batch of windows. Out: `Decoded` with rejects located to the row, or the bytes of records. Knows
+neither Kafka nor models.
+
+A bad row refuses its record, once, however many rows are bad; the windows of the other rows are kept. The whole record
+mended and sent again gives those once more, which is harmless, for what is made of a window is idempotent.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.arrow_columns import Rows
+from schemas.arrow_faults import schema_fault
+from schemas.arrow_ipc import read_batch
+from schemas.contract import InputContract
+from schemas.decoded import Decoded
+from schemas.documents import size_fault
+from schemas.json_faults import Fault
+from schemas.records import MOST_DETAILS, Record, Reject, join_details
+from schemas.windows import WindowBatch
+from schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow, windows_to_arrow
+
+
+def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
+    """Decode records, many windows each. Never raises for what they hold."""
+    faults: dict[int, Fault] = {}
+    batches: dict[int, pa.RecordBatch] = {}
+    for position, record in enumerate(records):
+        batch = _read(record.value or b"", contract, max_record_bytes)
+        if isinstance(batch, tuple):
+            faults[position] = batch
+        else:
+            batches[position] = batch
+    ours = window_schema(contract)
+    parts = [(windows_from_arrow(ours.empty_table(), contract), np.zeros(0, np.int64))]
+    # A read costs a fraction of a millisecond whatever the number of rows: records of our own schema share one.
+    for _, group in groupby(batches, lambda position: -1 if batches[position].schema.equals(ours) else position):
+        together = np.fromiter(group, np.int64)
+        read, owners = _read_together([batches[position] for position in together.tolist()], contract)
+        parts.append((read, together[owners[read.rows]]))
+        details: dict[int, list[Fault]] = {}
+        for bad in read.bad:
+            of_record = bad.row - int(np.searchsorted(owners, owners[bad.row]))
+            details.setdefault(int(together[owners[bad.row]]), []).append(
+                (bad.reason, f"row {of_record}: {bad.detail}")
+            )
+        for position, found in details.items():
+            kept = int(np.count_nonzero(parts[-1][1] == position))
+            unexplained = batches[position].num_rows - kept - len(found)
+            faults[position] = found[0][0], join_details([detail for _, detail in found], unexplained)
+    return Decoded(
+        windows=WindowBatch.concat([read.windows for read, _ in parts]),
+        record_of=np.concatenate([record_of for _, record_of in parts]),
+        rejects=tuple(
+            Reject(record=records[position], reason=reason, detail=detail)
+            for position, (reason, detail) in sorted(faults.items())
+        ),
+        ignored_columns=sum(read.ignored_columns for read, _ in parts),
+    )
+
+
+def encode_arrow(windows: WindowBatch, contract: InputContract) -> bytes:
+    """Return the value of one record that holds all the windows."""
+    table = windows_to_arrow(windows, contract).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table, max_chunksize=max(1, len(windows)))
+    value: bytes = sink.getvalue().to_pybytes()
+    return value
+
+
+def _read(value: bytes, contract: InputContract, max_record_bytes: int) -> pa.RecordBatch | Fault:
+    """Return the rows of a record that could be windows, or why there are none."""
+    fault = size_fault(value, max_record_bytes)
+    if fault is not None:
+        return fault
+    batch = read_batch(value)
+    if isinstance(batch, tuple):
+        return batch
+    if not batch.num_rows:
+        return "empty", "expected at least one window, found a record batch without rows"
+    fault = schema_fault(batch.schema, contract)
+    return batch if fault is None else fault
+
+
+def _read_together(batches: Sequence[pa.RecordBatch], contract: InputContract) -> tuple[ArrowWindows, Rows]:
+    """Read batches of one schema; return also, for each of their rows, which batch it is of."""
+    owners = np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches])
+
+    def first_of_each(bad: Rows) -> Rows:
+        firsts = np.searchsorted(owners[bad], owners[bad])
+        return bad[np.arange(len(bad)) - firsts < MOST_DETAILS]
+
+    table = pa.Table.from_batches(batches) if len(batches) > 1 else batches[0]
+    return windows_from_arrow(table.combine_chunks() if len(batches) > 1 else table, contract, first_of_each), owners

@@ -1,0 +1,90 @@
+"""The Avro forms of the window record: one record is one window, bare or behind the id of its schema.
+
+In: records, or a batch of windows. Out: `Decoded` with rejects located exactly, or the bytes of records. Knows neither
+Kafka nor how a schema is found by its id.
+"""
+
+import io
+import struct
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from fastavro import schemaless_reader, schemaless_writer
+
+from schemas.avro_schemas import AvroSchema, window_avro_schema
+from schemas.contract import InputContract
+from schemas.decoded import Decoded
+from schemas.documents import decode_documents, to_documents
+from schemas.json_faults import Document, Fault
+from schemas.records import Record
+from schemas.windows import WindowBatch
+
+SchemaOf = Callable[[int], AvroSchema | str]
+"""Returns the schema of an id, or why there is none that can be read. May raise where nobody answers."""
+
+_HEADER = struct.Struct(">bI")  # Confluent's: a zero, and the schema's id
+_US_PER_S = 1_000_000
+_BROKEN = (EOFError, IndexError, ValueError, OverflowError)  # what fastavro raises for bytes that are something else
+
+
+def decode_avro(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
+    """Decode records written with `window.v1.avsc`. Never raises for what they hold."""
+    parse = partial(_read, schema=window_avro_schema())
+    return decode_documents(records, contract, parse, max_record_bytes=max_record_bytes)
+
+
+def decode_confluent(
+    records: Sequence[Record], contract: InputContract, *, max_record_bytes: int, schema_of: SchemaOf
+) -> Decoded:
+    """Decode records in Confluent's wire format. Never raises for what they hold, only what `schema_of` raises."""
+    parse = partial(_read_confluent, schema_of=schema_of)
+    return decode_documents(records, contract, parse, max_record_bytes=max_record_bytes)
+
+
+def encode_avro(windows: WindowBatch, *, schema_id: int | None = None) -> list[bytes]:
+    """Return one record's value for each window, written with `window.v1.avsc`; with an id, in Confluent's format."""
+    header = b"" if schema_id is None else _HEADER.pack(0, schema_id)
+    values = []
+    for document in to_documents(windows, windows.end_us.tolist()):
+        document["past"] = {name: _with_nulls(steps) for name, steps in document["past"].items()}
+        file = io.BytesIO()
+        schemaless_writer(file, window_avro_schema().parsed, document)
+        values.append(header + file.getvalue())
+    return values
+
+
+def _with_nulls(steps: list[object]) -> list[object]:
+    return [None if step != step else step for step in steps]  # noqa: PLR0124  # only NaN differs from itself
+
+
+def _read_confluent(value: bytes, schema_of: SchemaOf) -> Document | Fault:
+    if len(value) < _HEADER.size or value[0]:
+        found = f"{len(value)} bytes that begin with {value[: _HEADER.size].hex()}"
+        return "not-avro", f"expected a zero byte, the schema's id in four bytes, and Avro, found {found}"
+    _, schema_id = _HEADER.unpack_from(value)
+    schema = schema_of(schema_id)
+    if isinstance(schema, str):
+        return "schema", f"schema {schema_id}: {schema}"
+    return _read(value[_HEADER.size :], schema)
+
+
+def _read(value: bytes, schema: AvroSchema) -> Document | Fault:
+    """Return the object that a value holds. What is null as a whole was left out by the producer."""
+    file = io.BytesIO(value)
+    try:
+        document: Document = schemaless_reader(file, schema.parsed, None)  # type: ignore[assignment]
+    except _BROKEN as error:
+        return "not-avro", f"expected a window in Avro, found bytes that are none: {type(error).__name__}: {error}"
+    if rest := len(value) - file.tell():
+        return "not-avro", f"expected a window in Avro, found one and {rest} bytes more"
+    if type(end := document.get("end")) is int:
+        document["end"] = _microseconds(end, schema.end_ticks_per_s)
+    return {part: held for part, held in document.items() if held is not None}
+
+
+def _microseconds(ticks: int, ticks_per_s: int | None) -> int | str:
+    """Return an event time, or a text that is none and shows what was found."""
+    if ticks_per_s is None:
+        return f"{ticks} of a local time"
+    whole, rest = divmod(ticks * _US_PER_S, ticks_per_s)
+    return f"{ticks} / {ticks_per_s} s" if rest else whole

@@ -1,0 +1,92 @@
+"""From records that hold one window each to a batch: what JSON and Avro have in common.
+
+In: records, and what turns a value into a document. Out: `Decoded` with rejects located exactly. Knows no wire format.
+
+The fast way (`schemas.json_columns`) takes a whole batch and checks it by columns; `schemas.json_faults` looks at
+single records only where something is off, so both must agree on what is valid.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from schemas.contract import InputContract
+from schemas.decoded import Decoded
+from schemas.json_columns import SUSPECT, Columns
+from schemas.json_faults import Document, Fault, find_faults
+from schemas.records import Record, Reject
+from schemas.windows import WindowBatch
+
+Parse = Callable[[bytes], Document | Fault]
+"""Returns the object that a value holds, or what is wrong with it. Never raises for what the value is."""
+
+
+def decode_documents(
+    records: Sequence[Record], contract: InputContract, parse: Parse, *, max_record_bytes: int
+) -> Decoded:
+    """Decode records, one window each."""
+    faults: dict[int, Fault] = {}
+    documents: dict[int, Document] = {}
+    columns = Columns(contract)
+    for position, record in enumerate(records):
+        value = record.value or b""
+        document = size_fault(value, max_record_bytes) or parse(value)
+        if isinstance(document, tuple):
+            faults[position] = document
+            continue
+        try:
+            columns.add(document)
+        except SUSPECT:
+            faults[position] = next(find_faults(document, contract))
+        else:
+            documents[position] = document
+    try:
+        windows = columns.build()
+    except SUSPECT:
+        columns = Columns(contract)
+        for position, document in list(documents.items()):
+            fault = next(find_faults(document, contract), None)
+            if fault is None:
+                columns.add(document)
+            else:
+                faults[position] = fault
+                del documents[position]
+        windows = columns.build()
+    return Decoded(
+        windows=windows,
+        record_of=np.fromiter(documents, np.int64, len(documents)),
+        rejects=tuple(
+            Reject(record=records[position], reason=reason, detail=detail)
+            for position, (reason, detail) in sorted(faults.items())
+        ),
+        ignored_columns=columns.ignored,
+    )
+
+
+def to_documents(windows: WindowBatch, ends: Sequence[object]) -> Iterator[Document]:
+    """Yield each window as a document; `ends` are their event times as the format writes them.
+
+    A missing step is NaN in columns of numbers, which JSON writes as null.
+    """
+    starts = windows.starts.tolist()
+    past = {name: column.tolist() for name, column in windows.past.items()}
+    future = {name: column.tolist() for name, column in windows.future.items()}
+    static = {name: column.tolist() for name, column in windows.static.items()}
+    series = {name: column.tolist() for name, column in windows.series.items()}
+    for row, end in enumerate(ends):
+        document: Document = {"series": {name: column[row] for name, column in series.items()}, "end": end}
+        document["past"] = {name: column[starts[row] : starts[row + 1]] for name, column in past.items()}
+        if future:
+            document["future"] = {name: column[row] for name, column in future.items()}
+        if static:
+            document["static"] = {name: column[row] for name, column in static.items()}
+        yield document
+
+
+def size_fault(value: bytes, max_record_bytes: int) -> Fault | None:
+    """Return why a value is refused before anyone looks into it."""
+    if not value:
+        return "empty", "expected a window, found no value"
+    if len(value) > max_record_bytes:
+        return "too-large", f"expected at most {max_record_bytes} bytes (kafka.max_record_bytes), found {len(value)}"
+    return None

@@ -1,0 +1,162 @@
+"""`undertow produce` on a real Kafka: what the files hold arrives in every format; dead letters of many windows."""
+
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from schemas.arrow_codec import encode_arrow
+from schemas.json_codec import encode_json
+from schemas.records import Partition
+from schemas.windows_arrow import windows_to_arrow
+from workers.adapters.kafka_admin import ensure_topic
+from workers.adapters.kafka_producer import partition_of
+from workers.adapters.kafka_replay import DeadLetter
+from workers.adapters.kafka_source import KafkaSource
+from workers.artifact.manifest import read_manifest
+from workers.cli import main
+from workers.formats import open_decode, open_encode
+from workers.produce import Message, pack, play
+from workers.replay import judge
+from workers.settings import KafkaSettings, ModelSettings, Settings
+
+MEND = """
+import sys, pyarrow as pa, pyarrow.compute as pc
+table = pa.ipc.open_stream(sys.stdin.buffer.read()).read_all()
+rows = table.to_pylist()
+for row in rows:
+    row["past"]["flow"] = [0.0 if flow != flow or flow is None else flow for flow in row["past"]["flow"]]
+out = pa.BufferOutputStream()
+with pa.ipc.new_stream(out, table.schema) as stream:
+    stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=table.schema))
+sys.stdout.buffer.write(out.getvalue())
+"""
+
+
+@pytest.fixture(scope="session")
+def contract(packed):
+    return read_manifest(packed.artifact).contract
+
+
+def write_history(path, windows, contract):
+    pq.write_table(windows_to_arrow(windows, contract), path, row_group_size=100)
+    return path
+
+
+def poisoned(windows, row: int):
+    flow = windows.past["flow"].copy()
+    flow[windows.starts[row]] = np.nan
+    return replace(windows, past={**windows.past, "flow": flow})
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("form", ["json", "avro", "arrow"])
+def test_what_the_file_holds_arrives_in_the_order_of_each_series_in_one_partition(
+    form, packed, contract, make_windows, kafka_bootstrap, topic_name, tmp_path
+):
+    kafka = KafkaSettings(bootstrap=kafka_bootstrap, topic=topic_name, format=form)
+    ensure_topic(kafka, topic_name, partitions=3)
+    windows = make_windows(300, 7)
+    history = write_history(tmp_path / "history.parquet", poisoned(windows, 8), contract)
+    command = ["produce", str(history), "--topic", topic_name, "--format", form, "--rate", "1000000", "--batch", "32"]
+    command += [f"--set=kafka.bootstrap={kafka_bootstrap}", f"--set=model.artifact={packed.artifact}"]
+    result = CliRunner().invoke(main, command, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert f"299 windows sent to {topic_name} in" in result.output
+    assert "1 rows hold no window, the first: row 8 of history.parquet: past.flow[0]" in result.output
+
+    source = KafkaSource(kafka, open_decode(kafka, contract))
+    source.assign({Partition(topic_name, index): 0 for index in range(3)})
+    found, seen, count = {}, {}, 0
+    while sum(map(len, found.values())) < 299:
+        delivery = source.poll(1.0)
+        assert delivery is not None
+        assert delivery.decoded.rejects == ()
+        count += len(delivery.records)
+        values = encode_json(delivery.decoded.windows)
+        pumps = delivery.decoded.windows.series["pump"].tolist()
+        for pump, value, at in zip(pumps, values, delivery.decoded.record_of.tolist(), strict=True):
+            found.setdefault(pump, []).append(value)
+            seen.setdefault(pump, set()).add(delivery.records[at].partition.index)
+    source.close()
+    assert seen == {pump: {partition_of(pump.encode(), 3)} for pump in found}
+    kept = windows.take(np.delete(np.arange(300), 8))
+    expected = {}
+    for pump, value in zip(kept.series["pump"].tolist(), encode_json(kept), strict=True):
+        expected.setdefault(pump, []).append(value)
+    assert found == expected
+    of_partition = Counter(partition_of(pump.encode(), 3) for pump in kept.series["pump"].tolist())
+    assert count == (sum(-(-held // 32) for held in of_partition.values()) if form == "arrow" else 299)
+
+
+def test_records_are_sent_when_their_last_window_is_due(make_windows, contract):
+    now, waited, sent = [100.0], [], []
+
+    def wait(seconds: float) -> None:
+        waited.append(round(seconds, 6))
+        now[0] += seconds
+
+    encode = open_encode(KafkaSettings(format="arrow"), contract)
+    messages = list(pack(make_windows(10, 2), encode, contract, partitions=1, batch=4))
+    assert [(message.last, message.windows) for message in messages] == [(3, 4), (7, 4), (9, 2)]
+    play(
+        messages,
+        lambda key, value, partition=None: sent.append((key, len(value) > 0, partition)),
+        began=100.0,
+        sent=20,
+        per_second=10.0,
+        clock=lambda: now[0],
+        wait=wait,
+    )
+    assert waited == [2.3, 0.4, 0.2]
+    assert sent == [(None, True, 0)] * 3
+
+
+def test_a_batch_of_one_is_a_keyed_record_for_each_window_in_every_format(make_windows, contract):
+    for form in ("json", "avro", "arrow"):
+        windows = make_windows(5, 2)
+        encode = open_encode(KafkaSettings(format=form), contract)
+        messages: list[Message] = list(pack(windows, encode, contract, partitions=4, batch=1))
+        assert [message.key for message in messages] == [pump.encode() for pump in windows.series["pump"]]
+        assert [message.last for message in messages] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.kafka
+def test_a_record_that_the_fleet_would_refuse_is_not_sent(
+    packed, contract, make_windows, tmp_path, kafka_bootstrap, topic_name
+):
+    ensure_topic(KafkaSettings(bootstrap=kafka_bootstrap), topic_name, partitions=1)
+    history = write_history(tmp_path / "history.parquet", make_windows(64, 1), contract)
+    command = ["produce", str(history), "--topic", topic_name, "--format", "arrow", "--set=kafka.max_record_bytes=5000"]
+    command += [f"--set=kafka.bootstrap={kafka_bootstrap}", f"--set=model.artifact={packed.artifact}"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "a record of 64 windows takes" in result.output
+    assert "--batch" in result.output
+
+
+def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, contract, make_windows):
+    settings = Settings(kafka=KafkaSettings(format="arrow"), model=ModelSettings(artifact=packed.artifact))
+    manifest = read_manifest(packed.artifact)
+    letter = DeadLetter(
+        partition=Partition("windows.rejects", 0),
+        offset=0,
+        at_us=0,
+        reason="number",
+        detail="",
+        origin=Partition("windows", 0),
+        origin_offset=5,
+        value=encode_arrow(poisoned(make_windows(64, 3), 9), contract),
+        key=None,
+        headers=(),
+        is_cut=False,
+    )
+    decode = open_decode(settings.kafka, contract)
+    assert judge(letter, manifest, decode, settings, None).fault.startswith("number: row 9: past.flow[0]: expected")
+    mended = judge(letter, manifest, decode, settings, f"{sys.executable} -c '{MEND.replace(chr(39), chr(34))}'")
+    assert mended.fault is None
+    assert mended.value != letter.value

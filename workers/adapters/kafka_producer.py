@@ -1,0 +1,51 @@
+"""Windows on their way into Kafka: one producer, and where each series goes.
+
+In: settings, keys and values. Out: records of the topic, acknowledged. Knows nothing of what values hold.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
+
+from workers.adapters.kafka_client import client_options, in_our_words
+from workers.settings import KafkaSettings
+
+
+class Send(Protocol):
+    """Hands a record over; it may wait while too many are under way."""
+
+    def __call__(self, key: bytes | None, value: bytes, partition: int | None = None) -> None:
+        """Send to the partition of the key, or to the one that is named."""
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return where Kafka's own producers send this key."""
+    return (int(murmur2(key)) & 0x7FFFFFFF) % partitions
+
+
+@contextmanager
+def open_send(settings: KafkaSettings) -> Iterator[Send]:
+    """Connect a producer; on leaving, everything that was sent has arrived, or `Unavailable` is raised."""
+    doing = f"take windows into {settings.topic} (kafka.topic)"
+    try:
+        producer = KafkaProducer(**client_options(settings, KafkaProducer, acks="all"))
+    except KafkaError as error:
+        raise in_our_words(error, doing, settings) from error
+    failures: list[KafkaError] = []
+
+    def send(key: bytes | None, value: bytes, partition: int | None = None) -> None:
+        producer.send(settings.topic, key=key, value=value, partition=partition).add_errback(failures.append)
+
+    try:
+        yield send
+        producer.flush()
+    except KafkaError as error:
+        failures.append(error)
+    finally:
+        producer.close(timeout=5)
+    if failures:
+        raise in_our_words(failures[0], doing, settings) from failures[0]

@@ -1,0 +1,89 @@
+"""A Confluent schema registry: schemas by their ids, as records name them.
+
+In: settings. Out: schemas fit to read records by, each asked for once; the id of our own. Knows no records.
+"""
+
+import time
+import warnings
+from typing import Any
+
+from schemas.avro_schemas import AvroSchema, read_schema, window_schema_text
+from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.core.ports import Clock
+from workers.settings import KafkaSettings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # authlib, which the client imports, speaks of its own next release
+    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
+
+TIMEOUT_S = 5.0
+FORGET_S = 60.0
+"""An id that the registry did not know is asked for again after so long: hostile records must not make a flood."""
+MOST_UNKNOWN = 10_000
+_NOT_FOUND = 404
+_OVERLOADED = frozenset({408, 429})
+_SERVER_FAULT = 500
+
+
+class SchemaRegistry:
+    """The registry of one topic. Schemas never change under their id, so one that was read is kept for good."""
+
+    def __init__(self, settings: KafkaSettings, clock: Clock = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._known: dict[int, AvroSchema | str] = {}
+        self._unknown: dict[int, float] = {}
+        options = {"timeout": TIMEOUT_S, "max.retries": 0, **settings.registry_extra, "url": settings.registry}
+        try:
+            self._client: Any = SchemaRegistryClient(options)
+        except (ValueError, TypeError, OSError) as error:
+            message = f"the schema registry's client does not take kafka.registry and kafka.registry_extra: {error}"
+            raise Refused(message) from error
+
+    def schema_of(self, schema_id: int) -> AvroSchema | str:
+        """Return a schema, or why records cannot be read by it. Raises `Unavailable`, or `Refused` without access."""
+        if schema_id in self._known:
+            return self._known[schema_id]
+        if self._clock() >= self._unknown.get(schema_id, float("-inf")):
+            try:
+                self._known[schema_id] = _readable(self._client.get_schema(schema_id))
+            except Exception as error:  # the client passes on whatever its HTTP library raises
+                if getattr(error, "http_status_code", 0) != _NOT_FOUND:
+                    raise self._in_our_words(error) from error
+            else:
+                return self._known[schema_id]
+            if len(self._unknown) >= MOST_UNKNOWN:
+                self._unknown.clear()
+            self._unknown[schema_id] = self._clock() + FORGET_S
+        return f"the registry {self._settings.registry} (kafka.registry) has no such schema"
+
+    def register(self) -> int:
+        """Return the id of our own schema under the topic's subject. Raises `Unavailable` or `Refused`."""
+        try:
+            subject = f"{self._settings.topic}-value"
+            return int(self._client.register_schema(subject, Schema(window_schema_text(), "AVRO")))
+        except Exception as error:
+            raise self._in_our_words(error) from error
+
+    def count_subjects(self) -> int:
+        """Return how many subjects there are: a question that shows whether the registry answers us."""
+        try:
+            return len(self._client.get_subjects())
+        except Exception as error:
+            raise self._in_our_words(error) from error
+
+    def _in_our_words(self, error: Exception) -> UndertowError:
+        where = f"the schema registry {self._settings.registry} (kafka.registry)"
+        if isinstance(error, SchemaRegistryError):
+            status = error.http_status_code
+            if status < _SERVER_FAULT and status not in _OVERLOADED:
+                return Refused(f"{where} refused us with {status}: {error.error_message}; see kafka.registry_extra")
+        return Unavailable(f"{where} did not answer: {type(error).__name__}: {error}")
+
+
+def _readable(schema: Any) -> AvroSchema | str:
+    if schema.schema_type != "AVRO" or schema.references:
+        return f"expected an Avro schema without references, found {schema.schema_type} with {schema.references or 0}"
+    try:
+        return read_schema(schema.schema_str)
+    except ValueError as error:
+        return str(error)

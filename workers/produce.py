@@ -1,0 +1,129 @@
+"""`undertow produce`: windows from Parquet into Kafka, in any format, so many a second.
+
+In: settings, a file or folder of Parquet, a rate. Out: records, a series always in one partition, in the order of the
+file; a closing line. Knows no model but what its manifest says of a window.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from schemas.contract import InputContract
+from schemas.windows import WindowBatch
+from schemas.windows_arrow import window_schema, windows_from_arrow
+from workers.adapters.kafka_admin import describe_topic
+from workers.adapters.kafka_producer import Send, open_send, partition_of
+from workers.artifact.manifest import read_manifest
+from workers.backfill.chunks import BATCH_ROWS, ChunkReader, cut, find_files
+from workers.core.errors import Refused
+from workers.core.ports import Clock
+from workers.formats import Encode, open_encode
+from workers.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One record to be sent."""
+
+    last: int
+    """The last of its windows, counted from the first of the batch: the record is due when that window is."""
+    windows: int
+    key: bytes | None
+    partition: int
+    value: bytes
+
+
+def produce(settings: Settings, history: Path, console: Console, *, per_second: float, batch: int) -> None:
+    """Send what the files hold. Raises `Refused` before anything is sent where they hold no windows of the artifact."""
+    contract = read_manifest(settings.model.artifact).contract
+    kafka = settings.kafka
+    encode = open_encode(kafka, contract)
+    chunks = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch))
+    partitions = describe_topic(kafka).partitions
+    reader = ChunkReader(find_files(history)[0], window_schema(contract).names)
+    sent, records = 0, 0
+    refused: list[str] = []
+    columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
+    began = time.monotonic()
+    with open_send(kafka) as send, Progress(*columns, console=console) as bar:
+        task = bar.add_task("produce", total=sum(chunk.rows for chunk in chunks))
+        for chunk in chunks:
+            read = windows_from_arrow(reader.read(chunk), contract)
+            refused += [f"row {chunk.first + bad.row} of {chunk.path}: {bad.detail}" for bad in read.bad[: not refused]]
+            of_format = batch if kafka.format == "arrow" else 1
+            messages = list(pack(read.windows, encode, contract, partitions=partitions, batch=of_format))
+            _refuse_large(messages, kafka.max_record_bytes)
+            play(messages, send, began=began, sent=sent, per_second=per_second)
+            sent, records = sent + len(read.windows), records + len(messages)
+            bar.advance(task, chunk.rows)
+    seconds = time.monotonic() - began
+    bad = sum(chunk.rows for chunk in chunks) - sent
+    console.print(
+        f"{sent:,} windows sent to {kafka.topic} in {records:,} records of {kafka.format}, in {seconds:.1f} s"
+        + (f"; {bad:,} rows hold no window, the first: {refused[0]}" if bad else ""),
+        highlight=False,
+        markup=False,
+    )
+
+
+def pack(
+    windows: WindowBatch, encode: Encode, contract: InputContract, *, partitions: int, batch: int
+) -> Iterator[Message]:
+    """Yield the records of windows, in the order they are due: up to `batch` windows in each, of one partition."""
+    ids = zip(*(windows.series[column.name].tolist() for column in contract.series), strict=True)
+    keys = ["/".join(map(str, series)).encode() for series in ids]
+    if batch == 1:
+        for row, (key, value) in enumerate(zip(keys, _one_by_one(windows, encode), strict=True)):
+            yield Message(last=row, windows=1, key=key, partition=partition_of(key, partitions), value=value)
+        return
+    places = np.array([partition_of(key, partitions) for key in keys], np.int64)
+    groups = [
+        (int(rows[-1]), place, rows)
+        for place in np.unique(places).tolist()
+        for mine in [np.flatnonzero(places == place)]
+        for rows in np.split(mine, range(batch, len(mine), batch))
+    ]
+    for last, place, rows in sorted(groups, key=lambda group: group[0]):
+        (value,) = encode(windows.take(rows))
+        yield Message(last=last, windows=len(rows), key=None, partition=place, value=value)
+
+
+def _one_by_one(windows: WindowBatch, encode: Encode) -> list[bytes]:
+    """Return a record for each window, of a format that would put them all into one too."""
+    values = encode(windows)
+    if len(values) == len(windows):
+        return values
+    return [encode(windows.take(np.array([row])))[0] for row in range(len(windows))]
+
+
+def play(
+    messages: list[Message],
+    send: Send,
+    *,
+    began: float,
+    sent: int,
+    per_second: float,
+    clock: Clock = time.monotonic,
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Send each record when its last window is due, `sent` windows having gone since `began`."""
+    for message in messages:
+        early = began + (sent + message.last) / per_second - clock()
+        if early > 0:
+            wait(early)
+        send(message.key, message.value, message.partition)
+
+
+def _refuse_large(messages: list[Message], most: int) -> None:
+    largest = max(messages, key=lambda message: len(message.value), default=None)
+    if largest is not None and len(largest.value) > most:
+        message = (
+            f"a record of {largest.windows} windows takes {len(largest.value)} bytes, and the fleet refuses more than "
+            f"{most} (kafka.max_record_bytes): send fewer in one (--batch), or raise it"
+        )
+        raise Refused(message)
