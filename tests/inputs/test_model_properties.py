@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, Phase, event, given, reject, settings
 from hypothesis import strategies as st
 from pytorch_forecasting import DecoderMLP, DeepAR, RecurrentNetwork, TemporalFusionTransformer, TimeSeriesDataSet
+from pytorch_forecasting.data.encoders import GroupNormalizer
 from pytorch_forecasting.metrics import MAE, MultiLoss, NormalDistributionLoss, QuantileLoss
 
 from tests.inputs.drawn import options, options_with_gaps, options_with_lags
@@ -53,6 +54,9 @@ def models(draw):
     )
     if len(made["target"]) == 1:  # of a list of one pytorch-forecasting's models make layers of no size
         [made["target"]], [made["target_normalizer"]] = made["target"], made["target_normalizer"].normalizers
+        made["scalers"] = {
+            name: scaler for name, scaler in made["scalers"].items() if not isinstance(scaler, GroupNormalizer)
+        }
     targets = [made["target"]] if isinstance(made["target"], str) else made["target"]
     if kind in {RecurrentNetwork, DeepAR}:  # their encoders see the decoder's columns and the targets, no others
         made["time_varying_unknown_reals"], made["time_varying_unknown_categoricals"] = list(targets), []
