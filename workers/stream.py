@@ -56,8 +56,15 @@ class Counts:
     """Why nothing moves just now: the store or broker that is being retried."""
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """Append to readable: Kafka's timestamp of the record to the return of the online write."""
+    poll_s: float = 0.0
+    """Waiting for records included."""
     embed_s: float = 0.0
     write_s: float = 0.0
+    checkpoint_s: float = 0.0
+    batches: dict[int, int] = field(default_factory=dict)
+    """How many deliveries had at most 2**n windows, and more than 2**(n - 1), by n."""
+    durable_at: float | None = None
+    """When all that had been taken was last durable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +128,9 @@ class Stream:
 
     def step(self) -> bool:
         """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
+        began = time.perf_counter()
         delivery = self._keep_trying(lambda: self._source.poll(self._limits.poll_timeout_s))
+        self.counts.poll_s += time.perf_counter() - began
         if delivery is not None:
             self._take(delivery)
         self.lag = dict(self._source.lag())
@@ -132,6 +141,12 @@ class Stream:
 
     def checkpoint(self) -> None:
         """Make all that was taken so far durable, then commit it."""
+        began = time.perf_counter()
+        self._make_durable()
+        self.counts.checkpoint_s += time.perf_counter() - began
+        self.counts.durable_at = self._clock()
+
+    def _make_durable(self) -> None:
         self._settle()
         self._checkpoint_at = self._clock()
         moved = {p: n for p, n in sorted(self._next.items()) if n > self._first[p]}
@@ -160,6 +175,8 @@ class Stream:
     def _take(self, delivery: Delivery) -> None:
         """Embed one delivery, put its rejects away, and hand the rest to the writer."""
         decoded, records = delivery.decoded, delivery.records
+        power = max(0, len(decoded.windows) - 1).bit_length()
+        self.counts.batches[power] = self.counts.batches.get(power, 0) + 1
         began = time.perf_counter()
         embedded = self._embed(decoded.windows)
         self.counts.embed_s += time.perf_counter() - began

@@ -18,6 +18,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from schemas.records import Partition
 from workers.fleet.controller import Controller
+from workers.fleet.metrics import Emitter, emit_replica, fleet_readings
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize, FleetStatus, ReplicaStatus
 from workers.wiring import StreamRecipe, open_stream
@@ -38,6 +39,7 @@ class ReplicaActor:
     def __init__(self, name: str, recipe: StreamRecipe) -> None:
         """Open nothing yet, so that the first heartbeat is answered while the model loads."""
         self._replica = Replica(name, partial(open_stream, recipe), drain_timeout_s=recipe.drain_timeout_s)
+        emit_replica(recipe.fleet, self._replica.status)
 
     def run(self) -> None:
         """Occupy the data thread until drained."""
@@ -153,9 +155,11 @@ class ControllerActor:
 
     def _tick(self) -> None:
         """Tick for as long as there is a fleet. A tick that fails is told in the status and tried again."""
+        emitter = Emitter()
         while self._controller.status().state not in {"drained", "failed"}:
             try:
                 self._controller.tick()
+                emitter.emit(fleet_readings(self._controller.status()))
                 self._fault = None
             except Exception as error:
                 log.exception("a tick of the controller failed")

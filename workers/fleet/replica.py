@@ -91,8 +91,12 @@ class Replica:
             error=self._error,
             refused=self._is_refused,
             latency=counts.latency.copy(),
+            poll_s=counts.poll_s,
             embed_s=counts.embed_s,
             write_s=counts.write_s,
+            checkpoint_s=counts.checkpoint_s,
+            batches=dict(counts.batches),
+            durable_at=counts.durable_at,
         )
 
     def _walk(self, stream: Stream) -> None:

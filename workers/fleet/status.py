@@ -55,8 +55,14 @@ class ReplicaStatus:
     """Whether it ended over a setting, an artifact or a store that is not as it must be: another would end as well."""
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """Append to readable, in the buckets of `workers.core.histogram`."""
+    poll_s: float = 0.0
     embed_s: float = 0.0
     write_s: float = 0.0
+    checkpoint_s: float = 0.0
+    batches: Mapping[int, int] = field(default_factory=dict)
+    """Deliveries by the power of two that their windows do not exceed."""
+    durable_at: float | None = None
+    """When all that it had taken was last durable, in seconds of the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
