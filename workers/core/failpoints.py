@@ -4,7 +4,8 @@ In: files in the folder that UNDERTOW_FAILPOINTS names. Out: signals to this pro
 Knows nothing of what the points mean. Without the variable, which is everywhere but in a chaos run, nothing happens.
 
 A file named after a point holds an action and a count: `kill 3` kills the process that claims it when it comes by for
-the third time, `stop 1` stops it at once; whoever renames the file claims it. `full 1` stays until it is removed.
+the third time, `stop 1` stops it at once. Who renames the file claims it, and names it `<point>.<pid>` when it acts.
+`full 1` stays until it is removed.
 """
 
 import errno
@@ -31,17 +32,19 @@ def reach(point: str) -> None:
         _pending[point] = (action, left - 1)
         return
     del _pending[point]
-    os.kill(os.getpid(), SIGNALS[action])
+    pid = os.getpid()
+    (Path(folder) / f".{point}.{pid}").rename(Path(folder) / f"{point}.{pid}")
+    os.kill(pid, SIGNALS[action])
 
 
 def _claim(folder: Path, point: str) -> bool:
-    """Take the point's file for this process, and leave it renamed so that whoever armed it learns who came by."""
+    """Take the point's file for this process."""
     armed = folder / point
     try:
         action, count = armed.read_text().split()
         if action == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(armed))
-        armed.rename(folder / f"{point}.{os.getpid()}")
+        armed.rename(folder / f".{point}.{os.getpid()}")
     except FileNotFoundError:
         return False
     _pending[point] = (action, int(count))
