@@ -22,6 +22,9 @@ bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else me
 bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/embed.py
 
+chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1)
+	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1)
+
 lint: .venv/ready ## Style, import contracts and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -47,4 +50,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-long fuzz bench bench-embed lint check constraints clean
+.PHONY: help demo test test-long fuzz bench bench-embed chaos lint check constraints clean

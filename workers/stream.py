@@ -24,6 +24,7 @@ from schemas.records import Partition, Reject, one_for_each_record
 from workers.core import histogram
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
+from workers.core.failpoints import reach
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Part, Source
 
 log = logging.getLogger(__name__)
@@ -159,12 +160,14 @@ class Stream:
         for partition in moved:
             self._lost.pop(partition, None)
         self.counts.checkpoints += 1
+        reach("before_commit")
         try:
             self._source.commit(moved)
         except Unavailable:
             # The chain is the record and its echo follows with the next checkpoint; without one the echo is the record.
             if self._offline is None:
                 self._keep_trying(lambda: self._source.commit(moved))
+        reach("after_commit")
 
     def close(self) -> None:
         """Let go of everything without a checkpoint. Idempotent."""
@@ -206,7 +209,9 @@ class Stream:
 
     def _write(self, embeddings: EmbeddingBatch, appended_s: NDArray[np.float64]) -> None:
         began = time.perf_counter()
+        reach("before_online")
         self._keep_trying(lambda: self._online.write(embeddings))
+        reach("after_online")
         self.counts.write_s += time.perf_counter() - began
         histogram.observe(self.counts.latency, np.maximum(self._clock() - appended_s, 0.0))
         self.counts.windows += len(embeddings)

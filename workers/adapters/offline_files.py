@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 from workers.core.errors import Refused, Unavailable
+from workers.core.failpoints import reach
 
 TEMPORARY = ".tmp"
 ABANDONED_S = 3600.0
@@ -26,9 +27,12 @@ def publish(path: Path, content: bytes) -> bool:
     try:
         _make_folder(path.parent)
         try:
+            reach("before_write")
             _write(temporary, content)
+            reach("after_fsync")
             if not _link(temporary, path):
                 return False
+            reach("after_link")
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)

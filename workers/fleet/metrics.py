@@ -7,6 +7,7 @@ A histogram goes out as one counter by `le`, added to bucket by bucket: `ray.uti
 for each observation, which is one for each window.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,8 @@ from ray.util.metrics import Counter, Gauge
 
 from workers.core import histogram
 from workers.fleet.status import FleetStatus, ReplicaStatus
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 LATENCY_EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -147,7 +150,10 @@ def emit_replica(fleet: str, status: Callable[[], ReplicaStatus]) -> None:
         while not ended:
             current = status()
             ended = current.state == "ended"
-            emitter.emit(replica_readings(fleet, current, time.time()))
+            try:
+                emitter.emit(replica_readings(fleet, current, time.time()))
+            except Exception:
+                log.exception("metrics could not be handed to Ray; trying again")
             rhythm.wait(EVERY_S)
 
     threading.Thread(target=show, name="metrics", daemon=True).start()

@@ -1,0 +1,76 @@
+"""The producer: numbered windows without end, some twice, some late, and poison between them.
+
+In: a broker. Out: records. What the topic then holds is the truth that `check` reads: a record whose acknowledgement
+was lost may be there or not, and is sent again. Knows nothing of the fleet.
+"""
+
+import random
+import threading
+
+from kafka import KafkaProducer
+
+from schemas.json_codec import encode_json
+from tests.chaos.windows import POISON, SITES, windows_of
+
+BATCH, EVERY_S, HELD_BACK, TWICE, POISONED = 20, 0.1, 0.05, 0.05, 0.02
+
+
+class Producer:
+    """A thread that sends until it is told to stop."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int, seed: int) -> None:
+        """Send nothing yet."""
+        self._topic, self._partitions = topic, partitions
+        # Idempotence would keep state that one lost batch spoils for good; a record sent twice is part of the run.
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False, max_block_ms=120_000)
+        self._rng, self._stop, self._lock = random.Random(seed), threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
+        self._next = 0
+        self.sent: set[int] = set()
+        """Numbers that were acknowledged."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what was held back, and end when all is acknowledged."""
+        self._stop.set()
+        self._thread.join()
+        self._producer.close()
+
+    def probe(self) -> dict[str, int]:
+        """Send a window to every partition now; return for each site the number that is to become readable."""
+        with self._lock:
+            numbers = list(range(self._next, self._next + SITES))
+            self._next += SITES
+        newest = {n % SITES % self._partitions: n for n in numbers}
+        self._send([*newest.values()], [])
+        return {f"s{n % SITES:03d}": n for n in newest.values()}
+
+    def _run(self) -> None:
+        late: list[int] = []
+        while not self._stop.wait(EVERY_S):
+            with self._lock:
+                numbers = list(range(self._next, self._next + BATCH))
+                self._next += BATCH
+            held = [n for n in numbers if self._rng.random() < HELD_BACK]
+            now = [n for n in numbers if n not in held]
+            now += [n for n in now if self._rng.random() < TWICE]
+            poison = [n for n in now if self._rng.random() < POISONED]
+            if len(late) > BATCH:
+                now, late = now + late, []
+            late += held
+            self._send(now, poison)
+        self._send(late, [])
+
+    def _send(self, numbers: list[int], poison: list[int]) -> None:
+        """Return when all is acknowledged: what may have got lost is sent again."""
+        wanted = zip(numbers, encode_json(windows_of(numbers)), strict=True)
+        records = [(n % SITES % self._partitions, value) for n, value in wanted]
+        records += [(n % SITES % self._partitions, POISON + str(n).encode()) for n in poison]
+        while records:
+            sent = [(record, self._producer.send(self._topic, record[1], partition=record[0])) for record in records]
+            self._producer.flush()
+            records = [record for record, future in sent if not future.succeeded()]
+        self.sent.update(numbers)

@@ -1,0 +1,54 @@
+"""What goes wrong, and when: a pure function of a seed.
+
+In: a seed, how many faults. Out: timed faults. Knows nothing of how a fault is made.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.chaos.faults import (
+    EVERY_KIND,
+    BrokerRestarted,
+    ControllerKilled,
+    DiskFull,
+    Fault,
+    KilledAtPoint,
+    RedisFull,
+    StoppedAtPoint,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """One fault of the script."""
+
+    after_s: float
+    """How long all must have been well before it."""
+    fault: Fault
+    lasts_s: float
+
+
+def write_script(seed: int, faults: int, kinds: Sequence[type[Fault]] = EVERY_KIND) -> tuple[Timed, ...]:
+    """Return so many faults; each kind once in every round of all kinds, in an order of its own."""
+    rng = random.Random(seed)
+    script: list[Timed] = []
+    while len(script) < faults:
+        round_ = [kind.draw(rng) for kind in rng.sample(kinds, len(kinds))]
+        script += [Timed(after_s=rng.uniform(0.2, 1.5), fault=f, lasts_s=rng.uniform(0.5, 6.0)) for f in round_]
+    return tuple(script[:faults])
+
+
+def brief_script() -> tuple[Timed, ...]:
+    """Return the faults that every test run goes through: what nothing else in the suite shows."""
+    faults = (
+        KilledAtPoint("before_commit"),
+        StoppedAtPoint("before_commit"),
+        StoppedAtPoint("after_fsync"),
+        ControllerKilled(),
+        RedisFull(),
+        DiskFull(),
+        BrokerRestarted(),
+    )
+    # A stopped replica sleeps for longer than the heartbeat's 3 s, so that it wakes beside its successor.
+    return tuple(Timed(after_s=0.5, fault=f, lasts_s=5.0 if isinstance(f, StoppedAtPoint) else 1.0) for f in faults)

@@ -1,0 +1,48 @@
+"""Failpoints: silent where nothing is armed, and exact where something is."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from workers.core import failpoints
+from workers.core.failpoints import arm, disarm, reach
+
+
+def come_by(folder, times):
+    os.environ[failpoints.FOLDER] = str(folder)
+    for n in range(times):
+        reach("after_link")
+        (folder / f"passed {n + 1}").touch()
+
+
+def run_in_a_process(folder, times):
+    process = multiprocessing.get_context("fork").Process(target=come_by, args=(folder, times))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def test_a_process_is_killed_at_the_time_it_was_armed_for_and_its_successor_is_not(tmp_path):
+    arm(tmp_path, "after_link", "kill", 3)
+    assert run_in_a_process(tmp_path, 5) == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.glob("passed*")) == ["passed 1", "passed 2"]
+    assert run_in_a_process(tmp_path, 5) == 0
+    assert not disarm(tmp_path, "after_link")
+
+
+def test_a_full_disk_stays_full_until_it_is_disarmed(tmp_path, monkeypatch):
+    monkeypatch.setenv(failpoints.FOLDER, str(tmp_path))
+    arm(tmp_path, "before_write", "full")
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            reach("before_write")
+    assert disarm(tmp_path, "before_write")
+    reach("before_write")
+
+
+def test_without_the_variable_an_armed_point_is_passed(tmp_path, monkeypatch):
+    monkeypatch.delenv(failpoints.FOLDER, raising=False)
+    arm(tmp_path, "before_write", "full")
+    reach("before_write")

@@ -1,0 +1,67 @@
+"""Points of the checkpoint at which a chaos run stops, kills or starves the process that reaches them.
+
+In: files in the folder that UNDERTOW_FAILPOINTS names. Out: signals to this process, errors of a full disk.
+Knows nothing of what the points mean. Without the variable, which is everywhere but in a chaos run, nothing happens.
+
+A file named after a point holds an action and a count: `kill 3` kills the process that claims it when it comes by for
+the third time, `stop 1` stops it at once. Who renames the file claims it, and names it `<point>.<pid>` when it acts.
+`full 1` stays until it is removed.
+"""
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+FOLDER = "UNDERTOW_FAILPOINTS"
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after_link", "before_commit", "after_commit")
+
+_pending: dict[str, tuple[str, int]] = {}  # claimed by this process: action, how often it has yet to come by
+
+
+def reach(point: str) -> None:
+    """Say that this process is at a point. Raises `OSError` where the point plays a full disk."""
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return
+    if point not in _pending and not _claim(Path(folder), point):
+        return
+    action, left = _pending[point]
+    if left > 1:
+        _pending[point] = (action, left - 1)
+        return
+    del _pending[point]
+    pid = os.getpid()
+    (Path(folder) / f".{point}.{pid}").rename(Path(folder) / f"{point}.{pid}")
+    os.kill(pid, SIGNALS[action])
+
+
+def _claim(folder: Path, point: str) -> bool:
+    """Take the point's file for this process."""
+    armed = folder / point
+    try:
+        action, count = armed.read_text().split()
+        if action == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(armed))
+        armed.rename(folder / f".{point}.{os.getpid()}")
+    except FileNotFoundError:
+        return False
+    _pending[point] = (action, int(count))
+    return True
+
+
+def arm(folder: Path, point: str, action: str, count: int = 1) -> None:
+    """Let the next process that reaches the point act there, at the `count`-th time."""
+    beside = folder / f".{point}"
+    beside.write_text(f"{action} {count}\n")
+    beside.rename(folder / point)
+
+
+def disarm(folder: Path, point: str) -> bool:
+    """Take an unclaimed point back; return whether it was there."""
+    try:
+        (folder / point).unlink()
+    except FileNotFoundError:
+        return False
+    return True
