@@ -141,6 +141,8 @@ class FleetSettings(Section):
     address: str = "local"
     """Ray's address: `local` starts a Ray of its own, `auto` joins the running one, else `ray://...` or `host:port`."""
     replicas: int = Field(default=2, ge=1)
+    standbys: int = Field(default=0, ge=0)
+    """So many more are loaded and read nothing until another dies: then they take over at once."""
     num_cpus: float = Field(default=1.0, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
     heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)

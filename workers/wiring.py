@@ -50,6 +50,7 @@ class StreamRecipe:
     cluster_id: str
     partitions: tuple[Partition, ...]
     replicas: int
+    standbys: int
     num_cpus: float
     num_gpus: float
     heartbeat_timeout_s: float
@@ -98,6 +99,7 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         cluster_id=topic.cluster_id,
         partitions=tuple(Partition(topic.name, index) for index in range(topic.partitions)),
         replicas=settings.fleet.replicas,
+        standbys=settings.fleet.standbys,
         # A Ray of our own has nobody to share with, and counting its CPUs would only keep a fleet from growing.
         num_cpus=0.0 if settings.fleet.address == "local" else settings.fleet.num_cpus,
         num_gpus=settings.fleet.num_gpus,

@@ -262,8 +262,8 @@ class ScriptedReplicas:
 class Scene:
     """A controller over scripted replicas, with a clock that the test winds."""
 
-    def __init__(self) -> None:
-        self.now, self.replicas = 0.0, ScriptedReplicas()
+    def __init__(self, standbys: int = 0) -> None:
+        self.now, self.replicas, self.standbys = 0.0, ScriptedReplicas(), standbys
         self.numbers = itertools.count(1)
         self.start_controller()
 
@@ -272,6 +272,7 @@ class Scene:
             fleet="f",
             partitions=PARTITIONS,
             wanted=2,
+            standbys=self.standbys,
             replicas=self.replicas,
             heartbeat_timeout_s=10.0,
             clock=lambda: self.now,

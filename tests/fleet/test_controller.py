@@ -216,3 +216,58 @@ def test_a_fleet_that_grows_again_does_not_wait_for_those_that_leave(scene):
     scene.controller.scale(2)
     scene.controller.tick()
     assert sorted(scene.replicas.living) == ["replica-1", "replica-2", "replica-3"]
+
+
+def test_a_standby_is_loaded_and_reads_nothing(make_scene):
+    scene = make_scene(standbys=1)
+    scene.settle()
+    assert sorted(len(one.held) for one in scene.replicas.living.values()) == [0, 4, 4]
+    status = scene.controller.status()
+    assert (status.wanted, status.standbys, len(status.replicas)) == (2, 1, 3)
+
+
+def test_a_standby_takes_over_in_the_tick_that_sees_a_death_and_the_next_one_stands_by(make_scene):
+    scene = make_scene(standbys=1)
+    scene.settle()
+    (standby,) = [name for name, one in scene.replicas.living.items() if not one.held]
+    reader, other = [name for name, one in scene.replicas.living.items() if one.held]
+    lost = scene.replicas.living[reader].held
+    scene.replicas.work(other)
+    scene.replicas.die(reader)
+    scene.controller.tick()
+    assert scene.replicas.living[standby].wanted == lost
+    scene.settle()
+    assert {name: len(one.held) for name, one in scene.replicas.living.items() if name in {standby, other}} == {
+        standby: 4,
+        other: 4,
+    }
+    assert len(scene.replicas.living) == 3
+
+
+def test_the_death_of_a_standby_moves_nothing(make_scene):
+    scene = make_scene(standbys=1)
+    scene.settle()
+    before = scene.readers()
+    scene.replicas.die(next(name for name, one in scene.replicas.living.items() if not one.held))
+    scene.settle()
+    assert scene.readers() == before
+    assert len(scene.replicas.living) == 3
+
+
+def test_a_fleet_with_a_standby_drains_to_nothing(make_scene):
+    scene = make_scene(standbys=1)
+    scene.settle()
+    scene.controller.drain()
+    scene.settle()
+    assert scene.controller.status().state == "drained"
+    assert not scene.replicas.living
+
+
+def test_a_restarted_controller_leaves_the_standby_a_standby(make_scene):
+    scene = make_scene(standbys=1)
+    scene.settle()
+    before = scene.readers()
+    scene.start_controller()
+    scene.settle()
+    assert scene.readers() == before
+    assert len(scene.replicas.living) == 3

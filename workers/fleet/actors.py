@@ -133,6 +133,7 @@ class ControllerActor:
             fleet=recipe.fleet,
             partitions=recipe.partitions,
             wanted=recipe.replicas,
+            standbys=recipe.standbys,
             replicas=RayReplicas(recipe),
             heartbeat_timeout_s=recipe.heartbeat_timeout_s,
             clock=time.monotonic,

@@ -60,14 +60,15 @@ class Controller:
         fleet: str,
         partitions: Iterable[Partition],
         wanted: int,
+        standbys: int = 0,
         replicas: Replicas,
         heartbeat_timeout_s: float,
         clock: Clock,
         new_name: Callable[[], str] = lambda: f"replica-{uuid.uuid4().hex[:6]}",
     ) -> None:
-        """Take over the replicas that are alive already."""
+        """Take over the replicas that are alive already. `standbys` are loaded and read nothing until another dies."""
         self._fleet, self._partitions = fleet, tuple(sorted(partitions))
-        self._size = FleetSize(0, wanted)
+        self._size, self._standbys = FleetSize(0, wanted), standbys
         self._asked: int | None = None
         self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
         self._seen: dict[str, ReplicaStatus] = {
@@ -113,6 +114,11 @@ class Controller:
     def _is_draining(self) -> bool:
         return self._size.replicas == 0
 
+    @property
+    def _loaded(self) -> int:
+        """How many replicas there should be, with the standbys."""
+        return 0 if self._is_draining else self._size.replicas + self._standbys
+
     def status(self) -> FleetStatus:
         """Return what the last tick saw."""
         return self._status
@@ -130,6 +136,7 @@ class Controller:
             state=self._state(alive),
             replicas=alive,
             wanted=self._size.replicas,
+            standbys=self._standbys,
             partitions=len(self._partitions),
             windows=sum(replica.windows for replica in everyone),
             rejects=dict(rejects),
@@ -196,7 +203,7 @@ class Controller:
     def _spawn(self) -> None:
         if self._clock() < self._spawn_at:
             return
-        while len(self._seen) - len(self._leaving) < self._size.replicas:
+        while len(self._seen) - len(self._leaving) < self._loaded:
             name = self._new_name()
             self._replicas.spawn(name)
             self._seen[name] = ReplicaStatus(name=name, state="starting")
@@ -213,7 +220,7 @@ class Controller:
         order = {"draining": 0, "starting": 1, "running": 2}
         staying = [one for name, one in self._seen.items() if name not in self._leaving]
         staying.sort(key=lambda one: (order[one.state], len(one.held), one.name))
-        for replica in staying[: max(0, len(self._seen) - len(self._leaving) - self._size.replicas)]:
+        for replica in staying[: max(0, len(staying) - self._loaded)]:
             if replica.state == "starting":
                 self._bury(replica.name, None)
             else:
@@ -233,7 +240,9 @@ class Controller:
         """Tell each ready replica what to read: its share of the plan, less what another still holds."""
         ready = [name for name, one in self._seen.items() if one.state == "running" and name not in self._leaving]
         owners = self._owners()
-        wanted = plan(self._partitions, ready, owners)
+        readers = set(owners.values())
+        active = sorted(ready, key=lambda name: (name not in readers, name))[: self._size.replicas]  # the rest stand by
+        wanted = plan(self._partitions, active, owners)
         for name in ready:
             share = frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
             if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._size:

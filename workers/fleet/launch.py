@@ -46,7 +46,9 @@ class Fleet:
             status = self.status()
             running = [replica for replica in status.replicas if replica.state == "running"]
             readers = sum(len(replica.held) for replica in running)
-            if status.wanted == len(running) == len(status.replicas) == replicas and readers == status.partitions:
+            loaded = replicas + status.standbys
+            all_run = status.wanted == replicas and len(running) == len(status.replicas) == loaded
+            if all_run and readers == status.partitions:
                 return status
             if status.state not in {"starting", "running"} or time.monotonic() > give_up_at:
                 message = (

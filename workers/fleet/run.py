@@ -32,7 +32,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     Raises `Refused` before anything is started where a part is missing, and at the end where the fleet failed.
     """
     recipe = stream_recipe(settings)
-    session = ray_session(settings.fleet, replicas=settings.fleet.replicas)
+    session = ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys)
     with session, announced(settings.fleet), stop_signals() as stop:
         fleet = start(recipe)
         try:

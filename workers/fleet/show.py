@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from workers.fleet.status import FleetStatus
+from workers.fleet.status import FleetStatus, ReplicaStatus
 
 WATCH_EVERY_S = 1.0
 
@@ -67,12 +67,16 @@ def table(status: FleetStatus) -> Table:
             f"{sum(replica.lag.values()):,}",
             f"{replica.windows:,}",
             f"{sum(replica.rejects.values()):,}",
-            replica.error or replica.blocked or "",
+            replica.error or replica.blocked or ("standby" if _stands_by(replica) else ""),
         )
     if status.rejects:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in sorted(status.rejects.items()))
         rows.caption = f"rejects by reason: {counts}"
     return rows
+
+
+def _stands_by(replica: ReplicaStatus) -> bool:
+    return replica.state == "running" and not replica.held and not replica.wanted
 
 
 def _ms(status: FleetStatus, share: float) -> str:

@@ -74,6 +74,8 @@ class FleetStatus:
     replicas: tuple[ReplicaStatus, ...]
     wanted: int
     """How many replicas there should be."""
+    standbys: int = 0
+    """How many more are loaded and wait for one of these to die."""
     partitions: int
     windows: int
     rejects: Mapping[str, int]
@@ -98,6 +100,7 @@ class FleetStatus:
             "name": self.name,
             "state": self.state,
             "wanted_replicas": self.wanted,
+            "standbys": self.standbys,
             "partitions": self.partitions,
             "windows": self.windows,
             "lag": self.lag,
