@@ -143,3 +143,13 @@ def test_a_format_with_a_registry_needs_its_address_without_credentials(registry
     with pytest.raises(Refused, match=words) as refused:
         load(["kafka.format=avro-confluent", f"kafka.registry={registry}"])
     assert "hush" not in str(refused.value)
+
+
+def test_a_misspelt_section_in_the_environment_is_refused_with_the_closest_name(monkeypatch):
+    monkeypatch.setenv("UNDERTOW_KAFAK__TOPIC", "x")
+    assert "did you mean UNDERTOW_KAFKA__...?" in faults()
+
+
+def test_a_variable_of_the_feast_configuration_is_no_section(monkeypatch):
+    monkeypatch.setenv("UNDERTOW_REDIS", "127.0.0.1:6379")
+    load()

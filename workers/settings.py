@@ -4,6 +4,8 @@ In: command-line values, environment, `undertow.toml`, defaults, in this order o
 Each room receives its own section. Knows no client, no model and no store.
 """
 
+import difflib
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +23,8 @@ from pydantic_settings import (
 from workers.core.errors import Refused
 
 TOML = "undertow.toml"
+PREFIX, SEPARATOR = "UNDERTOW_", "__"
+"""UNDERTOW_KAFKA__TOPIC is the key `topic` of the section `kafka`."""
 
 
 class Section(BaseModel):
@@ -33,7 +37,10 @@ class KafkaSettings(Section):
     """The broker, the topic, and how much one poll may bring."""
 
     OWNED: ClassVar[frozenset[str]] = frozenset(
-        {"bootstrap_servers", "group_id", "enable_auto_commit", "auto_offset_reset", "max_poll_records", "check_crcs"}
+        {
+            *("bootstrap_servers", "group_id", "enable_auto_commit", "auto_offset_reset", "max_poll_records"),
+            *("check_crcs", "isolation_level", "allow_auto_create_topics"),
+        }
     )
 
     bootstrap: str = "127.0.0.1:9092"
@@ -162,7 +169,7 @@ class Settings(BaseSettings):
     """Everything that can be set, read once in the command line."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="UNDERTOW_", env_nested_delimiter="__", toml_file=TOML
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR, toml_file=TOML
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -199,6 +206,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
 
     Raises `Refused` with every fault, each with the key that it concerns.
     """
+    _refuse_strange_sections()
     flags: dict[str, Any] = {}
     for override in overrides:
         path, separator, text = override.partition("=")
@@ -228,6 +236,18 @@ def load(overrides: Iterable[str] = ()) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{TOML} is not valid TOML: {error}"
         raise Refused(message) from error
+
+
+def _refuse_strange_sections() -> None:
+    """Raise `Refused` for UNDERTOW_KAFAK__TOPIC: pydantic would pass over it in silence."""
+    sections = {name for name in Settings.model_fields if name != "log_level"}
+    for variable in os.environ:
+        section, separator, _ = variable.lower().removeprefix(PREFIX.lower()).partition(SEPARATOR)
+        if variable.upper().startswith(PREFIX) and separator and section not in sections:
+            close = difflib.get_close_matches(section, sections, n=1)
+            meant = f"did you mean {PREFIX}{close[0].upper()}{SEPARATOR}...?" if close else f"one of {sorted(sections)}"
+            message = f"the environment has {variable}, but there is no section {section!r} of settings ({meant})"
+            raise Refused(message)
 
 
 def _value(text: str) -> Any:

@@ -155,6 +155,18 @@ class RedisFull(Fault):
 
 
 @dataclass(slots=True)
+class RedisReadOnly(Fault):
+    """Redis made the replica of nobody, so that it refuses writes."""
+
+    def break_it(self, world: World) -> None:
+        world.redis.config_set("replica-serve-stale-data", "yes")
+        world.redis.replicaof("127.0.0.1", 1)
+
+    def mend_it(self, world: World) -> None:
+        world.redis.replicaof("NO", "ONE")
+
+
+@dataclass(slots=True)
 class DiskFull(Fault):
     """A full disk below the offline log."""
 
@@ -197,6 +209,7 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     BrokerPaused,
     RedisRestarted,
     RedisFull,
+    RedisReadOnly,
     DiskFull,
     OffsetsMovedBack,
     Scaled,

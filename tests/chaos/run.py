@@ -43,6 +43,7 @@ def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovere
 
 def _go_through(world: World, producer: Producer, online: Online, timed: Timed) -> Recovered:
     """Break, wait, mend, and wait until what was appended right after the fault is readable on every partition."""
+    world.until(world.is_whole, "all to run and to be read")
     time.sleep(timed.after_s)
     timed.fault.break_it(world)
     began, mend_at = time.monotonic(), time.monotonic() + timed.lasts_s

@@ -91,6 +91,13 @@ class World:
         )
         return pids[int(draws * len(pids))]
 
+    def is_whole(self) -> bool:
+        """Whether all replicas run, the standby too, and every partition is read."""
+        status = self.fleet.status()
+        running = [one for one in status.replicas if one.state == "running"]
+        held = sum(len(one.held) for one in running)
+        return len(running) == len(status.replicas) == status.wanted + status.standbys and held == PARTITIONS
+
     def commit_zero(self) -> None:
         """Move the group's committed offsets back to the beginning."""
         kafka = self.settings.kafka
@@ -146,7 +153,7 @@ def running(folder: Path) -> Iterator[World]:
         model={"artifact": make_artifact(folder / "model"), "code": ["seed"]},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
         offline={"path": folder / "offline", "checkpoint_seconds": 0.5},
-        fleet={"name": "chaos", "heartbeat_timeout_seconds": 3.0},
+        fleet={"standbys": 1, "name": "chaos", "heartbeat_timeout_seconds": 3.0},
     )
     temporary = tempfile.mkdtemp(prefix="ray-")  # the socket's path may have 107 characters
     with contextlib.ExitStack() as stack:
@@ -180,5 +187,5 @@ def running(folder: Path) -> Iterator[World]:
         )
         stack.callback(lambda: stop(world.kafka_process, grace_s=STOP_S))
         stack.callback(lambda: stop(world.redis_process, grace_s=STOP_S))
-        world.until(lambda: sum(len(r.held) for r in world.fleet.status().replicas) == PARTITIONS, "all to be read")
+        world.until(world.is_whole, "all to run and to be read")
         yield world

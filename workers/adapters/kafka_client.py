@@ -23,6 +23,8 @@ from workers.core.errors import Refused, Unavailable, UndertowError
 from workers.settings import KafkaSettings
 
 FIRST_CONTACT_MS = 5_000
+RECONNECT_MS = 1_000
+"""kafka-python would wait for up to 30 s to connect again after a broker was away."""
 _TRYING_AGAIN_IS_IN_VAIN = (
     AuthorizationError,
     IllegalSaslStateError,
@@ -51,7 +53,8 @@ def client_options(settings: KafkaSettings, client: Any, **ours: object) -> dict
         message = f"kafka.extra: kafka-python has no option {', '.join(unknown)}"
         raise Refused(message)
     taken = {name: value for name, value in options.items() if name in client.DEFAULT_CONFIG}
-    return {"bootstrap_timeout_ms": FIRST_CONTACT_MS, **taken, **ours}
+    defaults = {"bootstrap_timeout_ms": FIRST_CONTACT_MS, "reconnect_backoff_max_ms": RECONNECT_MS}
+    return {**defaults, **taken, **ours}
 
 
 def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> UndertowError:

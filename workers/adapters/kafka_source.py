@@ -122,9 +122,10 @@ class KafkaSource:
             max_poll_records=self._settings.max_poll_records,
             check_crcs=True,
             allow_auto_create_topics=False,
+            isolation_level="read_committed",
         )
         try:
-            return KafkaConsumer(**{"isolation_level": "read_committed", **options})
+            return KafkaConsumer(**options)
         except KafkaError as error:
             raise in_our_words(error, "connect", self._settings) from error
 
