@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.chaos.check import Truth, Verdict, check
+from tests.chaos.faults import EVERY_KIND
 from tests.chaos.script import write_script
 
 VECTORS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -67,8 +68,9 @@ def test_each_planted_fault_is_counted_as_what_it_is(found, spoil, expected):
 
 
 def test_a_script_follows_from_its_seed_and_each_kind_comes_once_in_a_round():
-    script = write_script(3, 24)
-    assert script == write_script(3, 24)
-    assert script != write_script(4, 24)
+    each = len(EVERY_KIND)
+    script = write_script(3, 2 * each)
+    assert script == write_script(3, 2 * each)
+    assert script != write_script(4, 2 * each)
     kinds = [timed.fault.kind for timed in script]
-    assert len(set(kinds[:12])) == len(set(kinds[12:])) == 12
+    assert len(set(kinds[:each])) == len(set(kinds[each:])) == each
