@@ -9,9 +9,8 @@ offline log, and then its offset is committed. A crash anywhere re-reads from th
 idempotent.
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition, Reject, one_for_each_record
+from schemas.records import Partition, Record, Reject, one_for_each_record
 from workers.core import histogram
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
+from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Span, Taken, Tell
 from workers.core.failpoints import reach
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Part, Source
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_DELAY_S, LONGEST_DELAY_S, SAY_SO_EVERY_S = 0.05, 5.0, 60.0
@@ -46,8 +45,11 @@ class Limits:
 class Counts:
     """What a stream has done since it began. Written by the loop, read by anyone."""
 
+    records: int = 0
     windows: int = 0
     rejects: dict[str, int] = field(default_factory=dict)
+    last_reject: dict[str, str] = field(default_factory=dict)
+    """Where the last one of each reason was."""
     ignored_columns: int = 0
     lost: int = 0
     """Offsets that retention deleted before they were read."""
@@ -92,11 +94,13 @@ class Stream:
         clock: Clock = time.time,
         wait: Callable[[float], object] = time.sleep,
         give_up: Callable[[], bool] = lambda: False,
+        tell: Tell = lambda _event: None,
     ) -> None:
         """Take ownership of the parts. `give_up` ends the retries of a store that does not answer (a drain's limit)."""
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
         self._clock, self._wait, self._give_up = clock, wait, give_up
+        self._tell = tell
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # what has been taken from the source
         self._lost: dict[Partition, int] = {}
@@ -126,14 +130,15 @@ class Stream:
             self._next[partition] = position
             self._count_lost(partition, position - self._first[partition])
         self.held = wanted
+        self._tell(Assigned(positions=dict(self._next)))
 
     def step(self) -> bool:
         """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
-        began = time.perf_counter()
+        asked_at, began = self._clock(), time.perf_counter()
         delivery = self._keep_trying(lambda: self._source.poll(self._limits.poll_timeout_s))
         self.counts.poll_s += time.perf_counter() - began
         if delivery is not None:
-            self._take(delivery)
+            self._take(delivery, {"poll": (asked_at, self._clock())})
         self.lag = dict(self._source.lag())
         rows = sum(len(r.offset) for r in self._rows)
         if rows >= self._limits.checkpoint_rows or self._clock() - self._checkpoint_at >= self._limits.checkpoint_s:
@@ -149,12 +154,13 @@ class Stream:
 
     def _make_durable(self) -> None:
         self._settle()
-        self._checkpoint_at = self._clock()
+        began = self._checkpoint_at = self._clock()
         moved = {p: n for p, n in sorted(self._next.items()) if n > self._first[p]}
         if not moved or not self._rows:
             return
         if self._offline is not None:
             self._append(self._offline, moved)
+        rows, ranges = sum(len(r.offset) for r in self._rows), {p: (self._first[p], n) for p, n in moved.items()}
         self._rows.clear()
         self._first.update(moved)
         for partition in moved:
@@ -168,6 +174,7 @@ class Stream:
             if self._offline is None:
                 self._keep_trying(lambda: self._source.commit(moved))
         reach("after_commit")
+        self._tell(Checkpointed(ranges=ranges, rows=rows, took=(began, self._clock())))
 
     def close(self) -> None:
         """Let go of everything without a checkpoint. Idempotent."""
@@ -175,14 +182,15 @@ class Stream:
         for part in (self._source, self._online, self._dead_letters):
             part.close()
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, delivery: Delivery, stages: dict[str, Span]) -> None:
         """Embed one delivery, put its rejects away, and hand the rest to the writer."""
         decoded, records = delivery.decoded, delivery.records
         power = max(0, len(decoded.windows) - 1).bit_length()
         self.counts.batches[power] = self.counts.batches.get(power, 0) + 1
-        began = time.perf_counter()
+        begun_at, began = self._clock(), time.perf_counter()
         embedded = self._embed(decoded.windows)
         self.counts.embed_s += time.perf_counter() - began
+        stages["embed"] = (begun_at, self._clock())
         faults = [
             Reject(record=records[decoded.record_of[fault.row]], reason=fault.reason, detail=fault.detail)
             for fault in embedded.faults
@@ -191,10 +199,13 @@ class Stream:
             self._keep_trying(lambda: self._dead_letters.write(rejects))
             for reject in rejects:
                 self.counts.rejects[reject.reason] = self.counts.rejects.get(reject.reason, 0) + 1
+                self.counts.last_reject[reject.reason] = f"{reject.record.partition}@{reject.record.offset}"
+            self._tell(Rejected(rejects=rejects))
+        self.counts.records += len(records)
         origins = [records[i] for i in decoded.record_of[embedded.rows].tolist()]
         appended_s = np.fromiter((record.appended_us for record in origins), np.float64, len(origins)) / 1e6
         self._settle()  # one write under way at a time: it overlaps the forward just done
-        self._writing = self._writer.submit(self._write, embedded.embeddings, appended_s)
+        self._writing = self._writer.submit(self._write, embedded.embeddings, appended_s, records, stages)
         self._rows.append(
             _Rows(
                 embeddings=embedded.embeddings,
@@ -207,14 +218,22 @@ class Stream:
             self._count_lost(partition, lost)
         self.counts.ignored_columns += decoded.ignored_columns
 
-    def _write(self, embeddings: EmbeddingBatch, appended_s: NDArray[np.float64]) -> None:
-        began = time.perf_counter()
+    def _write(
+        self,
+        embeddings: EmbeddingBatch,
+        appended_s: NDArray[np.float64],
+        records: Sequence[Record],
+        stages: dict[str, Span],
+    ) -> None:
+        begun_at, began = self._clock(), time.perf_counter()
         reach("before_online")
         self._keep_trying(lambda: self._online.write(embeddings))
         reach("after_online")
         self.counts.write_s += time.perf_counter() - began
         histogram.observe(self.counts.latency, np.maximum(self._clock() - appended_s, 0.0))
         self.counts.windows += len(embeddings)
+        stages["write"] = (begun_at, self._clock())
+        self._tell(Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))
 
     def _settle(self) -> None:
         """Wait until the write under way is durable; raise what it raised."""
@@ -243,26 +262,31 @@ class Stream:
         """Remember for the partition's next part what retention deleted before we read it."""
         self._lost[partition] = self._lost.get(partition, 0) + offsets
         self.counts.lost += offsets
+        if offsets:
+            self._tell(Lost(partition=partition, offsets=offsets))
 
     def _chain_end(self, partition: Partition) -> int | None:
         return None if self._offline is None else self._offline.end(partition)
 
     def _keep_trying(self, act: Callable[[], T]) -> T:
         """Call until it no longer raises `Unavailable`. Nothing else is taken meanwhile: that is the backpressure."""
-        delay, said_at = FIRST_DELAY_S, -SAY_SO_EVERY_S
+        delay, since, said_at = FIRST_DELAY_S, self._clock(), -SAY_SO_EVERY_S
+        failed: str | None = None
         while True:
             try:
                 result = act()
             except Unavailable as error:
                 if self._give_up():
                     raise
-                self.counts.blocked = str(error)
+                self.counts.blocked = failed = str(error)
                 self.counts.retries += 1
                 if self._clock() - said_at >= SAY_SO_EVERY_S:
                     said_at = self._clock()
-                    log.warning("trying again until it answers: %s", error)
+                    self._tell(Retrying(error=failed))
                 self._wait(delay)
                 delay = min(2 * delay, LONGEST_DELAY_S)
             else:
                 self.counts.blocked = None
+                if failed is not None:
+                    self._tell(Recovered(error=failed, seconds=self._clock() - since))
                 return result

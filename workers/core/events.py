@@ -1,0 +1,77 @@
+"""What happens in a stream that somebody outside may want to know.
+
+In: nothing. Out: frozen plain data, told to one function as it happens. Knows nothing of logs and traces, which are
+made of it. Some are told by the thread that writes online.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.records import Partition, Record, Reject
+
+Span = tuple[float, float]
+"""When something began and ended, in seconds of the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """The stream reads exactly these partitions from now on, each from this position."""
+
+    positions: Mapping[Partition, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A delivery is embedded, its windows are readable online and its rejects are among the dead letters."""
+
+    records: Sequence[Record]
+    windows: int
+    space: str
+    stages: Mapping[str, Span]
+    """By name: poll (waiting for records and decoding them), embed, write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointed:
+    """All that was taken is durable in both stores."""
+
+    ranges: Mapping[Partition, tuple[int, int]]
+    """Of each partition that moved, the offsets of its new part: the first, and the next after the last."""
+    rows: int
+    took: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """A store or the broker does not answer; told once a minute."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What was being retried has answered."""
+
+    error: str
+    """The last it had said."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Retention deleted so many offsets of a partition before they were read."""
+
+    partition: Partition
+    offsets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """These records are among the dead letters."""
+
+    rejects: Sequence[Reject]
+
+
+Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected
+Tell = Callable[[Event], object]
+"""Told of every event; must return soon, may be called from two threads, and must not raise."""
