@@ -1,5 +1,7 @@
 """What a stream tells of itself, beside its effects."""
 
+import pytest
+
 from schemas.records import Partition
 from workers.core.errors import Unavailable
 from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Taken
@@ -66,7 +68,7 @@ def test_a_silent_store_is_told_once_a_minute_and_once_more_when_it_answers(worl
     stream.checkpoint()
     (recovered,) = of(Recovered, events)
     assert recovered.error == "redis is away"
-    assert recovered.seconds == sum(world.waited)
+    assert recovered.seconds == pytest.approx(sum(world.waited))
     assert len(of(Retrying, events)) == 2  # in all 30 attempts, over about two minutes
 
 
