@@ -6,30 +6,30 @@ Knows no vendor: what it is given keeps the promises of `workers.core.ports`.
 The order of effects is the delivery guarantee. A window's embedding is written online at once. At a checkpoint, when
 all online writes and dead letters so far are acknowledged, each partition's rows are appended to its chain in the
 offline log, and then its offset is committed. A crash anywhere re-reads from the chain's end, and every effect is
-idempotent.
+idempotent. The loop waits for neither write: one online write and one checkpoint are under way while it goes on.
 """
 
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject, one_for_each_record
+from workers.checkpoint import Checkpoint, Keeper, Rows
 from workers.core import histogram
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Span, Taken, Tell
+from workers.core.events import Assigned, Checkpointed, Lost, Rejected, Span, Taken, Tell
 from workers.core.failpoints import reach
-from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Part, Source
+from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
+from workers.patience import Patience, Trouble
 
-T = TypeVar("T")
-
-FIRST_DELAY_S, LONGEST_DELAY_S, SAY_SO_EVERY_S = 0.05, 5.0, 60.0
+LAG_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class Limits:
 
     checkpoint_s: float = 2.0
     checkpoint_rows: int = 20_000
+    checkpoint_bytes: int = 64 << 20
     poll_timeout_s: float = 0.1
 
 
@@ -54,9 +55,8 @@ class Counts:
     lost: int = 0
     """Offsets that retention deleted before they were read."""
     checkpoints: int = 0
-    retries: int = 0
-    blocked: str | None = None
-    """Why nothing moves just now: the store or broker that is being retried."""
+    trouble: Trouble = field(default_factory=Trouble)
+    """The stores and brokers that are being tried again."""
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """Append to readable: Kafka's timestamp of the record to the return of the online write."""
     poll_s: float = 0.0
@@ -64,19 +64,11 @@ class Counts:
     embed_s: float = 0.0
     write_s: float = 0.0
     checkpoint_s: float = 0.0
+    """From the beginning of a checkpoint until all of it was durable; the loop goes on meanwhile."""
     batches: dict[int, int] = field(default_factory=dict)
     """How many deliveries had at most 2**n windows, and more than 2**(n - 1), by n."""
     durable_at: float | None = None
     """When all that had been taken was last durable."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """Embeddings that are online but not yet in the offline log."""
-
-    embeddings: EmbeddingBatch
-    partition: NDArray[np.int64]  # (n,)
-    offset: NDArray[np.int64]  # (n,)
 
 
 class Stream:
@@ -95,20 +87,25 @@ class Stream:
         wait: Callable[[float], object] = time.sleep,
         give_up: Callable[[], bool] = lambda: False,
         tell: Tell = lambda _event: None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         """Take ownership of the parts. `give_up` ends the retries of a store that does not answer (a drain's limit)."""
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
-        self._clock, self._wait, self._give_up = clock, wait, give_up
-        self._tell = tell
+        self._clock, self._tell = clock, tell
+        self.counts = Counts()
+        patience = Patience(
+            clock=clock, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter
+        )
+        self._keep_trying = patience.keep_trying
+        self._keeper = Keeper(offline, self._keep_trying)
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # what has been taken from the source
         self._lost: dict[Partition, int] = {}
-        self._rows: list[_Rows] = []
+        self._rows: list[Rows] = []
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
-        self._checkpoint_at = clock()
-        self.counts = Counts()
+        self._checkpoint_at = self._lag_at = clock()
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
 
@@ -129,7 +126,7 @@ class Stream:
             self._first[partition] = position if start is None else start
             self._next[partition] = position
             self._count_lost(partition, position - self._first[partition])
-        self.held = wanted
+        self.held, self._lag_at = wanted, -LAG_EVERY_S
         self._tell(Assigned(positions=dict(self._next)))
 
     def step(self) -> bool:
@@ -139,46 +136,65 @@ class Stream:
         self.counts.poll_s += time.perf_counter() - began
         if delivery is not None:
             self._take(delivery, {"poll": (asked_at, self._clock())})
-        self.lag = dict(self._source.lag())
-        rows = sum(len(r.offset) for r in self._rows)
-        if rows >= self._limits.checkpoint_rows or self._clock() - self._checkpoint_at >= self._limits.checkpoint_s:
-            self.checkpoint()
+        now = self._clock()
+        if delivery is None or now - self._lag_at >= LAG_EVERY_S:
+            self.lag, self._lag_at = dict(self._source.lag()), now
+        self._finish_checkpoint(wait=False)
+        if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_s:
+            # A second one waits for the first only where there is no room left: that bounds the memory.
+            self._finish_checkpoint(wait=self._is_full())
+            self._begin_checkpoint()
         return delivery is not None
 
     def checkpoint(self) -> None:
-        """Make all that was taken so far durable, then commit it."""
-        began = time.perf_counter()
-        self._make_durable()
-        self.counts.checkpoint_s += time.perf_counter() - began
-        self.counts.durable_at = self._clock()
-
-    def _make_durable(self) -> None:
+        """Make all that was taken so far durable, and commit it."""
+        self._finish_checkpoint(wait=True)
+        self._begin_checkpoint()
+        self._finish_checkpoint(wait=True)
         self._settle()
-        began = self._checkpoint_at = self._clock()
-        moved = {p: n for p, n in sorted(self._next.items()) if n > self._first[p]}
-        if not moved or not self._rows:
+
+    def _is_full(self) -> bool:
+        rows, size = sum(len(r.offset) for r in self._rows), sum(r.nbytes for r in self._rows)
+        return rows >= self._limits.checkpoint_rows or size >= self._limits.checkpoint_bytes
+
+    def _begin_checkpoint(self) -> None:
+        """Hand what was taken so far to the keeper, unless it is busy."""
+        if self._keeper.is_busy:
             return
-        if self._offline is not None:
-            self._append(self._offline, moved)
-        rows, ranges = sum(len(r.offset) for r in self._rows), {p: (self._first[p], n) for p, n in moved.items()}
+        self._checkpoint_at = self._clock()
+        ranges = {p: (self._first[p], n) for p, n in sorted(self._next.items()) if n > self._first[p]}
+        if not ranges or not self._rows:
+            self.counts.durable_at = self._checkpoint_at
+            return
+        lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
+        checkpoint = Checkpoint(begun_at=self._checkpoint_at, rows=tuple(self._rows), ranges=ranges, lost=lost)
         self._rows.clear()
-        self._first.update(moved)
-        for partition in moved:
-            self._lost.pop(partition, None)
+        self._keeper.begin(checkpoint, self._writing)
+
+    def _finish_checkpoint(self, *, wait: bool) -> None:
+        """Commit what has become durable."""
+        checkpoint = self._keeper.finish(wait=wait)
+        if checkpoint is None:
+            return
+        self._first.update(checkpoint.next)
         self.counts.checkpoints += 1
         reach("before_commit")
         try:
-            self._source.commit(moved)
+            self._source.commit(checkpoint.next, wait=wait or self._offline is None)
         except Unavailable:
             # The chain is the record and its echo follows with the next checkpoint; without one the echo is the record.
             if self._offline is None:
-                self._keep_trying(lambda: self._source.commit(moved))
+                self._keep_trying(lambda: self._source.commit(checkpoint.next))
         reach("after_commit")
-        self._tell(Checkpointed(ranges=ranges, rows=rows, took=(began, self._clock())))
+        self.counts.durable_at, now = checkpoint.begun_at, self._clock()
+        self.counts.checkpoint_s += now - checkpoint.begun_at
+        took = (checkpoint.begun_at, now)
+        self._tell(Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
 
     def close(self) -> None:
         """Let go of everything without a checkpoint. Idempotent."""
         self._writer.shutdown(wait=True, cancel_futures=True)
+        self._keeper.close()
         for part in (self._source, self._online, self._dead_letters):
             part.close()
 
@@ -207,7 +223,7 @@ class Stream:
         self._settle()  # one write under way at a time: it overlaps the forward just done
         self._writing = self._writer.submit(self._write, embedded.embeddings, appended_s, records, stages)
         self._rows.append(
-            _Rows(
+            Rows(
                 embeddings=embedded.embeddings,
                 partition=np.fromiter((record.partition.index for record in origins), np.int64, len(origins)),
                 offset=np.fromiter((record.offset for record in origins), np.int64, len(origins)),
@@ -238,25 +254,8 @@ class Stream:
     def _settle(self) -> None:
         """Wait until the write under way is durable; raise what it raised."""
         if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
-
-    def _append(self, offline: OfflineLog, moved: dict[Partition, int]) -> None:
-        """Append one part to the chain of each partition that moved."""
-        embeddings = EmbeddingBatch.concat([rows.embeddings for rows in self._rows])
-        partition = np.concatenate([rows.partition for rows in self._rows])
-        offset = np.concatenate([rows.offset for rows in self._rows])
-        for owner, after in moved.items():
-            mine = np.flatnonzero(partition == owner.index)
-            part = Part(
-                partition=owner,
-                first=self._first[owner],
-                next=after,
-                embeddings=embeddings.take(mine),
-                offsets=offset[mine],
-                lost=self._lost.get(owner, 0),
-            )
-            self._keep_trying(lambda part=part: offline.publish(part))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            self._writing.result()  # after an error it stays, so that no checkpoint can pass over it
+            self._writing = None
 
     def _count_lost(self, partition: Partition, offsets: int) -> None:
         """Remember for the partition's next part what retention deleted before we read it."""
@@ -267,26 +266,3 @@ class Stream:
 
     def _chain_end(self, partition: Partition) -> int | None:
         return None if self._offline is None else self._offline.end(partition)
-
-    def _keep_trying(self, act: Callable[[], T]) -> T:
-        """Call until it no longer raises `Unavailable`. Nothing else is taken meanwhile: that is the backpressure."""
-        delay, since, said_at = FIRST_DELAY_S, self._clock(), -SAY_SO_EVERY_S
-        failed: str | None = None
-        while True:
-            try:
-                result = act()
-            except Unavailable as error:
-                if self._give_up():
-                    raise
-                self.counts.blocked = failed = str(error)
-                self.counts.retries += 1
-                if self._clock() - said_at >= SAY_SO_EVERY_S:
-                    said_at = self._clock()
-                    self._tell(Retrying(error=failed))
-                self._wait(delay)
-                delay = min(2 * delay, LONGEST_DELAY_S)
-            else:
-                self.counts.blocked = None
-                if failed is not None:
-                    self._tell(Recovered(error=failed, seconds=self._clock() - since))
-                return result

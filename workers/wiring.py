@@ -159,6 +159,10 @@ def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
         online=open_online(embed.online),
         offline=offline if embed.offline.enabled else None,
         dead_letters=KafkaDeadLetters(recipe.kafka),
-        limits=Limits(checkpoint_s=embed.offline.checkpoint_seconds, checkpoint_rows=embed.offline.checkpoint_rows),
+        limits=Limits(
+            checkpoint_s=embed.offline.checkpoint_seconds,
+            checkpoint_rows=embed.offline.checkpoint_rows,
+            checkpoint_bytes=embed.offline.checkpoint_bytes,
+        ),
         give_up=give_up,
     )

@@ -76,7 +76,7 @@ def test_a_poll_returns_none_when_nothing_has_moved(broker):
 def test_a_poll_brings_no_more_records_than_allowed(broker):
     for number in range(5):
         broker.append(number % 2, window(number))
-    source = broker.source(max_poll_records=2)
+    source = broker.source(max_batch=2)
     source.assign({Partition(broker.topic, 0): 0, Partition(broker.topic, 1): 0})
     deliveries = poll_until(source, lambda d: sum(len(each.records) for each in d) == 5)
     assert max(len(delivery.records) for delivery in deliveries) == 2
@@ -104,6 +104,19 @@ def test_without_a_start_reading_begins_at_the_committed_offset_else_at_the_earl
     source = broker.source()
     assert source.assign({p0: None, p1: None}) == {p0: 2, p1: 1}
     assert sorted((record.partition.index, record.offset) for record in read(source, 3)) == [(0, 2), (1, 1), (1, 2)]
+
+
+def test_a_commit_that_nobody_waits_for_arrives_all_the_same(broker):
+    p0 = Partition(broker.topic, 0)
+    broker.append(0, window(0))
+    source = broker.source()
+    source.assign({p0: 0})
+    source.commit({p0: 1}, wait=False)
+    for _ in range(POLLS):
+        if broker.committed(0) == 1:
+            return
+        source.poll(0.05)
+    raise AssertionError("not committed")
 
 
 def test_a_commit_is_an_echo_that_may_be_repeated_and_moves_no_position(broker):
@@ -147,7 +160,7 @@ def test_a_partition_given_away_and_taken_back_begins_at_the_new_start(broker):
     p0, p1 = Partition(broker.topic, 0), Partition(broker.topic, 1)
     for number in range(4):
         broker.append(0, window(number))
-    source = broker.source(max_poll_records=1)
+    source = broker.source(max_batch=1)
     source.assign({p0: 0, p1: 0})
     read(source, 2)
     assert source.assign({p1: 0}) == {p1: 0}
@@ -223,7 +236,7 @@ def test_the_lag_is_what_lies_between_the_position_and_the_end(broker):
     p0, p1 = Partition(broker.topic, 0), Partition(broker.topic, 1)
     for number in range(4):
         broker.append(0, window(number))
-    source = broker.source(max_poll_records=1)
+    source = broker.source(max_batch=1)
     source.assign({p0: 1, p1: 0})
     assert source.lag() == {p0: 3, p1: 0}
     read(source, 1)

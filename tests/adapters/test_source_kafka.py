@@ -59,6 +59,13 @@ def ids(source: KafkaSource, count: int) -> list[int]:
     raise AssertionError(f"expected {count} windows, found {found}")
 
 
+def commit_without_waiting(source: KafkaSource, offsets: dict[Partition, int]) -> None:
+    """Commit again and again: what the broker answers to one is raised by a later one."""
+    for _ in range(100):
+        source.commit(offsets, wait=False)
+        source.poll(0.05)
+
+
 def complaint(source: KafkaSource) -> str:
     """Poll until the source complains; return what it says."""
     for _ in range(20):
@@ -124,6 +131,9 @@ def test_offsets_are_not_committed_into_a_group_that_has_members(settings, sourc
         member.poll(timeout_ms=100)
     with pytest.raises(Refused, match=rf'group "{settings.group}" \(kafka.group\) has live members'):
         source.commit({Partition(settings.topic, 0): 1})
+    source.commit({Partition(settings.topic, 0): 1}, wait=False)
+    with pytest.raises(Refused, match="has live members"):
+        commit_without_waiting(source, {Partition(settings.topic, 0): 1})
     member.close()
     source.commit({Partition(settings.topic, 0): 1})
 

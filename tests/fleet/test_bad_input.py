@@ -83,7 +83,7 @@ def send(place, records):
 
 def walk(settings):
     """Read the whole topic with one replica's stream, a few records at a time; return its counts."""
-    settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"max_poll_records": 16})})
+    settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"max_batch": 16})})
     recipe = stream_recipe(settings)
     stream = open_stream(recipe, give_up=lambda: False)
     try:

@@ -69,14 +69,17 @@ class World:
         publishes: Script = (),
         commits: Script = (),
         offline: bool = True,
-        max_poll_records: int = 512,
+        max_batch: int = 512,
         checkpoint_rows: int = 10**9,
+        checkpoint_bytes: int = 10**9,
+        give_up=lambda: False,
+        tell=lambda _event: None,
     ) -> Stream:
         return Stream(
             source=MemorySource(
                 self.broker,
                 self.decode,
-                max_poll_records=max_poll_records,
+                max_batch=max_batch,
                 polls=polls,
                 commits=commits,
             ),
@@ -84,9 +87,12 @@ class World:
             online=MemoryOnline(self.online, writes=writes),
             offline=MemoryOfflineLog(self.chains, publishes=publishes) if offline else None,
             dead_letters=self.dead_letters,
-            limits=Limits(checkpoint_s=10.0, checkpoint_rows=checkpoint_rows),
+            limits=Limits(checkpoint_s=10.0, checkpoint_rows=checkpoint_rows, checkpoint_bytes=checkpoint_bytes),
             clock=lambda: self.now,
             wait=self.wait,
+            jitter=lambda: 1.0,
+            give_up=give_up,
+            tell=tell,
         )
 
     def wait(self, seconds: float) -> None:

@@ -30,10 +30,12 @@ def test_a_checkpoint_comes_by_time_and_by_rows(world):
     assert world.offline_offsets() == []
     world.now += 11
     stream.step()
+    stream._finish_checkpoint(wait=True)
     assert world.offline_offsets() == [0]
     world.produce("a", 2)
     world.produce("a", 3)
     stream.step()
+    stream._finish_checkpoint(wait=True)
     assert world.offline_offsets() == [0, 1, 2]
 
 
@@ -137,8 +139,8 @@ def test_a_store_that_is_down_is_tried_again_and_nothing_is_taken_meanwhile(worl
     stream.step()
     stream.checkpoint()
     assert world.waited == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
-    assert stream.counts.retries == 7
-    assert stream.counts.blocked is None
+    assert stream.counts.trouble.retries == 7
+    assert stream.counts.trouble.blocked is None
     assert world.offline_offsets() == [0]
 
 
@@ -185,7 +187,7 @@ def test_what_retention_deleted_is_counted_and_written_into_the_chain(world):
 
 
 def test_retention_that_overtakes_a_reader_in_mid_stream_is_counted_once(world):
-    stream = world.stream(max_poll_records=1)
+    stream = world.stream(max_batch=1)
     stream.assign([ZERO])
     for end in range(1, 8):
         world.produce("a", end)
@@ -222,8 +224,7 @@ def test_latency_is_from_append_to_the_return_of_the_online_write(world):
 
 def test_giving_up_on_a_silent_store_leaves_everything_for_the_next_run(world):
     world.produce("a", 1)
-    stream = world.stream(writes=[Unavailable("redis away")] * 100)
-    stream._give_up = lambda: len(world.waited) >= 3
+    stream = world.stream(writes=[Unavailable("redis away")] * 100, give_up=lambda: len(world.waited) >= 3)
     stream.assign([ZERO])
     stream.step()
     with pytest.raises(Unavailable):

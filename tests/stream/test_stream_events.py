@@ -9,12 +9,6 @@ from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejecte
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
 
 
-def told_by(stream):
-    events = []
-    stream._tell = events.append
-    return events
-
-
 def of(kind, events):
     return [event for event in events if isinstance(event, kind)]
 
@@ -23,8 +17,8 @@ def test_a_delivery_and_its_checkpoint_are_told_with_their_ranges(world):
     for end in range(3):
         world.produce("p", end)
     world.produce("q", 9, partition=1)
-    stream = world.stream()
-    events = told_by(stream)
+    events = []
+    stream = world.stream(tell=events.append)
     stream.assign([ZERO, ONE])
     stream.step()
     stream.checkpoint()
@@ -38,8 +32,8 @@ def test_a_delivery_and_its_checkpoint_are_told_with_their_ranges(world):
 
 
 def test_a_checkpoint_of_nothing_is_not_told(world):
-    stream = world.stream()
-    events = told_by(stream)
+    events = []
+    stream = world.stream(tell=events.append)
     stream.assign([ZERO])
     stream.checkpoint()
     assert of(Checkpointed, events) == []
@@ -61,8 +55,8 @@ def test_rejects_are_told_when_they_are_among_the_dead_letters_and_counted_with_
 
 def test_a_silent_store_is_told_once_a_minute_and_once_more_when_it_answers(world):
     world.produce("p", 1)
-    stream = world.stream(writes=[Unavailable("redis is away")] * 30)
-    events = told_by(stream)
+    events = []
+    stream = world.stream(writes=[Unavailable("redis is away")] * 30, tell=events.append)
     stream.assign([ZERO])
     stream.step()
     stream.checkpoint()
@@ -75,8 +69,8 @@ def test_a_silent_store_is_told_once_a_minute_and_once_more_when_it_answers(worl
 def test_what_retention_deleted_is_told_with_its_partition(world):
     for end in range(5):
         world.produce("p", end)
-    stream = world.stream(max_poll_records=1)
-    events = told_by(stream)
+    events = []
+    stream = world.stream(max_batch=1, tell=events.append)
     stream.assign([ZERO])
     stream.step()
     world.broker.retain(ZERO, 3)

@@ -4,6 +4,7 @@ In: settings and a decoder. Out: deliveries, whose receipts are the consumer's p
 hold nor who decides which partitions are read. Not thread safe: the thread that polls owns it.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,11 @@ from workers.settings import KafkaSettings
 
 ANSWER_MS = 10_000
 CLOSE_MS = 2_000
+FETCH_WAIT_MS = 50
+"""kafka-python has one fetch under way and leaves out of it the partitions that still have records to hand over: those
+then wait until it returns, which with Kafka's default of 500 ms would stall a busy partition beside idle ones."""
+ARROW_WINDOWS = 64.0
+"""How many windows a record of many is expected to hold, until the first is seen."""
 _MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
 
 
@@ -33,6 +39,8 @@ class KafkaSource:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._positions: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
+        self._windows_in_record = ARROW_WINDOWS if settings.format == "arrow" else 1.0
+        self._not_echoed: Any = None  # the error of the last commit that nobody waited for
 
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each."""
@@ -52,7 +60,7 @@ class KafkaSource:
         batches: dict[TopicPartition, list[Any]] = {}
         lost: dict[Partition, int] = {}
         try:
-            batches = self._consumer.poll(timeout_ms=timeout_s * 1000)
+            batches = self._gather(timeout_s)
         except OffsetOutOfRangeError:
             lost = self._catch_up_with_retention()
         except LogTruncationError as error:
@@ -90,13 +98,21 @@ class KafkaSource:
             self._go_back()
             raise
         self._positions.update(receipt)
+        if records:
+            self._windows_in_record = max(1.0, len(decoded.windows) / len(records))
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
 
-    def commit(self, offsets: Offsets) -> None:
-        """Echo durable positions to the broker for lag tools."""
+    def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
+        """Echo durable positions to the broker for lag tools; without `wait` an error is raised by the next call."""
         echo = {TopicPartition(p.topic, p.index): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+        error, self._not_echoed = self._not_echoed, None
         try:
-            self._consumer.commit(echo, timeout_ms=ANSWER_MS)
+            if isinstance(error, KafkaError):
+                raise error
+            if wait:
+                self._consumer.commit(echo, timeout_ms=ANSWER_MS)
+            else:
+                self._consumer.commit_async(echo, callback=self._echoed)
         except KafkaError as error:
             raise in_our_words(error, "commit offsets", self._settings) from error
 
@@ -112,6 +128,28 @@ class KafkaSource:
         """Let go without committing."""
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
 
+    def _echoed(self, _offsets: object, answer: object) -> None:
+        """Keep what the broker said for the next commit. Called by kafka-python's own thread."""
+        if isinstance(answer, Exception):
+            self._not_echoed = answer
+
+    def _gather(self, timeout_s: float) -> dict[TopicPartition, list[Any]]:
+        """Return what has arrived; where that is less than a batch, wait `max_delay_ms` for more."""
+        batch = max(1, int(self._settings.max_batch / self._windows_in_record))
+        batches: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=batch)
+        if not self._settings.max_delay_ms or not batches:
+            return batches
+        deadline = time.monotonic() + self._settings.max_delay_ms / 1000
+        while (room := batch - sum(map(len, batches.values()))) > 0 and (left := deadline - time.monotonic()) > 0:
+            try:
+                more = self._consumer.poll(timeout_ms=left * 1000, max_records=room)
+            except KafkaError:
+                self._go_back()  # what was gathered is not delivered, so it must be read again
+                raise
+            for tp, messages in more.items():
+                batches.setdefault(tp, []).extend(messages)
+        return batches
+
     def _connect(self) -> Any:
         options = client_options(
             self._settings,
@@ -119,13 +157,12 @@ class KafkaSource:
             group_id=self._settings.group,
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position that is gone must be told, not replaced in silence
-            max_poll_records=self._settings.max_poll_records,
             check_crcs=True,
             allow_auto_create_topics=False,
             isolation_level="read_committed",
         )
         try:
-            return KafkaConsumer(**options)
+            return KafkaConsumer(**{"fetch_max_wait_ms": FETCH_WAIT_MS, **options})
         except KafkaError as error:
             raise in_our_words(error, "connect", self._settings) from error
 

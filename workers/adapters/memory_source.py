@@ -3,7 +3,7 @@
 In: records that a test appends, and failures as data. Out: the same deliveries as from Kafka. Knows no Kafka client.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from schemas.decoded import Decode
@@ -16,14 +16,18 @@ class Crash(Exception):  # noqa: N818 it is what happens to a process, not what 
     """What a scripted failure raises to end a process on the spot: nothing may catch it."""
 
 
-Script = Iterable[Exception | None]
-"""What each call does before anything else: raise, or for None go on. After its end all calls go on."""
+Step = Exception | Callable[[], object] | None
+Script = Iterable[Step]
+"""What each call does before anything else: raise, call a function, or for None go on. After its end all go on."""
 
 
-def play(script: Iterator[Exception | None]) -> None:
+def play(script: Iterator[Step]) -> None:
     """Take the next step of a script."""
-    if (failure := next(script, None)) is not None:
-        raise failure
+    step = next(script, None)
+    if isinstance(step, Exception):
+        raise step
+    if step is not None:
+        step()
 
 
 @dataclass(slots=True)
@@ -84,11 +88,11 @@ class MemorySource:
         broker: MemoryBroker,
         decode: Decode,
         *,
-        max_poll_records: int = 512,
+        max_batch: int = 512,
         polls: Script = (),
         commits: Script = (),
     ) -> None:
-        self._broker, self._decode, self._max = broker, decode, max_poll_records
+        self._broker, self._decode, self._max = broker, decode, max_batch
         self._polls, self._commits = iter(polls), iter(commits)
         self._positions: dict[Partition, int] = {}
 
@@ -134,8 +138,9 @@ class MemorySource:
         self._positions.update(receipt)
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
 
-    def commit(self, offsets: Offsets) -> None:
-        """Keep positions where the next owner finds them."""
+    def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
+        """Keep positions where the next owner finds them; it never needs to wait."""
+        del wait
         play(self._commits)
         self._broker.committed.update(offsets)
 

@@ -1,7 +1,7 @@
 """What happens in a stream that somebody outside may want to know.
 
 In: nothing. Out: frozen plain data, told to one function as it happens. Knows nothing of logs and traces, which are
-made of it. Some are told by the thread that writes online.
+made of it. Some are told by the threads that write.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -74,4 +74,4 @@ class Rejected:
 
 Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected
 Tell = Callable[[Event], object]
-"""Told of every event; must return soon, may be called from two threads, and must not raise."""
+"""Told of every event; must return soon, may be called from three threads, and must not raise."""

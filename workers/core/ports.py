@@ -48,8 +48,11 @@ class Source(Protocol):
     def poll(self, timeout_s: float) -> Delivery | None:
         """Return what has arrived, or None after `timeout_s`; never blocks longer. Raises `Unavailable`."""
 
-    def commit(self, offsets: Offsets) -> None:
-        """Echo durable positions to the broker for lag tools. Idempotent. Raises `Unavailable`."""
+    def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
+        """Echo durable positions to the broker for lag tools. Idempotent. Raises `Unavailable`.
+
+        Without `wait` it returns before the broker has answered, and what it answers is raised by the next commit.
+        """
 
     def lag(self) -> Offsets:
         """Return, for each assigned partition, how many offsets lie between our position and the end. May be stale."""
