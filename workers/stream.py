@@ -218,15 +218,17 @@ class Stream:
                 self.counts.last_reject[reject.reason] = f"{reject.record.partition}@{reject.record.offset}"
             self._tell(Rejected(rejects=rejects))
         self.counts.records += len(records)
-        origins = [records[i] for i in decoded.record_of[embedded.rows].tolist()]
-        appended_s = np.fromiter((record.appended_us for record in origins), np.float64, len(origins)) / 1e6
+        origin = decoded.record_of[embedded.rows]
+        index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
+        offset = np.fromiter((record.offset for record in records), np.int64, len(records))
+        appended_s = np.fromiter((record.appended_us for record in records), np.float64, len(records))[origin] / 1e6
         self._settle()  # one write under way at a time: it overlaps the forward just done
         self._writing = self._writer.submit(self._write, embedded.embeddings, appended_s, records, stages)
         self._rows.append(
             Rows(
                 embeddings=embedded.embeddings,
-                partition=np.fromiter((record.partition.index for record in origins), np.int64, len(origins)),
-                offset=np.fromiter((record.offset for record in origins), np.int64, len(origins)),
+                partition=index[origin],
+                offset=offset[origin],
             )
         )
         self._next.update({p: n for p, n in delivery.receipt.items() if p in self.held})
