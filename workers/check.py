@@ -6,6 +6,7 @@ In: overrides from the command line. Out: a table and one line for each part. Ch
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
 from workers.formats import check_format
-from workers.settings import TOML, Settings, load
-from workers.wiring import check_online, embed_recipe
+from workers.settings import TOML, OfflineSettings, Settings, load
+from workers.wiring import check_online, embed_recipe, group_settings
 
 SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential", "user.info")
 
@@ -45,9 +46,9 @@ def check(overrides: Iterable[str], console: Console) -> bool:
 
 
 def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
-    def artifact() -> str:
-        manifest = read_manifest(settings.model.artifact)
-        read_weights(settings.model.artifact, manifest)
+    def artifact(path: Path) -> str:
+        manifest = read_manifest(path)
+        read_weights(path, manifest)
         refuse_foreign_code(manifest.model, settings.model.code)
         return f"{manifest.view().view}, {manifest.description}"
 
@@ -56,29 +57,37 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         return f"topic {topic.name} with {topic.partitions} partitions at {settings.kafka.bootstrap}"
 
     def group() -> str:
-        refuse_live_group(settings.kafka)
-        return f"{settings.kafka.group} is free"
+        paths = settings.model.artifacts
+        # One alone is not looked at, so that the group is also told of where the artifact is missing.
+        spaces = [read_manifest(path).space for path in paths] if len(paths) > 1 else [""]
+        found = group_settings(settings.kafka, spaces)
+        for kafka in found:
+            refuse_live_group(kafka)
+        return ", ".join(kafka.group for kafka in found) + (" are free" if len(found) > 1 else " is free")
 
-    def online() -> str:
-        recipe = embed_recipe(settings).online
+    def online(path: Path) -> str:
+        recipe = embed_recipe(settings, path).online
         check_online(recipe)
         return f"{recipe.type}, view {recipe.view}"
 
-    def offline() -> str:
-        path = settings.offline.path
-        existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-        if not os.access(existing, os.W_OK):
-            message = f"offline.path = {path} cannot be written: {existing} belongs to somebody else"
-            raise Refused(message)
-        return str(path) if settings.offline.enabled else "off"
-
-    yield "artifact", artifact
+    for path in settings.model.artifacts:
+        yield "artifact", partial(artifact, path)
     yield "kafka", kafka
     if settings.kafka.format != "json":
         yield "format", lambda: check_format(settings.kafka)
     yield "group", group
-    yield "online store", online
-    yield "offline log", offline
+    for path in settings.model.artifacts:
+        yield "online store", partial(online, path)
+    yield "offline log", lambda: _offline(settings.offline)
+
+
+def _offline(settings: OfflineSettings) -> str:
+    path = settings.path
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        message = f"offline.path = {path} cannot be written: {existing} belongs to somebody else"
+        raise Refused(message)
+    return str(path) if settings.enabled else "off"
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -90,7 +99,9 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _masked(key: str, value: Any) -> str:
-    return "***" if value and any(word in key.lower() for word in SECRET_WORDS) else str(value)
+    if value and any(word in key.lower() for word in SECRET_WORDS):
+        return "***"
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def _origin(key: str, given: tuple[str, ...]) -> str:

@@ -77,7 +77,7 @@ def check(overrides: tuple[str, ...]) -> None:
 @click.option("--promote", is_flag=True, help="Give readers of the stable name this space from now on.")
 @settings_options
 def apply(overrides: tuple[str, ...], *, promote: bool) -> None:
-    """Register the artifact's Feast view and service, and whatever else the repository defines.
+    """Register each artifact's Feast view and service, and whatever else the repository defines.
 
     The first space of a name is served at once; a retrained model's only with --promote, after its backfill.
 
@@ -225,6 +225,7 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 
 @main.command()
 @click.option("--reason", "reasons", multiple=True, help="Only rejects of this reason; may be repeated.")
+@click.option("--artifact", "artifacts", multiple=True, metavar="NAME", help="Only what it refused: name, or view.")
 @click.option("--since", metavar="TIME", help="Only what was refused at or after this time (ISO 8601 with zone).")
 @click.option("--until", metavar="TIME", help="Only what was refused before this time.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest.")
@@ -232,7 +233,13 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 @click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
 @settings_options
 def replay(
-    overrides: tuple[str, ...], reasons: tuple[str, ...], limit: int | None, *, send: bool, **options: str | None
+    overrides: tuple[str, ...],
+    reasons: tuple[str, ...],
+    artifacts: tuple[str, ...],
+    limit: int | None,
+    *,
+    send: bool,
+    **options: str | None,
 ) -> None:
     """Look at dead letters, mend them, and send them again to the partition they came from.
 
@@ -246,7 +253,8 @@ def replay(
     from workers.replay import replay as run_replay
     from workers.settings import load
 
-    choice = Choice.parse(reasons=reasons, since=options["since"], until=options["until"], limit=limit)
+    times = {name: options[name] for name in ("since", "until")}
+    choice = Choice.parse(reasons=reasons, artifacts=artifacts, limit=limit, **times)
     sys.exit(0 if run_replay(load(overrides), choice, Console(), pipe=options["pipe"], send=send) else 1)
 
 

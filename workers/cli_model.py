@@ -121,11 +121,12 @@ def pack(
     undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
     """
     from workers.artifact.pack import pack as pack_artifact
+    from workers.artifact_paths import only
     from workers.core.features import name_features
     from workers.settings import load
 
     settings = load(overrides).model
-    folder = output or settings.artifact
+    folder = output or only(settings.artifacts)
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
     manifest = pack_artifact(output=folder, taps=name_features(taps), series=series or None, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")

@@ -19,6 +19,7 @@ from schemas.windows_arrow import window_schema, windows_from_arrow
 from workers.adapters.kafka_admin import describe_topic
 from workers.adapters.kafka_producer import Send, open_send, partition_of
 from workers.artifact.manifest import read_manifest
+from workers.artifact_paths import only
 from workers.backfill.chunks import BATCH_ROWS, ChunkReader, cut, find_files
 from workers.core.errors import Refused
 from workers.core.ports import Clock
@@ -40,7 +41,7 @@ class Message:
 
 def produce(settings: Settings, history: Path, console: Console, *, per_second: float, batch: int) -> None:
     """Send what the files hold. Raises `Refused` before anything is sent where they hold no windows of the artifact."""
-    contract = read_manifest(settings.model.artifact).contract
+    contract = read_manifest(only(settings.model.artifacts)).contract
     kafka = settings.kafka
     encode = open_encode(kafka, contract)
     chunks = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch))

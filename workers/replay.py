@@ -7,7 +7,7 @@ what an artifact's manifest says of its inputs.
 import shlex
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -34,6 +34,8 @@ class Choice:
 
     reasons: Collection[str] = ()
     """Empty is all."""
+    artifacts: Collection[str] = ()
+    """Who refused them, by name or by view; empty is all."""
     since_us: int | None = None
     until_us: int | None = None
     """When they were refused: microseconds since the epoch, UTC; `until_us` is not included."""
@@ -41,7 +43,13 @@ class Choice:
 
     @classmethod
     def parse(
-        cls, *, reasons: Collection[str] = (), since: str | None, until: str | None, limit: int | None = None
+        cls,
+        *,
+        reasons: Collection[str] = (),
+        artifacts: Collection[str] = (),
+        since: str | None,
+        until: str | None,
+        limit: int | None = None,
     ) -> "Choice":
         """Read what a command was given. Raises `Refused`."""
         if unknown := sorted(set(reasons) - REASONS.keys()):
@@ -54,7 +62,7 @@ class Choice:
                 f"expected --since and --until as 2026-01-31T12:00:00Z, found {since or ''} {until or ''}: {error}"
             )
             raise Refused(message) from error
-        return cls(reasons=reasons, since_us=since_us, until_us=until_us, limit=limit)
+        return cls(reasons=reasons, artifacts=artifacts, since_us=since_us, until_us=until_us, limit=limit)
 
     def pick(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
         """Return those that are meant, oldest first."""
@@ -62,6 +70,7 @@ class Choice:
             letter
             for letter in letters
             if (not self.reasons or letter.reason in self.reasons)
+            and (not self.artifacts or {letter.artifact, letter.view} & {*self.artifacts})
             and (self.since_us is None or letter.at_us >= self.since_us)
             and (self.until_us is None or letter.at_us < self.until_us)
         )
@@ -79,20 +88,36 @@ class Verdict:
     """Why it is not sent; None where the input contract is met."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taker:
+    """An artifact that would be given a letter again."""
+
+    manifest: Manifest
+    decode: Decode
+
+    def fault(self, record: Record) -> str | None:
+        """Say why it would refuse it, None where it meets the contract and the model's inputs can be built from it."""
+        decoded = self.decode([record])
+        faults = decoded.rejects or build_inputs(decoded.windows, self.manifest.preprocessing).faults
+        return next((f"{one.reason}: {one.detail}" for one in faults), None)
+
+
 def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | None, send: bool) -> bool:
     """Show the letters meant, mended by the command `pipe`; with `send`, send those again that would now be taken.
 
     Return whether nothing that was meant stays behind.
     """
     letters = choice.pick(read_dead_letters(settings.kafka))
-    manifest = read_manifest(settings.model.artifact)
-    decode = open_decode(settings.kafka, manifest.contract)
-    verdicts = [judge(letter, manifest, decode, settings, pipe) for letter in letters]
+    manifests = [read_manifest(path) for path in settings.model.artifacts]
+    takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
+    verdicts = [judge(letter, takers, settings, pipe) for letter in letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
     console.print(_table(verdicts))
     behind = len(verdicts) - len(good)
     if send:
-        sent = send_again(settings.kafka, ((verdict.letter, verdict.value) for verdict in good))
+        # What several artifacts had refused is sent once: all of them read it again.
+        once = {(one.letter.origin, one.letter.origin_offset, one.value): one for one in good}
+        sent = send_again(settings.kafka, ((one.letter, one.value) for one in once.values()))
         console.print(
             f"sent {sent:,} again to {settings.kafka.topic}; {behind:,} stay, since they would be refused again"
         )
@@ -102,8 +127,11 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     return not behind
 
 
-def judge(letter: DeadLetter, manifest: Manifest, decode: Decode, settings: Settings, pipe: str | None) -> Verdict:
-    """Mend one letter, and say whether it meets the contract now and the model's inputs can be built from it."""
+def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe: str | None) -> Verdict:
+    """Mend one letter, and say whether the artifact that had refused it would take it now.
+
+    Where that one is served no more, it is asked of those of the same name, else of all.
+    """
     kafka = settings.kafka
     if letter.origin.topic != kafka.topic:
         fault = f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {kafka.topic}"
@@ -118,9 +146,10 @@ def judge(letter: DeadLetter, manifest: Manifest, decode: Decode, settings: Sett
             said = error.stderr.decode(errors="replace").strip().splitlines() or ["and said nothing"]
             return Verdict(letter=letter, value=value, fault=f"the command ended with {error.returncode}: {said[-1]}")
     record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
-    decoded = decode([record])
-    faults = decoded.rejects or build_inputs(decoded.windows, manifest.preprocessing).faults
-    return Verdict(letter=letter, value=value, fault=next((f"{one.reason}: {one.detail}" for one in faults), None))
+    asked = [one for one in takers if one.manifest.space == letter.space]
+    asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
+    faults = [one.fault(record) for one in asked]
+    return Verdict(letter=letter, value=value, fault=None if None in faults else faults[0])
 
 
 def _mend(value: bytes, pipe: str) -> bytes:
@@ -142,12 +171,17 @@ def _table(verdicts: Collection[Verdict]) -> Table:
     table = Table(
         title=f"{len(verdicts):,} dead letters" + (f": {by_reason}" if by_reason else ""), title_justify="left"
     )
-    for name in ("refused at", "from", "reason", "detail", "if sent now"):
+    for name in ("refused at", "from", "by", "reason", "detail", "if sent now"):
         table.add_column(name, overflow="fold")
     times = format_times(np.array([verdict.letter.at_us for verdict in verdicts], np.int64))
     for at, verdict in zip(times, verdicts, strict=True):
         letter = verdict.letter
         table.add_row(
-            at, f"{letter.origin}@{letter.origin_offset}", letter.reason, letter.detail, verdict.fault or "taken"
+            at,
+            f"{letter.origin}@{letter.origin_offset}",
+            letter.view,
+            letter.reason,
+            letter.detail,
+            verdict.fault or "taken",
         )
     return table

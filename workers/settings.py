@@ -9,17 +9,28 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
+from workers.artifact_paths import Paths, parse_paths
 from workers.core.errors import Refused
 
 TOML = "undertow.toml"
@@ -104,10 +115,10 @@ class KafkaSettings(Section):
 
 
 class ModelSettings(Section):
-    """The artifact and where it runs."""
+    """The artifacts and where they run."""
 
-    artifact: Path = Path("artifact")
-    """The folder that `undertow pack` wrote."""
+    artifact: Annotated[Paths, NoDecode, PlainValidator(parse_paths)] = Path("artifact")
+    """The folder that `undertow pack` wrote; or a list of several, `["a", "b"]`, which one fleet serves together."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
     threads: int = Field(default=1, ge=1)
@@ -117,6 +128,11 @@ class ModelSettings(Section):
 
     run_compiled: bool = False
     """Run the native code that `undertow pack --compile` kept in the artifact. Say so only of what you trust."""
+
+    @property
+    def artifacts(self) -> tuple[Path, ...]:
+        """All artifacts, one or more."""
+        return self.artifact if isinstance(self.artifact, tuple) else (self.artifact,)
 
     @field_validator("code")
     @classmethod

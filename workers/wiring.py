@@ -7,8 +7,9 @@ processes the parts built from them. Every fault that can be found before anythi
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from schemas.records import Partition
@@ -22,7 +23,9 @@ from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
 from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
+from workers.artifact_paths import only
 from workers.core.embedding import Embed
+from workers.core.errors import Refused
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
 from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
@@ -31,9 +34,10 @@ from workers.stream import Limits, Stream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedRecipe:
-    """Everything that a process needs to embed windows and to write what they became."""
+    """Everything that a process needs to embed windows by one artifact, and to write what they became."""
 
     model: ModelSettings
+    """Names this artifact alone."""
     manifest: Manifest
     online: OnlineRecipe
     offline: OfflineSettings
@@ -44,7 +48,8 @@ class StreamRecipe:
     """Everything that a fleet needs."""
 
     fleet: str
-    embed: EmbedRecipe
+    artifacts: tuple[EmbedRecipe, ...]
+    """Those that it serves, each by a stream of its own in every replica."""
     kafka: KafkaSettings
     topic_id: str
     cluster_id: str
@@ -58,42 +63,78 @@ class StreamRecipe:
 
 
 def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, ...]:
-    """Register the artifact's space with Feast; return what is registered now. Needs no broker.
+    """Register each artifact's space with Feast; return what is registered now. Needs no broker.
 
     The first space of a name is served to its readers at once, a later one only with `promote`.
     """
-    manifest = read_manifest(settings.model.artifact)
-    view = manifest.view()
-    register(settings.feast.repo, view, settings.offline.path.absolute() / view.space, promote=promote)
+    views = [read_manifest(path).view() for path in settings.model.artifacts]
+    if promote and len({view.name for view in views}) < len(views):
+        message = (
+            f"of one name only one space can be promoted, found {', '.join(view.view for view in views)}; say which: "
+            f"--promote --set model.artifact={settings.model.artifacts[-1]}"
+        )
+        raise Refused(message)
+    for view in views:
+        register(settings.feast.repo, view, settings.offline.path.absolute() / view.space, promote=promote)
     return apply(settings.feast)
 
 
-def embed_recipe(settings: Settings) -> EmbedRecipe:
+def embed_recipes(settings: Settings) -> tuple[EmbedRecipe, ...]:
     """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
-    manifest = read_manifest(settings.model.artifact)
-    read_weights(settings.model.artifact, manifest)  # hashed here, so that no replica is the first to find damage
-    if settings.model.run_compiled:
-        read_compiled(settings.model.artifact, manifest)
-    refuse_foreign_code(manifest.model, settings.model.code)
+    recipes = tuple(embed_recipe(settings, path) for path in settings.model.artifacts)
+    if len({recipe.manifest.space for recipe in recipes}) < len(recipes):
+        found = ", ".join(f"{recipe.model.artifact} ({recipe.manifest.view().view})" for recipe in recipes)
+        message = f"expected artifacts of different spaces (model.artifact), found the same one twice: {found}"
+        raise Refused(message)
+    return recipes
+
+
+def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
+    """Look everything up that embedding by the artifact in `path` needs."""
+    model = settings.model
+    manifest = read_manifest(path)
+    read_weights(path, manifest)  # hashed here, so that no replica is the first to find damage
+    if model.run_compiled:
+        read_compiled(path, manifest)
+    refuse_foreign_code(manifest.model, model.code)
     return EmbedRecipe(
-        model=settings.model.model_copy(update={"artifact": settings.model.artifact.absolute()}),
+        model=model.model_copy(update={"artifact": path.absolute()}),
         manifest=manifest,
         online=online_recipe(settings.feast, manifest.view().view),
         offline=settings.offline.model_copy(update={"path": settings.offline.path.absolute()}),
     )
 
 
+def group_settings(kafka: KafkaSettings, spaces: Collection[str]) -> tuple[KafkaSettings, ...]:
+    """Return for each artifact's space the settings of its stream, which differ in the group that it commits to.
+
+    One artifact alone commits to `kafka.group`; each of several to a group of its own, since each has come as far as
+    it has. Their names follow from the spaces: whatever the order in the setting, no artifact takes another's offsets.
+    """
+    if len(spaces) == 1:
+        return (kafka,)
+    return tuple(kafka.model_copy(update={"group": f"{kafka.group}.{space[:8]}"}) for space in spaces)
+
+
 def stream_recipe(settings: Settings) -> StreamRecipe:
     """Look everything up that a fleet needs. Raises `Refused` where something is missing, before anything starts."""
-    embed = embed_recipe(settings)
+    artifacts = embed_recipes(settings)
+    if len(artifacts) > 1 and not settings.offline.enabled:
+        message = (
+            "several artifacts (model.artifact) need the offline log (offline.enabled = true), which records how far "
+            "each has come: the committed offset alone does not tell for whom it was committed"
+        )
+        raise Refused(message)
     require_format(settings.kafka)
     topic = describe_topic(settings.kafka)
-    refuse_live_group(settings.kafka)
+    for kafka in group_settings(settings.kafka, [one.manifest.space for one in artifacts]):
+        refuse_live_group(kafka)
     ensure_dead_letters(settings.kafka)
-    check_online(embed.online)
+    for artifact in artifacts:
+        check_online(artifact.online)
     return StreamRecipe(
         fleet=settings.fleet.name,
-        embed=embed,
+        artifacts=artifacts,
         kafka=settings.kafka,
         topic_id=topic.topic_id,
         cluster_id=topic.cluster_id,
@@ -115,7 +156,7 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
 
     model = recipe.model
     return load(
-        model.artifact,
+        only(model.artifacts),
         device=model.device,
         threads=model.threads,
         code=model.code,
@@ -141,9 +182,10 @@ def check_online(recipe: OnlineRecipe) -> None:
         sink.close()
 
 
-def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
-    """Build one replica's stream in this process."""
-    embed = recipe.embed
+def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool], index: int = 0) -> Stream:
+    """Build in this process one replica's stream of one artifact."""
+    embed = recipe.artifacts[index]
+    kafka = group_settings(recipe.kafka, [one.manifest.space for one in recipe.artifacts])[index]
     view, contract = embed.manifest.view(), embed.manifest.contract
     offline = FileOfflineLog(
         embed.offline.path,
@@ -154,11 +196,11 @@ def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
         clock=time.time,
     )
     return Stream(
-        source=KafkaSource(recipe.kafka, open_decode(recipe.kafka, contract)),
+        source=KafkaSource(kafka, open_decode(kafka, contract)),
         embed=open_embed(embed),
         online=open_online(embed.online),
         offline=offline if embed.offline.enabled else None,
-        dead_letters=KafkaDeadLetters(recipe.kafka),
+        dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),
         limits=Limits(
             checkpoint_s=embed.offline.checkpoint_seconds,
             checkpoint_rows=embed.offline.checkpoint_rows,
@@ -166,3 +208,11 @@ def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
         ),
         give_up=give_up,
     )
+
+
+def stream_openers(recipe: StreamRecipe) -> dict[str, Callable[[Callable[[], bool]], Stream]]:
+    """Return what builds the stream of each artifact, by the name of its view."""
+    return {
+        artifact.manifest.view().view: partial(open_stream, recipe, index=index)
+        for index, artifact in enumerate(recipe.artifacts)
+    }

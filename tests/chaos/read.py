@@ -62,7 +62,7 @@ def read_topic(world: World, topic: str, partitions: int) -> list:
 def read_truth(world: World, last: int) -> Truth:
     """Read the topic, and embed every number directly, without a fleet."""
     everyone = windows_of(range(last + 1))
-    vectors = open_embed(world.recipe.embed)(everyone).embeddings.features["embedding"]
+    vectors = open_embed(world.recipe.artifacts[0])(everyone).embeddings.features["embedding"]
     number_of = {value: n for n, value in enumerate(encode_json(everyone))}
     records = [((r.partition, r.offset), r.value) for r in read_topic(world, "windows", len(world.recipe.partitions))]
     return Truth(
@@ -75,7 +75,7 @@ def read_truth(world: World, last: int) -> Truth:
 
 def read_offline(world: World) -> pd.DataFrame:
     """Return all rows of the offline log."""
-    table = read_space(world.settings.offline.path, world.recipe.embed.manifest.space).to_pandas()
+    table = read_space(world.settings.offline.path, world.recipe.artifacts[0].manifest.space).to_pandas()
     number = (table["event_timestamp"].astype("datetime64[us, UTC]").astype("int64") - BEGIN_US) // STEP_US
     names = {"origin_partition": "partition", "origin_offset": "offset"}
     return table.rename(columns=names).assign(number=number)

@@ -95,7 +95,7 @@ def walk(settings):
         stream.close()
     ends = end_offsets(settings.kafka, recipe.partitions)
     assert committed(settings.kafka, recipe.partitions) == ends
-    assert [chain.next for chain in chains(settings.offline.path, recipe.embed.manifest.space)] == [
+    assert [chain.next for chain in chains(settings.offline.path, recipe.artifacts[0].manifest.space)] == [
         end for _, end in sorted(ends.items())
     ]
     return stream.counts

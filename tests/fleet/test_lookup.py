@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from schemas.embeddings import EmbeddingBatch
 from workers.cli import main
-from workers.wiring import embed_recipe, open_online
+from workers.wiring import embed_recipes, open_online
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -20,7 +20,7 @@ NOON = 1_717_243_200_000_000  # 2024-06-01 12:00 UTC
 def written(request, make_place):
     """Two pumps in the online store, the first written twice; returns a way to ask, the view and the newest vectors."""
     settings = make_place(online=request.param, partitions=1).settings
-    recipe = embed_recipe(settings)
+    (recipe,) = embed_recipes(settings)
     view = recipe.manifest.view()
     ((feature, size),) = view.features
     vectors = np.random.default_rng(5).normal(size=(3, size)).astype(np.float32)

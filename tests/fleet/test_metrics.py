@@ -10,6 +10,7 @@ import yaml
 from schemas.records import Partition
 from workers.cli import main
 from workers.core import histogram
+from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.metrics import DEFINITIONS, Emitter, fleet_readings, ray_metric, replica_readings
 from workers.fleet.status import FleetStatus, ReplicaStatus
 
@@ -18,12 +19,11 @@ PARTITION = Partition("windows", 3)
 SECONDS = np.random.default_rng(4).lognormal(-3, 1.5, 500)
 
 
-def a_status():
+def a_part(**changes):
     latency = histogram.empty()
     histogram.observe(latency, SECONDS)
-    return ReplicaStatus(
-        name="replica-1",
-        state="running",
+    part = ArtifactStatus(
+        artifact="pumps__00000000",
         held=frozenset({PARTITION}),
         lag={PARTITION: 17},
         windows=500,
@@ -32,6 +32,11 @@ def a_status():
         batches={0: 1, 3: 2},
         durable_at=100.0,
     )
+    return replace(part, **changes)
+
+
+def a_replica(*artifacts):
+    return ReplicaStatus(name="replica-1", state="running", artifacts=artifacts)
 
 
 def a_fleet(failovers):
@@ -52,7 +57,7 @@ def a_fleet(failovers):
 
 
 def all_readings():
-    return [*replica_readings("f", a_status(), 104.0), *fleet_readings(a_fleet(2))]
+    return [*replica_readings("f", a_replica(a_part()), 104.0), *fleet_readings(a_fleet(2))]
 
 
 def exposed(definition):
@@ -83,8 +88,14 @@ def test_a_batch_is_counted_in_every_bucket_that_holds_it():
     assert [found[le] for le in ("1", "4", "8", "+Inf")] == [1, 1, 3, 3]
 
 
+def test_each_artifact_of_a_replica_is_counted_under_its_own_label():
+    both = a_replica(a_part(), a_part(artifact="valves__11111111", windows=7))
+    found = {r.labels["artifact"]: r.value for r in replica_readings("f", both, 104.0) if r.name == "undertow_windows"}
+    assert found == {"pumps__00000000": 500, "valves__11111111": 7}
+
+
 def test_who_holds_nothing_has_no_old_checkpoint():
-    idle = replace(a_status(), held=frozenset())
+    idle = a_replica(a_part(held=frozenset()))
     ages = [r.value for r in replica_readings("f", idle, 900.0) if r.name == "undertow_checkpoint_age_seconds"]
     assert ages == [0.0]
 
@@ -134,10 +145,10 @@ class Recorder:
 def test_ray_takes_every_reading_growth_is_added_once_and_a_partition_given_away_has_no_lag():
     recorder = Recorder()
     emitter = Emitter(recorder.make)
-    emitter.emit(replica_readings("f", replace(a_status(), windows=300), 104.0))
-    emitter.emit(replica_readings("f", a_status(), 104.0))
+    emitter.emit(replica_readings("f", a_replica(a_part(windows=300)), 104.0))
+    emitter.emit(replica_readings("f", a_replica(a_part()), 104.0))
     emitter.emit(fleet_readings(a_fleet(2)))
     assert recorder.totals["undertow_windows", None] == 500
     assert recorder.totals["undertow_failovers", None] == 2
-    emitter.emit(replica_readings("f", replace(a_status(), lag={}), 104.0))
+    emitter.emit(replica_readings("f", a_replica(a_part(lag={})), 104.0))
     assert recorder.totals["undertow_lag", str(PARTITION)] == 0

@@ -3,7 +3,7 @@
 In: rejects. Out: records of `kafka.dead_letters`, acknowledged by all replicas of the topic. Knows nothing of windows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaProducer
@@ -21,8 +21,8 @@ PATIENCE_MS = 15_000
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
-def headers_of(reject: Reject, *, truncated: bool = False) -> Headers:
-    """Return the headers that tell why and where from. The origin is always that of the whole record."""
+def headers_of(reject: Reject, refused_by: Mapping[str, str] | None = None, *, truncated: bool = False) -> Headers:
+    """Return the headers that tell why, by whom and where from. The origin is always that of the whole record."""
     record = reject.record
     told: dict[str, object] = {
         "reason": reject.reason,
@@ -31,6 +31,7 @@ def headers_of(reject: Reject, *, truncated: bool = False) -> Headers:
         "partition": record.partition.index,
         "offset": record.offset,
         "timestamp_us": record.appended_us,
+        **(refused_by or {}),
     }
     if truncated:
         told["truncated"] = len(record.value or b"")
@@ -40,8 +41,9 @@ def headers_of(reject: Reject, *, truncated: bool = False) -> Headers:
 class KafkaDeadLetters:
     """A `DeadLetters`."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, refused_by: Mapping[str, str] | None = None) -> None:
+        """`refused_by` goes into the headers: the name of the artifact, and its space."""
+        self._settings, self._refused_by = settings, refused_by
         defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": PATIENCE_MS}
         # Idempotence would keep state that one lost batch spoils for good, and at-least-once is all that is promised.
         fixed = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
@@ -79,7 +81,7 @@ class KafkaDeadLetters:
                 # kafka-python sends no record without both: an empty value and the reason `empty` say the same.
                 value=b"" if record.value is None and record.key is None else record.value,
                 key=record.key,
-                headers=[*original, *headers_of(reject)],
+                headers=[*original, *headers_of(reject, self._refused_by)],
             )
         except _TOO_LARGE:
             return None
@@ -92,7 +94,7 @@ class KafkaDeadLetters:
             self._settings.dead_letter_topic,
             value=(record.value or b"")[:HEAD_BYTES],
             key=record.key if rest <= HEAD_BYTES else None,
-            headers=[*original, *headers_of(reject, truncated=True)],
+            headers=[*original, *headers_of(reject, self._refused_by, truncated=True)],
         )
 
 

@@ -33,6 +33,10 @@ class DeadLetter:
     """When it was refused: microseconds since the epoch, UTC."""
     reason: str
     detail: str
+    artifact: str
+    """The name of the artifact that refused it."""
+    space: str
+    """And its space; both are empty where another program wrote it, or a version that did not tell."""
     origin: Partition
     origin_offset: int
     value: bytes
@@ -41,6 +45,11 @@ class DeadLetter:
     """Those of the producer."""
     is_cut: bool
     """Whether the topic holds its beginning only, since it was too large."""
+
+    @property
+    def view(self) -> str:
+        """The name of the view that it is missing from, as `SpaceView` gives it; empty where it is not known."""
+        return f"{self.artifact}__{self.space[:8]}" if self.space else ""
 
 
 def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter]:
@@ -107,6 +116,8 @@ def _read(message: Any) -> DeadLetter:
         at_us=message.timestamp * 1000,
         reason=told.get("reason", "unknown"),
         detail=told.get("detail", "another program wrote it"),
+        artifact=told.get("artifact", ""),
+        space=told.get("space", ""),
         origin=Partition(told.get("topic", ""), int(told.get("partition", -1))),
         origin_offset=int(told.get("offset", -1)),
         value=message.value or b"",

@@ -44,6 +44,12 @@ class MemoryBroker:
         self.committed: dict[Partition, int] = {}
         self._logs: dict[Partition, _Log] = {}
 
+    def of_another_group(self) -> "MemoryBroker":
+        """Return the same logs with commits of their own."""
+        other = MemoryBroker()
+        other._logs = self._logs
+        return other
+
     def append(
         self,
         partition: Partition,

@@ -14,16 +14,25 @@ from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.cluster import ray_session
 from workers.settings import Settings
-from workers.wiring import EmbedRecipe, check_online, embed_recipe, open_embed, open_online
+from workers.wiring import EmbedRecipe, check_online, embed_recipes, open_embed, open_online
 
 
-def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> BackfillReport:
-    """Embed what was not embedded yet. Raises `Refused` before anything starts where a part is missing.
+def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:
+    """Embed what was not embedded yet, by one artifact after another; return a report of each.
 
-    A job is named after its file or folder unless it is given a name: the same name goes on where it was stopped.
+    Raises `Refused` before anything starts where a part is missing. A job is named after its file or folder unless it
+    is given a name: the same name goes on where it was stopped.
     """
-    embed = embed_recipe(settings)
-    check_online(embed.online)
+    artifacts = embed_recipes(settings)
+    for embed in artifacts:
+        check_online(embed.online)
+    with ray_session(settings.fleet, replicas=settings.backfill.replicas):
+        return tuple(_run_one(settings, embed, history, console, job) for embed in artifacts)
+
+
+def _run_one(
+    settings: Settings, embed: EmbedRecipe, history: Path, console: Console, job: str | None
+) -> BackfillReport:
     recipe = BackfillRecipe(
         history=history.absolute(),
         contract=embed.manifest.contract,
@@ -32,13 +41,13 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
         job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._"),
     )
     columns = (
-        TextColumn("backfill"),
+        TextColumn(f"backfill {recipe.view.view}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("chunks · {task.fields[windows]:,} windows"),
         TimeRemainingColumn(),
     )
-    with ray_session(settings.fleet, replicas=settings.backfill.replicas), Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("backfill", total=None, windows=0)
         report = backfill(
             recipe,
@@ -49,8 +58,8 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
             on_progress=lambda done, total, windows: bar.update(task, completed=done, total=total, windows=windows),
         )
     console.print(
-        f"{report.windows:,} windows embedded in {report.seconds:.1f} s, {report.rejected:,} rejected, "
-        f"{report.chunks} chunks of which {report.skipped} were done before",
+        f"{recipe.view.view}: {report.windows:,} windows embedded in {report.seconds:.1f} s, "
+        f"{report.rejected:,} rejected, {report.chunks} chunks of which {report.skipped} were done before",
         highlight=False,
     )
     return report

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import ray
@@ -21,7 +20,7 @@ from workers.fleet.controller import Controller
 from workers.fleet.metrics import Emitter, emit_replica, fleet_readings
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize, FleetStatus, ReplicaStatus
-from workers.wiring import StreamRecipe, open_stream
+from workers.wiring import StreamRecipe, stream_openers
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +33,11 @@ def controller_name(fleet: str) -> str:
 
 
 class ReplicaActor:
-    """One process, one model. Its data thread runs the stream while the threads of group `control` answer."""
+    """One process, one model of each artifact. The data threads run the streams; those of group `control` answer."""
 
     def __init__(self, name: str, recipe: StreamRecipe) -> None:
         """Open nothing yet, so that the first heartbeat is answered while the model loads."""
-        self._replica = Replica(name, partial(open_stream, recipe), drain_timeout_s=recipe.drain_timeout_s)
+        self._replica = Replica(name, stream_openers(recipe), drain_timeout_s=recipe.drain_timeout_s)
         emit_replica(recipe.fleet, self._replica.status)
 
     def run(self) -> None:

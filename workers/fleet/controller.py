@@ -16,6 +16,7 @@ from typing import Protocol
 from schemas.records import Partition
 from workers.core import histogram
 from workers.core.ports import Clock
+from workers.fleet.artifact_status import by_artifact
 from workers.fleet.plan import plan
 from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 
@@ -145,6 +146,7 @@ class Controller:
             retries=sum(replica.retries for replica in everyone),
             failovers=self._failovers,
             latency=latency,
+            artifacts=by_artifact((one.artifacts for one in alive), (one.artifacts for one in self._gone)),
             message=self._failure or next((r.blocked for r in alive if r.blocked), None),
         )
 

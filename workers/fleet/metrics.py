@@ -1,7 +1,8 @@
 """What a fleet shows to Prometheus, by Ray's metrics agent: the definitions and their emission.
 
 In: statuses, which are counted anyway. Out: counters and gauges, each second, from a thread beside the stream.
-Knows neither Kafka nor a store, and names no entity: labels are fleet, replica, partition, reason, stage and `le`.
+Knows neither Kafka nor a store, and names no entity: labels are fleet, replica, artifact, partition,
+reason, stage and `le`.
 
 A histogram goes out as one counter by `le`, added to bucket by bucket: `ray.util.metrics.Histogram` takes one call
 for each observation, which is one for each window.
@@ -18,6 +19,7 @@ import numpy as np
 from ray.util.metrics import Counter, Gauge
 
 from workers.core import histogram
+from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.status import FleetStatus, ReplicaStatus
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class Definition:
     meaning: str
 
 
-_EACH = ("fleet", "replica")
+_EACH = ("fleet", "replica", "artifact")
 DEFINITIONS = (
     Definition("undertow_windows", "counter", "windows", _EACH, "embedded and readable in the online store"),
     Definition("undertow_rejects", "counter", "records", (*_EACH, "reason"), "put among the dead letters"),
@@ -64,8 +66,13 @@ class Reading:
 
 
 def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[Reading]:
-    """Yield what a replica shows at the time `now`, in seconds of the epoch."""
-    own = {"fleet": fleet, "replica": status.name}
+    """Yield what a replica shows of each artifact at the time `now`, in seconds of the epoch."""
+    for artifact in status.artifacts:
+        labels = {"fleet": fleet, "replica": status.name, "artifact": artifact.artifact}
+        yield from _artifact_readings(labels, artifact, now)
+
+
+def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: float) -> Iterator[Reading]:
     yield Reading("undertow_windows", status.windows, own)
     yield Reading("undertow_lost", status.lost, own)
     yield Reading("undertow_checkpoints", status.checkpoints, own)

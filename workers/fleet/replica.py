@@ -1,113 +1,138 @@
-"""One replica without Ray: a loop that reads what it was told to, until it is told to stop.
+"""One replica without Ray: a stream for each artifact, which reads what it was told to, until it is told to stop.
 
-In: a recipe's stream, and orders from other threads. Out: the stream's effects, and a status at any moment.
-Knows nothing of actors; orders only set flags, which the loop looks at between batches.
+In: what builds the streams, and orders from other threads. Out: the streams' effects, and a status at any moment.
+Knows nothing of actors.
 """
 
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 
 from schemas.records import Partition
 from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
+from workers.fleet.artifact_status import together
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
-from workers.stream import Counts, Stream
-
-OpenStream = Callable[[Callable[[], bool]], Stream]
-"""Builds the stream inside the replica's process; it is given the question whether to give up on a silent store."""
+from workers.fleet.walk import OpenStream, Walk
 
 
 class Replica:
-    """Runs one stream in the calling thread; every other method may be called from any thread and returns at once."""
+    """Runs its streams until drained; every method but `run` may be called from any thread and returns at once.
+
+    One stream runs in the calling thread. Of several each has a thread of its own, so that one which waits for a store
+    does not keep the others waiting. Where one ends with an error the others finish, and the replica with them.
+    """
 
     def __init__(
-        self, name: str, open_stream: OpenStream, *, drain_timeout_s: float, clock: Clock = time.monotonic
+        self,
+        name: str,
+        open_streams: Mapping[str, OpenStream],
+        *,
+        drain_timeout_s: float,
+        clock: Clock = time.monotonic,
     ) -> None:
-        """Nothing is opened before `run`."""
-        self._name, self._open, self._drain_timeout_s, self._clock = name, open_stream, drain_timeout_s, clock
+        """`open_streams` is by the artifact's name. Nothing is opened before `run`."""
+        self._name, self._drain_timeout_s, self._clock = name, drain_timeout_s, clock
+        self._walks = tuple(Walk(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
+        self._opening = threading.Lock()
+        self._failing = threading.Lock()
         self._wanted: frozenset[Partition] = frozenset()
         self._size = FleetSize()
-        self._orders = threading.Event()
         self._drain_by: float | None = None
-        self._state: ReplicaState = "starting"
+        self._has_ended = False
+        self._fault: BaseException | None = None
         self._error: str | None = None
-        self._is_refused = False
-        self._stream: Stream | None = None
 
     def run(self) -> None:
         """Read until drained, or until an error that trying again does not mend; both end in the state `ended`."""
+        first, *others = self._walks
+        threads = [threading.Thread(target=self._run, args=(walk,), name=walk.artifact) for walk in others]
         try:
-            self._stream = self._open(self._gives_up)
-            self._state = "running"
-            try:
-                self._walk(self._stream)
-            finally:
-                self._stream.close()
-        except UndertowError as error:
-            self._error = f"{type(error).__name__}: {error}"
-            self._is_refused = isinstance(error, Refused)
-        except BaseException as error:
-            self._error = f"{type(error).__name__}: {error}"
-            raise
+            for thread in threads:
+                thread.start()
+            self._run(first)
+            for thread in threads:
+                thread.join()
         finally:
-            self._state = "ended"
+            self._has_ended = True
+        if self._fault is not None and not isinstance(self._fault, UndertowError):
+            raise self._fault
 
     def assign(self, partitions: Iterable[Partition], size: FleetSize) -> None:
         """Read exactly these partitions, from the next batch on."""
         self._wanted, self._size = frozenset(partitions), size
-        self._orders.set()
+        for walk in self._walks:
+            walk.assign(self._wanted)
 
     def drain(self, size: FleetSize) -> None:
         """Finish the batch, write a checkpoint and end."""
         self._size = size
         if self._drain_by is None:
             self._drain_by = self._clock() + self._drain_timeout_s
-        self._orders.set()
+        self._end()
 
     def status(self) -> ReplicaStatus:
-        """Say what is going on; never waits for the stream."""
-        stream = self._stream
-        counts = stream.counts if stream else Counts()
-        draining = self._state == "running" and self._drain_by is not None
+        """Say what is going on; never waits for a stream."""
+        parts = tuple(walk.status() for walk in self._walks)
+        whole = together(parts)
         return ReplicaStatus(
             name=self._name,
-            state="draining" if draining else self._state,
+            state=self._state(),
             pid=os.getpid(),
             node=socket.gethostname(),
             wanted=self._wanted,
             size=self._size,
-            held=stream.held if stream else frozenset(),
-            lag=stream.lag if stream and self._state != "ended" else {},
-            windows=counts.windows,
-            rejects=dict(counts.rejects),
-            ignored_columns=counts.ignored_columns,
-            lost=counts.lost,
-            checkpoints=counts.checkpoints,
-            retries=counts.trouble.retries,
-            blocked=counts.trouble.blocked,
+            artifacts=parts,
+            held=whole.held,
+            # What one stream does not read yet is not read: a fleet has caught up when all its artifacts have.
+            lag={p: lag for p, lag in whole.lag.items() if all(p in part.lag for part in parts)},
+            windows=whole.windows,
+            rejects=whole.rejects,
+            ignored_columns=whole.ignored_columns,
+            lost=whole.lost,
+            checkpoints=whole.checkpoints,
+            retries=whole.retries,
+            blocked=whole.blocked,
             error=self._error,
-            refused=self._is_refused,
-            latency=counts.latency.copy(),
-            poll_s=counts.poll_s,
-            embed_s=counts.embed_s,
-            write_s=counts.write_s,
-            checkpoint_s=counts.checkpoint_s,
-            batches=dict(counts.batches),
-            durable_at=counts.durable_at,
+            refused=isinstance(self._fault, Refused),
+            latency=whole.latency,
+            poll_s=whole.poll_s,
+            embed_s=whole.embed_s,
+            write_s=whole.write_s,
+            checkpoint_s=whole.checkpoint_s,
+            batches=whole.batches,
+            durable_at=whole.durable_at,
         )
 
-    def _walk(self, stream: Stream) -> None:
-        while self._drain_by is None:
-            self._orders.clear()
-            stream.assign(self._wanted)
-            if stream.held:
-                stream.step()
-            else:
-                self._orders.wait(timeout=1.0)
-        stream.checkpoint()
+    def _state(self) -> ReplicaState:
+        if self._has_ended:
+            return "ended"
+        if not all(walk.is_open for walk in self._walks):
+            return "starting"
+        return "running" if self._drain_by is None else "draining"
+
+    def _run(self, walk: Walk) -> None:
+        try:
+            with self._opening:  # one after another: loading a model sets what is the whole process's
+                walk.open()
+            walk.run()
+        except BaseException as error:  # noqa: BLE001 `run` raises what is no `UndertowError` again, in its own thread
+            self._fail(walk, error)
+
+    def _fail(self, walk: Walk, error: BaseException) -> None:
+        """Keep the first error, and let the others finish; those do not wait for a store any more."""
+        with self._failing:
+            if self._fault is None:
+                of_artifact = f"{walk.artifact}: " if len(self._walks) > 1 else ""
+                self._error = f"{of_artifact}{type(error).__name__}: {error}"
+                self._fault = error
+        self._end()
+
+    def _end(self) -> None:
+        for walk in self._walks:
+            walk.end()
 
     def _gives_up(self) -> bool:
-        return self._drain_by is not None and self._clock() > self._drain_by
+        return self._fault is not None or (self._drain_by is not None and self._clock() > self._drain_by)

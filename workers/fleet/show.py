@@ -4,13 +4,14 @@ In: a `FleetStatus`. Out: a line, a rich table. Knows neither Ray nor Kafka.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.status import FleetStatus, ReplicaStatus
 
 WATCH_EVERY_S = 1.0
@@ -70,9 +71,20 @@ def table(status: FleetStatus) -> Table:
             replica.error or replica.blocked or ("standby" if _stands_by(replica) else ""),
         )
     if status.rejects:
-        counts = ", ".join(f"{reason} {count:,}" for reason, count in sorted(status.rejects.items()))
-        rows.caption = f"rejects by reason: {counts}"
+        rows.caption = f"rejects by reason: {_counts(status.rejects)}"
+    if len(status.artifacts) > 1:
+        rows.caption = "\n".join(_of_artifact(status, one) for one in status.artifacts)
     return rows
+
+
+def _of_artifact(status: FleetStatus, artifact: ArtifactStatus) -> str:
+    lag = status.lag_of(artifact)
+    text = f"{artifact.artifact}: {artifact.windows:,} windows · lag {'?' if lag is None else f'{lag:,}'} · rejects "
+    return text + (_counts(artifact.rejects) or "0") + (f" · {artifact.blocked}" if artifact.blocked else "")
+
+
+def _counts(rejects: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(rejects.items()))
 
 
 def _stands_by(replica: ReplicaStatus) -> bool:

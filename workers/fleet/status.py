@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.records import Partition
 from workers.core import histogram
+from workers.fleet.artifact_status import ArtifactStatus
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
 FleetState = Literal["starting", "running", "draining", "drained", "failed"]
@@ -39,6 +40,8 @@ class ReplicaStatus:
     """What the controller last asked it to read."""
     size: FleetSize = FleetSize()
     """What the controller last told it of the fleet."""
+    artifacts: tuple[ArtifactStatus, ...] = ()
+    """By artifact, what the counts below sum up."""
     held: frozenset[Partition] = frozenset()
     """What it reads: nobody else may yet."""
     lag: Mapping[Partition, int] = field(default_factory=dict)
@@ -85,6 +88,8 @@ class FleetStatus:
     failovers: int
     """Replicas that died or hung and were replaced."""
     latency: NDArray[np.int64]
+    artifacts: tuple[ArtifactStatus, ...] = ()
+    """By artifact, over all replicas."""
     message: str | None = None
     """Why the fleet failed or is blocked."""
 
@@ -93,6 +98,10 @@ class FleetStatus:
         """Offsets behind the end, over all partitions; None while some partition has no reader."""
         lags = {partition: lag for replica in self.replicas for partition, lag in replica.lag.items()}
         return sum(lags.values()) if len(lags) == self.partitions else None
+
+    def lag_of(self, artifact: ArtifactStatus) -> int | None:
+        """Return the lag of one artifact; None while some partition has no reader."""
+        return sum(artifact.lag.values()) if len(artifact.lag) == self.partitions else None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `undertow status --json`; latencies in milliseconds."""
@@ -109,8 +118,21 @@ class FleetStatus:
             "lost": self.lost,
             "retries": self.retries,
             "failovers": self.failovers,
-            "append_to_readable_ms": {f"p{share}": self.latency_ms(share / 100) for share in (50, 99)},
+            "append_to_readable_ms": _percentiles(self.latency),
             "message": self.message,
+            "artifacts": [
+                {
+                    "artifact": one.artifact,
+                    "windows": one.windows,
+                    "lag": self.lag_of(one),
+                    "rejects": dict(one.rejects),
+                    "ignored_columns": one.ignored_columns,
+                    "lost": one.lost,
+                    "append_to_readable_ms": _percentiles(one.latency),
+                    "blocked": one.blocked,
+                }
+                for one in self.artifacts
+            ],
             "replicas": [
                 {
                     "name": replica.name,
@@ -130,5 +152,13 @@ class FleetStatus:
 
     def latency_ms(self, share: float) -> float | None:
         """Append to readable in milliseconds, at a share from 0 to 1."""
-        seconds = histogram.percentile(self.latency, share)
-        return None if seconds is None else 1000 * seconds
+        return _ms(self.latency, share)
+
+
+def _ms(latency: NDArray[np.int64], share: float) -> float | None:
+    seconds = histogram.percentile(latency, share)
+    return None if seconds is None else 1000 * seconds
+
+
+def _percentiles(latency: NDArray[np.int64]) -> dict[str, float | None]:
+    return {f"p{share}": _ms(latency, share / 100) for share in (50, 99)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from schemas.times import parse_time
 from workers.artifact.manifest import read_manifest
+from workers.artifact_paths import only
 from workers.core.errors import Refused
 from workers.settings import Settings
 from workers.view.colour import ENTITY, TIME, Colouring, categories, choose_colours
@@ -70,7 +71,7 @@ def view(settings: Settings, choice: Choice) -> Iterator[str]:
 
 
 def _configured(settings: Settings) -> tuple[Path, str]:
-    view = read_manifest(settings.model.artifact).view()
+    view = read_manifest(only(settings.model.artifacts)).view()
     folder = settings.offline.path / view.space
     if not folder.is_dir():
         message = (

@@ -1,0 +1,295 @@
+"""A replica of several artifacts without Ray: streams on one broker in memory, each with stores of its own."""
+
+import json
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.embeddings import EmbeddingBatch
+from schemas.json_codec import decode_json
+from schemas.records import Partition
+from workers.adapters.memory_source import Crash, MemoryBroker, MemorySource
+from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from workers.core.embedding import Embedded
+from workers.core.errors import Refused, Unavailable
+from workers.fleet.artifact_status import by_artifact
+from workers.fleet.replica import Replica
+from workers.fleet.status import FleetSize
+from workers.stream import Limits, Stream
+
+PUMPS, VALVES = "pumps__00000000", "valves__11111111"
+COLUMNS = {PUMPS: ("flow",), VALVES: ("flow", "head")}
+PARTITIONS = frozenset({Partition("windows", 0), Partition("windows", 1)})
+SIZE = FleetSize(1, 1)
+
+
+def embed_as(artifact, windows):
+    """The model of these tests: the one step of each column, in order, is the vector."""
+    vectors = np.stack([np.asarray(windows.past[name], np.float32) for name in COLUMNS[artifact]], axis=1)
+    rows = EmbeddingBatch(
+        space=artifact, series=dict(windows.series), event_us=windows.end_us, features={"embedding": vectors}
+    )
+    return Embedded(embeddings=rows, rows=np.arange(len(windows)), faults=())
+
+
+class Store(MemoryOnline):
+    """An online store that can be away."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_away = False
+
+    def write(self, batch, *, force=False):
+        if self.is_away:
+            message = "the store is away"
+            raise Unavailable(message)
+        return super().write(batch, force=force)
+
+
+class World:
+    """A topic, and for each artifact its stores, which outlive a replica."""
+
+    def __init__(self):
+        self.broker = MemoryBroker()
+        self.groups = {name: self.broker.of_another_group() for name in COLUMNS}
+        self.online = {name: Store() for name in COLUMNS}
+        self.chains = {name: MemoryChains() for name in COLUMNS}
+        self.dead_letters = {name: MemoryDeadLetters() for name in COLUMNS}
+
+    def produce(self, count, **past):
+        """Append windows with these columns, in turn to both partitions."""
+        for number in range(count):
+            value = {"series": {"pump": f"p{number}"}, "end": number, "past": past}
+            self.broker.append(Partition("windows", number % 2), json.dumps(value).encode())
+
+    def opener(self, artifact, **scripts):
+        contract = InputContract(
+            series=(IdColumn(name="pump", type="string"),),
+            past=tuple(Column(name=name) for name in COLUMNS[artifact]),
+            min_length=1,
+            max_length=1,
+        )
+        decode = partial(decode_json, contract=contract, max_record_bytes=1 << 20)
+
+        def opens(give_up):
+            return Stream(
+                source=MemorySource(self.groups[artifact], decode, max_poll_records=3, **scripts),
+                embed=partial(embed_as, artifact),
+                online=self.online[artifact],
+                offline=MemoryOfflineLog(self.chains[artifact]),
+                dead_letters=self.dead_letters[artifact],
+                limits=Limits(checkpoint_s=3600.0, checkpoint_rows=10**9),
+                wait=lambda _: threading.Event().wait(0.001),
+                give_up=give_up,
+            )
+
+        return opens
+
+    def offsets(self, artifact):
+        """Of each partition: the offsets of all rows of its chain, and where it ends."""
+        found = {}
+        for partition, parts in self.chains[artifact].parts.items():
+            rows = [offset for first in sorted(parts) for offset in parts[first].offsets.tolist()]
+            found[partition.index] = (rows, MemoryOfflineLog(self.chains[artifact]).end(partition))
+        return found
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+class Running:
+    """A replica in a thread of its own, as its actor's data thread runs it."""
+
+    def __init__(self, openers, drain_timeout_s=60.0):
+        self.replica = Replica("replica-1", openers, drain_timeout_s=drain_timeout_s)
+        self.raised: list[Crash] = []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            self.replica.run()
+        except Crash as error:
+            self.raised.append(error)
+
+    def until(self, holds):
+        give_up_at = time.monotonic() + 20
+        while not holds(status := self.replica.status()):
+            assert time.monotonic() < give_up_at, status
+            time.sleep(0.001)
+        return status
+
+    def ended(self):
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        status = self.replica.status()
+        assert status.state == "ended"
+        return status
+
+
+@pytest.fixture
+def both(world):
+    """Start a replica of both artifacts that reads everything; the scripts are those of the valves."""
+    started = []
+
+    def start(drain_timeout_s=60.0, **scripts):
+        openers = {PUMPS: world.opener(PUMPS), VALVES: world.opener(VALVES, **scripts)}
+        running = Running(openers, drain_timeout_s)
+        started.append(running)
+        running.replica.assign(PARTITIONS, SIZE)
+        return running
+
+    yield start
+    for running in started:
+        running.replica.drain(SIZE)
+        for store in world.online.values():
+            store.is_away = False
+        running.thread.join(20)
+
+
+def fails_when(event, error):
+    """Go on until the event, then raise."""
+    while not event.is_set():
+        yield None
+    yield error
+
+
+def parts_of(status):
+    return {part.artifact: part for part in status.artifacts}
+
+
+def test_each_artifact_gets_every_record_and_refuses_for_itself_alone(world, both):
+    world.produce(6, flow=[1.0], head=[2.0])
+    world.produce(4, flow=[3.0])
+    running = both()
+    status = running.until(lambda s: s.windows == 16 and sum(s.rejects.values()) == 4)
+    assert {name: (part.windows, dict(part.rejects)) for name, part in parts_of(status).items()} == {
+        PUMPS: (10, {}),
+        VALVES: (6, {"columns": 4}),
+    }
+    assert status.rejects == {"columns": 4}
+    running.replica.drain(SIZE)
+    assert running.ended().error is None
+    assert world.dead_letters[PUMPS].rejects == []
+    assert [reject.record.offset for reject in world.dead_letters[VALVES].rejects] == [3, 4, 3, 4]
+    assert world.online[VALVES].rows["p1",].features["embedding"].tolist() == [1.0, 2.0]
+    assert world.offsets(PUMPS) == {index: ([0, 1, 2, 3, 4], 5) for index in (0, 1)}
+    assert world.offsets(VALVES) == {index: ([0, 1, 2], 5) for index in (0, 1)}
+
+
+def test_a_store_that_is_away_stops_its_own_artifact_and_no_other(world, both):
+    world.online[VALVES].is_away = True
+    world.produce(20, flow=[1.0], head=[2.0])
+    running = both()
+    status = running.until(lambda s: parts_of(s)[PUMPS].windows == 20 and s.blocked)
+    assert "the store is away" in status.blocked
+    assert parts_of(status)[PUMPS].blocked is None
+    assert parts_of(status)[VALVES].windows == 0
+    behind = running.until(lambda s: sum(parts_of(s)[PUMPS].lag.values()) == 0)
+    assert sum(behind.lag.values()) > 0  # a fleet has caught up when all its artifacts have
+    world.online[VALVES].is_away = False
+    running.until(lambda s: s.windows == 40 and s.blocked is None and sum(s.lag.values()) == 0)
+
+
+def test_a_partition_is_held_until_no_stream_reads_it_any_more(world, both):
+    world.produce(20, flow=[1.0], head=[2.0])
+    running = both()
+    running.until(lambda s: s.windows == 40)
+    world.online[VALVES].is_away = True
+    world.produce(2, flow=[1.0], head=[2.0])
+    running.until(lambda s: s.blocked)
+    running.replica.assign([], SIZE)
+    status = running.until(lambda s: not parts_of(s)[PUMPS].held)
+    assert status.held == PARTITIONS
+    world.online[VALVES].is_away = False
+    running.until(lambda s: not s.held)
+    assert {ends for _, ends in world.offsets(VALVES).values()} == {11}
+
+
+@pytest.mark.parametrize("error", [Refused("made anew"), Crash("a bug")])
+def test_one_that_ends_ends_the_replica_and_the_others_finish(world, both, error):
+    world.produce(20, flow=[1.0], head=[2.0])
+    fails = threading.Event()
+    running = both(polls=fails_when(fails, error))
+    running.until(lambda s: s.windows == 40)
+    fails.set()
+    status = running.ended()
+    assert status.error == f"{VALVES}: {type(error).__name__}: {error}"
+    assert status.refused is isinstance(error, Refused)
+    assert running.raised == [error] * isinstance(error, Crash)  # a bug shows in the actor's log
+    assert world.offsets(PUMPS) == {index: (list(range(10)), 10) for index in (0, 1)}
+    assert world.offsets(VALVES) == {}
+    assert status.lag == {}
+
+
+def test_a_replica_that_fails_does_not_wait_for_a_store_that_is_away(world, both):
+    world.online[PUMPS].is_away = True
+    world.produce(20, flow=[1.0], head=[2.0])
+    fails = threading.Event()
+    running = both(polls=fails_when(fails, Refused("made anew")))
+    running.until(lambda s: s.blocked)
+    fails.set()
+    assert running.ended().error == f"{VALVES}: Refused: made anew"
+
+
+def test_a_replica_runs_when_all_its_streams_are_open_and_ends_where_one_cannot_be(world):
+    may_open = threading.Event()
+
+    def refuse(_give_up):
+        may_open.wait(20)
+        message = "the view is missing"
+        raise Refused(message)
+
+    running = Running({PUMPS: world.opener(PUMPS), VALVES: refuse})
+    running.until(lambda s: parts_of(s)[PUMPS].artifact == PUMPS)
+    assert running.replica.status().state == "starting"
+    may_open.set()
+    status = running.ended()
+    assert (status.error, status.refused) == (f"{VALVES}: Refused: the view is missing", True)
+
+
+def test_a_successor_goes_on_where_each_artifact_was(world, both):
+    world.online[VALVES].is_away = True
+    world.produce(20, flow=[1.0], head=[2.0])
+    first = both(drain_timeout_s=0.0)
+    first.until(lambda s: parts_of(s)[PUMPS].windows == 20 and s.blocked)
+    first.replica.drain(SIZE)
+    assert first.ended().error == f"{VALVES}: Unavailable: the store is away"
+    assert (world.offsets(PUMPS)[0][1], world.offsets(VALVES)) == (10, {})
+    world.online[VALVES].is_away = False
+    second = both()
+    status = second.until(lambda s: sum(s.lag.values()) == 0 and s.windows == 20)
+    assert {name: part.windows for name, part in parts_of(status).items()} == {PUMPS: 0, VALVES: 20}
+    second.replica.drain(SIZE)
+    second.ended()
+    assert world.offsets(VALVES) == world.offsets(PUMPS) == {index: (list(range(10)), 10) for index in (0, 1)}
+
+
+def test_one_artifact_alone_runs_in_the_calling_thread_and_its_error_goes_without_its_name(world):
+    seen = []
+
+    def opens(give_up):
+        seen.append(threading.current_thread())
+        return world.opener(PUMPS, polls=iter([None, Refused("made anew")]))(give_up)
+
+    running = Running({PUMPS: opens})
+    running.replica.assign(PARTITIONS, SIZE)
+    assert running.ended().error == "Refused: made anew"
+    assert seen == [running.thread]
+
+
+def test_a_fleet_sums_each_artifact_up_and_what_is_gone_reads_nothing_any_more(world, both):
+    world.produce(20, flow=[1.0], head=[2.0])
+    running = both()
+    status = running.until(lambda s: s.windows == 40 and sum(s.lag.values()) == 0 and len(s.lag) == 2)
+    pumps, valves = by_artifact([status.artifacts], [status.artifacts])
+    assert (pumps.artifact, pumps.windows, valves.artifact, valves.windows) == (PUMPS, 40, VALVES, 40)
+    assert pumps.held == PARTITIONS
+    (gone, _) = by_artifact([], [status.artifacts])
+    assert (gone.windows, gone.held, gone.lag) == (20, frozenset(), {})

@@ -1,0 +1,91 @@
+"""What is said of one artifact: by the stream that serves it in one replica, and summed up over several.
+
+In: nothing. Out: frozen plain data that travels between processes. Knows neither Ray nor Kafka.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.records import Partition
+from workers.core import histogram
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArtifactStatus:
+    """One artifact at one moment. Counts are since its stream began."""
+
+    artifact: str
+    """The name of its view: `<name>__<space8>`."""
+    held: frozenset[Partition] = frozenset()
+    """What is read for it."""
+    lag: Mapping[Partition, int] = field(default_factory=dict)
+    windows: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    ignored_columns: int = 0
+    lost: int = 0
+    checkpoints: int = 0
+    retries: int = 0
+    blocked: str | None = None
+    latency: NDArray[np.int64] = field(default_factory=histogram.empty)
+    """Append to readable, in the buckets of `workers.core.histogram`."""
+    poll_s: float = 0.0
+    embed_s: float = 0.0
+    write_s: float = 0.0
+    checkpoint_s: float = 0.0
+    batches: Mapping[int, int] = field(default_factory=dict)
+    """Deliveries by the power of two that their windows do not exceed."""
+    durable_at: float | None = None
+    """When all that it had taken was last durable, in seconds of the epoch."""
+
+
+def together(parts: Sequence[ArtifactStatus], *, artifact: str = "") -> ArtifactStatus:
+    """Sum up what streams say: of several artifacts in one replica, or of one artifact in several replicas.
+
+    A partition's lag is that of the stream which is furthest behind; `held` is what any stream still reads.
+    """
+    lag: dict[Partition, int] = {}
+    for part in parts:
+        lag |= {partition: max(behind, lag.get(partition, 0)) for partition, behind in part.lag.items()}
+    return ArtifactStatus(
+        artifact=artifact,
+        held=frozenset().union(*(part.held for part in parts)),
+        lag=lag,
+        windows=sum(part.windows for part in parts),
+        rejects=_add_up(part.rejects for part in parts),
+        ignored_columns=sum(part.ignored_columns for part in parts),
+        lost=sum(part.lost for part in parts),
+        checkpoints=sum(part.checkpoints for part in parts),
+        retries=sum(part.retries for part in parts),
+        blocked=next((told for part in parts if (told := part.blocked)), None),
+        latency=sum((part.latency for part in parts), histogram.empty()),
+        poll_s=sum(part.poll_s for part in parts),
+        embed_s=sum(part.embed_s for part in parts),
+        write_s=sum(part.write_s for part in parts),
+        checkpoint_s=sum(part.checkpoint_s for part in parts),
+        batches=_add_up(part.batches for part in parts),
+        durable_at=min((part.durable_at for part in parts if part.durable_at is not None), default=None),
+    )
+
+
+def by_artifact(
+    alive: Iterable[Sequence[ArtifactStatus]], gone: Iterable[Sequence[ArtifactStatus]]
+) -> tuple[ArtifactStatus, ...]:
+    """Sum each artifact up over replicas; of those that are gone the counts go on, and they read nothing any more."""
+    parts = [part for replica in alive for part in replica]
+    parts += [replace(part, held=frozenset(), lag={}, blocked=None) for replica in gone for part in replica]
+    names = sorted({part.artifact for part in parts})
+    return tuple(together([part for part in parts if part.artifact == name], artifact=name) for name in names)
+
+
+def _add_up(counts: Iterable[Mapping[K, int]]) -> dict[K, int]:
+    total: Counter[K] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total)

@@ -1,0 +1,90 @@
+"""One stream of a replica, and the loop that runs it; a replica has as many as there are artifacts.
+
+In: what builds the stream, and orders from other threads. Out: the stream's effects, and a status at any moment.
+Knows neither actors nor the other streams; orders only set flags, which the loop looks at between batches.
+"""
+
+import threading
+from collections.abc import Callable
+
+from schemas.records import Partition
+from workers.fleet.artifact_status import ArtifactStatus
+from workers.stream import Counts, Stream
+
+OpenStream = Callable[[Callable[[], bool]], Stream]
+"""Builds the stream inside the replica's process; it is given the question whether to give up on a silent store."""
+
+
+class Walk:
+    """Opens, runs and closes one stream in one thread; every other method may be called from any thread."""
+
+    def __init__(self, artifact: str, open_stream: OpenStream, gives_up: Callable[[], bool]) -> None:
+        """Nothing is opened before `open`."""
+        self.artifact = artifact
+        self._open, self._gives_up = open_stream, gives_up
+        self._wanted: frozenset[Partition] = frozenset()
+        self._is_ending = self._is_closed = False
+        self._orders = threading.Event()
+        self._stream: Stream | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes orders to read."""
+        return self._stream is not None
+
+    def open(self) -> None:
+        """Build the stream, unless the end has been ordered before."""
+        if not self._is_ending:
+            self._stream = self._open(self._gives_up)
+
+    def run(self) -> None:
+        """Read what is wanted until told to end; the last thing is a checkpoint."""
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            while not self._is_ending:
+                self._orders.clear()
+                stream.assign(self._wanted)
+                if stream.held:
+                    stream.step()
+                elif not self._is_ending:
+                    self._orders.wait(timeout=1.0)
+            stream.checkpoint()
+        finally:
+            stream.close()
+            self._is_closed = True
+
+    def assign(self, partitions: frozenset[Partition]) -> None:
+        """Read exactly these partitions, from the next batch on."""
+        self._wanted = partitions
+        self._orders.set()
+
+    def end(self) -> None:
+        """Finish the batch, write a checkpoint and end."""
+        self._is_ending = True
+        self._orders.set()
+
+    def status(self) -> ArtifactStatus:
+        """Say what is going on; never waits for the stream."""
+        stream = self._stream
+        counts = stream.counts if stream else Counts()
+        return ArtifactStatus(
+            artifact=self.artifact,
+            held=stream.held if stream else frozenset(),
+            lag=stream.lag if stream and not self._is_closed else {},
+            windows=counts.windows,
+            rejects=dict(counts.rejects),
+            ignored_columns=counts.ignored_columns,
+            lost=counts.lost,
+            checkpoints=counts.checkpoints,
+            retries=counts.trouble.retries,
+            blocked=counts.trouble.blocked,
+            latency=counts.latency.copy(),
+            poll_s=counts.poll_s,
+            embed_s=counts.embed_s,
+            write_s=counts.write_s,
+            checkpoint_s=counts.checkpoint_s,
+            batches=dict(counts.batches),
+            durable_at=counts.durable_at,
+        )
