@@ -143,20 +143,25 @@ def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
 
 
 def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> StoredEmbedding | None:
-    """Look the promoted embedding of one series up, as any reader of Feast would; None where there is none."""
-    store = _store(feast)
-    from feast.errors import FeatureServiceNotFoundException  # noqa: PLC0415 - see `_store`
+    """Look one series up, as any reader of Feast would; None where there is none.
 
-    try:
-        service = store.get_feature_service(name)
-    except FeatureServiceNotFoundException as error:
-        known = ", ".join(sorted(service.name for service in store.list_feature_services())) or "none"
+    `name` is a service, which gives the promoted space, or the view of a space, promoted or not.
+    """
+    store = _store(feast)
+    services = {service.name: service for service in store.list_feature_services()}
+    views = {view.name: view for view in store.list_feature_views()}
+    if name in services:
+        view = views[services[name].feature_view_projections[0].name]
+    elif name in views:
+        view = views[name]
+    else:
+        known = ", ".join(sorted(services)) or "none"
         message = f"Feast ({feast.repo / feast.config}) serves no {name!r}, but: {known}; run: undertow apply"
-        raise Refused(message) from error
-    view = store.get_feature_view(service.feature_view_projections[0].name)
+        raise Refused(message)
+    features = services[name] if name in services else [f"{view.name}:{feature.name}" for feature in view.features]
     row = _typed({column.name: column.dtype.to_value_type().name for column in view.entity_columns}, keys)
     try:
-        response = store.get_online_features(features=service, entity_rows=[row]).proto
+        response = store.get_online_features(features=features, entity_rows=[row]).proto
     except Exception as error:
         # The stores that Feast can be configured with have no error in common.
         where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"

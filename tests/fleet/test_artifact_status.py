@@ -1,0 +1,60 @@
+"""What `undertow status` says of a fleet that serves two artifacts."""
+
+import io
+
+from rich.console import Console
+
+from schemas.records import Partition
+from workers.core import histogram
+from workers.fleet.artifact_status import ArtifactStatus
+from workers.fleet.show import table
+from workers.fleet.status import FleetStatus
+
+ONE, OTHER = Partition("windows", 0), Partition("windows", 1)
+
+
+def a_fleet(*artifacts):
+    return FleetStatus(
+        name="f",
+        state="running",
+        replicas=(),
+        wanted=1,
+        partitions=2,
+        windows=12,
+        rejects={"columns": 3},
+        ignored_columns=0,
+        lost=0,
+        retries=0,
+        failovers=0,
+        latency=histogram.empty(),
+        artifacts=artifacts,
+    )
+
+
+PUMPS = ArtifactStatus(artifact="pumps__00000000", windows=9, lag={ONE: 1000, OTHER: 234})
+VALVES = ArtifactStatus(artifact="valves__11111111", windows=3, lag={ONE: 0}, rejects={"columns": 3}, blocked="away")
+
+
+def shown(status):
+    out = io.StringIO()
+    Console(file=out, width=200).print(table(status))
+    return out.getvalue()
+
+
+def test_each_of_several_artifacts_has_a_line_of_its_own():
+    text = shown(a_fleet(PUMPS, VALVES))
+    assert "pumps__00000000: 9 windows · lag 1,234 · rejects 0" in text
+    assert "valves__11111111: 3 windows · lag ? · rejects columns 3 · away" in text  # a partition has no reader yet
+
+
+def test_one_artifact_alone_is_told_of_as_the_fleet():
+    text = shown(a_fleet(VALVES))
+    assert "valves__11111111" not in text
+    assert "rejects by reason: columns 3" in text
+
+
+def test_the_json_has_an_entry_for_each_artifact():
+    pumps, valves = a_fleet(PUMPS, VALVES).to_json()["artifacts"]
+    assert (pumps["artifact"], pumps["windows"], pumps["lag"], pumps["rejects"]) == ("pumps__00000000", 9, 1234, {})
+    assert (valves["lag"], valves["rejects"], valves["blocked"]) == (None, {"columns": 3}, "away")
+    assert pumps["append_to_readable_ms"] == {"p50": None, "p99": None}
