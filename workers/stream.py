@@ -23,7 +23,7 @@ from schemas.records import Partition, Record, Reject, one_for_each_record
 from workers.core import histogram
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Span, Taken, Tell
+from workers.core.events import Assigned, Checkpointed, Closed, Lost, Recovered, Rejected, Retrying, Span, Taken, Tell
 from workers.core.failpoints import reach
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Part, Source
 
@@ -181,6 +181,7 @@ class Stream:
         self._writer.shutdown(wait=True, cancel_futures=True)
         for part in (self._source, self._online, self._dead_letters):
             part.close()
+        self._tell(Closed())
 
     def _take(self, delivery: Delivery, stages: dict[str, Span]) -> None:
         """Embed one delivery, put its rejects away, and hand the rest to the writer."""

@@ -23,10 +23,12 @@ from workers.adapters.online_sqlite import SqliteOnline
 from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.embedding import Embed
+from workers.core.events import Tell
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
 from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
 from workers.stream import Limits, Stream
+from workers.telling import TellRecipe, tell_recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,10 @@ class StreamRecipe:
     num_gpus: float
     heartbeat_timeout_s: float
     drain_timeout_s: float
+    max_reject_ratio: float | None
+    reject_window_s: float
+    reject_window_records: int
+    tell: TellRecipe
 
 
 def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, ...]:
@@ -105,6 +111,10 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         num_gpus=settings.fleet.num_gpus,
         heartbeat_timeout_s=settings.fleet.heartbeat_timeout_seconds,
         drain_timeout_s=settings.fleet.drain_timeout_seconds,
+        max_reject_ratio=settings.fleet.max_reject_ratio,
+        reject_window_s=settings.fleet.reject_window_seconds,
+        reject_window_records=settings.fleet.reject_window_records,
+        tell=tell_recipe(settings),
     )
 
 
@@ -141,7 +151,7 @@ def check_online(recipe: OnlineRecipe) -> None:
         sink.close()
 
 
-def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
+def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool], tell: Tell = lambda _event: None) -> Stream:
     """Build one replica's stream in this process."""
     embed = recipe.embed
     view, contract = embed.manifest.view(), embed.manifest.contract
@@ -161,4 +171,5 @@ def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool]) -> Stream:
         dead_letters=KafkaDeadLetters(recipe.kafka),
         limits=Limits(checkpoint_s=embed.offline.checkpoint_seconds, checkpoint_rows=embed.offline.checkpoint_rows),
         give_up=give_up,
+        tell=tell,
     )

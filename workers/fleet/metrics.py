@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from ray.util.metrics import Counter, Gauge
 
 from workers.core import histogram
-from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Definition:
 
 _EACH = ("fleet", "replica")
 DEFINITIONS = (
+    Definition("undertow_records", "counter", "records", _EACH, "read, the refused ones too"),
     Definition("undertow_windows", "counter", "windows", _EACH, "embedded and readable in the online store"),
     Definition("undertow_rejects", "counter", "records", (*_EACH, "reason"), "put among the dead letters"),
     Definition("undertow_lost", "counter", "offsets", _EACH, "deleted by retention before they were read"),
@@ -51,6 +52,9 @@ DEFINITIONS = (
     Definition("undertow_retries", "counter", "attempts", _EACH, "of a store or broker that did not answer"),
     Definition("undertow_blocked", "gauge", "0 or 1", _EACH, "1 while a store or broker is being retried"),
     Definition("undertow_failovers", "counter", "replicas", ("fleet",), "that died or hung and were buried"),
+    Definition("undertow_replicas", "gauge", "replicas", ("fleet", "state"), "that are in this state now"),
+    Definition("undertow_replicas_wanted", "gauge", "replicas", ("fleet",), "that should run, without standbys"),
+    Definition("undertow_partitions_unread", "gauge", "partitions", ("fleet",), "that no replica reads now"),
 )
 
 
@@ -66,6 +70,7 @@ class Reading:
 def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[Reading]:
     """Yield what a replica shows at the time `now`, in seconds of the epoch."""
     own = {"fleet": fleet, "replica": status.name}
+    yield Reading("undertow_records", status.records, own)
     yield Reading("undertow_windows", status.windows, own)
     yield Reading("undertow_lost", status.lost, own)
     yield Reading("undertow_checkpoints", status.checkpoints, own)
@@ -101,7 +106,13 @@ def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[
 
 def fleet_readings(status: FleetStatus) -> Iterator[Reading]:
     """Yield what the controller shows."""
-    yield Reading("undertow_failovers", status.failovers, {"fleet": status.name})
+    fleet = {"fleet": status.name}
+    yield Reading("undertow_failovers", status.failovers, fleet)
+    for state in get_args(ReplicaState):
+        count = sum(replica.state == state for replica in status.replicas)
+        yield Reading("undertow_replicas", count, {**fleet, "state": state})
+    yield Reading("undertow_replicas_wanted", status.wanted, fleet)
+    yield Reading("undertow_partitions_unread", status.unread, fleet)
 
 
 def ray_metric(definition: Definition) -> Any:

@@ -4,17 +4,23 @@ In: a recipe's stream, and orders from other threads. Out: the stream's effects,
 Knows nothing of actors; orders only set flags, which the loop looks at between batches.
 """
 
+import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from schemas.records import Partition
-from workers.core.errors import Refused, UndertowError
+from workers.core.errors import Refused, Replaced, UndertowError
 from workers.core.ports import Clock
+from workers.fleet.recent import Recent
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
+from workers.logs import Line, say
 from workers.stream import Counts, Stream
+
+log = logging.getLogger(__name__)
 
 OpenStream = Callable[[Callable[[], bool]], Stream]
 """Builds the stream inside the replica's process; it is given the question whether to give up on a silent store."""
@@ -24,9 +30,15 @@ class Replica:
     """Runs one stream in the calling thread; every other method may be called from any thread and returns at once."""
 
     def __init__(
-        self, name: str, open_stream: OpenStream, *, drain_timeout_s: float, clock: Clock = time.monotonic
+        self,
+        name: str,
+        open_stream: OpenStream,
+        *,
+        drain_timeout_s: float,
+        clock: Clock = time.monotonic,
+        lines: Callable[[], tuple[Line, ...]] = tuple,
     ) -> None:
-        """Nothing is opened before `run`."""
+        """Nothing is opened before `run`. `lines` returns the newest of this process's log."""
         self._name, self._open, self._drain_timeout_s, self._clock = name, open_stream, drain_timeout_s, clock
         self._wanted: frozenset[Partition] = frozenset()
         self._size = FleetSize()
@@ -36,12 +48,16 @@ class Replica:
         self._error: str | None = None
         self._is_refused = False
         self._stream: Stream | None = None
+        self._lines, self._recent, self._looking = lines, Recent(), threading.Lock()
 
     def run(self) -> None:
         """Read until drained, or until an error that trying again does not mend; both end in the state `ended`."""
         try:
+            began = self._clock()
             self._stream = self._open(self._gives_up)
             self._state = "running"
+            seconds = self._clock() - began
+            say(log, logging.INFO, "started", f"model and clients are ready after {seconds:.1f} s", seconds=seconds)
             try:
                 self._walk(self._stream)
             finally:
@@ -49,8 +65,11 @@ class Replica:
         except UndertowError as error:
             self._error = f"{type(error).__name__}: {error}"
             self._is_refused = isinstance(error, Refused)
+            event = "replaced" if isinstance(error, Replaced) else "ended"
+            say(log, logging.WARNING, event, self._error, error=self._error)
         except BaseException as error:
             self._error = f"{type(error).__name__}: {error}"
+            log.exception("the stream crashed", extra={"event": "crashed"})
             raise
         finally:
             self._state = "ended"
@@ -65,12 +84,16 @@ class Replica:
         self._size = size
         if self._drain_by is None:
             self._drain_by = self._clock() + self._drain_timeout_s
+            say(log, logging.INFO, "drain", "finishes what it has taken, writes a checkpoint and ends")
         self._orders.set()
 
     def status(self) -> ReplicaStatus:
         """Say what is going on; never waits for the stream."""
         stream = self._stream
         counts = stream.counts if stream else Counts()
+        latency = counts.latency.copy()
+        with self._looking:
+            rate, recent = self._recent.see(self._clock(), counts.windows, latency)
         draining = self._state == "running" and self._drain_by is not None
         return ReplicaStatus(
             name=self._name,
@@ -81,8 +104,11 @@ class Replica:
             size=self._size,
             held=stream.held if stream else frozenset(),
             lag=stream.lag if stream and self._state != "ended" else {},
+            records=counts.records,
             windows=counts.windows,
+            windows_per_s=rate,
             rejects=dict(counts.rejects),
+            last_reject=dict(counts.last_reject),
             ignored_columns=counts.ignored_columns,
             lost=counts.lost,
             checkpoints=counts.checkpoints,
@@ -90,13 +116,16 @@ class Replica:
             blocked=counts.blocked,
             error=self._error,
             refused=self._is_refused,
-            latency=counts.latency.copy(),
+            latency=latency,
+            recent_latency=recent,
             poll_s=counts.poll_s,
             embed_s=counts.embed_s,
             write_s=counts.write_s,
             checkpoint_s=counts.checkpoint_s,
             batches=dict(counts.batches),
             durable_at=counts.durable_at,
+            lines=self._lines(),
+            log=_log_file(),
         )
 
     def _walk(self, stream: Stream) -> None:
@@ -111,3 +140,12 @@ class Replica:
 
     def _gives_up(self) -> bool:
         return self._drain_by is not None and self._clock() > self._drain_by
+
+
+def _log_file() -> str:
+    """Return the file that this process's standard error goes to, which is Ray's choice; empty where it is none."""
+    try:
+        target = Path("/proc/self/fd/2").readlink()
+    except OSError:
+        return ""
+    return str(target) if target.is_file() else ""
