@@ -20,7 +20,8 @@ from schemas.records import Headers
 Format = Literal["text", "json"]
 KEPT = 10
 """So many lines a process keeps for the status."""
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+"""W3C's header: version, trace, parent, flags, and what later versions may add."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -51,7 +52,7 @@ def say(log: logging.Logger, level: int, event: str, text: str, **fields: Any) -
 
 def trace_of(headers: Headers) -> str | None:
     """Return the trace id of a record whose producer sent a W3C `traceparent`."""
-    found = next((_TRACEPARENT.match(value) for name, value in headers if name == "traceparent"), None)
+    found = next((TRACEPARENT.fullmatch(value) for name, value in headers if name == "traceparent"), None)
     return found[1].decode() if found else None
 
 

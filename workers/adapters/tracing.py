@@ -6,20 +6,19 @@ carries no context, and without tracing nothing here is imported by anybody.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind, get_current_span, set_span_in_context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, set_span_in_context
 
 from schemas.records import Partition, Record
 from workers.core.events import Checkpointed, Closed, Event, Span, Taken
+from workers.logs import TRACEPARENT
 
 MOST_LINKS = 128
 FLUSH_MS = 2_000
-HEADERS = frozenset({"traceparent", "tracestate"})
-_W3C = TraceContextTextMapPropagator()
 
 
 class Tracing:
@@ -54,9 +53,11 @@ class Tracing:
             "undertow.space": event.space,
             **self._places(topic, {str(p): f"{first}-{last}" for p, (first, last) in sorted(ranges.items())}),
         }
-        inside = self._span(f"process {topic}", took, told, SpanKind.CONSUMER, links_to(event.records))
-        for stage, times in event.stages.items():
-            self._span(f"undertow {stage}", times, {}, SpanKind.INTERNAL, within=inside)
+        batch = self._span(f"process {topic}", took, told, SpanKind.CONSUMER, event.records)
+        if batch.get_span_context().trace_flags.sampled:
+            inside = set_span_in_context(batch, Context())
+            for stage, times in event.stages.items():
+                self._span(f"undertow {stage}", times, {}, SpanKind.INTERNAL, within=inside)
 
     def _places(self, topic: str, ranges: Mapping[str, str]) -> dict[str, Any]:
         return {
@@ -73,17 +74,20 @@ class Tracing:
         took: Span,
         told: Mapping[str, Any],
         kind: SpanKind,
-        links: Sequence[Link] = (),
+        linked_to: Sequence[Record] = (),
         within: Context | None = None,
-    ) -> Context:
-        """Make one, ended as it began long ago; return the context of what happened within it."""
+    ) -> OtelSpan:
+        """Make one, begun and ended at times that are past."""
         began, ended = (int(at * 1e9) for at in took)
         # An empty context: a batch has many producers, so it is linked to all of them and the child of none.
-        span = self._tracer.start_span(
-            name, within or Context(), kind=kind, attributes=dict(told), links=links, start_time=began
+        span: OtelSpan = self._tracer.start_span(
+            name, within or Context(), kind=kind, attributes=dict(told), start_time=began
         )
+        if span.is_recording():  # what is not sampled reads no header
+            for context in links_to(linked_to):
+                span.add_link(context)
         span.end(ended)
-        return set_span_in_context(span, Context())
+        return span
 
 
 def ranges_of(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
@@ -95,20 +99,28 @@ def ranges_of(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
     return ranges
 
 
-def links_to(records: Sequence[Record]) -> list[Link]:
-    """Return a link to the trace of each record that has one, of at most so many."""
-    links: list[Link] = []
+def links_to(records: Sequence[Record]) -> Iterator[SpanContext]:
+    """Yield the context of each record that has one, at most so many."""
+    found = 0
     for record in records:
-        if len(links) == MOST_LINKS:
-            break
-        carrier = {name: value.decode("ascii", "replace") for name, value in record.headers if name in HEADERS}
-        if "traceparent" not in carrier:
+        headers = dict(record.headers) if record.headers else {}
+        match = TRACEPARENT.fullmatch(headers.get("traceparent", b""))
+        if match is None:
             continue
-        context = get_current_span(_W3C.extract(carrier, Context())).get_span_context()
+        trace, span, flags = (int(part, 16) for part in match.groups())
+        state = headers.get("tracestate")
+        context = SpanContext(
+            trace,
+            span,
+            is_remote=True,
+            trace_flags=TraceFlags(flags),
+            trace_state=None if state is None else TraceState.from_header([state.decode("ascii", "replace")]),
+        )
         if context.is_valid:
-            place: dict[str, Any] = {"undertow.offset": f"{record.partition}@{record.offset}"}
-            links.append(Link(context, place))
-    return links
+            yield context
+            found += 1
+            if found == MOST_LINKS:
+                return
 
 
 def open_tracing(environment: Mapping[str, str], *, service: str, replica: str) -> Tracing:
