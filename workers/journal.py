@@ -67,7 +67,7 @@ class Journal:
             self._said_at[reason], count = now, self._unsaid.pop(reason)
             record = reject.record
             place = f"{record.partition}@{record.offset}"
-            text = f"{count:,} more refused as {reason}, the last {place}: {reject.detail}"
+            text = f"{count:,} refused as {reason}, the last {place}: {reject.detail}"
             say(
                 log,
                 logging.WARNING,

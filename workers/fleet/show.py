@@ -21,6 +21,7 @@ from workers.logs import Line
 
 WATCH_EVERY_S = 1.0
 EVENTS = 8
+SECONDS_FROM_MS = 10_000
 COLUMNS = {
     "replica": "left",
     "state": "left",
@@ -142,4 +143,6 @@ def _stands_by(replica: ReplicaStatus) -> bool:
 
 def _ms(latency: NDArray[np.int64], share: float) -> str:
     found = milliseconds(latency, share)
-    return "-" if found is None else f"{found:.0f} ms"
+    if found is None:
+        return "-"
+    return f"{found:.0f} ms" if found < SECONDS_FROM_MS else f"{found / 1000:,.0f} s"
