@@ -230,11 +230,18 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest.")
 @click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
 @click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
+@click.option("--again", is_flag=True, help="Also those that were sent already.")
 @settings_options
 def replay(
-    overrides: tuple[str, ...], reasons: tuple[str, ...], limit: int | None, *, send: bool, **options: str | None
+    overrides: tuple[str, ...],
+    reasons: tuple[str, ...],
+    limit: int | None,
+    *,
+    send: bool,
+    again: bool,
+    **options: str | None,
 ) -> None:
-    """Look at dead letters, mend them, and send them again to the partition they came from.
+    """Look at dead letters, mend them, and send them again to the partition they came from, each once.
 
     \b
     undertow replay --reason number
@@ -246,7 +253,7 @@ def replay(
     from workers.replay import replay as run_replay
     from workers.settings import load
 
-    choice = Choice.parse(reasons=reasons, since=options["since"], until=options["until"], limit=limit)
+    choice = Choice.parse(reasons=reasons, since=options["since"], until=options["until"], limit=limit, again=again)
     sys.exit(0 if run_replay(load(overrides), choice, Console(), pipe=options["pipe"], send=send) else 1)
 
 
