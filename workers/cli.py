@@ -231,6 +231,7 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest.")
 @click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
 @click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
+@click.option("--again", is_flag=True, help="Also those that were sent already.")
 @settings_options
 def replay(
     overrides: tuple[str, ...],
@@ -239,9 +240,10 @@ def replay(
     limit: int | None,
     *,
     send: bool,
+    again: bool,
     **options: str | None,
 ) -> None:
-    """Look at dead letters, mend them, and send them again to the partition they came from.
+    """Look at dead letters, mend them, and send them again to the partition they came from, each once.
 
     \b
     undertow replay --reason number
@@ -254,7 +256,7 @@ def replay(
     from workers.settings import load
 
     times = {name: options[name] for name in ("since", "until")}
-    choice = Choice.parse(reasons=reasons, artifacts=artifacts, limit=limit, **times)
+    choice = Choice.parse(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
     sys.exit(0 if run_replay(load(overrides), choice, Console(), pipe=options["pipe"], send=send) else 1)
 
 

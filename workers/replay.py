@@ -14,11 +14,12 @@ from itertools import islice
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from schemas.decoded import Decode
 from schemas.records import REASONS, Record
 from schemas.times import format_times, parse_time
-from workers.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
+from workers.adapters.kafka_replay import DeadLetter, Note, read_dead_letters, send_again
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.core.errors import Refused
 from workers.core.inputs import build_inputs
@@ -26,6 +27,7 @@ from workers.formats import open_decode
 from workers.settings import Settings
 
 PIPE_TIMEOUT_S = 30.0
+SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Choice:
     until_us: int | None = None
     """When they were refused: microseconds since the epoch, UTC; `until_us` is not included."""
     limit: int | None = None
+    again: bool = False
+    """Whether those that were sent already are meant too."""
 
     @classmethod
     def parse(
@@ -50,6 +54,7 @@ class Choice:
         since: str | None,
         until: str | None,
         limit: int | None = None,
+        again: bool = False,
     ) -> "Choice":
         """Read what a command was given. Raises `Refused`."""
         if unknown := sorted(set(reasons) - REASONS.keys()):
@@ -62,19 +67,34 @@ class Choice:
                 f"expected --since and --until as 2026-01-31T12:00:00Z, found {since or ''} {until or ''}: {error}"
             )
             raise Refused(message) from error
-        return cls(reasons=reasons, artifacts=artifacts, since_us=since_us, until_us=until_us, limit=limit)
+        times = {"since_us": since_us, "until_us": until_us}
+        return cls(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
 
-    def pick(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        """Return those that are meant, oldest first."""
-        meant = (
-            letter
-            for letter in letters
-            if (not self.reasons or letter.reason in self.reasons)
-            and (not self.artifacts or {letter.artifact, letter.view} & {*self.artifacts})
+    def pick(self, topic: Iterable[DeadLetter | Note]) -> tuple[list[DeadLetter], int]:
+        """Return those that are meant, oldest first, and how many more would be but were sent already.
+
+        A record whose replica died between the dead letter and the checkpoint has two letters: it is meant once, for
+        each artifact that refused it.
+        """
+        meant: dict[tuple[object, ...], list[DeadLetter]] = {}
+        sent: set[str] = set()
+        for one in topic:
+            if isinstance(one, Note):
+                sent.add(one.letter)
+            elif self._means(one):
+                meant.setdefault((one.view, one.origin, one.origin_offset, one.key, one.value), []).append(one)
+        waiting = [
+            letters[0] for letters in meant.values() if self.again or not any(one.place in sent for one in letters)
+        ]
+        return waiting[: self.limit], len(meant) - len(waiting)
+
+    def _means(self, letter: DeadLetter) -> bool:
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (not self.artifacts or bool({letter.artifact, letter.view} & {*self.artifacts}))
             and (self.since_us is None or letter.at_us >= self.since_us)
             and (self.until_us is None or letter.at_us < self.until_us)
         )
-        return list(islice(meant, self.limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +127,7 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
 
     Return whether nothing that was meant stays behind.
     """
-    letters = choice.pick(read_dead_letters(settings.kafka))
+    letters, sent_before = choice.pick(read_dead_letters(settings.kafka))
     manifests = [read_manifest(path) for path in settings.model.artifacts]
     takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
     verdicts = [judge(letter, takers, settings, pipe) for letter in letters]
@@ -124,6 +144,8 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     elif verdicts:
         hint = "; send the former with --send" if good else "; mend them with --pipe"
         console.print(f"{len(good):,} would be taken now, {behind:,} refused again{hint}")
+    if sent_before:
+        console.print(f"{sent_before:,} more were sent already and are left out; --again means them too")
     return not behind
 
 
@@ -174,14 +196,12 @@ def _table(verdicts: Collection[Verdict]) -> Table:
     for name in ("refused at", "from", "by", "reason", "detail", "if sent now"):
         table.add_column(name, overflow="fold")
     times = format_times(np.array([verdict.letter.at_us for verdict in verdicts], np.int64))
-    for at, verdict in zip(times, verdicts, strict=True):
+    for at, verdict in islice(zip(times, verdicts, strict=True), SHOWN):
         letter = verdict.letter
-        table.add_row(
-            at,
-            f"{letter.origin}@{letter.origin_offset}",
-            letter.view,
-            letter.reason,
-            letter.detail,
-            verdict.fault or "taken",
-        )
+        place = f"{letter.origin}@{letter.origin_offset}"
+        # Text, so that brackets in what a producer sent are no markup.
+        told = (Text(letter.detail), Text(verdict.fault or "taken"))
+        table.add_row(at, place, letter.view, letter.reason, *told)
+    if len(verdicts) > SHOWN:
+        table.caption = f"and {len(verdicts) - SHOWN:,} younger ones (choose by --reason, --since, --until, --limit)"
     return table

@@ -178,6 +178,11 @@ class FleetSettings(Section):
     """A replica that answers no heartbeat for so long is replaced."""
     drain_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a drain waits for a store that does not answer; what was not written is read again by the next run."""
+    max_reject_ratio: float | None = Field(default=None, ge=0, lt=1)
+    """The fleet stops where a larger share of the records was refused over the last seconds; None is never."""
+    reject_window_seconds: float = Field(default=60.0, gt=0)
+    reject_window_records: int = Field(default=1_000, ge=1)
+    """Of fewer records within the window no share is taken."""
 
 
 class BackfillSettings(Section):
@@ -201,6 +206,8 @@ class Settings(BaseSettings):
     fleet: FleetSettings = FleetSettings()
     backfill: BackfillSettings = BackfillSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    """`json` is one object a line."""
 
     @classmethod
     def settings_customise_sources(
@@ -262,7 +269,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
 
 def _refuse_strange_sections() -> None:
     """Raise `Refused` for UNDERTOW_KAFAK__TOPIC: pydantic would pass over it in silence."""
-    sections = {name for name in Settings.model_fields if name != "log_level"}
+    sections = {name for name in Settings.model_fields if not name.startswith("log_")}
     for variable in os.environ:
         section, separator, _ = variable.lower().removeprefix(PREFIX.lower()).partition(SEPARATOR)
         if variable.upper().startswith(PREFIX) and separator and section not in sections:

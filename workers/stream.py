@@ -24,7 +24,7 @@ from workers.checkpoint import Checkpoint, Keeper, Rows
 from workers.core import histogram
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, Lost, Rejected, Span, Taken, Tell
+from workers.core.events import Assigned, Checkpointed, Closed, Lost, Rejected, Span, Taken, Tell
 from workers.core.failpoints import reach
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
 from workers.patience import Patience, Trouble
@@ -197,6 +197,7 @@ class Stream:
         self._keeper.close()
         for part in (self._source, self._online, self._dead_letters):
             part.close()
+        self._tell(Closed())
 
     def _take(self, delivery: Delivery, stages: dict[str, Span]) -> None:
         """Embed one delivery, put its rejects away, and hand the rest to the writer."""

@@ -26,10 +26,12 @@ from workers.artifact.recipes import refuse_foreign_code
 from workers.artifact_paths import only
 from workers.core.embedding import Embed
 from workers.core.errors import Refused
+from workers.core.events import Tell
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
 from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
 from workers.stream import Limits, Stream
+from workers.telling import TellRecipe, tell_recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,10 @@ class StreamRecipe:
     num_gpus: float
     heartbeat_timeout_s: float
     drain_timeout_s: float
+    max_reject_ratio: float | None
+    reject_window_s: float
+    reject_window_records: int
+    tell: TellRecipe
 
 
 def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, ...]:
@@ -146,6 +152,10 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         num_gpus=settings.fleet.num_gpus,
         heartbeat_timeout_s=settings.fleet.heartbeat_timeout_seconds,
         drain_timeout_s=settings.fleet.drain_timeout_seconds,
+        max_reject_ratio=settings.fleet.max_reject_ratio,
+        reject_window_s=settings.fleet.reject_window_seconds,
+        reject_window_records=settings.fleet.reject_window_records,
+        tell=tell_recipe(settings),
     )
 
 
@@ -182,7 +192,9 @@ def check_online(recipe: OnlineRecipe) -> None:
         sink.close()
 
 
-def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool], index: int = 0) -> Stream:
+def open_stream(
+    recipe: StreamRecipe, give_up: Callable[[], bool], index: int = 0, tell: Tell = lambda _event: None
+) -> Stream:
     """Build in this process one replica's stream of one artifact."""
     embed = recipe.artifacts[index]
     kafka = group_settings(recipe.kafka, [one.manifest.space for one in recipe.artifacts])[index]
@@ -207,12 +219,15 @@ def open_stream(recipe: StreamRecipe, give_up: Callable[[], bool], index: int = 
             checkpoint_bytes=embed.offline.checkpoint_bytes,
         ),
         give_up=give_up,
+        tell=tell,
     )
 
 
-def stream_openers(recipe: StreamRecipe) -> dict[str, Callable[[Callable[[], bool]], Stream]]:
+def stream_openers(
+    recipe: StreamRecipe, new_tell: Callable[[], Tell]
+) -> dict[str, Callable[[Callable[[], bool]], Stream]]:
     """Return what builds the stream of each artifact, by the name of its view."""
     return {
-        artifact.manifest.view().view: partial(open_stream, recipe, index=index)
+        artifact.manifest.view().view: partial(open_stream, recipe, index=index, tell=new_tell())
         for index, artifact in enumerate(recipe.artifacts)
     }

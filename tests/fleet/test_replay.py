@@ -11,7 +11,7 @@ from schemas.json_codec import encode_json
 from schemas.records import Partition, Record, Reject
 from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
-from workers.adapters.kafka_replay import ORIGIN, read_dead_letters
+from workers.adapters.kafka_replay import ORIGIN, DeadLetter, read_dead_letters
 from workers.cli import main
 from workers.settings import KafkaSettings
 
@@ -96,7 +96,7 @@ def test_mended_records_go_back_to_their_partition_with_key_headers_and_origin(p
 def test_a_record_that_comes_back_keeps_its_first_origin(place):
     kafka, run = place
     letters = KafkaDeadLetters(kafka)
-    first = next(letter for letter in read_dead_letters(kafka) if letter.reason == "number")
+    first = next(one for one in read_dead_letters(kafka) if isinstance(one, DeadLetter) and one.reason == "number")
     headers = (*first.headers, (ORIGIN, b"long ago-1@7"))
     again = Record(partition=first.origin, offset=9, appended_us=5, value=first.value, headers=headers)
     letters.write([Reject(record=again, reason="category", detail="again")])
@@ -135,3 +135,42 @@ def test_a_command_that_fails_leaves_the_record_and_tells_its_last_words(place):
     result = run("--reason", "not-json", "--pipe", f'{sys.executable} -c "{MEND}"', "--send")
     assert "the command ended with 1: json.decoder.JSONDecodeError" in result.output
     assert sent_again(kafka) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "fault"),
+    [("", "empty: expected a window, found no value"), ("print('{flow')", "not-json: expected a JSON")],
+)
+def test_a_command_that_writes_nothing_or_no_window_sends_nothing(place, program, fault):
+    kafka, run = place
+    result = run("--reason", "number", "--limit", "2", "--pipe", f'{sys.executable} -c "{program}"', "--send")
+    assert result.exit_code == 1
+    assert fault in " ".join(result.output.replace("│", " ").split())
+    assert "sent 0 again" in result.output
+    assert sent_again(kafka) == []
+
+
+def test_what_was_sent_is_not_sent_twice_unless_that_is_said(place):
+    kafka, run = place
+    mend = ("--reason", "number", "--pipe", f'{sys.executable} -c "{MEND}"')
+    run(*mend, "--limit", "1", "--send")
+    result = run(*mend, "--send")
+    assert f"sent 1 again to {kafka.topic}; 1 stay" in result.output
+    assert "1 more were sent already and are left out; --again means them too" in result.output
+    assert [dict(record.headers)[ORIGIN] for record in sent_again(kafka)] == [
+        f"{kafka.topic}-2@{offset}".encode() for offset in (0, 2)
+    ]
+    assert "2 more were sent already" in run(*mend, "--send").output
+    assert len(sent_again(kafka)) == 2
+    assert f"sent 2 again to {kafka.topic}" in run(*mend, "--send", "--again").output
+    assert len(sent_again(kafka)) == 4
+
+
+def test_a_record_that_was_put_among_the_dead_letters_twice_is_one_letter(place):
+    kafka, run = place
+    letters = KafkaDeadLetters(kafka)
+    first = next(one for one in read_dead_letters(kafka) if isinstance(one, DeadLetter) and one.reason == "not-json")
+    record = Record(partition=first.origin, offset=first.origin_offset, appended_us=5, value=first.value, key=first.key)
+    letters.write([Reject(record=record, reason="not-json", detail="seen again after a crash")])
+    letters.close()
+    assert "1 dead letters: not-json 1" in run("--reason", "not-json").output

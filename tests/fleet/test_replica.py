@@ -77,7 +77,7 @@ class World:
 
         def opens(give_up):
             return Stream(
-                source=MemorySource(self.groups[artifact], decode, max_poll_records=3, **scripts),
+                source=MemorySource(self.groups[artifact], decode, max_batch=3, **scripts),
                 embed=partial(embed_as, artifact),
                 online=self.online[artifact],
                 offline=MemoryOfflineLog(self.chains[artifact]),

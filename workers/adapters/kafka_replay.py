@@ -1,6 +1,8 @@
 """Dead letters read back, and sent again to where they came from.
 
 In: settings. Out: `DeadLetter`s, oldest first; records in the source topic, acknowledged. Knows nothing of windows.
+What was sent is noted in the dead-letter topic itself, behind the letters, by records that have no value and the header
+`undertow.sent`: whoever replays next, from wherever, sees it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +21,17 @@ from workers.settings import KafkaSettings
 
 ORIGIN = "undertow-origin"
 """Header of a record that was sent again: where it first came from, as topic-partition@offset."""
+SENT = "undertow.sent"
+"""Header of a note in the dead-letter topic: which letter was sent again, as topic-partition@offset."""
 POLL_MS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """That a letter was sent again."""
+
+    letter: str
+    """Its place in the dead-letter topic, as topic-partition@offset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +63,14 @@ class DeadLetter:
         """The name of the view that it is missing from, as `SpaceView` gives it; empty where it is not known."""
         return f"{self.artifact}__{self.space[:8]}" if self.space else ""
 
+    @property
+    def place(self) -> str:
+        """Where the dead-letter topic holds it."""
+        return f"{self.partition}@{self.offset}"
 
-def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter]:
-    """Yield all that the topic holds now. Raises `Refused` where there is no such topic."""
+
+def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | Note]:
+    """Yield all that the topic holds now, a note behind its letter. Raises `Refused` where there is no such topic."""
     topic = describe_topic(settings, settings.dead_letter_topic)
     partitions = [TopicPartition(topic.name, index) for index in range(topic.partitions)]
     try:
@@ -72,12 +89,12 @@ def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter]:
 
 
 def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, bytes]]) -> int:
-    """Send values in their letters' names, each to the partition it came from; return how many were acknowledged.
+    """Send values in their letters' names, each to the partition it came from; note it; return how many there were.
 
-    Sending a record twice does no harm: its effects are idempotent. Raises `Unavailable`; any part may have been sent.
+    Raises `Unavailable`; any part may then have been sent without a note.
     """
     fixed = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
-    sent = []
+    sent: list[tuple[DeadLetter, Any]] = []
     try:
         producer: Any = KafkaProducer(
             **{"max_block_ms": PATIENCE_MS, **client_options(settings, KafkaProducer, **fixed)}
@@ -88,11 +105,13 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
                 if ORIGIN not in dict(headers):
                     headers.append((ORIGIN, f"{letter.origin}@{letter.origin_offset}".encode()))
                 place = letter.origin
-                sent.append(
-                    producer.send(place.topic, value=value, key=letter.key, headers=headers, partition=place.index)
+                sending = producer.send(
+                    place.topic, value=value, key=letter.key, headers=headers, partition=place.index
                 )
-            for future in sent:
-                future.get(timeout=PATIENCE_MS / 1000)
+                sent.append((letter, sending))
+            for _, sending in sent:
+                sending.get(timeout=PATIENCE_MS / 1000)
+            _note(producer, [letter for letter, _ in sent])
         finally:
             producer.close(timeout=PATIENCE_MS / 1000)
     except (KafkaError, AssertionError) as error:  # kafka-python asserts that a partition exists
@@ -103,12 +122,29 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
     return len(sent)
 
 
+def _note(producer: Any, letters: Iterable[DeadLetter]) -> None:
+    """Write behind each letter that it was sent."""
+    notes = [
+        producer.send(
+            letter.partition.topic,
+            value=b"",
+            headers=[(SENT, letter.place.encode())],
+            partition=letter.partition.index,
+        )
+        for letter in letters
+    ]
+    for note in notes:
+        note.get(timeout=PATIENCE_MS / 1000)
+
+
 def _place(message: Any) -> TopicPartition:
     return TopicPartition(message.topic, message.partition)
 
 
-def _read(message: Any) -> DeadLetter:
+def _read(message: Any) -> DeadLetter | Note:
     headers = tuple((name, value or b"") for name, value in message.headers or ())
+    if (sent := dict(headers).get(SENT)) is not None and not message.value:
+        return Note(letter=sent.decode(errors="replace"))
     told = {name.removeprefix(PREFIX): value.decode(errors="replace") for name, value in headers}
     return DeadLetter(
         partition=Partition(message.topic, message.partition),

@@ -72,6 +72,11 @@ class Rejected:
     rejects: Sequence[Reject]
 
 
-Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The stream has let go of everything."""
+
+
+Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected | Closed
 Tell = Callable[[Event], object]
 """Told of every event; must return soon, may be called from three threads, and must not raise."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
@@ -17,9 +18,13 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from schemas.records import Partition
 from workers.fleet.controller import Controller
+from workers.fleet.flood import FloodLimit
+from workers.fleet.lookout import Lookout
 from workers.fleet.metrics import Emitter, emit_replica, fleet_readings
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize, FleetStatus, ReplicaStatus
+from workers.logs import log_to_stderr
+from workers.telling import open_tell
 from workers.wiring import StreamRecipe, stream_openers
 
 log = logging.getLogger(__name__)
@@ -37,7 +42,9 @@ class ReplicaActor:
 
     def __init__(self, name: str, recipe: StreamRecipe) -> None:
         """Open nothing yet, so that the first heartbeat is answered while the model loads."""
-        self._replica = Replica(name, stream_openers(recipe), drain_timeout_s=recipe.drain_timeout_s)
+        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=name)
+        openers = stream_openers(recipe, new_tell=partial(open_tell, recipe.tell, name))
+        self._replica = Replica(name, openers, drain_timeout_s=recipe.drain_timeout_s, lines=ring.lines)
         emit_replica(recipe.fleet, self._replica.status)
 
     def run(self) -> None:
@@ -128,6 +135,7 @@ class ControllerActor:
 
     def __init__(self, recipe: StreamRecipe) -> None:
         """Begin to tick."""
+        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet)
         self._controller = Controller(
             fleet=recipe.fleet,
             partitions=recipe.partitions,
@@ -136,6 +144,7 @@ class ControllerActor:
             replicas=RayReplicas(recipe),
             heartbeat_timeout_s=recipe.heartbeat_timeout_s,
             clock=time.monotonic,
+            lookout=Lookout(time.monotonic, limit=_flood_limit(recipe), lines=ring.lines),
         )
         self._fault: str | None = None
         threading.Thread(target=self._tick, name="controller", daemon=True).start()
@@ -165,6 +174,16 @@ class ControllerActor:
                 log.exception("a tick of the controller failed")
                 self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
             time.sleep(TICK_S)
+
+
+def _flood_limit(recipe: StreamRecipe) -> FloodLimit | None:
+    if recipe.max_reject_ratio is None:
+        return None
+    return FloodLimit(
+        max_ratio=recipe.max_reject_ratio,
+        window_s=recipe.reject_window_s,
+        min_records=recipe.reject_window_records,
+    )
 
 
 controller_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)(ControllerActor)

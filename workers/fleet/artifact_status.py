@@ -3,7 +3,7 @@
 In: nothing. Out: frozen plain data that travels between processes. Knows neither Ray nor Kafka.
 """
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -26,8 +26,11 @@ class ArtifactStatus:
     held: frozenset[Partition] = frozenset()
     """What is read for it."""
     lag: Mapping[Partition, int] = field(default_factory=dict)
+    records: int = 0
     windows: int = 0
     rejects: Mapping[str, int] = field(default_factory=dict)
+    last_reject: Mapping[str, str] = field(default_factory=dict)
+    """Where the last one of each reason was, as topic-partition@offset."""
     ignored_columns: int = 0
     lost: int = 0
     checkpoints: int = 0
@@ -57,8 +60,10 @@ def together(parts: Sequence[ArtifactStatus], *, artifact: str = "") -> Artifact
         artifact=artifact,
         held=frozenset().union(*(part.held for part in parts)),
         lag=lag,
+        records=sum(part.records for part in parts),
         windows=sum(part.windows for part in parts),
         rejects=_add_up(part.rejects for part in parts),
+        last_reject=dict(ChainMap(*(dict(part.last_reject) for part in parts))),
         ignored_columns=sum(part.ignored_columns for part in parts),
         lost=sum(part.lost for part in parts),
         checkpoints=sum(part.checkpoints for part in parts),

@@ -7,7 +7,6 @@ A partition is given to a replica only when no living replica reads it any more.
 not the fence: the fence is the chain of the offline log.
 """
 
-import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -17,10 +16,9 @@ from schemas.records import Partition
 from workers.core import histogram
 from workers.core.ports import Clock
 from workers.fleet.artifact_status import by_artifact
+from workers.fleet.lookout import Lookout
 from workers.fleet.plan import plan
 from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
-
-log = logging.getLogger(__name__)
 
 ENDS_WITHOUT_PROGRESS = 5
 """So many replicas in a row that end before any window is embedded: the fault is not theirs, and the fleet stops."""
@@ -66,6 +64,7 @@ class Controller:
         heartbeat_timeout_s: float,
         clock: Clock,
         new_name: Callable[[], str] = lambda: f"replica-{uuid.uuid4().hex[:6]}",
+        lookout: Lookout | None = None,
     ) -> None:
         """Take over the replicas that are alive already. `standbys` are loaded and read nothing until another dies."""
         self._fleet, self._partitions = fleet, tuple(sorted(partitions))
@@ -83,6 +82,8 @@ class Controller:
         self._gone: list[ReplicaStatus] = []
         self._new_name = new_name
         self._failure: str | None = None
+        self._flood: str | None = None
+        self._lookout = lookout or Lookout(clock)
         self._failovers = 0
         self._ends, self._windows_at_end, self._spawn_at = 0, 0, clock()
         self._status = self._sum_up()
@@ -101,6 +102,9 @@ class Controller:
             self._retire()
             self._place()
         self._status = self._sum_up()
+        if not self._adopted and (flood := self._lookout.see(self._status)):
+            self._flood = flood
+            self.drain()  # what was taken becomes durable, and no offset passes a record that was not
 
     def drain(self) -> None:
         """Let every replica finish its batch, write its checkpoint and end."""
@@ -128,9 +132,11 @@ class Controller:
         alive = tuple(self._seen[name] for name in sorted(self._seen))
         everyone = [*self._gone, *alive]
         rejects: Counter[str] = Counter()
+        last_reject: dict[str, str] = {}
         latency = histogram.empty()
         for replica in everyone:
             rejects.update(replica.rejects)
+            last_reject |= replica.last_reject
             latency += replica.latency
         return FleetStatus(
             name=self._fleet,
@@ -147,14 +153,17 @@ class Controller:
             failovers=self._failovers,
             latency=latency,
             artifacts=by_artifact((one.artifacts for one in alive), (one.artifacts for one in self._gone)),
-            message=self._failure or next((r.blocked for r in alive if r.blocked), None),
+            message=self._failure or self._flood or next((r.blocked for r in alive if r.blocked), None),
+            records=sum(replica.records for replica in everyone),
+            last_reject=last_reject,
+            lines=self._lookout.lines(alive),
         )
 
     def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
         if self._failure is not None:
             return "failed"
         if self._is_draining:
-            return "draining" if alive else "drained"
+            return "draining" if alive else "failed" if self._flood else "drained"
         return "running" if any(replica.state == "running" for replica in alive) else "starting"
 
     def _look(self, name: str) -> None:
@@ -183,6 +192,7 @@ class Controller:
     def _bury(self, name: str, reason: str | None, *, refused: bool = False) -> None:
         self._replicas.remove(name)
         self._gone.append(self._seen.pop(name))
+        self._lookout.gone(self._gone[-1], reason)
         self._sent.pop(name, None)
         self._told.pop(name, None)
         self._leaving.discard(name)
@@ -190,7 +200,6 @@ class Controller:
         del self._heard_at[name]
         if reason is None:
             return
-        log.warning("replica %s ended: %s", name, reason)
         self._failovers += 1
         windows = sum(replica.windows for replica in (*self._gone, *self._seen.values()))
         self._ends = 1 if windows > self._windows_at_end else self._ends + 1

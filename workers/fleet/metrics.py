@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from ray.util.metrics import Counter, Gauge
 
 from workers.core import histogram
 from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Definition:
 
 _EACH = ("fleet", "replica", "artifact")
 DEFINITIONS = (
+    Definition("undertow_records", "counter", "records", _EACH, "read, the refused ones too"),
     Definition("undertow_windows", "counter", "windows", _EACH, "embedded and readable in the online store"),
     Definition("undertow_rejects", "counter", "records", (*_EACH, "reason"), "put among the dead letters"),
     Definition("undertow_lost", "counter", "offsets", _EACH, "deleted by retention before they were read"),
@@ -53,6 +54,9 @@ DEFINITIONS = (
     Definition("undertow_retries", "counter", "attempts", _EACH, "of a store or broker that did not answer"),
     Definition("undertow_blocked", "gauge", "0 or 1", _EACH, "1 while a store or broker is being retried"),
     Definition("undertow_failovers", "counter", "replicas", ("fleet",), "that died or hung and were buried"),
+    Definition("undertow_replicas", "gauge", "replicas", ("fleet", "state"), "that are in this state now"),
+    Definition("undertow_replicas_wanted", "gauge", "replicas", ("fleet",), "that should run, without standbys"),
+    Definition("undertow_partitions_unread", "gauge", "partitions", ("fleet",), "that no replica reads now"),
 )
 
 
@@ -73,6 +77,7 @@ def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[
 
 
 def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: float) -> Iterator[Reading]:
+    yield Reading("undertow_records", status.records, own)
     yield Reading("undertow_windows", status.windows, own)
     yield Reading("undertow_lost", status.lost, own)
     yield Reading("undertow_checkpoints", status.checkpoints, own)
@@ -108,7 +113,13 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
 
 def fleet_readings(status: FleetStatus) -> Iterator[Reading]:
     """Yield what the controller shows."""
-    yield Reading("undertow_failovers", status.failovers, {"fleet": status.name})
+    fleet = {"fleet": status.name}
+    yield Reading("undertow_failovers", status.failovers, fleet)
+    for state in get_args(ReplicaState):
+        count = sum(replica.state == state for replica in status.replicas)
+        yield Reading("undertow_replicas", count, {**fleet, "state": state})
+    yield Reading("undertow_replicas_wanted", status.wanted, fleet)
+    yield Reading("undertow_partitions_unread", status.unread, fleet)
 
 
 def ray_metric(definition: Definition) -> Any:

@@ -4,18 +4,24 @@ In: what builds the streams, and orders from other threads. Out: the streams' ef
 Knows nothing of actors.
 """
 
+import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from schemas.records import Partition
-from workers.core.errors import Refused, UndertowError
+from workers.core.errors import Refused, Replaced, UndertowError
 from workers.core.ports import Clock
 from workers.fleet.artifact_status import together
+from workers.fleet.recent import Recent
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
 from workers.fleet.walk import OpenStream, Walk
+from workers.logs import Line, say
+
+log = logging.getLogger(__name__)
 
 
 class Replica:
@@ -32,12 +38,14 @@ class Replica:
         *,
         drain_timeout_s: float,
         clock: Clock = time.monotonic,
+        lines: Callable[[], tuple[Line, ...]] = tuple,
     ) -> None:
-        """`open_streams` is by the artifact's name. Nothing is opened before `run`."""
+        """`open_streams` is by the artifact's name; nothing is opened before `run`. `lines` are the log's newest."""
         self._name, self._drain_timeout_s, self._clock = name, drain_timeout_s, clock
         self._walks = tuple(Walk(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
         self._opening = threading.Lock()
         self._failing = threading.Lock()
+        self._lines, self._recent, self._looking = lines, Recent(), threading.Lock()
         self._wanted: frozenset[Partition] = frozenset()
         self._size = FleetSize()
         self._drain_by: float | None = None
@@ -71,12 +79,15 @@ class Replica:
         self._size = size
         if self._drain_by is None:
             self._drain_by = self._clock() + self._drain_timeout_s
+            say(log, logging.INFO, "drain", "finishes what it has taken, writes a checkpoint and ends")
         self._end()
 
     def status(self) -> ReplicaStatus:
         """Say what is going on; never waits for a stream."""
         parts = tuple(walk.status() for walk in self._walks)
         whole = together(parts)
+        with self._looking:
+            rate, recent = self._recent.see(self._clock(), whole.windows, whole.latency)
         return ReplicaStatus(
             name=self._name,
             state=self._state(),
@@ -88,8 +99,11 @@ class Replica:
             held=whole.held,
             # What one stream does not read yet is not read: a fleet has caught up when all its artifacts have.
             lag={p: lag for p, lag in whole.lag.items() if all(p in part.lag for part in parts)},
+            records=whole.records,
             windows=whole.windows,
+            windows_per_s=rate,
             rejects=whole.rejects,
+            last_reject=whole.last_reject,
             ignored_columns=whole.ignored_columns,
             lost=whole.lost,
             checkpoints=whole.checkpoints,
@@ -98,12 +112,15 @@ class Replica:
             error=self._error,
             refused=isinstance(self._fault, Refused),
             latency=whole.latency,
+            recent_latency=recent,
             poll_s=whole.poll_s,
             embed_s=whole.embed_s,
             write_s=whole.write_s,
             checkpoint_s=whole.checkpoint_s,
             batches=whole.batches,
             durable_at=whole.durable_at,
+            lines=self._lines(),
+            log=_log_file(),
         )
 
     def _state(self) -> ReplicaState:
@@ -116,7 +133,11 @@ class Replica:
     def _run(self, walk: Walk) -> None:
         try:
             with self._opening:  # one after another: loading a model sets what is the whole process's
+                began = self._clock()
                 walk.open()
+                seconds = self._clock() - began
+            text = f"model and clients of {walk.artifact} are ready after {seconds:.1f} s"
+            say(log, logging.INFO, "started", text, seconds=seconds, artifact=walk.artifact)
             walk.run()
         except BaseException as error:  # noqa: BLE001 `run` raises what is no `UndertowError` again, in its own thread
             self._fail(walk, error)
@@ -128,7 +149,15 @@ class Replica:
                 of_artifact = f"{walk.artifact}: " if len(self._walks) > 1 else ""
                 self._error = f"{of_artifact}{type(error).__name__}: {error}"
                 self._fault = error
+                self._say_why(error, self._error)
         self._end()
+
+    def _say_why(self, error: BaseException, text: str) -> None:
+        if isinstance(error, UndertowError):
+            event = "replaced" if isinstance(error, Replaced) else "ended"
+            say(log, logging.WARNING, event, text, error=text)
+        else:
+            log.error("the stream crashed", exc_info=error, extra={"event": "crashed"})
 
     def _end(self) -> None:
         for walk in self._walks:
@@ -136,3 +165,12 @@ class Replica:
 
     def _gives_up(self) -> bool:
         return self._fault is not None or (self._drain_by is not None and self._clock() > self._drain_by)
+
+
+def _log_file() -> str:
+    """Return the file that this process's standard error goes to, which is Ray's choice; empty where it is none."""
+    try:
+        target = Path("/proc/self/fd/2").readlink()
+    except OSError:
+        return ""
+    return str(target) if target.is_file() else ""

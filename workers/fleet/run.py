@@ -17,13 +17,15 @@ from rich.text import Text
 from workers.cluster import announced, ray_session
 from workers.core.errors import Refused
 from workers.fleet.launch import Fleet, start
-from workers.fleet.show import line, table
+from workers.fleet.show import event, line, table
 from workers.fleet.status import FleetStatus
+from workers.logs import Format, Line, json_line
 from workers.settings import Settings
 from workers.wiring import stream_recipe
 
 LOOK_EVERY_S = 0.5
-RATE_OVER_S = 3.0
+GOOD_ENDINGS = frozenset({"recovered", "taken-over"})
+"""What was warned of before is over."""
 
 
 def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None = None) -> FleetStatus:
@@ -36,27 +38,37 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     with session, announced(settings.fleet), stop_signals() as stop:
         fleet = start(recipe)
         try:
-            status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s)
+            status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s, log_format=settings.log_format)
         finally:
             fleet.remove()
-    console.print(table(status))
+    console.print(table(status, time.time()))
     if status.state == "failed":
         raise Refused(status.message or "the fleet failed")
     return status
 
 
-def watch(fleet: Fleet, console: Console, stop: threading.Event, *, drain_when_idle_s: float | None) -> FleetStatus:
-    """Show the live line until the fleet has ended; pass a stop on as a drain."""
-    seen: list[tuple[float, int]] = []
-    idle_since = time.monotonic()
+def watch(
+    fleet: Fleet,
+    console: Console,
+    stop: threading.Event,
+    *,
+    drain_when_idle_s: float | None,
+    log_format: Format = "text",
+) -> FleetStatus:
+    """Show the live line, and above it what goes wrong, until the fleet has ended; pass a stop on as a drain."""
+    said: set[Line] = set()
+    records, idle_since = 0, time.monotonic()
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             status, now = fleet.status(), time.monotonic()
-            live.update(Text(line(status, _rate(seen, now, status.windows))))
+            live.update(Text(line(status)))
+            for one in news(status, said):
+                text = event(one) if log_format == "text" else json_line(one, status.name)
+                live.console.print(text, soft_wrap=True, markup=False, highlight=False)
             if status.state in {"drained", "failed"}:
                 return status
-            if status.lag != 0 or seen[0][1] != seen[-1][1]:
-                idle_since = now
+            if status.lag != 0 or status.records != records:
+                records, idle_since = status.records, now
             idle = drain_when_idle_s is not None and now - idle_since >= drain_when_idle_s
             if (stop.is_set() or idle) and status.state != "draining":
                 fleet.drain()
@@ -81,10 +93,8 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _rate(seen: list[tuple[float, int]], now: float, windows: int) -> float:
-    """Return windows per second over the last looks, which `seen` keeps."""
-    seen.append((now, windows))
-    while seen[0][0] < now - RATE_OVER_S:
-        del seen[0]
-    (began, before), (ended, after) = seen[0], seen[-1]
-    return (after - before) / (ended - began) if ended > began else 0.0
+def news(status: FleetStatus, said: set[Line]) -> list[Line]:
+    """Return the warnings, errors and good endings that have not been said yet, which `said` keeps."""
+    new = [one for one in status.lines if one not in said and (one.level != "INFO" or one.event in GOOD_ENDINGS)]
+    said.update(new)
+    return new

@@ -1,20 +1,43 @@
 """A fleet's status for a terminal.
 
-In: a `FleetStatus`. Out: a line, a rich table. Knows neither Ray nor Kafka.
+In: a `FleetStatus`. Out: a line, a rich table, the newest events. Knows neither Ray nor Kafka.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
+import numpy as np
 import orjson
-from rich.console import Console
+from numpy.typing import NDArray
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from schemas.records import Partition
 from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.fleet.status import FleetStatus, ReplicaStatus, milliseconds
+from workers.logs import Line
 
 WATCH_EVERY_S = 1.0
+EVENTS = 8
+SECONDS_FROM_MS = 10_000
+COLUMNS = {
+    "replica": "left",
+    "state": "left",
+    "pid": "right",
+    "partitions": "left",
+    "lag": "right",
+    "windows": "right",
+    "/s": "right",
+    "p50": "right",
+    "p99": "right",
+    "durable": "right",
+    "rejects": "right",
+    "note": "left",
+}
+STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
 def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
@@ -22,7 +45,7 @@ def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
     if as_json:
         console.print_json(data=status.to_json())
     else:
-        console.print(table(status))
+        console.print(screen(status))
 
 
 def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -> None:
@@ -33,64 +56,105 @@ def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -
             if as_json:
                 console.print(orjson.dumps(status.to_json()).decode(), soft_wrap=True, markup=False, highlight=False)
             else:
-                live.update(table(status), refresh=True)
+                live.update(screen(status), refresh=True)
             if status.state in {"drained", "failed"}:
                 return
             time.sleep(WATCH_EVERY_S)
 
 
-def line(status: FleetStatus, windows_per_s: float) -> str:
+def line(status: FleetStatus) -> str:
     """Return the live line of `undertow run`."""
     lag = "?" if status.lag is None else f"{status.lag:,}"
+    lately = status.recent_latency
+    latency = lately if lately.any() else status.latency
+    rate = f" · {status.windows_per_s:,.0f}/s" if status.replicas else ""
     text = (
-        f"{status.state} · {len(status.replicas)} replicas · {status.windows:,} windows · {windows_per_s:,.0f}/s"
+        f"{status.state} · {len(status.replicas)} replicas · {status.windows:,} windows{rate}"
         f" · lag {lag} · rejects {sum(status.rejects.values()):,}"
-        f" · append to readable p50 {_ms(status, 0.5)} p99 {_ms(status, 0.99)}"
+        f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}"
     )
     if status.failovers:
         text += f" · failovers {status.failovers}"
     return f"{text} · {status.message}" if status.message else text
 
 
-def table(status: FleetStatus) -> Table:
-    """Return the table of `undertow status`."""
-    rows = Table(
-        title=line(status, 0).replace(" · 0/s", ""), title_justify="left", title_style="", caption_justify="left"
-    )
-    for name in ("replica", "state", "pid", "partitions", "lag", "windows", "rejects", "note"):
-        rows.add_column(name, justify="right" if name in {"pid", "lag", "windows", "rejects"} else "left")
+def screen(status: FleetStatus, now: float | None = None) -> Group:
+    """Return all that `undertow status` shows: the line, a row for each replica, the newest events."""
+    parts: list[Table | Text] = [table(status, time.time() if now is None else now)]
+    if status.lines:
+        parts += [Text(), *(event(one) for one in status.lines[-EVENTS:])]
+    return Group(*parts)
+
+
+def table(status: FleetStatus, now: float) -> Table:
+    """Return the line and a row for each replica. Rates and latencies are those of the last ten seconds."""
+    rows = Table(title=line(status), title_justify="left", title_style="", caption_justify="left")
+    for name, side in COLUMNS.items():
+        rows.add_column(
+            name, justify="right" if side == "right" else "left", no_wrap=name not in {"partitions", "note"}
+        )
     for replica in status.replicas:
         rows.add_row(
             replica.name,
             replica.state,
             str(replica.pid or ""),
-            " ".join(str(partition.index) for partition in sorted(replica.held)),
+            ranges(replica.held),
             f"{sum(replica.lag.values()):,}",
             f"{replica.windows:,}",
+            f"{replica.windows_per_s:,.0f}",
+            _ms(replica.recent_latency, 0.5),
+            _ms(replica.recent_latency, 0.99),
+            _age(replica, now),
             f"{sum(replica.rejects.values()):,}",
-            replica.error or replica.blocked or ("standby" if _stands_by(replica) else ""),
+            Text(replica.error or replica.blocked or ("standby" if _stands_by(replica) else "")),
         )
     if status.rejects:
-        rows.caption = f"rejects by reason: {_counts(status.rejects)}"
+        rows.caption = Text(f"rejects by reason: {_counts(status)}; see them: undertow replay")
     if len(status.artifacts) > 1:
-        rows.caption = "\n".join(_of_artifact(status, one) for one in status.artifacts)
+        rows.caption = Text("\n".join(_of_artifact(status, one) for one in status.artifacts))
     return rows
 
 
 def _of_artifact(status: FleetStatus, artifact: ArtifactStatus) -> str:
     lag = status.lag_of(artifact)
     text = f"{artifact.artifact}: {artifact.windows:,} windows · lag {'?' if lag is None else f'{lag:,}'} · rejects "
-    return text + (_counts(artifact.rejects) or "0") + (f" · {artifact.blocked}" if artifact.blocked else "")
+    return text + (_counts(artifact) or "0") + (f" · {artifact.blocked}" if artifact.blocked else "")
 
 
-def _counts(rejects: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(rejects.items()))
+def _counts(status: FleetStatus | ArtifactStatus) -> str:
+    return ", ".join(
+        f"{reason} {count:,}" + (f" (last {status.last_reject[reason]})" if reason in status.last_reject else "")
+        for reason, count in sorted(status.rejects.items())
+    )
+
+
+def event(one: Line) -> Text:
+    """Return one line of a log: when (this machine's time), who, what."""
+    at = time.strftime("%H:%M:%S", time.localtime(one.at))
+    text = Text(f"{at} {one.replica or 'controller':<14} ", no_wrap=True, overflow="ellipsis")
+    return text.append(one.event, style=STYLES.get(one.level, "")).append(f" {one.text}")
+
+
+def ranges(partitions: Iterable[Partition]) -> str:
+    """Return numbers of partitions, neighbours together, such as `0-3 7`."""
+    runs = itertools.groupby(enumerate(sorted(p.index for p in partitions)), lambda pair: pair[1] - pair[0])
+    spans = [[index for _, index in run] for _, run in runs]
+    return " ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
+
+
+def _age(replica: ReplicaStatus, now: float) -> str:
+    """How long ago all that it had taken was durable; nothing where it takes nothing."""
+    if replica.durable_at is None or not replica.held:
+        return ""
+    return f"{max(0.0, now - replica.durable_at):.1f} s"
 
 
 def _stands_by(replica: ReplicaStatus) -> bool:
     return replica.state == "running" and not replica.held and not replica.wanted
 
 
-def _ms(status: FleetStatus, share: float) -> str:
-    latency = status.latency_ms(share)
-    return "-" if latency is None else f"{latency:.0f} ms"
+def _ms(latency: NDArray[np.int64], share: float) -> str:
+    found = milliseconds(latency, share)
+    if found is None:
+        return "-"
+    return f"{found:.0f} ms" if found < SECONDS_FROM_MS else f"{found / 1000:,.0f} s"

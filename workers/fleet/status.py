@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas.records import Partition
 from workers.core import histogram
 from workers.fleet.artifact_status import ArtifactStatus
+from workers.logs import Line, iso
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
 FleetState = Literal["starting", "running", "draining", "drained", "failed"]
@@ -45,8 +46,13 @@ class ReplicaStatus:
     held: frozenset[Partition] = frozenset()
     """What it reads: nobody else may yet."""
     lag: Mapping[Partition, int] = field(default_factory=dict)
+    records: int = 0
     windows: int = 0
+    windows_per_s: float = 0.0
+    """Over the last ten seconds."""
     rejects: Mapping[str, int] = field(default_factory=dict)
+    last_reject: Mapping[str, str] = field(default_factory=dict)
+    """Where the last one of each reason was, as topic-partition@offset."""
     ignored_columns: int = 0
     lost: int = 0
     checkpoints: int = 0
@@ -58,6 +64,8 @@ class ReplicaStatus:
     """Whether it ended over a setting, an artifact or a store that is not as it must be: another would end as well."""
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """Append to readable, in the buckets of `workers.core.histogram`."""
+    recent_latency: NDArray[np.int64] = field(default_factory=histogram.empty)
+    """The same, of the last ten seconds."""
     poll_s: float = 0.0
     embed_s: float = 0.0
     write_s: float = 0.0
@@ -66,6 +74,10 @@ class ReplicaStatus:
     """Deliveries by the power of two that their windows do not exceed."""
     durable_at: float | None = None
     """When all that it had taken was last durable, in seconds of the epoch."""
+    lines: tuple[Line, ...] = ()
+    """The newest of its log."""
+    log: str = ""
+    """The file on its node that its log goes to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +104,25 @@ class FleetStatus:
     """By artifact, over all replicas."""
     message: str | None = None
     """Why the fleet failed or is blocked."""
+    records: int = 0
+    last_reject: Mapping[str, str] = field(default_factory=dict)
+    lines: tuple[Line, ...] = ()
+    """The newest of all logs, the oldest first."""
+
+    @property
+    def unread(self) -> int:
+        """How many partitions no replica reads now."""
+        return self.partitions - len({partition for replica in self.replicas for partition in replica.held})
+
+    @property
+    def windows_per_s(self) -> float:
+        """Over the last ten seconds."""
+        return sum(replica.windows_per_s for replica in self.replicas)
+
+    @property
+    def recent_latency(self) -> NDArray[np.int64]:
+        """Append to readable, of the last ten seconds."""
+        return sum((replica.recent_latency for replica in self.replicas), histogram.empty())
 
     @property
     def lag(self) -> int | None:
@@ -111,14 +142,18 @@ class FleetStatus:
             "wanted_replicas": self.wanted,
             "standbys": self.standbys,
             "partitions": self.partitions,
+            "records": self.records,
             "windows": self.windows,
+            "windows_per_s": self.windows_per_s,
             "lag": self.lag,
             "rejects": dict(self.rejects),
+            "last_reject": dict(self.last_reject),
             "ignored_columns": self.ignored_columns,
             "lost": self.lost,
             "retries": self.retries,
             "failovers": self.failovers,
             "append_to_readable_ms": _percentiles(self.latency),
+            "recent_append_to_readable_ms": _percentiles(self.recent_latency),
             "message": self.message,
             "artifacts": [
                 {
@@ -141,24 +176,34 @@ class FleetStatus:
                     "node": replica.node,
                     "partitions": sorted(str(partition) for partition in replica.held),
                     "lag": sum(replica.lag.values()),
+                    "lag_by_partition": {str(p): lag for p, lag in sorted(replica.lag.items())},
                     "windows": replica.windows,
+                    "windows_per_s": replica.windows_per_s,
+                    "recent_append_to_readable_ms": _percentiles(replica.recent_latency),
+                    "durable_at": None if replica.durable_at is None else iso(replica.durable_at),
                     "rejects": sum(replica.rejects.values()),
                     "blocked": replica.blocked,
                     "error": replica.error,
+                    "log": replica.log,
                 }
                 for replica in self.replicas
+            ],
+            "events": [
+                {"time": iso(o.at), "level": o.level, "replica": o.replica, "event": o.event, "message": o.text}
+                for o in self.lines
             ],
         }
 
     def latency_ms(self, share: float) -> float | None:
         """Append to readable in milliseconds, at a share from 0 to 1."""
-        return _ms(self.latency, share)
+        return milliseconds(self.latency, share)
 
 
-def _ms(latency: NDArray[np.int64], share: float) -> float | None:
+def milliseconds(latency: NDArray[np.int64], share: float) -> float | None:
+    """Return what this share of a histogram stayed below; None where it is empty."""
     seconds = histogram.percentile(latency, share)
     return None if seconds is None else 1000 * seconds
 
 
 def _percentiles(latency: NDArray[np.int64]) -> dict[str, float | None]:
-    return {f"p{share}": _ms(latency, share / 100) for share in (50, 99)}
+    return {f"p{share}": milliseconds(latency, share / 100) for share in (50, 99)}

@@ -1,0 +1,168 @@
+"""Spans by the real SDK, kept in memory: what each is linked to, how they nest, and what none of it costs."""
+
+import subprocess
+import sys
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from schemas.records import Partition, Record
+from workers.adapters.tracing import MOST_LINKS, Tracing
+from workers.core.events import Checkpointed, Closed, Retrying, Taken
+from workers.journal import Journal
+from workers.logs import LogRecipe
+from workers.settings import Settings
+from workers.telling import TellRecipe, open_tell, tell_recipe, traces_are_asked_for
+
+ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
+STAGES = {"poll": (10.0, 10.5), "embed": (10.5, 11.0), "write": (11.25, 11.5)}
+
+
+def record(number, partition=ZERO, headers=None):
+    parent = f"00-{number + 1:032x}-00f067aa0ba902b7-01".encode()
+    ours = (("traceparent", parent), ("tracestate", b"vendor=1")) if headers is None else headers
+    return Record(partition=partition, offset=number, appended_us=5, value=b"{}", headers=ours)
+
+
+def taken(*records):
+    return Taken(records=records, windows=len(records), space="ab" * 32, stages=STAGES)
+
+
+@pytest.fixture
+def exporter():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracing(exporter):
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return Tracing(provider, "replica-1")
+
+
+def test_a_batch_is_one_span_linked_to_the_trace_of_every_record(tracing, exporter):
+    tracing(taken(record(3), record(4), record(9, ONE), record(10, ONE, headers=(("h", b"1"),))))
+    *_, batch = sorted(exporter.get_finished_spans(), key=lambda span: span.parent is None)
+    assert (batch.name, batch.kind.name, batch.parent) == ("process windows", "CONSUMER", None)
+    assert [link.context.trace_id for link in batch.links] == [4, 5, 10]
+    assert batch.links[0].context.trace_state.get("vendor") == "1"
+    assert (batch.start_time, batch.end_time) == (10_000_000_000, 11_500_000_000)
+    told = dict(batch.attributes)
+    assert told["messaging.system"] == "kafka"
+    assert told["messaging.destination.name"] == "windows"
+    assert told["messaging.batch.message_count"] == 4
+    assert told["undertow.offsets"] == ("windows-0@3-4", "windows-1@9-10")
+    assert (told["undertow.replica"], told["undertow.space"]) == ("replica-1", "ab" * 32)
+
+
+def test_its_stages_are_spans_inside_it_with_their_own_times(tracing, exporter):
+    tracing(taken(record(3)))
+    batch, *stages = sorted(exporter.get_finished_spans(), key=lambda span: span.parent is not None)
+    assert [span.name for span in stages] == ["undertow poll", "undertow embed", "undertow write"]
+    assert {span.parent.span_id for span in stages} == {batch.context.span_id}
+    assert [(span.start_time, span.end_time) for span in stages] == [
+        tuple(int(1e9 * at) for at in times) for times in STAGES.values()
+    ]
+
+
+def test_a_span_has_no_more_links_than_the_sdk_keeps(tracing, exporter):
+    tracing(taken(*(record(n) for n in range(3 * MOST_LINKS))))
+    (batch,) = [span for span in exporter.get_finished_spans() if span.parent is None]
+    assert len(batch.links) == MOST_LINKS
+    assert batch.dropped_links == 0
+
+
+@pytest.mark.parametrize("value", [b"", b"00-zz-00-01", b"\xff\x00", b"00-" + b"0" * 32 + b"-00f067aa0ba902b7-01"])
+def test_a_header_that_is_no_traceparent_links_nothing_and_breaks_nothing(tracing, exporter, value):
+    tracing(taken(record(3, headers=(("traceparent", value),))))
+    assert all(not span.links for span in exporter.get_finished_spans())
+    assert len(exporter.get_finished_spans()) == 4
+
+
+def test_a_checkpoint_is_a_span_of_its_own_with_the_ranges_of_its_parts(tracing, exporter):
+    tracing(Checkpointed(ranges={ONE: (5, 9), ZERO: (3, 4)}, rows=5, took=(20.0, 20.25)))
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.start_time, span.end_time) == ("undertow checkpoint", 20_000_000_000, 20_250_000_000)
+    assert span.attributes["undertow.offsets"] == ("windows-0@3-3", "windows-1@5-8")
+    assert span.attributes["undertow.rows"] == 5
+
+
+def test_what_was_not_sampled_is_not_exported(exporter):
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    Tracing(provider, "replica-1")(taken(record(3)))
+    assert exporter.get_finished_spans() == ()
+
+
+def test_other_events_are_no_spans_and_the_end_sends_what_waits(exporter):
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=3_600_000))
+    tracing = Tracing(provider, "replica-1")
+    tracing(Retrying(error="redis is away"))
+    tracing(taken(record(3)))
+    assert exporter.get_finished_spans() == ()
+    tracing(Closed())
+    assert len(exporter.get_finished_spans()) == 4
+    provider.shutdown()
+
+
+# Whether at all ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "asked"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "x"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({"OTEL_TRACES_EXPORTER": "console"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
+    ],
+)
+def test_the_standard_variables_say_whether_there_are_traces(variables, asked):
+    assert traces_are_asked_for(variables) == asked
+    assert bool(tell_recipe(Settings(), {"HOME": "/", **variables}).otel) == asked
+
+
+def test_an_exporters_credentials_are_not_shown():
+    variables = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=hunter2"}
+    assert "hunter2" not in repr(tell_recipe(Settings(), variables))
+
+
+def test_without_a_wish_there_is_a_journal_only_and_no_exporter_is_imported():
+    program = (
+        "import sys, workers.wiring\n"
+        "from workers.telling import *\n"
+        "from workers.logs import LogRecipe\n"
+        "tell = open_tell(TellRecipe(fleet='f', log=LogRecipe()), 'r')\n"
+        "print(type(tell).__name__, 'workers.adapters.tracing' in sys.modules, 'opentelemetry.exporter' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["Journal", "False", "False"]
+
+
+def test_a_wish_without_the_package_is_a_warning_and_no_end(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    recipe = TellRecipe(fleet="f", log=LogRecipe(), otel={"OTEL_TRACES_EXPORTER": "console"})
+    assert isinstance(open_tell(recipe, "replica-1"), Journal)
+    assert "pip install 'undertow[tracing]'" in caplog.text
+
+
+def test_the_fleet_is_the_service_where_the_variables_name_none():
+    program = (
+        "from schemas.records import Partition, Record\n"
+        "from workers.adapters.tracing import open_tracing\n"
+        "from workers.core.events import Closed, Taken\n"
+        "tracing = open_tracing({'OTEL_TRACES_EXPORTER': 'console'}, service='pumps-fleet', replica='r')\n"
+        "record = Record(partition=Partition('windows', 0), offset=0, appended_us=0, value=None)\n"
+        "tracing(Taken(records=[record], windows=1, space='0', stages={'poll': (1.0, 2.0)}))\n"
+        "tracing(Closed())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert '"service.name": "pumps-fleet"' in done.stdout
+    assert "process windows" in done.stdout

@@ -1,0 +1,119 @@
+"""What an operator sees of a fleet."""
+
+import io
+
+import numpy as np
+from rich.console import Console
+
+from schemas.records import Partition
+from workers.core import histogram
+from workers.fleet.recent import Recent
+from workers.fleet.run import news
+from workers.fleet.show import line, ranges, screen
+from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.logs import Line
+
+
+def said(event="failover", level="WARNING", at=5.0):
+    return Line(at=at, level=level, replica="", event=event, text="[bold] what happened")
+
+
+def a_fleet(**changes):
+    latency = histogram.empty()
+    histogram.observe(latency, [0.005] * 98 + [0.04] * 2)
+    held = frozenset(Partition("windows", index) for index in (0, 1, 2, 5))
+    replica = ReplicaStatus(
+        name="replica-1",
+        state="running",
+        pid=17,
+        held=held,
+        lag=dict.fromkeys(held, 2),
+        windows=1_234,
+        windows_per_s=812.4,
+        recent_latency=latency,
+        durable_at=98.5,
+        blocked="redis [is] away",
+    )
+    values = {
+        "name": "f",
+        "state": "running",
+        "replicas": (replica,),
+        "wanted": 1,
+        "partitions": 4,
+        "windows": 2_000,
+        "rejects": {"number": 3},
+        "last_reject": {"number": "windows-1@7"},
+        "ignored_columns": 0,
+        "lost": 0,
+        "retries": 0,
+        "failovers": 0,
+        "latency": latency,
+        "lines": (said(),),
+    }
+    return FleetStatus(**{**values, **changes})
+
+
+def shown(status):
+    text = io.StringIO()
+    Console(file=text, width=200).print(screen(status, now=100.0))
+    return text.getvalue()
+
+
+def test_a_row_tells_partitions_rate_latency_and_the_age_of_the_last_checkpoint():
+    text = shown(a_fleet())
+    (row,) = [row for row in text.splitlines() if "replica-1" in row]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        *("replica-1", "running", "17", "0-2 5", "8", "1,234", "812", "5 ms", "42 ms", "1.5 s", "0", "redis [is] away"),
+    ]
+
+
+def test_the_line_above_and_what_follows_below():
+    text = shown(a_fleet())
+    assert "running · 1 replicas · 2,000 windows · 812/s · lag 8 · rejects 3 · append to readable p50 5 ms p99" in text
+    assert "rejects by reason: number 3 (last windows-1@7); see them: undertow replay" in text
+    assert "controller     failover [bold] what happened" in text
+
+
+def test_a_fleet_that_has_ended_shows_the_latency_of_its_whole_life_and_no_rate():
+    assert "0 replicas · 2,000 windows · lag ? · rejects 3 · append to readable p50 5 ms" in line(a_fleet(replicas=()))
+
+
+def test_neighbours_are_written_together():
+    numbers = [3, 0, 1, 2, 9, 7]
+    assert ranges(Partition("t", n) for n in numbers) == "0-3 7 9"
+    assert ranges([]) == ""
+
+
+def test_json_holds_the_same_for_programs():
+    found = a_fleet().to_json()
+    assert found["windows_per_s"] == 812.4
+    assert found["last_reject"] == {"number": "windows-1@7"}
+    assert found["events"][0] == {
+        "time": "1970-01-01T00:00:05.000Z",
+        "level": "WARNING",
+        "replica": "",
+        "event": "failover",
+        "message": "[bold] what happened",
+    }
+    (replica,) = found["replicas"]
+    assert replica["durable_at"] == "1970-01-01T00:01:38.500Z"
+    assert replica["lag_by_partition"]["windows-5"] == 2
+
+
+def test_the_foreground_says_what_goes_wrong_and_that_it_is_over_once():
+    lines = (said(), said("assigned", "INFO", 6.0), said("recovered", "INFO", 7.0))
+    before: set[Line] = set()
+    assert [one.event for one in news(a_fleet(lines=lines), before)] == ["failover", "recovered"]
+    assert [one.event for one in news(a_fleet(lines=(*lines, said(at=9.0))), before)] == ["failover"]
+
+
+def test_rates_and_latencies_are_those_of_the_last_ten_seconds():
+    recent, latency = Recent(), histogram.empty()
+    histogram.observe(latency, [1.0] * 7)
+    for second in range(31):
+        rate, lately = recent.see(float(second), 100 * second if second <= 10 else 1_000, latency.copy())
+        if second == 10:
+            assert rate == 100.0
+    assert (rate, int(lately.sum())) == (0.0, 0)
+    histogram.observe(latency, np.full(3, 0.5))
+    assert int(recent.see(31.0, 1_050, latency.copy())[1].sum()) == 3

@@ -1,0 +1,67 @@
+"""What the controller notices from tick to tick, beside what it decides: floods, gaps between readers, log lines.
+
+In: the fleet's status, tick by tick. Out: why the fleet must stop, or None; log lines. Knows nothing of orders.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from workers.core.ports import Clock
+from workers.fleet.flood import Counted, FloodLimit, flood, keep
+from workers.fleet.status import FleetStatus, ReplicaStatus
+from workers.logs import Line, say
+
+log = logging.getLogger(__name__)
+
+KEPT = 30
+
+
+class Lookout:
+    """Looks at one fleet. The thread that ticks owns it."""
+
+    def __init__(
+        self, clock: Clock, *, limit: FloodLimit | None = None, lines: Callable[[], tuple[Line, ...]] = tuple
+    ) -> None:
+        """`lines` returns the newest of this process's log."""
+        self._clock, self._limit, self._own = clock, limit, lines
+        self._counted: list[Counted] = []
+        self._of_the_gone = deque[Line](maxlen=KEPT)
+        self._unread_since: float | None = None
+
+    def gone(self, replica: ReplicaStatus, reason: str | None) -> None:
+        """Keep the last words of one that has ended; a reason is one that was not asked to."""
+        self._of_the_gone.extend(replica.lines)
+        if reason is None:
+            return
+        read = sorted(map(str, replica.held))
+        where = f"{replica.name} on {replica.node or 'its node'}"
+        text = f"{where} ended: {reason}; it read {', '.join(read) or 'nothing'}"
+        say(log, logging.WARNING, "failover", text, of=replica.name, reason=reason, pid=replica.pid, partitions=read)
+        if replica.held and self._unread_since is None:
+            self._unread_since = self._clock()
+
+    def lines(self, alive: Iterable[ReplicaStatus]) -> tuple[Line, ...]:
+        """Return the newest of all logs, the oldest first."""
+        return tuple(sorted({*self._own(), *self._of_the_gone, *(line for one in alive for line in one.lines)})[-KEPT:])
+
+    def see(self, status: FleetStatus) -> str | None:
+        """Take in what a tick saw; return why the fleet must stop, if it must."""
+        if self._unread_since is not None and not status.unread:
+            seconds, self._unread_since = self._clock() - self._unread_since, None
+            text = f"all partitions are read again, {seconds:.1f} s after"
+            say(log, logging.INFO, "taken-over", text, seconds=round(seconds, 3))
+        if self._limit is None or status.state not in {"starting", "running"}:
+            return None
+        now = Counted(at=self._clock(), records=status.records, rejects=status.rejects)
+        self._counted = keep(self._counted, now, self._limit.window_s)
+        found = flood(self._limit, self._counted)
+        if found is None:
+            return None
+        places = ", ".join(f"{reason} at {place}" for reason, place in sorted(status.last_reject.items()))
+        message = (
+            f"{found}; the last: {places}. See them: undertow replay. Once their producer is mended, undertow run goes "
+            "on from here; a higher ratio lets it go on over what is still in the topic"
+        )
+        say(log, logging.ERROR, "flood", message, reasons=dict(status.rejects))
+        return message
