@@ -32,6 +32,8 @@ class ArtifactStatus:
     last_reject: Mapping[str, str] = field(default_factory=dict)
     """Where the last one of each reason was, as topic-partition@offset."""
     ignored_columns: int = 0
+    offsets: int = 0
+    """Taken from the source."""
     lost: int = 0
     checkpoints: int = 0
     retries: int = 0
@@ -65,6 +67,7 @@ def together(parts: Sequence[ArtifactStatus], *, artifact: str = "") -> Artifact
         rejects=_add_up(part.rejects for part in parts),
         last_reject=dict(ChainMap(*(dict(part.last_reject) for part in parts))),
         ignored_columns=sum(part.ignored_columns for part in parts),
+        offsets=sum(part.offsets for part in parts),
         lost=sum(part.lost for part in parts),
         checkpoints=sum(part.checkpoints for part in parts),
         retries=sum(part.retries for part in parts),

@@ -105,6 +105,7 @@ class Replica:
             rejects=whole.rejects,
             last_reject=whole.last_reject,
             ignored_columns=whole.ignored_columns,
+            offsets=min(part.offsets for part in parts),
             lost=whole.lost,
             checkpoints=whole.checkpoints,
             retries=whole.retries,

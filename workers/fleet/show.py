@@ -108,10 +108,14 @@ def table(status: FleetStatus, now: float) -> Table:
             f"{sum(replica.rejects.values()):,}",
             Text(replica.error or replica.blocked or ("standby" if _stands_by(replica) else "")),
         )
+    notes = []
+    if status.autoscale:
+        notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
     if status.rejects:
-        rows.caption = Text(f"rejects by reason: {_counts(status)}; see them: undertow replay")
+        notes.append(f"rejects by reason: {_counts(status)}; see them: undertow replay")
     if len(status.artifacts) > 1:
-        rows.caption = Text("\n".join(_of_artifact(status, one) for one in status.artifacts))
+        notes += [_of_artifact(status, one) for one in status.artifacts]
+    rows.caption = Text("\n".join(notes)) if notes else None
     return rows
 
 

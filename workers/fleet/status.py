@@ -37,6 +37,8 @@ class ReplicaStatus:
     state: ReplicaState
     pid: int = 0
     node: str = ""
+    ray_node: str = ""
+    """Ray's id of the node, by which Ray says that it is about to go."""
     wanted: frozenset[Partition] = frozenset()
     """What the controller last asked it to read."""
     size: FleetSize = FleetSize()
@@ -54,6 +56,7 @@ class ReplicaStatus:
     last_reject: Mapping[str, str] = field(default_factory=dict)
     """Where the last one of each reason was, as topic-partition@offset."""
     ignored_columns: int = 0
+    offsets: int = 0
     lost: int = 0
     checkpoints: int = 0
     retries: int = 0
@@ -100,6 +103,8 @@ class FleetStatus:
     failovers: int
     """Replicas that died or hung and were replaced."""
     latency: NDArray[np.int64]
+    autoscale: str | None = None
+    """Why it is as large as it is; None where its size is set by hand."""
     artifacts: tuple[ArtifactStatus, ...] = ()
     """By artifact, over all replicas."""
     message: str | None = None
@@ -141,6 +146,7 @@ class FleetStatus:
             "state": self.state,
             "wanted_replicas": self.wanted,
             "standbys": self.standbys,
+            "autoscale": self.autoscale,
             "partitions": self.partitions,
             "records": self.records,
             "windows": self.windows,

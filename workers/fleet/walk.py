@@ -78,6 +78,7 @@ class Walk:
             rejects=dict(counts.rejects),
             last_reject=dict(counts.last_reject),
             ignored_columns=counts.ignored_columns,
+            offsets=counts.offsets,
             lost=counts.lost,
             checkpoints=counts.checkpoints,
             retries=counts.trouble.retries,
