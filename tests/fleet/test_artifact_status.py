@@ -1,12 +1,13 @@
 """What `undertow status` says of a fleet that serves two artifacts."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
 from schemas.records import Partition
 from workers.core import histogram
-from workers.fleet.artifact_status import ArtifactStatus
+from workers.fleet.artifact_status import ArtifactStatus, by_artifact
 from workers.fleet.show import table
 from workers.fleet.status import FleetStatus
 
@@ -58,3 +59,12 @@ def test_the_json_has_an_entry_for_each_artifact():
     assert (pumps["artifact"], pumps["windows"], pumps["lag"], pumps["rejects"]) == ("pumps__00000000", 9, 1234, {})
     assert (valves["lag"], valves["rejects"], valves["blocked"]) == (None, {"columns": 3}, "away")
     assert pumps["append_to_readable_ms"] == {"p50": None, "p99": None}
+
+
+def test_an_artifact_is_summed_up_over_replicas_and_what_is_gone_reads_nothing_any_more():
+    held = replace(PUMPS, held=frozenset({ONE, OTHER}))
+    pumps, valves = by_artifact([(held, VALVES)], [(replace(held, windows=5, lag={ONE: 10**6}), VALVES)])
+    assert (pumps.artifact, pumps.windows, pumps.lag, pumps.held) == (PUMPS.artifact, 14, PUMPS.lag, held.held)
+    assert (valves.artifact, valves.windows, valves.rejects) == (VALVES.artifact, 6, {"columns": 6})
+    (gone, _) = by_artifact([], [(held, VALVES)])
+    assert (gone.windows, gone.held, gone.lag, gone.blocked) == (9, frozenset(), {}, None)

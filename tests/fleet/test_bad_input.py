@@ -157,6 +157,8 @@ def test_each_bad_record_becomes_one_dead_letter_while_the_good_ones_arrive_twic
             ("undertow.partition", str(at.partition)),
             ("undertow.offset", str(at.offset)),
             ("undertow.timestamp_us", str(at.timestamp * 1000)),
+            ("undertow.artifact", "pumps"),
+            ("undertow.space", read_manifest(packed.artifact).space),
         ], name
         assert [word for word in words if word not in detail] == [], (name, detail)
     assert counts.rejects == Counter(reason for _, reason, _ in BAD.values())

@@ -1,0 +1,265 @@
+"""Several artifacts on one topic: a real fleet on real stores; each of its spaces is as whole as if it were alone."""
+
+import json
+import logging
+import os
+import signal
+import time
+import warnings
+from dataclasses import replace
+
+import lightning
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from kafka import KafkaProducer
+from pytorch_forecasting import RecurrentNetwork, TimeSeriesDataSet
+from pytorch_forecasting.data import TorchNormalizer
+
+from schemas.json_codec import decode_json, encode_json
+from schemas.records import Partition, Record
+from workers.adapters.kafka_admin import committed, end_offsets
+from workers.adapters.kafka_replay import read_dead_letters
+from workers.adapters.offline_parts import read_space
+from workers.artifact.load import load
+from workers.artifact.manifest import read_manifest
+from workers.artifact.pack import pack
+from workers.cli import main
+from workers.core.errors import Refused
+from workers.fleet.launch import start
+from workers.wiring import apply_artifact, open_stream, stream_recipe
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+CHECKED = [("kafka", "bootstrap"), ("kafka", "topic"), ("kafka", "group"), ("feast", "repo"), ("feast", "config")]
+HOT = 16  # the retrained space of the pumps has only the last step: the first so many numbers of the other
+
+
+@pytest.fixture(scope="module")
+def beside(packed, tmp_path_factory):
+    """Two more artifacts: of the same name as `packed`, as if retrained; and one that reads other columns."""
+    folder = tmp_path_factory.mktemp("beside")
+    taps = {"embedding": "rnn:last"}
+    pack(packed.artifact.parent / "model.ckpt", folder / "hot", name="pumps", taps=taps, series=["pump"], trust=True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    table = pd.DataFrame({"heat": np.random.default_rng(3).normal(size=240).cumsum()})
+    table["pump"], table["t"] = np.repeat(["a", "b", "c", "d"], 60), np.tile(np.arange(60), 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = TimeSeriesDataSet(
+            table,
+            time_idx="t",
+            group_ids=["pump"],
+            target="heat",
+            time_varying_unknown_reals=["heat"],
+            target_normalizer=TorchNormalizer(),
+            min_encoder_length=4,
+            max_encoder_length=12,
+            max_prediction_length=2,
+        )
+        model = RecurrentNetwork.from_dataset(dataset, hidden_size=8)
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = lightning.Trainer(accelerator="cpu", max_steps=1, enable_checkpointing=False, **quiet)
+        trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16, num_workers=0))
+    trainer.save_checkpoint(folder / "heat.ckpt")
+    pack(folder / "heat.ckpt", folder / "heat", name="heaters", taps={"embedding": "rnn:mean"}, trust=True)
+    return folder / "hot", folder / "heat"
+
+
+@pytest.fixture
+def place(make_place, packed, beside):
+    """A place whose fleet serves all three; the service `pumps` shows the first of its two spaces."""
+    place = make_place(partitions=4)
+    model = place.settings.model.model_copy(update={"artifact": (packed.artifact, *beside)})
+    settings = place.settings.model_copy(update={"model": model})
+    apply_artifact(settings)
+    return replace(place, settings=settings)
+
+
+def spaces(settings):
+    return [read_manifest(path).space for path in settings.model.artifacts]
+
+
+def mixed(windows, seed=5):
+    """Records of three kinds in turn: with all columns; without `heat`, so of pumps only; without `head`."""
+    rng = np.random.default_rng(seed)
+    documents = [json.loads(value) for value in encode_json(windows)]
+    for number, document in enumerate(documents):
+        past = document["past"]
+        if number % 3 != 1:
+            past["heat"] = rng.normal(size=len(past["flow"])).tolist()
+        if number % 3 == 2:
+            del past["head"]
+    return [json.dumps(document).encode() for document in documents]
+
+
+def send(place, values, pumps):
+    producer = KafkaProducer(bootstrap_servers=place.bootstrap, linger_ms=5)
+    for pump, value in zip(pumps, values, strict=True):
+        producer.send(place.settings.kafka.topic, value, partition=int(pump[1:]) % 4)
+    producer.flush()
+    producer.close()
+
+
+def embed_directly(artifact, values):
+    """By the artifact alone, in this process."""
+    records = [
+        Record(partition=Partition("t", 0), offset=n, appended_us=0, value=value) for n, value in enumerate(values)
+    ]
+    decoded = decode_json(records, contract=read_manifest(artifact).contract, max_record_bytes=1 << 20)
+    assert not decoded.rejects
+    return load(artifact, device="cpu").embed(decoded.windows).embeddings.features["embedding"]
+
+
+def rows_of(settings, space):
+    table = read_space(settings.offline.path, space).to_pandas()
+    return table.sort_values("event_timestamp", ignore_index=True)
+
+
+def wait_until(fleet, holds):
+    """Look at the fleet until it is as it should be: the only clock here is the limit after which the test fails."""
+    give_up_at = time.monotonic() + 180
+    while not holds(status := fleet.status()):
+        assert status.state != "failed", status.message
+        assert time.monotonic() < give_up_at, status.to_json()
+        time.sleep(0.05)
+    return status
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.timeout(400)
+def test_three_artifacts_of_one_topic_are_each_whole_though_a_replica_is_killed(place, packed, beside, make_windows):
+    windows = make_windows(6_000, pumps=120)
+    values, pumps = mixed(windows), windows.series["pump"]
+    kinds = np.arange(len(values)) % 3
+    settings = place.settings
+    fleet = start(stream_recipe(settings))
+    try:
+        send(place, values[:3000], pumps[:3000])
+        status = wait_until(fleet, lambda s: s.windows > 1_500)
+        victim = max(status.replicas, key=lambda replica: replica.windows)
+        os.kill(victim.pid, signal.SIGKILL)
+        send(place, values[3000:], pumps[3000:])
+        status = wait_until(fleet, lambda s: s.failovers == 1 and len(s.replicas) == 2 and s.lag == 0)
+        told = {one["artifact"]: one for one in status.to_json()["artifacts"]}
+        assert [one["lag"] for one in told.values()] == [0, 0, 0]
+        assert fleet.drain_and_wait(60).state == "drained"
+    finally:
+        fleet.remove()
+
+    whole, hot, heat = spaces(settings)
+    reference = packed.reference(windows)
+    of_heat = embed_directly(beside[1], [values[n] for n in np.flatnonzero(kinds != 1)])
+    for space, fits, expected in (
+        (whole, kinds != 2, reference[kinds != 2]),
+        (hot, kinds != 2, reference[kinds != 2][:, :HOT]),
+        (heat, kinds != 1, of_heat),
+    ):
+        rows = rows_of(settings, space)
+        assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us[fits].tolist()
+        assert rows["pump"].tolist() == pumps[fits].tolist()
+        np.testing.assert_allclose(np.stack(rows["embedding"]), expected, atol=1e-6, rtol=1e-6)
+    letters = {(letter.space, letter.value) for letter in read_dead_letters(settings.kafka)}
+    without_heat, without_head = ({values[n] for n in np.flatnonzero(kinds == kind)} for kind in (1, 2))
+    assert letters == {(heat, v) for v in without_heat} | {(space, v) for space in (whole, hot) for v in without_head}
+    for artifact, space in zip(stream_recipe(settings).artifacts, (whole, hot, heat), strict=True):
+        group = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}.{space[:8]}"})
+        ends = end_offsets(group, stream_recipe(settings).partitions)
+        assert committed(group, ends) == ends, artifact.model.artifact
+
+    def look(name, pump):
+        options = [f"--set=feast.{key}={value}" for key, value in settings.feast.model_dump().items()]
+        found = json.loads(CliRunner().invoke(main, ["get", name, f"pump={pump}", "--json", *options]).output)
+        return np.array(found["features"]["embedding"])
+
+    newest = {"p000": 5880, "p001": 5881}  # of the kinds 0 and 1: all columns, and without heat
+    for pump, number in newest.items():
+        np.testing.assert_allclose(look("pumps", pump), reference[number], atol=1e-6)
+        np.testing.assert_allclose(look(f"pumps__{hot[:8]}", pump), reference[number, :HOT], atol=1e-6)
+    fitting = np.flatnonzero(kinds != 1).tolist()
+    np.testing.assert_allclose(look("heaters", "p000"), of_heat[fitting.index(5880)], atol=1e-6)
+
+
+def walk(recipe, index=0):
+    """Read the topic to its end by one artifact's stream; return how many windows that were."""
+    stream = open_stream(recipe, lambda: False, index)
+    try:
+        stream.assign(recipe.partitions)
+        while stream.step() or any(stream.lag.values()):
+            pass
+        stream.checkpoint()
+    finally:
+        stream.close()
+    return stream.counts.windows
+
+
+def test_an_artifact_put_beside_another_begins_at_the_beginning_and_the_other_goes_on(place, packed, make_windows):
+    windows = make_windows(300, pumps=8)
+    send(place, encode_json(windows), windows.series["pump"])
+    alone = place.settings.model.model_copy(update={"artifact": packed.artifact})
+    assert walk(stream_recipe(place.settings.model_copy(update={"model": alone}))) == 300
+    send(place, encode_json(windows)[:10], windows.series["pump"][:10])
+    together = stream_recipe(place.settings)
+    assert [walk(together, 0), walk(together, 1)] == [10, 310]
+    send(place, encode_json(windows)[:5], windows.series["pump"][:5])
+    assert walk(stream_recipe(place.settings.model_copy(update={"model": alone}))) == 5
+
+
+def test_what_several_artifacts_refused_is_shown_by_artifact_and_sent_once(place, make_windows):
+    (value,) = encode_json(make_windows(1, pumps=1))
+    document = json.loads(value)
+    document["past"]["flow"][0] = None
+    send(place, [value, json.dumps(document).encode()], ["p000", "p000"])
+    recipe = stream_recipe(place.settings)
+    assert [walk(recipe, index) for index in range(3)] == [1, 1, 0]
+
+    def replay(*arguments):
+        options = {"kafka.bootstrap": place.bootstrap, "kafka.topic": place.settings.kafka.topic}
+        artifacts = json.dumps([str(path) for path in place.settings.model.artifacts])
+        command = ["replay", *(f"--set={key}={value}" for key, value in options.items()), *arguments]
+        result = CliRunner().invoke(main, [*command, f"--set=model.artifact={artifacts}"], env={"COLUMNS": "250"})
+        return " ".join(result.output.split())
+
+    mend = r"""python3 -c "import sys; print(sys.stdin.read().replace('null', '0'))" """
+    shown = replay("--pipe", mend)
+    assert "4 dead letters: columns 2, number 2" in shown
+    assert all(f"│ {one.manifest.view().view} │" in shown for one in recipe.artifacts)
+    assert "2 would be taken now, 2 refused again" in shown  # the columns that the heaters want are in neither record
+    assert "2 dead letters: columns 2" in replay("--artifact", "heaters")
+    assert "2 dead letters: number 2" in replay("--artifact", "pumps")
+    assert "1 dead letters: number 1" in replay("--artifact", recipe.artifacts[1].manifest.view().view)
+    assert f"sent 1 again to {place.settings.kafka.topic}" in replay("--artifact", "pumps", "--pipe", mend, "--send")
+    assert [walk(recipe, index) for index in range(2)] == [1, 1]
+
+
+def test_check_looks_at_each_artifact_and_names_the_groups_they_commit_to(place):
+    sections = {name: place.settings.model_dump()[name] for name in ("kafka", "feast")}
+    given = {f"{name}.{key}": sections[name][key] for name, key in CHECKED}
+    given["model.artifact"] = json.dumps([str(path) for path in place.settings.model.artifacts])
+    result = CliRunner().invoke(main, ["check", *(f"--set={key}={value}" for key, value in given.items())])
+    assert result.exit_code == 0, result.output
+    views = [read_manifest(path).view() for path in place.settings.model.artifacts]
+    assert [line.split(",")[0] for line in result.output.splitlines() if line.startswith("ok      artifact: ")] == [
+        f"ok      artifact: {view.view}" for view in views
+    ]
+    groups = ", ".join(f"{place.settings.kafka.group}.{view.space[:8]}" for view in views)
+    assert f"ok      group: {groups} are free" in result.output.splitlines()
+    assert all(f"ok      online store: redis, view {view.view}" in result.output for view in views)
+
+
+def test_several_artifacts_that_cannot_be_told_apart_are_refused(place, packed, beside):
+    def refused(call, **changes):
+        parts = {part: getattr(place.settings, part).model_copy(update=update) for part, update in changes.items()}
+        with pytest.raises(Refused) as error:
+            call(place.settings.model_copy(update=parts))
+        return str(error.value)
+
+    twice = {"artifact": (packed.artifact, packed.artifact)}
+    assert "found the same one twice" in refused(stream_recipe, model=twice)
+    assert "need the offline log (offline.enabled = true)" in refused(stream_recipe, offline={"enabled": False})
+    told = refused(
+        lambda settings: apply_artifact(settings, promote=True), model={"artifact": (packed.artifact, beside[0])}
+    )
+    assert f"--promote --set model.artifact={beside[0]}" in told
