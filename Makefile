@@ -16,8 +16,14 @@ test-long: .venv/ready ## 5,000 random data sets and 300 random models, beside p
 fuzz: .venv/ready ## A million bent records through the decoders of all wire formats (a few minutes)
 	$(BIN)/python tests/fuzz/fuzz.py
 
-bench: .venv/ready ## The benchmark table (about 10 minutes; run nothing else meanwhile)
-	$(BIN)/python tests/bench/bench.py
+bench: .venv/ready ## The benchmark's tables, into tests/bench/README.md (up to 20 minutes; run nothing else meanwhile)
+	$(BIN)/python tests/bench/bench.py --write
+
+bench-series: .venv/ready ## What a replica's memory is after 1,000,000 series (a few minutes)
+	$(BIN)/python tests/bench/bench.py --write --cases series
+
+soak: .venv/ready ## A fleet under steady load, looked at each minute: is it flat? (HOURS=1)
+	$(BIN)/python tests/bench/soak.py --write --hours $(or $(HOURS),1)
 
 bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/embed.py
@@ -50,4 +56,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-long fuzz bench bench-embed chaos lint check constraints clean
+.PHONY: help demo test test-long fuzz bench bench-series bench-embed soak chaos lint check constraints clean

@@ -27,16 +27,16 @@ from schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arro
 
 def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
     """Decode records, many windows each. Never raises for what they hold."""
+    ours = window_schema(contract)
     faults: dict[int, Fault] = {}
     batches: dict[int, pa.RecordBatch] = {}
     for position, record in enumerate(records):
-        batch = _read(record.value or b"", contract, max_record_bytes)
+        batch = _read(record.value or b"", contract, ours, max_record_bytes)
         if isinstance(batch, tuple):
             faults[position] = batch
         else:
             batches[position] = batch
-    ours = window_schema(contract)
-    parts = [(windows_from_arrow(ours.empty_table(), contract), np.zeros(0, np.int64))]
+    parts: list[tuple[ArrowWindows, Rows]] = []
     # A read costs a fraction of a millisecond whatever the number of rows: records of our own schema share one.
     for _, group in groupby(batches, lambda position: -1 if batches[position].schema.equals(ours) else position):
         together = np.fromiter(group, np.int64)
@@ -52,8 +52,10 @@ def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_reco
             kept = int(np.count_nonzero(parts[-1][1] == position))
             unexplained = batches[position].num_rows - kept - len(found)
             faults[position] = found[0][0], join_details([detail for _, detail in found], unexplained)
+    if not parts:
+        parts.append((windows_from_arrow(ours.empty_table(), contract), np.zeros(0, np.int64)))
     return Decoded(
-        windows=WindowBatch.concat([read.windows for read, _ in parts]),
+        windows=parts[0][0].windows if len(parts) == 1 else WindowBatch.concat([read.windows for read, _ in parts]),
         record_of=np.concatenate([record_of for _, record_of in parts]),
         rejects=tuple(
             Reject(record=records[position], reason=reason, detail=detail)
@@ -73,17 +75,17 @@ def encode_arrow(windows: WindowBatch, contract: InputContract) -> bytes:
     return value
 
 
-def _read(value: bytes, contract: InputContract, max_record_bytes: int) -> pa.RecordBatch | Fault:
-    """Return the rows of a record that could be windows, or why there are none."""
+def _read(value: bytes, contract: InputContract, ours: pa.Schema, max_record_bytes: int) -> pa.RecordBatch | Fault:
+    """Return the rows of a record that could be windows, or why there are none; `ours` is what we would write."""
     fault = size_fault(value, max_record_bytes)
     if fault is not None:
         return fault
-    batch = read_batch(value)
+    batch = read_batch(value, ours)
     if isinstance(batch, tuple):
         return batch
     if not batch.num_rows:
         return "empty", "expected at least one window, found a record batch without rows"
-    fault = schema_fault(batch.schema, contract)
+    fault = None if batch.schema.equals(ours) else schema_fault(batch.schema, contract)
     return batch if fault is None else fault
 
 

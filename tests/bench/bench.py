@@ -1,6 +1,7 @@
 """The benchmark: every case in a process of its own, in turns, on one real Kafka and one real Redis.
 
-In: rounds. Out: a table of medians, ratios, and latencies. Knows of a case only what `case.Measured` says.
+In: rounds. Out: tables of medians, ratios, stages and latencies, in the README with `--write`. Knows of a case only
+what `plan.Case` says.
 """
 
 import argparse
@@ -11,73 +12,69 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import redis
 from case import Given, Measured
 from check import Reference
-from data import encoded, fill, make_topic
+from data import make_topic
 from features import FEATURE, VIEW, make_repo
 from features import open_store as open_by_hand
-from model import BATCH, make_checkpoint
-from product import feature_of, prepare
+from model import HIDDEN, make_checkpoint
+from plan import BY_DEFAULT, CASES, Case
+from product import feature_of, fill_topic, prepare
 from product import open_store as open_ours
-from report import print_latency, print_machine, print_ratios, print_table
-from rich.console import Console
+from readme import Section
+from report import print_machine, print_ratios, print_stages, print_table
+from report_extra import print_latency, print_scaling, print_series
 
-from workers.devstack.stack import ephemeral
+from workers.devstack.stack import Stack, ephemeral
 
 HERE = Path(__file__).parent
-CASE_TIMEOUT_S = 300
-LOAD_S = 20.0
-CONSOLE = Console(width=160)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One row of the table: a module in `cases/`, and how much work it gets."""
-
-    name: str
-    label: str
-    count: int
-    quick: int
-    store: str | None = None
-    """Where its rows are: `ours`, `by_hand`, or nowhere."""
-
-
-CASES = (
-    Case(name="full_forward", label="model alone: the whole forward", count=40 * BATCH, quick=8 * BATCH),
-    Case(name="stopped_forward", label="model alone: stopped at the tap", count=80 * BATCH, quick=8 * BATCH),
-    Case(name="ours", label="Undertow, 1 replica", count=160 * BATCH, quick=32 * BATCH, store="ours"),
-    Case(name="two_replicas", label="Undertow, fleet of 2 replicas", count=160 * BATCH, quick=32 * BATCH, store="ours"),
-    Case(name="seed_way", label="one window at a time, hook, push", count=60, quick=20, store="by_hand"),
-    Case(name="hand_batched", label="batches of 256 by hand, push", count=16 * BATCH, quick=4 * BATCH, store="by_hand"),
-    Case(name="quix", label="Quix Streams, batches of 256, push", count=16 * BATCH, quick=4 * BATCH, store="by_hand"),
-)
+CASE_TIMEOUT_S = 400
 
 
 class Bench:
-    """One prepared folder, topic and store, in which cases can be run."""
+    """One prepared broker and store, in which cases can be run; topics and models are made when first needed."""
 
-    def __init__(self, folder: Path, kafka: str, redis_address: str, *, quick: bool) -> None:
+    def __init__(self, folder: Path, kafka: str, redis_address: str, pids: dict[str, int], *, quick: bool) -> None:
         self._quick, self._log, self._runs = quick, folder / "cases.log", itertools.count()
         self._redis = redis.Redis.from_url(f"redis://{redis_address}")
+        self._is_compiled = False
+        self._made: set[str] = set()
+        self._references: dict[str, Reference] = {}
         self._given = Given(
-            count=max(self.count(case) for case in CASES),
+            count=0,
             folder=str(folder),
             kafka=kafka,
             redis=redis_address,
-            topic=f"bench-{os.getpid()}",
+            topic="",
             run="prepare",
+            pids=pids,
+            seconds=5.0 if quick else 20.0,
         )
-        make_topic(kafka, self._given.topic)
-        fill(kafka, self._given.topic, list(encoded(0, self._given.count)))
-        make_checkpoint(folder)
-        make_repo(folder, redis_address)
-        prepare(self._given)
-        self._reference = Reference(folder)
+
+    def prepare(self, cases: Sequence[Case]) -> None:
+        """Make the models and fill the topics that these cases need."""
+        for hidden in sorted({case.hidden for case in cases}):
+            ours = [case for case in cases if case.hidden == hidden]
+            given = self._of(ours[0], is_compiled=any(case.given.get("is_compiled") for case in ours))
+            given.path.mkdir()
+            make_checkpoint(given.path, hidden=hidden)
+            prepare(given)
+            if hidden == HIDDEN:
+                make_repo(given.path, given.redis)
+                self._references[given.folder] = Reference(given.path)
+        most = max((self.count(case) for case in cases if case.group != "series"), default=0)
+        for case in cases:
+            given = self._of(case, count=most)
+            if case.reads_topic and given.topic not in self._made:
+                make_topic(given.kafka, given.topic, given.partitions)
+                fill_topic(given, given.topic)
+                self._made.add(given.topic)
 
     def count(self, case: Case) -> int:
         """Return how many windows it embeds in one run."""
@@ -85,23 +82,22 @@ class Bench:
 
     def run(self, case: Case) -> tuple[Measured, float | None]:
         """Run it once on an empty store; return what it cost and how far its vectors are from the reference."""
-        measured = Measured(**self.answer_of(case.name, count=self.count(case)))
+        measured, given = Measured(**self.answer_of(case)), self._of(case)
         if case.store is None:
             return measured, None
         ours = case.store == "ours"
-        store = open_ours(self._given) if ours else open_by_hand(self._given.path, self._given.redis)
-        feature = feature_of(self._given) if ours else f"{VIEW}:{FEATURE}"
-        return measured, self._reference.distance(store, feature, measured.series)
+        store = open_ours(given) if ours else open_by_hand(given.path, given.redis)
+        feature = feature_of(given) if ours else f"{VIEW}:{FEATURE}"
+        return measured, self._references[given.folder].distance(store, feature, measured.series)
 
-    def answer_of(self, name: str, *, count: int, rate: float = 0.0) -> dict[str, Any]:
+    def answer_of(self, case: Case) -> dict[str, Any]:
         """Run a case's module as a process, on an empty store, and return the JSON that it answers."""
         self._redis.flushall()
-        run = f"{self._given.topic}-{next(self._runs)}"
-        given = Given(**{**asdict(self._given), "count": count, "run": run, "rate": rate})
+        given = self._of(case, run=f"bench-{os.getpid()}-{next(self._runs)}")
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
         with self._log.open("wb") as log:
             done = subprocess.run(
-                [sys.executable, "-m", f"cases.{name}"],
+                [sys.executable, "-m", f"cases.{case.runs}"],
                 cwd=HERE,
                 env=environment,
                 input=json.dumps(asdict(given)).encode(),
@@ -111,25 +107,61 @@ class Bench:
                 check=False,
             )
         if done.returncode != 0:
-            sys.exit(f"the case {name} failed:\n{self._log.read_text()[-4000:]}")
+            sys.exit(f"the case {case.name} failed:\n{self._log.read_text()[-4000:]}")
         return json.loads(done.stdout)
 
+    def _of(self, case: Case, **more: object) -> Given:
+        """Return what the case is given."""
+        given = {**asdict(self._given), "count": self.count(case), **case.given, **more}
+        given["folder"] = str(self._given.path / f"hidden-{case.hidden}")
+        given["topic"] = f"bench-{os.getpid()}-{given.get('format')}-{given['partitions']}"
+        return Given(**given)
 
-def compare(bench: Bench, cases: list[Case], rounds: int) -> dict[str, list[Measured]]:
-    """Run all cases in turns, so that noise of the machine hits them alike, and print the table."""
+
+def compare(bench: Bench, cases: Sequence[Case], rounds: int, section: Section) -> None:
+    """Run all cases in turns, so that noise of the machine hits them alike, and print what they cost."""
     runs: dict[str, list[Measured]] = defaultdict(list)
     distances: dict[str, float] = {}
     for number in range(rounds):
         for case in cases:
-            with CONSOLE.status(f"round {number + 1} of {rounds}: {case.label}"):
+            with section.status(f"round {number + 1} of {rounds}: {case.label}"):
                 measured, distance = bench.run(case)
             runs[case.name].append(measured)
             if distance is not None:
                 distances[case.name] = max(distance, distances.get(case.name, 0.0))
-    labels = {case.name: case.label for case in cases}
-    print_table(CONSOLE, labels, runs, distances)
-    print_ratios(CONSOLE, labels, runs)
-    return runs
+    labels = {case.name: case.label for case in cases if case.group == "table"}
+    if labels:
+        with section.part("figures"):
+            print_table(section.console, labels, runs, distances)
+            print_ratios(section.console, runs)
+            print_stages(section.console, labels, runs)
+    labels = {case.name: case.label for case in cases if case.group == "scaling"}
+    if labels:
+        with section.part("scaling"):
+            print_scaling(section.console, labels, runs)
+
+
+def measure(options: argparse.Namespace, cases: Sequence[Case], bench: Bench) -> None:
+    """Measure what was chosen: first what runs in turns, then what runs once."""
+    section = Section(print_machine, write=options.write)
+    with section.status("models, artifacts, topics"):
+        bench.prepare(cases)
+    turns = [case for case in cases if case.group in {"table", "scaling"}]
+    if turns:
+        compare(bench, turns, 1 if options.quick else options.rounds, section)
+    for group, show in (("latency", print_latency), ("series", print_series)):
+        answers = {}
+        for case in (case for case in cases if case.group == group):
+            with section.status(f"{group}: {case.label}"):
+                answers[case.label] = bench.answer_of(case)
+        if answers:
+            with section.part(group):
+                show(section.console, answers)
+
+
+def pids_of(stack: Stack) -> dict[str, int]:
+    """Return the processes of the two servers."""
+    return {"broker": stack.kafka_process.pid, "Redis": stack.redis_process.pid}
 
 
 def main() -> None:
@@ -137,37 +169,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one short round: shows that everything works, no more")
-    parser.add_argument("--cases", help="only these, by the names of their modules, separated by commas")
-    parser.add_argument("--no-latency", action="store_true")
+    parser.add_argument("--cases", help="only these, separated by commas: " + ", ".join(case.name for case in CASES))
+    parser.add_argument("--write", action="store_true", help="put the tables into the README as well")
     parser.add_argument("--kafka", help="host:port of a broker that runs already; with --redis")
     parser.add_argument("--redis", help="host:port of a Redis that may be emptied; with --kafka")
     options = parser.parse_args()
-    chosen = options.cases.split(",") if options.cases else [case.name for case in CASES]
+    chosen = options.cases.split(",") if options.cases else BY_DEFAULT
     cases = [case for case in CASES if case.name in chosen]
     if len(cases) != len(chosen) or bool(options.kafka) != bool(options.redis):
         parser.error(f"the cases are {', '.join(case.name for case in CASES)}; --kafka goes with --redis")
-    with tempfile.TemporaryDirectory(prefix="undertow-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="undertow-bench-") as name:
+        work = Path(name) / "work"
+        work.mkdir()
         if options.kafka:
-            measure(options, cases, Path(folder), options.kafka, options.redis)
+            measure(options, cases, Bench(work, options.kafka, options.redis, {}, quick=options.quick))
         else:
-            with ephemeral(Path(folder) / "stack") as stack:
-                measure(options, cases, Path(folder), stack.bootstrap, stack.redis)
-
-
-def measure(options: argparse.Namespace, cases: list[Case], folder: Path, kafka: str, redis_address: str) -> None:
-    """Measure throughput, then latency at half of the fleet's."""
-    work = folder / "work"
-    work.mkdir()
-    bench = Bench(work, kafka, redis_address, quick=options.quick)
-    print_machine(CONSOLE)
-    runs = compare(bench, cases, 1 if options.quick else options.rounds)
-    if "two_replicas" in runs and not options.no_latency:
-        rates = sorted(run.windows / run.wall_s for run in runs["two_replicas"])
-        rate = rates[len(rates) // 2] / 2
-        seconds = LOAD_S / 4 if options.quick else LOAD_S
-        with CONSOLE.status("latency at half load"):
-            answer = bench.answer_of("latency", count=int(rate * seconds), rate=rate)
-        print_latency(CONSOLE, answer)
+            with ephemeral(Path(name) / "stack") as stack:
+                bench = Bench(work, stack.bootstrap, stack.redis, pids_of(stack), quick=options.quick)
+                measure(options, cases, bench)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,17 @@ class Given:
     topic: str
     run: str
     """A name that no other run has had: for groups, fleets and topics of its own."""
-    rate: float = 0.0
-    """Windows a second, where the case makes the load."""
+    format: str = "json"
+    """`json`, or `arrow` with 64 windows in a record."""
+    is_compiled: bool = False
+    """Whether Undertow runs the native code of its artifact."""
+    replicas: int = 2
+    """Of a fleet."""
+    partitions: int = 4
+    pids: dict[str, int] = field(default_factory=dict)
+    """The broker's and Redis's processes, where they are ours."""
+    seconds: float = 20.0
+    """How long a steady load lasts."""
 
     @property
     def path(self) -> Path:
@@ -49,6 +58,8 @@ class Measured:
     """CPU inside the model; None where the case cannot tell."""
     series: int
     """How many series must be readable now."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """CPU seconds by stage, where the case can tell; together they are `cpu_s`."""
 
 
 class Meter:

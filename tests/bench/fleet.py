@@ -4,13 +4,14 @@ In: `Given`. Out: the running fleet, and the CPU of its processes. Knows not wha
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import psutil
 from case import Given
-from data import PARTITIONS, make_topic
-from product import REPLICAS, settings_of
+from data import make_topic
+from product import settings_of
 
 from workers.cluster import ray_session
 from workers.fleet.launch import Fleet, start
@@ -22,25 +23,25 @@ LOOK_EVERY_S = 0.02
 
 
 @contextmanager
-def running(given: Given) -> Iterator[Fleet]:
+def running(given: Given, configs: Mapping[str, str] | None = None) -> Iterator[Fleet]:
     """Start a fleet on the new topic `given.run`; give it when every replica reads its share."""
-    make_topic(given.kafka, given.run)
+    make_topic(given.kafka, given.run, given.partitions, configs)
     settings = settings_of(given, topic=given.run)
     recipe = stream_recipe(settings)
     with ray_session(settings.fleet, replicas=settings.fleet.replicas):
         fleet = start(recipe)
         try:
-            wait_until(fleet, all_read, READY_S)
+            wait_until(fleet, partial(all_read, given), READY_S)
             yield fleet
             fleet.drain_and_wait(READY_S)
         finally:
             fleet.remove()
 
 
-def all_read(status: FleetStatus) -> bool:
+def all_read(given: Given, status: FleetStatus) -> bool:
     """Return whether all replicas run and every partition has its reader."""
     ready = [replica for replica in status.replicas if replica.state == "running"]
-    return len(ready) == REPLICAS and sum(len(replica.held) for replica in ready) == PARTITIONS
+    return len(ready) == given.replicas and sum(len(replica.held) for replica in ready) == given.partitions
 
 
 def wait_until(fleet: Fleet, holds: Callable[[FleetStatus], bool], timeout_s: float) -> FleetStatus:

@@ -24,7 +24,7 @@ BATCH = 256
 warnings.filterwarnings("ignore", module="lightning|pytorch_forecasting")
 
 
-def make_checkpoint(folder: Path) -> Path:
+def make_checkpoint(folder: Path, *, hidden: int = HIDDEN) -> Path:
     """Train for three batches and return the checkpoint: speed does not depend on how well it forecasts."""
     torch.manual_seed(0)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -44,7 +44,7 @@ def make_checkpoint(folder: Path) -> Path:
         max_prediction_length=HORIZON,
         time_varying_unknown_reals=list(COLUMNS),
     )
-    model = TemporalFusionTransformer.from_dataset(dataset, hidden_size=HIDDEN, learning_rate=1e-3)
+    model = TemporalFusionTransformer.from_dataset(dataset, hidden_size=hidden, learning_rate=1e-3)
     trainer = lightning.Trainer(
         max_steps=3,
         accelerator="cpu",

@@ -1,6 +1,6 @@
-"""What was measured, as Markdown that can be pasted into the README.
+"""What was measured, as Markdown: the cases, their ratios beside the targets, and where the CPU went.
 
-In: the runs of each case. Out: text on a console. Knows neither how they were made nor what they mean.
+In: the runs of each case. Out: text on a console. Knows not how they were made.
 """
 
 import os
@@ -19,7 +19,25 @@ from rich.table import Table
 
 LIBRARIES = ("torch", "pytorch-forecasting", "feast", "ray", "kafka-python", "quixstreams", "redis")
 PEERS = ("seed_way", "hand_batched", "quix")
-OURS = ("ours", "two_replicas")
+STOPPED, OWN, OWN_COMPILED = "stopped_forward", "own_forward", "own_forward_compiled"
+BEST = "two_replicas_arrow_compiled"
+RATIOS = (
+    ("1 replica, JSON / the model stopped at the tap", "ours", (STOPPED,), 0.85),
+    ("1 replica, Arrow / the model stopped at the tap", "ours_arrow", (STOPPED,), 0.9),
+    ("1 replica, JSON / Undertow's forward alone", "ours", (OWN,), None),
+    ("1 replica, Arrow / Undertow's forward alone", "ours_arrow", (OWN,), None),
+    ("1 replica, JSON, compiled / Undertow's forward alone, compiled", "ours_compiled", (OWN_COMPILED,), None),
+    ("1 replica, Arrow, compiled / Undertow's forward alone, compiled", "ours_arrow_compiled", (OWN_COMPILED,), None),
+    ("1 replica, JSON, compiled / the best peer", "ours_compiled", PEERS, 8.0),
+    ("1 replica, Arrow, compiled / the best peer", "ours_arrow_compiled", PEERS, 8.0),
+    ("fleet of 2, JSON / the best peer", "two_replicas", PEERS, None),
+    ("fleet of 2, Arrow, compiled / the best peer", BEST, PEERS, None),
+    ("1 replica, JSON, compiled / one window at a time", "ours_compiled", ("seed_way",), 400.0),
+    ("fleet of 2, Arrow, compiled / one window at a time", BEST, ("seed_way",), 400.0),
+)
+"""What, of which case, over the fastest of which, and the least that it is meant to be."""
+HOST_US = {"ours": 30.0, "ours_compiled": 30.0, "ours_arrow": 12.0, "ours_arrow_compiled": 12.0}
+"""The most CPU that a window is meant to cost beside the forward."""
 
 Runs = Mapping[str, Sequence[Measured]]
 
@@ -34,17 +52,14 @@ def cpu_us(run: Measured) -> float:
     return 1e6 * run.cpu_s / run.windows
 
 
+def host_us(run: Measured) -> float:
+    """CPU of a window besides the forward."""
+    return 1e6 * (run.cpu_s - (run.forward_s or 0.0)) / run.windows
+
+
 def median(runs: Sequence[Measured], of: Callable[[Measured], float]) -> float:
     """Return the median over rounds."""
     return statistics.median(of(run) for run in runs)
-
-
-def forward_us(runs: Runs, name: str) -> float | None:
-    """Return the model's CPU a window: its own, or for us, who cannot look inside, that of the stopped forward."""
-    source = "stopped_forward" if name in OURS else name
-    if source not in runs:
-        return None
-    return median(runs[source], lambda run: 1e6 * (run.forward_s or 0.0) / run.windows)
 
 
 def print_machine(console: Console, script: str = "bench") -> None:
@@ -62,45 +77,64 @@ def print_machine(console: Console, script: str = "bench") -> None:
 
 def print_table(console: Console, labels: Mapping[str, str], runs: Runs, distances: Mapping[str, float]) -> None:
     """Print medians over the rounds, least and greatest in brackets."""
-    table = Table(box=box.MARKDOWN)
-    table.add_column("case")
-    for heading in ("windows a run", "windows/s", "CPU us/window", "of it the model", "the rest", "off by"):
-        table.add_column(heading, justify="right")
+    table = table_of("case", "windows a run", "windows/s", "CPU us/window", "of it the forward", "the rest", "off by")
     for name, label in labels.items():
         rates = [rate(run) for run in runs[name]]
-        cpu, forward = median(runs[name], cpu_us), forward_us(runs, name)
+        has_forward = runs[name][0].forward_s is not None
+        cpu, host = median(runs[name], cpu_us), median(runs[name], host_us)
         table.add_row(
             label,
             f"{runs[name][0].windows:,}",
             f"{median(runs[name], rate):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})",
             f"{cpu:,.0f}",
-            "" if forward is None else f"{forward:,.0f}",
-            "" if forward is None else f"{cpu - forward:,.0f}",
+            f"{cpu - host:,.0f}" if has_forward else "",
+            f"{host:,.1f}" if has_forward else "",
             f"{distances[name]:.0e}" if name in distances else "",
         )
     console.print(table)
 
 
-def print_ratios(console: Console, labels: Mapping[str, str], runs: Runs) -> None:
-    """Print how many times faster we are; the ratio of medians of windows/s."""
-    rates = {name: median(runs[name], rate) for name in labels}
-    peers = [name for name in PEERS if name in rates]
-    for ours in (name for name in OURS if name in rates):
-        ratios = [f"{rates[ours] / rates[peer]:,.2f} x {labels[peer]}" for peer in peers]
-        ratios += [
-            f"{rates[ours] / rates[name]:.2f} x {labels[name]}"
-            for name in ("full_forward", "stopped_forward")
-            if name in rates
-        ]
-        console.print(f"{labels[ours]}: " + "; ".join(ratios), soft_wrap=True)
+def print_ratios(console: Console, runs: Runs) -> None:
+    """Print what the targets are about: ratios of medians of windows/s, and medians of CPU."""
+    table = table_of("", "found", "target", "met")
+    rates = {name: median(those, rate) for name, those in runs.items()}
+    for what, name, others, target in RATIOS:
+        there = [rates[other] for other in others if other in rates]
+        if name in rates and there:
+            add_target(table, what, rates[name] / max(there), target, " x")
+    for name, most in HOST_US.items():
+        if name in runs:
+            what = f"CPU besides the forward, us/window: {name.replace('_', ' ')}"
+            add_target(table, what, median(runs[name], host_us), most, "", is_most=True)
+    if table.row_count:
+        console.print(table)
 
 
-def print_latency(console: Console, answer: Mapping[str, float]) -> None:
-    """Print append to readable."""
-    console.print(
-        f"Append to readable at {answer['rate']:,.0f} windows/s, half of the fleet's: "
-        f"p50 {answer['p50_ms']:.0f} ms, p99 {answer['p99_ms']:.0f} ms ({answer['watched']} watched from outside);"
-    )
-    console.print(
-        f"by the fleet's own account p50 {answer['own_p50_ms']:.0f} ms, p99 {answer['own_p99_ms']:.0f} ms (all windows)"
-    )
+def add_target(
+    table: Table, what: str, found: float, target: float | None, unit: str, *, is_most: bool = False
+) -> None:
+    """Add what was found, what it is meant to be, and whether it is."""
+    met = "" if target is None else ("yes" if (found <= target if is_most else found >= target) else "no")
+    sign = "at most" if is_most else "at least"
+    table.add_row(what, f"{found:,.2f}{unit}", "" if target is None else f"{sign} {target:g}{unit}", met)
+
+
+def print_stages(console: Console, labels: Mapping[str, str], runs: Runs) -> None:
+    """Print where the CPU of the cases went that can tell, microseconds a window, medians over the rounds."""
+    names = [name for name in labels if runs[name][0].stages]
+    if not names:
+        return
+    table = table_of("CPU us/window", *(name.replace("_", " ") for name in names))
+    for stage in sorted(runs[names[0]][0].stages, key=lambda stage: -runs[names[0]][0].stages[stage]):
+        spent = [median(runs[name], lambda run: 1e6 * run.stages.get(stage, 0.0) / run.windows) for name in names]  # noqa: B023  # called at once
+        table.add_row(stage, *(f"{us:.1f}" for us in spent))
+    console.print(table)
+
+
+def table_of(first: str, *headings: str) -> Table:
+    """Return an empty table, numbers to the right."""
+    table = Table(box=box.MARKDOWN)
+    table.add_column(first)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
