@@ -41,7 +41,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s, log_format=settings.log_format)
         finally:
             fleet.remove()
-    console.print(table(status, time.time()))
+    console.print(Text(line(status)), table(status, time.time()), sep="\n")
     if status.state == "failed":
         raise Refused(status.message or "the fleet failed")
     return status
