@@ -52,7 +52,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
                 )
         finally:
             fleet.remove()
-    console.print(table(status, time.time()))
+    console.print(Text(line(status)), table(status, time.time()), sep="\n")
     if status.state == "failed":
         raise Refused(status.message or "the fleet failed")
     return status

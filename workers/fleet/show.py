@@ -80,15 +80,13 @@ def line(status: FleetStatus) -> str:
 
 def screen(status: FleetStatus, now: float | None = None) -> Group:
     """Return all that `undertow status` shows: the line, a row for each replica, the newest events."""
-    parts: list[Table | Text] = [table(status, time.time() if now is None else now)]
-    if status.lines:
-        parts += [Text(), *(event(one) for one in status.lines[-EVENTS:])]
-    return Group(*parts)
+    events = [Text(), *(event(one) for one in status.lines[-EVENTS:])] if status.lines else []
+    return Group(Text(line(status)), table(status, time.time() if now is None else now), *events)
 
 
 def table(status: FleetStatus, now: float) -> Table:
-    """Return the line and a row for each replica. Rates and latencies are those of the last ten seconds."""
-    rows = Table(title=line(status), title_justify="left", title_style="", caption_justify="left")
+    """Return a row for each replica. Rates and latencies are those of the last ten seconds."""
+    rows = Table(caption_justify="left")
     for name, side in COLUMNS.items():
         rows.add_column(
             name, justify="right" if side == "right" else "left", no_wrap=name not in {"partitions", "note"}
