@@ -17,11 +17,10 @@ from workers.adapters.kafka_admin import describe_topic, refuse_live_group
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
+from workers.core.masking import masked
 from workers.formats import check_format
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, embed_recipe
-
-SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential", "user.info")
 
 
 def check(overrides: Iterable[str], console: Console) -> bool:
@@ -31,7 +30,7 @@ def check(overrides: Iterable[str], console: Console) -> bool:
     # Nothing is cut off where the console is narrow.
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in _flat(settings.model_dump()):
-        table.add_row(key, escape(_masked(key, value)), _origin(key, given))
+        table.add_row(key, escape(str(masked(key, value))), _origin(key, given))
     console.print(table)
     fine = True
     for name, look in _parts(settings):
@@ -87,10 +86,6 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def _masked(key: str, value: Any) -> str:
-    return "***" if value and any(word in key.lower() for word in SECRET_WORDS) else str(value)
 
 
 def _origin(key: str, given: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,20 +21,16 @@ from pydantic_settings import (
 )
 
 from workers.core.errors import Refused
+from workers.core.masking import is_secret, secrets_in
+from workers.kafka_security import KafkaSecurity, Section, read_secret
 
 TOML = "undertow.toml"
 PREFIX, SEPARATOR = "UNDERTOW_", "__"
 """UNDERTOW_KAFKA__TOPIC is the key `topic` of the section `kafka`."""
 
 
-class Section(BaseModel):
-    """A frozen section; a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KafkaSettings(Section):
-    """The broker, the topic, and how much one poll may bring."""
+class KafkaSettings(KafkaSecurity):
+    """The broker, how to log in there, the topic, and how much one poll may bring."""
 
     OWNED: ClassVar[frozenset[str]] = frozenset(
         {
@@ -56,15 +52,14 @@ class KafkaSettings(Section):
     registry: str = ""
     """URL of the schema registry, for `avro-confluent`."""
     registry_extra: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Handed to confluent-kafka's registry client untouched: credentials, TLS. Not in our repr."""
+    """Handed to confluent-kafka's registry client untouched: TLS, bearer tokens. Not in our repr."""
+    registry_credentials: SecretStr | None = None
+    """`user:password`; set it by environment or file, never by flag."""
+    registry_credentials_file: Path | None = None
     max_poll_records: int = Field(default=512, ge=1)
     """What one poll brings at most; with `arrow` these are so many times the windows of a record."""
     max_record_bytes: int = Field(default=1 << 20, ge=1)
     """Larger records are rejected undecoded."""
-    password: SecretStr | None = None
-    """Passed as `sasl_plain_password`; set it by environment or secret file, never by flag."""
-    extra: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Handed to kafka-python untouched: TLS, SASL, timeouts. Not in our repr: it may hold passwords."""
 
     @property
     def dead_letter_topic(self) -> str:
@@ -84,19 +79,38 @@ class KafkaSettings(Section):
         if self.format == "avro-confluent" and not self.registry:
             message = "kafka.format = avro-confluent needs the registry's URL: kafka.registry=http://host:8081"
             raise ValueError(message)
+        logins = (
+            self.registry_credentials,
+            self.registry_credentials_file,
+            self.registry_extra.get("basic.auth.user.info"),
+        )
+        if sum(login is not None for login in logins) > 1:
+            message = (
+                "the registry's login is set more than once: keep one of kafka.registry_credentials, "
+                "kafka.registry_credentials_file and basic.auth.user.info in kafka.registry_extra"
+            )
+            raise ValueError(message)
         if "@" in self.registry:
             message = (
-                "kafka.registry is shown in messages: credentials go to kafka.registry_extra, basic.auth.user.info"
+                "kafka.registry is shown in messages: credentials go to UNDERTOW_KAFKA__REGISTRY_CREDENTIALS, "
+                "or into the file kafka.registry_credentials_file, as user:password"
             )
             raise ValueError(message)
         return self
 
     def client_options(self) -> dict[str, Any]:
-        """Options that every client of this broker takes."""
-        options: dict[str, Any] = {"bootstrap_servers": self.bootstrap.split(","), **self.extra}
-        if self.password is not None:
-            options["sasl_plain_password"] = self.password.get_secret_value()
-        return options
+        """Options that every client of this broker takes. Raises `Refused` where a file cannot be read."""
+        return {"bootstrap_servers": self.bootstrap.split(","), **self.login_options(), **self.extra}
+
+    def registry_options(self) -> dict[str, Any]:
+        """Options of the registry's client. Raises `Refused` where a file cannot be read."""
+        login: dict[str, Any] = {}
+        if self.registry_credentials is not None:
+            login["basic.auth.user.info"] = self.registry_credentials.get_secret_value()
+        elif self.registry_credentials_file is not None:
+            file = self.registry_credentials_file
+            login["basic.auth.user.info"] = read_secret(file, "kafka.registry_credentials_file")
+        return {**self.registry_extra, **login, "url": self.registry}
 
 
 class ModelSettings(Section):
@@ -212,7 +226,9 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         path, separator, text = override.partition("=")
         *sections, key = path.strip().split(".")
         if not separator or not key:
-            message = f"--set takes section.key=value, for example kafka.topic=windows; found {override!r}"
+            # What was typed is not repeated: it may be the value, and the value a secret.
+            found = "no = sign" if not separator else "no key before the = sign"
+            message = f"--set takes section.key=value, for example kafka.topic=windows; found {found} in one of them"
             raise Refused(message)
         section = flags
         for name in sections:
@@ -221,6 +237,8 @@ def load(overrides: Iterable[str] = ()) -> Settings:
                 message = f"--set gives {name} both a value and keys of its own: {path}"
                 raise Refused(message)
         section[key] = _value(text)
+        if is_secret(path) or list(secrets_in({path: section[key]})):
+            raise Refused(_not_by_flag(path.strip()))
     try:
         return Settings(**flags)
     except ValidationError as error:
@@ -248,6 +266,19 @@ def _refuse_strange_sections() -> None:
             meant = f"did you mean {PREFIX}{close[0].upper()}{SEPARATOR}...?" if close else f"one of {sorted(sections)}"
             message = f"the environment has {variable}, but there is no section {section!r} of settings ({meant})"
             raise Refused(message)
+
+
+def _not_by_flag(path: str) -> str:
+    first, _, rest = path.partition(".")
+    variable = f"{PREFIX}{first}{SEPARATOR}{rest.split('.')[0]}".upper()
+    file = "" if rest not in _WITH_FILES else f", or name a file that holds it: --set {path}_file=/run/secrets/..."
+    return (
+        f"{path} is a secret, and a command line can be read by every user of the machine: "
+        f"set {variable} in the environment, put it into {TOML}{file}"
+    )
+
+
+_WITH_FILES = ("password", "key_password", "registry_credentials")
 
 
 def _value(text: str) -> Any:

@@ -44,7 +44,7 @@ class KafkaDeadLetters:
         self._settings = settings
         defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": PATIENCE_MS}
         # Idempotence would keep state that one lost batch spoils for good, and at-least-once is all that is promised.
-        fixed = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
+        fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
         waits = {"request_timeout_ms": PATIENCE_MS // 2, "delivery_timeout_ms": PATIENCE_MS}
         try:
             self._producer: Any = KafkaProducer(

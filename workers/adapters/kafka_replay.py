@@ -67,7 +67,7 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
 
     Sending a record twice does no harm: its effects are idempotent. Raises `Unavailable`; any part may have been sent.
     """
-    fixed = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
+    fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
     sent = []
     try:
         producer: Any = KafkaProducer(
