@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -262,3 +263,21 @@ def test_a_misspelt_section_in_the_environment_is_refused_with_the_closest_name(
 def test_a_variable_of_the_feast_configuration_is_no_section(monkeypatch):
     monkeypatch.setenv("UNDERTOW_REDIS", "127.0.0.1:6379")
     load()
+
+
+OPERATIONS = Path(__file__).parents[1] / "deploy" / "OPERATIONS.md"
+LOGIN = re.compile(r"^```bash\n((?:export UNDERTOW_KAFKA__SECURITY.*\n)(?:export .*\n)*)```", re.MULTILINE)
+LOGINS = LOGIN.findall(OPERATIONS.read_text())
+
+
+@pytest.mark.parametrize("block", LOGINS)
+def test_each_login_on_the_page_for_operators_is_one_that_holds_together(monkeypatch, block):
+    for name, value in re.findall(r"(UNDERTOW_\w+)=(\S+)", block):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Refused, match="expected a file at /") as caught:  # which the operator has
+        load().kafka.client_options()
+    assert "kafka." in str(caught.value)
+
+
+def test_the_page_for_operators_shows_three_logins():
+    assert len(LOGINS) == 3
