@@ -34,6 +34,11 @@ IN_VAIN = (
 )
 
 
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""A port without TLS ends a handshake so, but a broker that is going down does too."""
+_WRONG_PORT = "is kafka.security_protocol that of this port?"
+
+
 class LoginRefused(KafkaError):  # type: ignore[misc]  # noqa: N818 as Refused; kafka-python has no types
     """They do not let us in, or we do not trust them."""
 
@@ -63,7 +68,7 @@ class Login:
         self.failure = error
         if isinstance(error, (*IN_VAIN, Refused)):
             self.refusal = error if isinstance(error, KafkaError) else LoginRefused(str(error))
-        elif (cause := _tls_error(error)) is not None:
+        elif (cause := _tls_error(error)) is not None and not isinstance(cause, _CUT_OFF):
             self.refusal = LoginRefused(_tls_words(cause))
 
 
@@ -118,6 +123,8 @@ class _WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-py
             if self._login.failure is None:
                 raise
             message = f"{error.args[0]}; the last attempt: {self._login.failure}"
+            if isinstance(_tls_error(self._login.failure), _CUT_OFF) or "disconnected" in message:
+                message += f" ({_WRONG_PORT})"
             raise KafkaTimeoutError(message) from error
 
 
@@ -142,4 +149,4 @@ def _tls_words(error: ssl.SSLError) -> str:
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "alert" in reason or "certificate" in reason:
         return f"it does not take our certificate: {reason} (see kafka.cert_file and kafka.key_file)"
-    return f"TLS failed: {reason} (is kafka.security_protocol that of this port?)"
+    return f"TLS failed: {reason} ({_WRONG_PORT})"
