@@ -228,3 +228,12 @@ def redis_container(image: str) -> Iterator[str]:
 def numeric(host: str) -> str:
     """Spare clients the choice between IPv4 and IPv6 of this machine."""
     return LOCALHOST if host == "localhost" else host
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder, and an environment without settings."""
+    for name in [name for name in os.environ if name.upper().startswith("UNDERTOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -60,14 +60,26 @@ def test_every_setting_is_shown_whole_with_where_it_came_from(tmp_path, monkeypa
 
 
 def test_no_secret_is_shown_wherever_it_came_from(tmp_path, monkeypatch):
-    (tmp_path / TOML).write_text('[kafka.extra]\nssl_password = "hunter1"\n')
-    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD", "hunter2")
-    output = check("kafka.extra.sasl_plain_password=hunter3", "kafka.extra.client_secret=hunter4")
+    (tmp_path / TOML).write_text(
+        '[kafka.extra]\nssl_password = "hunter1"\nproxy_url = "http://me:hunter2@proxy"\n'
+        '[kafka.registry_extra]\n"bearer.auth.token" = "hunter3"\n"ssl.key.location" = "key.pem"\n'
+    )
+    (tmp_path / "secret").write_text("hunter4\n")
+    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD", "hunter5")
+    monkeypatch.setenv("UNDERTOW_KAFKA__REGISTRY_CREDENTIALS_FILE", "secret")
+    monkeypatch.setenv("UNDERTOW_KAFKA__EXTRA__CLIENT_SECRET", "hunter6")
+    output = check(
+        "kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN", "kafka.username=me", "kafka.registry=http://x"
+    )
     assert "hunter" not in output
     table = rows(output)
     assert table["kafka.password"] == ["***", "UNDERTOW_KAFKA__PASSWORD"]
     assert table["kafka.extra.ssl_password"] == ["***", TOML]
-    assert table["kafka.extra.sasl_plain_password"] == ["***", "--set"]
+    assert table["kafka.extra.proxy_url"] == ["http://***@proxy", TOML]
+    assert table["kafka.extra.client_secret"] == ["***", "UNDERTOW_KAFKA__EXTRA__CLIENT_SECRET"]
+    assert table["kafka.registry_extra.bearer.auth.token"] == ["***", TOML]
+    assert table["kafka.registry_extra.ssl.key.location"] == ["key.pem", TOML]
+    assert table["kafka.registry_credentials_file"] == ["secret", "UNDERTOW_KAFKA__REGISTRY_CREDENTIALS_FILE"]
 
 
 def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_or_remedy(broker):
@@ -87,8 +99,8 @@ def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():
     ]
 
 
-def test_a_format_without_its_registry_is_one_failed_line_and_its_credentials_are_masked():
-    table = 'kafka.registry_extra={"basic.auth.user.info"="me:hush"}'
-    shown = check("kafka.format=avro-confluent", f"kafka.registry=http://{LOCALHOST}:9", table)
-    assert "failed  format: the schema registry http://127.0.0.1:9 (kafka.registry) did not answer" in str(shown)
-    assert "hush" not in str(shown)
+def test_a_format_without_its_registry_is_one_failed_line_and_its_credentials_are_masked(monkeypatch):
+    monkeypatch.setenv("UNDERTOW_KAFKA__REGISTRY_EXTRA", '{"basic.auth.user.info": "me:hush"}')
+    shown = check("kafka.format=avro-confluent", f"kafka.registry=http://{LOCALHOST}:9")
+    assert "failed  format: the schema registry http://127.0.0.1:9 (kafka.registry) did not answer" in shown
+    assert "hush" not in shown

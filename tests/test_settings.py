@@ -1,23 +1,15 @@
 """Where a setting comes from, how its text is read, and what is refused."""
 
-import os
+import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from workers.cli import main
 from workers.core.errors import Refused
-from workers.settings import TOML, KafkaSettings, load
+from workers.sections import KafkaSettings
+from workers.settings import TOML, load
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """An empty working folder, and an environment without settings."""
-    for name in [name for name in os.environ if name.upper().startswith("UNDERTOW_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def faults(*overrides):
@@ -84,7 +76,7 @@ def test_a_key_that_does_not_exist_is_refused_by_its_name(override):
 
 @pytest.mark.parametrize("override", ["kafka.topic", "=x", "kafka.=x"])
 def test_a_flag_without_a_key_or_a_value_is_refused_with_an_example(override):
-    assert f"kafka.topic=windows; found {override!r}" in faults(override)
+    assert "kafka.topic=windows; found no" in faults(override)
 
 
 def test_a_value_and_keys_below_it_are_refused_together():
@@ -119,9 +111,13 @@ def test_an_environment_variable_that_is_not_json_is_refused_with_an_example(mon
     assert "hunter2" not in text
 
 
+PLAIN = ("kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN", "kafka.username=me")
+
+
 def test_secrets_are_handed_to_kafka_python_and_shown_nowhere(monkeypatch):
     monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD", "hunter2")
-    settings = load(["kafka.extra.ssl_password=hunter3"])
+    monkeypatch.setenv("UNDERTOW_KAFKA__EXTRA__SSL_PASSWORD", "hunter3")
+    settings = load(PLAIN)
     options = settings.kafka.client_options()
     assert (options["sasl_plain_password"], options["ssl_password"]) == ("hunter2", "hunter3")
     for shown in (
@@ -133,14 +129,118 @@ def test_secrets_are_handed_to_kafka_python_and_shown_nowhere(monkeypatch):
         assert "hunter" not in shown
 
 
-def test_a_fault_in_a_secret_does_not_show_it():
-    text = faults('kafka.password=["hunter2"]', 'kafka.extra.group_id="hunter2"')
-    assert "kafka.password: " in text
-    assert "hunter2" not in text
+def test_a_secret_may_stand_in_a_file_that_is_read_when_it_is_needed(here, monkeypatch):
+    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD_FILE", str(here / "password"))
+    kafka = load(PLAIN).kafka
+    with pytest.raises(Refused, match=r"password \(kafka.password_file\): No such file"):
+        kafka.client_options()
+    (here / "password").write_text("\n")
+    with pytest.raises(Refused, match=r"password \(kafka.password_file\), but the file holds none"):
+        kafka.client_options()
+    (here / "password").write_text(" hunter2 \n")
+    assert kafka.client_options()["sasl_plain_password"] == " hunter2 "
+    assert "hunter2" not in repr(kafka)
+
+
+def test_all_keys_of_a_login_reach_kafka_python_by_its_own_names(here):
+    for name in ("ca", "crt", "key", "lock"):
+        (here / name).write_text(name)
+    keys = ("ca_file=ca", "cert_file=crt", "key_file=key", "key_password_file=lock", "security_protocol=SSL")
+    options = load([f"kafka.{key}" for key in keys]).kafka.client_options()
+    assert options == {
+        "bootstrap_servers": ["127.0.0.1:9092"],
+        "security_protocol": "SSL",
+        "ssl_cafile": "ca",
+        "ssl_certfile": "crt",
+        "ssl_keyfile": "key",
+        "ssl_password": "lock",
+    }
 
 
 @pytest.mark.parametrize(
-    ("registry", "words"), [("", "kafka.registry=http"), ("http://u:hush@registry:8081", "basic.auth.user.info")]
+    "override",
+    [
+        "kafka.password=hunter2",
+        'kafka.password=["hunter2"]',
+        'kafka.extra.group_id.ssl_password="hunter2"',
+        'kafka.extra={sasl_plain_password="hunter2"}',
+        'kafka={password="hunter2"}',
+        "kafka.registry_credentials=me:hunter2",
+        "kafka.extra.proxy_url=http://me:hunter2@proxy",
+        "kafka.registry=http://me:hunter2@registry",
+        "=hunter2",
+        "hunter2",
+        "kafka.password hunter2",
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(override):
+    text = faults(override)
+    assert "hunter2" not in text
+    assert "UNDERTOW_KAFKA__" in text or "--set takes section.key=value" in text
+
+
+def test_whoever_types_a_password_is_told_where_it_belongs():
+    text = faults("kafka.password=hunter2")
+    assert "UNDERTOW_KAFKA__PASSWORD in the environment" in text
+    assert "--set kafka.password_file=/run/secrets/" in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"username": "me"}, "kafka.username is set, but kafka.security_protocol = PLAINTEXT has no login"),
+        ({"security_protocol": "SSL", "password": "p"}, "kafka.password is set, but kafka.security_protocol = SSL"),
+        ({"ca_file": "ca"}, "kafka.ca_file is set, but kafka.security_protocol = PLAINTEXT has no TLS"),
+        ({"security_protocol": "SASL_SSL"}, "needs kafka.sasl_mechanism"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "password": "p"}, "needs kafka.username"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "me"}, "needs a password"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}, "needs kafka.oauth_token_file"),
+        (
+            {
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": "OAUTHBEARER",
+                "oauth_token_file": "t",
+                "username": "u",
+            },
+            "takes no username",
+        ),
+        (
+            {
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": "PLAIN",
+                "username": "u",
+                "password": "p",
+                "oauth_token_file": "t",
+            },
+            "takes no token",
+        ),
+        ({"security_protocol": "SSL", "key_file": "k"}, "kafka.key_file needs kafka.cert_file"),
+        (
+            {"security_protocol": "SSL", "cert_file": "c", "key_password": "p", "key_password_file": "f"},
+            "kafka.key_password and kafka.key_password_file are both set",
+        ),
+        (
+            {"security_protocol": "SSL", "ca_file": "c", "extra": {"ssl_cafile": "c"}},
+            "kafka.ca_file is also set as ssl_cafile in kafka.extra",
+        ),
+        (
+            {"registry_credentials": "u:p", "registry_extra": {"basic.auth.user.info": "u:p"}},
+            "login is set more than once",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_its_keys(keys, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        KafkaSettings(**keys)
+
+
+def test_options_of_kafka_python_count_as_much_as_our_keys_for_them():
+    extra = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_plain_username": "me"}
+    assert KafkaSettings(extra=extra, password="hunter2").client_options()["sasl_plain_password"] == "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("registry", "words"), [("", "kafka.registry=http"), ("http://u:hush@registry:8081", "KAFKA__REGISTRY")]
 )
 def test_a_format_with_a_registry_needs_its_address_without_credentials(registry, words):
     with pytest.raises(Refused, match=words) as refused:
@@ -158,35 +258,19 @@ def test_a_variable_of_the_feast_configuration_is_no_section(monkeypatch):
     load()
 
 
-@pytest.mark.parametrize("text", ["folder/a", "2026", "true", "[a]", "a b"])
-def test_the_path_of_one_artifact_is_taken_as_it_stands(monkeypatch, text):
-    monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", text)
-    model = load().model
-    assert (model.artifact, model.artifacts) == (Path(text), (Path(text),))
+OPERATIONS = Path(__file__).parents[1] / "deploy" / "OPERATIONS.md"
+LOGIN = re.compile(r"^```bash\n((?:export UNDERTOW_KAFKA__SECURITY.*\n)(?:export .*\n)*)```", re.MULTILINE)
+LOGINS = LOGIN.findall(OPERATIONS.read_text())
 
 
-def test_several_artifacts_are_a_list_in_the_file_in_a_flag_and_in_the_environment(here, monkeypatch):
-    (here / TOML).write_text('[model]\nartifact = ["a", "b"]\n')
-    assert load().model.artifacts == (Path("a"), Path("b"))
-    monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", '["c", "d", "e"]')
-    assert load().model.artifacts == (Path("c"), Path("d"), Path("e"))
-    assert load(['model.artifact=["f", "g"]']).model.artifacts == (Path("f"), Path("g"))
-    assert load(["model.artifact=f"]).model.artifacts == (Path("f"),)
-    assert load(['model.artifact=["f"]']).model.artifact == Path("f")
+@pytest.mark.parametrize("block", LOGINS)
+def test_each_login_on_the_page_for_operators_is_one_that_holds_together(monkeypatch, block):
+    for name, value in re.findall(r"(UNDERTOW_\w+)=(\S+)", block):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Refused, match="expected a file at /") as caught:  # which the operator has
+        load().kafka.client_options()
+    assert "kafka." in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["[]", "[1]", "{a = 1}"])
-def test_what_is_no_path_is_refused_with_an_example(text):
-    assert 'model.artifact: expected the folder of an artifact, or several as ["a", "b"]' in faults(
-        f"model.artifact={text}"
-    )
-
-
-@pytest.mark.parametrize(
-    "command", [["pack", "m.ckpt", "--name=n", "--tap=x"], ["produce", "."], ["view", "-o", "x.png"]]
-)
-def test_a_command_that_takes_one_artifact_says_how_to_choose_it(here, command):
-    (here / "m.ckpt").touch()
-    result = CliRunner().invoke(main, [*command, '--set=model.artifact=["a", "b"]'])
-    assert result.exit_code == 1
-    assert result.output.startswith("error: this command takes one artifact, and model.artifact names a, b; choose one")
+def test_the_page_for_operators_shows_three_logins():
+    assert len(LOGINS) == 3

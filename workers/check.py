@@ -18,11 +18,11 @@ from workers.adapters.kafka_admin import describe_topic, refuse_live_group
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
+from workers.core.masking import masked
 from workers.formats import check_format
-from workers.settings import TOML, OfflineSettings, Settings, load
+from workers.sections import OfflineSettings
+from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, embed_recipe, group_settings
-
-SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential", "user.info")
 
 
 def check(overrides: Iterable[str], console: Console) -> bool:
@@ -32,7 +32,7 @@ def check(overrides: Iterable[str], console: Console) -> bool:
     # Nothing is cut off where the console is narrow.
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in _flat(settings.model_dump()):
-        table.add_row(key, escape(_masked(key, value)), _origin(key, given))
+        table.add_row(key, escape(_text(masked(key, value))), _origin(key, given))
     console.print(table)
     fine = True
     for name, look in _parts(settings):
@@ -98,10 +98,8 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + key, value
 
 
-def _masked(key: str, value: Any) -> str:
-    if value and any(word in key.lower() for word in SECRET_WORDS):
-        return "***"
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+def _text(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _origin(key: str, given: tuple[str, ...]) -> str:

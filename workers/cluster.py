@@ -4,6 +4,7 @@ In: settings. Out: a session. Knows nothing of what runs on it.
 """
 
 import contextlib
+import logging
 import math
 import os
 import socket
@@ -12,12 +13,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import ray
+from ray._private.authentication import authentication_token_setup
+from ray.exceptions import RayError
 
 from workers.core.errors import Refused
-from workers.settings import FleetSettings
+from workers.sections import FleetSettings
 
 NAMESPACE = "undertow"
 PROBE_S = 5.0
+_TOKEN = "~/.ray/auth_token"  # noqa: S105  a place
 OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
 
 
@@ -78,12 +82,27 @@ def join_ray(settings: FleetSettings) -> None:
         except FileNotFoundError as error:
             message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
             raise Refused(message) from error
+    if settings.address in {"local", "auto"}:
+        _show_token()
     try:
         _probe(address)  # Ray itself would knock for minutes where nothing listens
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError) as error:
-        message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
+    except (OSError, RuntimeError, RayError) as error:
+        said = " ".join(str(error).split())[:200]
+        message = (
+            f"no Ray lets us in at fleet.address = {address!r}: {said}. Is the fleet running (undertow run)? Is "
+            f"{_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address of another machine?"
+        )
         raise Refused(message) from error
+
+
+def _show_token() -> None:
+    """Show the user's token to a Ray of this machine, as each that `undertow run` starts asks for one.
+
+    Ray itself does so only where it finds the address too. For other addresses the user says RAY_AUTH_MODE=token.
+    """
+    logging.getLogger(authentication_token_setup.__name__).setLevel(logging.ERROR)  # it would say so each time
+    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _note(settings: FleetSettings) -> Path:

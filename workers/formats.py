@@ -13,7 +13,7 @@ from schemas.decoded import Decode
 from schemas.json_codec import decode_json, encode_json
 from schemas.windows import WindowBatch
 from workers.core.errors import Refused
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 Encode = Callable[[WindowBatch], list[bytes]]
 """Returns the values of records: one for each window, or of Arrow one for them all."""

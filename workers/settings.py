@@ -8,211 +8,31 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
-from workers.artifact_paths import Paths, parse_paths
 from workers.core.errors import Refused
+from workers.core.masking import is_secret, secrets_in
+from workers.sections import (
+    BackfillSettings,
+    FeastSettings,
+    FleetSettings,
+    KafkaSettings,
+    ModelSettings,
+    OfflineSettings,
+)
 
 TOML = "undertow.toml"
 PREFIX, SEPARATOR = "UNDERTOW_", "__"
 """UNDERTOW_KAFKA__TOPIC is the key `topic` of the section `kafka`."""
-
-
-class Section(BaseModel):
-    """A frozen section; a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KafkaSettings(Section):
-    """The broker, the topic, and how much one poll may bring."""
-
-    OWNED: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("bootstrap_servers", "group_id", "enable_auto_commit", "auto_offset_reset", "max_poll_records"),
-            *("check_crcs", "isolation_level", "allow_auto_create_topics"),
-        }
-    )
-
-    bootstrap: str = "127.0.0.1:9092"
-    """`host:port`, several separated by commas."""
-    topic: str = "windows"
-    group: str = "undertow"
-    """Offsets are committed here for lag tools; nobody may be subscribed to it."""
-    dead_letters: str = ""
-    """Topic for rejects; empty means `<topic>.rejects`."""
-    format: Literal["json", "arrow", "avro", "avro-confluent"] = "json"
-    """What records are written in: `arrow` is many windows in one record, `avro` one of `schemas/window.v1.avsc`,
-    `avro-confluent` one behind the id of its schema in the registry. Both Avros need `undertow[avro]`."""
-    registry: str = ""
-    """URL of the schema registry, for `avro-confluent`."""
-    registry_extra: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Handed to confluent-kafka's registry client untouched: credentials, TLS. Not in our repr."""
-    max_batch: int = Field(default=256, ge=1)
-    """Windows that are embedded together at most; a record of many windows (`arrow`) is never cut."""
-    max_delay_ms: float = Field(default=0.0, ge=0, le=1000)
-    """How long a batch that is not full may wait for more. Without it a batch is what has arrived while the one before
-    was embedded: small at low load, full at high load. A little (2 to 5) helps where a forward costs the same for one
-    window as for many, as on a GPU."""
-    max_record_bytes: int = Field(default=1 << 20, ge=1)
-    """Larger records are rejected undecoded."""
-    password: SecretStr | None = None
-    """Passed as `sasl_plain_password`; set it by environment or secret file, never by flag."""
-    extra: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Handed to kafka-python untouched: TLS, SASL, timeouts. Not in our repr: it may hold passwords."""
-
-    @property
-    def dead_letter_topic(self) -> str:
-        """The topic rejects go to."""
-        return self.dead_letters or f"{self.topic}.rejects"
-
-    @field_validator("extra")
-    @classmethod
-    def _no_clash(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if clash := sorted(cls.OWNED & extra.keys()):
-            message = f"kafka.extra must not set {', '.join(clash)}: delivery depends on them"
-            raise ValueError(message)
-        return extra
-
-    @model_validator(mode="after")
-    def _registry_is_named(self) -> "KafkaSettings":
-        if self.format == "avro-confluent" and not self.registry:
-            message = "kafka.format = avro-confluent needs the registry's URL: kafka.registry=http://host:8081"
-            raise ValueError(message)
-        if "@" in self.registry:
-            message = (
-                "kafka.registry is shown in messages: credentials go to kafka.registry_extra, basic.auth.user.info"
-            )
-            raise ValueError(message)
-        return self
-
-    def client_options(self) -> dict[str, Any]:
-        """Options that every client of this broker takes."""
-        options: dict[str, Any] = {"bootstrap_servers": self.bootstrap.split(","), **self.extra}
-        if self.password is not None:
-            options["sasl_plain_password"] = self.password.get_secret_value()
-        return options
-
-
-class ModelSettings(Section):
-    """The artifacts and where they run."""
-
-    artifact: Annotated[Paths, NoDecode, PlainValidator(parse_paths)] = Path("artifact")
-    """The folder that `undertow pack` wrote; or a list of several, `["a", "b"]`, which one fleet serves together."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
-    threads: int = Field(default=1, ge=1)
-    """Threads of one replica's forward."""
-    code: tuple[str, ...] = ()
-    """Top-level packages that an artifact of a plain module may name; they are imported, so list what you trust."""
-
-    run_compiled: bool = False
-    """Run the native code that `undertow pack --compile` kept in the artifact. Say so only of what you trust."""
-
-    @property
-    def artifacts(self) -> tuple[Path, ...]:
-        """All artifacts, one or more."""
-        return self.artifact if isinstance(self.artifact, tuple) else (self.artifact,)
-
-    @field_validator("code")
-    @classmethod
-    def _top_level(cls, code: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := [name for name in code if not name.isidentifier()]:
-            message = f"expected top-level packages, such as mypackage of mypackage.nets, found {', '.join(wrong)}"
-            raise ValueError(message)
-        return code
-
-
-class FeastSettings(Section):
-    """The Feast repository; the online store is whatever its YAML says."""
-
-    repo: Path = Path("feature_repo")
-    config: str = "feature_store.yaml"
-    """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
-
-
-class OfflineSettings(Section):
-    """The history of embeddings, which is also the record of progress."""
-
-    path: Path = Path(".undertow/offline")
-    enabled: bool = True
-    """Without it Kafka's committed offset is the record of progress, moved after the online write."""
-    checkpoint_seconds: float = Field(default=2.0, gt=0)
-    checkpoint_rows: int = Field(default=20_000, ge=1)
-    checkpoint_bytes: int = Field(default=64 << 20, ge=1)
-    """Of vectors that are not yet durable; with the rows, and twice over, it bounds what a replica holds in memory."""
-
-
-class FleetSettings(Section):
-    """How many replicas, and what each may use."""
-
-    name: str = "undertow"
-    address: str = "local"
-    """Ray's address: `local` starts a Ray of its own, `auto` joins the running one, else `ray://...` or `host:port`."""
-    replicas: int = Field(default=2, ge=1)
-    standbys: int = Field(default=0, ge=0)
-    """So many more are loaded and read nothing until another dies: then they take over at once."""
-    min_replicas: int = Field(default=1, ge=1)
-    max_replicas: int = Field(default=0, ge=0)
-    """Above 0 the size follows the lag, within these two, from `replicas` on; no larger than there are partitions."""
-    catch_up_seconds: float = Field(default=60.0, gt=0)
-    """An autoscaled fleet is as large as it takes to work its lag off in so long, beside what arrives."""
-    scale_up_seconds: float = Field(default=10.0, ge=0)
-    """More must have been needed for so long before it grows..."""
-    scale_down_seconds: float = Field(default=300.0, ge=0)
-    """...and fewer for so long, with a fifth to spare, before it shrinks, by one."""
-    look_for_partitions_seconds: float = Field(default=10.0, gt=0)
-    """How often a running fleet asks the broker whether the topic has more partitions, or is another one."""
-    force: bool = False
-    """Start even where another fleet reads this topic under this group: both do all the work, readers see it once."""
-    num_cpus: float = Field(default=1.0, ge=0)
-    num_gpus: float = Field(default=0.0, ge=0)
-    heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
-    """A replica that answers no heartbeat for so long is replaced."""
-    drain_timeout_seconds: float = Field(default=60.0, gt=0)
-    """How long a drain waits for a store that does not answer; what was not written is read again by the next run."""
-    max_reject_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """The fleet stops where a larger share of the records was refused over the last seconds; None is never."""
-    reject_window_seconds: float = Field(default=60.0, gt=0)
-    reject_window_records: int = Field(default=1_000, ge=1)
-    """Of fewer records within the window no share is taken."""
-
-    @model_validator(mode="after")
-    def _size_within_limits(self) -> "FleetSettings":
-        if self.max_replicas and not self.min_replicas <= self.replicas <= self.max_replicas:
-            message = (
-                "expected min_replicas <= replicas <= max_replicas, found "
-                f"{self.min_replicas}, {self.replicas}, {self.max_replicas}"
-            )
-            raise ValueError(message)
-        return self
-
-
-class BackfillSettings(Section):
-    """How history is cut and how wide it runs."""
-
-    chunk_rows: int = Field(default=5_000, ge=1)
-    replicas: int = Field(default=2, ge=1)
 
 
 class Settings(BaseSettings):
@@ -264,7 +84,9 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         path, separator, text = override.partition("=")
         *sections, key = path.strip().split(".")
         if not separator or not key:
-            message = f"--set takes section.key=value, for example kafka.topic=windows; found {override!r}"
+            # What was typed is not repeated: it may be the value, and the value a secret.
+            found = "no = sign" if not separator else "no key before the = sign"
+            message = f"--set takes section.key=value, for example kafka.topic=windows; found {found} in one of them"
             raise Refused(message)
         section = flags
         for name in sections:
@@ -273,6 +95,8 @@ def load(overrides: Iterable[str] = ()) -> Settings:
                 message = f"--set gives {name} both a value and keys of its own: {path}"
                 raise Refused(message)
         section[key] = _value(text)
+        if is_secret(path) or list(secrets_in({path: section[key]})):
+            raise Refused(_not_by_flag(path.strip()))
     try:
         return Settings(**flags)
     except ValidationError as error:
@@ -300,6 +124,19 @@ def _refuse_strange_sections() -> None:
             meant = f"did you mean {PREFIX}{close[0].upper()}{SEPARATOR}...?" if close else f"one of {sorted(sections)}"
             message = f"the environment has {variable}, but there is no section {section!r} of settings ({meant})"
             raise Refused(message)
+
+
+def _not_by_flag(path: str) -> str:
+    first, _, rest = path.partition(".")
+    variable = f"{PREFIX}{first}{SEPARATOR}{rest.split('.')[0]}".upper()
+    file = "" if rest not in _WITH_FILES else f", or name a file that holds it: --set {path}_file=/run/secrets/..."
+    return (
+        f"{path} is a secret, and a command line can be read by every user of the machine: "
+        f"set {variable} in the environment, put it into {TOML}{file}"
+    )
+
+
+_WITH_FILES = ("password", "key_password", "registry_credentials")
 
 
 def _value(text: str) -> Any:

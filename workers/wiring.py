@@ -29,7 +29,8 @@ from workers.core.errors import Refused
 from workers.core.events import Tell
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
-from workers.settings import KafkaSettings, ModelSettings, OfflineSettings, Settings
+from workers.sections import KafkaSettings, ModelSettings, OfflineSettings
+from workers.settings import Settings
 from workers.stream import Limits, Stream
 from workers.telling import TellRecipe, tell_recipe
 

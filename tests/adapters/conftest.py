@@ -17,7 +17,7 @@ from workers.adapters.kafka_admin import committed, ensure_topic
 from workers.adapters.kafka_source import KafkaSource
 from workers.adapters.memory_source import MemoryBroker, MemorySource
 from workers.core.ports import Source
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 CONTRACT = InputContract(
     series=(IdColumn(name="id", type="integer"),), past=(Column(name="x"),), min_length=1, max_length=9

@@ -11,7 +11,7 @@ from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters, headers_of
 from workers.adapters.memory_stores import MemoryDeadLetters
 from workers.core.ports import DeadLetters
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 Row = tuple[bytes | None, bytes | None, dict[str, bytes]]
 

@@ -16,7 +16,7 @@ from workers.adapters.kafka_admin import (
 )
 from workers.adapters.kafka_source import KafkaSource
 from workers.core.errors import Refused
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 HUSH = "hush-hush"
 QUICKLY = {"bootstrap_timeout_ms": 200}
@@ -29,7 +29,8 @@ def settings(request: pytest.FixtureRequest) -> KafkaSettings:
 
 
 def test_without_a_broker_the_setting_is_named_and_the_command_that_starts_one():
-    settings = KafkaSettings(bootstrap="127.0.0.1:1", password=HUSH, extra=QUICKLY)
+    login = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "me", "password": HUSH}
+    settings = KafkaSettings(bootstrap="127.0.0.1:1", **login, extra=QUICKLY)
     with pytest.raises(Refused, match=r"127.0.0.1:1 \(kafka.bootstrap\).*undertow up") as caught:
         describe_topic(settings)
     assert HUSH not in str(caught.value)

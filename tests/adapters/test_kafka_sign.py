@@ -6,7 +6,7 @@ from workers.adapters.kafka_admin import committed, ensure_topic
 from workers.adapters.kafka_sign import KafkaSign
 from workers.core.errors import Unavailable
 from workers.devstack.processes import LOCALHOST, free_port
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 

@@ -18,7 +18,7 @@ from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, Memo
 from workers.core.embedding import Embedded
 from workers.core.errors import Refused
 from workers.devstack.jars import KAFKA_VERSION, java, kafka_jars
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 from workers.stream import Limits, Stream
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]

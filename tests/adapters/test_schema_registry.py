@@ -10,7 +10,7 @@ from schemas.avro_schemas import AvroSchema, window_schema_text
 from workers.adapters.schema_registry import FORGET_S, SchemaRegistry
 from workers.core.errors import Refused, Unavailable
 from workers.formats import check_format
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 
 class Registry:

@@ -17,7 +17,7 @@ from workers.adapters.kafka_admin import ensure_topic
 from workers.adapters.kafka_source import KafkaSource
 from workers.core.errors import Unavailable
 from workers.core.ports import Delivery
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 CONTRACT = InputContract(

@@ -21,7 +21,7 @@ from workers.core.errors import Refused, Unavailable
 from workers.core.ports import Delivery
 from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
 from workers.devstack.processes import Process, free_port, stop
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 HUSH = "hush-hush"
 CONTRACT = InputContract(

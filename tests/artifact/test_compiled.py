@@ -29,7 +29,7 @@ from workers.artifact.spaces import digest
 from workers.cli import main
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
-from workers.settings import ModelSettings, OfflineSettings
+from workers.sections import ModelSettings, OfflineSettings
 from workers.wiring import EmbedRecipe, open_embed
 
 PACKAGE = "compiled/0.pt2"

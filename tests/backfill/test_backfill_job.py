@@ -18,7 +18,7 @@ from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.core.embedding import Embedded
 from workers.core.errors import Refused
-from workers.settings import BackfillSettings
+from workers.sections import BackfillSettings
 
 pytestmark = pytest.mark.ray
 

@@ -22,7 +22,8 @@ from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
 from workers.core import embedder
 from workers.core.taps import Taps
-from workers.settings import FeastSettings, FleetSettings, KafkaSettings, ModelSettings, OfflineSettings, Settings
+from workers.sections import FeastSettings, FleetSettings, KafkaSettings, ModelSettings, OfflineSettings
+from workers.settings import Settings
 from workers.wiring import apply_artifact
 
 REPOSITORY = Path(__file__).parents[2] / "feature_repo"

@@ -11,7 +11,7 @@ from schemas.embeddings import offline_schema
 from schemas.spaces import SpaceView
 from workers.adapters import feast_repo
 from workers.core.errors import Refused
-from workers.settings import FeastSettings
+from workers.sections import FeastSettings
 
 
 def space(digit, name="har", series="wearer", feature="hidden"):

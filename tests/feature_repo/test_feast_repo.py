@@ -23,7 +23,7 @@ from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
 from workers.core.errors import Refused
-from workers.settings import FeastSettings
+from workers.sections import FeastSettings
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 JUNE = 1_717_200_000_000_000  # 2024-06-01, whole seconds: what SQLite's readers can tell

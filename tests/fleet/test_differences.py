@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from workers.fleet.differences import differences
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from schemas.windows_arrow import windows_to_arrow
 from workers.adapters.offline_parts import read_space
 from workers.artifact.manifest import read_manifest
 from workers.backfill.run import run as run_backfill
-from workers.settings import BackfillSettings
+from workers.sections import BackfillSettings
 from workers.wiring import apply_artifact, open_stream, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]

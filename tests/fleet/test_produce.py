@@ -22,7 +22,8 @@ from workers.cli import main
 from workers.formats import open_decode, open_encode
 from workers.produce import Message, pack, play
 from workers.replay import judge
-from workers.settings import KafkaSettings, ModelSettings, Settings
+from workers.sections import KafkaSettings, ModelSettings
+from workers.settings import Settings
 
 MEND = """
 import sys, pyarrow as pa, pyarrow.compute as pc

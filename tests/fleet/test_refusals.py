@@ -10,7 +10,8 @@ from kafka import KafkaConsumer
 from workers.adapters.kafka_admin import ensure_topic
 from workers.cli import main
 from workers.devstack.processes import LOCALHOST, free_port
-from workers.settings import KafkaSettings, load
+from workers.sections import KafkaSettings
+from workers.settings import load
 from workers.wiring import apply_artifact
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]

@@ -13,7 +13,7 @@ from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_replay import ORIGIN, DeadLetter, read_dead_letters
 from workers.cli import main
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 

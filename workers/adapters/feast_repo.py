@@ -26,7 +26,8 @@ from schemas.embeddings import offline_schema
 from schemas.feast_bytes import KEY_VERSION
 from schemas.spaces import SpaceView
 from workers.core.errors import Refused, Unavailable
-from workers.settings import FeastSettings
+from workers.core.masking import secrets_in, without
+from workers.sections import FeastSettings
 
 SEED = "00000-schema.parquet"
 """The empty part that shows Feast the columns before there is any row."""
@@ -106,7 +107,7 @@ def apply(feast: FeastSettings) -> tuple[str, ...]:
         importlib.import_module("feast")  # takes as long as that process needs for it, and we need it next
         output, _errors = process.communicate()
     if process.returncode:
-        lines = [line for line in output.splitlines() if line.strip()]
+        lines = [line for line in without(output, _secrets(feast)).splitlines() if line.strip()]
         message = f"feast apply in {feast.repo} failed ({feast.config}):\n" + "\n".join(lines[-8:])
         raise Refused(message)
     return tuple(sorted(view.name for view in _store(feast).list_feature_views()))
@@ -162,11 +163,10 @@ def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> Store
     row = _typed({column.name: column.dtype.to_value_type().name for column in view.entity_columns}, keys)
     try:
         response = store.get_online_features(features=features, entity_rows=[row]).proto
-    except Exception as error:
-        # The stores that Feast can be configured with have no error in common.
+    except Exception as error:  # noqa: BLE001  the stores that Feast can be configured with have no error in common
         where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"
-        message = f"{where} does not answer: {type(error).__name__}: {error}"
-        raise Unavailable(message) from error
+        message = f"{where} does not answer: {type(error).__name__}: {without(str(error), _secrets(feast))}"
+        raise Unavailable(message) from None
     # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
     found = {
         feature: (vector.values[0], vector.event_timestamps[0])
@@ -201,10 +201,21 @@ def _typed(types: Mapping[str, str], keys: Mapping[str, str | int]) -> dict[str,
 def _store(feast: FeastSettings) -> Any:
     """Open Feast. Its import costs 4 s and 400 MB, so only commands that ask the registry pay, never a replica."""
     from feast import FeatureStore  # noqa: PLC0415 - see above
+    from feast.errors import FeastError  # noqa: PLC0415 - see above
 
     config = _config_path(feast)
     _read_config(config)
-    return FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
+    try:
+        return FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
+    except (ValueError, FeastError) as error:  # pydantic's show what they were given
+        said = " ".join(without(str(error), _secrets(feast)).split())
+        message = f"Feast does not take {config}: {said}"
+        raise Refused(message) from None
+
+
+def _secrets(feast: FeastSettings) -> list[str]:
+    """Return what no text about this configuration may show."""
+    return [*secrets_in(_read_config(_config_path(feast)))]
 
 
 def _config_path(feast: FeastSettings) -> Path:
@@ -222,7 +233,15 @@ def _read_config(path: Path) -> dict[str, Any]:
         if variable not in os.environ:
             message = f"{path.name} uses the environment variable {variable}, which is not set"
             raise Refused(message)
-    config: dict[str, Any] = yaml.safe_load(os.path.expandvars(text))
+    try:
+        config = yaml.safe_load(os.path.expandvars(text))
+    except yaml.MarkedYAMLError as error:  # it shows the line, and the line may hold a password
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        message = f"{path.name} is no YAML once its variables are put in: line {line}: {error.problem}"
+        raise Refused(message) from None
+    if not isinstance(config, dict):
+        message = f"{path.name}: expected a Feast config, keys with values"
+        raise Refused(message)
     return config
 
 

@@ -17,7 +17,8 @@ from kafka.errors import KafkaError, KafkaTimeoutError, RetriableError, TopicAlr
 from schemas.records import Partition
 from workers.adapters.kafka_client import client_options, in_our_words, live_group_message
 from workers.core.errors import Refused
-from workers.settings import KafkaSettings
+from workers.core.masking import without
+from workers.sections import KafkaSettings
 
 T = TypeVar("T")
 
@@ -134,8 +135,8 @@ def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
         admin = KafkaAdminClient(**client_options(settings, KafkaAdminClient))
     except KafkaTimeoutError as error:
         message = (
-            f"expected a Kafka broker at {settings.bootstrap} (kafka.bootstrap), but none answered; "
-            "one for this machine: undertow up"
+            f"expected a Kafka broker at {settings.bootstrap} (kafka.bootstrap), but none answered: "
+            f"{without(str(error.args[0]), settings.secrets())}; one for this machine: undertow up"
         )
         raise Refused(message) from error
     except KafkaError as error:

@@ -8,31 +8,16 @@ from importlib.util import find_spec
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import (
-    AuthorizationError,
-    CommitFailedError,
-    IllegalSaslStateError,
-    KafkaConfigurationError,
-    KafkaError,
-    SaslAuthenticationFailedError,
-    UnsupportedSaslMechanismError,
-    UnsupportedVersionError,
-)
+from kafka.errors import CommitFailedError, KafkaError, UnsupportedVersionError
 
+from workers.adapters.kafka_login import IN_VAIN, FileTokens, Login, LoginRefused
 from workers.core.errors import Refused, Unavailable, UndertowError
-from workers.settings import KafkaSettings
+from workers.core.masking import without
+from workers.sections import KafkaSettings
 
 FIRST_CONTACT_MS = 5_000
 RECONNECT_MS = 1_000
 """kafka-python would wait for up to 30 s to connect again after a broker was away."""
-_TRYING_AGAIN_IS_IN_VAIN = (
-    AuthorizationError,
-    IllegalSaslStateError,
-    KafkaConfigurationError,
-    SaslAuthenticationFailedError,
-    UnsupportedSaslMechanismError,
-    UnsupportedVersionError,
-)
 
 
 def require_native_crc() -> None:
@@ -45,15 +30,24 @@ def require_native_crc() -> None:
         raise Refused(message)
 
 
-def client_options(settings: KafkaSettings, client: Any, **ours: object) -> dict[str, Any]:
-    """Return the user's options that this client class takes, and ours. Raises `Refused` for one that none takes."""
+def client_options(settings: KafkaSettings, client: Any, *, login: Login | None = None, **ours: Any) -> dict[str, Any]:
+    """Return the user's options that this client class takes, and ours. Raises `Refused` for one that none takes.
+
+    How each login went is told to `login`.
+    """
     options = settings.client_options()
+    if settings.oauth_token_file is not None:
+        options["sasl_oauth_token_provider"] = FileTokens(settings.oauth_token_file)
     known = set().union(*(taker.DEFAULT_CONFIG for taker in (KafkaConsumer, KafkaProducer, KafkaAdminClient)))
     if unknown := sorted(options.keys() - known):
         message = f"kafka.extra: kafka-python has no option {', '.join(unknown)}"
         raise Refused(message)
     taken = {name: value for name, value in options.items() if name in client.DEFAULT_CONFIG}
-    defaults = {"bootstrap_timeout_ms": FIRST_CONTACT_MS, "reconnect_backoff_max_ms": RECONNECT_MS}
+    defaults = {
+        "bootstrap_timeout_ms": FIRST_CONTACT_MS,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+        "kafka_client": (login or Login()).client,
+    }
     return {**defaults, **taken, **ours}
 
 
@@ -61,9 +55,11 @@ def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> Unde
     """Return what to raise instead: `Refused` where trying again is in vain, else `Unavailable`. Shows no password."""
     if isinstance(error, CommitFailedError):
         return Refused(live_group_message(settings))
-    said = _without_secrets(str(error) or type(error).__name__, settings)
-    if isinstance(error, _TRYING_AGAIN_IS_IN_VAIN):
-        return Refused(f"Kafka at {settings.bootstrap} refused to {doing}: {said} (settings: kafka.extra)")
+    said = without(str(error) or type(error).__name__, settings.secrets())
+    if isinstance(error, LoginRefused):
+        return Refused(f"Kafka at {settings.bootstrap} (kafka.bootstrap): {said}")
+    if isinstance(error, (*IN_VAIN, UnsupportedVersionError)):
+        return Refused(f"Kafka at {settings.bootstrap} refused to {doing}: {said} (settings: {_settings_of(error)})")
     return Unavailable(f"Kafka at {settings.bootstrap} (kafka.bootstrap) did not {doing}: {said}")
 
 
@@ -75,8 +71,7 @@ def live_group_message(settings: KafkaSettings, members: str = "") -> str:
     )
 
 
-def _without_secrets(text: str, settings: KafkaSettings) -> str:
-    for name, value in settings.client_options().items():
-        if "password" in name and isinstance(value, str) and value:
-            text = text.replace(value, "***")
-    return text
+def _settings_of(error: KafkaError) -> str:
+    if "Sasl" in type(error).__name__:
+        return "kafka.sasl_mechanism, kafka.username, kafka.password, kafka.oauth_token_file"
+    return "kafka.extra"

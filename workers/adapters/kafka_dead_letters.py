@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 
 from schemas.records import Headers, Reject
 from workers.adapters.kafka_client import client_options, in_our_words
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 PREFIX = "undertow."
 LARGEST_REQUEST_BYTES = 64 << 20
@@ -46,7 +46,7 @@ class KafkaDeadLetters:
         self._settings, self._refused_by = settings, refused_by
         defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": PATIENCE_MS}
         # Idempotence would keep state that one lost batch spoils for good, and at-least-once is all that is promised.
-        fixed = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
+        fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
         waits = {"request_timeout_ms": PATIENCE_MS // 2, "delivery_timeout_ms": PATIENCE_MS}
         try:
             self._producer: Any = KafkaProducer(

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
 from workers.adapters.kafka_client import client_options, in_our_words
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 
 class Send(Protocol):

@@ -17,7 +17,7 @@ from workers.adapters.kafka_admin import describe_topic
 from workers.adapters.kafka_client import client_options, in_our_words
 from workers.adapters.kafka_dead_letters import PATIENCE_MS, PREFIX
 from workers.core.errors import Refused
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 ORIGIN = "undertow-origin"
 """Header of a record that was sent again: where it first came from, as topic-partition@offset."""
@@ -93,7 +93,7 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
 
     Raises `Unavailable`; any part may then have been sent without a note.
     """
-    fixed = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
+    fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
     sent: list[tuple[DeadLetter, Any]] = []
     try:
         producer: Any = KafkaProducer(

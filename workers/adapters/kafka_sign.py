@@ -18,7 +18,7 @@ from kafka.structs import OffsetAndMetadata
 
 from workers.adapters.kafka_admin import ask
 from workers.adapters.kafka_client import client_options
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 
 class KafkaSign:

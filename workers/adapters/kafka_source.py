@@ -15,9 +15,10 @@ from kafka.structs import OffsetAndMetadata
 from schemas.decoded import Decode
 from schemas.records import Partition, Record
 from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
+from workers.adapters.kafka_login import Login
 from workers.core.errors import Refused, Unavailable
 from workers.core.ports import Delivery, Offsets
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 ANSWER_MS = 10_000
 CLOSE_MS = 2_000
@@ -34,7 +35,7 @@ class KafkaSource:
 
     def __init__(self, settings: KafkaSettings, decode: Decode) -> None:
         require_native_crc()
-        self._settings, self._decode = settings, decode
+        self._settings, self._decode, self._login = settings, decode, Login()
         self._consumer = self._connect()
         self._partitions: dict[TopicPartition, Partition] = {}
         self._positions: dict[Partition, int] = {}
@@ -91,6 +92,7 @@ class KafkaSource:
         if not receipt:
             receipt = self._moved_without_records()
         if not receipt:
+            self._complain_of_login()
             return None
         try:
             decoded = self._decode(records)
@@ -154,6 +156,7 @@ class KafkaSource:
         options = client_options(
             self._settings,
             KafkaConsumer,
+            login=self._login,
             group_id=self._settings.group,
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position that is gone must be told, not replaced in silence
@@ -223,6 +226,14 @@ class KafkaSource:
         partition = self._partitions[tp]
         read_from = f"expected to read {partition} from offset {self._positions[partition]} on"
         return f"{read_from}, but the log no longer holds what came before: {_MADE_ANEW}"
+
+    def _complain_of_login(self) -> None:
+        """Raise `Unavailable` where we are no longer let in: it would look as if nothing came.
+
+        Not `Refused`: passwords and certificates are renewed while fleets run, and kafka-python goes on trying.
+        """
+        if (refusal := self._login.refusal) is not None:
+            raise Unavailable(str(in_our_words(refusal, "let us in again", self._settings)))
 
     def _where(self) -> str:
         return ", ".join(f"offset {offset} of {partition}" for partition, offset in self._positions.items())

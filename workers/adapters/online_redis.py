@@ -8,6 +8,7 @@ and sets, for a chunk of keys at a time. Never imports Feast.
 import contextlib
 import json
 import re
+import ssl
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from redis.sentinel import Sentinel
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
 from workers.core.errors import Refused, Unavailable
+from workers.core.masking import secrets_in, without
 
 CHUNK = 64
 """Keys of one script call: Redis serves others between two chunks."""
@@ -174,22 +176,39 @@ class RedisOnline:
         try:
             yield
         except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
-            message = f"{where} refuses the login: {error}. See username= and password= there."
-            raise Refused(message) from error
+            said = self._without_secrets(error)
+            message = f"{where} refuses the login: {said}. See username= and password= there."
+            raise Refused(message) from None
         except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
-            reason = textwrap.shorten(str(error), 200)  # redis-py shows whole clients in some
+            reason = textwrap.shorten(self._without_secrets(error), 200)  # redis-py shows whole clients in some
+            if _is_untrusted(error):
+                message = f"{where}: its certificate is not trusted: {reason} (ssl_ca_certs= names the authorities)"
+                raise Refused(message) from error
             if isinstance(error, (*_PASSING_ERRORS, OSError)) or _PASSING.search(str(error)):
                 message = f"{where} does not take writes now: {type(error).__name__}: {reason}"
                 raise Unavailable(message) from error
             message = f"{where} refuses to write view {self._view}: {reason}"
             raise Refused(message) from error
 
+    def _without_secrets(self, error: BaseException) -> str:
+        _, options = parse_connection(str(self._options.get("connection_string", "")) or "localhost:6379")
+        return without(str(error), secrets_in(options))
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether a certificate was the reason; redis-py raises its own error from it."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
 
 def parse_connection(text: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     """Read "host:port,host:port,db=0,ssl=true,password=..." as Feast does: values are JSON where they parse as JSON."""
     servers: list[tuple[str, int]] = []
     options: dict[str, Any] = {}
-    for item in text.split(","):
+    for number, item in enumerate(text.split(","), start=1):
         name, is_option, value = item.partition("=")
         if is_option:
             try:
@@ -199,7 +218,11 @@ def parse_connection(text: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
             continue
         host, _, port = item.rpartition(":")
         if not host or not port.isdecimal():
-            message = f"online_store.connection_string: expected host:port, found {item!r}"
+            # Not repeated: it may be the second half of a password.
+            message = (
+                f"online_store.connection_string: expected host:port or option=value between the commas, found neither "
+                f"in part {number}; Feast cannot read a password that has a comma"
+            )
             raise Refused(message)
         servers.append((host, int(port)))
     if not servers:

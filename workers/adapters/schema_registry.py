@@ -9,8 +9,9 @@ from typing import Any
 
 from schemas.avro_schemas import AvroSchema, read_schema, window_schema_text
 from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.core.masking import secrets_in, without
 from workers.core.ports import Clock
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # authlib, which the client imports, speaks of its own next release
@@ -32,12 +33,14 @@ class SchemaRegistry:
         self._settings, self._clock = settings, clock
         self._known: dict[int, AvroSchema | str] = {}
         self._unknown: dict[int, float] = {}
-        options = {"timeout": TIMEOUT_S, "max.retries": 0, **settings.registry_extra, "url": settings.registry}
+        options = {"timeout": TIMEOUT_S, "max.retries": 0, **settings.registry_options()}
+        self._secrets = [*secrets_in(options)]
         try:
             self._client: Any = SchemaRegistryClient(options)
         except (ValueError, TypeError, OSError) as error:
-            message = f"the schema registry's client does not take kafka.registry and kafka.registry_extra: {error}"
-            raise Refused(message) from error
+            said = without(str(error), self._secrets)
+            message = f"the schema registry's client does not take kafka.registry and kafka.registry_extra: {said}"
+            raise Refused(message) from None
 
     def schema_of(self, schema_id: int) -> AvroSchema | str:
         """Return a schema, or why records cannot be read by it. Raises `Unavailable`, or `Refused` without access."""
@@ -76,8 +79,9 @@ class SchemaRegistry:
         if isinstance(error, SchemaRegistryError):
             status = error.http_status_code
             if status < _SERVER_FAULT and status not in _OVERLOADED:
-                return Refused(f"{where} refused us with {status}: {error.error_message}; see kafka.registry_extra")
-        return Unavailable(f"{where} did not answer: {type(error).__name__}: {error}")
+                said = without(str(error.error_message), self._secrets)
+                return Refused(f"{where} refused us with {status}: {said}; see kafka.registry_credentials")
+        return Unavailable(f"{where} did not answer: {type(error).__name__}: {without(str(error), self._secrets)}")
 
 
 def _readable(schema: Any) -> AvroSchema | str:

@@ -25,7 +25,7 @@ from workers.backfill.chunks import Chunk, cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
-from workers.settings import BackfillSettings
+from workers.sections import BackfillSettings
 
 OpenTools = Callable[[], BackfillTools]
 """Called inside each actor. It travels there, so it must be a function of an importable module, or a `partial` of one

@@ -11,7 +11,7 @@ from schemas.json_codec import encode_json
 from schemas.windows import WindowBatch
 from workers.adapters.kafka_producer import Send, open_send
 from workers.core.ports import Clock
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 Key = tuple[str, ...]
 Sent = MutableMapping[tuple[Key, int], float]

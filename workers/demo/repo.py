@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 
 from workers.core.errors import Refused
-from workers.settings import (
+from workers.sections import (
     BackfillSettings,
     FeastSettings,
     FleetSettings,
     KafkaSettings,
     ModelSettings,
     OfflineSettings,
-    Settings,
 )
+from workers.settings import Settings
 
 REDIS_CONFIG, VARIABLE = "feature_store.redis.yaml", "${UNDERTOW_REDIS}"
 

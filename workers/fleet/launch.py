@@ -18,7 +18,7 @@ from workers.fleet.actors import controller_actor, controller_name
 from workers.fleet.claim import Beat, claim, own_sign
 from workers.fleet.differences import differences
 from workers.fleet.status import FleetStatus
-from workers.settings import FleetSettings
+from workers.sections import FleetSettings
 from workers.wiring import StreamRecipe
 
 ANSWER_S = 30.0
