@@ -27,7 +27,12 @@ class Producer:
         """Send nothing yet. `broker` knows how many partitions there are by now."""
         self._topic, self._broker = topic, broker
         # Idempotence would keep state that one lost batch spoils for good; a record sent twice is part of the run.
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False, max_block_ms=120_000)
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap,
+            enable_idempotence=False,
+            max_block_ms=120_000,
+            reconnect_backoff_max_ms=500,  # else it comes back up to 30 s after the broker, and recovery seems as slow
+        )
         self._rng, self._stop, self._lock = random.Random(seed), threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
         self._next = 0
