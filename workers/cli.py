@@ -93,9 +93,10 @@ def apply(overrides: tuple[str, ...], *, promote: bool) -> None:
 
 @main.command()
 @click.option("--drain-when-idle", type=float, metavar="SECONDS", help="End when nothing came for so long.")
+@click.option("--force", is_flag=True, help="Start beside a fleet that reads the same topic under the same group.")
 @settings_options
-def run(overrides: tuple[str, ...], drain_when_idle: float | None) -> None:
-    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it.
+def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: bool) -> None:
+    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it. Attaches to one that runs already.
 
     \b
     undertow run --set fleet.replicas=2
@@ -105,7 +106,8 @@ def run(overrides: tuple[str, ...], drain_when_idle: float | None) -> None:
     from workers.fleet.run import run as run_fleet
     from workers.settings import load
 
-    run_fleet(load(overrides), Console(), drain_when_idle_s=drain_when_idle)
+    chosen = (*overrides, "fleet.force=true") if force else overrides
+    run_fleet(load(chosen), Console(), drain_when_idle_s=drain_when_idle)
 
 
 @main.command()

@@ -56,12 +56,15 @@ def announced(settings: FleetSettings) -> Iterator[None]:
     Ray itself finds the youngest session of the machine, which may be another fleet's or a backfill's.
     """
     note = _note(settings)
+    address = ray.get_runtime_context().gcs_address
     note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(ray.get_runtime_context().gcs_address)
+    note.write_text(address)
     try:
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if note.read_text() == address:  # else another fleet of this name was started by force
+                note.unlink()
 
 
 def join_ray(settings: FleetSettings) -> None:

@@ -150,12 +150,35 @@ class FleetSettings(Section):
     replicas: int = Field(default=2, ge=1)
     standbys: int = Field(default=0, ge=0)
     """So many more are loaded and read nothing until another dies: then they take over at once."""
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=0, ge=0)
+    """Above 0 the size follows the lag, within these two, from `replicas` on; no larger than there are partitions."""
+    catch_up_seconds: float = Field(default=60.0, gt=0)
+    """An autoscaled fleet is as large as it takes to work its lag off in so long, beside what arrives."""
+    scale_up_seconds: float = Field(default=10.0, ge=0)
+    """More must have been needed for so long before it grows..."""
+    scale_down_seconds: float = Field(default=300.0, ge=0)
+    """...and fewer for so long, with a fifth to spare, before it shrinks, by one."""
+    look_for_partitions_seconds: float = Field(default=10.0, gt=0)
+    """How often a running fleet asks the broker whether the topic has more partitions, or is another one."""
+    force: bool = False
+    """Start even where another fleet reads this topic under this group: both do all the work, readers see it once."""
     num_cpus: float = Field(default=1.0, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
     heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
     """A replica that answers no heartbeat for so long is replaced."""
     drain_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a drain waits for a store that does not answer; what was not written is read again by the next run."""
+
+    @model_validator(mode="after")
+    def _size_within_limits(self) -> "FleetSettings":
+        if self.max_replicas and not self.min_replicas <= self.replicas <= self.max_replicas:
+            message = (
+                "expected min_replicas <= replicas <= max_replicas, found "
+                f"{self.min_replicas}, {self.replicas}, {self.max_replicas}"
+            )
+            raise ValueError(message)
+        return self
 
 
 class BackfillSettings(Section):

@@ -49,6 +49,8 @@ class Counts:
     windows: int = 0
     rejects: dict[str, int] = field(default_factory=dict)
     ignored_columns: int = 0
+    offsets: int = 0
+    """Taken from the source."""
     lost: int = 0
     """Offsets that retention deleted before they were read."""
     checkpoints: int = 0
@@ -202,7 +204,9 @@ class Stream:
                 offset=np.fromiter((record.offset for record in origins), np.int64, len(origins)),
             )
         )
-        self._next.update({p: n for p, n in delivery.receipt.items() if p in self.held})
+        moved = {p: n for p, n in delivery.receipt.items() if p in self.held}
+        self.counts.offsets += sum(n - self._next[p] for p, n in moved.items())
+        self._next.update(moved)
         for partition, lost in delivery.lost.items():
             self._count_lost(partition, lost)
         self.counts.ignored_columns += decoded.ignored_columns

@@ -51,6 +51,13 @@ class StreamRecipe:
     partitions: tuple[Partition, ...]
     replicas: int
     standbys: int
+    min_replicas: int
+    max_replicas: int
+    """0 where the size is set by hand."""
+    catch_up_s: float
+    scale_up_s: float
+    scale_down_s: float
+    look_for_partitions_s: float
     num_cpus: float
     num_gpus: float
     heartbeat_timeout_s: float
@@ -100,6 +107,12 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         partitions=tuple(Partition(topic.name, index) for index in range(topic.partitions)),
         replicas=settings.fleet.replicas,
         standbys=settings.fleet.standbys,
+        min_replicas=settings.fleet.min_replicas,
+        max_replicas=settings.fleet.max_replicas,
+        catch_up_s=settings.fleet.catch_up_seconds,
+        scale_up_s=settings.fleet.scale_up_seconds,
+        scale_down_s=settings.fleet.scale_down_seconds,
+        look_for_partitions_s=settings.fleet.look_for_partitions_seconds,
         # A Ray of our own has nobody to share with, and counting its CPUs would only keep a fleet from growing.
         num_cpus=0.0 if settings.fleet.address == "local" else settings.fleet.num_cpus,
         num_gpus=settings.fleet.num_gpus,

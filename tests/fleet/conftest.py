@@ -5,7 +5,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,10 @@ from pytorch_forecasting.data import EncoderNormalizer, MultiNormalizer, TorchNo
 from pytorch_forecasting.metrics import MAE, MultiLoss
 
 from schemas.json_codec import encode_json
-from schemas.records import Partition
 from schemas.windows import WindowBatch
+from tests.fleet.scripted import Scene
 from workers.adapters.kafka_admin import ensure_topic
 from workers.artifact.pack import pack
-from workers.fleet.controller import Controller
-from workers.fleet.status import ReplicaStatus
 from workers.settings import Settings
 from workers.wiring import apply_artifact
 
@@ -195,98 +193,6 @@ def make_place(
 
 
 # A controller without Ray --------------------------------------------------------------------------------------------
-
-PARTITIONS = tuple(Partition("windows", index) for index in range(8))
-
-
-class ScriptedReplicas:
-    """Replicas that do what they are told when the test says so, and die, hang and come back on demand."""
-
-    def __init__(self) -> None:
-        self.living: dict[str, ReplicaStatus] = {}
-        self.dead: dict[str, str] = {}
-        self.hanging: set[str] = set()
-        self.draining: set[str] = set()
-
-    def names(self):
-        return tuple(self.living)
-
-    def spawn(self, name):
-        assert name not in self.living
-        assert name not in self.dead
-        self.living[name] = ReplicaStatus(name=name, state="starting")
-
-    def look(self, name):
-        if name in self.dead:
-            return self.dead[name]
-        return None if name in self.hanging else self.living[name]
-
-    def assign(self, name, partitions, size):
-        if name in self.living:
-            self.living[name] = replace(self.living[name], wanted=partitions, size=size)
-
-    def drain(self, name, size):
-        self.draining.add(name)
-        if name in self.living:
-            self.living[name] = replace(self.living[name], size=size)
-
-    def remove(self, name):
-        self.living.pop(name, None)
-        self.dead.pop(name, None)
-        self.hanging.discard(name)
-
-    # What happens to them:
-
-    def obey(self, name):
-        status = self.living[name]
-        if name in self.draining and status.state != "draining":
-            self.living[name] = replace(status, state="draining", wanted=status.held)
-        elif name in self.draining:
-            self.living[name] = replace(status, state="ended", held=frozenset())
-        else:
-            self.living[name] = replace(status, state="running", held=status.wanted)
-
-    def obey_all(self):
-        for name in list(self.living):
-            if name not in self.hanging:
-                self.obey(name)
-
-    def work(self, name):
-        self.living[name] = replace(self.living[name], windows=self.living[name].windows + 1)
-
-    def die(self, name, reason="its process died"):
-        self.dead[name] = reason
-        del self.living[name]
-
-
-class Scene:
-    """A controller over scripted replicas, with a clock that the test winds."""
-
-    def __init__(self, standbys: int = 0) -> None:
-        self.now, self.replicas, self.standbys = 0.0, ScriptedReplicas(), standbys
-        self.numbers = itertools.count(1)
-        self.start_controller()
-
-    def start_controller(self):
-        self.controller = Controller(
-            fleet="f",
-            partitions=PARTITIONS,
-            wanted=2,
-            standbys=self.standbys,
-            replicas=self.replicas,
-            heartbeat_timeout_s=10.0,
-            clock=lambda: self.now,
-            new_name=lambda: f"replica-{next(self.numbers)}",
-        )
-
-    def settle(self, rounds=8):
-        for _ in range(rounds):
-            self.controller.tick()
-            self.replicas.obey_all()
-        self.controller.tick()
-
-    def readers(self):
-        return {p: [n for n, s in self.replicas.living.items() if p in s.held] for p in PARTITIONS}
 
 
 @pytest.fixture

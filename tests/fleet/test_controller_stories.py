@@ -1,5 +1,7 @@
 """Any story of a fleet: a stateful test of the controller over scripted replicas."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -44,6 +46,47 @@ class AnyStory(RuleBasedStateMachine):
     def all_wake(self):
         self.scene.replicas.hanging.clear()
 
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data())
+    def an_answer_is_late(self, data):
+        self.scene.replicas.answer_slowly(data.draw(st.sampled_from(sorted(self.scene.replicas.living))))
+
+    @rule()
+    def late_answers_arrive(self):
+        self.scene.replicas.answers_arrive()
+
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data())
+    def an_order_arrives_twice(self, data):
+        status = self.scene.replicas.living[data.draw(st.sampled_from(sorted(self.scene.replicas.living)))]
+        self.scene.replicas.assign(status.name, status.wanted, status.size)
+
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data())
+    def one_is_told_to_end(self, data):
+        self.scene.replicas.draining.add(data.draw(st.sampled_from(sorted(self.scene.replicas.living))))
+
+    @precondition(lambda self: len(self.scene.topic) < 14)
+    @rule(count=st.integers(1, 3))
+    def partitions_are_added(self, count):
+        self.scene.add_partitions(count)
+
+    @precondition(lambda self: not self.scene.replicas.going)
+    @rule(data=st.data())
+    def a_node_is_about_to_go(self, data):
+        self.scene.replicas.going = frozenset([data.draw(st.sampled_from(self.scene.replicas.nodes))])
+
+    @precondition(lambda self: self.scene.replicas.going)
+    @rule()
+    def the_node_goes(self):
+        self.scene.replicas.lose_node()
+
+    @precondition(lambda self: self.scene.replicas.living)
+    @rule(data=st.data(), lag=st.integers(0, 10**6))
+    def lag_changes(self, data, lag):
+        status = self.scene.replicas.living[data.draw(st.sampled_from(sorted(self.scene.replicas.living)))]
+        self.scene.replicas.living[status.name] = replace(status, lag=dict.fromkeys(status.held, lag))
+
     @rule(replicas=st.integers(1, 4))
     def the_fleet_is_scaled(self, replicas):
         self.scene.controller.scale(replicas)
@@ -67,6 +110,8 @@ class AnyStory(RuleBasedStateMachine):
         if scene.controller.status().state == "failed":
             return
         scene.replicas.hanging.clear()
+        scene.replicas.answers_arrive()
+        scene.controller.grow(scene.topic)  # the next look at the topic, which a restarted controller takes at once
         for name in list(scene.replicas.living):
             scene.replicas.obey(name)
             scene.replicas.work(name)
@@ -75,7 +120,16 @@ class AnyStory(RuleBasedStateMachine):
             scene.now += 60.0
             scene.settle()
         assert all(len(readers) == 1 for readers in scene.readers().values())
-        assert sorted(len(s.held) for s in scene.replicas.living.values()) == [*[0] * scene.standbys, 4, 4]
+        held = sorted(len(s.held) for s in scene.replicas.living.values())
+        assert held == [*[0] * scene.standbys, len(scene.topic) // 2, -(-len(scene.topic) // 2)]
+        scene.controller.drain()
+        scene.controller.scale(3)
+        scene.controller.tick()
+        scene.start_controller()
+        for _ in range(3):
+            scene.now += 60.0
+            scene.settle()
+        assert scene.controller.status().state == "drained"
 
 
 @pytest.mark.parametrize("standbys", [0, 1])

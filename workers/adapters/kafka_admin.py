@@ -42,15 +42,23 @@ class TopicInfo:
 def describe_topic(settings: KafkaSettings, name: str = "") -> TopicInfo:
     """Return what there is of a topic, `kafka.topic` by default. Raises `Refused` where there is none."""
     name = name or settings.topic
-    with _open_admin(settings) as admin:
-        cluster = _ask(settings, "describe its cluster", admin.describe_cluster)
-        topic = _find_topic(settings, admin, name)
-    if topic is None:
+    if (topic := find_topic(settings, name)) is None:
         message = (
             f'expected the topic "{name}" (kafka.topic) at {settings.bootstrap}, but there is none; create it: '
             f"kafka-topics.sh --bootstrap-server {settings.bootstrap} --create --topic {name} --partitions 8"
         )
         raise Refused(message)
+    return topic
+
+
+def find_topic(settings: KafkaSettings, name: str = "") -> TopicInfo | None:
+    """Return what there is of a topic, `kafka.topic` by default; None where there is none."""
+    name = name or settings.topic
+    with _open_admin(settings) as admin:
+        cluster = ask(settings, "describe its cluster", admin.describe_cluster)
+        topic = _find_topic(settings, admin, name)
+    if topic is None:
+        return None
     return TopicInfo(
         name=name,
         topic_id=str(topic["topic_id"]),
@@ -66,15 +74,15 @@ def ensure_topic(
     with _open_admin(settings) as admin:
         if _find_topic(settings, admin, name) is None:
             wanted = {name: {"num_partitions": partitions, "configs": dict(config or {})}}
-            _ask(settings, f"create the topic {name}", lambda: _create(admin, wanted))
-        _ask(settings, f"elect leaders for the topic {name}", lambda: admin.wait_for_topics([name]))
+            ask(settings, f"create the topic {name}", lambda: _create(admin, wanted))
+        ask(settings, f"elect leaders for the topic {name}", lambda: admin.wait_for_topics([name]))
 
 
 def ensure_dead_letters(settings: KafkaSettings) -> None:
     """Make the topic for rejects where there is none, with room for the largest record of the source topic."""
     with _open_admin(settings) as admin:
         resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic)
-        answer = _ask(settings, "describe the topic", lambda: admin.describe_configs([resource], config_filter="all"))
+        answer = ask(settings, "describe the topic", lambda: admin.describe_configs([resource], config_filter="all"))
     largest = int(answer["topic"][settings.topic]["max.message.bytes"]["value"])
     room = max(LARGEST_REJECT_BYTES, largest) + HEADROOM_BYTES
     ensure_topic(settings, settings.dead_letter_topic, config={"max.message.bytes": str(room)})
@@ -83,11 +91,11 @@ def ensure_dead_letters(settings: KafkaSettings) -> None:
 def group_has_members(settings: KafkaSettings) -> list[str]:
     """Return who is subscribed under `kafka.group`, one line each."""
     with _open_admin(settings) as admin:
-        group = _ask(settings, "describe the group", lambda: admin.describe_groups([settings.group]))[settings.group]
+        group = ask(settings, "describe the group", lambda: admin.describe_groups([settings.group]))[settings.group]
         if group["members"]:
             return [f"{member['client_id']} at {member['client_host'].lstrip('/')}" for member in group["members"]]
         # Members of the newer group protocol (KIP-848) show only in the list of groups.
-        groups = _ask(settings, "list its groups", admin.list_groups)
+        groups = ask(settings, "list its groups", admin.list_groups)
     return [
         f"members unknown, state {group['group_state']}"
         for group in groups
@@ -105,7 +113,7 @@ def committed(settings: KafkaSettings, partitions: Iterable[Partition]) -> dict[
     """Return the committed offsets of `kafka.group`; a partition without one is left out."""
     asked = {TopicPartition(p.topic, p.index): p for p in partitions}
     with _open_admin(settings) as admin:
-        offsets = _ask(
+        offsets = ask(
             settings, "list committed offsets", lambda: admin.list_group_offsets({settings.group: list(asked)})
         )[settings.group]
     return {asked[tp]: found.offset for tp, found in offsets.items() if found.offset >= 0}
@@ -116,7 +124,7 @@ def end_offsets(settings: KafkaSettings, partitions: Iterable[Partition]) -> dic
     asked = {TopicPartition(p.topic, p.index): p for p in partitions}
     latest = dict.fromkeys(asked, OffsetSpec.LATEST)
     with _open_admin(settings) as admin:
-        ends = _ask(settings, "list end offsets", lambda: admin.list_partition_offsets(latest))
+        ends = ask(settings, "list end offsets", lambda: admin.list_partition_offsets(latest))
     return {asked[tp]: found.offset for tp, found in ends.items()}
 
 
@@ -138,7 +146,7 @@ def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
         admin.close()
 
 
-def _ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
+def ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
     """Ask until the broker is no longer busy. What it will not do is raised in our words."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -159,7 +167,7 @@ def _find_topic(settings: KafkaSettings, admin: Any, name: str) -> dict[str, Any
             raise for_code(topic["error_code"])(name)
         return dict(topic)
 
-    return _ask(settings, f"describe the topic {name}", look)
+    return ask(settings, f"describe the topic {name}", look)
 
 
 _UNKNOWN_TOPIC = 3

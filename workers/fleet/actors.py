@@ -5,9 +5,11 @@ Knows no rule: what is decided stands in `controller`, `plan` and `replica`.
 """
 
 import logging
+import os
+import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,15 +19,22 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from schemas.records import Partition
+from workers.adapters.kafka_admin import find_topic
+from workers.adapters.kafka_sign import KafkaSign
+from workers.fleet.autoscale import Policy
+from workers.fleet.claim import Beat, Sign
 from workers.fleet.controller import Controller
 from workers.fleet.metrics import Emitter, emit_replica, fleet_readings
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize, FleetStatus, ReplicaStatus
+from workers.fleet.topic_watch import TopicWatch
 from workers.wiring import StreamRecipe, open_stream
 
 log = logging.getLogger(__name__)
 
+ENDS = frozenset({"drained", "failed"})
 TICK_S = 0.1
+NODES_EVERY_S = 1.0
 
 
 def controller_name(fleet: str) -> str:
@@ -39,6 +48,8 @@ class ReplicaActor:
     def __init__(self, name: str, recipe: StreamRecipe) -> None:
         """Open nothing yet, so that the first heartbeat is answered while the model loads."""
         self._replica = Replica(name, partial(open_stream, recipe), drain_timeout_s=recipe.drain_timeout_s)
+        self._ray_node = ray.get_runtime_context().get_node_id()
+        on_sigterm(lambda: self._replica.drain(self._replica.status().size))
         emit_replica(recipe.fleet, self._replica.status)
 
     def run(self) -> None:
@@ -47,7 +58,7 @@ class ReplicaActor:
 
     def status(self) -> ReplicaStatus:
         """Answer the heartbeat."""
-        return self._replica.status()
+        return replace(self._replica.status(), ray_node=self._ray_node)
 
     def assign(self, partitions: frozenset[Partition], size: FleetSize) -> None:
         """Read exactly these."""
@@ -56,6 +67,24 @@ class ReplicaActor:
     def drain(self, size: FleetSize) -> None:
         """Finish."""
         self._replica.drain(size)
+
+
+def on_sigterm(act: Callable[[], object]) -> None:
+    """Call this, in a thread of its own, when the process is told to end. Call it from the main thread.
+
+    Ray sets a handler in Python, which never runs: the main thread waits outside of Python. What C writes for each
+    signal arrives nevertheless.
+    """
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)  # as Python wants it
+    signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        while signal.SIGTERM not in os.read(reads, 1):
+            continue
+        act()
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
 
 
 CONTROL = {"concurrency_group": "control"}
@@ -70,6 +99,8 @@ class RayReplicas:
         self._recipe, self._prefix = recipe, f"{recipe.fleet}:replica-"
         self._actors: dict[str, ActorHandle] = {}
         self._asked: dict[str, ray.ObjectRef[ReplicaStatus]] = {}
+        self._draining_nodes: frozenset[str] = frozenset()
+        threading.Thread(target=self._watch_nodes, name="nodes", daemon=True).start()
 
     def names(self) -> Iterable[str]:
         """Find the living by their names."""
@@ -113,8 +144,25 @@ class RayReplicas:
         self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
         return answer
 
+    def draining_nodes(self) -> frozenset[str]:
+        """Return what the thread that asks for it has last seen."""
+        return self._draining_nodes
+
+    def _watch_nodes(self) -> None:
+        """Ask Ray each second which nodes are about to go. It says so nowhere in its public API."""
+        while True:
+            try:
+                from ray._private.state import state  # noqa: PLC0415 private: where it is gone, only this is lost
+
+                self._draining_nodes = frozenset(state.get_draining_nodes())
+            except Exception:
+                log.exception("Ray does not say which nodes drain; replicas on them are replaced only when they die")
+                return
+            time.sleep(NODES_EVERY_S)
+
     def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
-        """Send the order; the heartbeat tells when it has been followed."""
+        """Send the order; the next heartbeat tells when it has been followed, the one under way may not."""
+        self._asked.pop(name, None)
         self._actors[name].assign.options(**CONTROL).remote(partitions, size)
 
     def drain(self, name: str, size: FleetSize) -> None:
@@ -130,24 +178,40 @@ class RayReplicas:
 class ControllerActor:
     """The one controller of a fleet; after its own death Ray starts it again and it finds its replicas by name."""
 
-    def __init__(self, recipe: StreamRecipe) -> None:
-        """Begin to tick."""
+    def __init__(self, recipe: StreamRecipe, sign: Sign) -> None:
+        """Begin to tick, to show the sign, and to look at the topic."""
+        self._recipe = recipe
         self._controller = Controller(
             fleet=recipe.fleet,
             partitions=recipe.partitions,
             wanted=recipe.replicas,
             standbys=recipe.standbys,
+            policy=_policy(recipe),
             replicas=RayReplicas(recipe),
             heartbeat_timeout_s=recipe.heartbeat_timeout_s,
             clock=time.monotonic,
         )
         self._fault: str | None = None
+        self._has_ended = False
+        self._beat = Beat(sign, write=KafkaSign(recipe.kafka).write)
+        TopicWatch(
+            recipe.topic_id,
+            ask=lambda: find_topic(recipe.kafka),
+            grow=self._controller.grow,
+            fail=self._controller.fail,
+        ).start(recipe.look_for_partitions_s)
         threading.Thread(target=self._tick, name="controller", daemon=True).start()
 
     def status(self) -> FleetStatus:
-        """Say how the fleet is."""
+        """Say how the fleet is. Its end is told when its sign has been taken away: then the next one may start."""
         status = self._controller.status()
+        if status.state in ENDS and not self._has_ended:
+            status = replace(status, state="draining")
         return status if self._fault is None else replace(status, message=self._fault)
+
+    def recipe(self) -> StreamRecipe:
+        """Return what the fleet was started with."""
+        return self._recipe
 
     def drain(self) -> None:
         """Let all replicas finish."""
@@ -160,7 +224,7 @@ class ControllerActor:
     def _tick(self) -> None:
         """Tick for as long as there is a fleet. A tick that fails is told in the status and tried again."""
         emitter = Emitter()
-        while self._controller.status().state not in {"drained", "failed"}:
+        while self._controller.status().state not in ENDS:
             try:
                 self._controller.tick()
                 emitter.emit(fleet_readings(self._controller.status()))
@@ -169,6 +233,20 @@ class ControllerActor:
                 log.exception("a tick of the controller failed")
                 self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
             time.sleep(TICK_S)
+        self._beat.stop(is_last=True)
+        self._has_ended = True
+
+
+def _policy(recipe: StreamRecipe) -> Policy | None:
+    if not recipe.max_replicas:
+        return None
+    return Policy(
+        least=recipe.min_replicas,
+        most=recipe.max_replicas,
+        catch_up_s=recipe.catch_up_s,
+        up_delay_s=recipe.scale_up_s,
+        down_delay_s=recipe.scale_down_s,
+    )
 
 
 controller_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)(ControllerActor)

@@ -11,12 +11,14 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from dataclasses import replace
 
 from schemas.records import Partition
 from workers.core import histogram
 from workers.core.ports import Clock
+from workers.fleet.autoscale import Decision, Meter, Policy, decide, take_reading
 from workers.fleet.plan import plan
+from workers.fleet.replicas import Replicas
 from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 
 log = logging.getLogger(__name__)
@@ -24,28 +26,8 @@ log = logging.getLogger(__name__)
 ENDS_WITHOUT_PROGRESS = 5
 """So many replicas in a row that end before any window is embedded: the fault is not theirs, and the fleet stops."""
 LONGEST_RESPAWN_DELAY_S = 10.0
-
-
-class Replicas(Protocol):
-    """The living replicas, as the controller reaches them. No call waits."""
-
-    def names(self) -> Iterable[str]:
-        """Return those that are alive now: how a restarted controller finds its fleet."""
-
-    def spawn(self, name: str) -> None:
-        """Start one."""
-
-    def look(self, name: str) -> ReplicaStatus | str | None:
-        """Return its newest answer; a string says that it is dead, and why; None where nothing new has come."""
-
-    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
-        """Tell it what to read, and how large the fleet should be."""
-
-    def drain(self, name: str, size: FleetSize) -> None:
-        """Tell it to finish."""
-
-    def remove(self, name: str) -> None:
-        """End its process now."""
+EVEN_OUT_EVERY_S = 30.0
+"""How often a fleet in which nothing else moves is looked at for lags that differ."""
 
 
 class Controller:
@@ -61,13 +43,19 @@ class Controller:
         partitions: Iterable[Partition],
         wanted: int,
         standbys: int = 0,
+        policy: Policy | None = None,
         replicas: Replicas,
         heartbeat_timeout_s: float,
         clock: Clock,
         new_name: Callable[[], str] = lambda: f"replica-{uuid.uuid4().hex[:6]}",
     ) -> None:
-        """Take over the replicas that are alive already. `standbys` are loaded and read nothing until another dies."""
-        self._fleet, self._partitions = fleet, tuple(sorted(partitions))
+        """Take over the replicas that are alive already. `standbys` are loaded and read nothing until another dies.
+
+        With a `policy` the size follows the lag, from `wanted` on.
+        """
+        self._fleet, self._partitions = fleet, frozenset(partitions)
+        self._added: frozenset[Partition] = frozenset()
+        self._policy, self._meter, self._decision = policy, Meter(), Decision(size=wanted)
         self._size, self._standbys = FleetSize(0, wanted), standbys
         self._asked: int | None = None
         self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
@@ -78,7 +66,12 @@ class Controller:
         self._heard_at = dict.fromkeys(self._seen, clock())
         self._sent: dict[str, frozenset[Partition]] = {}
         self._told: dict[str, FleetSize] = {}
+        self._plan: dict[Partition, str] = {}
+        self._planned_for: object = None
+        self._even_out_at = clock() + EVEN_OUT_EVERY_S
+        self._lag: dict[Partition, int] = {}
         self._leaving: set[str] = set()
+        self._going: frozenset[str] = frozenset()
         self._gone: list[ReplicaStatus] = []
         self._new_name = new_name
         self._failure: str | None = None
@@ -88,6 +81,8 @@ class Controller:
 
     def tick(self) -> None:
         """Look once at everything and give the orders that follow."""
+        self._going = self._replicas.draining_nodes()
+        self._partitions |= self._added
         for name in list(self._seen):
             self._look(name)
         if self._failure is not None:
@@ -95,6 +90,7 @@ class Controller:
                 self._replicas.remove(name)
                 del self._seen[name]
         elif not self._adopted:  # a restarted controller first hears how everybody is
+            self._autoscale()
             self._resize()
             self._spawn()
             self._retire()
@@ -110,9 +106,22 @@ class Controller:
         if self._asked != 0:  # a drain is for good
             self._asked = replicas
 
+    def grow(self, partitions: Iterable[Partition]) -> None:
+        """Read these as well from now on: partitions are added to a topic, and never taken away."""
+        self._added |= frozenset(partitions)
+
+    def fail(self, reason: str) -> None:
+        """End all replicas as they are: there is nothing left that they could do."""
+        self._failure = self._failure or reason
+
     @property
     def _is_draining(self) -> bool:
         return self._size.replicas == 0
+
+    @property
+    def _doomed(self) -> set[str]:
+        """Who lives on a node that is about to go."""
+        return {name for name, one in self._seen.items() if one.ray_node in self._going}
 
     @property
     def _loaded(self) -> int:
@@ -145,6 +154,7 @@ class Controller:
             retries=sum(replica.retries for replica in everyone),
             failovers=self._failovers,
             latency=latency,
+            autoscale=None if self._policy is None else self._decision.reason,
             message=self._failure or next((r.blocked for r in alive if r.blocked), None),
         )
 
@@ -160,12 +170,16 @@ class Controller:
         answer, now = self._replicas.look(name), self._clock()
         if isinstance(answer, ReplicaStatus):
             self._seen[name], self._heard_at[name] = answer, now
+            self._lag.update(answer.lag)
+            if answer.state == "draining":  # by our order, our predecessor's, or since its process was told to end
+                self._leaving.add(name)
             if name in self._adopted:
                 self._adopted.discard(name)
                 self._sent[name], self._told[name] = answer.wanted, answer.size
                 self._size = max(self._size, answer.size)
-                if answer.state == "draining":
-                    self._leaving.add(name)
+                self._partitions |= answer.wanted | answer.held
+            if answer.wanted != self._sent.get(name, frozenset()):  # a predecessor's last order came after ours
+                self._told.pop(name, None)
             if answer.state == "ended":
                 self._bury(name, answer.error, refused=answer.refused)
         elif isinstance(answer, str):
@@ -203,7 +217,7 @@ class Controller:
     def _spawn(self) -> None:
         if self._clock() < self._spawn_at:
             return
-        while len(self._seen) - len(self._leaving) < self._loaded:
+        while len(self._seen) - len(self._leaving | self._doomed) < self._loaded:
             name = self._new_name()
             self._replicas.spawn(name)
             self._seen[name] = ReplicaStatus(name=name, state="starting")
@@ -215,10 +229,28 @@ class Controller:
             self._size = FleetSize(self._size.version + 1, self._asked)
         self._asked = None
 
+    def _autoscale(self) -> None:
+        """Ask for the size that the lag asks for. An order by hand goes first, and is where it goes on from."""
+        if self._policy is None or self._is_draining:
+            return
+        partitions, now = len(self._partitions), self._clock()
+        self._meter = self._meter.look(take_reading(self._seen.values(), partitions=partitions, now=now))
+        before = replace(self._decision, size=self._size.replicas)
+        self._decision = decide(self._policy, before, self._meter.load, partitions=partitions, now=now)
+        if self._asked is None and self._decision.size != self._size.replicas:
+            log.info("%d replicas instead of %d: %s", self._decision.size, before.size, self._decision.reason)
+            self._asked = self._decision.size
+
     def _retire(self) -> None:
-        """Let those that are too many finish: first those that are about to, then those that read the least."""
+        """Let those that are too many finish: first those that are about to, then those that read the least.
+
+        Who lives on a node that is about to go finishes as soon as there are enough others.
+        """
+        doomed = self._doomed - self._leaving
         order = {"draining": 0, "starting": 1, "running": 2}
-        staying = [one for name, one in self._seen.items() if name not in self._leaving]
+        staying = [one for name, one in self._seen.items() if name not in self._leaving | doomed]
+        if sum(one.state == "running" for one in staying) >= self._size.replicas:
+            self._leaving |= doomed
         staying.sort(key=lambda one: (order[one.state], len(one.held), one.name))
         for replica in staying[: max(0, len(staying) - self._loaded)]:
             if replica.state == "starting":
@@ -233,7 +265,7 @@ class Controller:
         return {
             partition: name
             for name, status in self._seen.items()
-            for partition in status.held | self._sent.get(name, frozenset())
+            for partition in status.held | status.wanted | self._sent.get(name, frozenset())
         }
 
     def _place(self) -> None:
@@ -242,9 +274,18 @@ class Controller:
         owners = self._owners()
         readers = set(owners.values())
         active = sorted(ready, key=lambda name: (name not in readers, name))[: self._size.replicas]  # the rest stand by
-        wanted = plan(self._partitions, active, owners)
+        wanted = self._share_out(active, owners)
         for name in ready:
             share = frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
             if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._size:
                 self._replicas.assign(name, share, self._size)
                 self._sent[name], self._told[name] = share, self._size
+
+    def _share_out(self, active: list[str], owners: Mapping[Partition, str]) -> dict[Partition, str]:
+        """Plan by lag when something has changed, and now and then; in between, what was planned is carried out."""
+        current = {**owners, **{p: name for p, name in self._plan.items() if name in active}}
+        situation, now = (frozenset(active), self._partitions), self._clock()
+        if situation != self._planned_for or now >= self._even_out_at:
+            self._planned_for, self._even_out_at = situation, now + EVEN_OUT_EVERY_S
+            self._plan = plan(self._partitions, active, current, self._lag)
+        return self._plan

@@ -5,14 +5,18 @@ In: settings, a recipe. Out: a `Fleet` handle that asks the controller. Knows no
 
 import contextlib
 import time
+import uuid
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
+from workers.adapters.kafka_sign import KafkaSign
 from workers.cluster import join_ray
 from workers.core.errors import Refused
 from workers.fleet.actors import controller_actor, controller_name
+from workers.fleet.claim import Beat, claim, own_sign
+from workers.fleet.differences import differences
 from workers.fleet.status import FleetStatus
 from workers.settings import FleetSettings
 from workers.wiring import StreamRecipe
@@ -40,6 +44,13 @@ class Fleet:
 
         Raises `Refused` after `timeout_s`.
         """
+        recipe = self.recipe()
+        if recipe.max_replicas and not recipe.min_replicas <= replicas <= recipe.max_replicas:
+            message = (
+                f"fleet {self._name!r} follows its lag within {recipe.min_replicas} and {recipe.max_replicas} replicas "
+                f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
+            )
+            raise Refused(message)
         ray.get(self._controller.scale.remote(replicas), timeout=ANSWER_S)
         give_up_at = time.monotonic() + timeout_s
         while True:
@@ -78,6 +89,11 @@ class Fleet:
             break
         return status
 
+    def recipe(self) -> StreamRecipe:
+        """Return what it was started with."""
+        recipe: StreamRecipe = ray.get(self._controller.recipe.remote(), timeout=ANSWER_S)
+        return recipe
+
     def remove(self) -> None:
         """End the controller of a fleet that has drained or failed."""
         ray.kill(self._controller, no_restart=True)
@@ -87,15 +103,53 @@ class Fleet:
         return status
 
 
-def start(recipe: StreamRecipe) -> Fleet:
-    """Start a fleet in the Ray that was joined. Raises `Refused` where one of this name runs already."""
-    name = controller_name(recipe.fleet)
+def start(recipe: StreamRecipe, *, force: bool = False) -> Fleet:
+    """Start a fleet in the Ray that was joined.
+
+    Raises `Refused` where one of this name runs here already, or one anywhere reads this topic under this group; the
+    latter not with `force`.
+    """
+    own = own_sign(recipe.fleet, uuid.uuid4().hex)
+    with KafkaSign(recipe.kafka) as sign:
+        if not force:
+            claim(own, read=sign.read, write=sign.write)
+        beat = Beat(own, write=sign.write)
+        try:
+            controller = controller_actor.options(name=controller_name(recipe.fleet), lifetime="detached").remote(
+                recipe, own
+            )
+            fleet = Fleet(recipe.fleet, controller)
+            fleet.status()  # from here on the controller shows the sign
+        except ValueError as error:
+            message = f"a fleet named {recipe.fleet!r} runs already: drain it first, or set another fleet.name"
+            raise Refused(message) from error
+        finally:
+            beat.stop(is_last=False)
+    return fleet
+
+
+def attach(recipe: StreamRecipe) -> Fleet | None:
+    """Return the fleet of this name in the Ray that was joined, None where there is none or it has come to its end.
+
+    A fleet that drains is waited for. Raises `Refused` where it was started with other settings, naming them.
+    """
     try:
-        controller = controller_actor.options(name=name, lifetime="detached").remote(recipe)
-    except ValueError as error:
-        message = f"a fleet named {recipe.fleet!r} runs already: drain it first, or set another fleet.name"
-        raise Refused(message) from error
-    return Fleet(recipe.fleet, controller)
+        fleet = Fleet(recipe.fleet, ray.get_actor(controller_name(recipe.fleet)))
+    except ValueError:
+        return None
+    status = fleet.status()
+    if status.state == "draining":
+        status = fleet.drain_and_wait(recipe.drain_timeout_s + ANSWER_S)
+    if status.state in {"drained", "failed"}:
+        fleet.remove()
+        return None
+    if differ := differences(fleet.recipe(), recipe):
+        message = (
+            f"fleet {recipe.fleet!r} runs already, with other settings: {'; '.join(differ)}. Drain it first "
+            "(undertow drain), use its settings to attach to it, or set another fleet.name and kafka.group"
+        )
+        raise Refused(message)
+    return fleet
 
 
 def reach(settings: FleetSettings) -> Fleet:

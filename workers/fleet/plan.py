@@ -1,32 +1,88 @@
 """Who reads which partition: a pure function.
 
-In: partitions, living replicas, who reads what now. Out: an owner for each partition. Knows neither Ray nor Kafka.
+In: partitions, living replicas, who reads what now, how far behind each partition is. Out: an owner for each partition.
+Knows neither Ray nor Kafka.
+
+Counts come first: they differ by one at most, whatever the lags are, because a lag is a moment and a partition is for
+long. Among plans of these counts the lags are evened out: what has no owner goes, largest first, to whom is the least
+behind; two partitions change places only where that pays for the two handovers it costs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.records import Partition
 
+LEAST_GAIN = 0.25
+"""An exchange must take this share off the lag of the replica that is furthest behind..."""
+LEAST_OFFSETS = 1_000
+"""...and at least so many offsets: below, a handover costs more than it gains."""
+
 
 def plan(
-    partitions: Iterable[Partition], replicas: Sequence[str], current: Mapping[Partition, str]
+    partitions: Iterable[Partition],
+    replicas: Sequence[str],
+    current: Mapping[Partition, str],
+    lag: Mapping[Partition, int] | None = None,
 ) -> dict[Partition, str]:
-    """Give every partition an owner: balanced within one, and as few moves as balance allows.
+    """Give every partition an owner: balanced within one, by lag where it is given, and with few moves.
 
-    Without a replica nothing is owned. The result depends on nothing but the arguments.
+    Without a replica nothing is owned. The result depends on nothing but the arguments. A partition of unknown lag
+    counts as one that is not behind.
     """
     if not replicas:
         return {}
-    wanted = sorted(partitions)
-    kept: dict[str, list[Partition]] = {replica: [] for replica in sorted(replicas)}
-    for partition in wanted:
-        if (owner := current.get(partition)) in kept:
-            kept[owner].append(partition)
-    share, extra = divmod(len(wanted), len(kept))
-    # The replicas that read the most now keep the larger shares, so that fewer partitions move.
-    by_load = sorted(kept, key=lambda replica: (-len(kept[replica]), replica))
-    quota = {replica: share + (place < extra) for place, replica in enumerate(by_load)}
-    owner_of = {p: replica for replica, owned in kept.items() for p in owned[: quota[replica]]}
-    room = [replica for replica in by_load for _ in range(quota[replica] - len(kept[replica]))]
-    unowned = (partition for partition in wanted if partition not in owner_of)
-    return owner_of | dict(zip(unowned, room, strict=True))
+    behind = {partition: 0 if lag is None else lag.get(partition, 0) for partition in sorted(partitions)}
+    shares: dict[str, list[Partition]] = {replica: [] for replica in sorted(replicas)}
+    for partition in behind:
+        if (owner := current.get(partition)) in shares:
+            shares[owner].append(partition)
+    _trim(shares, behind)
+    kept = {partition for share in shares.values() for partition in share}
+    for partition in sorted(behind.keys() - kept, key=lambda p: (-behind[p], p)):
+        # In rounds: whoever has the fewest, and of these who is the least behind. From nothing, this keeps the lags of
+        # any two replicas within one partition's: each round's largest goes where the least is.
+        least = min(shares, key=lambda replica: (len(shares[replica]), _sum(shares[replica], behind)))
+        shares[least].append(partition)
+    while lag is not None and _exchange(shares, behind):
+        pass
+    return {partition: replica for replica, share in shares.items() for partition in share}
+
+
+def _trim(shares: dict[str, list[Partition]], behind: Mapping[Partition, int]) -> None:
+    """Let those that have more than their part give some up: which, is chosen to leave them near the mean lag."""
+    part, extra = divmod(len(behind), len(shares))
+    mean = sum(behind.values()) / len(shares)
+    # The replicas that read the most now keep the larger parts, so that fewer partitions move.
+    by_count = sorted(shares, key=lambda replica: (-len(shares[replica]), replica))
+    for place, replica in enumerate(by_count):
+        share = shares[replica]
+        while len(share) > part + (place < extra):
+            left = _sum(share, behind)
+            share.remove(min(share, key=lambda p: (abs(left - behind[p] - mean), -p.index)))
+
+
+def _exchange(shares: dict[str, list[Partition]], behind: Mapping[Partition, int]) -> bool:
+    """Let the replica that is furthest behind change one partition for another's, if that pays."""
+    loads = {replica: _sum(share, behind) for replica, share in shares.items()}
+    worst = max(loads, key=lambda replica: loads[replica])
+    better: list[tuple[int, Partition, str, Partition]] = []
+    for replica, share in shares.items():
+        for mine in shares[worst] if replica != worst else ():
+            for theirs in share:
+                less = behind[mine] - behind[theirs]
+                after = max(loads[worst] - less, loads[replica] + less)
+                better.append((after, mine, replica, theirs))
+    if not better:
+        return False
+    after, mine, replica, theirs = min(better)
+    if loads[worst] - after < max(LEAST_OFFSETS, LEAST_GAIN * loads[worst]):
+        return False
+    shares[worst].remove(mine)
+    shares[replica].remove(theirs)
+    shares[worst].append(theirs)
+    shares[replica].append(mine)
+    return True
+
+
+def _sum(share: Iterable[Partition], behind: Mapping[Partition, int]) -> int:
+    return sum(behind[partition] for partition in share)

@@ -84,6 +84,7 @@ class Replica:
             windows=counts.windows,
             rejects=dict(counts.rejects),
             ignored_columns=counts.ignored_columns,
+            offsets=counts.offsets,
             lost=counts.lost,
             checkpoints=counts.checkpoints,
             retries=counts.retries,

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FrameType
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from workers.cluster import announced, ray_session
 from workers.core.errors import Refused
-from workers.fleet.launch import Fleet, start
+from workers.fleet.launch import Fleet, attach, start
 from workers.fleet.show import line, table
 from workers.fleet.status import FleetStatus
 from workers.settings import Settings
@@ -27,16 +28,24 @@ RATE_OVER_S = 3.0
 
 
 def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None = None) -> FleetStatus:
-    """Run a fleet until it is drained: by Ctrl-C, SIGTERM, `undertow drain`, or when idle for so long.
+    """Run a fleet until it is drained: by Ctrl-C, SIGTERM, SIGHUP, `undertow drain`, or when idle for so long.
+
+    Where one with these settings runs already in the Ray that is joined, attach to it: the command that started it was
+    killed, and the fleet has gone on.
 
     Raises `Refused` before anything is started where a part is missing, and at the end where the fleet failed.
     """
     recipe = stream_recipe(settings)
     session = ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys)
-    with session, announced(settings.fleet), stop_signals() as stop:
-        fleet = start(recipe)
+    with session, stop_signals() as stop:
+        fleet = attach(recipe)
+        if fleet is not None:
+            console.print(f"attached to fleet {recipe.fleet!r}, which runs already; Ctrl-C drains it")
+        else:
+            fleet = start(recipe, force=settings.fleet.force)
         try:
-            status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s)
+            with announced(settings.fleet):
+                status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s)
         finally:
             fleet.remove()
     console.print(table(status))
@@ -49,9 +58,15 @@ def watch(fleet: Fleet, console: Console, stop: threading.Event, *, drain_when_i
     """Show the live line until the fleet has ended; pass a stop on as a drain."""
     seen: list[tuple[float, int]] = []
     idle_since = time.monotonic()
+    status: FleetStatus | None = None
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
-            status, now = fleet.status(), time.monotonic()
+            try:
+                status, now = fleet.status(), time.monotonic()
+            except Refused:
+                if status is None or status.state != "draining":
+                    raise
+                return replace(status, state="drained", replicas=())  # another that watched it has cleared it away
             live.update(Text(line(status, _rate(seen, now, status.windows))))
             if status.state in {"drained", "failed"}:
                 return status
@@ -65,7 +80,7 @@ def watch(fleet: Fleet, console: Console, stop: threading.Event, *, drain_when_i
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into an event; the second Ctrl-C interrupts as usual."""
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into an event; the second Ctrl-C interrupts as usual."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -73,7 +88,10 @@ def stop_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it: the terminal may go
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield stop
     finally:

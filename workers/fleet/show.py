@@ -69,9 +69,13 @@ def table(status: FleetStatus) -> Table:
             f"{sum(replica.rejects.values()):,}",
             replica.error or replica.blocked or ("standby" if _stands_by(replica) else ""),
         )
+    notes = []
+    if status.autoscale:
+        notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
     if status.rejects:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in sorted(status.rejects.items()))
-        rows.caption = f"rejects by reason: {counts}"
+        notes.append(f"rejects by reason: {counts}")
+    rows.caption = "\n".join(notes) or None
     return rows
 
 

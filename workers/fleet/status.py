@@ -35,6 +35,8 @@ class ReplicaStatus:
     state: ReplicaState
     pid: int = 0
     node: str = ""
+    ray_node: str = ""
+    """Ray's id of the node, by which Ray says that it is about to go."""
     wanted: frozenset[Partition] = frozenset()
     """What the controller last asked it to read."""
     size: FleetSize = FleetSize()
@@ -45,6 +47,7 @@ class ReplicaStatus:
     windows: int = 0
     rejects: Mapping[str, int] = field(default_factory=dict)
     ignored_columns: int = 0
+    offsets: int = 0
     lost: int = 0
     checkpoints: int = 0
     retries: int = 0
@@ -85,6 +88,8 @@ class FleetStatus:
     failovers: int
     """Replicas that died or hung and were replaced."""
     latency: NDArray[np.int64]
+    autoscale: str | None = None
+    """Why it is as large as it is; None where its size is set by hand."""
     message: str | None = None
     """Why the fleet failed or is blocked."""
 
@@ -101,6 +106,7 @@ class FleetStatus:
             "state": self.state,
             "wanted_replicas": self.wanted,
             "standbys": self.standbys,
+            "autoscale": self.autoscale,
             "partitions": self.partitions,
             "windows": self.windows,
             "lag": self.lag,

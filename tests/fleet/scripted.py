@@ -1,0 +1,141 @@
+"""A controller over scripted replicas, with a clock that the test winds."""
+
+import itertools
+from dataclasses import replace
+
+from schemas.records import Partition
+from workers.fleet.autoscale import Policy
+from workers.fleet.controller import Controller
+from workers.fleet.status import ReplicaStatus
+
+PARTITIONS = tuple(Partition("windows", index) for index in range(8))
+
+
+class ScriptedReplicas:
+    """Replicas that do what they are told when the test says so, and die, hang and come back on demand."""
+
+    def __init__(self) -> None:
+        self.living: dict[str, ReplicaStatus] = {}
+        self.dead: dict[str, str] = {}
+        self.hanging: set[str] = set()
+        self.draining: set[str] = set()
+        self.slow: dict[str, ReplicaStatus] = {}
+        self.late: dict[str, ReplicaStatus] = {}
+        self.going: frozenset[str] = frozenset()
+        self.nodes = ["node-a", "node-b"]
+
+    def place(self):
+        """On the emptiest node that stays, as Ray would."""
+        counts = {node: sum(one.ray_node == node for one in self.living.values()) for node in self.nodes}
+        return min((node for node in self.nodes if node not in self.going), key=lambda node: counts[node])
+
+    def names(self):
+        return tuple(self.living)
+
+    def spawn(self, name):
+        assert name not in self.living
+        assert name not in self.dead
+        self.living[name] = ReplicaStatus(name=name, state="starting", ray_node=self.place())
+
+    def look(self, name):
+        if name in self.dead:
+            return self.dead[name]
+        if name in self.late:
+            return self.late.pop(name)
+        return None if name in self.slow or name in self.hanging else self.living[name]
+
+    def draining_nodes(self):
+        return self.going
+
+    def assign(self, name, partitions, size):
+        self.slow.pop(name, None)
+        self.late.pop(name, None)
+        if name in self.living:
+            self.living[name] = replace(self.living[name], wanted=partitions, size=size)
+
+    def drain(self, name, size):
+        self.draining.add(name)
+        if name in self.living:
+            self.living[name] = replace(self.living[name], size=size)
+
+    def remove(self, name):
+        self.living.pop(name, None)
+        self.dead.pop(name, None)
+        self.hanging.discard(name)
+        self.slow.pop(name, None)
+        self.late.pop(name, None)
+
+    # What happens to them:
+
+    def obey(self, name):
+        status = self.living[name]
+        if name in self.draining and status.state != "draining":
+            self.living[name] = replace(status, state="draining", wanted=status.held)
+        elif name in self.draining:
+            self.living[name] = replace(status, state="ended", held=frozenset())
+        else:
+            self.living[name] = replace(status, state="running", held=status.wanted)
+
+    def answer_slowly(self, name):
+        """What it says of this moment arrives after others."""
+        self.slow[name] = self.living[name]
+
+    def answers_arrive(self):
+        self.late, self.slow = {**self.late, **self.slow}, {}
+
+    def lose_node(self):
+        """The node that was about to go is gone, with all on it, and another one comes."""
+        (gone,) = self.going
+        for name in [name for name, one in self.living.items() if one.ray_node == gone]:
+            self.die(name)
+        self.nodes = [node for node in self.nodes if node != gone] + [f"{gone}+"]
+        self.going = frozenset()
+
+    def obey_all(self):
+        for name in list(self.living):
+            if name not in self.hanging:
+                self.obey(name)
+
+    def work(self, name):
+        self.living[name] = replace(self.living[name], windows=self.living[name].windows + 1)
+
+    def die(self, name, reason="its process died"):
+        self.dead[name] = reason
+        del self.living[name]
+
+
+class Scene:
+    """A controller over scripted replicas, with a clock that the test winds."""
+
+    def __init__(self, standbys: int = 0, policy: Policy | None = None) -> None:
+        self.now, self.replicas, self.standbys, self.policy = 0.0, ScriptedReplicas(), standbys, policy
+        self.topic = frozenset(PARTITIONS)
+        self.numbers = itertools.count(1)
+        self.start_controller()
+
+    def start_controller(self):
+        self.controller = Controller(
+            fleet="f",
+            partitions=PARTITIONS,
+            wanted=2,
+            standbys=self.standbys,
+            policy=self.policy,
+            replicas=self.replicas,
+            heartbeat_timeout_s=10.0,
+            clock=lambda: self.now,
+            new_name=lambda: f"replica-{next(self.numbers)}",
+        )
+
+    def add_partitions(self, count):
+        """As a look at the topic tells it."""
+        self.topic |= {Partition("windows", len(self.topic) + n) for n in range(count)}
+        self.controller.grow(self.topic)
+
+    def settle(self, rounds=8):
+        for _ in range(rounds):
+            self.controller.tick()
+            self.replicas.obey_all()
+        self.controller.tick()
+
+    def readers(self):
+        return {p: [n for n, s in self.replicas.living.items() if p in s.held] for p in self.topic}

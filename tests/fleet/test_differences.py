@@ -1,0 +1,48 @@
+"""What keeps a command from attaching to a fleet that runs, said in the words of its settings."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import SecretStr
+
+from workers.fleet.differences import differences
+from workers.settings import KafkaSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shaped as a `StreamRecipe` is: what is compared is whatever fields there are."""
+
+    kafka: KafkaSettings
+    partitions: int = 4
+    replicas: int = 2
+    config: Any = field(default="secret of Feast", repr=False)
+
+
+RUNNING = Recipe(KafkaSettings(topic="a", password=SecretStr("hunter2"), extra={"ssl_password": "hunter3"}))
+
+
+def changed(**kafka):
+    return replace(RUNNING, kafka=RUNNING.kafka.model_copy(update=kafka))
+
+
+def test_the_same_settings_differ_in_nothing_and_partitions_that_were_added_are_no_difference():
+    assert differences(RUNNING, changed()) == []
+    assert differences(RUNNING, replace(RUNNING, partitions=8)) == []
+
+
+def test_every_setting_that_differs_is_named_with_both_values():
+    assert differences(RUNNING, replace(changed(topic="b", group="g"), replicas=3)) == [
+        "kafka.topic is 'a' there and 'b' here",
+        "kafka.group is 'undertow' there and 'g' here",
+        "replicas is '2' there and '3' here",
+    ]
+
+
+def test_what_may_be_secret_is_named_and_not_shown():
+    wanted = replace(changed(password=SecretStr("hunter4"), extra={"ssl_password": "hunter5"}), config="another secret")
+    assert differences(RUNNING, wanted) == ["kafka.password", "kafka.extra", "config"]
+
+
+def test_long_values_are_named_only():
+    assert differences(RUNNING, changed(topic="t" * 100)) == ["kafka.topic"]

@@ -1,0 +1,134 @@
+"""Whose topic and group it is: a fleet shows a sign of life, and a second one that would read the same is refused.
+
+In: what reads and writes the sign (`workers.adapters.kafka_sign`), who we are. Out: the claim, or `Refused`. Knows
+neither Kafka nor Ray.
+
+No clock is shared: a fleet is alive where its sign changes while we look, and it changes every `BEAT_S`. A fleet that
+was killed leaves a sign that stands still, which costs its successor `SILENCE_S`; one that ends takes its sign away. Of
+two that start at the same moment the one whose sign is read back after `SETTLE_S` goes on, if writing takes no longer.
+
+This keeps people from a mistake. It is no fence: who is taken for dead and is not, or who is started by force, can do
+no harm, since the chain of the offline log takes each part once.
+"""
+
+import datetime as dt
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from workers.core.errors import Refused, UndertowError
+from workers.core.ports import Clock
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+LOOK_EVERY_S = 0.25
+SETTLE_S = 0.5
+SILENCE_S = 4.0
+"""A sign that stands still for so long belongs to nobody: a controller that Ray starts again is silent for less."""
+GOODBYE_S = 3.0
+CHANGES = 3
+"""So many are a living fleet: one that was just killed may change it once or twice more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """What a fleet shows."""
+
+    run: str
+    """Differs from start to start; a restarted controller goes on with the one of its fleet."""
+    fleet: str
+    host: str
+    pid: int
+    """Of the process that started it."""
+    since: float
+    """Seconds of the epoch by the clock of `host`, for people."""
+    beat: str = ""
+    """Differs from beat to beat."""
+
+    def to_text(self) -> str:
+        """Return what stands beside the offset."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Sign | None":
+        """Read what somebody wrote; None where it is no sign of ours."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return None
+
+
+def own_sign(fleet: str, run: str) -> Sign:
+    """Return the sign of a fleet that this process starts now."""
+    return Sign(run=run, fleet=fleet, host=socket.gethostname(), pid=os.getpid(), since=time.time())
+
+
+def claim(
+    own: Sign,
+    *,
+    read: Callable[[], str],
+    write: Callable[[str], None],
+    clock: Clock = time.monotonic,
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Put up our sign where nobody else's moves. Raises `Refused`, naming the other fleet and what to do."""
+    seen, changes, quiet_since = read(), 0, clock()
+    while Sign.parse(seen) is not None and clock() - quiet_since < SILENCE_S:
+        wait(LOOK_EVERY_S)
+        if (now := read()) != seen:
+            seen, changes, quiet_since = now, changes + 1, clock()
+        if changes >= CHANGES and (other := Sign.parse(seen)) is not None:
+            raise Refused(_message(other))
+    write(own.to_text())
+    wait(SETTLE_S)
+    found = Sign.parse(read())
+    if found is not None and found.run != own.run:
+        raise Refused(_message(found))
+
+
+def _message(other: Sign) -> str:
+    since = dt.datetime.fromtimestamp(other.since, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"fleet {other.fleet!r} reads this topic under this group already: started on {other.host} by process "
+        f"{other.pid}, {since}. Drain it there (undertow drain --set fleet.name={other.fleet}), or choose another "
+        "kafka.topic or kafka.group. To start beside it anyway, at the cost of doing work twice: undertow run --force"
+    )
+
+
+class Beat:
+    """Shows a sign from a thread of its own, until told to stop. A broker that does not answer is asked again."""
+
+    def __init__(self, own: Sign, *, write: Callable[[str], None]) -> None:
+        """Begin."""
+        self._own, self._write = own, write
+        self._enough, self._is_last = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="sign", daemon=True)
+        self._thread.start()
+
+    def stop(self, *, is_last: bool) -> None:
+        """Show it no more; with `is_last`, take it away. Waits for a broker that does not answer for `GOODBYE_S`."""
+        self._is_last = is_last
+        self._enough.set()
+        self._thread.join(timeout=GOODBYE_S)
+
+    def _run(self) -> None:
+        self._show(self._changed())
+        while not self._enough.wait(BEAT_S):
+            self._show(self._changed())
+        if self._is_last:
+            self._show("")
+
+    def _changed(self) -> str:
+        return replace(self._own, beat=os.urandom(6).hex()).to_text()
+
+    def _show(self, text: str) -> None:
+        try:
+            self._write(text)
+        except UndertowError as error:
+            log.debug("the sign of life could not be shown: %s", error)

@@ -1,0 +1,57 @@
+"""What two recipes of a fleet differ in, for people.
+
+In: two recipes. Out: one line for each setting that differs; the value of one that may be a secret is not shown.
+Knows nothing of what the settings mean.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from workers.artifact.manifest import Manifest
+from workers.wiring import StreamRecipe
+
+PASSED_OVER = frozenset({"partitions", "definition"})
+"""A running fleet follows the topic's partitions by itself; what Feast keeps of a view says nothing that its name,
+which holds the space, does not say."""
+LONGEST_SHOWN = 60
+
+
+def differences(running: StreamRecipe, wanted: StreamRecipe) -> list[str]:
+    """Return what differs, empty where one fleet does for both."""
+    return list(_walk("", running, wanted))
+
+
+def _walk(path: str, running: Any, wanted: Any) -> Iterator[str]:
+    if running == wanted:
+        return
+    if isinstance(running, Manifest) and isinstance(wanted, Manifest):
+        if running.space != wanted.space:
+            yield f"{path} is of space {running.space[:8]} there and {wanted.space[:8]} here"
+    elif (shown := _shown(running)) and type(running) is type(wanted):
+        for name, is_shown in shown.items():
+            there, here, inner = getattr(running, name, None), getattr(wanted, name, None), f"{path}.{name}".lstrip(".")
+            if is_shown:
+                yield from _walk(inner, there, here)
+            elif name not in PASSED_OVER and there != here:
+                yield inner
+    else:
+        yield _line(path, running, wanted)
+
+
+def _shown(value: Any) -> dict[str, bool]:
+    """Return the fields to look into, and whether a repr may show them; none of a plain value."""
+    if isinstance(value, BaseModel):
+        return {name: field.repr for name, field in type(value).model_fields.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: field.repr and field.name not in PASSED_OVER for field in fields(value)}
+    return {}
+
+
+def _line(path: str, running: Any, wanted: Any) -> str:
+    shown = [str(value) for value in (running, wanted)]
+    if isinstance(running, SecretStr) or isinstance(wanted, SecretStr) or max(map(len, shown)) > LONGEST_SHOWN:
+        return path
+    return f"{path} is {shown[0]!r} there and {shown[1]!r} here"

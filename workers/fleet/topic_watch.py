@@ -1,0 +1,65 @@
+"""The topic, looked at again and again while a fleet runs: partitions are added, and somebody may delete it.
+
+In: a question to the broker. Out: calls that tell the controller. Runs in a thread of its own, since an answer may take
+long. Knows neither Ray nor what is done with the answers.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from schemas.records import Partition
+from workers.adapters.kafka_admin import TopicInfo
+from workers.core.errors import UndertowError
+
+log = logging.getLogger(__name__)
+
+DOUBT_S = 1.0
+DOUBTS = 3
+"""A broker that has just started may tell of yesterday: so many answers in a row are believed."""
+
+
+class TopicWatch:
+    """Judges what the broker says of the topic."""
+
+    def __init__(
+        self,
+        topic_id: str,
+        *,
+        ask: Callable[[], TopicInfo | None],
+        grow: Callable[[Iterable[Partition]], object],
+        fail: Callable[[str], object],
+    ) -> None:
+        """`topic_id` is the topic's that the fleet was started on; `ask` returns None where there is no topic."""
+        self._topic_id, self._ask, self._grow, self._fail = topic_id, ask, grow, fail
+        self._doubts = 0
+
+    def look(self) -> bool:
+        """Look once; return whether the answer was as usual. A broker that does not answer says nothing."""
+        try:
+            topic = self._ask()
+        except UndertowError as error:
+            log.info("the topic could not be looked at: %s", error)
+            return True
+        if topic is not None and topic.topic_id == self._topic_id:
+            self._doubts = 0
+            self._grow(Partition(topic.name, index) for index in range(topic.partitions))
+            return True
+        self._doubts += 1
+        if self._doubts >= DOUBTS:
+            found = "there is none any more" if topic is None else f"the one of this name has the id {topic.topic_id}"
+            self._fail(
+                f"the topic that this fleet reads, of id {self._topic_id}, was deleted or made anew: {found}. Its "
+                "offsets begin again, so nothing more is read; start the fleet again to be told what to do"
+            )
+        return False
+
+    def start(self, every_s: float) -> None:
+        """Look every so many seconds, from now on."""
+        rhythm = threading.Event()
+
+        def watch() -> None:
+            while True:
+                rhythm.wait(every_s if self.look() else DOUBT_S)
+
+        threading.Thread(target=watch, name="topic", daemon=True).start()
