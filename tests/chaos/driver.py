@@ -67,7 +67,9 @@ class Driver:
         while (answer := self._try(order)) is None:
             assert time.monotonic() < give_up_at, f"no fleet has answered for {self._patience_s:.0f} s: {self.said()}"
             assert self._run is not None
-            assert self._run.poll() is None, f"undertow run has ended with {self._run.returncode}: {self.said()}"
+            if self._run.poll() is not None:  # `Restart=on-failure`: the killed may show signs of life
+                assert self._run.returncode, f"undertow run has ended: {self.said()}"
+                self.start()
             time.sleep(ASK_EVERY_S)
         return answer
 

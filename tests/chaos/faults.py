@@ -23,6 +23,8 @@ class Fault:
     """Whether it is a replica that dies of kill -9 while its controller lives: what a failover is measured by."""
     every: ClassVar[int] = 1
     """In which rounds it comes: in each, in every second, ..."""
+    at_most: ClassVar[int | None] = None
+    """How often it comes in a whole script."""
     longest_s: ClassVar[float] = 3.0
     """How long it may last until it is mended."""
 

@@ -18,6 +18,7 @@ from tests.chaos.outages import (
     DiskFull,
     DiskSlow,
     KilledMeanwhile,
+    PartitionAdded,
     RedisFull,
     RedisReadOnly,
     RedisRestarted,
@@ -44,5 +45,6 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     KilledMeanwhile,
     OffsetsMovedBack,
     RetentionOvertook,
+    PartitionAdded,
     Scaled,
 )

@@ -142,6 +142,19 @@ class RetentionOvertook(Fault):
 
 
 @dataclass(slots=True)
+class PartitionAdded(Fault):
+    """A partition added to the topic."""
+
+    heals_itself: ClassVar[bool] = True
+    every: ClassVar[int] = 2
+    at_most: ClassVar[int] = 4
+    longest_s: ClassVar[float] = 0.0
+
+    def break_it(self, world: World) -> None:
+        world.broker.add_partitions(world.broker.partitions + 1)
+
+
+@dataclass(slots=True)
 class KilledMeanwhile(Fault):
     """kill -9 of a replica while the broker, Redis or the disk fails."""
 

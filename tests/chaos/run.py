@@ -104,7 +104,7 @@ def main() -> int:
         if not verdict.is_clean:
             _say(again)
             return 1
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
     if given.write:
         keep(reports)
     return 0

@@ -28,13 +28,18 @@ def write_script(seed: int, faults: int, kinds: Sequence[type[Fault]] = EVERY_KI
     script: list[Timed] = []
     number = 0
     while len(script) < faults:
-        coming = [kind for kind in kinds if number % kind.every == 0]
+        coming = [kind for kind in kinds if number % kind.every == 0 and not _is_over(kind, number)]
         round_ = [kind.draw(rng) for kind in rng.sample(coming, len(coming))]
         script += [
             Timed(after_s=rng.uniform(0.1, 0.6), fault=f, lasts_s=rng.uniform(0.1, 1.0) * f.longest_s) for f in round_
         ]
         number += 1
     return tuple(script[:faults])
+
+
+def _is_over(kind: type[Fault], number: int) -> bool:
+    """Whether a kind has come as often as it may before the round of this number."""
+    return kind.at_most is not None and number // kind.every >= kind.at_most
 
 
 def brief_script() -> tuple[Timed, ...]:

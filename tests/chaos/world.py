@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -179,8 +178,8 @@ def running(folder: Path) -> Iterator[World]:
     store = RedisServer(folder=folder / "redis", port=free_port(), persist=True)
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     os.environ |= {FOLDER: str(failpoints), "UNDERTOW_REDIS": store.address, "PYTHONPATH": paths}
-    temporary = tempfile.mkdtemp(prefix="ch-")  # a socket's path may have 107 characters
-    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": temporary}
+    # A socket's path may have 107 characters, of which Ray takes 70.
+    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(folder / "r")}
     repo = folder / "feature_repo"
     shutil.copytree(TESTS.parent / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "*.json"))
     settings = Settings(
@@ -188,10 +187,15 @@ def running(folder: Path) -> Iterator[World]:
         model={"artifact": make_artifact(folder / "model"), "code": ("seed",)},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
         offline={"path": folder / "offline", "checkpoint_seconds": 0.5},
-        fleet={"replicas": REPLICAS, "standbys": STANDBYS, "name": "chaos", "heartbeat_timeout_seconds": 3.0},
+        fleet={
+            "replicas": REPLICAS,
+            "standbys": STANDBYS,
+            "name": "chaos",
+            "heartbeat_timeout_seconds": 3.0,
+            "look_for_partitions_seconds": 1.0,
+        },
     )
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         redis_process, kafka_process = start_redis(store, leashed=True), start_kafka(kafka, leashed=True)
         await_redis(store, redis_process)
         await_kafka(kafka, kafka_process)
