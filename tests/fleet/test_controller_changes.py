@@ -1,4 +1,4 @@
-"""The controller while the world around it changes: more partitions, lags that differ, nodes that go, load that grows."""
+"""The controller while the world around it changes: more partitions, other lags, nodes that go, load that grows."""
 
 import itertools
 from dataclasses import replace
@@ -36,9 +36,8 @@ def test_a_topic_that_is_gone_ends_the_fleet_with_the_reason(scene):
     assert scene.replicas.living == {}
 
 
-def lag_of(scene, **lags):
+def set_lags(scene, lags):
     for name, by_index in lags.items():
-        name = name.replace("_", "-")
         lag = {Partition("windows", index): offsets for index, offsets in by_index.items()}
         scene.replicas.living[name] = replace(scene.replicas.living[name], lag=lag)
 
@@ -48,11 +47,11 @@ def test_lags_that_differ_are_evened_out_after_a_while_and_not_again_and_again(s
     (slow, fast) = sorted(scene.replicas.living)
     mine = sorted(partition.index for partition in scene.replicas.living[slow].held)
     scene.now += 31.0
-    lag_of(scene, **{slow: dict.fromkeys(mine, 50_000)})
+    set_lags(scene, {slow: dict.fromkeys(mine, 50_000)})
     scene.settle()
     moved = scene.readers()
     assert len(scene.replicas.living[slow].held & {Partition("windows", index) for index in mine}) == 2
-    lag_of(scene, **{slow: {mine[0]: 50_000}, fast: {mine[-1]: 40_000}})
+    set_lags(scene, {slow: {mine[0]: 50_000}, fast: {mine[-1]: 40_000}})
     scene.now += 31.0
     scene.settle()
     assert scene.readers() == moved
