@@ -28,8 +28,8 @@ soak: .venv/ready ## A fleet under steady load, looked at each minute: is it fla
 bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/embed.py
 
-chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1)
-	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1)
+chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1; WRITE=--write keeps it)
+	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1) --times $(or $(TIMES),1) $(WRITE)
 
 lint: .venv/ready ## Style, import contracts and types
 	$(BIN)/ruff check

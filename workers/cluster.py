@@ -34,6 +34,8 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
     if settings.address == "local":
         # Ray's C++ side prints advice about actors as errors, past every logger; what fails reaches us as exceptions.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        # Ray would run its workers at niceness 15: behind the broker, the stores and all else on the machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Logical CPUs: those of the replicas, and one for what starts beside them, whatever the machine has.
         cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
         ray.init(

@@ -208,6 +208,21 @@ def test_a_start_that_retention_has_overtaken_begins_at_the_earliest(broker):
     assert [record.offset for record in read(source, 2)] == [3, 4]
 
 
+def test_retention_that_has_overtaken_a_committed_offset_is_told_with_what_was_lost(broker):
+    p0 = Partition(broker.topic, 0)
+    for number in range(5):
+        broker.append(0, window(number))
+    first = broker.source()
+    first.assign({p0: 0})
+    first.commit({p0: 1})
+    broker.retain(0, 3)
+    source = broker.source()
+    assert source.assign({p0: None}) == {p0: 1}
+    deliveries = poll_until(source, lambda d: positions(d).get(p0) == 5)
+    assert [record.offset for delivery in deliveries for record in delivery.records] == [3, 4]
+    assert [delivery.lost for delivery in deliveries if delivery.lost] == [{p0: 2}]
+
+
 def test_retention_that_overtakes_a_reader_is_told_with_what_was_lost(broker):
     p0 = Partition(broker.topic, 0)
     for number in range(5):

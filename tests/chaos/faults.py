@@ -1,18 +1,16 @@
-"""What can go wrong: each kind breaks something of a world, and mends it.
+"""What can go wrong with processes: each kind breaks something of a world, and mends it.
 
-In: a world. Out: signals, refusals, full disks. Knows nothing of when, and of what is checked afterwards.
+In: a world. Out: signals, orders. Knows nothing of when, and of what is checked afterwards.
 """
 
-import os
 import random
-import signal
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import psutil
 
-from tests.chaos.world import PATIENCE_S, World
-from workers.core.failpoints import POINTS, arm, disarm
+from tests.chaos.world import REPLICAS, World
+from workers.core.failpoints import POINTS, arm
 
 
 @dataclass(slots=True)
@@ -21,6 +19,14 @@ class Fault:
 
     heals_itself: ClassVar[bool] = False
     """Whether recovery counts from the break: the fleet has to come over it, mended or not."""
+    kills_a_reader: ClassVar[bool] = False
+    """Whether it is a replica that dies of kill -9 while its controller lives: what a failover is measured by."""
+    every: ClassVar[int] = 1
+    """In which rounds it comes: in each, in every second, ..."""
+    at_most: ClassVar[int | None] = None
+    """How often it comes in a whole script."""
+    longest_s: ClassVar[float] = 3.0
+    """How long it may last until it is mended."""
 
     @classmethod
     def draw(cls, rng: random.Random) -> Self:
@@ -44,13 +50,15 @@ class ReplicaKilled(Fault):
 
     draws: float = 0.0
     heals_itself: ClassVar[bool] = True
+    kills_a_reader: ClassVar[bool] = True
+    longest_s: ClassVar[float] = 0.0
 
     @classmethod
     def draw(cls, rng: random.Random) -> Self:
         return cls(rng.random())
 
     def break_it(self, world: World) -> None:
-        os.kill(world.a_replica(self.draws), signal.SIGKILL)
+        world.kill(world.a_replica(self.draws))
 
 
 @dataclass(slots=True)
@@ -58,10 +66,12 @@ class ReplicaStopped(ReplicaKilled):
     """SIGSTOP of a replica, SIGCONT later."""
 
     pid: int = 0
+    kills_a_reader: ClassVar[bool] = False
+    longest_s: ClassVar[float] = 5.0  # longer than the heartbeat's 3 s: then it wakes beside its successor
 
     def break_it(self, world: World) -> None:
         self.pid = world.a_replica(self.draws)
-        os.kill(self.pid, signal.SIGSTOP)
+        world.stop(self.pid)
 
     def mend_it(self, world: World) -> None:
         world.wake(self.pid)
@@ -74,15 +84,25 @@ class KilledAtPoint(Fault):
     point: str = "before_commit"
     count: int = 1
     heals_itself: ClassVar[bool] = True
+    kills_a_reader: ClassVar[bool] = True
     action: ClassVar[str] = "kill"
+    longest_s: ClassVar[float] = 0.0
 
     @classmethod
     def draw(cls, rng: random.Random) -> Self:
-        return cls(rng.choice(POINTS), rng.randint(1, 3))
+        return cls(rng.choice(POINTS), rng.randint(1, 2))
 
     def break_it(self, world: World) -> None:
         arm(world.failpoints, self.point, self.action, self.count)
-        world.until(lambda: [*world.failpoints.glob(f"{self.point}.*")], f"a replica at {self.point}")
+        world.until(lambda: self._acted(world), f"a replica at {self.point}")
+
+    def _acted(self, world: World) -> bool:
+        """Whether a replica has acted; one that had claimed the point may have died before, of an earlier fault."""
+        for claimed in world.failpoints.glob(f".{self.point}.*"):
+            if not psutil.pid_exists(int(claimed.suffix[1:])):
+                claimed.unlink()
+                arm(world.failpoints, self.point, self.action, self.count)
+        return any(world.failpoints.glob(f"{self.point}.*"))
 
     def mend_it(self, world: World) -> None:
         for claimed in world.failpoints.glob(f"{self.point}.*"):
@@ -95,6 +115,17 @@ class StoppedAtPoint(KilledAtPoint):
     """SIGSTOP of a replica at a step of its checkpoint, SIGCONT later."""
 
     action: ClassVar[str] = "stop"
+    kills_a_reader: ClassVar[bool] = False
+    longest_s: ClassVar[float] = 5.0
+
+
+@dataclass(slots=True)
+class OffsetsMovedBack(ReplicaKilled):
+    """Committed offsets moved back to 0, and kill -9 of a replica that would have gone on."""
+
+    def break_it(self, world: World) -> None:
+        world.broker.commit_zero()
+        world.kill(world.a_replica(self.draws))
 
 
 @dataclass(slots=True)
@@ -102,90 +133,35 @@ class ControllerKilled(Fault):
     """kill -9 of the controller."""
 
     heals_itself: ClassVar[bool] = True
+    longest_s: ClassVar[float] = 1.0
 
     def break_it(self, world: World) -> None:
-        del world
-        ours = psutil.Process().children(recursive=True)
-        (controller,) = [process for process in ours if "ray::ControllerActor" in " ".join(process.cmdline())]
-        controller.kill()
+        world.kill(world.controller().pid)
 
 
 @dataclass(slots=True)
-class BrokerRestarted(Fault):
-    """The broker stopped and started."""
+class ControllerAndReplicaKilled(ReplicaKilled):
+    """kill -9 of the controller and a replica at once."""
+
+    kills_a_reader: ClassVar[bool] = False
 
     def break_it(self, world: World) -> None:
-        world.stop_kafka()
-
-    def mend_it(self, world: World) -> None:
-        world.start_kafka()
+        replica, controller = world.a_replica(self.draws), world.controller().pid
+        world.kill(controller)
+        world.kill(replica)
 
 
 @dataclass(slots=True)
-class BrokerPaused(Fault):
-    """SIGSTOP of the broker, SIGCONT later."""
-
-    def break_it(self, world: World) -> None:
-        os.kill(world.kafka_pid, signal.SIGSTOP)
-
-    def mend_it(self, world: World) -> None:
-        os.kill(world.kafka_pid, signal.SIGCONT)
-
-
-@dataclass(slots=True)
-class RedisRestarted(Fault):
-    """Redis stopped and started with its data."""
-
-    def break_it(self, world: World) -> None:
-        world.stop_redis()
-
-    def mend_it(self, world: World) -> None:
-        world.start_redis()
-
-
-@dataclass(slots=True)
-class RedisFull(Fault):
-    """Redis out of memory."""
-
-    def break_it(self, world: World) -> None:
-        world.redis.config_set("maxmemory", 1)
-
-    def mend_it(self, world: World) -> None:
-        world.redis.config_set("maxmemory", 0)
-
-
-@dataclass(slots=True)
-class RedisReadOnly(Fault):
-    """Redis made the replica of nobody, so that it refuses writes."""
-
-    def break_it(self, world: World) -> None:
-        world.redis.config_set("replica-serve-stale-data", "yes")
-        world.redis.replicaof("127.0.0.1", 1)
-
-    def mend_it(self, world: World) -> None:
-        world.redis.replicaof("NO", "ONE")
-
-
-@dataclass(slots=True)
-class DiskFull(Fault):
-    """A full disk below the offline log."""
-
-    def break_it(self, world: World) -> None:
-        arm(world.failpoints, "before_write", "full")
-
-    def mend_it(self, world: World) -> None:
-        disarm(world.failpoints, "before_write")
-
-
-@dataclass(slots=True)
-class OffsetsMovedBack(Fault):
-    """Committed offsets moved back to 0, and a replica killed that would have gone on."""
+class DriverKilled(Fault):
+    """kill -9 of `undertow run`, started again."""
 
     heals_itself: ClassVar[bool] = True
+    every: ClassVar[int] = 4
+    longest_s: ClassVar[float] = 0.0
 
     def break_it(self, world: World) -> None:
-        world.commit_zero()
-        os.kill(world.a_replica(0.0), signal.SIGKILL)
+        world.driver.kill()
+        world.driver.start()
 
 
 @dataclass(slots=True)
@@ -193,24 +169,7 @@ class Scaled(Fault):
     """Scaled up by one, and down again."""
 
     def break_it(self, world: World) -> None:
-        world.fleet.scale(3, PATIENCE_S)
+        world.driver.ask("scale", REPLICAS + 1)
 
     def mend_it(self, world: World) -> None:
-        world.fleet.scale(2, PATIENCE_S)
-
-
-EVERY_KIND: tuple[type[Fault], ...] = (
-    ReplicaKilled,
-    ReplicaStopped,
-    KilledAtPoint,
-    StoppedAtPoint,
-    ControllerKilled,
-    BrokerRestarted,
-    BrokerPaused,
-    RedisRestarted,
-    RedisFull,
-    RedisReadOnly,
-    DiskFull,
-    OffsetsMovedBack,
-    Scaled,
-)
+        world.driver.ask("scale", REPLICAS)

@@ -4,12 +4,17 @@ In: a broker. Out: records. What the topic then holds is the truth that `check` 
 was lost may be there or not, and is sent again. Knows nothing of the fleet.
 """
 
+import contextlib
 import random
 import threading
+import time
+from typing import Any
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from schemas.json_codec import encode_json
+from tests.chaos.broker import Broker
 from tests.chaos.windows import POISON, SITES, windows_of
 
 BATCH, EVERY_S, HELD_BACK, TWICE, POISONED = 20, 0.1, 0.05, 0.05, 0.02
@@ -18,11 +23,16 @@ BATCH, EVERY_S, HELD_BACK, TWICE, POISONED = 20, 0.1, 0.05, 0.05, 0.02
 class Producer:
     """A thread that sends until it is told to stop."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int, seed: int) -> None:
-        """Send nothing yet."""
-        self._topic, self._partitions = topic, partitions
+    def __init__(self, broker: Broker, bootstrap: str, topic: str, seed: int) -> None:
+        """Send nothing yet. `broker` knows how many partitions there are by now."""
+        self._topic, self._broker = topic, broker
         # Idempotence would keep state that one lost batch spoils for good; a record sent twice is part of the run.
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False, max_block_ms=120_000)
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap,
+            enable_idempotence=False,
+            max_block_ms=120_000,
+            reconnect_backoff_max_ms=500,  # else it comes back up to 30 s after the broker, and recovery seems as slow
+        )
         self._rng, self._stop, self._lock = random.Random(seed), threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
         self._next = 0
@@ -44,7 +54,7 @@ class Producer:
         with self._lock:
             numbers = list(range(self._next, self._next + SITES))
             self._next += SITES
-        newest = {n % SITES % self._partitions: n for n in numbers}
+        newest = {n % SITES % self._broker.partitions: n for n in numbers}
         self._send([*newest.values()], [])
         return {f"s{n % SITES:03d}": n for n in newest.values()}
 
@@ -67,10 +77,20 @@ class Producer:
     def _send(self, numbers: list[int], poison: list[int]) -> None:
         """Return when all is acknowledged: what may have got lost is sent again."""
         wanted = zip(numbers, encode_json(windows_of(numbers)), strict=True)
-        records = [(n % SITES % self._partitions, value) for n, value in wanted]
-        records += [(n % SITES % self._partitions, POISON + str(n).encode()) for n in poison]
+        partitions = self._broker.partitions
+        records = [(n, n % SITES % partitions, value) for n, value in wanted]
+        records += [(n, n % SITES % partitions, POISON + str(n).encode()) for n in poison]
         while records:
-            sent = [(record, self._producer.send(self._topic, record[1], partition=record[0])) for record in records]
-            self._producer.flush()
-            records = [record for record, future in sent if not future.succeeded()]
+            sent = [(record, self._begin(*record)) for record in records]
+            with contextlib.suppress(KafkaError):
+                self._producer.flush()
+            records = [record for record, future in sent if future is None or not future.succeeded()]
         self.sent.update(numbers)
+
+    def _begin(self, number: int, partition: int, value: bytes) -> Any:
+        """Begin to send one record; return None where the client would not even begin."""
+        try:
+            return self._producer.send(self._topic, value, key=str(number).encode(), partition=partition)
+        except (KafkaError, AssertionError, ValueError):  # no metadata yet, of a broker or of a partition
+            time.sleep(EVERY_S)
+            return None

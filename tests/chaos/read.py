@@ -1,32 +1,36 @@
-"""Read back what a run left behind: the topic, both stores, the dead letters.
+"""Read back what a run left behind, and look at the online store while it goes on.
 
-In: a world. Out: what `check` compares, and whether probes are readable. Knows nothing of right and wrong.
+In: a world. Out: what `check` compares, whether probes are readable, how often readers saw time go backwards. Knows
+nothing of faults.
 """
 
+import threading
+import time
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import pandas as pd
+import pyarrow.dataset as ds
 from feast import FeatureStore
-from kafka import KafkaConsumer, TopicPartition
+from redis import RedisError
 
-from schemas.json_codec import encode_json
-from tests.chaos.check import Place, Truth
-from tests.chaos.windows import BEGIN_US, POISON, SITES, STEP_US, windows_of
+from tests.chaos.broker import Broker
+from tests.chaos.check import Offline, Truth
+from tests.chaos.places import Part
+from tests.chaos.windows import BEGIN_US, SITES, STEP_US, windows_of
 from tests.chaos.world import World
-from workers.adapters.kafka_dead_letters import PREFIX
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import part_files, read_footer
+from workers.settings import FeastSettings
 from workers.wiring import open_embed
 
 SITE_NAMES = [f"s{index:03d}" for index in range(SITES)]
+CHUNK, LOOK_EVERY_S = 4096, 0.25
 
 
 class Online:
     """The online store as Feast's readers see it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, feast: FeastSettings) -> None:
         """Open the repository."""
-        feast = world.settings.feast
         self._store = FeatureStore(repo_path=str(feast.repo), fs_yaml_file=feast.repo / feast.config)
         self._service = self._store.get_feature_service("sites")
 
@@ -41,47 +45,83 @@ class Online:
         }
 
     def shows(self, probes: Mapping[str, int]) -> bool:
-        """Whether all of these, or newer ones, are readable."""
-        found = self.read(probes)
+        """Whether all of these, or newer ones, are readable; not while the store does not answer."""
+        try:
+            found = self.read(probes)
+        except (RedisError, OSError):
+            return False
         return all(site in found and found[site][0] >= number for site, number in probes.items())
 
 
-def read_topic(world: World, topic: str, partitions: int) -> list:
-    """Return all records."""
-    consumer = KafkaConsumer(bootstrap_servers=world.settings.kafka.bootstrap, enable_auto_commit=False)
-    places = [TopicPartition(topic, index) for index in range(partitions)]
-    consumer.assign(places)
-    consumer.seek_to_beginning()
-    ends, records = consumer.end_offsets(places), []
-    while any(consumer.position(place) < end for place, end in ends.items()):
-        records += [record for batch in consumer.poll(timeout_ms=1000).values() for record in batch]
-    consumer.close()
-    return records
+class Watcher:
+    """A thread that reads every site again and again, and counts where event time goes backwards."""
+
+    def __init__(self, online: Online) -> None:
+        self._online, self._stop = online, threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self.looks, self.backwards = 0, 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        newest: dict[str, int] = {}
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                found = self._online.read(SITE_NAMES)
+            except (RedisError, OSError):
+                continue
+            self.looks += 1
+            for site in newest.keys() | found.keys():
+                number = found[site][0] if site in found else -1  # a site that was there and is not goes backwards too
+                self.backwards += number < newest.get(site, -1)
+                newest[site] = number
+
+
+def read_online(online: Online) -> dict[str, np.ndarray]:
+    """Return the vector of every site, when the store answers."""
+    while True:
+        try:
+            return {site: vector for site, (_, vector) in online.read(SITE_NAMES).items()}
+        except (RedisError, OSError):
+            time.sleep(LOOK_EVERY_S)
 
 
 def read_truth(world: World, last: int) -> Truth:
-    """Read the topic, and embed every number directly, without a fleet."""
-    everyone = windows_of(range(last + 1))
-    vectors = open_embed(world.recipe.artifacts[0])(everyone).embeddings.features["embedding"]
-    number_of = {value: n for n, value in enumerate(encode_json(everyone))}
-    records = [((r.partition, r.offset), r.value) for r in read_topic(world, "windows", len(world.recipe.partitions))]
+    """Take in what the topic holds, and embed every number directly, without a fleet."""
+    broker: Broker = world.broker
+    broker.look()
+    embed = open_embed(world.recipe.artifacts[0])
+    ranges = [range(first, min(first + CHUNK, last + 1)) for first in range(0, last + 1, CHUNK)]
     return Truth(
-        windows={place: number_of[value] for place, value in records if not value.startswith(POISON)},
-        poison=frozenset(place for place, value in records if value.startswith(POISON)),
-        vectors=vectors,
-        sites=everyone.series["site"],
+        windows=broker.windows,
+        poison=frozenset(broker.poison),
+        deleted=broker.deleted,
+        vectors=np.concatenate([embed(windows_of(one)).embeddings.features["embedding"] for one in ranges]),
+        sites=np.array([f"s{number % SITES:03d}" for number in range(last + 1)], object),
     )
 
 
-def read_offline(world: World) -> pd.DataFrame:
-    """Return all rows of the offline log."""
-    table = read_space(world.settings.offline.path, world.recipe.artifacts[0].manifest.space).to_pandas()
-    number = (table["event_timestamp"].astype("datetime64[us, UTC]").astype("int64") - BEGIN_US) // STEP_US
-    names = {"origin_partition": "partition", "origin_offset": "offset"}
-    return table.rename(columns=names).assign(number=number)
-
-
-def read_rejects(world: World) -> list[Place]:
-    """Return where each dead letter came from; one may be there more than once."""
-    told = [dict(record.headers) for record in read_topic(world, world.settings.kafka.dead_letter_topic, 1)]
-    return [(int(one[f"{PREFIX}partition"]), int(one[f"{PREFIX}offset"])) for one in told]
+def read_offline(world: World) -> Offline:
+    """Return all rows of the offline log, and what its parts say of themselves."""
+    space = world.settings.offline.path / world.recipe.artifacts[0].manifest.space
+    files = part_files(space)
+    table = ds.dataset([str(path) for path in files], format="parquet").to_table().replace_schema_metadata()
+    frame = table.select(["site", "event_timestamp", "origin_partition", "origin_offset"]).to_pandas()
+    vectors = table["embedding"].combine_chunks()
+    footers = [read_footer(path) for path in files if path.parent != space]  # beside the topics lies Feast's schema
+    return Offline(
+        sites=frame["site"].to_numpy(object),
+        numbers=(frame["event_timestamp"].astype("datetime64[us, UTC]").astype("int64") - BEGIN_US).to_numpy()
+        // STEP_US,
+        partitions=frame["origin_partition"].to_numpy(np.int64),
+        offsets=frame["origin_offset"].to_numpy(np.int64),
+        vectors=vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32),
+        parts=tuple(Part(partition=f.partition.index, first=f.first, next=f.next, lost=f.lost) for f in footers),
+    )

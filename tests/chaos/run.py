@@ -4,46 +4,56 @@ In: a seed, how many faults. Out: a report; the exit status is 1 where anything 
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from redis import RedisError
-
 from tests.chaos.check import Verdict, check
 from tests.chaos.produce import Producer
-from tests.chaos.read import SITE_NAMES, Online, read_offline, read_rejects, read_truth
-from tests.chaos.report import Recovered, write_report
+from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
+from tests.chaos.report import Recovered, keep, write_report
 from tests.chaos.script import Timed, brief_script, write_script
-from tests.chaos.world import PARTITIONS, PATIENCE_S, TOPIC, World, running
+from tests.chaos.world import PATIENCE_S, TOPIC, World, running
+
+LOOK_EVERY_S = 0.05
 
 
 def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovered], Verdict]:
     """Run the script in a world of its own."""
+    began = time.monotonic()
+    recovered: list[Recovered] = []
     with running(folder) as world:
-        producer = Producer(world.settings.kafka.bootstrap, TOPIC, PARTITIONS, seed)
-        online = Online(world)
+        producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, seed)
+        online = Online(world.settings.feast)
+        watcher = Watcher(Online(world.settings.feast))
         producer.start()
-        recovered = [_go_through(world, producer, online, timed) for timed in script]
+        watcher.start()
+        for timed in script:
+            recovered.append(_go_through(world, producer, online, timed))
+            _say(f"{len(recovered)}/{len(script)} after {time.monotonic() - began:.0f} s: {_words(recovered[-1])}")
         producer.stop()
-        world.until(lambda: world.fleet.status().lag == 0, "the last record to be read")
-        last = world.fleet.drain_and_wait(PATIENCE_S)
-        assert last.state == "drained", last.to_json()
+        world.until(lambda: world.driver.status().lag == 0, "the last record to be read")
+        world.driver.drain()
+        watcher.stop()
+        _say("all is quiet; comparing every row")
         verdict = check(
             read_truth(world, max(producer.sent)),
             sent=producer.sent,
             offline=read_offline(world),
-            online={site: vector for site, (_, vector) in online.read(SITE_NAMES).items()},
-            rejects=read_rejects(world),
+            online=read_online(online),
+            rejects=world.broker.rejects(),
+            looks=watcher.looks,
+            backwards=watcher.backwards,
         )
     return recovered, verdict
 
 
 def _go_through(world: World, producer: Producer, online: Online, timed: Timed) -> Recovered:
     """Break, wait, mend, and wait until what was appended right after the fault is readable on every partition."""
-    world.until(world.is_whole, "all to run and to be read")
+    world.until(world.is_ready, "all to be read, and another replica to stand by")
     time.sleep(timed.after_s)
     timed.fault.break_it(world)
     began, mend_at = time.monotonic(), time.monotonic() + timed.lasts_s
@@ -55,19 +65,19 @@ def _go_through(world: World, producer: Producer, online: Online, timed: Timed) 
             mend_at = None
             if probes is None:
                 began, probes = time.monotonic(), producer.probe()
-        if probes is not None and readable_at is None and _shows(online, probes):
+        if probes is not None and readable_at is None and online.shows(probes):
             readable_at = time.monotonic()
-        assert time.monotonic() < began + PATIENCE_S, f"{timed.fault}: {world.fleet.status().to_json()}"
-        time.sleep(0.05)
-    print(f"{timed.fault.kind}: {readable_at - began:.1f} s", file=sys.stderr, flush=True)
-    return Recovered(kind=timed.fault.kind, seconds=readable_at - began)
+        assert time.monotonic() < began + PATIENCE_S, f"{timed.fault}: {world.driver.status().to_json()}"
+        time.sleep(LOOK_EVERY_S)
+    return Recovered(kind=timed.fault.kind, seconds=readable_at - began, kills_a_reader=timed.fault.kills_a_reader)
 
 
-def _shows(online: Online, probes: dict[str, int]) -> bool:
-    try:
-        return online.shows(probes)
-    except RedisError:
-        return False
+def _words(one: Recovered) -> str:
+    return f"{one.kind}, {one.seconds:.1f} s"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -75,16 +85,29 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--brief", action="store_true", help="the few faults of the test suite instead")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--times", type=int, default=1, help="run so often, with this seed and those that follow")
+    parser.add_argument("--write", action="store_true", help="keep the reports in tests/chaos/README.md")
     given = parser.parse_args()
-    script = brief_script() if given.brief else write_script(given.seed, given.faults)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        recovered, verdict = run(Path(folder), given.seed, script)
-    report = write_report(given.seed, recovered, verdict)
-    print(report)
-    if given.output is not None:
-        given.output.write_text(report)
-    return 0 if verdict.is_clean else 1
+    reports: list[str] = []
+    for seed in range(given.seed, given.seed + given.times):
+        script = brief_script() if given.brief else write_script(seed, given.faults)
+        folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+        again = f"what it left is in {folder}; again: make chaos FAULTS={given.faults} SEED={seed}"
+        began = time.monotonic()
+        try:
+            recovered, verdict = run(folder, seed, script)
+        except BaseException:
+            _say(again)
+            raise
+        reports.append(write_report(seed, recovered, verdict, time.monotonic() - began))
+        print(reports[-1], flush=True)
+        if not verdict.is_clean:
+            _say(again)
+            return 1
+        shutil.rmtree(folder, ignore_errors=True)
+    if given.write:
+        keep(reports)
+    return 0
 
 
 if __name__ == "__main__":

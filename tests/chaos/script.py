@@ -7,16 +7,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.chaos.faults import (
-    EVERY_KIND,
-    BrokerRestarted,
-    ControllerKilled,
-    DiskFull,
-    Fault,
-    KilledAtPoint,
-    RedisFull,
-    StoppedAtPoint,
-)
+from tests.chaos.faults import ControllerKilled, DriverKilled, Fault, KilledAtPoint, StoppedAtPoint
+from tests.chaos.kinds import EVERY_KIND
+from tests.chaos.outages import BrokerRestarted, DiskFull, RedisFull, RetentionOvertook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +23,23 @@ class Timed:
 
 
 def write_script(seed: int, faults: int, kinds: Sequence[type[Fault]] = EVERY_KIND) -> tuple[Timed, ...]:
-    """Return so many faults; each kind once in every round of all kinds, in an order of its own."""
+    """Return so many faults, in rounds: each kind once in every round that it comes in, in an order of its own."""
     rng = random.Random(seed)
     script: list[Timed] = []
+    number = 0
     while len(script) < faults:
-        round_ = [kind.draw(rng) for kind in rng.sample(kinds, len(kinds))]
-        script += [Timed(after_s=rng.uniform(0.2, 1.5), fault=f, lasts_s=rng.uniform(0.5, 6.0)) for f in round_]
+        coming = [kind for kind in kinds if number % kind.every == 0 and not _is_over(kind, number)]
+        round_ = [kind.draw(rng) for kind in rng.sample(coming, len(coming))]
+        script += [
+            Timed(after_s=rng.uniform(0.1, 0.6), fault=f, lasts_s=rng.uniform(0.1, 1.0) * f.longest_s) for f in round_
+        ]
+        number += 1
     return tuple(script[:faults])
+
+
+def _is_over(kind: type[Fault], number: int) -> bool:
+    """Whether a kind has come as often as it may before the round of this number."""
+    return kind.at_most is not None and number // kind.every >= kind.at_most
 
 
 def brief_script() -> tuple[Timed, ...]:
@@ -45,10 +48,12 @@ def brief_script() -> tuple[Timed, ...]:
         KilledAtPoint("before_commit"),
         StoppedAtPoint("before_commit"),
         StoppedAtPoint("after_fsync"),
+        RetentionOvertook(),
         ControllerKilled(),
         RedisFull(),
         DiskFull(),
         BrokerRestarted(),
+        DriverKilled(),
     )
     # A stopped replica sleeps for longer than the heartbeat's 3 s, so that it wakes beside its successor.
     return tuple(Timed(after_s=0.5, fault=f, lasts_s=5.0 if isinstance(f, StoppedAtPoint) else 1.0) for f in faults)

@@ -1,37 +1,55 @@
 """The checker finds what is planted, and the script follows from its seed alone."""
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
 
-from tests.chaos.check import Truth, Verdict, check
-from tests.chaos.faults import EVERY_KIND
+from tests.chaos.check import Offline, Truth, Verdict, check
+from tests.chaos.kinds import EVERY_KIND
+from tests.chaos.places import Part
+from tests.chaos.report import BEGIN, END, Recovered, keep, write_report
 from tests.chaos.script import write_script
 
-VECTORS = np.arange(12, dtype=np.float32).reshape(4, 3)
+VECTORS = np.arange(15, dtype=np.float32).reshape(5, 3)
 TRUTH = Truth(
-    windows={(0, 0): 0, (1, 0): 1, (0, 1): 2, (1, 1): 3, (1, 3): 3},  # number 3 was sent twice
-    poison=frozenset({(1, 2)}),
+    # Number 3 was sent twice; number 4 and a poison were deleted before they were read.
+    windows={(0, 0): 0, (1, 0): 1, (0, 1): 2, (1, 1): 3, (1, 3): 3, (0, 3): 4},
+    poison=frozenset({(1, 2), (0, 2)}),
+    deleted={0: [4]},
     vectors=VECTORS,
-    sites=np.array(["a", "b", "a", "b"], object),
+    sites=np.array(["a", "b", "a", "b", "a"], object),
 )
-CLEAN = Verdict(windows=5, rejects_expected=1)
+CLEAN = Verdict(windows=6, rejects_expected=2, gaps=1, gap_offsets=2)
+
+
+def parts(lost=2, middle=2, last=4):
+    return (
+        Part(partition=0, first=0, next=2, lost=0),
+        Part(partition=0, first=middle, next=last, lost=lost),
+        Part(partition=1, first=0, next=4, lost=0),
+    )
 
 
 @pytest.fixture
 def found():
     """Return everything as it should be; a test spoils it."""
-    offline = pd.DataFrame(
-        {
-            "partition": [0, 1, 0, 1, 1],
-            "offset": [0, 0, 1, 1, 3],
-            "number": [0, 1, 2, 3, 3],
-            "site": ["a", "b", "a", "b", "b"],
-            "embedding": [VECTORS[number] for number in (0, 1, 2, 3, 3)],
-        }
+    numbers = np.array([0, 1, 2, 3, 3])
+    offline = Offline(
+        sites=np.array(["a", "b", "a", "b", "b"], object),
+        numbers=numbers,
+        partitions=np.array([0, 1, 0, 1, 1]),
+        offsets=np.array([0, 0, 1, 1, 3]),
+        vectors=VECTORS[numbers],
+        parts=parts(),
     )
     online = {"a": VECTORS[2], "b": VECTORS[3]}
-    return {"sent": {0, 1, 2, 3}, "offline": offline, "online": online, "rejects": [(1, 2), (1, 2)]}
+    return {"sent": {0, 1, 2, 3, 4}, "offline": offline, "online": online, "rejects": [(1, 2), (1, 2)]}
+
+
+def rows(offline, chosen):
+    columns = ("sites", "numbers", "partitions", "offsets", "vectors")
+    return replace(offline, **{name: getattr(offline, name)[chosen] for name in columns})
 
 
 def counts(verdict):
@@ -40,24 +58,48 @@ def counts(verdict):
     }
 
 
-def test_a_record_delivered_twice_and_a_reject_written_twice_are_clean(found):
+def test_a_record_delivered_twice_a_reject_written_twice_and_a_gap_that_is_told_are_clean(found):
     assert check(TRUTH, **found) == CLEAN
     assert CLEAN.is_clean
+
+
+def test_a_window_that_was_shown_before_its_chain_was_overtaken_may_stay_online(found):
+    found["online"]["a"] = VECTORS[4]
+    assert check(TRUTH, **found) == CLEAN
+
+
+def test_poison_put_away_before_its_chain_was_overtaken_may_be_told_as_lost_too(found):
+    found["rejects"].append((0, 2))
+    assert check(TRUTH, **found) == CLEAN
+
+
+def test_the_reader_s_findings_are_handed_on(found):
+    assert counts(check(TRUTH, **found, looks=7, backwards=1)) == {"looks": 7, "online_backwards": 1}
 
 
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (lambda f: f.update(offline=f["offline"].drop(index=2)), {"offline_lost": 1}),
-        (lambda f: f.update(offline=pd.concat([f["offline"], f["offline"][:2]])), {"offline_duplicated": 2}),
-        (lambda f: f["offline"].at.__setitem__((1, "embedding"), VECTORS[2]), {"offline_wrong": 1}),
-        (lambda f: f["offline"].at.__setitem__((1, "site"), "a"), {"offline_wrong": 1}),
-        (lambda f: f["offline"].at.__setitem__((1, "number"), 3), {"offline_wrong": 1}),
+        (lambda f: f.update(offline=rows(f["offline"], [0, 1, 3, 4])), {"offline_lost": 1}),
+        (lambda f: f.update(offline=rows(f["offline"], [0, 0, 1, 1, 2, 3, 4])), {"offline_duplicated": 2}),
+        (lambda f: f["offline"].vectors.__setitem__(1, VECTORS[2]), {"offline_wrong": 1}),
+        (lambda f: f["offline"].sites.__setitem__(1, "a"), {"offline_wrong": 1}),
+        (lambda f: f["offline"].numbers.__setitem__(1, 3), {"offline_wrong": 1}),
+        (
+            lambda f: f.update(offline=replace(f["offline"], parts=parts(lost=0))),
+            {"gaps": 0, "gap_offsets": 0, "offline_lost": 1, "rejects_lost": 1, "online_wrong": 1},
+        ),
+        (lambda f: f.update(offline=replace(f["offline"], parts=parts(lost=1))), {"gap_offsets": 1, "gaps_wrong": 1}),
+        (lambda f: f.update(offline=replace(f["offline"], parts=parts(lost=3))), {"gap_offsets": 3, "gaps_wrong": 1}),
+        (
+            lambda f: f.update(offline=replace(f["offline"], parts=parts(lost=1, middle=3))),
+            {"gap_offsets": 1, "chains_broken": 1, "rejects_lost": 1},
+        ),
         (lambda f: f["online"].pop("b"), {"online_lost": 1}),
         (lambda f: f["online"].update(a=VECTORS[0]), {"online_wrong": 1}),
         (lambda f: f["rejects"].clear(), {"rejects_lost": 1}),
         (lambda f: f["rejects"].append((0, 1)), {"rejects_wrong": 1}),
-        (lambda f: f["sent"].add(4), {"unsent": 1}),
+        (lambda f: f["sent"].add(5), {"unsent": 1}),
     ],
 )
 def test_each_planted_fault_is_counted_as_what_it_is(found, spoil, expected):
@@ -67,10 +109,28 @@ def test_each_planted_fault_is_counted_as_what_it_is(found, spoil, expected):
     assert verdict.is_clean == (not expected)
 
 
-def test_a_script_follows_from_its_seed_and_each_kind_comes_once_in_a_round():
-    each = len(EVERY_KIND)
-    script = write_script(3, 2 * each)
-    assert script == write_script(3, 2 * each)
-    assert script != write_script(4, 2 * each)
+def test_a_gap_where_nothing_was_deleted_excuses_nothing(found):
+    verdict = check(replace(TRUTH, deleted={}), **found)
+    assert counts(verdict) == {"offline_lost": 1, "rejects_lost": 1, "gaps_wrong": 1, "online_wrong": 1}
+
+
+def test_a_script_follows_from_its_seed_and_each_kind_comes_once_in_its_rounds():
+    first = len(EVERY_KIND)
+    second = sum(kind.every == 1 for kind in EVERY_KIND)
+    script = write_script(3, first + second)
+    assert script == write_script(3, first + second)
+    assert script != write_script(4, first + second)
     kinds = [timed.fault.kind for timed in script]
-    assert len(set(kinds[:each])) == len(set(kinds[each:])) == each
+    assert len(set(kinds[:first])) == first
+    assert len(set(kinds[first:])) == second
+
+
+def test_reports_are_kept_between_the_markers_in_the_place_of_older_ones(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    one = Recovered(kind="kill -9 of a replica", seconds=1.0, kills_a_reader=True)
+    report = write_report(5, [one, replace(one, seconds=2.0)], CLEAN, wall_s=60.0)
+    assert "| **all kill -9 of a replica** | 2 | 1.5 | 2.0 | 2.0 |" in report
+    keep([report, report], page)
+    keep([report], page)
+    assert page.read_text() == f"before\n{BEGIN}\n{report}{END}\nafter\n"

@@ -1,4 +1,4 @@
-"""What a chaos run breaks: a broker, a Redis, a Ray and a fleet of their own, and what finds their processes.
+"""What a chaos run breaks: a broker, a Redis and an `undertow run` of their own, and what finds their processes.
 
 In: a folder. Out: a running `World`. Knows nothing of faults, nor of what is produced.
 """
@@ -8,18 +8,18 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import ray
+import psutil
 import redis
 import torch
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
+from tests.chaos.broker import Broker
+from tests.chaos.driver import Driver
 from tests.chaos.windows import COLUMNS, LENGTH
 from workers.adapters.kafka_admin import ensure_topic
 from workers.artifact.pack import pack
@@ -27,14 +27,17 @@ from workers.core.failpoints import FOLDER
 from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
 from workers.devstack.processes import Process, free_port, stop
 from workers.devstack.redis import RedisServer, await_redis, start_redis
-from workers.fleet.launch import Fleet, start
+from workers.fleet.status import FleetStatus
 from workers.settings import Settings
 from workers.wiring import StreamRecipe, apply_artifact, stream_recipe
 
 T = TypeVar("T")
+LOOK_EVERY_S = 0.1
 TESTS = Path(__file__).parents[1]
 PARTITIONS, TOPIC = 4, "windows"
-PATIENCE_S = 120.0
+REPLICAS, STANDBYS = 2, 2
+PATIENCE_S = 300.0
+"""The machine may be slow: what takes longer than this is stuck."""
 TOML = f"""
 class = "seed.mlp:MLPForecaster"
 weights = "mlp.pt"
@@ -57,7 +60,8 @@ class World:
 
     settings: Settings
     recipe: StreamRecipe
-    fleet: Fleet
+    driver: Driver
+    broker: Broker
     failpoints: Path
     redis: redis.Redis
     kafka_server: KafkaServer
@@ -83,29 +87,43 @@ class World:
         self.redis_process = start_redis(self.redis_server, leashed=True)
         await_redis(self.redis_server, self.redis_process)
 
-    def a_replica(self, draws: float) -> int:
-        """Return the pid of a replica that reads; `draws` of [0, 1) chooses among them."""
-        pids = self.until(
-            lambda: sorted(one.pid for one in self.fleet.status().replicas if one.state == "running" and one.held),
+    def readers(self) -> list[int]:
+        """Return the pids of the replicas that read, at least one."""
+        return self.until(
+            lambda: sorted(one.pid for one in self.driver.status().replicas if one.state == "running" and one.held),
             "a replica that reads",
         )
+
+    def a_replica(self, draws: float) -> int:
+        """Return the pid of a replica that reads; `draws` of [0, 1) chooses among them."""
+        pids = self.readers()
         return pids[int(draws * len(pids))]
 
-    def is_whole(self) -> bool:
-        """Whether all replicas run, the standby too, and every partition is read."""
-        status = self.fleet.status()
-        running = [one for one in status.replicas if one.state == "running"]
-        held = sum(len(one.held) for one in running)
-        return len(running) == len(status.replicas) == status.wanted + status.standbys and held == PARTITIONS
+    def controller(self) -> psutil.Process:
+        """Return the controller's process."""
+        return self.until(
+            lambda: next((p for p in self.driver.family() if _title(p).startswith("ray::ControllerActor")), None),
+            "a controller",
+        )
 
-    def commit_zero(self) -> None:
-        """Move the group's committed offsets back to the beginning."""
-        kafka = self.settings.kafka
-        consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=kafka.group, enable_auto_commit=False)
-        partitions = [TopicPartition(TOPIC, index) for index in range(PARTITIONS)]
-        consumer.assign(partitions)
-        consumer.commit({each: OffsetAndMetadata(0, "", -1) for each in partitions})
-        consumer.close()
+    def is_ready(self) -> bool:
+        """Whether every partition is read by as many replicas as are wanted, and another stands by."""
+        return is_ready(self.driver.status(), self.broker.partitions)
+
+    def has_chain(self, partition: int) -> bool:
+        """Whether something of a partition is in the offline log."""
+        space = self.settings.offline.path / self.recipe.artifacts[0].manifest.space
+        return any((space / TOPIC / str(partition)).glob("*.parquet"))
+
+    def kill(self, pid: int) -> None:
+        """Kill -9 a process, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def stop(self, pid: int) -> None:
+        """Stop a process, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
 
     def wake(self, pid: int) -> None:
         """Continue a stopped process, if it is still there."""
@@ -117,10 +135,25 @@ class World:
         give_up_at = time.monotonic() + PATIENCE_S
         while not (found := holds()):
             assert time.monotonic() < give_up_at, (
-                f"waited {PATIENCE_S:.0f} s for {what}: {self.fleet.status().to_json()}"
+                f"waited {PATIENCE_S:.0f} s for {what}: {self.driver.status().to_json()}"
             )
-            time.sleep(0.05)
+            time.sleep(LOOK_EVERY_S)
         return found
+
+
+def is_ready(status: FleetStatus, partitions: int) -> bool:
+    """Whether a fleet reads so many partitions by as many replicas as it wants, and has another to spare."""
+    running = [one for one in status.replicas if one.state == "running"]
+    readers = [one for one in running if one.held]
+    held = sum(len(one.held) for one in readers)
+    return held == partitions and len(readers) == status.wanted and len(running) > len(readers)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def make_artifact(folder: Path) -> Path:
@@ -145,39 +178,34 @@ def running(folder: Path) -> Iterator[World]:
     store = RedisServer(folder=folder / "redis", port=free_port(), persist=True)
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     os.environ |= {FOLDER: str(failpoints), "UNDERTOW_REDIS": store.address, "PYTHONPATH": paths}
-    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    # A socket's path may have 107 characters, of which Ray takes 70.
+    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(folder / "r")}
     repo = folder / "feature_repo"
     shutil.copytree(TESTS.parent / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "*.json"))
     settings = Settings(
         kafka={"bootstrap": kafka.address, "topic": TOPIC},
-        model={"artifact": make_artifact(folder / "model"), "code": ["seed"]},
+        model={"artifact": make_artifact(folder / "model"), "code": ("seed",)},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
         offline={"path": folder / "offline", "checkpoint_seconds": 0.5},
-        fleet={"standbys": 1, "name": "chaos", "heartbeat_timeout_seconds": 3.0},
+        fleet={
+            "replicas": REPLICAS,
+            "standbys": STANDBYS,
+            "name": "chaos",
+            "heartbeat_timeout_seconds": 3.0,
+            "look_for_partitions_seconds": 1.0,
+        },
     )
-    temporary = tempfile.mkdtemp(prefix="ray-")  # the socket's path may have 107 characters
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         redis_process, kafka_process = start_redis(store, leashed=True), start_kafka(kafka, leashed=True)
         await_redis(store, redis_process)
         await_kafka(kafka, kafka_process)
         ensure_topic(settings.kafka, TOPIC, partitions=PARTITIONS)
         apply_artifact(settings)
-        recipe = stream_recipe(settings)
-        ray.init(
-            address="local",
-            namespace="undertow",
-            num_cpus=8,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=128 << 20,
-            _temp_dir=temporary,
-        )
-        stack.callback(ray.shutdown)
         world = World(
             settings=settings,
-            recipe=recipe,
-            fleet=start(recipe),
+            recipe=stream_recipe(settings),
+            driver=Driver(settings, folder, PATIENCE_S),
+            broker=Broker(settings.kafka, PARTITIONS),
             failpoints=failpoints,
             redis=redis.Redis(port=store.port),
             kafka_server=kafka,
@@ -187,5 +215,7 @@ def running(folder: Path) -> Iterator[World]:
         )
         stack.callback(lambda: stop(world.kafka_process, grace_s=STOP_S))
         stack.callback(lambda: stop(world.redis_process, grace_s=STOP_S))
-        world.until(world.is_whole, "all to run and to be read")
+        stack.callback(world.driver.close)
+        world.driver.start()
+        world.until(world.is_ready, "all to be read")
         yield world

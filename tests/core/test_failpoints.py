@@ -42,6 +42,18 @@ def test_a_full_disk_stays_full_until_it_is_disarmed(tmp_path, monkeypatch):
     reach("before_write")
 
 
+def test_a_slow_disk_lets_each_passage_wait_until_it_is_disarmed(tmp_path, monkeypatch):
+    monkeypatch.setenv(failpoints.FOLDER, str(tmp_path))
+    naps = []
+    monkeypatch.setattr(failpoints.time, "sleep", naps.append)
+    arm(tmp_path, "before_write", "slow", 3)
+    reach("before_write")
+    reach("before_write")
+    assert disarm(tmp_path, "before_write")
+    reach("before_write")
+    assert naps == [0.3, 0.3]
+
+
 def test_without_the_variable_an_armed_point_is_passed(tmp_path, monkeypatch):
     monkeypatch.delenv(failpoints.FOLDER, raising=False)
     arm(tmp_path, "before_write", "full")

@@ -188,7 +188,11 @@ class KafkaSource:
                     f"expected to read {asked[tp]} from offset {start} on, but it ends at {ends[tp]}: {_MADE_ANEW}"
                 )
                 raise Refused(message)
-        places = {p: max(wanted[tp] or 0, firsts[tp]) for tp, p in asked.items()}
+        # Nobody else knows of a committed offset: what was lost behind it is told by the poll that is out of range.
+        places = {
+            p: place if starts[p] is None and (place := wanted[tp]) is not None else max(wanted[tp] or 0, firsts[tp])
+            for tp, p in asked.items()
+        }
         return places, {p: ends[tp] for tp, p in asked.items()}
 
     def _moved_without_records(self) -> dict[Partition, int]:

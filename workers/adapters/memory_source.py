@@ -113,7 +113,9 @@ class MemorySource:
             elif wanted is not None and wanted > log.end:
                 message = f"expected to read {partition} from offset {wanted} on, but it ends at {log.end}"
                 raise Refused(message)
-            positions[partition] = log.first if wanted is None else max(wanted, log.first)
+            if wanted is None or (start is not None and wanted < log.first):
+                wanted = log.first
+            positions[partition] = wanted
         self._positions = positions
         return dict(positions)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from pytorch_forecasting.metrics import MultiLoss
 from torch import Tensor, nn
 
+from workers.artifact.faster.known import MULTI_LOSS, is_a
 from workers.core.taps import Call
 
 FORECAST = "forecast"
@@ -55,7 +55,7 @@ def _child(model: nn.Module) -> Any:
 
 def read_losses(model: Any) -> list[Any]:
     """Return the loss of each target."""
-    return list(model.loss.metrics) if isinstance(model.loss, MultiLoss) else [model.loss]
+    return list(model.loss.metrics) if is_a(model.loss, MULTI_LOSS) else [model.loss]
 
 
 def _values(loss: Any, prediction: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from workers.artifact.building import build_model
 from workers.artifact.faster.compiled import run_compiled as run_parts
 from workers.artifact.faster.prepare import hasten
 from workers.artifact.faster.skipping import fill
@@ -22,7 +23,6 @@ from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.foreign import make_call
 from workers.artifact.layouts import PROBE, WIDER
 from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
-from workers.artifact.models import build_model
 from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.recipes import ModuleRecipe, Recipe
 from workers.artifact.reductions import split

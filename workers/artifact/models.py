@@ -6,7 +6,7 @@ In: a `Recipe` or the hyperparameters of a checkpoint. Out: a model without weig
 import inspect
 import json
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,8 @@ from pytorch_forecasting import metrics, models
 from pytorch_forecasting.data.encoders import EncoderNormalizer, GroupNormalizer, MultiNormalizer, TorchNormalizer
 from torch import nn
 
-from workers.artifact.foreign import build_module
 from workers.artifact.outputs import Normalizer, Output
-from workers.artifact.recipes import ModelRecipe, ModuleRecipe, Recipe
+from workers.artifact.recipes import ModelRecipe
 from workers.core.errors import Refused
 from workers.core.transformations import NAMES
 
@@ -84,10 +83,8 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRe
     )
 
 
-def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
-    """Build the model, untrained, in eval mode. Raises `Refused`. `code` are the packages whose code may run."""
-    if isinstance(recipe, ModuleRecipe):
-        return build_module(recipe, code)
+def build_forecaster(recipe: ModelRecipe) -> nn.Module:
+    """Build the model, untrained, in eval mode. Raises `Refused`."""
     cls = model_class(recipe.cls)
     losses = [_loss(*pair) for pair in zip(recipe.losses, recipe.outputs, strict=True)]
     normalizers = [_normalizer(output) for output in recipe.outputs]

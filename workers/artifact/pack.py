@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from workers.artifact.building import build_model
 from workers.artifact.certify import Weights, certify
 from workers.artifact.faster.compiling import compile_parts
 from workers.artifact.faster.prepare import find_unneeded
@@ -29,7 +30,6 @@ from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_embedder, use_compiled
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
-from workers.artifact.models import build_model
 from workers.artifact.notes import unsaid_axes, unsaid_calls
 from workers.artifact.reductions import to_tensors
 from workers.artifact.spaces import FLOAT32, Precision

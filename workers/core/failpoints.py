@@ -1,16 +1,17 @@
-"""Points of the checkpoint at which a chaos run stops, kills or starves the process that reaches them.
+"""Points of the checkpoint at which a chaos run stops, kills, starves or slows down the process that reaches them.
 
 In: files in the folder that UNDERTOW_FAILPOINTS names. Out: signals to this process, errors of a full disk.
 Knows nothing of what the points mean. Without the variable, which is everywhere but in a chaos run, nothing happens.
 
 A file named after a point holds an action and a count: `kill 3` kills the process that claims it when it comes by for
 the third time, `stop 1` stops it at once. Who renames the file claims it, and names it `<point>.<pid>` when it acts.
-`full 1` stays until it is removed.
+`full 1` and `slow 3` (tenths of a second, at each passage) stay until they are removed.
 """
 
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 
 FOLDER = "UNDERTOW_FAILPOINTS"
@@ -44,6 +45,9 @@ def _claim(folder: Path, point: str) -> bool:
         action, count = armed.read_text().split()
         if action == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(armed))
+        if action == "slow":
+            time.sleep(int(count) / 10)
+            return False
         armed.rename(folder / f".{point}.{os.getpid()}")
     except FileNotFoundError:
         return False

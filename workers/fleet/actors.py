@@ -113,7 +113,10 @@ class RayReplicas:
         for full in ray.util.list_named_actors():
             if full.startswith(self._prefix):
                 name = full.removeprefix(f"{self._recipe.fleet}:")
-                self._actors[name] = ray.get_actor(full)
+                try:
+                    self._actors[name] = ray.get_actor(full)
+                except ValueError:  # it has died since; a controller that fails to begin is not started again
+                    continue
                 yield name
 
     def spawn(self, name: str) -> None:

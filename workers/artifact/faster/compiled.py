@@ -16,10 +16,10 @@ from threading import Lock
 from typing import Any
 
 import torch
-from pytorch_forecasting.models.temporal_fusion_transformer.sub_modules import VariableSelectionNetwork
 from torch import Tensor, nn
 
 from workers.artifact.faster.calls import fits, flatten
+from workers.artifact.faster.known import VARIABLE_SELECTION, is_a
 from workers.artifact.faster.parts import Compiled, Part
 from workers.artifact.faster.rewrite import TOLERANCE, distance
 from workers.artifact.faster.selection import in_slices
@@ -72,7 +72,7 @@ def run_compiled(
             native = open_package(contents[part.file])
             before.append((module, vars(module).get("forward")))
             forward = _forward(native, part, module.forward)
-            module.forward = in_slices(forward) if isinstance(module, VariableSelectionNetwork) else forward
+            module.forward = in_slices(forward) if is_a(module, VARIABLE_SELECTION) else forward
         apart = max(distance(*pair) for pair in zip(expected, embed(), strict=True))
     except Exception:  # whatever foreign code raises: the model itself is whole
         log.warning("the model runs uncompiled, since its compiled parts fail on the sample windows", exc_info=True)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pytorch_forecasting.models.nn.rnn import RNN
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+
+from workers.artifact.faster.known import RNN, is_a
 
 LAYERS = nn.LSTM | nn.GRU
 GROUP = 64
@@ -25,7 +26,7 @@ def faster_recurrent(module: nn.Module, *, stateless: bool) -> Callable[..., Any
     """Return a faster forward, or None where there is none. If `stateless`, the final state has no numbers."""
     if not isinstance(module, LAYERS) or module.bidirectional or not module.batch_first or module.proj_size:
         return None
-    if isinstance(module, RNN):
+    if is_a(module, RNN):
         return _of_lengths(module, stateless=stateless)
     return _of_packed(module) if stateless else None
 

@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from pytorch_forecasting.models.temporal_fusion_transformer.sub_modules import ResampleNorm, VariableSelectionNetwork
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,6 +27,7 @@ from workers.artifact.faster.folding import (
     is_plain,
     skip_of,
 )
+from workers.artifact.faster.known import RESAMPLE_NORM, VARIABLE_SELECTION, is_a, is_exactly
 from workers.artifact.faster.norms import layer_norm
 from workers.artifact.faster.residual import STEPPED, faster_residual, project_context
 
@@ -73,7 +73,7 @@ def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..
     The norms in front of the weights go over as many channels as there are variables. Where these are few and alike, a
     last bit becomes a thousandth, and only the module's own way, not `folded_weights`, gives what the module gives.
     """
-    if type(module) is not VariableSelectionNetwork or not _is_known(module):
+    if not is_exactly(module, VARIABLE_SELECTION) or not _is_known(module):
         return None
     names = list(module.input_sizes)
     reals = [name for name in names if name in module.prescalers]
@@ -141,7 +141,7 @@ def _is_known(module: Any) -> bool:
     return all(
         is_plain(one) and module.prescalers[name].in_features == 1
         if name in module.prescalers
-        else type(one) is ResampleNorm or is_plain(one)
+        else is_exactly(one, RESAMPLE_NORM) or is_plain(one)
         for name, one in module.single_variable_grns.items()
     )
 
@@ -212,9 +212,9 @@ def _weigh(module: Any, reals: Sequence[str], embedded: Sequence[str]) -> Weighi
     )
 
 
-def _embedded(module: nn.Module) -> Callable[[Tensor], Tensor]:
+def _embedded(module: Any) -> Callable[[Tensor], Tensor]:
     """Return what becomes of the embedding of a category."""
-    if not isinstance(module, ResampleNorm):
+    if not is_a(module, RESAMPLE_NORM):
         return faster_residual(module) or module
     interpolation, gate = interpolation_of(module), gate_of_resampling(module)
     # In two steps, rounded as the module rounds them: an embedding of one channel has no variance but that of the gate,

@@ -1,0 +1,27 @@
+"""Whether a module is of a class of pytorch-forecasting, told by name: importing that library costs seconds of CPU.
+
+In: a module, a class's path. Out: yes or no. Knows no class itself: whoever has such a module has imported it.
+"""
+
+PACKAGE = "pytorch_forecasting."
+SUB_MODULES = f"{PACKAGE}models.temporal_fusion_transformer.sub_modules."
+GATED_RESIDUAL = f"{SUB_MODULES}GatedResidualNetwork"
+RESAMPLE_NORM = f"{SUB_MODULES}ResampleNorm"
+VARIABLE_SELECTION = f"{SUB_MODULES}VariableSelectionNetwork"
+RNN = f"{PACKAGE}models.nn.rnn.RNN"
+MULTI_LOSS = f"{PACKAGE}metrics.base_metrics._base_metrics.MultiLoss"
+
+
+def is_exactly(thing: object, path: str) -> bool:
+    """Whether the class of `thing` is the one at the path."""
+    return path_of(type(thing)) == path
+
+
+def is_a(thing: object, path: str) -> bool:
+    """Whether the class of `thing` is the one at the path, or made from it."""
+    return any(path_of(cls) == path for cls in type(thing).__mro__)
+
+
+def path_of(cls: type) -> str:
+    """Return where a class is defined."""
+    return f"{cls.__module__}.{cls.__qualname__}"
