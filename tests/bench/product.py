@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from case import Given
-from data import IN_MESSAGE, arrow_encoded, encoded, fill
+from data import arrow_encoded, encoded, fill
 from feast import FeatureStore
 from model import TAP
 from stages import Stages
@@ -30,21 +30,13 @@ REPOSITORY = Path(__file__).parents[2] / "feature_repo"
 CONFIG = "feature_store.redis.yaml"
 NAME, FEATURE = "bench", "hidden"
 FORWARD = "forward"
-POLL = 512
-"""Windows of one poll: the default for JSON, and as many for Arrow."""
 
 
 def settings_of(given: Given, *, topic: str) -> Settings:
     """Return the settings of one run: defaults, but what it measures, and a group, a history and a fleet of its own."""
     os.environ["UNDERTOW_REDIS"] = given.redis  # its Feast configuration names it so
     return Settings(
-        kafka=KafkaSettings(
-            bootstrap=given.kafka,
-            topic=topic,
-            group=given.run,
-            format=given.format,
-            max_poll_records=POLL // (IN_MESSAGE if given.format == "arrow" else 1),
-        ),
+        kafka=KafkaSettings(bootstrap=given.kafka, topic=topic, group=given.run, format=given.format),
         model=ModelSettings(artifact=given.path / "artifact", device="cpu", run_compiled=given.is_compiled),
         feast=FeastSettings(repo=given.path / "feature_repo", config=CONFIG),
         offline=OfflineSettings(path=given.path / "offline" / given.run),

@@ -15,7 +15,7 @@ from kafka.errors import InvalidPartitionsError, KafkaError
 from tests.chaos.places import Place
 from tests.chaos.windows import POISON
 from workers.adapters.kafka_dead_letters import PREFIX
-from workers.settings import KafkaSettings
+from workers.sections import KafkaSettings
 
 T = TypeVar("T")
 PATIENCE_S, AGAIN_S, ANSWER_MS = 300.0, 0.2, 10_000

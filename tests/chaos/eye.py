@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 
 from workers.core.errors import Refused
 from workers.fleet.launch import Fleet, reach
-from workers.settings import FleetSettings
+from workers.sections import FleetSettings
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from tests.chaos.places import Part
 from tests.chaos.windows import BEGIN_US, SITES, STEP_US, windows_of
 from tests.chaos.world import World
 from workers.adapters.offline_parts import part_files, read_footer
-from workers.settings import FeastSettings
+from workers.sections import FeastSettings
 from workers.wiring import open_embed
 
 SITE_NAMES = [f"s{index:03d}" for index in range(SITES)]

@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import os, ray
 from workers.cluster import ray_session
-from workers.settings import FleetSettings
+from workers.sections import FleetSettings
 with ray_session(FleetSettings(), replicas=1):
     print(ray.get(ray.remote(lambda: os.nice(0)).remote()))
 """
