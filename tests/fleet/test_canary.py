@@ -1,0 +1,81 @@
+"""One secret wherever one is accepted, and servers that fail: nothing that we print, log or write shows it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from workers.cli import main
+from workers.devstack.processes import LOCALHOST, free_port
+from workers.settings import load
+from workers.wiring import stream_recipe
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+CANARY = "c4n4ry-s1ngs"
+
+
+@pytest.fixture(autouse=True)
+def _place(make_place, monkeypatch, caplog):
+    """A place whose settings are in the environment, with a secret in all that a working fleet may carry along."""
+    settings = make_place(partitions=2).settings
+    for section, values in settings.model_dump(exclude_unset=True).items():
+        for key, value in values.items():
+            monkeypatch.setenv(f"UNDERTOW_{section}__{key}".upper(), str(value))
+    monkeypatch.setenv("UNDERTOW_KAFKA__EXTRA__SSL_PASSWORD", CANARY)
+    monkeypatch.setenv("UNDERTOW_KAFKA__REGISTRY_EXTRA", f'{{"bearer.auth.token": "{CANARY}"}}')
+    monkeypatch.setenv("UNDERTOW_KAFKA__REGISTRY_CREDENTIALS", f"me:{CANARY}")
+    caplog.set_level(logging.INFO)
+
+
+@pytest.fixture
+def said(caplog, tmp_path):
+    """Return a function that runs commands and returns all that came of them: output, errors, logs, files."""
+
+    def run(*commands):
+        outputs = []
+        for command in commands:
+            result = CliRunner().invoke(main, command)
+            assert isinstance(result.exception, SystemExit), result.exception
+            assert (command[0], result.exit_code) == (command[0], 1)
+            assert "Traceback" not in result.output
+            outputs.append(result.output)
+        files = [path.read_bytes().decode(errors="replace") for path in Path(tmp_path).rglob("*") if path.is_file()]
+        return "\n".join([*outputs, caplog.text, *files])
+
+    return run
+
+
+def test_a_broker_that_does_not_let_us_in(said, monkeypatch, tmp_path_factory):
+    file = tmp_path_factory.mktemp("run-secrets") / "password"
+    file.write_text(CANARY + "\n")
+    monkeypatch.setenv("UNDERTOW_KAFKA__SECURITY_PROTOCOL", "SASL_PLAINTEXT")  # the broker takes no login
+    monkeypatch.setenv("UNDERTOW_KAFKA__SASL_MECHANISM", "PLAIN")
+    monkeypatch.setenv("UNDERTOW_KAFKA__USERNAME", "me")
+    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD_FILE", str(file))
+    text = said(["check"], ["run"], ["replay"])
+    assert "kafka.sasl_mechanism" in text
+    assert CANARY not in text
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_store_that_does_not_let_us_in_or_is_away(said, monkeypatch, is_there, redis_address):
+    address = redis_address if is_there else f"{LOCALHOST}:{free_port()}"
+    monkeypatch.setenv("UNDERTOW_REDIS", f"{address},username=me,password={CANARY}")
+    text = said(["check"], ["run"], ["get", "pumps", "pump=p001"])
+    assert address in text
+    assert CANARY not in text
+
+
+@pytest.mark.parametrize("rest", [f",{CANARY}", f'"]: "{CANARY}'], ids=["cut at a comma", "no YAML"])
+def test_a_connection_that_is_misread(said, monkeypatch, rest):
+    monkeypatch.setenv("UNDERTOW_REDIS", f"{LOCALHOST}:6379,password={CANARY}{rest}")
+    assert CANARY not in said(["check"], ["run"])
+
+
+def test_what_is_handed_to_ray_does_not_show_it():
+    recipe = stream_recipe(load())
+    assert recipe.kafka.extra == {"ssl_password": CANARY}
+    assert CANARY not in repr(recipe)
+    assert CANARY not in str(recipe.kafka)
