@@ -98,12 +98,13 @@ def test_text_says_when_who_and_what(caplog):
 def loggers():
     """The loggers that are set up, restored afterwards."""
     root, ours = logging.getLogger(), logging.getLogger("workers")
-    before = root.handlers, root.level, ours.handlers, ours.level
+    before = root.handlers, root.level, ours.handlers, ours.level, logging.getLogger("kafka").level
     root.handlers, ours.handlers = [], []
     yield
     root.handlers, ours.handlers = before[0], before[2]
     root.setLevel(before[1])
     ours.setLevel(before[3])
+    logging.getLogger("kafka").setLevel(before[4])
 
 
 @pytest.mark.usefixtures("loggers")
@@ -113,8 +114,9 @@ def test_a_process_writes_to_stderr_at_its_level_and_keeps_its_newest_lines(caps
     say(ours, logging.DEBUG, "quiet", "not asked for")
     for number in range(12):
         say(ours, logging.INFO, "loud", f"number {number}")
-    logging.getLogger("kafka").info("chatter of a library")
-    logging.getLogger("kafka").warning("trouble of a library")
+    logging.getLogger("redis").info("chatter of a library")
+    logging.getLogger("redis").warning("trouble of a library")
+    logging.getLogger("kafka").error("cannot connect, again")
     written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["event"] for line in written] == ["loud"] * 12 + ["kafka"]
+    assert [line["event"] for line in written] == ["loud"] * 12 + ["redis"]
     assert [(line.replica, line.text) for line in ring.lines()] == [("replica-1", f"number {n}") for n in range(2, 12)]

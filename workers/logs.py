@@ -138,6 +138,8 @@ def log_to_stderr(recipe: LogRecipe, *, fleet: str, replica: str = "") -> Ring:
     root, ours = logging.getLogger(), logging.getLogger("workers")
     root.handlers, ring = [lines], Ring(replica)
     root.setLevel(logging.WARNING)
+    # kafka-python tells of each attempt to reconnect, several a second; we tell of them once a minute.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     ours.setLevel(recipe.level)
     ours.addHandler(ring)
     return ring
