@@ -31,6 +31,7 @@ class Producer:
             bootstrap_servers=bootstrap,
             enable_idempotence=False,
             max_block_ms=120_000,
+            metadata_max_age_ms=1_000,  # else it knows of added partitions after five minutes
             reconnect_backoff_max_ms=500,  # else it comes back up to 30 s after the broker, and recovery seems as slow
         )
         self._rng, self._stop, self._lock = random.Random(seed), threading.Event(), threading.Lock()
