@@ -25,7 +25,7 @@ from workers.check import _parts
 from workers.cli import main
 from workers.core.errors import Refused
 from workers.settings import load as load_settings
-from workers.wiring import EmbedRecipe, embed_recipe, open_embed
+from workers.wiring import EmbedRecipe, embed_recipes, open_embed
 
 NETS = """
 import subprocess
@@ -257,7 +257,7 @@ def test_the_setting_is_looked_at_before_any_replica_starts(
     artifact: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Refused, match=r"Code is imported only from packages that model.code lists, found none"):
-        embed_recipe(load_settings([f"model.artifact={artifact}"]))
+        embed_recipes(load_settings([f"model.artifact={artifact}"]))
     with pytest.raises(Refused, match=r"--set 'model.code=\[\"foreignnets\"\]'"):
         dict(_parts(load_settings([f"model.artifact={artifact}"])))["artifact"]()  # of `undertow check`
     monkeypatch.setenv("UNDERTOW_MODEL__CODE", '["foreignnets"]')

@@ -47,10 +47,16 @@ class Command:
         self._process.send_signal(number)
 
     def die(self):
-        """As by kill -9; return what it had started, which nobody has told to end."""
-        self.send(signal.SIGKILL)
+        """As by kill -9; return the actors that it had started, which nobody has told to end."""
+        self.look()
+        actors = []
+        for process in self._family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "Actor" in "".join(process.cmdline()[:1]):
+                    actors.append(process)
+        self._process.kill()
         self._process.wait()
-        return self._family
+        return actors
 
     def end(self, timeout_s=60.0):
         """Wait for the end of it and of all that it started; return the exit code."""

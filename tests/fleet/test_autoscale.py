@@ -68,6 +68,10 @@ def test_it_grows_at_once_to_what_is_needed_after_a_while_and_shrinks_one_by_one
     assert sizes[-1] == 2
 
 
+def test_it_does_not_shrink_to_a_size_that_would_have_nothing_to_spare():
+    assert set(follow([Load(lag=0, arrival=1160.0, rate=400.0)] * 1000, size=4)) == {4}  # 2.9 replicas: three just do
+
+
 def test_a_short_peak_moves_nothing():
     assert set(follow(([BUSY] * 9 + [IDLE]) * 20)) == {2}
 

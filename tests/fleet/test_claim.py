@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from workers.core.errors import Refused, Unavailable
-from workers.fleet.claim import LOOK_EVERY_S, SETTLE_S, SILENCE_S, Beat, Sign, claim
+from workers.fleet.claim import BEAT_S, CHANGES, LOOK_EVERY_S, SETTLE_S, SILENCE_S, Beat, Sign, claim
 
 MINE = Sign(run="mine", fleet="tonight", host="here", pid=1, since=0.0)
 THEIRS = Sign(run="theirs", fleet="last-week", host="elsewhere", pid=4711, since=1_767_225_600.0)
@@ -53,6 +53,7 @@ def test_a_living_fleet_is_named_with_its_host_its_start_and_the_ways_out():
     for part in ("'last-week'", "elsewhere", "4711", "2026-01-01 00:00:00 UTC", "kafka.group", "--force"):
         assert part in str(refusal.value)
     assert Sign.parse(world.text).run == "theirs"
+    assert world.now <= CHANGES * BEAT_S + LOOK_EVERY_S
 
 
 def test_a_fleet_that_was_killed_holds_up_its_successor_for_seconds_only():

@@ -4,6 +4,7 @@ In: a recipe. Out: detached, named actors: one controller, and replicas that the
 Knows no rule: what is decided stands in `controller`, `plan` and `replica`.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -95,6 +96,14 @@ def on_sigterm(act: Callable[[], object]) -> None:
 
 CONTROL = {"concurrency_group": "control"}
 _replica_actor: Any = ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"control": 2})(ReplicaActor)
+
+
+def remove_orphans(fleet: str) -> None:
+    """End the replicas of a fleet whose controller is gone for good: they may read with other settings than ours."""
+    for full in ray.util.list_named_actors():
+        if full.startswith(f"{fleet}:replica-"):
+            with contextlib.suppress(ValueError):  # it has just ended
+                ray.kill(ray.get_actor(full), no_restart=True)
 
 
 class RayReplicas:

@@ -9,12 +9,12 @@ import uuid
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError
 
 from workers.adapters.kafka_sign import KafkaSign
 from workers.cluster import join_ray
 from workers.core.errors import Refused
-from workers.fleet.actors import controller_actor, controller_name
+from workers.fleet.actors import controller_actor, controller_name, remove_orphans
 from workers.fleet.claim import Beat, claim, own_sign
 from workers.fleet.differences import differences
 from workers.fleet.status import FleetStatus
@@ -22,6 +22,8 @@ from workers.sections import FleetSettings
 from workers.wiring import StreamRecipe
 
 ANSWER_S = 30.0
+START_S = 120.0
+"""A controller's process may have to be started first, on a machine that is busy with others."""
 
 
 class Fleet:
@@ -31,12 +33,18 @@ class Fleet:
         """Hold the controller's handle."""
         self._name, self._controller = name, controller
 
-    def status(self) -> FleetStatus:
-        """Ask. Raises `Refused` where the controller is gone."""
+    def status(self, timeout_s: float = ANSWER_S) -> FleetStatus:
+        """Ask. Raises `Refused` where the controller is gone, or does not answer."""
         try:
-            return self._ask()
+            return self._ask(timeout_s)
         except RayActorError as error:
             message = f"the controller of fleet {self._name!r} is gone: {error}"
+            raise Refused(message) from error
+        except GetTimeoutError as error:
+            message = (
+                f"the controller of fleet {self._name!r} has not answered for {timeout_s:.0f} s; `ray status` shows "
+                "whether its node is alive and has a CPU to spare"
+            )
             raise Refused(message) from error
 
     def scale(self, replicas: int, timeout_s: float) -> FleetStatus:
@@ -98,8 +106,8 @@ class Fleet:
         """End the controller of a fleet that has drained or failed."""
         ray.kill(self._controller, no_restart=True)
 
-    def _ask(self) -> FleetStatus:
-        status: FleetStatus = ray.get(self._controller.status.remote(), timeout=ANSWER_S)
+    def _ask(self, timeout_s: float = ANSWER_S) -> FleetStatus:
+        status: FleetStatus = ray.get(self._controller.status.remote(), timeout=timeout_s)
         return status
 
 
@@ -113,19 +121,27 @@ def start(recipe: StreamRecipe, *, force: bool = False) -> Fleet:
     with KafkaSign(recipe.kafka) as sign:
         if not force:
             claim(own, read=sign.read, write=sign.write)
-        beat = Beat(own, write=sign.write)
+        beat, fleet = Beat(own, write=sign.write), None
         try:
-            controller = controller_actor.options(name=controller_name(recipe.fleet), lifetime="detached").remote(
-                recipe, own
-            )
-            fleet = Fleet(recipe.fleet, controller)
-            fleet.status()  # from here on the controller shows the sign
+            name = controller_name(recipe.fleet)
+            if not _is_there(name):
+                remove_orphans(recipe.fleet)
+            fleet = Fleet(recipe.fleet, controller_actor.options(name=name, lifetime="detached").remote(recipe, own))
+            fleet.status(timeout_s=START_S)  # from here on the controller shows the sign
         except ValueError as error:
             message = f"a fleet named {recipe.fleet!r} runs already: drain it first, or set another fleet.name"
             raise Refused(message) from error
         finally:
-            beat.stop(is_last=False)
+            beat.stop(is_last=fleet is None)
     return fleet
+
+
+def _is_there(name: str) -> bool:
+    try:
+        ray.get_actor(name)
+    except ValueError:
+        return False
+    return True
 
 
 def attach(recipe: StreamRecipe) -> Fleet | None:
