@@ -38,7 +38,7 @@ VALVES = ArtifactStatus(artifact="valves__11111111", windows=3, lag={ONE: 0}, re
 
 def shown(status):
     out = io.StringIO()
-    Console(file=out, width=200).print(table(status))
+    Console(file=out, width=200).print(table(status, now=0.0))
     return out.getvalue()
 
 
