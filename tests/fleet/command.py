@@ -78,10 +78,11 @@ class Command:
                 process.kill()
         self._process.wait()
 
-    def beside(self, *arguments):
+    def beside(self, *arguments, home=None):
         """Run another command, as from a second terminal; return what it says, done or refused."""
+        environment = self._environment if home is None else {**self._environment, "HOME": str(home)}
         done = subprocess.run(
-            [UNDERTOW, *arguments], cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False
+            [UNDERTOW, *arguments], cwd=self._folder, env=environment, capture_output=True, text=True, check=False
         )
         return done.stdout + done.stderr
 
@@ -95,8 +96,11 @@ class Command:
 
 
 @contextlib.contextmanager
-def running(settings, folder: Path, *arguments: str) -> Iterator[Command]:
-    """Start `undertow run` with these settings, in a session of its own and in an empty folder."""
+def running(settings, folder: Path, *arguments: str, home: Path | None = None) -> Iterator[Command]:
+    """Start `undertow run` with these settings, in a session of its own and in an empty folder.
+
+    With a `home` its Ray asks for the token that lies there, as it does for users; else it asks for none.
+    """
     folder.mkdir()
     ray = tempfile.mkdtemp(prefix="ray-")  # not under tmp_path: a socket's path may have 107 characters
     keys = {
@@ -111,8 +115,10 @@ def running(settings, folder: Path, *arguments: str) -> Iterator[Command]:
         for section, names in keys.items()
         for key in names
     }
-    quiet = {"RAY_TMPDIR": ray, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"}
-    environment = {**os.environ, **ours, **quiet}
+    quiet = {"RAY_TMPDIR": ray, "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"}
+    inherited = {name: value for name, value in os.environ.items() if name not in {"RAY_AUTH_MODE", "XDG_CACHE_HOME"}}
+    guarded = {"RAY_AUTH_MODE": "disabled"} if home is None else {"HOME": str(home)}
+    environment = {**inherited, **ours, **quiet, **guarded}
     with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             [UNDERTOW, "run", *arguments],

@@ -10,12 +10,19 @@ from workers.sections import KafkaSettings
 
 
 @dataclass(frozen=True)
+class Artifact:
+    view: str
+    definition: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Shaped as a `StreamRecipe` is: what is compared is whatever fields there are."""
 
     kafka: KafkaSettings
     partitions: int = 4
     replicas: int = 2
+    artifacts: tuple[Artifact, ...] = (Artifact("one"), Artifact("two"))
     config: Any = field(default="secret of Feast", repr=False)
 
 
@@ -46,3 +53,11 @@ def test_what_may_be_secret_is_named_and_not_shown():
 
 def test_long_values_are_named_only():
     assert differences(RUNNING, changed(topic="t" * 100)) == ["kafka.topic"]
+
+
+def test_of_several_artifacts_the_one_that_differs_is_named():
+    artifacts = (Artifact("one", definition="of another day"), Artifact("three"))
+    assert differences(RUNNING, replace(RUNNING, artifacts=artifacts)) == [
+        "artifacts.1.view is 'two' there and 'three' here"
+    ]
+    assert differences(RUNNING, replace(RUNNING, artifacts=artifacts[:1])) == ["artifacts"]

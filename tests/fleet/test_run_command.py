@@ -79,13 +79,25 @@ def test_ctrl_c_while_windows_arrive_drains_the_fleet_and_leaves_nothing_running
     assert_says(output, windows=done)
 
 
-def test_another_terminal_sees_the_fleet_changes_its_size_and_ends_it(make_place, make_windows, tmp_path):
+def test_another_terminal_of_this_user_alone_sees_the_fleet_changes_its_size_and_ends_it(
+    make_place, make_windows, tmp_path
+):
     place = make_place(partitions=PARTITIONS)
     place.produce(make_windows(2_000, pumps=40), partitions=PARTITIONS)
-    with running(place.settings, tmp_path / "here", "-s", "fleet.replicas=1") as command:
+    home, home_of_a_stranger = tmp_path / "home", tmp_path / "home of a stranger"
+    home.mkdir()
+    home_of_a_stranger.mkdir()
+    with running(place.settings, tmp_path / "here", "-s", "fleet.replicas=1", home=home) as command:
         command.wait_until(lambda: '"windows": 2000' in command.beside("status", "--json"))
         assert "running · 1 replicas · 2,000 windows" in command.beside("status")
         assert command.beside("scale", "3") == "3 replicas run\n"
+        fleet = place.settings.fleet.name
+        assert f"no fleet named '{fleet}' runs here" in command.beside("drain", home=home_of_a_stranger)
+        address = (home / ".cache" / "undertow" / "fleets" / fleet).read_text()
+        stranger = command.beside("drain", f"--set=fleet.address={address}", home=home_of_a_stranger)
+        assert "no Ray lets us in" in stranger
+        assert "~/.ray/auth_token that of the user who started it" in stranger
+        assert "Traceback" not in stranger
         (first, *_) = command.beside("scale", "1").splitlines()
         assert first == "1 replica run"
         assert command.beside("drain") == "drained: 2,000 windows, 0 rejects\n"

@@ -37,6 +37,9 @@ def _walk(path: str, running: Any, wanted: Any) -> Iterator[str]:
                 yield from _walk(inner, there, here)
             elif name not in PASSED_OVER and there != here:
                 yield inner
+    elif isinstance(running, tuple) and isinstance(wanted, tuple) and len(running) == len(wanted):
+        for place, (there, here) in enumerate(zip(running, wanted, strict=True)):
+            yield from _walk(f"{path}.{place}", there, here)
     else:
         yield _line(path, running, wanted)
 
