@@ -26,7 +26,8 @@ class Recipe:
     config: Any = field(default="secret of Feast", repr=False)
 
 
-RUNNING = Recipe(KafkaSettings(topic="a", password=SecretStr("hunter2"), extra={"ssl_password": "hunter3"}))
+LOGIN = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "me"}
+RUNNING = Recipe(KafkaSettings(topic="a", password=SecretStr("hunter2"), extra={"ssl_password": "hunter3"}, **LOGIN))
 
 
 def changed(**kafka):
