@@ -88,6 +88,10 @@ def join_ray(settings: FleetSettings) -> None:
         _show_token()
     try:
         _probe(address)  # Ray itself would knock for minutes where nothing listens
+    except OSError as error:
+        message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
+        raise Refused(message) from error
+    try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, RayError) as error:
         said = " ".join(str(error).split())[:200]

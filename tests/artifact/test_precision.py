@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
@@ -12,8 +13,22 @@ from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.pack import pack
 from workers.artifact.precision import TOLERANCE
+from workers.core.errors import Refused
 
 Train = Callable[[str], Any]
+
+
+def has_narrow_lstm() -> bool:
+    """Whether oneDNN has a bfloat16 LSTM for this processor, which takes AVX-512."""
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.nn.LSTM(4, 4, batch_first=True)(torch.zeros(2, 3, 4))
+    except RuntimeError:
+        return False
+    return True
+
+
+with_narrow_lstm = pytest.mark.skipif(not has_narrow_lstm(), reason="needs a processor with AVX-512: lscpu")
 
 
 def packed(source: Any, folder: Path, **options: Any) -> Manifest:
@@ -31,6 +46,13 @@ def under_autocast(source: Any) -> NDArray[np.float32]:
     return torch.stack([row[n - 1] for row, n in zip(caught[0], x["encoder_lengths"], strict=True)]).float().numpy()
 
 
+@pytest.mark.skipif(has_narrow_lstm(), reason="needs a processor without AVX-512: lscpu")
+def test_a_processor_that_has_no_such_layer_is_told_when_the_model_is_packed(trained: Train, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="this processor has no bfloat16 form of a layer"):
+        packed(trained("tft"), tmp_path / "a", precision="bfloat16")
+
+
+@with_narrow_lstm
 def test_a_narrow_artifact_embeds_as_the_trained_model_does_under_autocast(
     trained: Train, reference: Any, tmp_path: Path
 ) -> None:
@@ -47,6 +69,7 @@ def test_a_narrow_artifact_embeds_as_the_trained_model_does_under_autocast(
     assert "in bfloat16" in manifest.view().description
 
 
+@with_narrow_lstm
 def test_each_precision_is_a_space_of_its_own(trained: Train, tmp_path: Path) -> None:
     source = trained("tft")
     wide = packed(source, tmp_path / "float32")
@@ -56,6 +79,7 @@ def test_each_precision_is_a_space_of_its_own(trained: Train, tmp_path: Path) ->
     assert [read_manifest(tmp_path / name).precision for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
 
 
+@with_narrow_lstm
 def test_a_narrow_forward_takes_the_modules_as_they_are(trained: Train, tmp_path: Path) -> None:
     packed(trained("tft"), tmp_path / "a", precision="bfloat16")
     model = load(tmp_path / "a")._taps._model

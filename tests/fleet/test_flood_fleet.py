@@ -29,6 +29,7 @@ def run_until(settings, holds, timeout_s=240.0):
         fleet.remove()
 
 
+@pytest.mark.expects_errors
 @pytest.mark.timeout(400)
 def test_a_flood_ends_the_fleet_with_all_that_it_passed_in_a_store_and_the_next_run_goes_on(make_place, make_windows):
     place = make_place(partitions=1)

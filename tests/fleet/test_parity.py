@@ -100,7 +100,7 @@ def test_stream_and_backfill_and_pytorch_forecasting_agree_for_readers_that_have
     backfilled = on_sqlite(streamed.settings, tmp_path / "second")
     table = windows_to_arrow(windows, read_manifest(packed.artifact).contract)
     pq.write_table(table.take(np.random.default_rng(4).permutation(WINDOWS)), tmp_path / "history.parquet")
-    report = run_backfill(backfilled, tmp_path / "history.parquet", Console(quiet=True))
+    (report,) = run_backfill(backfilled, tmp_path / "history.parquet", Console(quiet=True))
     assert (report.windows, report.rejected, report.chunks) == (WINDOWS, 0, 7)
 
     each = np.arange(WINDOWS)

@@ -21,7 +21,7 @@ from workers.artifact.manifest import read_manifest
 from workers.cli import main
 from workers.formats import open_decode, open_encode
 from workers.produce import Message, pack, play
-from workers.replay import judge
+from workers.replay import Taker, judge
 from workers.sections import KafkaSettings, ModelSettings
 from workers.settings import Settings
 
@@ -147,6 +147,8 @@ def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, c
         partition=Partition("windows.rejects", 0),
         offset=0,
         at_us=0,
+        artifact="",
+        space="",
         reason="number",
         detail="",
         origin=Partition("windows", 0),
@@ -156,8 +158,8 @@ def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, c
         headers=(),
         is_cut=False,
     )
-    decode = open_decode(settings.kafka, contract)
-    assert judge(letter, manifest, decode, settings, None).fault.startswith("number: row 9: past.flow[0]: expected")
-    mended = judge(letter, manifest, decode, settings, f"{sys.executable} -c '{MEND.replace(chr(39), chr(34))}'")
+    takers = [Taker(manifest=manifest, decode=open_decode(settings.kafka, contract))]
+    assert judge(letter, takers, settings, None).fault.startswith("number: row 9: past.flow[0]: expected")
+    mended = judge(letter, takers, settings, f"{sys.executable} -c '{MEND.replace(chr(39), chr(34))}'")
     assert mended.fault is None
     assert mended.value != letter.value

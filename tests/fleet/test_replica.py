@@ -224,6 +224,7 @@ def test_a_partition_that_one_stream_does_not_read_yet_counts_as_not_read(world,
     assert status.lag.keys() == {one}
 
 
+@pytest.mark.expects_errors
 @pytest.mark.parametrize("error", [Refused("made anew"), Crash("a bug")])
 def test_one_that_ends_ends_the_replica_and_the_others_finish(world, both, error):
     world.produce(20, flow=[1.0], head=[2.0])

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from workers.artifact.spaces import FLOAT32, Precision
+from workers.core.errors import Refused
 from workers.core.taps import Call
 
 TOLERANCE: Mapping[Precision, float] = MappingProxyType({"float32": 1e-6, "bfloat16": 2.0**-5})
@@ -18,6 +19,8 @@ TOLERANCE: Mapping[Precision, float] = MappingProxyType({"float32": 1e-6, "bfloa
 bfloat16 has 8 bits, less three here: a sum in another order is rounded to a neighbour, and what follows carries that
 on."""
 
+_NO_SUCH_KERNEL = "could not create a primitive"  # oneDNN's words
+
 
 def in_precision(call: Call, precision: Precision, device: torch.device) -> Call:
     """Return a call that computes in these numbers."""
@@ -25,7 +28,16 @@ def in_precision(call: Call, precision: Precision, device: torch.device) -> Call
         return call
 
     def narrowed(x: Any) -> object:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            return call(x)
+        try:
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                return call(x)
+        except RuntimeError as error:
+            if _NO_SUCH_KERNEL not in str(error):
+                raise
+            message = (
+                "this processor has no bfloat16 form of a layer of the model (an LSTM needs AVX-512 or AMX: lscpu); "
+                f"run it on one that has, or pack the model without --precision; torch says: {str(error).split('.')[0]}"
+            )
+            raise Refused(message) from error
 
     return narrowed
