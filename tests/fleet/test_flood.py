@@ -118,11 +118,13 @@ def test_a_restarted_controller_does_not_take_the_past_for_a_flood(flooded):
 def test_how_long_partitions_had_no_reader_is_logged(scene, caplog):
     caplog.set_level("INFO", "workers")
     scene.settle()
+    held = sorted(map(str, scene.replicas.living["replica-1"].held))
     scene.replicas.die("replica-1", "its process died")
     scene.controller.tick()
     scene.now += 1.5
     scene.settle()
     said = {record.event: record.fields for record in caplog.records if hasattr(record, "event")}
     assert (said["failover"]["of"], said["failover"]["reason"]) == ("replica-1", "its process died")
-    assert said["failover"]["partitions"] == ["windows-0", "windows-1", "windows-2", "windows-3"]
+    assert len(held) == 4
+    assert said["failover"]["partitions"] == held
     assert said["taken-over"]["seconds"] == 1.5
