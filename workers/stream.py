@@ -105,6 +105,7 @@ class Stream:
         self._next: dict[Partition, int] = {}  # what has been taken from the source
         self._lost: dict[Partition, int] = {}
         self._rows: list[Rows] = []
+        self._held_rows = self._held_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
         self._checkpoint_at = self._lag_at = clock()
@@ -156,8 +157,8 @@ class Stream:
         self._settle()
 
     def _is_full(self) -> bool:
-        rows, size = sum(len(r.offset) for r in self._rows), sum(r.nbytes for r in self._rows)
-        return rows >= self._limits.checkpoint_rows or size >= self._limits.checkpoint_bytes
+        limits = self._limits
+        return self._held_rows >= limits.checkpoint_rows or self._held_bytes >= limits.checkpoint_bytes
 
     def _begin_checkpoint(self) -> None:
         """Hand what was taken so far to the keeper, unless it is busy."""
@@ -171,6 +172,7 @@ class Stream:
         lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
         checkpoint = Checkpoint(begun_at=self._checkpoint_at, rows=tuple(self._rows), ranges=ranges, lost=lost)
         self._rows.clear()
+        self._held_rows = self._held_bytes = 0
         self._keeper.begin(checkpoint, self._writing)
 
     def _finish_checkpoint(self, *, wait: bool) -> None:
@@ -227,13 +229,10 @@ class Stream:
         appended_s = np.fromiter((record.appended_us for record in records), np.float64, len(records))[origin] / 1e6
         self._settle()  # one write under way at a time: it overlaps the forward just done
         self._writing = self._writer.submit(self._write, embedded.embeddings, appended_s, records, stages)
-        self._rows.append(
-            Rows(
-                embeddings=embedded.embeddings,
-                partition=index[origin],
-                offset=offset[origin],
-            )
-        )
+        rows = Rows(embeddings=embedded.embeddings, partition=index[origin], offset=offset[origin])
+        self._rows.append(rows)
+        self._held_rows += len(origin)
+        self._held_bytes += rows.nbytes
         moved = {p: n for p, n in delivery.receipt.items() if p in self.held}
         self.counts.offsets += sum(n - self._next[p] for p, n in moved.items())
         self._next.update(moved)
