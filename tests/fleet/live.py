@@ -1,0 +1,59 @@
+"""A real fleet in the session's Ray, and what readers see of it."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from feast import FeatureStore
+
+from schemas.windows import WindowBatch
+from workers.adapters.offline_parts import read_space
+from workers.artifact.manifest import read_manifest
+from workers.fleet.launch import Fleet, start
+from workers.fleet.status import FleetStatus
+from workers.settings import Settings
+from workers.wiring import stream_recipe
+
+
+@contextlib.contextmanager
+def running(settings: Settings, *, force: bool = False) -> Iterator[Fleet]:
+    """A fleet in the session's Ray, drained at the end."""
+    fleet = start(stream_recipe(settings), force=force)
+    try:
+        yield fleet
+        last = fleet.drain_and_wait(60)
+        assert last.state == "drained", last.message
+    finally:
+        fleet.remove()
+
+
+def wait_until(fleet: Fleet, holds: Callable[[FleetStatus], bool], timeout_s: float = 120.0) -> FleetStatus:
+    """Look at the fleet until it is as it should be: the only clock here is the limit after which the test fails."""
+    give_up_at = time.monotonic() + timeout_s
+    while not holds(status := fleet.status()):
+        assert status.state != "failed", status.message
+        assert time.monotonic() < give_up_at, status.to_json()
+        time.sleep(0.05)
+    return status
+
+
+def offline_rows(settings: Settings) -> pd.DataFrame:
+    """The whole offline log, by event time."""
+    table = read_space(settings.offline.path, read_manifest(settings.model.artifact).space)
+    return table.to_pandas().sort_values("event_timestamp", ignore_index=True)
+
+
+def online_rows(settings: Settings, pumps: Sequence[str]) -> np.ndarray:
+    """What stock Feast reads online."""
+    store = FeatureStore(repo_path=str(settings.feast.repo), fs_yaml_file=settings.feast.repo / settings.feast.config)
+    response = store.get_online_features(
+        features=store.get_feature_service("pumps"), entity_rows=[{"pump": pump} for pump in pumps]
+    )
+    return np.array(response.to_dict()["embedding"], np.float32)
+
+
+def newest_of(windows: WindowBatch) -> pd.Series:
+    """The row of each pump's newest window: pumps come in turn, each later than the one before."""
+    return pd.Series(np.arange(len(windows)), index=windows.series["pump"]).groupby(level=0).max()
