@@ -41,6 +41,7 @@ def print_scaling(console: Console, labels: Mapping[str, str], runs: Runs) -> No
 def print_latency(console: Console, answers: Mapping[str, Mapping[str, Any]]) -> None:
     """Print append to readable, and who used the cores meanwhile."""
     table = table_of("append to readable", "most, windows/s", "load", "windows/s", "watched", "p50 ms", "p99 ms", "met")
+    batches = table_of("a replica's batch", "windows", "embed ms", "write online ms")
     processes = sorted(
         {name for answer in answers.values() for one in answer["steady"] for name in one["cores"]},
         key=lambda name: -max(one["cores"].get(name, 0.0) for a in answers.values() for one in a["steady"]),
@@ -60,6 +61,7 @@ def print_latency(console: Console, answers: Mapping[str, Mapping[str, Any]]) ->
                 f"{one['p99_ms']:.1f}",
                 "yes" if all(met) else "no",
             )
+            batches.add_row(f"{label}, {load}", *(f"{one[key]:.1f}" for key in ("batch", "embed_ms", "write_ms")))
             used = [one["cores"].get(name) for name in processes]
             cores.add_row(
                 f"{label}, {load}",
@@ -70,6 +72,7 @@ def print_latency(console: Console, answers: Mapping[str, Mapping[str, Any]]) ->
     console.print(
         "Targets: at 50 % p50 at most 10 ms and p99 at most 50 ms, at 90 % p99 at most 250 ms.", soft_wrap=True
     )
+    console.print(batches)
     console.print(cores)
 
 

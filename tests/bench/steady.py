@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ from product import feature_of, open_store
 from workers.fleet.launch import Fleet
 
 HERE = Path(__file__).parent
+WARM_UP_S = 10.0
+"""Before anything counts: the broker's Java compiles what small requests need while they come, on half a core."""
 AHEAD = 8_192
 """Windows that may be written and not yet embedded when the most is sought: never so few that a replica waits."""
 START_S, END_S = 1.0, 0.5
@@ -60,11 +62,28 @@ def most(given: Given, fleet: Fleet, first: int, *, warm_s: float, seconds: floa
     return (after - before) / (to_s - from_s), allowed
 
 
-def waits_at(
-    given: Given, fleet: Fleet, first: int, *, rate: float, seconds: float
-) -> tuple[NDArray[np.float64], Mapping[str, float], int]:
-    """Write for so long; return milliseconds from append to readable, CPU seconds of each process, the next window."""
-    last = first + int(rate * seconds)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What was seen at one rate."""
+
+    ms: NDArray[np.float64]
+    """From append to readable, of each watched window."""
+    cores: Mapping[str, float]
+    """CPU of each process, in cores."""
+    batch: float
+    """Windows that a replica took at a time, on average."""
+    embed_ms: float
+    """Of such a batch."""
+    write_ms: float
+    """Online, of such a batch."""
+    next: int
+    """The first window that was not written."""
+
+
+def waits_at(given: Given, fleet: Fleet, first: int, *, rate: float, seconds: float) -> Waits:
+    """Write at a rate, and after a while of warming up watch for so long."""
+    counted = first + int(rate * WARM_UP_S)
+    last = counted + int(rate * seconds)
     load = Load(
         kafka=given.kafka,
         topic=given.run,
@@ -81,14 +100,29 @@ def waits_at(
         for one in (watcher, producer):
             tell(one, begin_at)
         pids = {**pids_of(given, fleet), "producer": producer.pid, "watcher": watcher.pid}
-        time.sleep(max(0.0, begin_at - time.time()))
-        before = cpu_of(pids)
+        time.sleep(max(0.0, begin_at + WARM_UP_S - time.time()))
+        before, begun = cpu_of(pids), done(fleet)
         time.sleep(seconds - END_S)  # while all of them still run
         spent = {name: cpu - before[name] for name, cpu in cpu_of(pids).items() if name in before}
+        batches, windows, embed_s, write_s = done(fleet) - begun
         appended, readable = times(producer), times(watcher)
     wait_until(fleet, lambda status: status.windows - base >= last - first, LATEST_S)
-    waits = np.array([max(0.0, readable[number] - appended[number]) for number in appended])
-    return waits, {name: cpu / (seconds - END_S) for name, cpu in spent.items()}, last
+    return Waits(
+        ms=np.array([max(0.0, readable[one] - at) for one, at in appended.items() if one >= counted]),
+        cores={name: cpu / (seconds - END_S) for name, cpu in spent.items()},
+        batch=windows / batches,
+        embed_ms=1e3 * embed_s / batches,
+        write_ms=1e3 * write_s / batches,
+        next=last,
+    )
+
+
+def done(fleet: Fleet) -> NDArray[np.float64]:
+    """Return how many batches and windows all replicas have done so far, and the seconds of embedding and writing."""
+    replicas = fleet.status().replicas
+    return np.array(
+        [(sum(one.batches.values()), one.windows, one.embed_s, one.write_s) for one in replicas], np.float64
+    ).sum(axis=0)
 
 
 def pids_of(given: Given, fleet: Fleet) -> dict[str, int]:

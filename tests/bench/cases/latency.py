@@ -24,6 +24,9 @@ class Steady:
     watched: int
     p50_ms: float
     p99_ms: float
+    batch: float
+    embed_ms: float
+    write_ms: float
     cores: dict[str, float]
     """CPU of each process, in cores."""
 
@@ -43,10 +46,21 @@ def run(given: Given) -> Latency:
     with running(given) as fleet:
         rate, number = most(given, fleet, 0, warm_s=WARM_S, seconds=given.seconds / 2)
         for share in SHARES:
-            waits, cores, number = waits_at(given, fleet, number, rate=share * rate, seconds=given.seconds)
-            p50, p99 = np.percentile(waits, [50, 99]).tolist()
+            waits = waits_at(given, fleet, number, rate=share * rate, seconds=given.seconds)
+            number = waits.next
+            p50, p99 = np.percentile(waits.ms, [50, 99]).tolist()
             steady.append(
-                Steady(share=share, rate=share * rate, watched=len(waits), p50_ms=p50, p99_ms=p99, cores=dict(cores))
+                Steady(
+                    share=share,
+                    rate=share * rate,
+                    watched=len(waits.ms),
+                    p50_ms=p50,
+                    p99_ms=p99,
+                    batch=waits.batch,
+                    embed_ms=waits.embed_ms,
+                    write_ms=waits.write_ms,
+                    cores=dict(waits.cores),
+                )
             )
     return Latency(replicas=given.replicas, most=rate, steady=steady)
 
