@@ -23,7 +23,7 @@ from product import feature_of, open_store
 from workers.fleet.launch import Fleet
 
 HERE = Path(__file__).parent
-WARM_UP_S = 10.0
+WARM_UP_S = 30.0
 """Before anything counts: the broker's Java compiles what small requests need while they come, on half a core."""
 AHEAD = 8_192
 """Windows that may be written and not yet embedded when the most is sought: never so few that a replica waits."""

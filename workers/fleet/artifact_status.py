@@ -1,12 +1,12 @@
-"""What is said of one artifact: by the stream that serves it in one replica, and summed up over several.
+"""What streams have done: of one artifact in one replica, and summed up over several of either.
 
 In: nothing. Out: frozen plain data that travels between processes. Knows neither Ray nor Kafka.
 """
 
 from collections import ChainMap, Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,11 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ArtifactStatus:
-    """One artifact at one moment. Counts are since its stream began."""
+class Progress:
+    """One stream, or several, at one moment. Counts are since they began."""
 
-    artifact: str
-    """The name of its view: `<name>__<space8>`."""
     held: frozenset[Partition] = frozenset()
-    """What is read for it."""
+    """What is read: nobody else may yet."""
     lag: Mapping[Partition, int] = field(default_factory=dict)
     records: int = 0
     windows: int = 0
@@ -50,7 +48,15 @@ class ArtifactStatus:
     """When all that it had taken was last durable, in seconds of the epoch."""
 
 
-def together(parts: Sequence[ArtifactStatus], *, artifact: str = "") -> ArtifactStatus:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArtifactStatus(Progress):
+    """The streams of one artifact."""
+
+    artifact: str
+    """The name of its view: `<name>__<space8>`."""
+
+
+def together(parts: Sequence[Progress]) -> Progress:
     """Sum up what streams say: of several artifacts in one replica, or of one artifact in several replicas.
 
     A partition's lag is that of the stream which is furthest behind; `held` is what any stream still reads.
@@ -58,8 +64,7 @@ def together(parts: Sequence[ArtifactStatus], *, artifact: str = "") -> Artifact
     lag: dict[Partition, int] = {}
     for part in parts:
         lag |= {partition: max(behind, lag.get(partition, 0)) for partition, behind in part.lag.items()}
-    return ArtifactStatus(
-        artifact=artifact,
+    return Progress(
         held=frozenset().union(*(part.held for part in parts)),
         lag=lag,
         records=sum(part.records for part in parts),
@@ -82,6 +87,11 @@ def together(parts: Sequence[ArtifactStatus], *, artifact: str = "") -> Artifact
     )
 
 
+def fields_of(progress: Progress) -> dict[str, Any]:
+    """Return its fields by their names, for a status that has them as well."""
+    return {one.name: getattr(progress, one.name) for one in fields(Progress)}
+
+
 def by_artifact(
     alive: Iterable[Sequence[ArtifactStatus]], gone: Iterable[Sequence[ArtifactStatus]]
 ) -> tuple[ArtifactStatus, ...]:
@@ -89,7 +99,10 @@ def by_artifact(
     parts = [part for replica in alive for part in replica]
     parts += [replace(part, held=frozenset(), lag={}, blocked=None) for replica in gone for part in replica]
     names = sorted({part.artifact for part in parts})
-    return tuple(together([part for part in parts if part.artifact == name], artifact=name) for name in names)
+    return tuple(
+        ArtifactStatus(artifact=name, **fields_of(together([part for part in parts if part.artifact == name])))
+        for name in names
+    )
 
 
 def _add_up(counts: Iterable[Mapping[K, int]]) -> dict[K, int]:

@@ -10,12 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from schemas.records import Partition
 from workers.core.errors import Refused, Replaced, UndertowError
 from workers.core.ports import Clock
-from workers.fleet.artifact_status import together
+from workers.fleet.artifact_status import fields_of, together
 from workers.fleet.recent import Recent
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
 from workers.fleet.walk import OpenStream, Walk
@@ -86,9 +87,13 @@ class Replica:
         """Say what is going on; never waits for a stream."""
         parts = tuple(walk.status() for walk in self._walks)
         whole = together(parts)
+        # What one stream does not read yet is not read: a fleet has caught up when all its artifacts have.
+        lag = {p: behind for p, behind in whole.lag.items() if all(p in part.lag for part in parts)}
+        whole = replace(whole, lag=lag, offsets=min(part.offsets for part in parts))
         with self._looking:
             rate, recent = self._recent.see(self._clock(), whole.windows, whole.latency)
         return ReplicaStatus(
+            **fields_of(whole),
             name=self._name,
             state=self._state(),
             pid=os.getpid(),
@@ -96,30 +101,10 @@ class Replica:
             wanted=self._wanted,
             size=self._size,
             artifacts=parts,
-            held=whole.held,
-            # What one stream does not read yet is not read: a fleet has caught up when all its artifacts have.
-            lag={p: lag for p, lag in whole.lag.items() if all(p in part.lag for part in parts)},
-            records=whole.records,
-            windows=whole.windows,
             windows_per_s=rate,
-            rejects=whole.rejects,
-            last_reject=whole.last_reject,
-            ignored_columns=whole.ignored_columns,
-            offsets=min(part.offsets for part in parts),
-            lost=whole.lost,
-            checkpoints=whole.checkpoints,
-            retries=whole.retries,
-            blocked=whole.blocked,
+            recent_latency=recent,
             error=self._error,
             refused=isinstance(self._fault, Refused),
-            latency=whole.latency,
-            recent_latency=recent,
-            poll_s=whole.poll_s,
-            embed_s=whole.embed_s,
-            write_s=whole.write_s,
-            checkpoint_s=whole.checkpoint_s,
-            batches=whole.batches,
-            durable_at=whole.durable_at,
             lines=self._lines(),
             log=_log_file(),
         )
@@ -137,8 +122,9 @@ class Replica:
                 began = self._clock()
                 walk.open()
                 seconds = self._clock() - began
-            text = f"model and clients of {walk.artifact} are ready after {seconds:.1f} s"
-            say(log, logging.INFO, "started", text, seconds=seconds, artifact=walk.artifact)
+            if walk.is_open:  # else it was told to end before
+                text = f"model and clients of {walk.artifact} are ready after {seconds:.1f} s"
+                say(log, logging.INFO, "started", text, seconds=seconds, artifact=walk.artifact)
             walk.run()
         except BaseException as error:  # noqa: BLE001 `run` raises what is no `UndertowError` again, in its own thread
             self._fail(walk, error)

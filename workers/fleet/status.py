@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.records import Partition
 from workers.core import histogram
-from workers.fleet.artifact_status import ArtifactStatus
+from workers.fleet.artifact_status import ArtifactStatus, Progress
 from workers.logs import Line, iso
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
@@ -30,8 +30,8 @@ class FleetSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ReplicaStatus:
-    """One replica at one moment. Counts are since it began."""
+class ReplicaStatus(Progress):
+    """One replica at one moment: what all its streams have done since it began, and what it is."""
 
     name: str
     state: ReplicaState
@@ -44,39 +44,15 @@ class ReplicaStatus:
     size: FleetSize = FleetSize()
     """What the controller last told it of the fleet."""
     artifacts: tuple[ArtifactStatus, ...] = ()
-    """By artifact, what the counts below sum up."""
-    held: frozenset[Partition] = frozenset()
-    """What it reads: nobody else may yet."""
-    lag: Mapping[Partition, int] = field(default_factory=dict)
-    records: int = 0
-    windows: int = 0
+    """By artifact, what the counts sum up."""
     windows_per_s: float = 0.0
     """Over the last ten seconds."""
-    rejects: Mapping[str, int] = field(default_factory=dict)
-    last_reject: Mapping[str, str] = field(default_factory=dict)
-    """Where the last one of each reason was, as topic-partition@offset."""
-    ignored_columns: int = 0
-    offsets: int = 0
-    lost: int = 0
-    checkpoints: int = 0
-    retries: int = 0
-    blocked: str | None = None
     error: str | None = None
     """Why it ended, unless it was drained."""
     refused: bool = False
     """Whether it ended over a setting, an artifact or a store that is not as it must be: another would end as well."""
-    latency: NDArray[np.int64] = field(default_factory=histogram.empty)
-    """Append to readable, in the buckets of `workers.core.histogram`."""
     recent_latency: NDArray[np.int64] = field(default_factory=histogram.empty)
-    """The same, of the last ten seconds."""
-    poll_s: float = 0.0
-    embed_s: float = 0.0
-    write_s: float = 0.0
-    checkpoint_s: float = 0.0
-    batches: Mapping[int, int] = field(default_factory=dict)
-    """Deliveries by the power of two that their windows do not exceed."""
-    durable_at: float | None = None
-    """When all that it had taken was last durable, in seconds of the epoch."""
+    """Append to readable, of the last ten seconds."""
     lines: tuple[Line, ...] = ()
     """The newest of its log."""
     log: str = ""
