@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 ENDS = frozenset({"drained", "failed"})
 TICK_S = 0.1
 NODES_EVERY_S = 1.0
+BURIAL_S = 10.0
 
 
 def controller_name(fleet: str) -> str:
@@ -56,8 +57,16 @@ class ReplicaActor:
         openers = stream_openers(recipe, new_tell=partial(open_tell, recipe.tell, name))
         self._replica = Replica(name, openers, drain_timeout_s=recipe.drain_timeout_s, lines=ring.lines)
         self._ray_node = ray.get_runtime_context().get_node_id()
-        on_sigterm(lambda: self._replica.drain(self._replica.status().size))
+        on_sigterm(self._leave)
         emit_replica(recipe.fleet, self._replica.status)
+
+    def _leave(self) -> None:
+        """Hand over and end, as a process does that is told to."""
+        self._replica.drain(self._replica.status().size)
+        while self._replica.status().state != "ended":
+            time.sleep(TICK_S)
+        time.sleep(BURIAL_S)  # the controller has seen it by then, and ended the process, or there is no controller
+        os._exit(0)
 
     def run(self) -> None:
         """Occupy the data thread until drained."""
@@ -79,9 +88,10 @@ class ReplicaActor:
 def on_sigterm(act: Callable[[], object]) -> None:
     """Call this, in a thread of its own, when the process is told to end. Call it from the main thread.
 
-    Ray sets a handler in Python, which never runs: the main thread waits outside of Python. What C writes for each
-    signal arrives nevertheless.
+    Ray's own handler ends the process at some moment within the next second. Ours in its place does nothing, and may
+    run late, for the main thread waits outside of Python: it is what C writes for each signal that arrives at once.
     """
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     reads, writes = os.pipe()
     os.set_blocking(writes, False)  # as Python wants it
     signal.set_wakeup_fd(writes, warn_on_full_buffer=False)

@@ -1,0 +1,58 @@
+"""A real fleet whose replicas come and go while windows arrive, by what the operator or the lag asks for."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from tests.fleet.live import newest_of, offline_rows, online_rows, running, wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+
+def assert_all_is_there_once(settings, windows, packed):
+    rows, reference = offline_rows(settings), packed.reference(windows)
+    assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us.tolist()
+    np.testing.assert_allclose(np.stack(rows["embedding"]), reference, atol=1e-6, rtol=1e-6)
+    newest = newest_of(windows)
+    np.testing.assert_allclose(online_rows(settings, newest.index), reference[newest], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.timeout(400)
+def test_a_replica_that_is_told_to_end_by_sigterm_hands_over_and_another_comes(make_place, make_windows, packed):
+    windows = make_windows(4_000, pumps=80)
+    place = make_place(partitions=4)
+    with running(place.settings) as fleet:
+        wait_until(fleet, lambda s: sum(len(r.held) for r in s.replicas) == 4 and len(s.replicas) == 2)
+        place.produce(windows.take(np.arange(2_000)), partitions=4)
+        status = wait_until(fleet, lambda s: s.windows > 500)
+        told = max(status.replicas, key=lambda replica: replica.windows)
+        os.kill(told.pid, signal.SIGTERM)
+        place.produce(windows.take(np.arange(2_000, 4_000)), partitions=4)
+        status = wait_until(
+            fleet,
+            lambda s: (
+                told.pid not in {r.pid for r in s.replicas}
+                and [r.state for r in s.replicas] == ["running", "running"]
+                and s.windows == 4_000
+                and s.lag == 0
+            ),
+        )
+        assert status.failovers == 0, "it was buried, and has not left by itself"
+    assert_all_is_there_once(place.settings, windows, packed)
+
+
+@pytest.mark.timeout(400)
+def test_a_fleet_that_follows_its_lag_grows_with_a_backlog_and_shrinks_after_it(make_place, make_windows, packed):
+    windows = make_windows(30_000, pumps=400)
+    place = make_place(partitions=2)
+    changes = {"replicas": 1, "min_replicas": 1, "max_replicas": 2, "catch_up_seconds": 1.0}
+    changes |= {"scale_up_seconds": 0.5, "scale_down_seconds": 3.0}
+    settings = place.settings.model_copy(update={"fleet": place.settings.fleet.model_copy(update=changes)})
+    with running(settings) as fleet:
+        wait_until(fleet, lambda s: s.lag == 0 and len(s.replicas) == 1)
+        place.produce(windows, partitions=2)
+        wait_until(fleet, lambda s: s.wanted == 2 and s.autoscale is not None)
+        wait_until(fleet, lambda s: s.wanted == 1 and len(s.replicas) == 1 and s.lag == 0)
+    assert_all_is_there_once(settings, windows, packed)
