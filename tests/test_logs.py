@@ -8,6 +8,8 @@ import pytest
 
 from schemas.records import Partition, Record, Reject
 from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Taken
+from workers.fleet.replica import Replica
+from workers.fleet.status import FleetSize
 from workers.journal import Journal
 from workers.logs import JsonLines, LogRecipe, TextLines, log_to_stderr, say, trace_of
 
@@ -120,3 +122,11 @@ def test_a_process_writes_to_stderr_at_its_level_and_keeps_its_newest_lines(caps
     written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in written] == ["loud"] * 12 + ["redis"]
     assert [(line.replica, line.text) for line in ring.lines()] == [("replica-1", f"number {n}") for n in range(2, 12)]
+
+
+def test_a_replica_told_to_end_before_it_opened_anything_does_not_say_that_it_started(caplog):
+    caplog.set_level("INFO", "workers")
+    replica = Replica("r0", {"pumps": pytest.fail}, drain_timeout_s=60)
+    replica.drain(FleetSize(version=1))
+    replica.run()
+    assert [record.event for record in caplog.records] == ["drain"]

@@ -294,16 +294,3 @@ def test_one_artifact_alone_runs_in_the_calling_thread_and_its_error_goes_withou
     running.replica.assign(PARTITIONS, SIZE)
     assert running.ended().error == "Refused: made anew"
     assert seen == [running.thread]
-
-
-@pytest.mark.parametrize("is_drained", [False, True])
-def test_only_a_stream_that_was_opened_is_said_to_have_started(world, caplog, is_drained):
-    caplog.set_level("INFO", "workers")
-    ended = iter([Refused("made anew")])
-    replica = Replica("r0", {PUMPS: world.opener(PUMPS, polls=ended)}, drain_timeout_s=60)
-    replica.assign(PARTITIONS, SIZE)
-    if is_drained:
-        replica.drain(SIZE)
-    replica.run()
-    events = [record.event for record in caplog.records if hasattr(record, "event")]
-    assert events == (["drain"] if is_drained else ["started", "ended"])
