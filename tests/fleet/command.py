@@ -23,7 +23,7 @@ class Command:
         self._process, self._folder, self._environment = process, folder, environment
         self._family: set[psutil.Process] = set()
 
-    def wait_until(self, holds, timeout_s=90.0):
+    def wait_until(self, holds, timeout_s=180.0):
         give_up_at = time.monotonic() + timeout_s
         while not holds():
             assert self._process.poll() is None, self.output()
