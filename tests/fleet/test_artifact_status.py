@@ -38,7 +38,7 @@ VALVES = ArtifactStatus(artifact="valves__11111111", windows=3, lag={ONE: 0}, re
 
 def shown(status):
     out = io.StringIO()
-    Console(file=out, width=200).print(table(status, now=0.0))
+    Console(file=out, width=200).print(table(status, now=0.0, width=200))
     return out.getvalue()
 
 

@@ -3,13 +3,15 @@
 import io
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from schemas.records import Partition
 from workers.core import histogram
+from workers.core.errors import Refused
 from workers.fleet.recent import Recent
 from workers.fleet.run import news
-from workers.fleet.show import line, ranges, screen
+from workers.fleet.show import line, ranges, screen, watch
 from workers.fleet.status import FleetStatus, ReplicaStatus
 from workers.logs import Line
 
@@ -53,9 +55,9 @@ def a_fleet(**changes):
     return FleetStatus(**{**values, **changes})
 
 
-def shown(status):
+def shown(status, width=200):
     text = io.StringIO()
-    Console(file=text, width=200).print(screen(status, now=100.0))
+    Console(file=text, width=width).print(screen(status, now=100.0, width=width))
     return text.getvalue()
 
 
@@ -117,3 +119,29 @@ def test_rates_and_latencies_are_those_of_the_last_ten_seconds():
     assert (rate, int(lately.sum())) == (0.0, 0)
     histogram.observe(latency, np.full(3, 0.5))
     assert int(recent.see(31.0, 1_050, latency.copy())[1].sum()) == 3
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_none_of_them_in_half():
+    text = shown(a_fleet(lines=()), width=80)
+    cells = [word.strip() for row in text.splitlines() if "replica-1 " in row for word in row.strip("│").split("│")]
+    assert cells == ["replica-1", "running", "0-2 5", "8", "1,234", "42 ms", "1.5 s"]
+    assert "replica-1: redis [is] away" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("state", ["draining", "running"])
+def test_a_watch_ends_in_peace_only_where_the_fleet_was_about_to_end(state):
+    answers = [a_fleet(state=state), Refused("its controller is gone")]
+
+    def look():
+        answer = answers.pop(0)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    if state == "draining":
+        watch(look, Console(file=io.StringIO()), as_json=True)
+    else:
+        with pytest.raises(Refused, match="controller is gone"):
+            watch(look, Console(file=io.StringIO()), as_json=True)
+    assert answers == []

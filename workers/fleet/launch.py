@@ -38,7 +38,7 @@ class Fleet:
         try:
             return self._ask(timeout_s)
         except RayActorError as error:
-            message = f"the controller of fleet {self._name!r} is gone: {error}"
+            message = f"the controller of fleet {self._name!r} is gone: {str(error).splitlines()[0]}"
             raise Refused(message) from error
         except GetTimeoutError as error:
             message = (

@@ -48,7 +48,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
         with announced(settings.fleet):
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s, log_format=settings.log_format)
         fleet.remove()  # only at its end: a fleet that we merely stop watching needs its controller
-    console.print(Text(line(status)), table(status, time.time()), sep="\n")
+    console.print(Text(line(status)), table(status, time.time(), console.width), sep="\n")
     if status.state == "failed":
         raise Refused(status.message or "the fleet failed")
     return status

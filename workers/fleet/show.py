@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.records import Partition
+from workers.core.errors import Refused
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.status import FleetStatus, ReplicaStatus, milliseconds
 from workers.logs import Line
@@ -37,6 +38,8 @@ COLUMNS = {
     "rejects": "right",
     "note": "left",
 }
+NARROW, WIDE_ONLY = 110, frozenset({"pid", "/s", "p50", "rejects", "note"})
+"""A terminal of fewer columns than that shows none of these, and notes below the table: half a number is worse."""
 STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
@@ -45,19 +48,26 @@ def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
     if as_json:
         console.print_json(data=status.to_json())
     else:
-        console.print(screen(status))
+        console.print(screen(status, width=console.width))
 
 
 def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -> None:
     """Print it again and again, as a table that changes or one line of JSON a look, until the fleet has ended."""
     with Live(console=console, auto_refresh=False) as live:
+        state = "starting"
         while True:
-            status = look()
+            try:
+                status = look()
+            except Refused:
+                if state == "draining":  # it has ended since, and its controller with it
+                    return
+                raise
+            state = status.state
             if as_json:
                 console.print(orjson.dumps(status.to_json()).decode(), soft_wrap=True, markup=False, highlight=False)
             else:
-                live.update(screen(status), refresh=True)
-            if status.state in {"drained", "failed"}:
+                live.update(screen(status, width=console.width), refresh=True)
+            if state in {"drained", "failed"}:
                 return
             time.sleep(WATCH_EVERY_S)
 
@@ -78,35 +88,25 @@ def line(status: FleetStatus) -> str:
     return f"{text} · {status.message}" if status.message else text
 
 
-def screen(status: FleetStatus, now: float | None = None) -> Group:
+def screen(status: FleetStatus, now: float | None = None, *, width: int) -> Group:
     """Return all that `undertow status` shows: the line, a row for each replica, the newest events."""
     events = [Text(), *(event(one) for one in status.lines[-EVENTS:])] if status.lines else []
-    return Group(Text(line(status)), table(status, time.time() if now is None else now), *events)
+    return Group(Text(line(status)), table(status, time.time() if now is None else now, width), *events)
 
 
-def table(status: FleetStatus, now: float) -> Table:
+def table(status: FleetStatus, now: float, width: int) -> Table:
     """Return a row for each replica. Rates and latencies are those of the last ten seconds."""
-    rows = Table(caption_justify="left")
-    for name, side in COLUMNS.items():
+    rows, notes = Table(caption_justify="left"), []
+    shown = [name for name in COLUMNS if width >= NARROW or name not in WIDE_ONLY]
+    for name in shown:
         rows.add_column(
-            name, justify="right" if side == "right" else "left", no_wrap=name not in {"partitions", "note"}
+            name, justify="right" if COLUMNS[name] == "right" else "left", no_wrap=name not in {"partitions", "note"}
         )
     for replica in status.replicas:
-        rows.add_row(
-            replica.name,
-            replica.state,
-            str(replica.pid or ""),
-            ranges(replica.held),
-            f"{sum(replica.lag.values()):,}",
-            f"{replica.windows:,}",
-            f"{replica.windows_per_s:,.0f}",
-            _ms(replica.recent_latency, 0.5),
-            _ms(replica.recent_latency, 0.99),
-            _age(replica, now),
-            f"{sum(replica.rejects.values()):,}",
-            Text(replica.error or replica.blocked or ("standby" if _stands_by(replica) else "")),
-        )
-    notes = []
+        cells = _cells(replica, now)
+        rows.add_row(*(cells[name] for name in shown))
+        if "note" not in shown and cells["note"].plain:
+            notes.append(f"{replica.name}: {cells['note']}")
     if status.autoscale:
         notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
     if status.rejects:
@@ -115,6 +115,24 @@ def table(status: FleetStatus, now: float) -> Table:
         notes += [_of_artifact(status, one) for one in status.artifacts]
     rows.caption = Text("\n".join(notes)) if notes else None
     return rows
+
+
+def _cells(replica: ReplicaStatus, now: float) -> dict[str, Text]:
+    texts = {
+        "replica": replica.name,
+        "state": replica.state,
+        "pid": str(replica.pid or ""),
+        "partitions": ranges(replica.held),
+        "lag": f"{sum(replica.lag.values()):,}",
+        "windows": f"{replica.windows:,}",
+        "/s": f"{replica.windows_per_s:,.0f}",
+        "p50": _ms(replica.recent_latency, 0.5),
+        "p99": _ms(replica.recent_latency, 0.99),
+        "durable": _age(replica, now),
+        "rejects": f"{sum(replica.rejects.values()):,}",
+        "note": replica.error or replica.blocked or ("standby" if _stands_by(replica) else ""),
+    }
+    return {name: Text(text) for name, text in texts.items()}
 
 
 def _of_artifact(status: FleetStatus, artifact: ArtifactStatus) -> str:
