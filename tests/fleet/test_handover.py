@@ -45,11 +45,13 @@ def test_a_replica_that_is_told_to_end_by_sigterm_hands_over_and_another_comes(m
 
 @pytest.mark.timeout(400)
 def test_a_fleet_that_follows_its_lag_grows_with_a_backlog_and_shrinks_after_it(make_place, make_windows, packed):
-    windows = make_windows(30_000, pumps=400)
+    windows = make_windows(20_000, pumps=400)
     place = make_place(partitions=2)
     changes = {"replicas": 1, "min_replicas": 1, "max_replicas": 2, "catch_up_seconds": 1.0}
     changes |= {"scale_up_seconds": 0.5, "scale_down_seconds": 3.0}
-    settings = place.settings.model_copy(update={"fleet": place.settings.fleet.model_copy(update=changes)})
+    slow = place.settings.kafka.model_copy(update={"max_batch": 4})  # so that the backlog lasts until rates are known
+    fleet_settings = place.settings.fleet.model_copy(update=changes)
+    settings = place.settings.model_copy(update={"kafka": slow, "fleet": fleet_settings})
     with running(settings) as fleet:
         wait_until(fleet, lambda s: s.lag == 0 and len(s.replicas) == 1)
         place.produce(windows, partitions=2)
