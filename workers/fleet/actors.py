@@ -41,6 +41,7 @@ ENDS = frozenset({"drained", "failed"})
 TICK_S = 0.1
 NODES_EVERY_S = 1.0
 BURIAL_S = 10.0
+"""Within it a controller has seen that a replica has ended, if there is one."""
 
 
 def controller_name(fleet: str) -> str:
@@ -65,7 +66,7 @@ class ReplicaActor:
         self._replica.drain(self._replica.status().size)
         while self._replica.status().state != "ended":
             time.sleep(TICK_S)
-        time.sleep(BURIAL_S)  # the controller has seen it by then, and ended the process, or there is no controller
+        time.sleep(BURIAL_S)
         os._exit(0)
 
     def run(self) -> None:
@@ -88,7 +89,7 @@ class ReplicaActor:
 def on_sigterm(act: Callable[[], object]) -> None:
     """Call this, in a thread of its own, when the process is told to end. Call it from the main thread.
 
-    Ray's own handler ends the process at some moment within the next second. Ours in its place does nothing, and may
+    Ray's own handler ends the process soon after, in the midst of its work. Ours in its place does nothing, and may
     run late, for the main thread waits outside of Python: it is what C writes for each signal that arrives at once.
     """
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
