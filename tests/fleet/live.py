@@ -17,6 +17,11 @@ from workers.settings import Settings
 from workers.wiring import stream_recipe
 
 
+def with_fleet(settings: Settings, **changes: object) -> Settings:
+    """The same, for a fleet of one replica unless said otherwise."""
+    return settings.model_copy(update={"fleet": settings.fleet.model_copy(update={"replicas": 1, **changes})})
+
+
 @contextlib.contextmanager
 def running(settings: Settings, *, force: bool = False) -> Iterator[Fleet]:
     """A fleet in the session's Ray, drained at the end."""
@@ -57,3 +62,14 @@ def online_rows(settings: Settings, pumps: Sequence[str]) -> np.ndarray:
 def newest_of(windows: WindowBatch) -> pd.Series:
     """The row of each pump's newest window: pumps come in turn, each later than the one before."""
     return pd.Series(np.arange(len(windows)), index=windows.series["pump"]).groupby(level=0).max()
+
+
+def assert_all_is_there_once(settings: Settings, windows: WindowBatch, reference: np.ndarray) -> None:
+    """Each window is one row of the offline log, and online each pump shows its newest; both equal the reference."""
+    rows = offline_rows(settings)
+    assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us.tolist()
+    assert rows["pump"].tolist() == windows.series["pump"].tolist()
+    assert not rows.duplicated(["origin_partition", "origin_offset"]).any()
+    np.testing.assert_allclose(np.stack(rows["embedding"]), reference, atol=1e-6, rtol=1e-6)
+    newest = newest_of(windows)
+    np.testing.assert_allclose(online_rows(settings, newest.index), reference[newest], atol=1e-6, rtol=1e-6)

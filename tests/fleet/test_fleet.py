@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from tests.fleet.live import newest_of, offline_rows, online_rows, running, wait_until
+from tests.fleet.live import assert_all_is_there_once, newest_of, offline_rows, online_rows, running, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -24,13 +24,7 @@ def test_a_replica_killed_in_mid_stream_loses_nothing_and_repeats_nothing(make_p
         place.produce(windows.take(np.arange(10_000, 20_000)))
         wait_until(fleet, lambda s: s.failovers == 1 and len(s.replicas) == 2 and s.lag == 0)
 
-    rows, reference = offline_rows(place.settings), packed.reference(windows)
-    assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us.tolist()
-    assert rows["pump"].tolist() == windows.series["pump"].tolist()
-    assert not rows.duplicated(["origin_partition", "origin_offset"]).any()
-    np.testing.assert_allclose(np.stack(rows["embedding"]), reference, atol=1e-6, rtol=1e-6)
-    newest = newest_of(windows)
-    np.testing.assert_allclose(online_rows(place.settings, newest.index), reference[newest], atol=1e-6, rtol=1e-6)
+    assert_all_is_there_once(place.settings, windows, packed.reference(windows))
 
 
 def test_a_fleet_on_sqlite_writes_what_stock_feast_reads_and_ends_when_drained(make_place, make_windows, packed):

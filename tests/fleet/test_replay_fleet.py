@@ -3,13 +3,12 @@
 import json
 import sys
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from kafka import KafkaProducer
 
 from schemas.json_codec import encode_json
-from tests.fleet.live import newest_of, offline_rows, online_rows, running, wait_until
+from tests.fleet.live import assert_all_is_there_once, running, wait_until
 from workers.cli import main
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
@@ -48,8 +47,4 @@ def test_a_replayed_window_is_in_both_stores_once_and_does_not_hide_a_newer_one(
             assert f"sent {sent} again" in result.output, result.output
         wait_until(fleet, lambda s: s.windows == 60 and s.lag == 0)
 
-    rows, reference = offline_rows(settings), packed.reference(windows)
-    assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us.tolist()
-    np.testing.assert_allclose(np.stack(rows["embedding"]), reference, atol=1e-6, rtol=1e-6)
-    newest = newest_of(windows)
-    np.testing.assert_allclose(online_rows(settings, newest.index), reference[newest], atol=1e-6, rtol=1e-6)
+    assert_all_is_there_once(settings, windows, packed.reference(windows))

@@ -10,6 +10,7 @@ import ray
 from kafka import KafkaAdminClient
 
 from tests.fleet.command import running
+from tests.fleet.live import with_fleet
 from workers.adapters.offline_parts import read_space
 from workers.artifact.manifest import read_manifest
 
@@ -21,10 +22,6 @@ PARTITIONS = 2
 @pytest.fixture
 def place(make_place):
     return make_place(partitions=PARTITIONS)
-
-
-def with_fleet(settings, **changes):
-    return settings.model_copy(update={"fleet": settings.fleet.model_copy(update={"replicas": 1, **changes})})
 
 
 def add_partitions(place, total):

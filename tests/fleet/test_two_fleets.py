@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 
-from tests.fleet.live import newest_of, offline_rows, online_rows, running, wait_until
+from tests.fleet.live import assert_all_is_there_once, offline_rows, running, wait_until, with_fleet
 from workers.core.errors import Refused
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
 TURNS, OF_A_TURN = 8, 500
-
-
-def with_fleet(settings, **changes):
-    return settings.model_copy(update={"fleet": settings.fleet.model_copy(update={"replicas": 1, **changes})})
 
 
 def durable(settings):
@@ -44,9 +40,4 @@ def test_two_live_fleets_forced_on_one_topic_and_group_show_each_key_once(make_p
             )
             assert moves > 0, "neither has ever met the other"
 
-    rows, reference = offline_rows(one), packed.reference(windows)
-    assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us.tolist()
-    assert not rows.duplicated(["origin_partition", "origin_offset"]).any()
-    np.testing.assert_allclose(np.stack(rows["embedding"]), reference, atol=1e-6, rtol=1e-6)
-    newest = newest_of(windows)
-    np.testing.assert_allclose(online_rows(one, newest.index), reference[newest], atol=1e-6, rtol=1e-6)
+    assert_all_is_there_once(one, windows, packed.reference(windows))
