@@ -1,11 +1,15 @@
-"""Spans by the real SDK, kept in memory: what each is linked to, how they nest, and what none of it costs."""
+"""Spans by the real SDK, in memory or over HTTP: what each is linked to, how they nest, and what none of it costs."""
 
 import subprocess
 import sys
+import threading
+from gzip import decompress as gunzip
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
@@ -107,6 +111,82 @@ def test_other_events_are_no_spans_and_the_end_sends_what_waits(exporter):
     tracing(Closed())
     assert len(exporter.get_finished_spans()) == 4
     provider.shutdown()
+
+
+class Stuck(SpanExporter):
+    """A collector that takes a request and does not answer for as long as the test likes."""
+
+    def __init__(self):
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def export(self, _spans):
+        self.asked.set()
+        self.answers.wait()
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end():
+    stuck, provider = Stuck(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(stuck, schedule_delay_millis=3_600_000))
+    tracing = Tracing(provider, "replica-1")
+    tracing(taken(record(3)))
+    tracing(Closed())
+    assert stuck.asked.is_set()
+    stuck.answers.set()
+    provider.shutdown()
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes what OTLP over HTTP sends, in its binary form."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        packed = self.headers.get("Content-Encoding") == "gzip"
+        self.server.took.append((self.path, ExportTraceServiceRequest.FromString(gunzip(body) if packed else body)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture
+def collector():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        server.took = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_collector_gets_the_spans_over_http_from_the_fleet_by_its_name(collector, compression):
+    program = (
+        "import os, sys\n"
+        "from schemas.records import Partition, Record\n"
+        "from workers.adapters.tracing import open_tracing\n"
+        "from workers.core.events import Closed, Taken\n"
+        "otel = {'OTEL_EXPORTER_OTLP_ENDPOINT': sys.argv[1], 'OTEL_EXPORTER_OTLP_COMPRESSION': sys.argv[2]}\n"
+        "tracing = open_tracing(otel, service='pumps-fleet', replica='r')\n"
+        "headers = (('traceparent', b'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'),)\n"
+        "place = Partition('windows', 0)\n"
+        "record = Record(partition=place, offset=0, appended_us=0, value=None, headers=headers)\n"
+        "tracing(Taken(records=[record], windows=1, space='0', stages={'poll': (1.0, 2.0)}))\n"
+        "tracing(Closed())\n"
+        "os._exit(0)\n"  # as a replica ends: nothing is sent later
+    )
+    address = f"http://127.0.0.1:{collector.server_port}"
+    subprocess.run([sys.executable, "-c", program, address, compression], check=True)
+    ((path, request),) = collector.took
+    assert path == "/v1/traces"
+    (of_service,) = request.resource_spans
+    names = {one.key: one.value.string_value for one in of_service.resource.attributes}
+    assert names["service.name"] == "pumps-fleet"
+    poll, batch = sorted((one for scope in of_service.scope_spans for one in scope.spans), key=lambda one: one.kind)
+    assert (batch.name, poll.name) == ("process windows", "undertow poll")
+    assert poll.parent_span_id == batch.span_id
+    assert [link.trace_id.hex() for link in batch.links] == ["4bf92f3577b34da6a3ce929d0e0e4736"]
+    assert (batch.start_time_unix_nano, batch.end_time_unix_nano) == (1_000_000_000, 2_000_000_000)
 
 
 # Whether at all ------------------------------------------------------------------------------------------------------

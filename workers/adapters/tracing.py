@@ -6,6 +6,7 @@ carries no context, and without tracing nothing here is imported by anybody.
 """
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from workers.core.events import Checkpointed, Closed, Event, Span, Taken
 from workers.logs import TRACEPARENT
 
 MOST_LINKS = 128
-FLUSH_MS = 2_000
+FLUSH_S = 2.0
 
 
 class Tracing:
@@ -38,7 +39,7 @@ class Tracing:
                 told = {"undertow.rows": event.rows, **self._places(next(iter(event.ranges)).topic, ranges)}
                 self._span("undertow checkpoint", event.took, told, SpanKind.INTERNAL)
             case Closed():
-                self._provider.force_flush(FLUSH_MS)  # what comes next may be the end of the process
+                self._flush()  # what comes next may be the end of the process
             case _:
                 pass
 
@@ -58,6 +59,16 @@ class Tracing:
             inside = set_span_in_context(batch, Context())
             for stage, times in event.stages.items():
                 self._span(f"undertow {stage}", times, {}, SpanKind.INTERNAL, within=inside)
+
+    def _flush(self) -> None:
+        """Send what waits, and go on after so long: a collector that does not answer must not hold up who takes over.
+
+        The SDK takes a time limit and ignores it (open-telemetry/opentelemetry-python#4568): each of its requests may
+        take ten seconds.
+        """
+        flush = threading.Thread(target=self._provider.force_flush, name="flush spans", daemon=True)
+        flush.start()
+        flush.join(FLUSH_S)
 
     def _places(self, topic: str, ranges: Mapping[str, str]) -> dict[str, Any]:
         return {
