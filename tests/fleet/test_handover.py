@@ -4,9 +4,14 @@ import os
 import signal
 
 import numpy as np
+import psutil
 import pytest
 
-from tests.fleet.live import assert_all_is_there_once, running, wait_until, with_fleet
+from schemas.records import Partition
+from tests.fleet.live import assert_all_is_there_once, offline_rows, running, wait_until, with_fleet
+from workers.adapters.kafka_admin import committed
+from workers.fleet.launch import start
+from workers.wiring import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -49,3 +54,20 @@ def test_a_fleet_that_follows_its_lag_grows_with_a_backlog_and_shrinks_after_it(
         wait_until(fleet, lambda s: s.wanted == 2)
         wait_until(fleet, lambda s: s.wanted == 1 and len(s.replicas) == 1 and s.lag == 0)
     assert_all_is_there_once(settings, windows, packed.reference(windows))
+
+
+@pytest.mark.timeout(400)
+def test_a_replica_without_a_controller_ends_by_itself_when_its_process_is_told_to(make_place, make_windows):
+    windows = make_windows(1_000, pumps=80)
+    place = make_place(partitions=2)
+    settings = with_fleet(place.settings)
+    fleet = start(stream_recipe(settings))
+    place.produce(windows, partitions=2)
+    replica = psutil.Process(wait_until(fleet, lambda s: s.windows > 200).replicas[0].pid)
+    fleet.remove()  # the controller alone
+    replica.send_signal(signal.SIGTERM)
+    replica.wait(60)
+    taken = offline_rows(settings)
+    partitions = [Partition(settings.kafka.topic, index) for index in range(2)]
+    offsets = committed(settings.kafka, partitions)
+    assert sum(offsets.values()) == len(taken) > 200, "what it had taken is not durable, or not told"
