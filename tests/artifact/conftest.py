@@ -1,6 +1,5 @@
 """Small trained models, as Lightning saves them, and the data sets they were trained on."""
 
-import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pytorch_forecasting.metrics import MAE, RMSE, MultiLoss, QuantileLoss
 from sklearn.preprocessing import MinMaxScaler
 
 from schemas.windows import WindowBatch
+from tests.training import quiet_trainer
 
 STEPS = 40
 
@@ -174,19 +174,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
     def train(name: str) -> Trained:
         if name not in made:
             lightning.seed_everything(3, verbose=False)
-            logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model, dataset = MODELS[name]()
-                trainer = lightning.Trainer(
-                    accelerator="cpu",
-                    max_epochs=1,
-                    limit_train_batches=2,
-                    logger=False,
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    enable_model_summary=False,
-                )
+                trainer = quiet_trainer(max_epochs=1, limit_train_batches=2)
                 trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16))
                 checkpoint = tmp_path_factory.mktemp(name) / "model.ckpt"
                 trainer.save_checkpoint(checkpoint)
@@ -267,7 +258,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, Any], 
     """Return a function that saves a model with its first weights: good for all that needs no sense in its numbers."""
 
     def save(model: Any, dataset: Any) -> Trained:
-        trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        trainer = quiet_trainer()
         trainer.strategy.connect(model)
         path = tmp_path_factory.mktemp("untrained") / "model.ckpt"
         trainer.save_checkpoint(path)

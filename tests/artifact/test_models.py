@@ -25,6 +25,7 @@ from pytorch_forecasting.data import (
 from pytorch_forecasting.metrics import MAE, MultiLoss, QuantileLoss
 
 from schemas.windows import WindowBatch
+from tests.training import quiet_trainer
 from workers.artifact.load import load
 from workers.artifact.pack import pack
 from workers.artifact.survey import Point, survey
@@ -201,10 +202,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         warnings.simplefilter("ignore")
         dataset = TimeSeriesDataSet(frame, **settings)
         model = getattr(models, cls).from_dataset(dataset, **options)
-        trainer = lightning.Trainer(
-            accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False,
-        )  # fmt: skip
+        trainer = quiet_trainer(max_steps=2)
         trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16))
         checkpoint = tmp_path_factory.mktemp(request.param) / "model.ckpt"
         trainer.save_checkpoint(checkpoint)

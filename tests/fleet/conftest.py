@@ -1,7 +1,6 @@
 """A small real model, packed; and places where fleets run, each with a topic, a Feast repository, an offline log."""
 
 import itertools
-import logging
 import shutil
 import warnings
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pytorch_forecasting.metrics import MAE, MultiLoss
 from schemas.json_codec import encode_json
 from schemas.windows import WindowBatch
 from tests.fleet.scripted import Scene
+from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import ensure_topic
 from workers.artifact.pack import pack
 from workers.settings import Settings
@@ -74,7 +74,6 @@ class Packed:
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     """A small LSTM that forecasts two channels, trained for a few batches on pumps."""
     lightning.seed_everything(7, verbose=False)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     folder = tmp_path_factory.mktemp("packed")
     walks = np.random.default_rng(1).normal(size=(6, 60, 2)).cumsum(axis=1)
     table = pd.DataFrame(walks.reshape(-1, 2), columns=list(COLUMNS))
@@ -95,14 +94,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
         model = RecurrentNetwork.from_dataset(
             dataset, cell_type="LSTM", hidden_size=16, rnn_layers=2, loss=MultiLoss([MAE(), MAE()])
         )
-        trainer = lightning.Trainer(
-            accelerator="cpu",
-            max_steps=5,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = quiet_trainer(max_steps=5)
         trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16, num_workers=0))
     trainer.save_checkpoint(folder / "model.ckpt")
     taps = {"embedding": "rnn:last+mean+max"}

@@ -1,14 +1,12 @@
 """Several artifacts on one topic: a real fleet on real stores; each of its spaces is as whole as if it were alone."""
 
 import json
-import logging
 import os
 import signal
 import time
 import warnings
 from dataclasses import replace
 
-import lightning
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +17,8 @@ from pytorch_forecasting.data import TorchNormalizer
 
 from schemas.json_codec import decode_json, encode_json
 from schemas.records import Partition, Record
+from tests.fleet.one_stream import read_to_end
+from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import committed, end_offsets
 from workers.adapters.kafka_replay import read_dead_letters
 from workers.adapters.offline_parts import read_space
@@ -28,7 +28,7 @@ from workers.artifact.pack import pack
 from workers.cli import main
 from workers.core.errors import Refused
 from workers.fleet.launch import start
-from workers.wiring import apply_artifact, open_stream, stream_recipe
+from workers.wiring import apply_artifact, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -42,7 +42,6 @@ def beside(packed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("beside")
     taps = {"embedding": "rnn:last"}
     pack(packed.artifact.parent / "model.ckpt", folder / "hot", name="pumps", taps=taps, series=["pump"], trust=True)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     table = pd.DataFrame({"heat": np.random.default_rng(3).normal(size=240).cumsum()})
     table["pump"], table["t"] = np.repeat(["a", "b", "c", "d"], 60), np.tile(np.arange(60), 4)
     with warnings.catch_warnings():
@@ -59,8 +58,7 @@ def beside(packed, tmp_path_factory):
             max_prediction_length=2,
         )
         model = RecurrentNetwork.from_dataset(dataset, hidden_size=8)
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        trainer = lightning.Trainer(accelerator="cpu", max_steps=1, enable_checkpointing=False, **quiet)
+        trainer = quiet_trainer(max_steps=1)
         trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16, num_workers=0))
     trainer.save_checkpoint(folder / "heat.ckpt")
     pack(folder / "heat.ckpt", folder / "heat", name="heaters", taps={"embedding": "rnn:mean"}, trust=True)
@@ -182,29 +180,16 @@ def test_three_artifacts_of_one_topic_are_each_whole_though_a_replica_is_killed(
     np.testing.assert_allclose(look("heaters", "p000"), of_heat[fitting.index(5880)], atol=1e-6)
 
 
-def walk(recipe, index=0):
-    """Read the topic to its end by one artifact's stream; return how many windows that were."""
-    stream = open_stream(recipe, lambda: False, index)
-    try:
-        stream.assign(recipe.partitions)
-        while stream.step() or any(stream.lag.values()):
-            pass
-        stream.checkpoint()
-    finally:
-        stream.close()
-    return stream.counts.windows
-
-
 def test_an_artifact_put_beside_another_begins_at_the_beginning_and_the_other_goes_on(place, packed, make_windows):
     windows = make_windows(300, pumps=8)
     send(place, encode_json(windows), windows.series["pump"])
     alone = place.settings.model.model_copy(update={"artifact": packed.artifact})
-    assert walk(stream_recipe(place.settings.model_copy(update={"model": alone}))) == 300
+    assert read_to_end(stream_recipe(place.settings.model_copy(update={"model": alone}))).windows == 300
     send(place, encode_json(windows)[:10], windows.series["pump"][:10])
     together = stream_recipe(place.settings)
-    assert [walk(together, 0), walk(together, 1)] == [10, 310]
+    assert [read_to_end(together, index).windows for index in range(2)] == [10, 310]
     send(place, encode_json(windows)[:5], windows.series["pump"][:5])
-    assert walk(stream_recipe(place.settings.model_copy(update={"model": alone}))) == 5
+    assert read_to_end(stream_recipe(place.settings.model_copy(update={"model": alone}))).windows == 5
 
 
 def test_what_several_artifacts_refused_is_shown_by_artifact_and_sent_once(place, make_windows):
@@ -213,7 +198,7 @@ def test_what_several_artifacts_refused_is_shown_by_artifact_and_sent_once(place
     document["past"]["flow"][0] = None
     send(place, [value, json.dumps(document).encode()], ["p000", "p000"])
     recipe = stream_recipe(place.settings)
-    assert [walk(recipe, index) for index in range(3)] == [1, 1, 0]
+    assert [read_to_end(recipe, index).windows for index in range(3)] == [1, 1, 0]
 
     def replay(*arguments):
         options = {"kafka.bootstrap": place.bootstrap, "kafka.topic": place.settings.kafka.topic}
@@ -231,7 +216,7 @@ def test_what_several_artifacts_refused_is_shown_by_artifact_and_sent_once(place
     assert "2 dead letters: number 2" in replay("--artifact", "pumps")
     assert "1 dead letters: number 1" in replay("--artifact", recipe.artifacts[1].manifest.view().view)
     assert f"sent 1 again to {place.settings.kafka.topic}" in replay("--artifact", "pumps", "--pipe", mend, "--send")
-    assert [walk(recipe, index) for index in range(2)] == [1, 1]
+    assert [read_to_end(recipe, index).windows for index in range(2)] == [1, 1]
 
 
 def test_check_looks_at_each_artifact_and_names_the_groups_they_commit_to(place):

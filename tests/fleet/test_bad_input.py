@@ -1,7 +1,6 @@
 """Everything that a producer can get wrong, among good windows, through a real Kafka into a real Redis."""
 
 import json
-import logging
 import warnings
 from collections import Counter
 
@@ -17,12 +16,14 @@ from pytorch_forecasting.data import TorchNormalizer
 
 from schemas.json_codec import encode_json
 from schemas.records import Partition
+from tests.fleet.one_stream import read_to_end
+from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import committed, end_offsets
 from workers.adapters.offline_log import chains
 from workers.adapters.offline_parts import read_space
 from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
-from workers.wiring import apply_artifact, open_stream, stream_recipe
+from workers.wiring import apply_artifact, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -85,20 +86,13 @@ def walk(settings):
     """Read the whole topic with one replica's stream, a few records at a time; return its counts."""
     settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"max_batch": 16})})
     recipe = stream_recipe(settings)
-    stream = open_stream(recipe, give_up=lambda: False)
-    try:
-        stream.assign(recipe.partitions)
-        while stream.step() or any(stream.lag.values()):
-            pass
-        stream.checkpoint()
-    finally:
-        stream.close()
+    counts = read_to_end(recipe)
     ends = end_offsets(settings.kafka, recipe.partitions)
     assert committed(settings.kafka, recipe.partitions) == ends
     assert [chain.next for chain in chains(settings.offline.path, recipe.artifacts[0].manifest.space)] == [
         end for _, end in sorted(ends.items())
     ]
-    return stream.counts
+    return counts
 
 
 def offline_rows(settings):
@@ -179,7 +173,6 @@ def test_each_bad_record_becomes_one_dead_letter_while_the_good_ones_arrive_twic
 
 def train_with_sites(folder):
     """Pack a small model that knows the sites a and b; return the artifact, the model, its data set and its table."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning.seed_everything(5, verbose=False)
     table = pd.DataFrame({"flow": np.random.default_rng(2).normal(size=120), "pump": np.repeat(["p0", "p1"], 60)})
     table["t"], table["site"] = np.tile(np.arange(60), 2), np.repeat(["a", "b"], 60)
@@ -197,8 +190,7 @@ def train_with_sites(folder):
             max_prediction_length=2,
         )
         model = RecurrentNetwork.from_dataset(dataset, hidden_size=8)
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        trainer = lightning.Trainer(accelerator="cpu", max_steps=2, enable_checkpointing=False, **quiet)
+        trainer = quiet_trainer(max_steps=2)
         trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16, num_workers=0))
     trainer.save_checkpoint(folder / "model.ckpt")
     pack(folder / "model.ckpt", folder / "artifact", name="sites", taps={"embedding": "rnn:last"}, trust=True)

@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from schemas.windows_arrow import windows_to_arrow
+from tests.fleet.one_stream import read_to_end
 from workers.adapters.offline_parts import read_space
 from workers.artifact.manifest import read_manifest
 from workers.backfill.run import run as run_backfill
 from workers.sections import BackfillSettings
-from workers.wiring import apply_artifact, open_stream, stream_recipe
+from workers.wiring import apply_artifact, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -39,19 +40,6 @@ online = store.get_online_features(service, entity_rows=rows).to_dict()["embeddi
 store.get_historical_features(asked, service).to_df().to_parquet(folder / "past.parquet")
 assert not {name.split(".")[0] for name in sys.modules} & {"workers", "schemas"}
 """
-
-
-def walk(settings):
-    """Read the whole topic with one replica's stream in this process."""
-    recipe = stream_recipe(settings)
-    stream = open_stream(recipe, give_up=lambda: False)
-    try:
-        stream.assign(recipe.partitions)
-        while stream.step() or any(stream.lag.values()):
-            pass
-        stream.checkpoint()
-    finally:
-        stream.close()
 
 
 def on_sqlite(settings, folder):
@@ -95,7 +83,7 @@ def test_stream_and_backfill_and_pytorch_forecasting_agree_for_readers_that_have
     streamed = make_place(partitions=4)
     streamed.produce(windows, partitions=4)
     streamed.produce(windows.take(np.arange(AGAIN)), partitions=4)  # delivered twice
-    walk(streamed.settings)
+    read_to_end(stream_recipe(streamed.settings))
 
     backfilled = on_sqlite(streamed.settings, tmp_path / "second")
     table = windows_to_arrow(windows, read_manifest(packed.artifact).contract)

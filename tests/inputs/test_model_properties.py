@@ -5,9 +5,7 @@ The reference is pytorch-forecasting alone: its dataset builds the inputs, its m
 
 import copy
 import itertools
-import logging
 
-import lightning
 import numpy as np
 import pytest
 import torch
@@ -19,6 +17,7 @@ from pytorch_forecasting.metrics import MAE, MultiLoss, NormalDistributionLoss, 
 from sklearn.preprocessing import StandardScaler
 
 from tests.inputs.drawn import options, options_with_gaps, options_with_lags
+from tests.training import quiet_trainer
 from workers.artifact.load import load
 from workers.artifact.pack import pack
 from workers.core.errors import Refused
@@ -103,14 +102,7 @@ def models(draw):
 
 def save(model, path):
     """Write the checkpoint that Lightning writes in a training."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer()
     trainer.strategy.connect(model)
     trainer.save_checkpoint(path)
 
