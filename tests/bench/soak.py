@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import queue
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from steady import START_S, controller_pid, most, process, tell
 
 from workers.devstack.stack import ephemeral
 from workers.fleet.launch import Fleet
+from workers.fleet.status import FleetStatus
 
 RETENTION = {"retention.ms": "300000", "segment.bytes": str(32 << 20), "segment.ms": "60000"}
 """The broker's disk stays bounded: it looks every five minutes."""
@@ -42,7 +44,20 @@ WARM_S, MOST_S = 5.0, 15.0
 GRACE_S = 2.0
 """A window of a minute may still be on its way when the minute ends."""
 MIB = 1 << 20
-HEADINGS = ("windows", "p50 ms", "p99 ms", "lag", "replicas MiB", "controller MiB", "driver MiB", "files", "threads")
+HEADINGS = (
+    "minute",
+    "windows",
+    "p50 ms",
+    "p99 ms",
+    "lag",
+    "replicas MiB",
+    "controller MiB",
+    "files",
+    "threads",
+    "part files",
+    "CPU us/window",
+    "yardstick ms",
+)
 
 
 class Lines:
@@ -106,11 +121,11 @@ def look_each(
     begins, ends = Lines(producer.stdout), Lines(watcher.stdout)
     appended: dict[int, float] = {}
     readable: dict[int, float] = {}
-    before, number = fleet.status().windows, 0
+    status, number = fleet.status(), 0
+    before, spent = status.windows, cpu_s(status)
     time.sleep(START_S + GRACE_S)
     while producer.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
-            producer.wait(minute_s)
+        speeds = [*yardsticks(producer, minute_s)]
         appended |= begins.take()
         readable |= ends.take()
         both = appended.keys() & readable.keys()
@@ -120,16 +135,19 @@ def look_each(
         number += 1
         status = fleet.status()
         p50, p99 = np.percentile(waits, [50, 99]).tolist()
+        windows, cpu = status.windows - before, cpu_s(status) - spent
         yield Minute(
             number=number,
-            windows=status.windows - before,
+            windows=windows,
             p50_ms=p50,
             p99_ms=p99,
             lag=status.lag or 0,
             **of_processes({one.pid for one in status.replicas}),
+            cpu_us=1e6 * cpu / max(1, windows),
+            yardstick_ms=statistics.mean(speeds),
             parts=sum(1 for _ in (given.path / "offline" / given.run).rglob("*.parquet")),
         )
-        before = status.windows
+        before, spent = before + windows, spent + cpu
 
 
 def of_processes(replicas: set[int]) -> Mapping[str, float]:
@@ -139,36 +157,57 @@ def of_processes(replicas: set[int]) -> Mapping[str, float]:
     return {
         "replicas_mib": sum(one.memory_info().rss for one in mine) / MIB,
         "controller_mib": sum(one.memory_info().rss for one in controllers) / MIB,
-        "driver_mib": psutil.Process().memory_info().rss / MIB,
         "files": sum(one.num_fds() for one in mine),
         "threads": sum(one.num_threads() for one in mine),
     }
 
 
+def cpu_s(status: FleetStatus) -> float:
+    """Return the CPU that the replicas have taken so far."""
+    return sum(sum(psutil.Process(one.pid).cpu_times()[:2]) for one in status.replicas)
+
+
+def yardsticks(load: subprocess.Popen[bytes], seconds: float) -> Iterator[float]:
+    """Wait for so long, or until the load ends; yield once a second how much CPU a fixed computation takes, in ms.
+
+    CPU, so that no other program's turn on the core counts: it tells what the core itself gives.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        began = time.thread_time()
+        sum(range(500_000))
+        yield 1000 * (time.thread_time() - began)
+        with suppress(subprocess.TimeoutExpired):
+            load.wait(min(1.0, left))
+            return
+
+
 def cells(minute: Minute) -> tuple[str, ...]:
     """Return a minute as the table has it."""
-    memory = (minute.replicas_mib, minute.controller_mib, minute.driver_mib)
     return (
         f"{minute.number}",
         f"{minute.windows:,}",
         f"{minute.p50_ms:.1f}",
         f"{minute.p99_ms:.1f}",
         f"{minute.lag:,}",
-        *(f"{mib:,.1f}" for mib in memory),
+        f"{minute.replicas_mib:,.1f}",
+        f"{minute.controller_mib:,.1f}",
         f"{minute.files}",
         f"{minute.threads}",
         f"{minute.parts:,}",
+        f"{minute.cpu_us:,.0f}",
+        f"{minute.yardstick_ms:.1f}",
     )
 
 
 def minute_line(minute: Minute) -> str:
     """Return a minute as it is told while the soak runs."""
-    return ", ".join(f"{name} {cell}" for name, cell in zip(("minute", *HEADINGS, "parts"), cells(minute), strict=True))
+    return ", ".join(f"{name} {cell}" for name, cell in zip(HEADINGS, cells(minute), strict=True))
 
 
 def print_soak(console: Console, minutes: list[Minute]) -> None:
     """Print at most thirty of the minutes, and the verdict."""
-    table = table_of("minute", *HEADINGS, "part files")
+    table = table_of(*HEADINGS)
     step = -(-len(minutes) // 30)
     for minute in [*minutes[:-1:step], minutes[-1]]:
         table.add_row(*cells(minute))
@@ -184,7 +223,7 @@ def main() -> None:
     """Parse, prepare, run, print; exit 1 where something is not flat."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--share", type=float, default=0.5, help="of what the fleet keeps up with")
+    parser.add_argument("--share", type=float, default=0.3, help="of what the fleet keeps up with")
     parser.add_argument("--minute", type=float, default=60.0, help="seconds between two looks")
     parser.add_argument("--write", action="store_true", help="put the tables into the README as well")
     parser.add_argument("--kafka", help="host:port of a broker that runs already; with --redis")

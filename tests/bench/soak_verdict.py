@@ -5,7 +5,7 @@ In: one `Minute` for each. Out: verdicts. Knows neither fleet nor broker.
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 WARM = 0.1
@@ -24,7 +24,10 @@ class Minute:
     replicas_mib: float
     """Resident memory of all replicas together."""
     controller_mib: float
-    driver_mib: float
+    cpu_us: float
+    """CPU of the replicas for each window."""
+    yardstick_ms: float
+    """CPU of a fixed computation, once a second, the mean: the less, the faster the machine's cores were."""
     files: int
     """Open file descriptors of the replicas."""
     threads: int
@@ -51,8 +54,8 @@ class Verdict:
 TOLERANCES: tuple[tuple[str, Callable[[Minute], float], float, float], ...] = (
     ("memory of the replicas, MiB", lambda minute: minute.replicas_mib, 0.03, 16.0),
     ("memory of the controller, MiB", lambda minute: minute.controller_mib, 0.03, 16.0),
-    ("latency p50, ms", lambda minute: minute.p50_ms, 0.25, 2.0),
-    ("latency p99, ms", lambda minute: minute.p99_ms, 0.25, 10.0),
+    ("latency p50 at one speed, ms", lambda minute: minute.p50_ms, 0.25, 2.0),
+    ("latency p99 at one speed, ms", lambda minute: minute.p99_ms, 0.25, 10.0),
     ("lag, windows", lambda minute: minute.lag, 0.25, 2_000.0),
     ("file descriptors", lambda minute: minute.files, 0.0, 4.0),
     ("threads", lambda minute: minute.threads, 0.0, 2.0),
@@ -63,6 +66,8 @@ TOLERANCES: tuple[tuple[str, Callable[[Minute], float], float, float], ...] = (
 def judge(minutes: Sequence[Minute]) -> list[Verdict]:
     """Return how much each quantity has grown since the warm-up."""
     counted = minutes[min(len(minutes) - 1, max(1, round(WARM * len(minutes)))) :]
+    usual_ms = statistics.median(minute.yardstick_ms for minute in counted)
+    counted = [at_one_speed(minute, usual_ms) for minute in counted]
     verdicts = []
     for what, of, share, least in TOLERANCES:
         values = [of(minute) for minute in counted]
@@ -71,6 +76,12 @@ def judge(minutes: Sequence[Minute]) -> list[Verdict]:
         begin = statistics.median(value - slope * place for place, value in enumerate(values))
         verdicts.append(Verdict(what=what, begin=begin, grown=grown, allowed=max(share * begin, least)))
     return verdicts
+
+
+def at_one_speed(minute: Minute, yardstick_ms: float) -> Minute:
+    """Return what the latency would have been had the machine's cores been as fast as this yardstick says."""
+    faster = yardstick_ms / minute.yardstick_ms
+    return replace(minute, p50_ms=minute.p50_ms * faster, p99_ms=minute.p99_ms * faster)
 
 
 def trend(values: Sequence[float]) -> float:

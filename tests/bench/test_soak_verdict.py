@@ -13,7 +13,8 @@ STEADY = Minute(
     lag=50,
     replicas_mib=1_500.0,
     controller_mib=300.0,
-    driver_mib=400.0,
+    cpu_us=200.0,
+    yardstick_ms=30.0,
     files=120,
     threads=60,
     parts=10,
@@ -44,7 +45,12 @@ def test_a_file_that_is_never_closed_every_five_minutes_is_not_flat():
 
 def test_latency_that_doubles_in_an_hour_is_not_flat():
     minutes = [replace(STEADY, p50_ms=8.0 * (1 + number / 60)) for number in range(60)]
-    assert not_flat(minutes) == ["latency p50, ms"]
+    assert not_flat(minutes) == ["latency p50 at one speed, ms"]
+
+
+def test_latency_that_doubles_while_the_machine_gives_half_is_flat():
+    slow = replace(STEADY, p50_ms=16.0, p99_ms=80.0, yardstick_ms=60.0)
+    assert not_flat([slow if number > 30 else STEADY for number in range(60)]) == []
 
 
 def test_one_bad_minute_is_no_trend():
