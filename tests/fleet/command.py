@@ -119,6 +119,7 @@ def running(settings, folder: Path, *arguments: str, home: Path | None = None) -
     inherited = {name: value for name, value in os.environ.items() if name not in {"RAY_AUTH_MODE", "XDG_CACHE_HOME"}}
     guarded = {"RAY_AUTH_MODE": "disabled"} if home is None else {"HOME": str(home)}
     environment = {**inherited, **ours, **quiet, **guarded}
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, for these tests and for what they start
     with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             [UNDERTOW, "run", *arguments],
@@ -128,6 +129,7 @@ def running(settings, folder: Path, *arguments: str, home: Path | None = None) -
             stderr=stderr,
             start_new_session=True,
         )
+    signal.signal(signal.SIGHUP, hangup)
     command = Command(process, folder, environment)
     try:
         yield command
