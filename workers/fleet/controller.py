@@ -8,7 +8,7 @@ not the fence: the fence is the chain of the offline log.
 """
 
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 
 from schemas.records import Partition
@@ -56,7 +56,7 @@ class Controller:
         self._added: frozenset[Partition] = frozenset()
         self._autoscaler = None if policy is None else Autoscaler(policy, wanted)
         self._size, self._standbys = FleetSize(0, wanted), standbys
-        self._asked: int | None = None
+        self._orders: deque[int] = deque()  # of any thread; a tick takes them, one after another
         self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
         self._seen: dict[str, ReplicaStatus] = {
             name: ReplicaStatus(name=name, state="starting") for name in replicas.names()
@@ -107,8 +107,7 @@ class Controller:
 
     def scale(self, replicas: int) -> None:
         """Want so many replicas from now on. Those that are too many finish their batches and end."""
-        if self._asked != 0:  # a drain is for good
-            self._asked = replicas
+        self._orders.append(replicas)
 
     def grow(self, partitions: Iterable[Partition]) -> None:
         """Read these as well from now on: partitions are added to a topic, and never taken away."""
@@ -234,10 +233,9 @@ class Controller:
             self._heard_at[name] = self._clock()
 
     def _resize(self) -> None:
-        """Follow the last order, now that the newest size that any replica carries is known."""
-        if self._asked is not None and not self._is_draining:
-            self._size = FleetSize(self._size.version + 1, self._asked)
-        self._asked = None
+        """Follow all orders, now that the newest size that any replica carries is known. A drain is for good."""
+        while self._orders and not self._is_draining:
+            self._size = FleetSize(self._size.version + 1, self._orders.popleft())
 
     def _autoscale(self) -> None:
         """Ask for the size that the lag asks for. An order by hand goes first, and is where it goes on from."""
@@ -245,8 +243,8 @@ class Controller:
             return
         present, partitions = self._size.replicas, len(self._partitions)
         size = self._autoscaler.look(self._seen.values(), size=present, partitions=partitions, now=self._clock())
-        if self._asked is None and size != present:
-            self._asked = size
+        if not self._orders and size != present:
+            self._orders.append(size)
 
     def _retire(self) -> None:
         """Let those that are too many finish: first those that are about to, then those that read the least.
