@@ -1,6 +1,7 @@
 """What an operator sees of a fleet."""
 
 import io
+import signal
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from rich.console import Console
 
 from schemas.records import Partition
 from workers.core import histogram
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
+from workers.fleet import run
 from workers.fleet.recent import Recent
-from workers.fleet.run import news
+from workers.fleet.run import Stop, news, stop_signals
 from workers.fleet.show import line, ranges, screen, watch
 from workers.fleet.status import FleetStatus, ReplicaStatus
 from workers.logs import Line
@@ -146,3 +148,54 @@ def test_a_watch_ends_in_peace_only_where_the_fleet_was_about_to_end(state):
         with pytest.raises(Refused, match="controller is gone"):
             watch(look, Console(file=io.StringIO()), as_json=True)
     assert answers == []
+
+
+class Answers:
+    """A fleet whose controller says this, one after another."""
+
+    def __init__(self, *answers):
+        self.answers, self.drains = [*answers], 0
+
+    def status(self):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def drain(self):
+        self.drains += 1
+        if self.drains == 1:
+            raise Unavailable("the controller is late")
+
+
+def test_the_foreground_asks_again_where_the_controller_is_late():
+    late = Unavailable("the controller has not answered for 30 s")
+    running, ending = a_fleet(state="running"), a_fleet(state="draining")
+    fleet = Answers(running, running, ending, late, ending, a_fleet(state="drained"))
+    stop, said = Stop(), io.StringIO()
+    stop.set()
+    status = run.watch(fleet, Console(file=said), stop, drain_when_idle_s=None)
+    assert (status.state, fleet.answers, fleet.drains) == ("drained", [], 2)
+    assert "has not answered for 30 s" in said.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_foreground_and_a_second_interrupt_interrupts(number):
+    before = signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with stop_signals() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(number)
+        assert stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_what_nohup_has_asked_for_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_signals() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert not stop.is_set()
+    assert signal.signal(signal.SIGHUP, before) == signal.SIG_IGN

@@ -3,9 +3,9 @@
 In: settings, a recipe. Out: a `Fleet` handle that asks the controller. Knows nothing of what the fleet does.
 """
 
-import contextlib
 import time
 import uuid
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
@@ -13,7 +13,7 @@ from ray.exceptions import GetTimeoutError, RayActorError
 
 from workers.adapters.kafka_sign import KafkaSign
 from workers.cluster import join_ray
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
 from workers.fleet.actors import controller_actor, controller_name, remove_orphans
 from workers.fleet.claim import Beat, claim, own_sign
 from workers.fleet.differences import differences
@@ -34,18 +34,9 @@ class Fleet:
         self._name, self._controller = name, controller
 
     def status(self, timeout_s: float = ANSWER_S) -> FleetStatus:
-        """Ask. Raises `Refused` where the controller is gone, or does not answer."""
-        try:
-            return self._ask(timeout_s)
-        except RayActorError as error:
-            message = f"the controller of fleet {self._name!r} is gone: {str(error).splitlines()[0]}"
-            raise Refused(message) from error
-        except GetTimeoutError as error:
-            message = (
-                f"the controller of fleet {self._name!r} has not answered for {timeout_s:.0f} s; `ray status` shows "
-                "whether its node is alive and has a CPU to spare"
-            )
-            raise Refused(message) from error
+        """Ask. Like all that asks the controller, raises `Refused` where it is gone, `Unavailable` where it is late."""
+        status: FleetStatus = self._answer(self._controller.status.remote(), timeout_s)
+        return status
 
     def scale(self, replicas: int, timeout_s: float) -> FleetStatus:
         """Want so many replicas; return when so many and no others run, and every partition is read.
@@ -59,7 +50,7 @@ class Fleet:
                 f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
             )
             raise Refused(message)
-        ray.get(self._controller.scale.remote(replicas), timeout=ANSWER_S)
+        self._answer(self._controller.scale.remote(replicas))
         give_up_at = time.monotonic() + timeout_s
         while True:
             status = self.status()
@@ -79,7 +70,7 @@ class Fleet:
 
     def drain(self) -> None:
         """Ask every replica to finish; returns at once."""
-        ray.get(self._controller.drain.remote(), timeout=ANSWER_S)
+        self._answer(self._controller.drain.remote())
 
     def drain_and_wait(self, timeout_s: float) -> FleetStatus:
         """Drain, and return the last status when all replicas have ended. Raises `Refused` after `timeout_s`."""
@@ -91,24 +82,34 @@ class Fleet:
                 message = f"fleet {self._name!r} is still {status.state} after {timeout_s:.0f} s: {status.message}"
                 raise Refused(message)
             time.sleep(0.1)
-            with contextlib.suppress(RayActorError):  # gone: the foreground command has seen the end before us
-                status = self._ask()
-                continue
-            break
+            try:
+                status = self.status()
+            except Refused:  # gone: the foreground command has seen the end before us
+                break
         return status
 
     def recipe(self) -> StreamRecipe:
         """Return what it was started with."""
-        recipe: StreamRecipe = ray.get(self._controller.recipe.remote(), timeout=ANSWER_S)
+        recipe: StreamRecipe = self._answer(self._controller.recipe.remote())
         return recipe
 
     def remove(self) -> None:
         """End the controller of a fleet that has drained or failed."""
         ray.kill(self._controller, no_restart=True)
 
-    def _ask(self, timeout_s: float = ANSWER_S) -> FleetStatus:
-        status: FleetStatus = ray.get(self._controller.status.remote(), timeout=timeout_s)
-        return status
+    def _answer(self, asked: Any, timeout_s: float = ANSWER_S) -> Any:
+        """Wait for what the controller was asked."""
+        try:
+            return ray.get(asked, timeout=timeout_s)
+        except RayActorError as error:
+            message = f"the controller of fleet {self._name!r} is gone: {str(error).splitlines()[0]}"
+            raise Refused(message) from error
+        except GetTimeoutError as error:
+            message = (
+                f"the controller of fleet {self._name!r} has not answered for {timeout_s:.0f} s; `ray status` shows "
+                "whether its node is alive and has a CPU to spare"
+            )
+            raise Unavailable(message) from error
 
 
 def start(recipe: StreamRecipe, *, force: bool = False) -> Fleet:

@@ -5,7 +5,6 @@ In: settings, a console. Out: the fleet's last status. Knows nothing of what the
 
 import contextlib
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from workers.cluster import announced, ray_session
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
 from workers.fleet.launch import Fleet, attach, start
 from workers.fleet.show import event, line, table
 from workers.fleet.status import FleetStatus
@@ -27,6 +26,22 @@ from workers.wiring import stream_recipe
 LOOK_EVERY_S = 0.5
 GOOD_ENDINGS = frozenset({"recovered", "taken-over"})
 """What was warned of before is over."""
+
+
+class Stop:
+    """Whether to stop. Set in a signal's handler, which may run in the midst of anything: it must not take a lock."""
+
+    def __init__(self) -> None:
+        """Not yet."""
+        self._is_set = False
+
+    def set(self) -> None:
+        """From now on."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Whether it was."""
+        return self._is_set
 
 
 def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None = None) -> FleetStatus:
@@ -57,7 +72,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
 def watch(
     fleet: Fleet,
     console: Console,
-    stop: threading.Event,
+    stop: Stop,
     *,
     drain_when_idle_s: float | None,
     log_format: Format = "text",
@@ -70,6 +85,9 @@ def watch(
         while True:
             try:
                 status, now = fleet.status(), time.monotonic()
+            except Unavailable as error:  # busy, or being started again
+                live.console.print(str(error), soft_wrap=True, markup=False, highlight=False)
+                continue
             except Refused:
                 if status is None or status.state != "draining":
                     raise
@@ -84,14 +102,15 @@ def watch(
                 records, idle_since = status.records, now
             idle = drain_when_idle_s is not None and now - idle_since >= drain_when_idle_s
             if (stop.is_set() or idle) and status.state != "draining":
-                fleet.drain()
-            stop.wait(LOOK_EVERY_S) if not stop.is_set() else time.sleep(LOOK_EVERY_S)
+                with contextlib.suppress(Unavailable):  # then the next look asks again
+                    fleet.drain()
+            time.sleep(LOOK_EVERY_S)
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C, SIGTERM or SIGHUP into an event; the second Ctrl-C interrupts as usual."""
-    stop = threading.Event()
+def stop_signals() -> Iterator[Stop]:
+    """Remember Ctrl-C, SIGTERM and SIGHUP; the second Ctrl-C interrupts as usual."""
+    stop = Stop()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
