@@ -1,6 +1,7 @@
 """What an operator sees of a fleet."""
 
 import io
+import json
 import signal
 
 import numpy as np
@@ -154,7 +155,7 @@ class Answers:
     """A fleet whose controller says this, one after another."""
 
     def __init__(self, *answers):
-        self.answers, self.drains = [*answers], 0
+        self.answers, self.drains, self.name = [*answers], 0, "f"
 
     def status(self):
         answer = self.answers.pop(0)
@@ -168,15 +169,22 @@ class Answers:
             raise Unavailable("the controller is late")
 
 
-def test_the_foreground_asks_again_where_the_controller_is_late():
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_foreground_asks_again_where_the_controller_is_late(log_format):
     late = Unavailable("the controller has not answered for 30 s")
     running, ending = a_fleet(state="running"), a_fleet(state="draining")
     fleet = Answers(running, running, ending, late, ending, a_fleet(state="drained"))
     stop, said = Stop(), io.StringIO()
     stop.set()
-    status = run.watch(fleet, Console(file=said), stop, drain_when_idle_s=None)
+    status = run.watch(fleet, Console(file=said), stop, drain_when_idle_s=None, log_format=log_format)
     assert (status.state, fleet.answers, fleet.drains) == ("drained", [], 2)
-    assert "has not answered for 30 s" in said.getvalue()
+    if log_format == "text":
+        assert "late the controller has not answered for 30 s" in said.getvalue()
+    else:
+        told = [json.loads(text) for text in said.getvalue().splitlines() if text.startswith("{")]
+        assert [(one["fleet"], one["event"], one["message"]) for one in told if one["event"] == "late"] == [
+            ("f", "late", "the controller has not answered for 30 s")
+        ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -31,7 +31,7 @@ class Fleet:
 
     def __init__(self, name: str, controller: ActorHandle) -> None:
         """Hold the controller's handle."""
-        self._name, self._controller = name, controller
+        self.name, self._controller = name, controller
 
     def status(self, timeout_s: float = ANSWER_S) -> FleetStatus:
         """Ask. Like all that asks the controller, raises `Refused` where it is gone, `Unavailable` where it is late."""
@@ -46,7 +46,7 @@ class Fleet:
         recipe = self.recipe()
         if recipe.max_replicas and not recipe.min_replicas <= replicas <= recipe.max_replicas:
             message = (
-                f"fleet {self._name!r} follows its lag within {recipe.min_replicas} and {recipe.max_replicas} replicas "
+                f"fleet {self.name!r} follows its lag within {recipe.min_replicas} and {recipe.max_replicas} replicas "
                 f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
             )
             raise Refused(message)
@@ -62,7 +62,7 @@ class Fleet:
                 return status
             if status.state not in {"starting", "running"} or time.monotonic() > give_up_at:
                 message = (
-                    f"expected {replicas} running replicas of fleet {self._name!r}, found {len(running)} of "
+                    f"expected {replicas} running replicas of fleet {self.name!r}, found {len(running)} of "
                     f"{len(status.replicas)}; the fleet is {status.state}: {status.message or 'see undertow status'}"
                 )
                 raise Refused(message)
@@ -79,7 +79,7 @@ class Fleet:
         status = self.status()
         while status.state not in {"drained", "failed"}:
             if time.monotonic() > give_up_at:
-                message = f"fleet {self._name!r} is still {status.state} after {timeout_s:.0f} s: {status.message}"
+                message = f"fleet {self.name!r} is still {status.state} after {timeout_s:.0f} s: {status.message}"
                 raise Refused(message)
             time.sleep(0.1)
             try:
@@ -102,11 +102,11 @@ class Fleet:
         try:
             return ray.get(asked, timeout=timeout_s)
         except RayActorError as error:
-            message = f"the controller of fleet {self._name!r} is gone: {str(error).splitlines()[0]}"
+            message = f"the controller of fleet {self.name!r} is gone: {str(error).splitlines()[0]}"
             raise Refused(message) from error
         except GetTimeoutError as error:
             message = (
-                f"the controller of fleet {self._name!r} has not answered for {timeout_s:.0f} s; `ray status` shows "
+                f"the controller of fleet {self.name!r} has not answered for {timeout_s:.0f} s; `ray status` shows "
                 "whether its node is alive and has a CPU to spare"
             )
             raise Unavailable(message) from error

@@ -81,12 +81,17 @@ def watch(
     said: set[Line] = set()
     records, idle_since = 0, time.monotonic()
     status: FleetStatus | None = None
+
+    def say(one: Line) -> None:
+        text = event(one) if log_format == "text" else json_line(one, fleet.name)
+        live.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             try:
                 status, now = fleet.status(), time.monotonic()
             except Unavailable as error:  # busy, or being started again
-                live.console.print(str(error), soft_wrap=True, markup=False, highlight=False)
+                say(Line(at=time.time(), level="WARNING", replica="", event="late", text=str(error)))
                 continue
             except Refused:
                 if status is None or status.state != "draining":
@@ -94,8 +99,7 @@ def watch(
                 return replace(status, state="drained", replicas=())  # another that watched it has cleared it away
             live.update(Text(line(status)))
             for one in news(status, said):
-                text = event(one) if log_format == "text" else json_line(one, status.name)
-                live.console.print(text, soft_wrap=True, markup=False, highlight=False)
+                say(one)
             if status.state in {"drained", "failed"}:
                 return status
             if status.lag != 0 or status.records != records:
