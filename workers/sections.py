@@ -42,7 +42,8 @@ class KafkaSettings(KafkaSecurity):
     """`user:password`; set it by environment or file, never by flag."""
     registry_credentials_file: Path | None = None
     max_batch: int = Field(default=256, ge=1)
-    """Windows that are embedded together at most; a record of many windows (`arrow`) is never cut."""
+    """Windows that are embedded together at most; a record of many windows (`arrow`) is never cut. On a GPU let it be
+    thousands: a forward of 1,024 windows was seen to take as long as one of 64 (`tests/bench/README.md`)."""
     max_delay_ms: float = Field(default=0.0, ge=0, le=1000)
     """How long a batch that is not full may wait for more. Without it a batch is what has arrived while the one before
     was embedded: small at low load, full at high load. A little (2 to 5) helps where a forward costs the same for one
@@ -108,7 +109,7 @@ class ModelSettings(Section):
     artifact: Annotated[Paths, NoDecode, PlainValidator(parse_paths)] = Path("artifact")
     """The folder that `undertow pack` wrote; or a list of several, `["a", "b"]`, which one fleet serves together."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
+    """auto, cpu, cuda, cuda:1, ...; auto is the first GPU that the process sees, else the CPU."""
     threads: int = Field(default=1, ge=1)
     """Threads of one replica's forward."""
     code: tuple[str, ...] = ()
@@ -175,6 +176,8 @@ class FleetSettings(Section):
     """Start even where another fleet reads this topic under this group: both do all the work, readers see it once."""
     num_cpus: float = Field(default=1.0, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
+    """Of each replica, such as 0.25 where four share one. With 0 each sees all GPUs of its node, and `auto` takes the
+    first: right where there is one, and no way to spread over several."""
     heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
     """A replica that answers no heartbeat for so long is replaced."""
     drain_timeout_seconds: float = Field(default=60.0, gt=0)
