@@ -21,7 +21,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from workers.artifact.load import find_device
+
 SIZES = (1, 64, 256, 1024, 4096)
+GPU_SIZES = (*SIZES, 16_384, 65_536)
 BATCH = 256
 LEAST_S = 0.01
 """Each measurement repeats what it measures for about so long."""
@@ -119,19 +122,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", type=int, default=100_000, help="for the memory, of 4 windows each")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--quick", action="store_true", help="show that everything works, and measure nothing")
     given = parser.parse_args()
-    rounds, batches, sizes = (3, 200, (1, BATCH)) if given.quick else (given.rounds, given.batches, SIZES)
+    device = find_device(given.device)
+    on_cpu = device.type == "cpu"
+    rounds, batches, sizes = given.rounds, given.batches, SIZES if on_cpu else GPU_SIZES
+    if given.quick:
+        rounds, batches, sizes = 3, 200, (1, BATCH)
     warnings.filterwarnings("ignore", module="lightning|pytorch_forecasting")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        make_transformer(Path(folder))
+        make_transformer(Path(folder), is_compiled=on_cpu)
         print_machine(CONSOLE, "embed")
-        print_memory(transformer_case(Path(folder), 4, 1), batches)
+        if not on_cpu:
+            CONSOLE.print(f"GPU: {torch.cuda.get_device_name(device)}")
+        print_memory(transformer_case(Path(folder), 4, 1, device), batches)
         rows = []
-        for threads in (1, 2):
-            rows += [measure(transformer_case(Path(folder), size, threads), threads, rounds) for size in sizes]
-            rows += [measure(plain_case(name, BATCH), threads, rounds) for name in PLAIN]
+        for threads in (1, 2) if on_cpu else (1,):
+            rows += [measure(transformer_case(Path(folder), size, threads, device), threads, rounds) for size in sizes]
+            rows += [measure(plain_case(name, BATCH, device), threads, rounds) for name in PLAIN]
         print_rows(rows)
 
 

@@ -112,7 +112,7 @@ PLAIN: Mapping[str, tuple[type[nn.Module], str, Callable[[Tensor, Tensor], Tenso
 }
 
 
-def plain_case(name: str, windows: int) -> Case:
+def plain_case(name: str, windows: int, device: torch.device) -> Case:
     """Return a plain module, tapped by the same parts that an artifact's embedder is made of."""
     cls, path, pool, shortest = PLAIN[name]
     torch.manual_seed(0)
@@ -120,7 +120,7 @@ def plain_case(name: str, windows: int) -> Case:
     faster = cls().eval()
     faster.load_state_dict(plain.state_dict())
     lengths = torch.from_numpy(np.random.default_rng(0).integers(shortest, STEPS, windows, endpoint=True)).sort()[0]
-    x = (torch.randn(windows, int(lengths[-1]), 9), lengths)
+    x = (torch.randn(windows, int(lengths[-1]), 9).to(device), lengths.to(device))
     tap = Tap(path=path)
     stopped, ours = Taps(plain, [tap]), Taps(faster, [tap])
 
@@ -128,19 +128,21 @@ def plain_case(name: str, windows: int) -> Case:
         return [pool(found[tap], given[1])]
 
     few = [(torch.randn(count, STEPS, 9), torch.tensor([STEPS] * (count - 1) + [shortest])) for count in (3, 4)]
-    pruning = find_pruning(faster, [tap], few, vectors)
+    pruning = find_pruning(faster, [tap], few, vectors)  # on the CPU, as when packed
     skip(faster, pruning.skipped)
+    plain.to(device), faster.to(device)
+    few = [(values.to(device), lengths.to(device)) for values, lengths in few]
     rewrite(faster, [path], lambda: [ours.run(one) for one in few], stateless=pruning.stateless)
 
     def embed(taps: Taps) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return vectors(taps.run(x), x)[0].numpy()
+            return vectors(taps.run(x), x)[0].cpu().numpy()
 
     return Case(
         name=name,
         windows=windows,
-        plain=lambda: inference(plain, x),
-        stopped=lambda: stopped.run(x),
+        plain=lambda: finished(inference(plain, x)),
+        stopped=lambda: finished(stopped.run(x)),
         ours=lambda: embed(ours),
         off=float(np.abs(embed(stopped) - embed(ours)).max()),
     )
@@ -152,8 +154,15 @@ def inference(model: nn.Module, x: Any) -> object:
         return model(x)
 
 
-def make_transformer(folder: Path) -> Path:
-    """Train for three batches and pack: hidden size 64, 9 reals, 2 categories, 24 steps and 6."""
+def finished(result: object) -> object:
+    """Return it when the device has done all that it was asked to."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return result
+
+
+def make_transformer(folder: Path, *, is_compiled: bool) -> Path:
+    """Train for three batches and pack, with native code too if so: hidden size 64, 9 reals, 2 categories, 24 + 6."""
     torch.manual_seed(0)
     series, steps = 16, 4 * STEPS
     walks = np.random.default_rng(0).normal(size=(series * steps, 7)).cumsum(axis=0) * 0.05
@@ -190,21 +199,28 @@ def make_transformer(folder: Path) -> Path:
     trainer.fit(model, dataset.to_dataloader(train=True, batch_size=64, num_workers=0))
     path = folder / "model.ckpt"
     trainer.save_checkpoint(path)
-    for name, is_compiled in (("artifact", False), ("compiled", True)):
-        taps = {"hidden": "lstm_encoder:last"}
-        pack(path, folder / name, name="walk", taps=taps, trust=True, is_compiled=is_compiled, note=print)
+    for name in ("artifact", "compiled") if is_compiled else ("artifact",):
+        taps, native = {"hidden": "lstm_encoder:last"}, name == "compiled"
+        pack(path, folder / name, name="walk", taps=taps, trust=True, is_compiled=native, note=print)
     return path
 
 
-def transformer_case(folder: Path, windows: int, threads: int) -> Case:
-    """Return the transformer in `folder`, as it was trained and as its artifact is loaded."""
-    plain = read_trained(folder / "model.ckpt", trust=True).model.eval()
-    embedder = load(folder / "artifact", device="cpu", threads=threads)
-    native = load(folder / "compiled", device="cpu", threads=threads, run_compiled=True)
+def transformer_case(folder: Path, windows: int, threads: int, device: torch.device) -> Case:
+    """Return the transformer in `folder`, as it was trained and as its artifact is loaded.
+
+    For a GPU all ways begin with inputs on the host, and ours ends with vectors there. Native code is for the CPU.
+    """
+    plain = read_trained(folder / "model.ckpt", trust=True).model.to(device).eval()
+    embedder = load(folder / "artifact", device=str(device), threads=threads)
+    on_cpu = device.type == "cpu"
+    native = load(folder / "compiled", device="cpu", threads=threads, run_compiled=True) if on_cpu else None
     manifest = read_manifest(folder / "artifact")
     batch: WindowBatch = sample_windows(manifest.contract, manifest.preprocessing, np.full(windows, STEPS))
     x = build_inputs(batch, manifest.preprocessing).x
-    tensors: Any = to_tensors(x, torch.device("cpu"))
+
+    def given() -> Any:
+        return to_tensors(x, device)
+
     tap = Tap(path="lstm_encoder")
     stopped = Taps(plain, [tap])
 
@@ -213,14 +229,14 @@ def transformer_case(folder: Path, windows: int, threads: int) -> Case:
         chunks: Sequence[NDArray[np.int64]] = list(cut(x["encoder_lengths"], embedder._max_steps))
         return np.concatenate([embedder._forward(x, rows)["hidden"] for rows in chunks])
 
-    expected = stopped.run(tensors)[tap][:, -1].numpy()
+    expected = stopped.run(given())[tap][:, -1].cpu().numpy()
     return Case(
         name="TFT64, tap lstm_encoder",
         windows=windows,
-        plain=lambda: inference(plain, tensors),
-        stopped=lambda: stopped.run(tensors),
+        plain=lambda: finished(inference(plain, given())),
+        stopped=lambda: finished(stopped.run(given())),
         ours=lambda: embed(embedder),
-        compiled=lambda: embed(native),
+        compiled=None if native is None else lambda: embed(native),
         inputs=lambda: build_inputs(batch, manifest.preprocessing),
-        off=max(float(np.abs(expected - embed(one)).max()) for one in (embedder, native)),
+        off=max(float(np.abs(expected - embed(one)).max()) for one in (embedder, native) if one is not None),
     )

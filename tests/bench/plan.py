@@ -26,6 +26,8 @@ class Case:
     """The table it stands in: `table`, `scaling`, `latency` or `series`."""
     store: str | None = None
     """Where its rows are: `ours`, `by_hand`, or nowhere that anyone compares."""
+    by_default: bool = True
+    """Whether it runs where no cases are named; else its machine must be larger than most."""
     hidden: int = 64
     """Hidden size of its model."""
     given: Mapping[str, object] = field(default_factory=dict)
@@ -143,6 +145,28 @@ CASES = (
         hidden=HEAVY,
     ),
     Case(
+        name="heavy_4",
+        label="4 replicas, a heavy model",
+        module="replicas",
+        group="scaling",
+        by_default=False,
+        count=64 * BATCH,
+        quick=4 * BATCH,
+        hidden=HEAVY,
+        given={"replicas": 4, "partitions": 16},
+    ),
+    Case(
+        name="heavy_8",
+        label="8 replicas, a heavy model",
+        module="replicas",
+        group="scaling",
+        by_default=False,
+        count=128 * BATCH,
+        quick=4 * BATCH,
+        hidden=HEAVY,
+        given={"replicas": 8, "partitions": 16},
+    ),
+    Case(
         name="latency_1", label="1 replica", module="latency", group="latency", count=0, quick=0, given={"replicas": 1}
     ),
     Case(name="latency_2", label="2 replicas", module="latency", group="latency", count=0, quick=0),
@@ -150,10 +174,11 @@ CASES = (
         name="series",
         label="1 replica, 1,000,000 series",
         group="series",
+        by_default=False,
         count=1_000_000,
         quick=102_400,
         hidden=8,
         given=ARROW,
     ),
 )
-BY_DEFAULT = tuple(case.name for case in CASES if case.group != "series")
+BY_DEFAULT = tuple(case.name for case in CASES if case.by_default)
