@@ -70,6 +70,7 @@ def taps(
     undertow taps model.ckpt --trust
     undertow taps model.toml --code mypackage
     """
+    import torch
     from rich.console import Console
 
     from workers.artifact.survey import survey
@@ -77,8 +78,9 @@ def taps(
     from workers.settings import load
     from workers.tap_table import show
 
-    code = (*load(overrides).model.code, *code)
-    found = survey(read_trained(checkpoint, series=series or None, code=code, **options))
+    settings = load(overrides).model
+    torch.set_num_threads(settings.threads)  # the costs shown are a replica's
+    found = survey(read_trained(checkpoint, series=series or None, code=(*settings.code, *code), **options))
     show(found, Console(), as_json=as_json, is_whole=is_whole)
 
 
@@ -120,12 +122,17 @@ def pack(
     undertow pack model.ckpt --name watch --tap hidden=rnn:mean[-8:],pca=16,l2 --tap ahead=forecast --fit past.parquet
     undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
     """
+    import torch
+
     from workers.artifact.pack import pack as pack_artifact
     from workers.artifact_paths import only
     from workers.core.features import name_features
     from workers.settings import load
 
     settings = load(overrides).model
+    # What is certified is a replica's forward; and a container that has fewer cores than its machine, for each of which
+    # torch would start a thread, would spend its time waiting for them.
+    torch.set_num_threads(settings.threads)
     folder = output or only(settings.artifacts)
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
     manifest = pack_artifact(output=folder, taps=name_features(taps), series=series or None, **options)

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from pytorch_forecasting import TimeSeriesDataSet
 
 from schemas.contract import IdColumn
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
+from workers.cli import main
 from workers.core.errors import Refused
 from workers.core.features import Feature, Tap
 
@@ -216,6 +218,18 @@ def test_a_tap_behind_the_models_own_predictions_sees_them_scaled_back_and_forth
     pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": "rnn#2:last"}, trust=True)
     found = load(tmp_path / "a").embed(windows).embeddings.features["hidden"]
     np.testing.assert_allclose(found, steps[2][:, 0].numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("more", "threads"), [((), 1), (("--set", "model.threads=2"), 2)])
+def test_the_commands_run_a_model_with_as_many_threads_as_a_replica(
+    more: tuple[str, ...], threads: int, trained: Train, tmp_path: Path
+) -> None:
+    checkpoint, options = str(trained("lstm").checkpoint), ("--trust", *more)
+    arguments = ("--name", "walk", "--tap", "hidden=rnn:last", "--output", str(tmp_path / "a"))
+    for command in (["taps", checkpoint], ["pack", checkpoint, *arguments]):
+        torch.set_num_threads(3)
+        done = CliRunner().invoke(main, [*command, *options], catch_exceptions=False)
+        assert (done.exit_code, torch.get_num_threads()) == (0, threads), done.output
 
 
 def test_an_artifact_is_never_overwritten(trained: Train, tmp_path: Path) -> None:
