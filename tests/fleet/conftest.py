@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from pytorch_forecasting.metrics import MAE, MultiLoss
 
 from schemas.json_codec import encode_json
 from schemas.windows import WindowBatch
+from tests.fleet import quick_feast
 from tests.fleet.scripted import Scene
 from tests.training import quiet_trainer
+from workers import wiring
 from workers.adapters.kafka_admin import ensure_topic
 from workers.artifact.pack import pack
 from workers.settings import Settings
-from workers.wiring import apply_artifact
 
 COLUMNS, SHORTEST, LONGEST, HORIZON = ("flow", "head"), 4, 12, 3
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
@@ -161,10 +162,16 @@ def make_place(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Place]:
-    """Return a function that makes a topic and a Feast repository, and applies the artifact's view."""
+    """Return a function that makes a topic and a Feast repository, and applies the artifacts' views."""
     monkeypatch.setenv("UNDERTOW_REDIS", redis_address)
 
-    def make(*, online: str = "redis", partitions: int = 8, topic_config: dict[str, str] | None = None) -> Place:
+    def make(
+        *,
+        online: str = "redis",
+        partitions: int = 8,
+        topic_config: dict[str, str] | None = None,
+        artifacts: Sequence[Path] = (packed.artifact,),
+    ) -> Place:
         repo = tmp_path / "feature_repo"
         shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("data", "*.json"))
         config = {"redis": "feature_store.redis.yaml", "sqlite": "feature_store.yaml"}[online]
@@ -172,13 +179,15 @@ def make_place(
         (repo / config).write_text(text.replace("project: undertow", f"project: {feast_project}"))
         settings = Settings(
             kafka={"bootstrap": kafka_bootstrap, "topic": topic_name, "group": topic_name},
-            model={"artifact": packed.artifact},
+            model={"artifact": artifacts[0] if len(artifacts) == 1 else artifacts},
             feast={"repo": repo, "config": config},
             offline={"path": tmp_path / "offline", "checkpoint_seconds": 0.5},
             fleet={"name": topic_name, "num_cpus": 1},
         )
         ensure_topic(settings.kafka, topic_name, partitions=partitions, config=topic_config)
-        apply_artifact(settings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wiring, "apply", quick_feast.apply)
+            wiring.apply_artifact(settings)
         return Place(settings=settings, bootstrap=kafka_bootstrap)
 
     return make

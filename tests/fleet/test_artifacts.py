@@ -5,7 +5,6 @@ import os
 import signal
 import time
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -68,11 +67,7 @@ def beside(packed, tmp_path_factory):
 @pytest.fixture
 def place(make_place, packed, beside):
     """A place whose fleet serves all three; the service `pumps` shows the first of its two spaces."""
-    place = make_place(partitions=4)
-    model = place.settings.model.model_copy(update={"artifact": (packed.artifact, *beside)})
-    settings = place.settings.model_copy(update={"model": model})
-    apply_artifact(settings)
-    return replace(place, settings=settings)
+    return make_place(partitions=4, artifacts=(packed.artifact, *beside))
 
 
 def spaces(settings):

@@ -23,7 +23,7 @@ from workers.adapters.offline_log import chains
 from workers.adapters.offline_parts import read_space
 from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
-from workers.wiring import apply_artifact, stream_recipe
+from workers.wiring import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -202,11 +202,8 @@ def test_a_category_that_the_model_was_not_trained_with_is_refused_and_its_neigh
     make_place, tmp_path
 ):
     artifact, model, dataset, table = train_with_sites(tmp_path)
-    place = make_place(partitions=1)
-    settings = place.settings.model_copy(
-        update={"model": place.settings.model.model_copy(update={"artifact": artifact})}
-    )
-    apply_artifact(settings)
+    place = make_place(partitions=1, artifacts=[artifact])
+    settings = place.settings
     last = table.groupby("pump", sort=True).tail(8).groupby("pump", sort=True).head(6)  # the last two are the future
     documents = [
         {
