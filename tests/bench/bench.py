@@ -40,10 +40,8 @@ CASE_TIMEOUT_S = 400
 class Bench:
     """One prepared broker and store, in which cases can be run; topics and models are made when first needed."""
 
-    def __init__(
-        self, folder: Path, kafka: str, redis_address: str, pids: dict[str, int], options: argparse.Namespace
-    ) -> None:
-        self._quick, self._log, self._runs = options.quick, folder / "cases.log", itertools.count()
+    def __init__(self, folder: Path, kafka: str, redis_address: str, pids: dict[str, int], *, quick: bool) -> None:
+        self._quick, self._log, self._runs = quick, folder / "cases.log", itertools.count()
         self._redis = redis.Redis.from_url(f"redis://{redis_address}")
         self._is_compiled = False
         self._made: set[str] = set()
@@ -56,8 +54,7 @@ class Bench:
             topic="",
             run="prepare",
             pids=pids,
-            device=options.device,
-            seconds=5.0 if options.quick else 20.0,
+            seconds=5.0 if quick else 20.0,
         )
 
     def prepare(self, cases: Sequence[Case]) -> None:
@@ -174,7 +171,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round: shows that everything works, no more")
     parser.add_argument("--cases", help="only these, separated by commas: " + ", ".join(case.name for case in CASES))
     parser.add_argument("--write", action="store_true", help="put the tables into the README as well")
-    parser.add_argument("--device", default="cpu", help="where Undertow's models run: cpu, cuda or cuda:N")
     parser.add_argument("--kafka", help="host:port of a broker that runs already; with --redis")
     parser.add_argument("--redis", help="host:port of a Redis that may be emptied; with --kafka")
     options = parser.parse_args()
@@ -186,10 +182,10 @@ def main() -> None:
         work = Path(name) / "work"
         work.mkdir()
         if options.kafka:
-            measure(options, cases, Bench(work, options.kafka, options.redis, {}, options))
+            measure(options, cases, Bench(work, options.kafka, options.redis, {}, quick=options.quick))
         else:
             with ephemeral(Path(name) / "stack") as stack:
-                bench = Bench(work, stack.bootstrap, stack.redis, pids_of(stack), options)
+                bench = Bench(work, stack.bootstrap, stack.redis, pids_of(stack), quick=options.quick)
                 measure(options, cases, bench)
 
 

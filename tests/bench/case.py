@@ -30,8 +30,6 @@ class Given:
     """A name that no other run has had: for groups, fleets and topics of its own."""
     format: str = "json"
     """`json`, or `arrow` with 64 windows in a record."""
-    device: str = "cpu"
-    """Where Undertow's models run; of a GPU each replica of a fleet has `GPU_SHARE`."""
     is_compiled: bool = False
     """Whether Undertow runs the native code of its artifact."""
     replicas: int = 2

@@ -30,7 +30,6 @@ REPOSITORY = Path(__file__).parents[2] / "feature_repo"
 CONFIG = "feature_store.redis.yaml"
 NAME, FEATURE = "bench", "hidden"
 FORWARD = "forward"
-GPU_SHARE = 0.125
 
 
 def settings_of(given: Given, *, topic: str) -> Settings:
@@ -38,12 +37,10 @@ def settings_of(given: Given, *, topic: str) -> Settings:
     os.environ["UNDERTOW_REDIS"] = given.redis  # its Feast configuration names it so
     return Settings(
         kafka=KafkaSettings(bootstrap=given.kafka, topic=topic, group=given.run, format=given.format),
-        model=ModelSettings(artifact=given.path / "artifact", device=given.device, run_compiled=given.is_compiled),
+        model=ModelSettings(artifact=given.path / "artifact", device="cpu", run_compiled=given.is_compiled),
         feast=FeastSettings(repo=given.path / "feature_repo", config=CONFIG),
         offline=OfflineSettings(path=given.path / "offline" / given.run),
-        fleet=FleetSettings(
-            name=given.run, replicas=given.replicas, num_gpus=0.0 if given.device == "cpu" else GPU_SHARE
-        ),
+        fleet=FleetSettings(name=given.run, replicas=given.replicas),
     )
 
 
