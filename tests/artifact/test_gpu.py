@@ -1,10 +1,11 @@
 """On a CUDA device: the vectors of the unmodified model there, in any company, also where memory is short.
 
-Each number is compared with a plain hook on the whole model on the same device, and with the one on the CPU.
+The reference is a plain hook on the whole model on the same device, or the CPU; or what was embedded undisturbed.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -128,17 +129,15 @@ def test_no_memory_for_a_single_window_can_be_tried_again(packed: Path, trained:
     np.testing.assert_allclose(vectors(embedder, windows), expected, rtol=0, atol=1e-6)
 
 
-class at_most:  # noqa: N801 reads as a statement
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
     """Let torch take no more than so many bytes of the device besides what lies there."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._total = size, torch.cuda.get_device_properties(0).total_memory
-
-    def __enter__(self) -> None:
-        torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + self._size) / self._total)
-
-    def __exit__(self, *_: object) -> None:
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + size) / total)
+    try:
+        yield
+    finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
