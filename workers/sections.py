@@ -111,7 +111,7 @@ class ModelSettings(Section):
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ...; auto is the first GPU that the process sees, else the CPU."""
     threads: int = Field(default=1, ge=1)
-    """Threads of one replica's forward."""
+    """Threads of one replica's forward; `undertow pack` and `undertow taps` run the model with as many."""
     code: tuple[str, ...] = ()
     """Top-level packages that an artifact of a plain module may name; they are imported, so list what you trust."""
 

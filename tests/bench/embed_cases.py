@@ -130,7 +130,8 @@ def plain_case(name: str, windows: int, device: torch.device) -> Case:
     few = [(torch.randn(count, STEPS, 9), torch.tensor([STEPS] * (count - 1) + [shortest])) for count in (3, 4)]
     pruning = find_pruning(faster, [tap], few, vectors)  # on the CPU, as when packed
     skip(faster, pruning.skipped)
-    plain.to(device), faster.to(device)
+    for model in (plain, faster):
+        model.to(device)
     few = [(values.to(device), lengths.to(device)) for values, lengths in few]
     rewrite(faster, [path], lambda: [ours.run(one) for one in few], stateless=pruning.stateless)
 

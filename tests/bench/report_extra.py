@@ -12,8 +12,8 @@ from rich.console import Console
 TARGETS_MS = {(0.5, "p50_ms"): 10.0, (0.5, "p99_ms"): 50.0, (0.9, "p99_ms"): 250.0}
 SCALING = (
     ("2 replicas / 1 replica, a heavy model, windows/s", "heavy_2", "heavy_1", 1.9),
-    ("4 replicas / 1 replica", "heavy_4", "heavy_1", None),
-    ("8 replicas / 1 replica", "heavy_8", "heavy_1", None),
+    ("4 replicas / 1 replica, a heavy model, windows/s", "heavy_4", "heavy_1", None),
+    ("8 replicas / 1 replica, a heavy model, windows/s", "heavy_8", "heavy_1", None),
     ("64 partitions / 8 partitions, windows/s", "partitions_64", "partitions_8", 1.0),
 )
 GROWTH_MIB = 16.0
