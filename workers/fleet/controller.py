@@ -8,24 +8,21 @@ not the fence: the fence is the chain of the offline log.
 """
 
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable
 
 from schemas.records import Partition
-from workers.core import histogram
 from workers.core.ports import Clock
-from workers.fleet.artifact_status import by_artifact
 from workers.fleet.autoscale import Autoscaler, Policy
 from workers.fleet.lookout import Lookout
-from workers.fleet.plan import plan
+from workers.fleet.placement import Placement, owners
 from workers.fleet.replicas import Replicas
 from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
+from workers.fleet.summary import Summary
 
 ENDS_WITHOUT_PROGRESS = 5
 """So many replicas in a row that end before any window is embedded: the fault is not theirs, and the fleet stops."""
 LONGEST_RESPAWN_DELAY_S = 10.0
-EVEN_OUT_EVERY_S = 30.0
-"""How often a fleet in which nothing else moves is looked at for lags that differ."""
 
 
 class Controller:
@@ -65,13 +62,10 @@ class Controller:
         self._heard_at = dict.fromkeys(self._seen, clock())
         self._sent: dict[str, frozenset[Partition]] = {}
         self._told: dict[str, FleetSize] = {}
-        self._plan: dict[Partition, str] = {}
-        self._planned_for: object = None
-        self._even_out_at = clock() + EVEN_OUT_EVERY_S
-        self._lag: dict[Partition, int] = {}
+        self._placement = Placement(clock)
         self._leaving: set[str] = set()
         self._going: frozenset[str] = frozenset()
-        self._gone: list[ReplicaStatus] = []
+        self._summary = Summary()
         self._new_name = new_name
         self._failure: str | None = None
         self._flood: str | None = None
@@ -137,14 +131,6 @@ class Controller:
 
     def _sum_up(self) -> FleetStatus:
         alive = tuple(self._seen[name] for name in sorted(self._seen))
-        everyone = [*self._gone, *alive]
-        rejects: Counter[str] = Counter()
-        last_reject: dict[str, str] = {}
-        latency = histogram.empty()
-        for replica in everyone:
-            rejects.update(replica.rejects)
-            last_reject |= replica.last_reject
-            latency += replica.latency
         return FleetStatus(
             name=self._fleet,
             state=self._state(alive),
@@ -152,19 +138,11 @@ class Controller:
             wanted=self._size.replicas,
             standbys=self._standbys,
             partitions=len(self._partitions),
-            windows=sum(replica.windows for replica in everyone),
-            rejects=dict(rejects),
-            ignored_columns=sum(replica.ignored_columns for replica in everyone),
-            lost=sum(replica.lost for replica in everyone),
-            retries=sum(replica.retries for replica in everyone),
             failovers=self._failovers,
-            latency=latency,
             autoscale=None if self._autoscaler is None else self._autoscaler.reason,
-            artifacts=by_artifact((one.artifacts for one in alive), (one.artifacts for one in self._gone)),
             message=self._failure or self._flood or next((r.blocked for r in alive if r.blocked), None),
-            records=sum(replica.records for replica in everyone),
-            last_reject=last_reject,
             lines=self._lookout.lines(alive),
+            **self._summary.counts(alive),
         )
 
     def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
@@ -179,7 +157,7 @@ class Controller:
         answer, now = self._replicas.look(name), self._clock()
         if isinstance(answer, ReplicaStatus):
             self._seen[name], self._heard_at[name] = answer, now
-            self._lag.update(answer.lag)
+            self._placement.hear(answer.lag)
             if answer.state == "draining":  # by our order, our predecessor's, or since its process was told to end
                 self._leaving.add(name)
             if name in self._adopted:
@@ -203,8 +181,9 @@ class Controller:
 
     def _bury(self, name: str, reason: str | None, *, refused: bool = False) -> None:
         self._replicas.remove(name)
-        self._gone.append(self._seen.pop(name))
-        self._lookout.gone(self._gone[-1], reason)
+        replica = self._seen.pop(name)
+        self._summary.bury(replica)
+        self._lookout.gone(replica, reason)
         self._sent.pop(name, None)
         self._told.pop(name, None)
         self._leaving.discard(name)
@@ -213,7 +192,7 @@ class Controller:
         if reason is None:
             return
         self._failovers += 1
-        windows = sum(replica.windows for replica in (*self._gone, *self._seen.values()))
+        windows = self._summary.counts(tuple(self._seen.values()))["windows"]
         self._ends = 1 if windows > self._windows_at_end else self._ends + 1
         self._windows_at_end = windows
         if refused and not windows:
@@ -265,32 +244,13 @@ class Controller:
         for name in self._leaving:
             self._replicas.drain(name, self._size)
 
-    def _owners(self) -> Mapping[Partition, str]:
-        """Who reads each partition, or has been told to."""
-        return {
-            partition: name
-            for name, status in self._seen.items()
-            for partition in status.held | status.wanted | self._sent.get(name, frozenset())
-        }
-
     def _place(self) -> None:
         """Tell each ready replica what to read: its share of the plan, less what another still holds."""
         ready = [name for name, one in self._seen.items() if one.state == "running" and name not in self._leaving]
-        owners = self._owners()
-        readers = set(owners.values())
-        active = sorted(ready, key=lambda name: (name not in readers, name))[: self._size.replicas]  # the rest stand by
-        wanted = self._share_out(active, owners)
-        for name in ready:
-            share = frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
+        shares = self._placement.shares(
+            self._partitions, ready, owners(self._seen, self._sent), size=self._size.replicas
+        )
+        for name, share in shares.items():
             if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._size:
                 self._replicas.assign(name, share, self._size)
                 self._sent[name], self._told[name] = share, self._size
-
-    def _share_out(self, active: list[str], owners: Mapping[Partition, str]) -> dict[Partition, str]:
-        """Plan by lag when something has changed, and now and then; in between, what was planned is carried out."""
-        current = {**owners, **{p: name for p, name in self._plan.items() if name in active}}
-        situation, now = (frozenset(active), self._partitions), self._clock()
-        if situation != self._planned_for or now >= self._even_out_at:
-            self._planned_for, self._even_out_at = situation, now + EVEN_OUT_EVERY_S
-            self._plan = plan(self._partitions, active, current, self._lag)
-        return self._plan

@@ -14,9 +14,10 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from workers.adapters.kafka_sign import KafkaSign
 from workers.cluster import join_ray
 from workers.core.errors import Refused, Unavailable
-from workers.fleet.actors import controller_actor, controller_name, remove_orphans
 from workers.fleet.claim import Beat, claim, own_sign
+from workers.fleet.controller_actor import controller_actor, controller_name
 from workers.fleet.differences import differences
+from workers.fleet.ray_replicas import remove_orphans
 from workers.fleet.status import FleetStatus
 from workers.sections import FleetSettings
 from workers.wiring import StreamRecipe

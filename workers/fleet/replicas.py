@@ -1,6 +1,6 @@
 """The living replicas, as the controller reaches them.
 
-In: orders. Out: answers, as far as they have come. Implemented over Ray by `workers.fleet.actors`.
+In: orders. Out: answers, as far as they have come. Implemented over Ray by `workers.fleet.ray_replicas`.
 """
 
 from collections.abc import Iterable

@@ -1,0 +1,125 @@
+"""The controller of a fleet as a Ray actor: detached, found by name, started again by Ray when it dies.
+
+In: a recipe, what users ask. Out: the fleet's status. Knows no rule: what is decided stands in `controller`.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import ray
+
+from workers.adapters.kafka_admin import find_topic
+from workers.adapters.kafka_sign import KafkaSign
+from workers.fleet.autoscale import Policy
+from workers.fleet.claim import Beat, Sign
+from workers.fleet.controller import Controller
+from workers.fleet.flood import FloodLimit
+from workers.fleet.lookout import Lookout
+from workers.fleet.metrics import Emitter, fleet_readings
+from workers.fleet.ray_replicas import RayReplicas
+from workers.fleet.status import FleetStatus
+from workers.fleet.topic_watch import TopicWatch
+from workers.logs import log_to_stderr
+from workers.wiring import StreamRecipe
+
+log = logging.getLogger(__name__)
+
+ENDS = frozenset({"drained", "failed"})
+TICK_S = 0.1
+
+
+def controller_name(fleet: str) -> str:
+    """Return the name that a fleet's controller is found by."""
+    return f"{fleet}:controller"
+
+
+class ControllerActor:
+    """The one controller of a fleet; after its own death Ray starts it again and it finds its replicas by name."""
+
+    def __init__(self, recipe: StreamRecipe, sign: Sign) -> None:
+        """Begin to tick, to show the sign, and to look at the topic."""
+        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet)
+        self._recipe = recipe
+        self._controller = Controller(
+            fleet=recipe.fleet,
+            partitions=recipe.partitions,
+            wanted=recipe.replicas,
+            standbys=recipe.standbys,
+            policy=_policy(recipe),
+            replicas=RayReplicas(recipe),
+            heartbeat_timeout_s=recipe.heartbeat_timeout_s,
+            clock=time.monotonic,
+            lookout=Lookout(time.monotonic, limit=_flood_limit(recipe), lines=ring.lines),
+        )
+        self._fault: str | None = None
+        self._has_ended = False
+        self._beat = Beat(sign, write=KafkaSign(recipe.kafka).write)
+        TopicWatch(
+            recipe.topic_id,
+            ask=lambda: find_topic(recipe.kafka),
+            grow=self._controller.grow,
+            fail=self._controller.fail,
+        ).start(recipe.look_for_partitions_s)
+        threading.Thread(target=self._tick, name="controller", daemon=True).start()
+
+    def status(self) -> FleetStatus:
+        """Say how the fleet is. Its end is told when its sign has been taken away: then the next one may start."""
+        status = self._controller.status()
+        if status.state in ENDS and not self._has_ended:
+            status = replace(status, state="draining")
+        return status if self._fault is None else replace(status, message=self._fault)
+
+    def recipe(self) -> StreamRecipe:
+        """Return what the fleet was started with."""
+        return self._recipe
+
+    def drain(self) -> None:
+        """Let all replicas finish."""
+        self._controller.drain()
+
+    def scale(self, replicas: int) -> None:
+        """Want so many replicas from now on."""
+        self._controller.scale(replicas)
+
+    def _tick(self) -> None:
+        """Tick for as long as there is a fleet. A tick that fails is told in the status and tried again."""
+        emitter = Emitter()
+        while self._controller.status().state not in ENDS:
+            try:
+                self._controller.tick()
+                emitter.emit(fleet_readings(self._controller.status()))
+                self._fault = None
+            except Exception as error:
+                log.exception("a tick of the controller failed")
+                self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
+            time.sleep(TICK_S)
+        self._beat.stop(is_last=True)
+        self._has_ended = True
+
+
+def _policy(recipe: StreamRecipe) -> Policy | None:
+    if not recipe.max_replicas:
+        return None
+    return Policy(
+        least=recipe.min_replicas,
+        most=recipe.max_replicas,
+        catch_up_s=recipe.catch_up_s,
+        up_delay_s=recipe.scale_up_s,
+        down_delay_s=recipe.scale_down_s,
+    )
+
+
+def _flood_limit(recipe: StreamRecipe) -> FloodLimit | None:
+    if recipe.max_reject_ratio is None:
+        return None
+    return FloodLimit(
+        max_ratio=recipe.max_reject_ratio,
+        window_s=recipe.reject_window_s,
+        min_records=recipe.reject_window_records,
+    )
+
+
+controller_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)(ControllerActor)

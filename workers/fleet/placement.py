@@ -1,0 +1,65 @@
+"""Which replica is to read which partition, from tick to tick: the plan, made anew when something has changed.
+
+In: who can read, who reads, how far behind each partition is. Out: each replica's share. Knows nothing of orders.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from schemas.records import Partition
+from workers.core.ports import Clock
+from workers.fleet.plan import plan
+from workers.fleet.status import ReplicaStatus
+
+EVEN_OUT_EVERY_S = 30.0
+"""How often a fleet in which nothing else moves is looked at for lags that differ."""
+
+
+class Placement:
+    """The plan of one fleet, and the lags that it is made by. The thread that ticks owns it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Nothing is planned yet."""
+        self._clock = clock
+        self._plan: dict[Partition, str] = {}
+        self._planned_for: object = None
+        self._even_out_at = clock() + EVEN_OUT_EVERY_S
+        self._lag: dict[Partition, int] = {}
+
+    def hear(self, lag: Mapping[Partition, int]) -> None:
+        """Take in how far behind some partitions are."""
+        self._lag.update(lag)
+
+    def shares(
+        self, partitions: frozenset[Partition], ready: Iterable[str], owners: Mapping[Partition, str], *, size: int
+    ) -> dict[str, frozenset[Partition]]:
+        """Return what each of the ready is to read: its share of the plan, less what another still holds.
+
+        Of those that are ready so many as the `size` says share the partitions; the rest stand by.
+        """
+        ready, readers = list(ready), set(owners.values())
+        active = sorted(ready, key=lambda name: (name not in readers, name))[:size]
+        wanted = self._share_out(partitions, active, owners)
+        return {
+            name: frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
+            for name in ready
+        }
+
+    def _share_out(
+        self, partitions: frozenset[Partition], active: Sequence[str], owners: Mapping[Partition, str]
+    ) -> dict[Partition, str]:
+        """Plan by lag when something has changed, and now and then; in between, what was planned is carried out."""
+        current = {**owners, **{p: name for p, name in self._plan.items() if name in active}}
+        situation, now = (frozenset(active), partitions), self._clock()
+        if situation != self._planned_for or now >= self._even_out_at:
+            self._planned_for, self._even_out_at = situation, now + EVEN_OUT_EVERY_S
+            self._plan = plan(partitions, active, current, self._lag)
+        return self._plan
+
+
+def owners(alive: Mapping[str, ReplicaStatus], sent: Mapping[str, frozenset[Partition]]) -> Mapping[Partition, str]:
+    """Return who reads each partition, or has been told to."""
+    return {
+        partition: name
+        for name, status in alive.items()
+        for partition in status.held | status.wanted | sent.get(name, frozenset())
+    }

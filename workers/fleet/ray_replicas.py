@@ -1,0 +1,116 @@
+"""The replicas of a fleet as Ray actors, as the controller reaches them.
+
+In: a recipe, orders. Out: detached, named actors, and their answers. Knows no rule: what is decided stands in
+`controller` and `plan`.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterable
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+
+from schemas.records import Partition
+from workers.fleet.replica_actor import CONTROL, replica_actor
+from workers.fleet.status import FleetSize, ReplicaStatus
+from workers.wiring import StreamRecipe
+
+log = logging.getLogger(__name__)
+
+NODES_EVERY_S = 1.0
+
+
+def remove_orphans(fleet: str) -> None:
+    """End the replicas of a fleet whose controller is gone for good: they may read with other settings than ours."""
+    for full in ray.util.list_named_actors():
+        if full.startswith(f"{fleet}:replica-"):
+            with contextlib.suppress(ValueError):  # it has just ended
+                ray.kill(ray.get_actor(full), no_restart=True)
+
+
+class RayReplicas:
+    """The replicas of one fleet, as Ray actors found by name. Implements `Replicas`."""
+
+    def __init__(self, recipe: StreamRecipe) -> None:
+        """Nothing is started yet."""
+        self._recipe, self._prefix = recipe, f"{recipe.fleet}:replica-"
+        self._actors: dict[str, ActorHandle] = {}
+        self._asked: dict[str, ray.ObjectRef[ReplicaStatus]] = {}
+        self._draining_nodes: frozenset[str] = frozenset()
+        threading.Thread(target=self._watch_nodes, name="nodes", daemon=True).start()
+
+    def names(self) -> Iterable[str]:
+        """Find the living by their names."""
+        for full in ray.util.list_named_actors():
+            if full.startswith(self._prefix):
+                name = full.removeprefix(f"{self._recipe.fleet}:")
+                try:
+                    self._actors[name] = ray.get_actor(full)
+                except ValueError:  # it has died since; a controller that fails to begin is not started again
+                    continue
+                yield name
+
+    def spawn(self, name: str) -> None:
+        """Start an actor and its loop."""
+        actor = replica_actor.options(
+            name=f"{self._recipe.fleet}:{name}",
+            lifetime="detached",
+            num_cpus=self._recipe.num_cpus,
+            num_gpus=self._recipe.num_gpus,
+        ).remote(name, self._recipe)
+        actor.run.remote()
+        self._actors[name] = actor
+
+    def look(self, name: str) -> ReplicaStatus | str | None:
+        """Collect the outstanding heartbeat, if it is there, and ask for the next one."""
+        asked = self._asked.get(name)
+        if asked is None:
+            self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
+            return None
+        if not ray.wait([asked], timeout=0)[0]:
+            return None
+        del self._asked[name]
+        try:
+            answer: ReplicaStatus = ray.get(asked)
+        except ActorUnavailableError:
+            return None
+        except ActorDiedError:
+            return "its process died"
+        except RayError as error:
+            return str(error).splitlines()[0]
+        self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
+        return answer
+
+    def draining_nodes(self) -> frozenset[str]:
+        """Return what the thread that asks for it has last seen."""
+        return self._draining_nodes
+
+    def _watch_nodes(self) -> None:
+        """Ask Ray each second which nodes are about to go. It says so nowhere in its public API."""
+        while True:
+            try:
+                from ray._private.state import state  # noqa: PLC0415 private: where it is gone, only this is lost
+
+                self._draining_nodes = frozenset(state.get_draining_nodes())
+            except Exception:
+                log.exception("Ray does not say which nodes drain; replicas on them are replaced only when they die")
+                return
+            time.sleep(NODES_EVERY_S)
+
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
+        """Send the order; the next heartbeat tells when it has been followed, the one under way may not."""
+        self._asked.pop(name, None)
+        self._actors[name].assign.options(**CONTROL).remote(partitions, size)
+
+    def drain(self, name: str, size: FleetSize) -> None:
+        """Send the order; repeating it changes nothing."""
+        self._actors[name].drain.options(**CONTROL).remote(size)
+
+    def remove(self, name: str) -> None:
+        """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
+        self._asked.pop(name, None)
+        ray.kill(self._actors.pop(name), no_restart=True)
