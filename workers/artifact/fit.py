@@ -4,6 +4,7 @@ In: an embedder of the vectors before any reduction, a Parquet file or a folder 
 that has one; or a refusal. Knows no artifact and no checkpoint.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,19 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import IncrementalPCA
 
 from schemas.arrow_faults import schema_fault
 from schemas.contract import InputContract
 from schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow
+from workers.artifact.principal import Matrix, Moments, find_components
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
 from workers.core.reduction import Reduction, project
 
 BATCH_ROWS = 1024
-BATCH_SIZES = 5
-"""A step of the fit sees at least so many vectors for each of their dimensions."""
 TOLERANCE = 1e-5
 """Of a reduced vector, in units of the largest number: what float32 may lose of what was fitted in float64."""
 
@@ -94,58 +93,46 @@ def fit_reductions(
 
 
 class _Fit:
-    """Vectors of one feature, gathered into steps that are large enough."""
+    """The moments of one feature's vectors."""
 
     def __init__(self, one: TappedFeature) -> None:
         self._one = one
-        self._pca = IncrementalPCA(n_components=one.feature.pca)
-        self._waiting: list[NDArray[np.float32]] = []
-        self._step = np.zeros((0, one.layout.size), np.float32)
-        self._windows = 0
+        self._moments: Moments | None = None
+        self._some = np.zeros((0, one.layout.size), np.float32)
 
     def add(self, vectors: NDArray[np.float32]) -> None:
-        self._waiting.append(vectors)
-        self._windows += len(vectors)
-        if sum(map(len, self._waiting)) >= max(BATCH_ROWS, BATCH_SIZES * self._one.layout.size):
-            self._fit()
+        if len(vectors):
+            self._some = vectors if len(vectors) > len(self._some) else self._some
+            moments = Moments.of(vectors)
+            self._moments = moments if self._moments is None else self._moments.merge(moments)
 
     def finish(self, path: Path) -> Fitted:
-        feature = self._one.feature
-        if self._windows < (feature.pca or 0):
+        name, wanted = self._one.name, self._one.feature.pca or 0
+        count = self._moments.count if self._moments else 0
+        if self._moments is None or count < wanted:
             message = (
-                f"the feature {self._one.name} keeps {feature.pca} components, and so many windows at least must be "
-                f"fitted on; found {self._windows} in {path} that fit the contract and can be embedded"
+                f"the feature {name} keeps {wanted} components, and so many windows at least must be fitted on; found "
+                f"{count} in {path} that fit the contract and can be embedded"
             )
             raise Refused(message)
-        if self._waiting:
-            self._fit()
-        explained: NDArray[np.float64] = self._pca.explained_variance_ratio_
-        loadings: NDArray[np.float64] = self._pca.components_
-        largest = loadings[np.arange(len(loadings)), np.abs(loadings).argmax(axis=1)]
-        signs = np.sign(largest)  # a component and its negative explain the same: the largest loading is made positive
-        if not (np.isfinite(explained).all() and np.isfinite(loadings).all() and np.isfinite(self._pca.mean_).all()):
+        found = find_components(self._moments)
+        if len(found.directions) < wanted:
             message = (
-                f"the PCA of the feature {self._one.name} is not finite: the vectors of the {self._windows} windows in "
-                f"{path} do not vary, or overflow; fit on other windows"
+                f"the feature {name} keeps {wanted} components, but its vectors vary in {len(found.directions)} "
+                f"directions only over the {count} windows in {path}; ask for fewer, or fit on other windows"
             )
             raise Refused(message)
+        mean, directions = self._moments.mean, found.directions[:wanted]
         reduction = Reduction(
-            mean=torch.from_numpy(self._pca.mean_.astype(np.float32)),
-            components=torch.from_numpy(np.ascontiguousarray(loadings * signs[:, None], np.float32)),
+            mean=torch.from_numpy(mean.astype(np.float32)),
+            components=torch.from_numpy(np.ascontiguousarray(directions, np.float32)),
         )
-        self._check(reduction, signs)
-        return Fitted(reduction=reduction, explained=tuple(explained.tolist()), windows=self._windows)
+        self._check(reduction, (self._some.astype(np.float64) - mean) @ directions.T)
+        return Fitted(reduction=reduction, explained=tuple(found.explained[:wanted].tolist()), windows=count)
 
-    def _fit(self) -> None:
-        self._step = np.concatenate(self._waiting)
-        self._waiting.clear()
-        with np.errstate(all="ignore"):  # what is not finite is refused in the end
-            self._pca.partial_fit(self._step.astype(np.float64))
-
-    def _check(self, reduction: Reduction, signs: NDArray[np.float64]) -> None:
+    def _check(self, reduction: Reduction, expected: Matrix) -> None:
         """Refuse vectors whose mean is so far from 0 that float32 has no digits left for what varies."""
-        expected = self._pca.transform(self._step.astype(np.float64)) * signs
-        found = project(torch.from_numpy(self._step), reduction).numpy()
+        found = project(torch.from_numpy(self._some), reduction).numpy()
         apart, unit = float(np.abs(found - expected).max()), float(np.abs(expected).max())
         if not apart <= TOLERANCE * unit:
             message = (
@@ -179,8 +166,8 @@ def check_company(embedder: Embedder, path: Path, contract: InputContract) -> No
 
 
 def _read(path: Path, contract: InputContract) -> Iterator[ArrowWindows]:
-    """Yield the windows of each Parquet file, file by file in the order of their names."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    """Yield the windows of each Parquet file, in an order that the files' names have no part in."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"), key=_digest)
     if not files:
         message = f"expected a Parquet file or a folder of them at {path} to fit on, found none"
         raise Refused(message)
@@ -195,3 +182,13 @@ def _read(path: Path, contract: InputContract) -> Iterator[ArrowWindows]:
         except (pa.ArrowException, OSError) as error:
             message = f"{name} is no readable Parquet file: {error}"
             raise Refused(message) from error
+
+
+def _digest(path: Path) -> bytes:
+    """Return what a file holds, in short: sums in another order differ in their last bits, and so would the space."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise Refused(message) from error
