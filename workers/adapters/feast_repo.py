@@ -19,21 +19,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import yaml
 from numpy.typing import NDArray
 
 from schemas.embeddings import offline_schema
 from schemas.feast_bytes import KEY_VERSION
 from schemas.spaces import SpaceView
+from workers.adapters.feast_store import config_path, open_store, read_config, secrets_of
 from workers.core.errors import Refused, Unavailable
-from workers.core.masking import secrets_in, without
+from workers.core.masking import without
 from workers.sections import FeastSettings
 
 SEED = "00000-schema.parquet"
 """The empty part that shows Feast the columns before there is any row."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _FEAST = "from feast.cli.cli import cli; cli()"
 
 
@@ -100,28 +99,28 @@ def apply(feast: FeastSettings) -> tuple[str, ...]:
 
     A process of its own: Feast changes the folder, imports the definitions and keeps both.
     """
-    config = _config_path(feast)
-    _read_config(config)
+    config = config_path(feast)
+    read_config(config)
     command = [sys.executable, "-c", _FEAST, "-c", str(feast.repo), "-f", str(config), "apply", "--no-progress"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         importlib.import_module("feast")  # takes as long as that process needs for it, and we need it next
         output, _errors = process.communicate()
     if process.returncode:
-        lines = [line for line in without(output, _secrets(feast)).splitlines() if line.strip()]
+        lines = [line for line in without(output, secrets_of(feast)).splitlines() if line.strip()]
         message = f"feast apply in {feast.repo} failed ({feast.config}):\n" + "\n".join(lines[-8:])
         raise Refused(message)
-    return tuple(sorted(view.name for view in _store(feast).list_feature_views()))
+    return tuple(sorted(view.name for view in open_store(feast).list_feature_views()))
 
 
 def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
     """Read everything that a replica must know to write the view online."""
-    store = _store(feast)
+    store = open_store(feast)
     config = store.config
     if config.online_store is None or config.entity_key_serialization_version != KEY_VERSION:
         message = f"{feast.config}: expected an online_store and entity_key_serialization_version: {KEY_VERSION}"
         raise Refused(message)
-    from feast.errors import FeatureViewNotFoundException  # noqa: PLC0415 - see `_store`
-    from feast.infra.online_stores.helpers import compute_versioned_name  # noqa: PLC0415 - see `_store`
+    from feast.errors import FeatureViewNotFoundException  # noqa: PLC0415 - see `open_store`
+    from feast.infra.online_stores.helpers import compute_versioned_name  # noqa: PLC0415 - see `open_store`
 
     try:
         view = store.get_feature_view(view_name)
@@ -138,7 +137,7 @@ def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
         project=config.project,
         view=compute_versioned_name(view, config.registry.enable_online_feature_view_versioning),
         repo=repo,
-        config=_read_config(_config_path(feast)),
+        config=read_config(config_path(feast)),
         definition=view.to_proto().SerializeToString(),
     )
 
@@ -148,7 +147,7 @@ def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> Store
 
     `name` is a service, which gives the promoted space, or the view of a space, promoted or not.
     """
-    store = _store(feast)
+    store = open_store(feast)
     services = {service.name: service for service in store.list_feature_services()}
     views = {view.name: view for view in store.list_feature_views()}
     if name in services:
@@ -165,7 +164,7 @@ def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> Store
         response = store.get_online_features(features=features, entity_rows=[row]).proto
     except Exception as error:  # noqa: BLE001  the stores that Feast can be configured with have no error in common
         where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"
-        message = f"{where} does not answer: {type(error).__name__}: {without(str(error), _secrets(feast))}"
+        message = f"{where} does not answer: {type(error).__name__}: {without(str(error), secrets_of(feast))}"
         raise Unavailable(message) from None
     # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
     found = {
@@ -196,53 +195,6 @@ def _typed(types: Mapping[str, str], keys: Mapping[str, str | int]) -> dict[str,
             message = f"the id {name} is an integer; found {keys[name]!r}"
             raise Refused(message) from error
     return row
-
-
-def _store(feast: FeastSettings) -> Any:
-    """Open Feast. Its import costs 4 s and 400 MB, so only commands that ask the registry pay, never a replica."""
-    from feast import FeatureStore  # noqa: PLC0415 - see above
-    from feast.errors import FeastError  # noqa: PLC0415 - see above
-
-    config = _config_path(feast)
-    _read_config(config)
-    try:
-        return FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
-    except (ValueError, FeastError) as error:  # pydantic's show what they were given
-        said = " ".join(without(str(error), _secrets(feast)).split())
-        message = f"Feast does not take {config}: {said}"
-        raise Refused(message) from None
-
-
-def _secrets(feast: FeastSettings) -> list[str]:
-    """Return what no text about this configuration may show."""
-    return [*secrets_in(_read_config(_config_path(feast)))]
-
-
-def _config_path(feast: FeastSettings) -> Path:
-    return (feast.repo / feast.config).resolve()
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """Read a Feast config as Feast does, but refuse a variable that is not set instead of leaving its name in place."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        message = f"expected a Feast config at {path}: {error.strerror} (settings feast.repo and feast.config)"
-        raise Refused(message) from error
-    for variable in _VARIABLE.findall(text):
-        if variable not in os.environ:
-            message = f"{path.name} uses the environment variable {variable}, which is not set"
-            raise Refused(message)
-    try:
-        config = yaml.safe_load(os.path.expandvars(text))
-    except yaml.MarkedYAMLError as error:  # it shows the line, and the line may hold a password
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        message = f"{path.name} is no YAML once its variables are put in: line {line}: {error.problem}"
-        raise Refused(message) from None
-    if not isinstance(config, dict):
-        message = f"{path.name}: expected a Feast config, keys with values"
-        raise Refused(message)
-    return config
 
 
 def _seed(view: SpaceView, offline: Path) -> None:

@@ -1,0 +1,65 @@
+"""Feast's configuration and its `FeatureStore`, as whoever asks the registry opens them.
+
+In: `FeastSettings`. Out: the configuration with the environment put in, and the store. Knows no view.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workers.core.errors import Refused
+from workers.core.masking import secrets_in, without
+from workers.sections import FeastSettings
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def open_store(feast: FeastSettings) -> Any:
+    """Open Feast. Its import costs 4 s and 400 MB, so only commands that ask the registry pay, never a replica."""
+    from feast import FeatureStore  # noqa: PLC0415 - see above
+    from feast.errors import FeastError  # noqa: PLC0415 - see above
+
+    config = config_path(feast)
+    read_config(config)
+    try:
+        return FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
+    except (ValueError, FeastError) as error:  # pydantic's show what they were given
+        said = " ".join(without(str(error), secrets_of(feast)).split())
+        message = f"Feast does not take {config}: {said}"
+        raise Refused(message) from None
+
+
+def secrets_of(feast: FeastSettings) -> list[str]:
+    """Return what no text about this configuration may show."""
+    return [*secrets_in(read_config(config_path(feast)))]
+
+
+def config_path(feast: FeastSettings) -> Path:
+    """Return the absolute path of the configuration in force."""
+    return (feast.repo / feast.config).resolve()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a Feast config as Feast does, but refuse a variable that is not set instead of leaving its name in place."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        message = f"expected a Feast config at {path}: {error.strerror} (settings feast.repo and feast.config)"
+        raise Refused(message) from error
+    for variable in _VARIABLE.findall(text):
+        if variable not in os.environ:
+            message = f"{path.name} uses the environment variable {variable}, which is not set"
+            raise Refused(message)
+    try:
+        config = yaml.safe_load(os.path.expandvars(text))
+    except yaml.MarkedYAMLError as error:  # it shows the line, and the line may hold a password
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        message = f"{path.name} is no YAML once its variables are put in: line {line}: {error.problem}"
+        raise Refused(message) from None
+    if not isinstance(config, dict):
+        message = f"{path.name}: expected a Feast config, keys with values"
+        raise Refused(message)
+    return config
