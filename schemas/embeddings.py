@@ -14,6 +14,8 @@ from schemas.windows import Column
 
 EVENT_TIMESTAMP, CREATED, SPACE = "event_timestamp", "created", "space"
 ORIGIN_PARTITION, ORIGIN_OFFSET = "origin_partition", "origin_offset"
+LOG_COLUMNS = (EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET)
+"""Columns of the offline log beside the ids and the features, which must have other names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

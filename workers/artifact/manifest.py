@@ -16,6 +16,7 @@ from schemas.spaces import Facts, SpaceView
 from workers.artifact.certificate import Certificate
 from workers.artifact.faster.parts import Compiled
 from workers.artifact.faster.pruning import Pruning
+from workers.artifact.names import check_columns
 from workers.artifact.recipes import Recipe, recipe_from_json
 from workers.artifact.spaces import Precision, digest, space_id
 from workers.core.errors import Refused
@@ -149,6 +150,11 @@ def read_manifest(path: Path) -> Manifest:
     if manifest.space != data["space"]:
         message = f"{file} names the space {data['space'][:8]}, its content makes {manifest.space[:8]}; pack it again"
         raise Refused(message)
+    try:  # an earlier version packed names that its log could not hold
+        check_columns((one.name for one in manifest.contract.series), (one.name for one in manifest.features))
+    except Refused as refusal:
+        message = f"the artifact {path} cannot be used: {refusal}"
+        raise Refused(message) from None
     return manifest
 
 

@@ -7,7 +7,6 @@ not there. Knows no store.
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,6 +29,7 @@ from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_embedder, use_compiled
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
+from workers.artifact.names import check_ids, check_names
 from workers.artifact.notes import unsaid_axes, unsaid_calls
 from workers.artifact.reductions import to_tensors
 from workers.artifact.spaces import FLOAT32, Precision
@@ -39,7 +39,6 @@ from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
 from workers.core.reduction import Reduction
 
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
 
 
@@ -73,6 +72,7 @@ def pack(
     _check(name, features, output)
     check_wish(features, fit)
     trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
+    check_ids(trained.contract, features)
     trained = with_forecast(trained, features)
     weights = _weights(trained.model)
     rebuilt = build_model(trained.recipe, code)
@@ -130,10 +130,7 @@ def pack(
 
 
 def _check(name: str, taps: Mapping[str, Feature], output: Path) -> None:
-    for what, text in (("artifact", name), *(("feature", key) for key in taps)):
-        if not NAME.fullmatch(text):
-            message = f"expected the {what}'s name in small letters, digits and single underscores, found {text!r}"
-            raise Refused(message)
+    check_names(name, taps)
     if not taps:
         message = (
             "expected at least one tap, such as hidden=lstm_encoder:last, found none; see what there is: undertow taps"
