@@ -22,7 +22,8 @@ def schema_fault(schema: pa.Schema, contract: InputContract) -> Fault | None:
         if found is None or not is_fit(found):
             if found is None and path[0] != "series" and _is_absent(schema, path):
                 reason = "missing"  # noqa: PLW2901  # as the JSON codec says
-            return reason, f"{'.'.join(path)}: expected {expected}, found {'nothing' if found is None else found}"
+            shown = "nothing" if found is None else f"{found}{_why(path, found)}"
+            return reason, f"{'.'.join(path)}: expected {expected}, found {shown}"
     return None
 
 
@@ -33,7 +34,7 @@ def _fields(contract: InputContract) -> Iterator[tuple[str, tuple[str, ...], str
             yield "series", ("series", identity.name), "strings", _is_text
         else:
             yield "series", ("series", identity.name), "integers of 64 bits", _is_integer
-    yield "end", ("end",), "timestamps with a zone, or integer microseconds", _is_time
+    yield "schema", ("end",), "timestamps with a zone, or integer microseconds", _is_time
     for part, columns in (("past", contract.past), ("future", contract.future)):
         for column in columns:
             yield "columns", (part, column.name), f"lists of {_elements(column)}", _is_list_of(_test(column))
@@ -52,6 +53,13 @@ def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
         place = kind.get_field_index(name)
         kind = None if place < 0 else kind.field(place).type
     return kind
+
+
+def _why(path: tuple[str, ...], kind: Any) -> str:
+    """Say what is wrong with a type of times that looks as if it would do."""
+    if path == ("end",) and is_a.is_timestamp(kind):
+        return ", the time of an unknown zone (in pandas: tz_localize)"
+    return ", a day, which is no point in time" if path == ("end",) and is_a.is_date(kind) else ""
 
 
 def _is_absent(schema: pa.Schema, path: tuple[str, ...]) -> bool:

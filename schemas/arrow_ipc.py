@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.types as is_a
 
 from schemas.json_faults import Fault
+from schemas.lookalikes import looks_like
 
 GROWTH = 64
 """Strings may take so many times the bytes of the message once each has its own copy."""
@@ -44,7 +45,8 @@ def read_batch(value: bytes, plain: pa.Schema | None = None) -> pa.RecordBatch |
         grown = 0 if is_plain else sum(_text_bytes(column) for column in batch.columns)
     except (pa.ArrowException, ValueError, OSError, struct.error, IndexError, EOFError) as error:
         said = str(error).splitlines() or [type(error).__name__]
-        return "not-arrow", f"expected an Arrow IPC stream of one plain record batch, found {said[0][:_LONGEST_WORDS]}"
+        words = f"expected an Arrow IPC stream of one plain record batch, found {said[0][:_LONGEST_WORDS]}"
+        return "not-arrow", words + looks_like(value, "arrow")
     except KeyError as error:  # some types of Arrow have no class in pyarrow, and it raises what its look-up raised
         return "not-arrow", f"expected columns of types that pyarrow knows, found type {error}"
     if grown > GROWTH * len(value):

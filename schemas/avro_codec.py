@@ -12,10 +12,12 @@ from functools import partial
 from fastavro import schemaless_reader, schemaless_writer
 
 from schemas.avro_schemas import AvroSchema, window_avro_schema
+from schemas.avro_times import US_PER_S
 from schemas.contract import InputContract
 from schemas.decoded import Decoded
 from schemas.documents import decode_documents, to_documents
 from schemas.json_faults import Document, Fault
+from schemas.lookalikes import looks_like
 from schemas.records import Record
 from schemas.windows import WindowBatch
 
@@ -23,13 +25,12 @@ SchemaOf = Callable[[int], AvroSchema | str]
 """Returns the schema of an id, or why there is none that can be read. May raise where nobody answers."""
 
 _HEADER = struct.Struct(">bI")  # Confluent's: a zero, and the schema's id
-_US_PER_S = 1_000_000
 _BROKEN = (EOFError, IndexError, ValueError, OverflowError)  # what fastavro raises for bytes that are something else
 
 
 def decode_avro(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
     """Decode records written with `window.v1.avsc`. Never raises for what they hold."""
-    parse = partial(_read, schema=window_avro_schema())
+    parse = partial(_read, schema=window_avro_schema(), reader="avro")
     return decode_documents(records, contract, parse, max_record_bytes=max_record_bytes)
 
 
@@ -60,31 +61,31 @@ def _with_nulls(steps: list[object]) -> list[object]:
 def _read_confluent(value: bytes, schema_of: SchemaOf) -> Document | Fault:
     if len(value) < _HEADER.size or value[0]:
         found = f"{len(value)} bytes that begin with {value[: _HEADER.size].hex()}"
-        return "not-avro", f"expected a zero byte, the schema's id in four bytes, and Avro, found {found}"
+        words = f"expected a zero byte, the schema's id in four bytes, and Avro, found {found}"
+        return "not-avro", words + looks_like(value, "avro-confluent")
     _, schema_id = _HEADER.unpack_from(value)
     schema = schema_of(schema_id)
     if isinstance(schema, str):
         return "schema", f"schema {schema_id}: {schema}"
-    return _read(value[_HEADER.size :], schema)
+    return _read(value[_HEADER.size :], schema, "avro-confluent")
 
 
-def _read(value: bytes, schema: AvroSchema) -> Document | Fault:
+def _read(value: bytes, schema: AvroSchema, reader: str) -> Document | Fault:
     """Return the object that a value holds. What is null as a whole was left out by the producer."""
     file = io.BytesIO(value)
     try:
         document: Document = schemaless_reader(file, schema.parsed, None)  # type: ignore[assignment]
     except _BROKEN as error:
-        return "not-avro", f"expected a window in Avro, found bytes that are none: {type(error).__name__}: {error}"
+        words = f"expected a window in Avro, found bytes that are none: {type(error).__name__}: {error}"
+        return "not-avro", words + looks_like(value, reader)
     if rest := len(value) - file.tell():
-        return "not-avro", f"expected a window in Avro, found one and {rest} bytes more"
+        return "not-avro", f"expected a window in Avro, found one and {rest} bytes more{looks_like(value, reader)}"
     if type(end := document.get("end")) is int:
         document["end"] = _microseconds(end, schema.end_ticks_per_s)
     return {part: held for part, held in document.items() if held is not None}
 
 
-def _microseconds(ticks: int, ticks_per_s: int | None) -> int | str:
+def _microseconds(ticks: int, ticks_per_s: int) -> int | str:
     """Return an event time, or a text that is none and shows what was found."""
-    if ticks_per_s is None:
-        return f"{ticks} of a local time"
-    whole, rest = divmod(ticks * _US_PER_S, ticks_per_s)
+    whole, rest = divmod(ticks * US_PER_S, ticks_per_s)
     return f"{ticks} / {ticks_per_s} s" if rest else whole

@@ -5,7 +5,6 @@ Knows neither records nor registries.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,8 +12,9 @@ from typing import Any
 
 from fastavro.schema import SchemaParseException, expand_schema, parse_schema
 
+from schemas.avro_times import end_ticks_per_s
+
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
-_TICKS_PER_S = {"timestamp-millis": 1_000, "timestamp-micros": 1_000_000, "timestamp-nanos": 1_000_000_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,8 +23,8 @@ class AvroSchema:
 
     parsed: Any
     """What fastavro reads by. Without logical types: it would make objects of them, and raise for some numbers."""
-    end_ticks_per_s: int | None
-    """Unit of an `end` that is a number; None where it is the time of an unknown zone."""
+    end_ticks_per_s: int
+    """Unit of an `end` that is a number."""
 
 
 def window_schema_text() -> str:
@@ -39,7 +39,11 @@ def window_avro_schema() -> AvroSchema:
 
 
 def read_schema(text: str) -> AvroSchema:
-    """Check a schema. Raises `ValueError` where it is none, or where a few bytes could claim any amount of memory."""
+    """Check a schema.
+
+    Raises `ValueError` where it is none, where a few bytes could claim any amount of memory, and where it says of `end`
+    what is not understood.
+    """
     try:
         raw = json.loads(text)
         plain = _without_logical_types(raw)
@@ -52,7 +56,7 @@ def read_schema(text: str) -> AvroSchema:
         message = "expected an Avro schema of a record (schemas/window.v1.avsc), found another type"
         raise ValueError(message)
     _least_bytes(expanded)
-    return AvroSchema(parsed=parsed, end_ticks_per_s=_end_ticks_per_s(raw))
+    return AvroSchema(parsed=parsed, end_ticks_per_s=end_ticks_per_s(raw))
 
 
 def _least_bytes(schema: Any) -> int:
@@ -86,20 +90,3 @@ def _without_logical_types(schema: Any) -> Any:
     if isinstance(schema, dict):
         return {key: _without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
     return schema
-
-
-def _end_ticks_per_s(schema: dict[str, Any]) -> int | None:
-    """Return the unit of `end`; a plain number is in microseconds, as everywhere."""
-    ends = (field["type"] for field in schema["fields"] if field["name"] == "end")
-    for kind in (kind for end in ends for kind in _logical_types(end)):
-        if kind in _TICKS_PER_S:
-            return _TICKS_PER_S[kind]
-        if kind.startswith("local-timestamp"):
-            return None
-    return _TICKS_PER_S["timestamp-micros"]
-
-
-def _logical_types(schema: Any) -> Iterator[str]:
-    for branch in schema if isinstance(schema, list) else [schema]:
-        if isinstance(branch, dict):
-            yield str(branch.get("logicalType", ""))

@@ -14,6 +14,7 @@ from schemas.contract import InputContract
 from schemas.decoded import Decoded
 from schemas.documents import decode_documents, to_documents
 from schemas.json_faults import Document, Fault, find_faults
+from schemas.lookalikes import looks_like
 from schemas.records import Record
 from schemas.times import format_times
 from schemas.windows import WindowBatch
@@ -35,9 +36,12 @@ def _parse(value: bytes, contract: InputContract) -> Document | Fault:
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        return _sharpen(value, contract) or ("not-json", f"expected a JSON object, found text that is none: {error}")
+        words = f"expected a JSON object, found text that is none: {error}{looks_like(value, 'json')}"
+        return _sharpen(value, contract) or ("not-json", words)
     if not isinstance(document, dict):
-        return "not-json", f"expected a JSON object, found a {type(document).__name__}"
+        twice = isinstance(document, str) and document.lstrip().startswith("{")
+        also = ": it looks like JSON that was encoded twice" if twice else ""
+        return "not-json", f"expected a JSON object, found a {type(document).__name__}{also}"
     return document
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from schemas.contract import Column, IdColumn, InputContract
+from schemas.lookalikes import looks_wrapped
 from schemas.times import parse_time
 
 Document = dict[str, Any]
@@ -29,7 +30,7 @@ _ID_RULES = {
 
 def find_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
     """Yield what is wrong. Take the first: what would come after it may stumble over it."""
-    yield from _series_faults(document.get("series"), contract.series)
+    yield from _series_faults(document, contract.series)
     if "end" not in document:
         yield _fault("missing", "end", "the event time of the last step", "nothing")
     try:
@@ -58,10 +59,12 @@ def is_id(value: object, kind: str) -> bool:
         return False
 
 
-def _series_faults(series: object, ids: Sequence[IdColumn]) -> Iterator[Fault]:
+def _series_faults(document: Document, ids: Sequence[IdColumn]) -> Iterator[Fault]:
+    series = document.get("series")
     if not isinstance(series, dict):
         names = ", ".join(column.name for column in ids)
-        yield _fault("series", "series", f"an object with {names}", _quote(series))
+        found = _quote(series) if "series" in document else f"nothing{looks_wrapped(document)}"
+        yield _fault("series", "series", f"an object with {names}", found)
         return
     for column in ids:
         if not is_id(series.get(column.name), column.type):

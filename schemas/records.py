@@ -32,7 +32,8 @@ class Record:
     partition: Partition
     offset: int
     appended_us: int
-    """The record's timestamp, microseconds since the epoch, UTC (millisecond steps, as Kafka keeps it)."""
+    """The record's timestamp, microseconds since the epoch, UTC (millisecond steps, as Kafka keeps it): by the broker's
+    clock where the topic has `message.timestamp.type=LogAppendTime`, else by the producer's."""
     value: bytes | None
     """None is a tombstone."""
     key: bytes | None = None
@@ -45,7 +46,7 @@ class Reject:
 
     record: Record
     reason: str
-    """A short code that can be counted and filtered by, such as `not-json` or `past-length`: see `REASONS`."""
+    """A short code that can be counted and filtered by, such as `not-json` or `length`: one of `REASONS`."""
     detail: str
     """What was expected, what was found, where."""
 
@@ -73,7 +74,7 @@ REASONS = {
     "not-json": "the value is not a JSON object",
     "not-avro": "the value is not Avro of the schema that it is said to have",
     "not-arrow": "the value is not an Arrow IPC stream of one plain record batch",
-    "schema": "the schema registry has no such schema, or windows cannot be read with it",
+    "schema": "the registry has no such schema, or a window's end cannot be read with the schema that it has",
     "missing": "a field that the input contract asks for is absent",
     "series": "a series id is absent or of another type",
     "end": "the window's end is no time with a zone, or outside the years 1900 to 9998",

@@ -131,7 +131,8 @@ def test_what_is_no_window_at_all_is_refused(value, reason, detail):
 @pytest.mark.parametrize(
     ("changes", "reason", "detail"),
     [
-        ({"series": MISSING}, "series", "series: expected an object with wearer, limb, found null"),
+        ({"series": MISSING}, "series", "series: expected an object with wearer, limb, found nothing"),
+        ({"series": None}, "series", "series: expected an object with wearer, limb, found null"),
         ({"series": ["s08"]}, "series", "series: expected an object with wearer, limb, found a list of 1"),
         (
             {"series__wearer": MISSING},

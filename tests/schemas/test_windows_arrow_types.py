@@ -120,8 +120,22 @@ def test_columns_that_the_contract_does_not_name_are_counted_and_may_be_anything
     [
         ({"series": [1]}, "series", "series.sensor: expected strings, found nothing"),
         ({"series": [{"sensor": 5}]}, "series", "series.sensor: expected strings, found int64"),
-        ({"end": pa.array([1], pa.timestamp("us"))}, "end", "found timestamp[us]"),
-        ({"end": ["2026-01-01"]}, "end", "found string"),
+        *(
+            (
+                {"end": pa.array([1], pa.timestamp(unit))},
+                "schema",
+                f"found timestamp[{unit}], the time of an unknown zone",
+            )
+            for unit in ("s", "ms", "us", "ns")
+        ),
+        ({"end": pa.array([1], pa.date32())}, "schema", "found date32[day], a day, which is no point in time"),
+        ({"end": pa.array([86_400_000], pa.date64())}, "schema", "found date64[ms], a day, which is no point in time"),
+        ({"end": pa.array([1], pa.time64("us"))}, "schema", "found time64[us]"),
+        ({"end": pa.array([1], pa.duration("us"))}, "schema", "found duration[us]"),
+        ({"end": pa.array([1], pa.int32())}, "schema", "found int32"),
+        ({"end": pa.array([1], pa.uint64())}, "schema", "found uint64"),
+        ({"end": [1.0]}, "schema", "found double"),
+        ({"end": ["2026-01-01"]}, "schema", "found string"),
         ({"past": [{"y": [1.0]}]}, "columns", "past.x: expected lists of numbers, found nothing"),
         ({"past": [{"x": 1.0}]}, "columns", "past.x: expected lists of numbers, found double"),
         ({"past": [{"x": [True]}]}, "columns", "found list<item: bool>"),

@@ -1,0 +1,73 @@
+"""What a number in the field `end` of an Avro schema counts: what producers and connectors write beside its type.
+
+In: the JSON of a record's schema. Out: ticks a second, or a `ValueError` that names what is not understood. Knows no
+records.
+
+An annotation that is not understood is never passed over: the number would be read as microseconds, which puts a day's
+number, or milliseconds, into January of 1970.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+US_PER_S = 1_000_000
+_TICKS_PER_S = {
+    "timestamp-millis": 1_000,
+    "timestamp-micros": US_PER_S,
+    "timestamp-nanos": 1_000_000_000,
+    "org.apache.kafka.connect.data.Timestamp": 1_000,
+    # Of database columns without a zone, which Debezium counts from the epoch as if they were UTC.
+    "io.debezium.time.Timestamp": 1_000,
+    "io.debezium.time.MicroTimestamp": US_PER_S,
+    "io.debezium.time.NanoTimestamp": 1_000_000_000,
+}
+_TEXTS = frozenset({"io.debezium.time.ZonedTimestamp", "io.debezium.time.IsoTimestamp"})
+"""Strings, which are held to the same ISO 8601 with a zone as everywhere."""
+_NO_UTC = "adjust-to-utc = false"
+"""As Iceberg annotates the time of an unknown zone."""
+
+
+def end_ticks_per_s(schema: Mapping[str, Any]) -> int:
+    """Return the unit of an `end` that is a number; where nothing is said of it, microseconds, as everywhere."""
+    units: set[int] = set()
+    for field in schema["fields"]:
+        if field["name"] != "end":
+            continue
+        for kind, annotations in _branches(field):
+            if strange := [name for name in annotations if name not in _TICKS_PER_S and not _is_text(kind, name)]:
+                raise ValueError(_not_understood(strange[0]))
+            if kind in {"int", "long"}:
+                units |= {_TICKS_PER_S[name] for name in annotations} or {US_PER_S}
+    if len(units) > 1:
+        found = " and ".join(f"{unit:,}" for unit in sorted(units))
+        message = f"end: expected numbers of one unit, found {found} ticks a second"
+        raise ValueError(message)
+    return units.pop() if units else US_PER_S
+
+
+def _branches(schema: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each type that a value may have, with what is written beside it, of the field and of the type itself."""
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _branches(branch, above)
+    elif isinstance(schema, dict):
+        said = above + tuple(str(schema[key]) for key in ("logicalType", "connect.name") if key in schema)
+        if schema.get("adjust-to-utc", True) is not True:
+            said += (_NO_UTC,)
+        yield from _branches(schema["type"], said)
+    else:
+        yield str(schema), above
+
+
+def _is_text(kind: str, annotation: str) -> bool:
+    return kind in {"string", "null"} and annotation in _TEXTS
+
+
+def _not_understood(annotation: str) -> str:
+    why = ""
+    if annotation.rsplit(".", 1)[-1].lower().endswith("date"):
+        why = ", a day, which is no point in time"
+    elif annotation.startswith("local-timestamp") or annotation == _NO_UTC:
+        why = ", the time of an unknown zone"
+    known = "timestamp-millis, -micros or -nanos, or a Timestamp of Kafka Connect or Debezium"
+    return f"end: expected {known}, or a plain long in microseconds, found {annotation}{why}"

@@ -1,0 +1,53 @@
+"""What bytes look like that a codec cannot read, so that the refusal can say what to change.
+
+In: the value of a record, or an object that is no window. Out: a few words for its fault. Knows no codec, and refuses
+nothing itself: it is asked only about what has been refused.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_HEADER_BYTES = 5  # Confluent's: a zero, and the schema's id
+_MAGIC = (
+    (b"\xff\xff\xff\xff", "arrow", "an Arrow IPC stream: kafka.format = arrow reads it"),
+    (b"ARROW1", "", "an Arrow file: write a stream instead (pyarrow.ipc.new_stream)"),
+    (b"PAR1", "", "a Parquet file: undertow produce sends what one holds"),
+    (b"Obj\x01", "", "an Avro file with its own header: write records without one (kafka.format = avro)"),
+    (b"\x1f\x8b", "", "gzip: let Kafka compress instead (the producer's compression.type)"),
+    (b"\x28\xb5\x2f\xfd", "", "zstd: let Kafka compress instead (the producer's compression.type)"),
+    (b"\x04\x22\x4d\x18", "", "lz4: let Kafka compress instead (the producer's compression.type)"),
+)
+_ENVELOPES = (
+    ({"schema", "payload"}, "Kafka Connect's envelope", "payload", "set value.converter.schemas.enable=false there"),
+    ({"op", "after"}, "a change event of Debezium", "after", "let its ExtractNewRecordState unwrap it"),
+    ({"specversion", "data"}, "a structured CloudEvent", "data", "send it in binary mode"),
+)
+
+
+def looks_like(value: bytes, reader: str) -> str:
+    """Return what a value looks like that the codec `reader` (a `kafka.format`) has refused; empty where unknown."""
+    if value[:1] == b"\0" and len(value) > _HEADER_BYTES and reader != "avro-confluent":
+        schema_id, held = int.from_bytes(value[1:_HEADER_BYTES], "big"), value[_HEADER_BYTES:]
+        if _is_object(held):
+            advice = "the producer's serializer for JSON Schema writes it, and kafka.format = json takes JSON alone"
+            return f"; it looks like JSON behind Confluent's header (a zero byte, schema {schema_id}): {advice}"
+        return f"; it looks like Confluent's format (a zero byte, schema {schema_id}): kafka.format = avro-confluent"
+    if _is_object(value) and reader != "json":
+        return "; it looks like JSON: kafka.format = json reads it"
+    for magic, format_, meaning in _MAGIC:
+        if value.startswith(magic) and reader != format_:
+            return f"; it looks like {meaning}"
+    return ""
+
+
+def looks_wrapped(document: Mapping[str, Any]) -> str:
+    """Return what an object looks like that has no series of its own; empty where that is unknown."""
+    for keys, name, inside, advice in _ENVELOPES:
+        if keys <= document.keys():
+            return f"; this looks like {name}, with the window in `{inside}`: {advice}"
+    inside = next((key for key, held in document.items() if isinstance(held, dict) and "series" in held), "")
+    return f"; there is one in `{inside[:40]}`: send that alone" if inside else ""
+
+
+def _is_object(value: bytes) -> bool:
+    return value[:64].lstrip()[:1] == b"{"
