@@ -158,6 +158,9 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe:
     if letter.origin.topic != kafka.topic:
         fault = f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {kafka.topic}"
         return Verdict(letter=letter, value=letter.value, fault=fault)
+    if letter.origin.index < 0:
+        fault = "it does not tell which partition it came from: another program wrote it"
+        return Verdict(letter=letter, value=letter.value, fault=fault)
     if letter.is_cut:
         return Verdict(letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large")
     value = letter.value

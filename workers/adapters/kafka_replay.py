@@ -24,6 +24,7 @@ ORIGIN = "undertow-origin"
 SENT = "undertow.sent"
 """Header of a note in the dead-letter topic: which letter was sent again, as topic-partition@offset."""
 POLL_MS = 500
+_LONGEST_NUMBER = 18  # digits of an offset, which has 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class DeadLetter:
     """And its space; both are empty where another program wrote it, or a version that did not tell."""
     origin: Partition
     origin_offset: int
+    """Both -1, and the topic empty, where the letter does not tell."""
     value: bytes
     key: bytes | None
     headers: Headers
@@ -137,6 +139,12 @@ def _note(producer: Any, letters: Iterable[DeadLetter]) -> None:
         note.get(timeout=PATIENCE_MS / 1000)
 
 
+def _number(told: str | None) -> int:
+    """Return what a header counts, -1 where it is absent or another program wrote it."""
+    is_number = told is not None and told.isascii() and told.isdigit() and len(told) <= _LONGEST_NUMBER
+    return int(told or "") if is_number else -1
+
+
 def _place(message: Any) -> TopicPartition:
     return TopicPartition(message.topic, message.partition)
 
@@ -145,7 +153,10 @@ def _read(message: Any) -> DeadLetter | Note:
     headers = tuple((name, value or b"") for name, value in message.headers or ())
     if (sent := dict(headers).get(SENT)) is not None and not message.value:
         return Note(letter=sent.decode(errors="replace"))
-    told = {name.removeprefix(PREFIX): value.decode(errors="replace") for name, value in headers}
+    # Only what bears our prefix is ours: a producer may well have a header `partition` or `truncated` of its own.
+    told = {
+        name.removeprefix(PREFIX): value.decode(errors="replace") for name, value in headers if name.startswith(PREFIX)
+    }
     return DeadLetter(
         partition=Partition(message.topic, message.partition),
         offset=message.offset,
@@ -154,8 +165,8 @@ def _read(message: Any) -> DeadLetter | Note:
         detail=told.get("detail", "another program wrote it"),
         artifact=told.get("artifact", ""),
         space=told.get("space", ""),
-        origin=Partition(told.get("topic", ""), int(told.get("partition", -1))),
-        origin_offset=int(told.get("offset", -1)),
+        origin=Partition(told.get("topic", ""), _number(told.get("partition"))),
+        origin_offset=_number(told.get("offset")),
         value=message.value or b"",
         key=message.key,
         headers=tuple((name, value) for name, value in headers if not name.startswith(PREFIX)),
