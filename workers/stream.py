@@ -22,6 +22,7 @@ from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject, one_for_each_record
 from workers.checkpoint import Checkpoint, Keeper, Rows
 from workers.core import histogram
+from workers.core.closing import close_all
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
 from workers.core.events import Assigned, Checkpointed, Closed, Lost, Rejected, Span, Taken, Tell
@@ -196,12 +197,19 @@ class Stream:
         self._tell(Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
 
     def close(self) -> None:
-        """Let go of everything without a checkpoint. Idempotent."""
-        self._writer.shutdown(wait=True, cancel_futures=True)
-        self._keeper.close()
-        for part in (self._source, self._online, self._dead_letters):
-            part.close()
-        self._tell(Closed())
+        """Let go of everything without a checkpoint. Idempotent.
+
+        Waits for a write that is under way, which goes on until it is time to give up. A part that cannot be closed
+        keeps none of the others open; the first such error is raised.
+        """
+        close_all(
+            lambda: self._writer.shutdown(wait=True, cancel_futures=True),
+            self._keeper.close,
+            self._source.close,
+            self._online.close,
+            self._dead_letters.close,
+            lambda: self._tell(Closed()),
+        )
 
     def _take(self, delivery: Delivery, stages: dict[str, Span]) -> None:
         """Embed one delivery, put its rejects away, and hand the rest to the writer."""
@@ -271,4 +279,6 @@ class Stream:
             self._tell(Lost(partition=partition, offsets=offsets))
 
     def _chain_end(self, partition: Partition) -> int | None:
-        return None if self._offline is None else self._offline.end(partition)
+        if (offline := self._offline) is None:
+            return None
+        return self._keep_trying(lambda: offline.end(partition))

@@ -195,7 +195,7 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_behind(tmp_path, memory_c
 
 def test_a_folder_that_cannot_be_a_folder_is_unavailable(tmp_path, memory_clock):
     (tmp_path / SPACE).write_text("a file where the space should be")
-    with pytest.raises(Unavailable, match="could not be written"):
+    with pytest.raises(Unavailable, match="Not a directory"):
         open_log(tmp_path, memory_clock).publish(part(0, 5))
 
 
@@ -221,6 +221,18 @@ def test_a_writer_killed_before_its_link_leaves_the_chain_as_it_was(tmp_path, me
     successor.publish(part(5, 8))
     assert [chain.next for chain in chains(tmp_path, SPACE)] == [8]
     assert read_space(tmp_path, SPACE)["origin_offset"].to_pylist() == list(range(8))
+
+
+def test_a_chain_whose_folder_cannot_be_read_now_is_tried_again_and_never_taken_for_none(tmp_path, memory_clock):
+    open_log(tmp_path, memory_clock).publish(part(0, 5))
+    folder, aside = folder_of(tmp_path), tmp_path / "aside"
+    folder.rename(aside)
+    folder.symlink_to(folder)  # a loop: as a mount that is away, it is neither there nor gone
+    with pytest.raises(Unavailable, match="could not be read"):
+        open_log(tmp_path, memory_clock).end(P0)
+    folder.unlink()
+    aside.rename(folder)
+    assert open_log(tmp_path, memory_clock).end(P0) == 5
 
 
 def test_only_abandoned_temporary_files_are_swept(tmp_path, memory_clock):

@@ -65,12 +65,16 @@ class MemoryChains:
 class MemoryOfflineLog:
     """An `OfflineLog`. `chains` may be given, so that an owner and a zombie share them."""
 
-    def __init__(self, chains: MemoryChains | None = None, *, publishes: Script = ()) -> None:
+    def __init__(self, chains: MemoryChains | None = None, *, publishes: Script = (), ends: Script = ()) -> None:
         self.chains = MemoryChains() if chains is None else chains
-        self._publishes = iter(publishes)
+        self._publishes, self._ends = iter(publishes), iter(ends)
 
     def end(self, partition: Partition) -> int | None:
         """Return where the chain ends, None where there is none."""
+        play(self._ends)
+        return self._end(partition)
+
+    def _end(self, partition: Partition) -> int | None:
         parts = self.chains.parts.get(partition, {})
         if not parts:
             return None
@@ -83,7 +87,7 @@ class MemoryOfflineLog:
         """Append."""
         play(self._publishes)
         parts = self.chains.parts.setdefault(part.partition, {})
-        if (end := self.end(part.partition)) is not None and part.first < end:
+        if (end := self._end(part.partition)) is not None and part.first < end:
             message = f"another owner has appended to the chain of {part.partition} at {part.first}"
             raise Replaced(message)
         parts[part.first] = part

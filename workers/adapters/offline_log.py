@@ -13,7 +13,7 @@ from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_files import publish, sweep, sync_folder
 from workers.adapters.offline_parts import SUFFIX, Footer, encode_part, part_files, read_footer, read_metadata
-from workers.core.errors import Refused, Replaced
+from workers.core.errors import Refused, Replaced, Unavailable
 from workers.core.ports import Clock, Part
 
 
@@ -36,16 +36,21 @@ class FileOfflineLog:
     def end(self, partition: Partition) -> int | None:
         """Return where the chain ends, None where there is none.
 
-        Raises `Refused` for a damaged last part and for a chain of another cluster or topic id.
+        Raises `Refused` for a damaged last part and for a chain of another cluster or topic id, `Unavailable` where the
+        folder cannot be read now.
         """
         folder = self._folder(partition)
-        sweep(folder, now=self._clock())
-        last = max((path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()), default=None)
+        try:
+            last = _last_part(folder, now=self._clock())
+        except PermissionError as error:
+            message = f"the chain in {folder} cannot be read ({error.strerror}); give this user the right to read it"
+            raise Refused(message) from error
+        except OSError as error:
+            message = f"the chain in {folder} could not be read ({error}); repair its disk: it will be tried again"
+            raise Unavailable(message) from error
         if last is None:
             self._ends[partition] = None
             return None
-        # A predecessor may have died between its link and its fsync: what we build upon must be durable first.
-        sync_folder(folder)
         footer = read_footer(last)
         self._check_identity(footer)
         self._ends[partition] = footer.next
@@ -105,6 +110,19 @@ class FileOfflineLog:
             f"rows readable: mv {folder} {folder}@{found[1]}"
         )
         raise Refused(message)
+
+
+def _last_part(folder: Path, *, now: float) -> Path | None:
+    """Return the file that a chain ends with, once its name is durable."""
+    try:
+        files = list(folder.iterdir())  # unlike `glob` it tells where it could not look
+    except FileNotFoundError:
+        return None
+    sweep(folder, now=now)
+    last = max((path for path in files if path.suffix == SUFFIX and path.stem.isdigit()), default=None)
+    if last is not None:
+        sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
+    return last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,10 @@ class OfflineLog(Protocol):
     """The history of all embeddings, and the record of progress: one chain of parts for each partition."""
 
     def end(self, partition: Partition) -> int | None:
-        """Return where the chain ends, None where there is none. Raises `Refused` for a chain of another topic id."""
+        """Return where the chain ends, None where there is none.
+
+        Raises `Refused` for a chain of another topic id, `Unavailable` where it cannot be read now.
+        """
 
     def publish(self, part: Part) -> None:
         """Append. Durable on return. Raises `Replaced` where a part already begins there, `Unavailable` (disk full)."""

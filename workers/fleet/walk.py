@@ -4,12 +4,15 @@ In: what builds the stream, and orders from other threads. Out: the stream's eff
 Knows neither actors nor the other streams; orders only set flags, which the loop looks at between batches.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 
 from schemas.records import Partition
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.stream import Counts, Stream
+
+log = logging.getLogger(__name__)
 
 OpenStream = Callable[[Callable[[], bool]], Stream]
 """Builds the stream inside the replica's process; it is given the question whether to give up on a silent store."""
@@ -23,7 +26,7 @@ class Walk:
         self.artifact = artifact
         self._open, self._gives_up = open_stream, gives_up
         self._wanted: frozenset[Partition] = frozenset()
-        self._is_ending = self._is_closed = False
+        self._is_ending = self._is_closed = self._has_failed = False
         self._orders = threading.Event()
         self._stream: Stream | None = None
 
@@ -35,25 +38,40 @@ class Walk:
     def open(self) -> None:
         """Build the stream, unless the end has been ordered before."""
         if not self._is_ending:
-            self._stream = self._open(self._gives_up)
+            self._stream = self._open(lambda: self._has_failed or self._gives_up())
 
     def run(self) -> None:
-        """Read what is wanted until told to end; the last thing is a checkpoint."""
+        """Read what is wanted until told to end; the last thing is a checkpoint.
+
+        An error ends it at once: a write of its own that a store keeps waiting is given up, and what fails to close is
+        only told.
+        """
         stream = self._stream
         if stream is None:
             return
         try:
-            while not self._is_ending:
-                self._orders.clear()
-                stream.assign(self._wanted)
-                if stream.held:
-                    stream.step()
-                elif not self._is_ending:
-                    self._orders.wait(timeout=1.0)
-            stream.checkpoint()
-        finally:
+            self._read(stream)
+        except BaseException:
+            self._has_failed = True
+            try:
+                stream.close()
+            except Exception as error:  # noqa: BLE001 the error that ended the stream is the one to raise
+                log.warning("%s could not be closed: %s: %s", self.artifact, type(error).__name__, error)
+            raise
+        else:
             stream.close()
+        finally:
             self._is_closed = True
+
+    def _read(self, stream: Stream) -> None:
+        while not self._is_ending:
+            self._orders.clear()
+            stream.assign(self._wanted)
+            if stream.held:
+                stream.step()
+            elif not self._is_ending:
+                self._orders.wait(timeout=1.0)
+        stream.checkpoint()
 
     def assign(self, partitions: frozenset[Partition]) -> None:
         """Read exactly these partitions, from the next batch on."""
