@@ -47,6 +47,8 @@ def show(survey: Survey, console: Console, *, as_json: bool, is_whole: bool = Fa
         console.print(f"{left_out} more inside these layers: --all")
     if survey.silent:
         console.print(Text(f"never called: {', '.join(survey.silent)}", style="dim"))
+    if survey.scripts:
+        console.print(Text(f"TorchScript, which takes no taps: {', '.join(survey.scripts)}", style="dim"))
     if survey.suggestion is not None:
         console.print(Text(f"undertow pack MODEL --name NAME --tap hidden={_name(survey.suggestion, is_short=True)}"))
 

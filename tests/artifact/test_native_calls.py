@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from workers.artifact.faster import compiled as running
 from workers.artifact.faster import compiling
+from workers.artifact.faster.calls import flatten
 from workers.artifact.faster.parts import Compiled, Part
 
 PACKAGE = "compiled/0.pt2"
@@ -117,3 +118,11 @@ def test_native_code_is_given_rows_of_memory_and_never_the_same_row_twice(monkey
     )
     model[0](torch.ones(3, 4).T[:, :3], torch.ones(4, 1).expand(4, 7))
     assert [(tensor.shape, tensor.is_contiguous()) for tensor in seen] == [((4, 3), True), ((4, 1), True)]
+
+
+@pytest.mark.parametrize("kind", ["nested", "sparse"])
+def test_what_has_no_rows_is_not_given_to_native_code(kind: str) -> None:
+    rows = torch.ones(2, 3)
+    tensor = rows.to_sparse() if kind == "sparse" else torch.nested.nested_tensor([rows, rows[:1]])
+    with pytest.raises(TypeError, match=f"found a {kind}"):
+        flatten({"x": tensor}, [])

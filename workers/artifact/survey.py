@@ -18,7 +18,7 @@ from workers.artifact.trained import Trained
 from workers.artifact.trial import try_out
 from workers.core.errors import Refused
 from workers.core.features import Layout, Tap
-from workers.core.taps import find_module, list_taps
+from workers.core.taps import find_module, list_taps, takes_hooks
 
 TIMED_WINDOWS, TIMED_RUNS = 64, 5
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -69,6 +69,8 @@ class Survey:
     layers: tuple[Layer, ...]
     silent: tuple[str, ...]
     """Paths of modules whose parameters are used, if at all, without a call."""
+    scripts: tuple[str, ...]
+    """Paths of modules in TorchScript, which takes no hooks."""
     suggestion: Tap | None
 
     def points(self) -> Iterator[Point]:
@@ -103,6 +105,7 @@ class Survey:
                 for layer in self.layers
             ],
             "never_called": list(self.silent),
+            "torchscript": list(self.scripts),
         }
 
 
@@ -143,17 +146,30 @@ def survey(trained: Trained) -> Survey:
                         reached[key[:2]],
                     )
                 )
+            points += [
+                Point(
+                    tap=Tap(path=info.paths[0], call=number, select=select),
+                    shape=(),
+                    axes="",
+                    layout=None,
+                    reached=reached[info.paths[0], number],
+                    obstacle=form,
+                )
+                for select, form in call.others
+            ]
         layers.append(Layer(paths=info.paths, kind=info.kind, calls=len(info.calls), points=tuple(points)))
     layers = _with_trials(trained, layers)
     fired = {path for layer in layers for path in layer.paths}
+    scripts = [name for name, module in trained.model.named_modules() if not takes_hooks(module)]
     return Survey(
         model=type(trained.model).__name__,
         layers=tuple(layers),
         silent=tuple(
             name
             for name, module in trained.model.named_modules()
-            if name not in fired and [*module.parameters(recurse=False)]
+            if name not in {*fired, *scripts} and [*module.parameters(recurse=False)]
         ),
+        scripts=tuple(name for name in scripts if name.rpartition(".")[0] not in scripts),
         suggestion=suggest(layers),
     )
 

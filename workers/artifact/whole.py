@@ -18,7 +18,8 @@ from workers.artifact.trained import Trained
 from workers.core.features import TappedFeature
 from workers.core.pooling import align, pool
 from workers.core.reduction import Reduction, reduce
-from workers.core.taps import Call, find_module, unpack
+from workers.core.returned import pick, unpack
+from workers.core.taps import Call, find_module
 
 Vectors = dict[str, NDArray[np.float32]]
 MOST_OPEN = 1e-4
@@ -67,7 +68,7 @@ def full_forward(
         tap = one.feature.tap
         value = fired[find_module(model, tap.path)][tap.call]
         for element in tap.select:
-            value = value[element]
+            value = pick(value, element)
         while isinstance(value, list):
             value = value[0]
         valid = x["encoder_lengths"]

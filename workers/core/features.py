@@ -21,6 +21,11 @@ _REDUCTIONS = re.compile(r"(pca=(?P<pca>[1-9]\d*))?((?(1),)(?P<l2>l2))?")
 _NAMED = re.compile(r"(?P<name>\w+)=(?P<feature>.*)")
 
 
+def as_element(text: str) -> int | str:
+    """Read one element of an output: the key "0" of a dict and the place 0 of a tuple are written alike."""
+    return int(text) if re.fullmatch(r"0|[1-9][0-9]*", text) else text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tap:
     """One named point in the model. As text: `path`, `path#call`, `path#call[element][element]`."""
@@ -46,7 +51,7 @@ class Tap:
         return cls(
             path=match["path"],
             call=int(match["call"] or 0),
-            select=tuple(int(element) if element.isdigit() else element for element in elements),
+            select=tuple(map(as_element, elements)),
         )
 
 

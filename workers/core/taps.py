@@ -7,7 +7,7 @@ of time, pooling or windows.
 import difflib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils.hooks import RemovableHandle
 
 from workers.core.errors import Refused
 from workers.core.features import Tap
+from workers.core.returned import Elements, form_of, leaves, select
 
 Call = Callable[[Any], object]
 """Calls a model with the inputs that were built for it; the model itself is one."""
@@ -49,8 +49,10 @@ class CallInfo:
 
     reached: float
     """Share of the whole forward's time that had passed when it returned."""
-    tensors: tuple[tuple[tuple[int | str, ...], Tensor], ...]
+    tensors: tuple[tuple[Elements, Tensor], ...]
     """Every tensor that can be tapped there, with the elements that select it."""
+    others: tuple[tuple[Elements, str], ...] = ()
+    """Every tensor that cannot, and what it is: a nested tensor, a sparse coo tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class Taps:
             run.calls[module] += 1
             if call not in calls:
                 return
-            here = {tap: _select(tap, output) for tap in calls[call]}
+            here = {tap: select(tap, output) for tap in calls[call]}
             if len(run.captured) + len(here) == len(self._taps):
                 run.captured.update(here)
                 raise _Stop
@@ -135,10 +137,21 @@ class Taps:
         )
 
 
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether something can be told when it runs."""
+    return not isinstance(module, torch.jit.ScriptModule)
+
+
 def find_module(model: nn.Module, path: str) -> nn.Module:
     """Return the module at `path`, or refuse with the closest paths that exist."""
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if path and path in modules:
+        if not takes_hooks(modules[path]):
+            message = (
+                f"the tap {path} of {type(model).__name__} is TorchScript, which takes no hooks; tap a layer before or "
+                "behind it, or leave torch.jit out where the model is built"
+            )
+            raise Refused(message)
         return modules[path]
     paths = [name for name in modules if name]
     close = ", ".join(f'"{name}"' for name in difflib.get_close_matches(path, paths, n=3, cutoff=0.5))
@@ -163,11 +176,11 @@ def list_taps(
     seen: dict[nn.Module, list[tuple[float, Any]]] = {}
 
     def record(module: nn.Module, _args: Any, output: Any) -> None:
-        seen.setdefault(module, []).append((clock(), tuple(_tensors(output))))
+        seen.setdefault(module, []).append((clock(), tuple(leaves(output))))
 
     paths: defaultdict[nn.Module, list[str]] = defaultdict(list)
     for path, module in model.named_modules(remove_duplicate=False):
-        if path:
+        if path and takes_hooks(module):
             paths[module].append(path)
     model.eval()
     with ExitStack() as stack, torch.inference_mode():
@@ -182,49 +195,16 @@ def list_taps(
         TapInfo(
             paths=tuple(paths[module]),
             kind=type(module).__name__,
-            calls=tuple(
-                CallInfo(reached=(at - began) / took if took else 0.0, tensors=tensors) for at, tensors in calls
-            ),
+            calls=tuple(_info((at - began) / took if took else 0.0, found) for at, found in calls),
         )
         for module, calls in seen.items()
     )
 
 
-def _select(tap: Tap, output: Any) -> Tensor:
-    value = output
-    try:
-        for element in tap.select:
-            value = value[element]
-    except (IndexError, KeyError, TypeError):
-        value = None
-    value = unpack(value)
-    while isinstance(value, tuple | list) and value:
-        value = unpack(value[0])
-    if isinstance(value, Tensor):
-        return value
-    found = ", ".join(
-        f"{Tap(path=tap.path, call=tap.call, select=select)} {tuple(tensor.shape)}"
-        for select, tensor in _tensors(output)
+def _info(reached: float, found: Sequence[tuple[Elements, Tensor]]) -> CallInfo:
+    forms = [(elements, tensor, form_of(tensor)) for elements, tensor in found]
+    return CallInfo(
+        reached=reached,
+        tensors=tuple((elements, tensor) for elements, tensor, form in forms if form is None),
+        others=tuple((elements, form) for elements, _, form in forms if form is not None),
     )
-    message = f"the tap {tap} selects no tensor; there is {found or f'none in a {type(output).__name__}'}"
-    raise Refused(message)
-
-
-def unpack(value: Any) -> Any:
-    """Return a packed sequence as (n, t, c), zero behind each end, and anything else as it is.
-
-    Its own tensor has the rows of all windows interleaved, step by step.
-    """
-    return pad_packed_sequence(value, batch_first=True)[0] if isinstance(value, PackedSequence) else value
-
-
-def _tensors(output: Any, select: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], Tensor]]:
-    output = unpack(output)
-    if isinstance(output, Tensor):
-        yield select, output
-    elif isinstance(output, Mapping):
-        for key, value in output.items():
-            yield from _tensors(value, (*select, key))
-    elif isinstance(output, tuple | list):
-        for index, value in enumerate(output):
-            yield from _tensors(value, (*select, index))

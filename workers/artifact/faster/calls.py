@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from workers.artifact.faster.parts import Arguments, Part
+from workers.core.returned import form_of
 
 
 def flatten(value: Any, tensors: list[Tensor]) -> Arguments:
@@ -42,8 +43,11 @@ def plain(tensor: Tensor) -> Tensor:
     """Return it as compiled code reads it: row by row, whatever its strides say.
 
     An axis along which all is the same memory, as `expand` makes it, has one element then. What does not broadcast is
-    not compiled.
+    not compiled. Raises `TypeError` for a nested or a sparse tensor, which has no rows.
     """
+    if (form := form_of(tensor)) is not None:
+        message = f"expected tensors and plain data, found {form}"
+        raise TypeError(message)
     for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         if stride == 0 and size > 1:
             tensor = tensor.narrow(axis, 0, 1)

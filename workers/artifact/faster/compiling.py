@@ -27,7 +27,7 @@ from workers.artifact.faster.calls import flatten, rebuild
 from workers.artifact.faster.compiled import find_target
 from workers.artifact.faster.parts import Arguments, Compiled, Part, Size
 from workers.artifact.faster.skipping import tensors_of
-from workers.core.taps import find_module
+from workers.core.taps import find_module, takes_hooks
 
 SHARE = 0.1
 """Of all numbers that a forward's operations write, what a part must write."""
@@ -103,6 +103,8 @@ def _watch(model: nn.Module, run: Callable[[], object]) -> tuple[dict[str, Seen]
     seen: dict[str, Seen] = {}
     with ExitStack() as stack, _Counter() as counter:
         for path, module in model.named_modules():
+            if not takes_hooks(module):
+                continue
             watch = _Watch(seen.setdefault(path, Seen()), counter)
             stack.callback(module.register_forward_pre_hook(watch.begin, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(watch.end, prepend=True).remove)

@@ -22,7 +22,7 @@ from workers.artifact.faster.recurrent import LAYERS
 from workers.artifact.faster.skipping import skipping, tensors_of
 from workers.artifact.faster.templates import Seen, find_template
 from workers.core.features import Tap
-from workers.core.taps import Call, Taps, find_module
+from workers.core.taps import Call, Taps, find_module, takes_hooks
 
 NUMBERS = (math.nan, 0.0, 1e3, -1e3)
 """What stands in the place of what is left out, one after the other."""
@@ -163,7 +163,7 @@ def _record(model: nn.Module, running: Taps, x: Any, vectors: Vectors) -> Run:
         calls[module].append(Seen(inputs=shapes, output=output))
 
     with ExitStack() as stack:
-        for one in model.modules():  # before the hooks of the taps, of which the last ends the forward
+        for one in filter(takes_hooks, model.modules()):  # before those of the taps, of which the last ends the forward
             stack.callback(one.register_forward_hook(keep, with_kwargs=True, prepend=True).remove)
         found = running.run(x)
     outputs = [tensor for seen in calls.values() for one in seen for tensor in tensors_of(one.output)]
@@ -186,7 +186,7 @@ def _owned_by_called(model: nn.Module, x: Any, call: Call) -> set[int]:
     """Return the ids of the parameters of modules that a whole forward calls. Other windows may call the others."""
     called: set[nn.Module] = set()
     with ExitStack() as stack:
-        for one in model.modules():
+        for one in filter(takes_hooks, model.modules()):
             stack.callback(one.register_forward_pre_hook(lambda module, _: called.add(module)).remove)
         # A model that is not as it was trained may end early, for want of objects that its forecast needs.
         with suppress(Exception), torch.inference_mode():
