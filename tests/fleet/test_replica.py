@@ -1,135 +1,17 @@
 """A replica of several artifacts without Ray: streams on one broker in memory, each with stores of its own."""
 
-import json
 import threading
-import time
-from functools import partial
 
-import numpy as np
 import pytest
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash, MemoryBroker, MemorySource
-from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
-from workers.core.embedding import Embedded
-from workers.core.errors import Refused, Unavailable
-from workers.fleet.replica import Replica
-from workers.fleet.status import FleetSize
-from workers.stream import Limits, Stream
-
-PUMPS, VALVES = "pumps__00000000", "valves__11111111"
-COLUMNS = {PUMPS: ("flow",), VALVES: ("flow", "head")}
-PARTITIONS = frozenset({Partition("windows", 0), Partition("windows", 1)})
-SIZE = FleetSize(1, 1)
-
-
-def embed_as(artifact, windows):
-    """The model of these tests: the one step of each column, in order, is the vector."""
-    vectors = np.stack([np.asarray(windows.past[name], np.float32) for name in COLUMNS[artifact]], axis=1)
-    rows = EmbeddingBatch(
-        space=artifact, series=dict(windows.series), event_us=windows.end_us, features={"embedding": vectors}
-    )
-    return Embedded(embeddings=rows, rows=np.arange(len(windows)), faults=())
-
-
-class Store(MemoryOnline):
-    """An online store that can be away."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_away = False
-
-    def write(self, batch, *, force=False):
-        if self.is_away:
-            message = "the store is away"
-            raise Unavailable(message)
-        return super().write(batch, force=force)
-
-
-class World:
-    """A topic, and for each artifact its stores, which outlive a replica."""
-
-    def __init__(self):
-        self.broker = MemoryBroker()
-        self.groups = {name: self.broker.of_another_group() for name in COLUMNS}
-        self.online = {name: Store() for name in COLUMNS}
-        self.chains = {name: MemoryChains() for name in COLUMNS}
-        self.dead_letters = {name: MemoryDeadLetters() for name in COLUMNS}
-
-    def produce(self, count, **past):
-        """Append windows with these columns, in turn to both partitions."""
-        for number in range(count):
-            value = {"series": {"pump": f"p{number}"}, "end": number, "past": past}
-            self.broker.append(Partition("windows", number % 2), json.dumps(value).encode())
-
-    def opener(self, artifact, **scripts):
-        contract = InputContract(
-            series=(IdColumn(name="pump", type="string"),),
-            past=tuple(Column(name=name) for name in COLUMNS[artifact]),
-            min_length=1,
-            max_length=1,
-        )
-        decode = partial(decode_json, contract=contract, max_record_bytes=1 << 20)
-
-        def opens(give_up):
-            return Stream(
-                source=MemorySource(self.groups[artifact], decode, max_batch=3, **scripts),
-                embed=partial(embed_as, artifact),
-                online=self.online[artifact],
-                offline=MemoryOfflineLog(self.chains[artifact]),
-                dead_letters=self.dead_letters[artifact],
-                limits=Limits(checkpoint_s=3600.0, checkpoint_rows=10**9),
-                wait=lambda _: threading.Event().wait(0.001),
-                give_up=give_up,
-            )
-
-        return opens
-
-    def offsets(self, artifact):
-        """Of each partition: the offsets of all rows of its chain, and where it ends."""
-        found = {}
-        for partition, parts in self.chains[artifact].parts.items():
-            rows = [offset for first in sorted(parts) for offset in parts[first].offsets.tolist()]
-            found[partition.index] = (rows, MemoryOfflineLog(self.chains[artifact]).end(partition))
-        return found
+from tests.fleet.one_replica import PARTITIONS, PUMPS, SIZE, VALVES, Running, World, fails_when
+from workers.adapters.memory_source import Crash
+from workers.core.errors import Refused
 
 
 @pytest.fixture
 def world():
     return World()
-
-
-class Running:
-    """A replica in a thread of its own, as its actor's data thread runs it."""
-
-    def __init__(self, openers, drain_timeout_s=60.0):
-        self.replica = Replica("replica-1", openers, drain_timeout_s=drain_timeout_s)
-        self.raised: list[Crash] = []
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        try:
-            self.replica.run()
-        except Crash as error:
-            self.raised.append(error)
-
-    def until(self, holds):
-        give_up_at = time.monotonic() + 20
-        while not holds(status := self.replica.status()):
-            assert time.monotonic() < give_up_at, status
-            time.sleep(0.001)
-        return status
-
-    def ended(self):
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-        status = self.replica.status()
-        assert status.state == "ended"
-        return status
 
 
 @pytest.fixture
@@ -150,13 +32,6 @@ def both(world):
         for store in world.online.values():
             store.is_away = False
         running.thread.join(20)
-
-
-def fails_when(event, error):
-    """Go on until the event, then raise."""
-    while not event.is_set():
-        yield None
-    yield error
 
 
 def parts_of(status):
@@ -249,44 +124,6 @@ def test_a_replica_that_fails_does_not_wait_for_a_store_that_is_away(world, both
     running.until(lambda s: s.blocked)
     fails.set()
     assert running.ended().error == f"{VALVES}: Refused: made anew"
-
-
-def test_a_stream_that_fails_gives_up_its_own_write_that_a_store_keeps_waiting(world):
-    world.online[PUMPS].is_away = True
-    world.produce(2, flow=[1.0])  # one delivery: the loop goes on beside its write
-    fails = threading.Event()
-    running = Running({PUMPS: world.opener(PUMPS, polls=fails_when(fails, Refused("made anew")))})
-    running.replica.assign(PARTITIONS, SIZE)
-    running.until(lambda s: s.blocked)
-    fails.set()
-    assert running.ended().error == "Refused: made anew"
-    assert world.offsets(PUMPS) == {}
-
-
-@pytest.fixture
-def unclosable(world):
-    """Let the online store raise when it is closed."""
-
-    def broken():
-        raise Refused("the socket is gone")
-
-    world.online[PUMPS].close = broken
-
-
-@pytest.mark.usefixtures("unclosable")
-def test_a_store_that_does_not_close_hides_no_earlier_error(world, caplog):
-    running = Running({PUMPS: world.opener(PUMPS, polls=[Refused("made anew")])})
-    running.replica.assign(PARTITIONS, SIZE)
-    assert running.ended().error == "Refused: made anew"
-    assert f"{PUMPS} could not be closed: Refused: the socket is gone" in caplog.text
-
-
-@pytest.mark.usefixtures("unclosable")
-def test_a_store_that_does_not_close_at_the_end_is_told(world):
-    running = Running({PUMPS: world.opener(PUMPS)})
-    running.until(lambda s: s.state == "running")
-    running.replica.drain(SIZE)
-    assert running.ended().error == "Refused: the socket is gone"
 
 
 def test_a_replica_runs_when_all_its_streams_are_open_and_ends_where_one_cannot_be(world):
