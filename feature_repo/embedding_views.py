@@ -51,7 +51,7 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
             created_timestamp_column="created",
         ),
         online=True,
-        tags={"space": space["space"]},
+        tags={"space": space["space"], "log": space.get("log", "")},
     )
 
 

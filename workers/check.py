@@ -59,8 +59,8 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     def group() -> str:
         paths = settings.model.artifacts
         # One alone is not looked at, so that the group is also told of where the artifact is missing.
-        spaces = [read_manifest(path).space for path in paths] if len(paths) > 1 else [""]
-        found = group_settings(settings.kafka, spaces)
+        views = [read_manifest(path).view().view for path in paths] if len(paths) > 1 else [""]
+        found = group_settings(settings.kafka, views)
         for kafka in found:
             refuse_live_group(kafka)
         return ", ".join(kafka.group for kafka in found) + (" are free" if len(found) > 1 else " is free")

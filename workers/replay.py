@@ -171,7 +171,7 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe:
             said = error.stderr.decode(errors="replace").strip().splitlines() or ["and said nothing"]
             return Verdict(letter=letter, value=value, fault=f"the command ended with {error.returncode}: {said[-1]}")
     record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
-    asked = [one for one in takers if one.manifest.space == letter.space]
+    asked = [one for one in takers if one.manifest.view().view == letter.view]
     asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
     faults = [one.fault(record) for one in asked]
     return Verdict(letter=letter, value=value, fault=None if None in faults else faults[0])

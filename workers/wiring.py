@@ -8,16 +8,17 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from schemas.records import Partition
-from workers.adapters.feast_repo import OnlineRecipe, apply, online_recipe, register
+from workers.adapters.feast_repo import OnlineRecipe, apply, online_recipe, register, registered
 from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_source import KafkaSource
 from workers.adapters.offline_log import FileOfflineLog
+from workers.adapters.offline_root import LogIdentity, claim_folder, make_log, read_nonce
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
@@ -44,6 +45,8 @@ class EmbedRecipe:
     manifest: Manifest
     online: OnlineRecipe
     offline: OfflineSettings
+    log: LogIdentity | None = None
+    """The offline log that every process must see; None where none is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +91,19 @@ def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, .
             f"--promote --set model.artifact={settings.model.artifacts[-1]}"
         )
         raise Refused(message)
+    log, known = make_log(settings.offline.path), registered(settings.feast.repo).values()
     for view in views:
-        register(settings.feast.repo, view, settings.offline.path.absolute() / view.space, promote=promote)
+        folder = claim_folder(log.root, view, registered=known)
+        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce)
     return apply(settings.feast)
 
 
 def embed_recipes(settings: Settings) -> tuple[EmbedRecipe, ...]:
     """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
     recipes = tuple(embed_recipe(settings, path) for path in settings.model.artifacts)
-    if len({recipe.manifest.space for recipe in recipes}) < len(recipes):
+    if len({recipe.manifest.view().view for recipe in recipes}) < len(recipes):
         found = ", ".join(f"{recipe.model.artifact} ({recipe.manifest.view().view})" for recipe in recipes)
-        message = f"expected artifacts of different spaces (model.artifact), found the same one twice: {found}"
+        message = f"expected artifacts of different names or spaces (model.artifact), found the same one twice: {found}"
         raise Refused(message)
     return recipes
 
@@ -114,20 +119,39 @@ def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
     return EmbedRecipe(
         model=model.model_copy(update={"artifact": path.absolute()}),
         manifest=manifest,
-        online=online_recipe(settings.feast, manifest.view().view),
+        online=online_recipe(settings.feast, manifest.view()),
         offline=settings.offline.model_copy(update={"path": settings.offline.path.absolute()}),
     )
 
 
-def group_settings(kafka: KafkaSettings, spaces: Collection[str]) -> tuple[KafkaSettings, ...]:
-    """Return for each artifact's space the settings of its stream, which differ in the group that it commits to.
+def with_log(settings: Settings, recipe: EmbedRecipe) -> EmbedRecipe:
+    """Add the offline log, in which the view has its folder from now on.
+
+    Raises `Refused` where the view was applied with another log than lies there: its disk may not be mounted.
+    """
+    root, applied = recipe.offline.path, recipe.online.log
+    if applied and (found := read_nonce(root)) != applied:
+        seen = f"another one ({found[:8]})" if found else "none"
+        message = (
+            f"expected at {root} (offline.path) the offline log {applied[:8]}, with which "
+            f"{recipe.manifest.view().view} was applied, found {seen}. Mount its disk, or set offline.path; to go on "
+            "with what lies there, or to begin anew: undertow apply"
+        )
+        raise Refused(message)
+    log = make_log(root)
+    claim_folder(root, recipe.manifest.view(), registered=registered(settings.feast.repo).values())
+    return replace(recipe, log=log)
+
+
+def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaSettings, ...]:
+    """Return for each artifact's view the settings of its stream, which differ in the group that it commits to.
 
     One artifact alone commits to `kafka.group`; each of several to a group of its own, since each has come as far as
-    it has. Their names follow from the spaces: whatever the order in the setting, no artifact takes another's offsets.
+    it has. Their names follow from the views: whatever the order in the setting, no artifact takes another's offsets.
     """
-    if len(spaces) == 1:
+    if len(views) == 1:
         return (kafka,)
-    return tuple(kafka.model_copy(update={"group": f"{kafka.group}.{space[:8]}"}) for space in spaces)
+    return tuple(kafka.model_copy(update={"group": f"{kafka.group}.{view}"}) for view in views)
 
 
 def stream_recipe(settings: Settings) -> StreamRecipe:
@@ -141,11 +165,13 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         raise Refused(message)
     require_format(settings.kafka)
     topic = describe_topic(settings.kafka)
-    for kafka in group_settings(settings.kafka, [one.manifest.space for one in artifacts]):
+    for kafka in group_settings(settings.kafka, [one.manifest.view().view for one in artifacts]):
         refuse_live_group(kafka)
     ensure_dead_letters(settings.kafka)
     for artifact in artifacts:
         check_online(artifact.online)
+    if settings.offline.enabled:
+        artifacts = tuple(with_log(settings, artifact) for artifact in artifacts)
     return StreamRecipe(
         fleet=settings.fleet.name,
         artifacts=artifacts,
@@ -211,21 +237,13 @@ def open_stream(
 ) -> Stream:
     """Build in this process one replica's stream of one artifact."""
     embed = recipe.artifacts[index]
-    kafka = group_settings(recipe.kafka, [one.manifest.space for one in recipe.artifacts])[index]
+    kafka = group_settings(recipe.kafka, [one.manifest.view().view for one in recipe.artifacts])[index]
     view, contract = embed.manifest.view(), embed.manifest.contract
-    offline = FileOfflineLog(
-        embed.offline.path,
-        view,
-        cluster_id=recipe.cluster_id,
-        topic_id=recipe.topic_id,
-        writer=f"{socket.gethostname()}:{os.getpid()}",
-        clock=time.time,
-    )
     return Stream(
-        source=KafkaSource(kafka, open_decode(kafka, contract)),
+        offline=open_log(recipe, embed),  # first: a node that does not see the log shall not load a model before
+        source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view),
         embed=open_embed(embed),
         online=open_online(embed.online),
-        offline=offline if embed.offline.enabled else None,
         dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),
         limits=Limits(
             checkpoint_s=embed.offline.checkpoint_seconds,
@@ -234,6 +252,21 @@ def open_stream(
         ),
         give_up=give_up,
         tell=tell,
+    )
+
+
+def open_log(recipe: StreamRecipe, embed: EmbedRecipe) -> FileOfflineLog | None:
+    """Open the chains of one artifact; None where none are kept. Raises `Refused` where this node lacks the log."""
+    if embed.log is None:
+        return None
+    embed.log.require()
+    return FileOfflineLog(
+        embed.log.root,
+        embed.manifest.view(),
+        cluster_id=recipe.cluster_id,
+        topic_id=recipe.topic_id,
+        writer=f"{socket.gethostname()}:{os.getpid()}",
+        clock=time.time,
     )
 
 

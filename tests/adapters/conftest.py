@@ -34,7 +34,7 @@ class Broker(Protocol):
 
     topic: str
 
-    def source(self, max_batch: int = 512) -> Source: ...
+    def source(self, max_batch: int = 512, view: str = "") -> Source: ...
     def append(self, index: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> int: ...
     def abort(self, index: int) -> None:
         """Use offsets up without a record that may be seen."""
@@ -50,8 +50,8 @@ class InMemory:
     def __init__(self) -> None:
         self.broker = MemoryBroker()
 
-    def source(self, max_batch: int = 512) -> Source:
-        return MemorySource(self.broker, decode, max_batch=max_batch)
+    def source(self, max_batch: int = 512, view: str = "") -> Source:
+        return MemorySource(self.broker, decode, max_batch=max_batch, view=view)
 
     def append(self, index: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> int:
         now = int(time.time() * 1000) * 1000
@@ -78,8 +78,8 @@ class OnKafka:
         self.producer: Any = KafkaProducer(bootstrap_servers=settings.bootstrap)
         ensure_topic(settings, self.topic, partitions=3)
 
-    def source(self, max_batch: int = 512) -> Source:
-        self.opened.append(KafkaSource(self.settings.model_copy(update={"max_batch": max_batch}), decode))
+    def source(self, max_batch: int = 512, view: str = "") -> Source:
+        self.opened.append(KafkaSource(self.settings.model_copy(update={"max_batch": max_batch}), decode, view=view))
         return self.opened[-1]
 
     def append(self, index: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> int:

@@ -9,6 +9,7 @@ from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.memory_stores import MemoryChains, MemoryOfflineLog
 from workers.adapters.offline_log import FileOfflineLog
+from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Replaced
 from workers.core.ports import Part
 
@@ -39,6 +40,7 @@ def open_log(request, tmp_path, memory_clock):
     if request.param == "memory":
         chains = MemoryChains()
         return lambda: MemoryOfflineLog(chains)
+    claim_folder(tmp_path, VIEW)
     return lambda: FileOfflineLog(tmp_path, VIEW, cluster_id="c", topic_id="t", writer="test", clock=memory_clock)
 
 

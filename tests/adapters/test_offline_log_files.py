@@ -19,7 +19,8 @@ from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_files import ABANDONED_S, TEMPORARY
 from workers.adapters.offline_log import Chain, FileOfflineLog, chains
-from workers.adapters.offline_parts import read_footer, read_space
+from workers.adapters.offline_parts import read_footer, read_rows
+from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Refused, Unavailable
 from workers.core.ports import Part
 
@@ -34,6 +35,7 @@ P0, P1 = Partition("windows", 0), Partition("windows", 1)
 
 
 def open_log(root, clock, **changes):
+    claim_folder(root, VIEW)
     return FileOfflineLog(
         root, VIEW, **{"cluster_id": "cluster", "topic_id": "topic", "writer": "test", "clock": clock, **changes}
     )
@@ -64,7 +66,7 @@ def part(first, after, *, partition=P0, rows=None, lost=0):
 
 
 def folder_of(root, partition=P0):
-    return root / SPACE / partition.topic / str(partition.index)
+    return root / VIEW.view / partition.topic / str(partition.index)
 
 
 def names(root):
@@ -74,7 +76,7 @@ def names(root):
 def test_a_part_holds_every_row_with_its_origin_in_the_schema_that_feast_reads(tmp_path, memory_clock):
     memory_clock.now = 1_767_225_600.25
     open_log(tmp_path, memory_clock).publish(part(7, 10))
-    table = read_space(tmp_path, SPACE)
+    table = read_rows(tmp_path / VIEW.view)
     assert table.schema == offline_schema({"wearer": "string", "channel": "integer"}, ["encoder", "decoder"])
     assert table.drop_columns(["event_timestamp", "created"]).to_pylist() == [
         {
@@ -112,11 +114,11 @@ def test_duckdb_reads_parts_of_all_partitions_as_one_table_and_ignores_leftovers
     log.publish(part(4, 6, rows=0))
     log.publish(part(5, 8, partition=P1))
     (folder_of(tmp_path) / f".junk{TEMPORARY}").write_bytes(b"half a file")
-    files = duckdb.read_parquet(f"{tmp_path / SPACE}/**/*.parquet")
+    files = duckdb.read_parquet(f"{tmp_path / VIEW.view}/**/*.parquet")
     found = files.project("wearer, origin_partition, origin_offset").fetchall()
     assert sorted(found) == sorted([(f"s{n % 3}", 0, n) for n in range(4)] + [(f"s{n % 3}", 1, n) for n in range(5, 8)])
     # This is how Feast learns the schema of a folder.
-    assert pq.ParquetDataset(tmp_path / SPACE).schema.equals(read_space(tmp_path, SPACE).schema)
+    assert pq.ParquetDataset(tmp_path / VIEW.view).schema.equals(read_rows(tmp_path / VIEW.view).schema)
 
 
 def test_chains_are_summed_up_by_their_footers(tmp_path, memory_clock):
@@ -124,7 +126,7 @@ def test_chains_are_summed_up_by_their_footers(tmp_path, memory_clock):
     log.publish(part(3, 5))
     log.publish(part(5, 30, rows=2, lost=20))
     log.publish(part(0, 1, partition=P1))
-    assert chains(tmp_path, SPACE) == (
+    assert chains(tmp_path / VIEW.view) == (
         Chain(folder="windows/0", parts=2, first=3, next=30, lost=20),
         Chain(folder="windows/1", parts=1, first=0, next=1, lost=0),
     )
@@ -136,7 +138,7 @@ def test_a_missing_part_in_the_middle_is_reported(tmp_path, memory_clock):
         log.publish(part(first, first + 2))
     (folder_of(tmp_path) / f"{2:020d}.parquet").unlink()
     with pytest.raises(Refused, match="begins at 4, the part before ends at 2"):
-        chains(tmp_path, SPACE)
+        chains(tmp_path / VIEW.view)
 
 
 @pytest.mark.parametrize("change", [{"topic_id": "anew"}, {"cluster_id": "other"}])
@@ -149,8 +151,8 @@ def test_the_chain_of_a_topic_made_anew_is_refused_with_the_way_out(tmp_path, me
     Path(source).rename(target)
     assert anew.end(P0) is None
     anew.publish(part(0, 3))
-    assert read_space(tmp_path, SPACE).num_rows == 8
-    assert [chain.folder for chain in chains(tmp_path, SPACE)] == ["windows/0", "windows@topic/0"]
+    assert read_rows(tmp_path / VIEW.view).num_rows == 8
+    assert [chain.folder for chain in chains(tmp_path / VIEW.view)] == ["windows/0", "windows@topic/0"]
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"PAR1" * 9])
@@ -194,9 +196,10 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_behind(tmp_path, memory_c
 
 
 def test_a_folder_that_cannot_be_a_folder_is_unavailable(tmp_path, memory_clock):
-    (tmp_path / SPACE).write_text("a file where the space should be")
+    log = open_log(tmp_path, memory_clock)
+    folder_of(tmp_path).parent.write_text("a file where the topic's folder should be")
     with pytest.raises(Unavailable, match="Not a directory"):
-        open_log(tmp_path, memory_clock).publish(part(0, 5))
+        log.publish(part(0, 5))
 
 
 KILLED = """
@@ -204,7 +207,7 @@ import os, signal, sys
 from pathlib import Path
 from workers.adapters.offline_files import publish
 os.link = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
-publish(Path(sys.argv[1]), b"half of the story")
+publish(Path(sys.argv[1]), b"half of the story", within=Path(sys.argv[1]).parent)
 """
 
 
@@ -219,8 +222,8 @@ def test_a_writer_killed_before_its_link_leaves_the_chain_as_it_was(tmp_path, me
     successor = open_log(tmp_path, memory_clock)
     assert successor.end(P0) == 5
     successor.publish(part(5, 8))
-    assert [chain.next for chain in chains(tmp_path, SPACE)] == [8]
-    assert read_space(tmp_path, SPACE)["origin_offset"].to_pylist() == list(range(8))
+    assert [chain.next for chain in chains(tmp_path / VIEW.view)] == [8]
+    assert read_rows(tmp_path / VIEW.view)["origin_offset"].to_pylist() == list(range(8))
 
 
 def test_a_chain_whose_folder_cannot_be_read_now_is_tried_again_and_never_taken_for_none(tmp_path, memory_clock):
@@ -249,5 +252,5 @@ def test_only_abandoned_temporary_files_are_swept(tmp_path, memory_clock):
 
 def test_a_space_without_parts_says_how_to_get_some(tmp_path):
     with pytest.raises(Refused, match="undertow run"):
-        read_space(tmp_path, SPACE)
-    assert chains(tmp_path, SPACE) == ()
+        read_rows(tmp_path / VIEW.view)
+    assert chains(tmp_path / VIEW.view) == ()

@@ -14,7 +14,8 @@ from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_log import FileOfflineLog, chains
-from workers.adapters.offline_parts import part_files, read_footer, read_space
+from workers.adapters.offline_parts import part_files, read_footer, read_rows
+from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Replaced
 from workers.core.ports import Part
 
@@ -28,6 +29,7 @@ class Owner:
     """A replica as far as the log is concerned: starts where the chain ends, reads on, publishes what it read."""
 
     def __init__(self, root: Path, earliest: int) -> None:
+        claim_folder(root, VIEW)
         self.log = FileOfflineLog(root, VIEW, cluster_id="c", topic_id="t", writer="", clock=lambda: 1e9)
         end = self.log.end(PARTITION)
         self.first = earliest if end is None else end
@@ -69,7 +71,7 @@ class Race(RuleBasedStateMachine):
 
     @rule(offsets=st.integers(1, 3))
     def retention(self, offsets: int) -> None:
-        if not list(part_files(self.root / SPACE)):
+        if not list(part_files(self.root / VIEW.view)):
             self.earliest += offsets
 
     @precondition(lambda self: self.owners)
@@ -89,14 +91,14 @@ class Race(RuleBasedStateMachine):
 
     @invariant()
     def the_chain_is_linear_and_holds_every_offset_once(self) -> None:
-        files = part_files(self.root / SPACE)
+        files = part_files(self.root / VIEW.view)
         if not files:
             return
         footers = [read_footer(path) for path in files]
         assert all(before.next == after.first for before, after in pairwise(footers))
         first, end = footers[0].first, footers[-1].next
-        assert read_space(self.root, SPACE)["origin_offset"].to_pylist() == list(range(first, end))
-        assert [(chain.first, chain.next) for chain in chains(self.root, SPACE)] == [(first, end)]
+        assert read_rows(self.root / VIEW.view)["origin_offset"].to_pylist() == list(range(first, end))
+        assert [(chain.first, chain.next) for chain in chains(self.root / VIEW.view)] == [(first, end)]
         assert Owner(self.root, 0).first == end
 
 

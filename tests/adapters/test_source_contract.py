@@ -267,3 +267,24 @@ def test_two_sources_read_the_same_partition_without_knowing_of_each_other(broke
     one.assign({p0: 0})
     other.assign({p0: 0})
     assert read(one, 1) == read(other, 1)
+
+
+def test_an_offset_that_was_committed_for_another_view_is_passed_over(broker):
+    p0 = Partition(broker.topic, 0)
+    for number in range(3):
+        broker.append(0, window(number))
+    ours = broker.source(view="pumps__aaaaaaaa")
+    ours.assign({p0: 0})
+    ours.commit({p0: 2})
+    for view, start in (("pumps__aaaaaaaa", 2), ("other__aaaaaaaa", 0), ("", 2)):
+        assert broker.source(view=view).assign({p0: None}) == {p0: start}
+
+
+def test_an_offset_that_does_not_say_for_whom_it_was_committed_is_taken(broker):
+    p0 = Partition(broker.topic, 0)
+    for number in range(3):
+        broker.append(0, window(number))
+    operator = broker.source()
+    operator.assign({p0: 0})
+    operator.commit({p0: 2})
+    assert broker.source(view="pumps__aaaaaaaa").assign({p0: None}) == {p0: 2}

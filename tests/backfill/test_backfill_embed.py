@@ -12,7 +12,8 @@ from schemas.contract import Column, IdColumn, InputContract
 from schemas.embeddings import EmbeddingBatch
 from schemas.spaces import SpaceView
 from workers.adapters.memory_stores import MemoryOnline
-from workers.adapters.offline_parts import read_metadata, read_space
+from workers.adapters.offline_parts import read_metadata, read_rows
+from workers.adapters.offline_root import claim_folder
 from workers.backfill.chunks import cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, Done
 from workers.core.embedding import Embedded, Fault
@@ -55,6 +56,7 @@ def prepare(tmp_path, windows, *, online=None, pauses_s=()):
     recipe = BackfillRecipe(
         history=tmp_path / "history", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
     )
+    claim_folder(recipe.log_root, VIEW)
     (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100)
     tools = BackfillTools(embed=embed_means, online=online)
     return recipe, chunk, ChunkEmbedder(recipe, tools, clock=lambda: 7.0, pauses_s=pauses_s)
@@ -63,7 +65,7 @@ def prepare(tmp_path, windows, *, online=None, pauses_s=()):
 def test_a_chunk_becomes_a_part_without_origin_that_says_where_it_comes_from(tmp_path):
     recipe, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0, 3.0]), ("b", 2, [5.0])])
     assert embedder.embed(chunk) == Done(windows=2, rejected=0)
-    rows = read_space(tmp_path / "log", SPACE).drop_columns(["event_timestamp", "created"]).to_pylist()
+    rows = read_rows(tmp_path / "log" / VIEW.view).drop_columns(["event_timestamp", "created"]).to_pylist()
     assert rows == [
         {"sensor": sensor, "mean": [mean], "space": SPACE, "origin_partition": None, "origin_offset": None}
         for sensor, mean in (("a", 2.0), ("b", 5.0))
@@ -100,8 +102,8 @@ def test_rejects_name_their_rows_and_lie_where_no_reader_of_parts_looks(tmp_path
         ("h.parquet", 4, "end"),
     ]
     assert "past.x[0]" in found[0]["detail"]
-    assert pq.ParquetDataset(recipe.log_root / SPACE).read().num_rows == 2
-    assert len(duckdb.read_parquet(f"{recipe.log_root / SPACE}/**/*.parquet").fetchall()) == 2
+    assert pq.ParquetDataset(recipe.log_root / VIEW.view).read().num_rows == 2
+    assert len(duckdb.read_parquet(f"{recipe.log_root / VIEW.view}/**/*.parquet").fetchall()) == 2
 
 
 def test_a_chunk_without_a_good_window_leaves_an_empty_part_so_that_it_is_done(tmp_path):
@@ -113,7 +115,7 @@ def test_a_chunk_without_a_good_window_leaves_an_empty_part_so_that_it_is_done(t
 def test_a_chunk_done_twice_is_there_once(tmp_path):
     _, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0]), ("b", 1, [None])], online=MemoryOnline())
     assert embedder.embed(chunk) == embedder.embed(chunk)
-    assert read_space(tmp_path / "log", SPACE).num_rows == 1
+    assert read_rows(tmp_path / "log" / VIEW.view).num_rows == 1
 
 
 def test_a_store_that_answers_again_is_tried_again(tmp_path):

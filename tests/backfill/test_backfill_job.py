@@ -13,7 +13,8 @@ from ray import cloudpickle
 from schemas.contract import Column, IdColumn, InputContract
 from schemas.embeddings import EmbeddingBatch
 from schemas.spaces import SpaceView
-from workers.adapters.offline_parts import read_metadata, read_space
+from workers.adapters.offline_parts import read_metadata, read_rows
+from workers.adapters.offline_root import claim_folder
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.core.embedding import Embedded
@@ -68,6 +69,7 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     write_history(history / "a.parquet", 0, 10)
     write_history(history / "b.parquet", 10, 5)
     recipe = BackfillRecipe(history=history, contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first")
+    claim_folder(recipe.log_root, VIEW)
     weights = tmp_path / "weights"
     weights.write_text("13.0")  # in the last chunk but one
     progress: list[tuple[int, int, int]] = []
@@ -99,7 +101,7 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     assert progress[-1] == (5, 5, windows)
     assert len(progress) == 5 - len(done) + 1
     assert {path: path.stat().st_ino for path in recipe.folder.glob("*.parquet")}.items() >= done.items()
-    table = read_space(tmp_path / "log", SPACE)
+    table = read_rows(tmp_path / "log" / VIEW.view)
     assert sorted(table["event_timestamp"].cast(pa.int64()).to_pylist()) == list(range(15))
     assert sorted(mean for (mean,) in table["mean"].to_pylist()) == [float(n) for n in range(15)]
 
@@ -112,6 +114,7 @@ def test_a_bug_in_an_actor_surfaces_with_its_traceback_and_the_name_of_the_chunk
     recipe = BackfillRecipe(
         history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
     )
+    claim_folder(recipe.log_root, VIEW)
 
     def broken():
         return {}["tools"]

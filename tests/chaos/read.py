@@ -19,6 +19,7 @@ from tests.chaos.places import Part
 from tests.chaos.windows import BEGIN_US, SITES, STEP_US, windows_of
 from tests.chaos.world import World
 from workers.adapters.offline_parts import part_files, read_footer
+from workers.adapters.offline_root import view_folder
 from workers.sections import FeastSettings
 from workers.wiring import open_embed
 
@@ -110,7 +111,7 @@ def read_truth(world: World, last: int) -> Truth:
 
 def read_offline(world: World) -> Offline:
     """Return all rows of the offline log, and what its parts say of themselves."""
-    space = world.settings.offline.path / world.recipe.artifacts[0].manifest.space
+    space = view_folder(world.settings.offline.path, world.recipe.artifacts[0].manifest.view())
     files = part_files(space)
     table = ds.dataset([str(path) for path in files], format="parquet").to_table().replace_schema_metadata()
     frame = table.select(["site", "event_timestamp", "origin_partition", "origin_offset"]).to_pandas()

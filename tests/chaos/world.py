@@ -22,6 +22,7 @@ from tests.chaos.broker import Broker
 from tests.chaos.driver import Driver
 from tests.chaos.windows import COLUMNS, LENGTH
 from workers.adapters.kafka_admin import ensure_topic
+from workers.adapters.offline_root import view_folder
 from workers.artifact.pack import pack
 from workers.core.failpoints import FOLDER
 from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
@@ -112,7 +113,7 @@ class World:
 
     def has_chain(self, partition: int) -> bool:
         """Whether something of a partition is in the offline log."""
-        space = self.settings.offline.path / self.recipe.artifacts[0].manifest.space
+        space = view_folder(self.settings.offline.path, self.recipe.artifacts[0].manifest.view())
         return any((space / TOPIC / str(partition)).glob("*.parquet"))
 
     def kill(self, pid: int) -> None:

@@ -94,3 +94,13 @@ def test_a_variable_that_is_not_set_is_named(tmp_path, monkeypatch):
 def test_a_config_that_is_not_there_is_named(tmp_path):
     with pytest.raises(Refused, match=r"expected a Feast config at .*feast\.repo and feast\.config"):
         feast_repo.apply(FeastSettings(repo=tmp_path, config="nowhere.yaml"))
+
+
+def test_a_view_of_the_same_name_and_other_ids_is_refused_and_the_one_that_was_there_stays(tmp_path):
+    path = feast_repo.register(tmp_path, space("a"), tmp_path / "offline")
+    before = path.read_text()
+    with pytest.raises(Refused, match=r"knows har__aaaaaaaa with the ids session:integer, wearer:string, .* --name"):
+        feast_repo.register(tmp_path, space("a", series="station"), tmp_path / "offline")
+    assert path.read_text() == before
+    feast_repo.register(tmp_path, space("a", name="other", series="station"), tmp_path / "beside")
+    assert promoted(tmp_path) == {"har__aaaaaaaa", "other__aaaaaaaa"}

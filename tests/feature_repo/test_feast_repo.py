@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,11 +121,11 @@ def feast(tmp_path_factory, redis_variable):  # noqa: ARG001 - a fixture cannot 
         feast_repo.register(settings.repo, view, folder / "offline" / part)
     assert feast_repo.apply(settings) == ("ecg__ffffffff", "har__00000000", "har__0a1b2c3d")
     run_feast("-c", settings.repo, "-f", settings.repo / "feature_store.redis.yaml", "apply")
-    recipe = feast_repo.online_recipe(settings, NEW.view)
+    recipe = feast_repo.online_recipe(settings, NEW)
     sink = SqliteOnline(path=Path(recipe.options["path"]), project=recipe.project, view=recipe.view)
     sink.write(embeddings())
     sink.close()
-    recipe = feast_repo.online_recipe(with_redis(settings), NEW.view)
+    recipe = feast_repo.online_recipe(with_redis(settings), NEW)
     sink = RedisOnline(options=recipe.options, project=recipe.project, view=recipe.view)
     sink.write(embeddings(JUNE + 123_456), force=True)
     sink.close()
@@ -249,18 +250,18 @@ def test_get_with_other_ids_than_the_view_has_is_refused(feast, keys, message):
 
 def test_the_recipe_of_a_view_that_was_not_applied_says_to_apply(feast):
     with pytest.raises(Refused, match="knows no view har__12345678; run: undertow apply"):
-        feast_repo.online_recipe(feast, "har__12345678")
+        feast_repo.online_recipe(feast, replace(NEW, space="12345678" * 8))
 
 
 def test_the_recipe_does_not_show_what_may_hold_a_password(feast):
-    recipe = feast_repo.online_recipe(with_redis(feast), NEW.view)
+    recipe = feast_repo.online_recipe(with_redis(feast), NEW)
     assert recipe.type == "redis"
     assert recipe.options["connection_string"] == os.environ["UNDERTOW_REDIS"]
     assert "db=9" not in repr(recipe)
 
 
 def test_any_other_store_is_written_through_feast_by_the_same_recipe(feast):
-    recipe = feast_repo.online_recipe(feast, ECG.view)
+    recipe = feast_repo.online_recipe(feast, ECG)
     sink = FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
     sink.check()
     rows = EmbeddingBatch(
@@ -278,13 +279,13 @@ def test_without_a_single_space_the_stock_commands_work_and_register_nothing(tmp
     run_feast("-c", repo, "apply")
     assert "__" not in run_feast("-c", repo, "feature-views", "list")
     with pytest.raises(Refused, match="knows no view har__0a1b2c3d; run: undertow apply"):
-        feast_repo.online_recipe(FeastSettings(repo=repo), NEW.view)
+        feast_repo.online_recipe(FeastSettings(repo=repo), NEW)
     with pytest.raises(Refused, match="serves no 'har', but: none; run: undertow apply"):
         feast_repo.get(FeastSettings(repo=repo), "har", {})
 
 
 def test_the_views_are_named_as_the_workers_name_them(feast):
-    recipe = feast_repo.online_recipe(feast, NEW.view)
+    recipe = feast_repo.online_recipe(feast, NEW)
     assert (recipe.project, recipe.view) == ("undertow", NEW.view)
 
 

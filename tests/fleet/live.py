@@ -9,7 +9,8 @@ import pandas as pd
 from feast import FeatureStore
 
 from schemas.windows import WindowBatch
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import read_rows
+from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.fleet.launch import Fleet, start
 from workers.fleet.status import FleetStatus
@@ -46,7 +47,7 @@ def wait_until(fleet: Fleet, holds: Callable[[FleetStatus], bool], timeout_s: fl
 
 def offline_rows(settings: Settings) -> pd.DataFrame:
     """The whole offline log, by event time."""
-    table = read_space(settings.offline.path, read_manifest(settings.model.artifact).space)
+    table = read_rows(view_folder(settings.offline.path, read_manifest(settings.model.artifact).view()))
     return table.to_pandas().sort_values("event_timestamp", ignore_index=True)
 
 

@@ -20,7 +20,7 @@ from tests.fleet.one_stream import read_to_end
 from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import committed, end_offsets
 from workers.adapters.kafka_replay import read_dead_letters
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import read_rows
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
@@ -74,6 +74,10 @@ def spaces(settings):
     return [read_manifest(path).space for path in settings.model.artifacts]
 
 
+def views(settings):
+    return [read_manifest(path).view().view for path in settings.model.artifacts]
+
+
 def mixed(windows, seed=5):
     """Records of three kinds in turn: with all columns; without `heat`, so of pumps only; without `head`."""
     rng = np.random.default_rng(seed)
@@ -105,8 +109,8 @@ def embed_directly(artifact, values):
     return load(artifact, device="cpu").embed(decoded.windows).embeddings.features["embedding"]
 
 
-def rows_of(settings, space):
-    table = read_space(settings.offline.path, space).to_pandas()
+def rows_of(settings, view):
+    table = read_rows(settings.offline.path / view).to_pandas()
     return table.sort_values("event_timestamp", ignore_index=True)
 
 
@@ -145,20 +149,21 @@ def test_three_artifacts_of_one_topic_are_each_whole_though_a_replica_is_killed(
     whole, hot, heat = spaces(settings)
     reference = packed.reference(windows)
     of_heat = embed_directly(beside[1], [values[n] for n in np.flatnonzero(kinds != 1)])
-    for space, fits, expected in (
-        (whole, kinds != 2, reference[kinds != 2]),
-        (hot, kinds != 2, reference[kinds != 2][:, :HOT]),
-        (heat, kinds != 1, of_heat),
+    for view, fits, expected in zip(
+        views(settings),
+        (kinds != 2, kinds != 2, kinds != 1),
+        (reference[kinds != 2], reference[kinds != 2][:, :HOT], of_heat),
+        strict=True,
     ):
-        rows = rows_of(settings, space)
+        rows = rows_of(settings, view)
         assert rows["event_timestamp"].astype("int64").tolist() == windows.end_us[fits].tolist()
         assert rows["pump"].tolist() == pumps[fits].tolist()
         np.testing.assert_allclose(np.stack(rows["embedding"]), expected, atol=1e-6, rtol=1e-6)
     letters = {(letter.space, letter.value) for letter in read_dead_letters(settings.kafka)}
     without_heat, without_head = ({values[n] for n in np.flatnonzero(kinds == kind)} for kind in (1, 2))
     assert letters == {(heat, v) for v in without_heat} | {(space, v) for space in (whole, hot) for v in without_head}
-    for artifact, space in zip(stream_recipe(settings).artifacts, (whole, hot, heat), strict=True):
-        group = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}.{space[:8]}"})
+    for artifact, view in zip(stream_recipe(settings).artifacts, views(settings), strict=True):
+        group = settings.kafka.model_copy(update={"group": f"{settings.kafka.group}.{view}"})
         ends = end_offsets(group, stream_recipe(settings).partitions)
         assert committed(group, ends) == ends, artifact.model.artifact
 
@@ -220,13 +225,13 @@ def test_check_looks_at_each_artifact_and_names_the_groups_they_commit_to(place)
     given["model.artifact"] = json.dumps([str(path) for path in place.settings.model.artifacts])
     result = CliRunner().invoke(main, ["check", *(f"--set={key}={value}" for key, value in given.items())])
     assert result.exit_code == 0, result.output
-    views = [read_manifest(path).view() for path in place.settings.model.artifacts]
+    served = views(place.settings)
     assert [line.split(",")[0] for line in result.output.splitlines() if line.startswith("ok      artifact: ")] == [
-        f"ok      artifact: {view.view}" for view in views
+        f"ok      artifact: {view}" for view in served
     ]
-    groups = ", ".join(f"{place.settings.kafka.group}.{view.space[:8]}" for view in views)
+    groups = ", ".join(f"{place.settings.kafka.group}.{view}" for view in served)
     assert f"ok      group: {groups} are free" in result.output.splitlines()
-    assert all(f"ok      online store: redis, view {view.view}" in result.output for view in views)
+    assert all(f"ok      online store: redis, view {view}" in result.output for view in served)
 
 
 def test_several_artifacts_that_cannot_be_told_apart_are_refused(place, packed, beside):

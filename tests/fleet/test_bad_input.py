@@ -20,7 +20,8 @@ from tests.fleet.one_stream import read_to_end
 from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import committed, end_offsets
 from workers.adapters.offline_log import chains
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import read_rows
+from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
 from workers.wiring import stream_recipe
@@ -89,15 +90,15 @@ def walk(settings):
     counts = read_to_end(recipe)
     ends = end_offsets(settings.kafka, recipe.partitions)
     assert committed(settings.kafka, recipe.partitions) == ends
-    assert [chain.next for chain in chains(settings.offline.path, recipe.artifacts[0].manifest.space)] == [
-        end for _, end in sorted(ends.items())
-    ]
+    assert [
+        chain.next for chain in chains(view_folder(settings.offline.path, recipe.artifacts[0].manifest.view()))
+    ] == [end for _, end in sorted(ends.items())]
     return counts
 
 
 def offline_rows(settings):
     """All rows, in the order of their records."""
-    table = read_space(settings.offline.path, read_manifest(settings.model.artifact).space)
+    table = read_rows(view_folder(settings.offline.path, read_manifest(settings.model.artifact).view()))
     return table.to_pandas().sort_values(["origin_partition", "origin_offset"], ignore_index=True)
 
 

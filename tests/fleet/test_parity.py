@@ -13,7 +13,8 @@ from rich.console import Console
 
 from schemas.windows_arrow import windows_to_arrow
 from tests.fleet.one_stream import read_to_end
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import read_rows
+from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.backfill.run import run as run_backfill
 from workers.sections import BackfillSettings
@@ -55,7 +56,7 @@ def on_sqlite(settings, folder):
 
 def offline_rows(settings):
     """All rows by event time; of one time, by offset."""
-    table = read_space(settings.offline.path, read_manifest(settings.model.artifact).space)
+    table = read_rows(view_folder(settings.offline.path, read_manifest(settings.model.artifact).view()))
     return table.to_pandas().sort_values(["event_timestamp", "origin_offset"], ignore_index=True)
 
 

@@ -11,7 +11,8 @@ from kafka import KafkaAdminClient
 
 from tests.fleet.command import running
 from tests.fleet.live import with_fleet
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import read_rows
+from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.timeout(400)]
@@ -32,10 +33,10 @@ def add_partitions(place, total):
 
 def rows(settings):
     """How often each record stands in the offline log, by where it came from."""
-    space = read_manifest(settings.model.artifact).space
-    if not [*settings.offline.path.glob(f"{space}/*/*/*.parquet")]:
+    home = view_folder(settings.offline.path, read_manifest(settings.model.artifact).view())
+    if not [*home.glob("*/*/*.parquet")]:
         return Counter()
-    table = read_space(settings.offline.path, space)
+    table = read_rows(home)
     return Counter(zip(table["origin_partition"].to_pylist(), table["origin_offset"].to_pylist(), strict=True))
 
 

@@ -11,7 +11,8 @@ from schemas.records import Partition
 from tests.fleet.command import running
 from workers.adapters.kafka_admin import committed, end_offsets
 from workers.adapters.offline_log import chains
-from workers.adapters.offline_parts import read_space
+from workers.adapters.offline_parts import read_rows
+from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.timeout(200)]
@@ -40,10 +41,10 @@ def arriving(place, windows) -> Iterator[None]:
 def assert_committed_is_what_is_offline(settings) -> tuple[int, int]:
     """Return how many records are committed, and how many there are."""
     partitions = [Partition(settings.kafka.topic, index) for index in range(PARTITIONS)]
-    space = read_manifest(settings.model.artifact).space
+    home = view_folder(settings.offline.path, read_manifest(settings.model.artifact).view())
     offsets = committed(settings.kafka, partitions)
-    assert [offsets[partition] for partition in partitions] == [c.next for c in chains(settings.offline.path, space)]
-    rows = read_space(settings.offline.path, space).to_pandas()
+    assert [offsets[partition] for partition in partitions] == [c.next for c in chains(home)]
+    rows = read_rows(home).to_pandas()
     found = rows.groupby("origin_partition")["origin_offset"].apply(sorted)
     assert found.to_dict() == {partition.index: [*range(end)] for partition, end in offsets.items()}
     return sum(offsets.values()), sum(end_offsets(settings.kafka, partitions).values())

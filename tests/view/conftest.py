@@ -38,9 +38,9 @@ def write_part(tmp_path: Path) -> Callable[..., Path]:
             event_us=BEGIN_US + at * SECOND_US,
             features={"embedding": vectors * np.float32(scale)},
         )
-        path = tmp_path / "offline" / space / "windows" / name / "0.parquet"
+        path = tmp_path / "offline" / f"watch__{space[:8]}" / "windows" / name / "0.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_part(batch, VIEW, created_us=created_us, metadata={"space": space}))
-        return tmp_path / "offline" / space
+        return tmp_path / "offline" / f"watch__{space[:8]}"
 
     return write

@@ -12,6 +12,7 @@ from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_log import FileOfflineLog
+from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Refused
 from workers.core.ports import Part
 from workers.view.columns import Span
@@ -111,6 +112,7 @@ def test_what_an_offline_log_has_published_is_read_part_by_part(tmp_path):
     view = SpaceView(
         name="watch", space="e" * 64, series=(IdColumn(name="wearer", type="string"),), features=(("hidden", 3),)
     )
+    home = claim_folder(tmp_path, view)
     log = FileOfflineLog(tmp_path, view, cluster_id="c", topic_id="t", writer="w", clock=lambda: 1.0)
     whole = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     for first in (0, 10):
@@ -122,7 +124,7 @@ def test_what_an_offline_log_has_published_is_read_part_by_part(tmp_path):
             features={"hidden": whole[at]},
         )
         log.publish(Part(partition=Partition("w", 0), first=first, next=first + 10, embeddings=batch, offsets=at))
-    rows = read(tmp_path / ("e" * 64))
+    rows = read(home)
     assert (rows.ids, rows.feature, rows.space, rows.read) == (("wearer",), "hidden", "e" * 64, 20)
     np.testing.assert_array_equal(rows.vectors, whole[seconds(rows)])
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from schemas.contract import IdColumn, IdType
 from schemas.embeddings import offline_schema
 from schemas.feast_bytes import KEY_VERSION
 from schemas.spaces import SpaceView
 from workers.adapters.feast_store import config_path, open_store, read_config, secrets_of
 from workers.core.errors import Refused, Unavailable
+from workers.core.identity import refuse_another
 from workers.core.masking import without
 from workers.sections import FeastSettings
 
@@ -53,6 +55,8 @@ class OnlineRecipe:
     """The whole Feast config, environment expanded."""
     definition: bytes = field(repr=False)
     """The view as Feast's FeatureView message."""
+    log: str = ""
+    """The nonce of the offline log that the view was applied with; empty where an earlier version applied it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,31 +70,35 @@ class StoredEmbedding:
     features: Mapping[str, NDArray[np.float32]]
 
 
-def register(repo: Path, view: SpaceView, offline: Path, *, promote: bool = True) -> Path:
+def registered(repo: Path) -> dict[Path, dict[str, Any]]:
+    """Return what was registered in this repository, by its file."""
+    return {path: json.loads(path.read_text("utf-8")) for path in sorted((repo / "spaces").glob("*.json"))}
+
+
+def register(repo: Path, view: SpaceView, offline: Path, *, promote: bool = True, log: str = "") -> Path:
     """Write the space's file, and seed its folder of Parquet parts; `apply` makes both known. Return the file.
 
     With `promote`, or where no space of this name is served yet, readers of the service `view.name` get this space.
+    `log` is the nonce of the offline log that the folder lies in. Raises `Refused` where a view of this name, and of
+    other ids or another space, is registered.
     """
     for name in (view.name, *(column.name for column in view.series), *(feature for feature, _ in view.features)):
         if not _NAME.fullmatch(name):
             message = f"Feast takes names of letters, digits and _, which begin with a letter; found {name!r}"
             raise Refused(message)
+    path, known = repo / "spaces" / f"{view.view}.json", registered(repo)
+    if path in known:
+        refuse_another(view, SpaceView.from_json(known[path]), where=f"the Feast repository {repo}")
     _seed(view, offline)
-    spaces = repo / "spaces"
-    spaces.mkdir(parents=True, exist_ok=True)
-    path = spaces / f"{view.view}.json"
-    served = {
-        other: data
-        for other in spaces.glob("*.json")
-        if (data := json.loads(other.read_text("utf-8")))["name"] == view.name and data["promoted"]
-    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    served = {other: data for other, data in known.items() if data["name"] == view.name and data["promoted"]}
     promoted = promote or not served or path in served
     if promote:
         for other, data in served.items():
             if other != path:
                 _write_json(other, {**data, "promoted": False})
     where = str(offline) if offline.is_absolute() else os.path.relpath(offline, repo)
-    _write_json(path, {**view.to_json(), "offline": where, "promoted": promoted})
+    _write_json(path, {**view.to_json(), "offline": where, "log": log, "promoted": promoted})
     return path
 
 
@@ -112,7 +120,7 @@ def apply(feast: FeastSettings) -> tuple[str, ...]:
     return tuple(sorted(view.name for view in open_store(feast).list_feature_views()))
 
 
-def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
+def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
     """Read everything that a replica must know to write the view online."""
     store = open_store(feast)
     config = store.config
@@ -123,10 +131,11 @@ def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
     from feast.infra.online_stores.helpers import compute_versioned_name  # noqa: PLC0415 - see `open_store`
 
     try:
-        view = store.get_feature_view(view_name)
+        view = store.get_feature_view(wanted.view)
     except FeatureViewNotFoundException as error:
-        message = f"Feast ({feast.repo / feast.config}) knows no view {view_name}; run: undertow apply"
+        message = f"Feast ({feast.repo / feast.config}) knows no view {wanted.view}; run: undertow apply"
         raise Refused(message) from error
+    refuse_another(wanted, _as_applied(view, wanted), where=f"Feast ({feast.repo / feast.config})")
     options = config.online_store.model_dump(mode="json")
     repo = feast.repo.resolve()
     if path := options.get("path"):
@@ -139,7 +148,18 @@ def online_recipe(feast: FeastSettings, view_name: str) -> OnlineRecipe:
         repo=repo,
         config=read_config(config_path(feast)),
         definition=view.to_proto().SerializeToString(),
+        log=view.tags.get("log", ""),
     )
+
+
+def _as_applied(view: Any, wanted: SpaceView) -> SpaceView:
+    """Return what Feast knows of the view that is wanted: whose space it is, and by which ids it is asked."""
+    kinds: dict[str, IdType] = {
+        column.name: "integer" if column.dtype.to_value_type().name == "INT64" else "string"
+        for column in view.entity_columns
+    }
+    series = tuple(IdColumn(name=name, type=kind) for name, kind in kinds.items())
+    return replace(wanted, series=series, space=view.tags.get("space", wanted.space))
 
 
 def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> StoredEmbedding | None:

@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 from schemas.decoded import Decode
 from schemas.records import Partition, Record
 from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
+from workers.adapters.kafka_echo import echo_note, is_anothers
 from workers.adapters.kafka_login import Login
 from workers.core.errors import Refused, Unavailable
 from workers.core.ports import Delivery, Offsets
@@ -33,8 +34,10 @@ _MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
 class KafkaSource:
     """A `Source`. Transactions that were aborted are not seen; a truncated or recreated topic is refused."""
 
-    def __init__(self, settings: KafkaSettings, decode: Decode) -> None:
+    def __init__(self, settings: KafkaSettings, decode: Decode, *, view: str = "") -> None:
+        """`view` is for whom offsets are committed: those that say to be another's are passed over."""
         require_native_crc()
+        self._view = view
         self._settings, self._decode, self._login = settings, decode, Login()
         self._consumer = self._connect()
         self._partitions: dict[TopicPartition, Partition] = {}
@@ -106,7 +109,8 @@ class KafkaSource:
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Echo durable positions to the broker for lag tools; without `wait` an error is raised by the next call."""
-        echo = {TopicPartition(p.topic, p.index): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+        note = echo_note(self._view)
+        echo = {TopicPartition(p.topic, p.index): OffsetAndMetadata(offset, note, -1) for p, offset in offsets.items()}
         error, self._not_echoed = self._not_echoed, None
         try:
             if isinstance(error, KafkaError):
@@ -175,10 +179,7 @@ class KafkaSource:
         try:
             firsts = self._consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
             ends = self._consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
-            wanted = {
-                tp: self._consumer.committed(tp, timeout_ms=ANSWER_MS) if starts[p] is None else starts[p]
-                for tp, p in asked.items()
-            }
+            wanted = {tp: self._committed(tp) if starts[p] is None else starts[p] for tp, p in asked.items()}
         except KafkaError as error:
             doing = f"say where {', '.join(map(str, starts))} begin and end"
             raise in_our_words(error, doing, self._settings) from error
@@ -194,6 +195,11 @@ class KafkaSource:
             for tp, p in asked.items()
         }
         return places, {p: ends[tp] for tp, p in asked.items()}
+
+    def _committed(self, tp: TopicPartition) -> int | None:
+        """Return the offset that was committed for us, or by whoever does not say for whom (an operator's tool)."""
+        found = self._consumer.committed(tp, metadata=True, timeout_ms=ANSWER_MS)
+        return None if found is None or is_anothers(found.metadata, self._view) else int(found.offset)
 
     def _moved_without_records(self) -> dict[Partition, int]:
         """Return the positions that have moved over transaction markers and aborted records."""

@@ -42,6 +42,7 @@ class MemoryBroker:
 
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
+        self.committed_for: dict[Partition, str] = {}
         self._logs: dict[Partition, _Log] = {}
 
     def of_another_group(self) -> "MemoryBroker":
@@ -95,10 +96,12 @@ class MemorySource:
         decode: Decode,
         *,
         max_batch: int = 512,
+        view: str = "",
         polls: Script = (),
         commits: Script = (),
     ) -> None:
         self._broker, self._decode, self._max = broker, decode, max_batch
+        self._view = view
         self._polls, self._commits = iter(polls), iter(commits)
         self._positions: dict[Partition, int] = {}
 
@@ -107,7 +110,7 @@ class MemorySource:
         positions = {}
         for partition, start in starts.items():
             log = self._broker.log(partition)
-            wanted = self._broker.committed.get(partition) if start is None else start
+            wanted = self._committed(partition) if start is None else start
             if partition in self._positions:
                 wanted = self._positions[partition]
             elif wanted is not None and wanted > log.end:
@@ -151,6 +154,12 @@ class MemorySource:
         del wait
         play(self._commits)
         self._broker.committed.update(offsets)
+        self._broker.committed_for.update(dict.fromkeys(offsets, self._view))
+
+    def _committed(self, partition: Partition) -> int | None:
+        whose = self._broker.committed_for.get(partition)
+        is_anothers = whose and self._view and whose != self._view
+        return None if is_anothers else self._broker.committed.get(partition)
 
     def lag(self) -> Offsets:
         """Return how many offsets lie between our position and the end."""

@@ -17,15 +17,20 @@ ABANDONED_S = 3600.0
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def publish(path: Path, content: bytes) -> bool:
+def publish(path: Path, content: bytes, *, within: Path) -> bool:
     """Make `path` hold `content`, durably; return False, having changed nothing, if it already exists.
+
+    Folders are made below `within` only. That one must be there: where it is not, its disk may have gone, and what was
+    made in its place would be lost when it comes back.
 
     Nobody ever sees half of it, even if this process is killed or the disk fills: then a temporary file may stay, which
     readers ignore and `sweep` removes. Raises `Unavailable`, or `Refused` where the folder can never take it.
     """
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{TEMPORARY}")
     try:
-        _make_folder(path.parent)
+        require_folder(within)
+        for folder in reversed(path.relative_to(within).parents[:-1]):
+            _make_one(within / folder)
         try:
             reach("before_write")
             _write(temporary, content)
@@ -75,10 +80,32 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
+    """Raise `Unavailable` where a folder that was there is gone."""
+    if not folder.is_dir():
+        message = (
+            f"the folder {folder} is gone: mount its disk again, or restore it from a copy; it will be tried again "
+            "(to begin a log anew, end the fleet and run: undertow apply)"
+        )
+        raise Unavailable(message)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably: only who begins a log may do so.
+
+    Raises `Refused` where that cannot be.
+    """
+    try:
+        for one in (*reversed(folder.parents), folder):
+            _make_one(one)
+    except OSError as error:
+        message = f"{folder} cannot be made a folder ({error.strerror}: {error.filename}); see the setting offline.path"
+        raise Refused(message) from error
+
+
+def _make_one(folder: Path) -> None:
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
 

@@ -1,7 +1,7 @@
 """The offline log in a folder: the history of all embeddings, and the record of each partition's progress.
 
-In: parts. Out: `<root>/<space>/<topic>/<partition>/<first>.parquet`, one linear chain of files for each partition.
-Knows neither Kafka's client nor Feast, which reads `<root>/<space>` as one table.
+In: parts. Out: `<root>/<view>/<topic>/<partition>/<first>.parquet`, one linear chain of files for each partition.
+Knows neither Kafka's client nor Feast, which reads `<root>/<view>` as one table.
 """
 
 from collections.abc import Iterable
@@ -11,14 +11,15 @@ from pathlib import Path
 
 from schemas.records import Partition
 from schemas.spaces import SpaceView
-from workers.adapters.offline_files import publish, sweep, sync_folder
+from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
 from workers.adapters.offline_parts import SUFFIX, Footer, encode_part, part_files, read_footer, read_metadata
+from workers.adapters.offline_root import require_own, view_folder
 from workers.core.errors import Refused, Replaced, Unavailable
 from workers.core.ports import Clock, Part
 
 
 class FileOfflineLog:
-    """The chains of one topic in one space. The first to publish at a place owns it; nothing is ever deleted.
+    """The chains of one topic in one view. The first to publish at a place owns it; nothing is ever deleted.
 
     The first part of a chain is always named 0, wherever it begins: two owners who both found the chain empty contend
     for that one name, even if retention or a commit made them begin at different offsets.
@@ -27,8 +28,9 @@ class FileOfflineLog:
     def __init__(
         self, root: Path, view: SpaceView, *, cluster_id: str, topic_id: str, writer: str, clock: Clock
     ) -> None:
-        """`clock` gives seconds since the epoch; `writer` is for people."""
-        self._root, self._view = root, view
+        """`clock` gives seconds since the epoch; `writer` is for people. The view's folder must have been claimed."""
+        self._home, self._view = view_folder(root, view), view
+        require_own(self._home, view)
         self._cluster_id, self._topic_id = cluster_id, topic_id
         self._writer, self._clock = writer, clock
         self._ends: dict[Partition, int | None] = {}
@@ -41,6 +43,7 @@ class FileOfflineLog:
         """
         folder = self._folder(partition)
         try:
+            require_folder(self._home)  # an empty chain is one in a folder that is there
             last = _last_part(folder, now=self._clock())
         except PermissionError as error:
             message = f"the chain in {folder} cannot be read ({error.strerror}); give this user the right to read it"
@@ -68,7 +71,7 @@ class FileOfflineLog:
             message = f"the chain of {part.partition} ends at {end}; a part that begins at {part.first} leaves a gap"
             raise ValueError(message)
         path = self._folder(part.partition) / f"{0 if end is None else part.first:020d}{SUFFIX}"
-        if (end is not None and part.first < end) or not publish(path, self._encode(part)):
+        if (end is not None and part.first < end) or not publish(path, self._encode(part), within=self._home):
             message = (
                 f"another owner has appended to the chain of {part.partition} at {part.first} ({path.parent}): "
                 "this replica has been replaced"
@@ -96,13 +99,13 @@ class FileOfflineLog:
         )
 
     def _folder(self, partition: Partition) -> Path:
-        return self._root / self._view.space / partition.topic / str(partition.index)
+        return self._home / partition.topic / str(partition.index)
 
     def _check_identity(self, footer: Footer) -> None:
         found, expected = (footer.cluster_id, footer.topic_id), (self._cluster_id, self._topic_id)
         if found == expected:
             return
-        folder = self._root / self._view.space / footer.partition.topic
+        folder = self._home / footer.partition.topic
         message = (
             f"the offline log of {footer.partition} comes from topic id {found[1]} of cluster {found[0]}, but the "
             f"broker now has topic id {expected[1]} of cluster {expected[0]}: the topic was deleted and made anew, or "
@@ -130,7 +133,7 @@ class Chain:
     """What one partition's chain amounts to."""
 
     folder: str
-    """Relative to the space: `<topic>/<partition>`."""
+    """Relative to the view's: `<topic>/<partition>`."""
     parts: int
     first: int
     next: int
@@ -138,12 +141,12 @@ class Chain:
     """Offsets that retention deleted before they could be read."""
 
 
-def chains(root: Path, space: str) -> tuple[Chain, ...]:
-    """Sum up all chains of a space by their footers. Raises `Refused` where one is damaged or broken."""
+def chains(home: Path) -> tuple[Chain, ...]:
+    """Sum up all chains in a view's folder by their footers. Raises `Refused` where one is damaged or broken."""
     footers = [
-        (path.parent.relative_to(root / space).as_posix(), path)
-        for path in part_files(root / space)
-        if path.parent != root / space and "first" in read_metadata(path)  # beside the topics lies Feast's schema only
+        (path.parent.relative_to(home).as_posix(), path)
+        for path in part_files(home)
+        if path.parent != home and "first" in read_metadata(path)  # beside the topics lies Feast's schema only
     ]
     return tuple(
         _sum_up(folder, [path for _, path in paths]) for folder, paths in groupby(footers, key=lambda item: item[0])

@@ -145,10 +145,10 @@ def part_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file())
 
 
-def read_space(root: Path, space: str) -> pa.Table:
-    """Return all rows of all parts of a space, of the stream and of backfills alike. Raises `Refused` if none."""
-    files = [str(path) for path in part_files(root / space)]
+def read_rows(home: Path) -> pa.Table:
+    """Return all rows of all parts of a view, of the stream and of backfills alike. Raises `Refused` if none."""
+    files = [str(path) for path in part_files(home)]
     if not files:
-        message = f"no parts below {root / space}; run `undertow run` or `undertow backfill` first"
+        message = f"no parts below {home}; run `undertow run` or `undertow backfill` first"
         raise Refused(message)
     return ds.dataset(files, format="parquet").to_table().replace_schema_metadata()

@@ -17,6 +17,7 @@ from schemas.spaces import SpaceView
 from schemas.windows_arrow import window_schema, windows_from_arrow
 from workers.adapters.offline_files import publish
 from workers.adapters.offline_parts import SUFFIX, encode_part
+from workers.adapters.offline_root import view_folder
 from workers.backfill.chunks import Chunk, ChunkReader, find_files
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
@@ -40,9 +41,14 @@ class BackfillRecipe:
     """A name; a backfill of the same name goes on where the last one stopped."""
 
     @property
+    def home(self) -> Path:
+        """The view's folder in the log, which must have been claimed."""
+        return view_folder(self.log_root, self.view)
+
+    @property
     def folder(self) -> Path:
         """Where this job's parts lie. No topic can have a name with an @."""
-        return self.log_root / self.view.space / "@backfill" / self.job
+        return self.home / "@backfill" / self.job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,7 +104,7 @@ class ChunkEmbedder:
         if rejects:
             noted = self._encode_rejects(chunk, sorted(rejects))
             # Feast reads every Parquet file below the space; Arrow looks into no folder that begins with an underscore.
-            self._insist(lambda: publish(self._recipe.folder / "_rejects" / f"{chunk.id}.jsonl", noted))
+            self._insist(lambda: self._publish(f"_rejects/{chunk.id}.jsonl", noted))
         content = encode_part(
             embeddings,
             view,
@@ -112,8 +118,11 @@ class ChunkEmbedder:
                 "space": view.space,
             },
         )
-        self._insist(lambda: publish(self._recipe.folder / f"{chunk.id}{SUFFIX}", content))
+        self._insist(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
         return Done(windows=len(embeddings), rejected=len(rejects))
+
+    def _publish(self, name: str, content: bytes) -> bool:
+        return publish(self._recipe.folder / name, content, within=self._recipe.home)
 
     @staticmethod
     def _encode_rejects(chunk: Chunk, rejects: Sequence[tuple[int, str, str]]) -> bytes:

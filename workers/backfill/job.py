@@ -132,7 +132,7 @@ def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
         message = f"a job's name begins with a letter or digit and goes on with these or `._-`, found {recipe.job!r}"
         raise Refused(message)
     note = recipe.folder / "_job.json"
-    if publish(note, json.dumps({"chunk_rows": chunk_rows}).encode()):
+    if publish(note, json.dumps({"chunk_rows": chunk_rows}).encode(), within=recipe.home):
         return
     before = json.loads(note.read_bytes())["chunk_rows"]
     if before != chunk_rows:

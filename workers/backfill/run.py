@@ -14,7 +14,7 @@ from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.cluster import ray_session
 from workers.settings import Settings
-from workers.wiring import EmbedRecipe, check_online, embed_recipes, open_embed, open_online
+from workers.wiring import EmbedRecipe, check_online, embed_recipes, open_embed, open_online, with_log
 
 
 def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:
@@ -26,6 +26,7 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
     artifacts = embed_recipes(settings)
     for embed in artifacts:
         check_online(embed.online)
+    artifacts = tuple(with_log(settings, embed) for embed in artifacts)
     with ray_session(settings.fleet, replicas=settings.backfill.replicas):
         return tuple(_run_one(settings, embed, history, console, job) for embed in artifacts)
 
@@ -66,5 +67,7 @@ def _run_one(
 
 
 def _open_tools(recipe: EmbedRecipe) -> BackfillTools:
-    """Build the tools inside an actor."""
+    """Build the tools inside an actor. Raises `Refused` where its node does not see the log."""
+    if recipe.log is not None:
+        recipe.log.require()
     return BackfillTools(embed=open_embed(recipe), online=open_online(recipe.online))

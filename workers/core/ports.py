@@ -40,10 +40,11 @@ class Source(Protocol):
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each.
 
-        A partition kept keeps its position and its start is not looked at. None starts at the committed offset, else
-        at the earliest. A start that retention has overtaken begins at the earliest: the position returned is then
-        larger. A committed offset that it has overtaken is returned as it is: the first delivery tells what was lost.
-        Raises `Unavailable`, or `Refused` where a start lies beyond the end (a topic made anew).
+        A partition kept keeps its position and its start is not looked at. None starts at the committed offset, unless
+        it was committed for another view, else at the earliest. A start that retention has overtaken begins at the
+        earliest: the position returned is then larger. A committed offset that it has overtaken is returned as it is:
+        the first delivery tells what was lost. Raises `Unavailable`, or `Refused` where a start lies beyond the end (a
+        topic made anew).
         """
 
     def poll(self, timeout_s: float) -> Delivery | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.times import parse_time
+from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.artifact_paths import only
 from workers.core.errors import Refused
@@ -72,7 +73,7 @@ def view(settings: Settings, choice: Choice) -> Iterator[str]:
 
 def _configured(settings: Settings) -> tuple[Path, str]:
     view = read_manifest(only(settings.model.artifacts)).view()
-    folder = settings.offline.path / view.space
+    folder = view_folder(settings.offline.path, view)
     if not folder.is_dir():
         message = (
             f"the offline log has nothing of {view.view}, expected at {folder}: fill it with undertow run or undertow "

@@ -1,0 +1,29 @@
+"""Whether two views of one name stand for the same: the same vectors under the same keys.
+
+In: views, and where one of them was found. Out: nothing, or `Refused`. Knows no store.
+"""
+
+from schemas.spaces import SpaceView
+from workers.core.errors import Refused
+
+
+def refuse_another(view: SpaceView, there: SpaceView, *, where: str) -> None:
+    """Raise `Refused` where the view that is there, under the name of this one, has other ids or is of another space.
+
+    The order of the id columns is nobody's business.
+    """
+    if view.space != there.space:
+        known, found = f"of the space {there.space}", f"is of {view.space}"
+    elif _ids(view) != _ids(there):
+        known, found = f"with the ids {', '.join(_ids(there))}", f"has {', '.join(_ids(view))}"
+    else:
+        return
+    message = (
+        f"{where} knows {there.view} {known}, and this artifact {found}: one name cannot stand for both. "
+        "Pack this one under a name of its own: undertow pack --name ..."
+    )
+    raise Refused(message)
+
+
+def _ids(view: SpaceView) -> list[str]:
+    return sorted(f"{column.name}:{column.type}" for column in view.series)
