@@ -84,4 +84,9 @@ REASONS = {
     "category": "a category that the model was not trained with",
     "inputs": "the model's inputs cannot be built from this window",
     "not-finite": "the embedding of this window is not finite",
+    "header": "the name of a header is no UTF-8",
+    "corrupt": "the record, or the batch of records that it begins, cannot be taken apart",
+    "bomb": "the batch of records becomes larger than kafka.max_unpacked_bytes when it is unpacked",
+    "kills-replica": "each replica that took this record died of it",
+    "hangs": "the model did not return from this record within model.max_embed_seconds",
 }

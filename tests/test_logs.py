@@ -47,7 +47,7 @@ def test_each_event_is_one_object_with_what_a_program_needs_of_it(journal, caplo
         {"level": "DEBUG", **who, "event": "checkpoint", "offsets": {"windows-0": [3, 9]}, "rows": 6, "seconds": 0.25},
         {"level": "WARNING", **who, "event": "retrying", "error": "redis is away"},
         {"level": "INFO", **who, "event": "recovered", "seconds": 61.2, "error": "redis is away"},
-        {"level": "WARNING", **who, "event": "gap", "partition": "windows-1", "offsets": 1_200},
+        {"level": "WARNING", **who, "event": "gap", "partition": "windows-1", "offsets": 1_200, "reason": "retention"},
     ]
     assert "windows-0 3 to 8" in lines(caplog)[1]["message"]
 

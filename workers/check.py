@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from workers.adapters.kafka_admin import describe_topic, refuse_live_group
+from workers.adapters.kafka_admin import describe_topic, refuse_live_group, require_topic_codec
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
@@ -54,6 +54,7 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
 
     def kafka() -> str:
         topic = describe_topic(settings.kafka)
+        require_topic_codec(settings.kafka)
         return f"topic {topic.name} with {topic.partitions} partitions at {settings.kafka.bootstrap}"
 
     def group() -> str:

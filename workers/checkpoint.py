@@ -49,7 +49,7 @@ class Checkpoint:
     ranges: Mapping[Partition, tuple[int, int]]
     """Of each partition that moved, where its chain ends and where it will end."""
     lost: Mapping[Partition, int]
-    """Offsets that retention deleted before they were read."""
+    """Offsets that could not be read."""
 
     @property
     def next(self) -> dict[Partition, int]:

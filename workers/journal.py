@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from schemas.records import Reject
+from schemas.records import REASONS, Reject
 from workers.core.events import Assigned, Checkpointed, Event, Lost, Recovered, Rejected, Retrying
 from workers.core.ports import Clock
 from workers.logs import say, trace_of
@@ -40,9 +40,14 @@ class Journal:
             case Recovered(error=error, seconds=seconds):
                 text = f"goes on after {seconds:.1f} s of: {error}"
                 say(log, logging.INFO, "recovered", text, seconds=round(seconds, 3), error=error)
-            case Lost(partition=partition, offsets=offsets):
+            case Lost(partition=partition, offsets=offsets, reason=reason):
                 text = f"retention deleted {offsets:,} offsets of {partition} before they were read"
-                say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets)
+                if reason != "retention":
+                    text = (
+                        f"{offsets:,} offsets of {partition} are passed over ({reason}: {REASONS[reason]}); what lies "
+                        "there is among the dead letters: undertow replay"
+                    )
+                say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets, reason=reason)
             case Rejected(rejects=rejects):
                 self._rejects(rejects)
             case _:

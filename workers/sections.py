@@ -50,6 +50,11 @@ class KafkaSettings(KafkaSecurity):
     window as for many, as on a GPU."""
     max_record_bytes: int = Field(default=1 << 20, ge=1)
     """Larger records are rejected undecoded."""
+    max_unpacked_bytes: int = Field(default=64 << 20, ge=1 << 10)
+    """What a compressed batch of records may become; one that becomes more is skipped: told, counted as lost, and among
+    the dead letters as it is."""
+    max_poll_bytes: int = Field(default=256 << 20, ge=1 << 10)
+    """Once what one poll has unpacked is more, what is left of it waits for the next one."""
 
     @property
     def dead_letter_topic(self) -> str:

@@ -56,7 +56,7 @@ class Counts:
     offsets: int = 0
     """Taken from the source."""
     lost: int = 0
-    """Offsets that retention deleted before they were read."""
+    """Offsets that retention deleted before they were read, or that were passed over."""
     checkpoints: int = 0
     trouble: Trouble = field(default_factory=Trouble)
     """The stores and brokers that are being tried again."""
@@ -224,7 +224,7 @@ class Stream:
             Reject(record=records[decoded.record_of[fault.row]], reason=fault.reason, detail=fault.detail)
             for fault in embedded.faults
         ]
-        if rejects := one_for_each_record([*decoded.rejects, *faults]):
+        if rejects := one_for_each_record([*decoded.rejects, *faults, *(gap.reject for gap in delivery.gaps)]):
             self._keep_trying(lambda: self._dead_letters.write(rejects))
             for reject in rejects:
                 self.counts.rejects[reject.reason] = self.counts.rejects.get(reject.reason, 0) + 1
@@ -246,6 +246,8 @@ class Stream:
         self._next.update(moved)
         for partition, lost in delivery.lost.items():
             self._count_lost(partition, lost)
+        for gap in delivery.gaps:
+            self._count_lost(gap.reject.record.partition, gap.offsets, gap.reject.reason)
         self.counts.ignored_columns += decoded.ignored_columns
 
     def _write(
@@ -271,12 +273,12 @@ class Stream:
             self._writing.result()  # after an error it stays, so that no checkpoint can pass over it
             self._writing = None
 
-    def _count_lost(self, partition: Partition, offsets: int) -> None:
-        """Remember for the partition's next part what retention deleted before we read it."""
+    def _count_lost(self, partition: Partition, offsets: int, reason: str = "retention") -> None:
+        """Remember for the partition's next part what could not be read."""
         self._lost[partition] = self._lost.get(partition, 0) + offsets
         self.counts.lost += offsets
         if offsets:
-            self._tell(Lost(partition=partition, offsets=offsets))
+            self._tell(Lost(partition=partition, offsets=offsets, reason=reason))
 
     def _chain_end(self, partition: Partition) -> int | None:
         if (offline := self._offline) is None:

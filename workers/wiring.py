@@ -14,7 +14,7 @@ from pathlib import Path
 
 from schemas.records import Partition
 from workers.adapters.feast_repo import OnlineRecipe, apply, online_recipe, register, registered
-from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group
+from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_source import KafkaSource
 from workers.adapters.offline_log import FileOfflineLog
@@ -167,6 +167,7 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
     topic = describe_topic(settings.kafka)
     for kafka in group_settings(settings.kafka, [one.manifest.view().view for one in artifacts]):
         refuse_live_group(kafka)
+    require_topic_codec(settings.kafka)
     ensure_dead_letters(settings.kafka)
     for artifact in artifacts:
         check_online(artifact.online)

@@ -6,10 +6,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.record.default_records import DefaultRecordBatch
 
 from schemas.contract import Column, IdColumn, InputContract
@@ -164,31 +163,6 @@ def test_after_a_bad_checksum_the_batch_is_read_again(settings, source, monkeypa
     send(settings, window(1), window(2))
     assert "crc check" in complaint(source)
     assert ids(source, 2) == [1, 2]
-
-
-class NotUtf8(str):
-    """A header name that turns into bytes which are no UTF-8."""
-
-    __slots__ = ()
-
-    def encode(self, *_: Any) -> bytes:
-        return b"\xff"
-
-
-@pytest.mark.kafka
-def test_a_record_that_cannot_be_read_is_told_with_its_place_and_can_be_passed_over(settings, source):
-    p0 = Partition(settings.topic, 0)
-    producer = KafkaProducer(bootstrap_servers=settings.bootstrap, enable_idempotence=False)
-    producer.send(settings.topic, value=b"x", partition=0, headers=[(NotUtf8("h"), b"")]).get(timeout=20)
-    producer.close()
-    send(settings, window(1))
-    source.assign({p0: 0})
-    for _ in range(2):
-        assert f"at or soon after offset 0 of {p0}" in complaint(source)
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap)
-    admin.delete_records({TopicPartition(settings.topic, 0): 1})
-    admin.close()
-    assert ids(source, 1) == [1]
 
 
 # A broker of its own, for it is stopped and started -------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """What a stream tells of itself, beside its effects."""
 
+from dataclasses import replace
+
 import pytest
 
-from schemas.records import Partition
+from schemas.records import Partition, Record, Reject
 from workers.core.errors import Unavailable
 from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Taken
+from workers.core.ports import Gap
 
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
 
@@ -77,3 +80,33 @@ def test_what_retention_deleted_is_told_with_its_partition(world):
     while stream.step():
         pass
     assert of(Lost, events) == [Lost(partition=ZERO, offsets=2)]
+
+
+def test_what_is_passed_over_is_told_counted_lost_in_its_part_and_kept_among_the_dead_letters(world):
+    for end in range(5):
+        world.produce("p", end)
+    events = []
+    stream = world.stream(max_batch=2, tell=events.append)
+    source, spoilt = stream._source, Record(partition=ZERO, offset=2, appended_us=1, value=b"as it lies in the log")
+    gap = Gap(reject=Reject(record=spoilt, reason="bomb", detail="too much"), next=5)
+
+    class PassesOver:
+        """Delivers the first two, and behind them a gap."""
+
+        def poll(self, timeout_s):
+            delivery = source.poll(timeout_s)
+            passed = delivery is not None and delivery.receipt == {ZERO: 4}
+            return replace(delivery, receipt={ZERO: 5}, gaps=[gap]) if passed else delivery
+
+        def __getattr__(self, name):
+            return getattr(source, name)
+
+    stream._source = PassesOver()
+    stream.assign([ZERO])
+    stream.step()
+    stream.step()
+    stream.checkpoint()
+    assert of(Lost, events) == [Lost(partition=ZERO, offsets=3, reason="bomb")]
+    assert [reject.record.value for reject in world.dead_letters.rejects] == [b"as it lies in the log"]
+    assert (stream.counts.lost, stream.counts.rejects) == (3, {"bomb": 1})
+    assert [(part.next, part.lost) for part in world.chains.parts[ZERO].values()] == [(5, 3)]

@@ -16,6 +16,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, RetriableError, TopicAlr
 
 from schemas.records import Partition
 from workers.adapters.kafka_client import client_options, in_our_words, live_group_message
+from workers.adapters.kafka_codecs import require_codec
 from workers.core.errors import Refused
 from workers.core.masking import without
 from workers.sections import KafkaSettings
@@ -81,12 +82,21 @@ def ensure_topic(
 
 def ensure_dead_letters(settings: KafkaSettings) -> None:
     """Make the topic for rejects where there is none, with room for the largest record of the source topic."""
-    with _open_admin(settings) as admin:
-        resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic)
-        answer = ask(settings, "describe the topic", lambda: admin.describe_configs([resource], config_filter="all"))
-    largest = int(answer["topic"][settings.topic]["max.message.bytes"]["value"])
-    room = max(LARGEST_REJECT_BYTES, largest) + HEADROOM_BYTES
+    room = max(LARGEST_REJECT_BYTES, int(_topic_config(settings, "max.message.bytes"))) + HEADROOM_BYTES
     ensure_topic(settings, settings.dead_letter_topic, config={"max.message.bytes": str(room)})
+
+
+def require_topic_codec(settings: KafkaSettings) -> None:
+    """Raise `Refused` where the topic has all its batches compressed by a codec whose package is not installed."""
+    codec = _topic_config(settings, "compression.type")
+    require_codec(codec, of=f'the topic "{settings.topic}" (its compression.type)')
+
+
+def _topic_config(settings: KafkaSettings, name: str) -> str:
+    resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic)
+    with _open_admin(settings) as admin:
+        answer = ask(settings, "describe the topic", lambda: admin.describe_configs([resource], config_filter="all"))
+    return str(answer["topic"][settings.topic][name]["value"])
 
 
 def group_has_members(settings: KafkaSettings) -> list[str]:

@@ -6,6 +6,7 @@ hold nor who decides which partitions are read. Not thread safe: the thread that
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,11 +14,12 @@ from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, Off
 from kafka.structs import OffsetAndMetadata
 
 from schemas.decoded import Decode
-from schemas.records import Partition, Record
+from schemas.records import Partition, Record, Reject
 from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
 from workers.adapters.kafka_echo import echo_note, is_anothers
+from workers.adapters.kafka_guard import Guard, UnreadableAtError
 from workers.adapters.kafka_login import Login
-from workers.core.errors import Refused, Unavailable
+from workers.core.errors import Refused, Unavailable, UndertowError
 from workers.core.ports import Delivery, Offsets
 from workers.sections import KafkaSettings
 
@@ -39,6 +41,7 @@ class KafkaSource:
         require_native_crc()
         self._view = view
         self._settings, self._decode, self._login = settings, decode, Login()
+        self._guard = Guard(batch_bytes=settings.max_unpacked_bytes, poll_bytes=settings.max_poll_bytes)
         self._consumer = self._connect()
         self._partitions: dict[TopicPartition, Partition] = {}
         self._positions: dict[Partition, int] = {}
@@ -61,35 +64,8 @@ class KafkaSource:
 
     def poll(self, timeout_s: float) -> Delivery | None:
         """Return what has arrived, or None after `timeout_s`."""
-        batches: dict[TopicPartition, list[Any]] = {}
-        lost: dict[Partition, int] = {}
-        try:
-            batches = self._gather(timeout_s)
-        except OffsetOutOfRangeError:
-            lost = self._catch_up_with_retention()
-        except LogTruncationError as error:
-            raise Refused("; ".join(self._gone(tp) for tp in error.divergent_offsets)) from error
-        except CorruptRecordError as error:
-            self._start_over()
-            message = (
-                f"Kafka delivered a record that cannot be read, at or soon after {self._where()}: {error}; "
-                "if it stays, delete the log up to behind it (kafka-delete-records.sh): that is counted as lost"
-            )
-            raise Unavailable(message) from error
-        except KafkaError as error:
-            raise in_our_words(error, "deliver records", self._settings) from error
-        records = [
-            Record(
-                partition=self._partitions[tp],
-                offset=message.offset,
-                appended_us=message.timestamp * 1000,
-                value=message.value,
-                key=message.key,
-                headers=tuple((name, value or b"") for name, value in message.headers) if message.headers else (),
-            )
-            for tp, messages in batches.items()
-            for message in messages
-        ]
+        batches, lost = self._fetch(timeout_s)
+        records, odd = self._records(batches)
         receipt = {self._partitions[tp]: messages[-1].offset + 1 for tp, messages in batches.items()}
         receipt |= {partition: self._positions[partition] + skipped for partition, skipped in lost.items()}
         if not receipt:
@@ -102,10 +78,17 @@ class KafkaSource:
         except Unavailable:  # of the schema registry: the same records are delivered again once it answers
             self._go_back()
             raise
-        self._positions.update(receipt)
         if records:
             self._windows_in_record = max(1.0, len(decoded.windows) / len(records))
-        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
+        gaps = []
+        for partition, until in receipt.items():
+            tp, since = TopicPartition(partition.topic, partition.index), self._positions[partition]
+            gaps += self._guard.gaps(tp, partition, since=since, until=until)
+            self._guard.forget(tp, until=until)
+        self._positions.update(receipt)
+        decoded = replace(decoded, rejects=(*decoded.rejects, *odd))
+        records += [reject.record for reject in odd]
+        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, gaps=gaps)
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Echo durable positions to the broker for lag tools; without `wait` an error is raised by the next call."""
@@ -139,8 +122,48 @@ class KafkaSource:
         if isinstance(answer, Exception):
             self._not_echoed = answer
 
+    def _fetch(self, timeout_s: float) -> tuple[dict[TopicPartition, list[Any]], dict[Partition, int]]:
+        """Return what has arrived, or how many offsets retention has deleted. Raises `Refused`, `Unavailable`."""
+        try:
+            return self._gather(timeout_s), {}
+        except OffsetOutOfRangeError:
+            return {}, self._catch_up_with_retention()
+        except LogTruncationError as error:
+            raise Refused("; ".join(self._gone(tp) for tp in error.divergent_offsets)) from error
+        except (UnreadableAtError, CorruptRecordError) as error:
+            raise self._unreadable(error) from error
+        except KafkaError as error:
+            raise in_our_words(error, "deliver records", self._settings) from error
+        except UndertowError:
+            raise
+        except Exception as error:
+            # kafka-python raises errors of any kind over what it cannot read, and polled again it would loop for ever.
+            raise self._unreadable(error) from error
+
+    def _records(self, batches: Mapping[TopicPartition, list[Any]]) -> tuple[list[Record], list[Reject]]:
+        """Return what arrived, and apart from it what the guard has found odd."""
+        records, odd = [], []
+        for tp, messages in batches.items():
+            faults = self._guard.odd(tp)
+            for message in messages:
+                record = Record(
+                    partition=self._partitions[tp],
+                    offset=message.offset,
+                    appended_us=message.timestamp * 1000,
+                    value=message.value,
+                    key=message.key,
+                    headers=tuple((name, value or b"") for name, value in message.headers) if message.headers else (),
+                )
+                if message.offset in faults:
+                    reason, detail = faults[message.offset]
+                    odd.append(Reject(record=record, reason=reason, detail=detail))
+                else:
+                    records.append(record)
+        return records, odd
+
     def _gather(self, timeout_s: float) -> dict[TopicPartition, list[Any]]:
         """Return what has arrived; where that is less than a batch, wait `max_delay_ms` for more."""
+        self._guard.begin()
         batch = max(1, int(self._settings.max_batch / self._windows_in_record))
         batches: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=batch)
         if not self._settings.max_delay_ms or not batches:
@@ -149,7 +172,7 @@ class KafkaSource:
         while (room := batch - sum(map(len, batches.values()))) > 0 and (left := deadline - time.monotonic()) > 0:
             try:
                 more = self._consumer.poll(timeout_ms=left * 1000, max_records=room)
-            except KafkaError:
+            except Exception:
                 self._go_back()  # what was gathered is not delivered, so it must be read again
                 raise
             for tp, messages in more.items():
@@ -169,9 +192,11 @@ class KafkaSource:
             isolation_level="read_committed",
         )
         try:
-            return KafkaConsumer(**{"fetch_max_wait_ms": FETCH_WAIT_MS, **options})
+            consumer = KafkaConsumer(**{"fetch_max_wait_ms": FETCH_WAIT_MS, **options})
         except KafkaError as error:
             raise in_our_words(error, "connect", self._settings) from error
+        self._guard.watch(consumer)
+        return consumer
 
     def _place(self, starts: Mapping[Partition, int | None]) -> tuple[dict[Partition, int], dict[Partition, int]]:
         """Return where each partition's reading begins, and where the partition ends."""
@@ -219,6 +244,20 @@ class KafkaSource:
         for partition in lost:
             self._consumer.seek(TopicPartition(partition.topic, partition.index), places[partition])
         return lost
+
+    def _unreadable(self, error: Exception) -> Unavailable:
+        """Start over; return what to raise."""
+        self._start_over()
+        if isinstance(error, UnreadableAtError):
+            self._guard.failed(error)
+            place = f"at offset {error.offset} of {self._partitions[error.tp]}"
+            then = "it is fetched again, and skipped where that does not help"
+        else:
+            place = f"at or soon after {self._where()}"
+            then = "if it stays, delete the log up to behind it (kafka-delete-records.sh): that is counted as lost"
+        return Unavailable(
+            f"Kafka delivered something that cannot be read, {place}: {type(error).__name__}: {error}; {then}"
+        )
 
     def _start_over(self) -> None:
         """Replace the consumer: polled again after a record that it cannot parse, kafka-python's loops for ever."""

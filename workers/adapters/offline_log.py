@@ -138,7 +138,7 @@ class Chain:
     first: int
     next: int
     lost: int
-    """Offsets that retention deleted before they could be read."""
+    """Offsets that could not be read: retention deleted them before, or they were passed over."""
 
 
 def chains(home: Path) -> tuple[Chain, ...]:

@@ -59,10 +59,12 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Retention deleted so many offsets of a partition before they were read."""
+    """So many offsets of a partition could not be read: retention deleted them before, or they are passed over."""
 
     partition: Partition
     offsets: int
+    reason: str = "retention"
+    """Or why they were passed over: a code of `schemas.records.REASONS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

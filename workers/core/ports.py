@@ -21,6 +21,20 @@ Offsets = Mapping[Partition, int]
 """An offset is always the next one to read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Offsets that are passed over, since what lies there cannot be unpacked."""
+
+    reject: Reject
+    """What lies there, as it is; its offset is the first of the gap."""
+    next: int
+
+    @property
+    def offsets(self) -> int:
+        """How many."""
+        return self.next - self.reject.record.offset
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Delivery:
     """What one poll brought."""
@@ -32,6 +46,8 @@ class Delivery:
     (transaction markers, compacted offsets), so it comes from the consumer's position, not from the last record."""
     lost: Offsets = field(default_factory=dict)
     """How many offsets retention deleted, by partition, after the last delivery and before this one could be read."""
+    gaps: Sequence[Gap] = ()
+    """What was passed over before the receipt's positions."""
 
 
 class Source(Protocol):
@@ -94,7 +110,7 @@ class Part:
     offsets: NDArray[np.int64]
     """(n,) the offset that each row came from."""
     lost: int = 0
-    """Offsets that retention deleted before they could be read."""
+    """Offsets that could not be read: retention deleted them before, or they were passed over."""
 
 
 class OfflineLog(Protocol):

@@ -1,0 +1,177 @@
+"""Kafka's record batches made harmless, before a client unpacks them.
+
+In: what one fetch brought of one partition, as the broker sent it. Out: the same batches, unpacked within bounds; what
+cannot be read is an empty batch that uses up the same offsets, and is told. Knows no client of Kafka.
+"""
+
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import crc32c
+
+from workers.adapters.kafka_codecs import DamagedError, TooLargeError, unpack
+from workers.adapters.kafka_records import mend
+
+HEADER = struct.Struct(">qiibIhiqqqhii")
+"""Offset, length, leader epoch, magic, checksum, attributes, last offset's delta, first and greatest timestamp,
+producer id and epoch, base sequence, number of records: KIP-98's format, the only one since Kafka 0.11."""
+BEFORE_LENGTH_COUNTS, BEFORE_CHECKSUM_COUNTS = 12, 21
+CODEC_MASK = 0x07
+MAGIC = 2
+
+
+class UnreadableError(Exception):
+    """Something at this offset cannot be read; read again it may be, for what is wrong may be on the way only."""
+
+    def __init__(self, offset: int, why: str) -> None:
+        super().__init__(why)
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Offsets `first <= offset < next` that an empty batch now stands for."""
+
+    first: int
+    next: int
+    appended_ms: int
+    reason: str
+    detail: str
+    value: bytes
+    """What the log holds there: the batch as it is, or of one that can be read in part the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain:
+    """What a client may unpack."""
+
+    data: bytes | memoryview
+    skipped: tuple[Skipped, ...] = ()
+    odd: Mapping[int, tuple[str, str]]
+    """By offset, records that were mended to be readable at all: reason and detail of their refusal."""
+    unpacked: int = 0
+    """Bytes that compressed batches became."""
+
+
+def make_plain(
+    data: memoryview,
+    *,
+    position: int,
+    batch_bytes: int,
+    room: int,
+    careful: Collection[int] = (),
+    given_up: Collection[int] = (),
+) -> Plain:
+    """Unpack what is compressed: a batch to at most `batch_bytes`, and no further batch once `room` is used up.
+
+    At offsets in `careful` a record was not readable: its batch is looked at record by record. At those `given_up` that
+    did not help: the batch is skipped. Raises `UnreadableError` for a checksum that is not right, unless it is given
+    up, and `Refused` where a codec's package is missing.
+    """
+    out: list[bytes | memoryview] = []
+    skipped: list[Skipped] = []
+    odd: dict[int, tuple[str, str]] = {}
+    used, since, is_as_it_was = 0, position, True
+    for batch, following in _batches(data):
+        if used > room:
+            is_as_it_was = False
+            break  # the rest is fetched again
+        if len(batch) < HEADER.size or batch[16] != MAGIC:  # the format before, or the cut end of what was fetched
+            out.append(batch)
+            continue
+        one = _Batch(batch, position, since)
+        since = one.next
+        if not one.is_sound:
+            if not one.holds(given_up):
+                message = f"the checksum of the batch at offset {one.base} is not right"
+                raise UnreadableError(one.first, message)
+            new = one.skip("corrupt", "the checksum of its batch is not right", skipped, next_base=following)
+        elif one.holds(given_up):
+            new = one.skip("corrupt", "its batch cannot be taken apart", skipped)
+        elif one.codec or one.holds(careful):
+            try:
+                body = unpack(one.codec, one.body, batch_bytes) if one.codec else bytes(one.body)
+                used += len(body)
+                new = one.mended(body, skipped, odd) if one.holds(careful) else one.with_body(body, one.count)
+            except TooLargeError:
+                detail = f"its batch of {len(batch)} bytes becomes more than {batch_bytes} (kafka.max_unpacked_bytes)"
+                new = one.skip("bomb", detail, skipped)
+            except DamagedError as error:
+                new = one.skip("corrupt", str(error), skipped)
+        else:
+            out.append(batch)
+            continue
+        out.append(new)
+        is_as_it_was = False
+    plain = data if is_as_it_was else b"".join(out)
+    return Plain(data=plain, skipped=tuple(skipped), odd=odd, unpacked=used)
+
+
+def _batches(data: memoryview) -> Iterator[tuple[memoryview, int | None]]:
+    """Yield each batch with the offset that the next one begins at, as far as it is there, and last what is cut off."""
+    place = 0
+    while place < len(data):
+        end = len(data)
+        if place + BEFORE_LENGTH_COUNTS <= len(data):
+            (length,) = struct.unpack_from(">i", data, place + 8)
+            if length < 0:
+                message = f"a batch says that it has {length} bytes"
+                raise UnreadableError(struct.unpack_from(">q", data, place)[0], message)
+            end = min(end, place + BEFORE_LENGTH_COUNTS + length)
+        following = struct.unpack_from(">q", data, end)[0] if end + 8 <= len(data) else None
+        yield data[place:end], following
+        place = end
+
+
+class _Batch:
+    """One batch of the format that has a header of its own."""
+
+    def __init__(self, batch: memoryview, position: int, since: int) -> None:
+        """`since` is where the batch before ends: offsets that compaction has taken away between them are ours."""
+        self._batch, self._header = batch, HEADER.unpack_from(batch)
+        self.base, self._attributes, delta = self._header[0], self._header[5], self._header[6]
+        self.first, self.next = max(self.base, position), self.base + max(delta, 0) + 1
+        self._since = min(since, self.base)
+        self.codec, self.count, self.body = self._attributes & CODEC_MASK, self._header[12], batch[HEADER.size :]
+        length, checksum = self._header[1], self._header[4]
+        # One that the fetch's limit has cut is none of ours: it is fetched whole where it comes first.
+        self._is_cut = BEFORE_LENGTH_COUNTS + length > len(batch)
+        self.is_sound = self._is_cut or crc32c.crc32c(batch[BEFORE_CHECKSUM_COUNTS:]) == checksum
+        if self._is_cut:
+            self.codec = 0
+
+    def holds(self, offsets: Collection[int]) -> bool:
+        return not self._is_cut and any(self._since <= offset < self.next for offset in offsets)
+
+    def with_body(self, body: bytes, count: int) -> bytes:
+        """Return the batch with these records, uncompressed."""
+        header = list(self._header)
+        header[1] = HEADER.size - BEFORE_LENGTH_COUNTS + len(body)
+        header[5], header[12] = self._attributes & ~CODEC_MASK, count
+        covered = HEADER.pack(*header)[BEFORE_CHECKSUM_COUNTS:]
+        header[4] = crc32c.crc32c(body, crc32c.crc32c(covered))
+        return HEADER.pack(*header) + body
+
+    def skip(self, reason: str, detail: str, skipped: list[Skipped], *, next_base: int | None = None) -> bytes:
+        """Return the batch without records, and note it. `next_base` is believed before its own header."""
+        after = self.next if next_base is None else next_base
+        self._note(skipped, self.first, after, reason, detail, bytes(self._batch))
+        self._header = (*self._header[:6], after - 1 - self.base, *self._header[7:])
+        return self.with_body(b"", 0)
+
+    def mended(self, body: bytes, skipped: list[Skipped], odd: dict[int, tuple[str, str]]) -> bytes:
+        """Return the batch with each record readable, and note those that were not."""
+        found = mend(body, self.count)
+        odd |= {self.base + delta: fault for delta, fault in found.odd.items()}
+        if found.rest:
+            first = max(self.first, self.base + found.deltas)
+            detail = f"the records from here to the end of the batch cannot be told apart: {found.why}"
+            self._note(skipped, first, self.next, "corrupt", detail, found.rest)
+        return self.with_body(found.body, found.count)
+
+    def _note(self, skipped: list[Skipped], first: int, after: int, reason: str, detail: str, value: bytes) -> None:
+        if after > first:
+            skipped.append(
+                Skipped(first=first, next=after, appended_ms=self._header[8], reason=reason, detail=detail, value=value)
+            )
