@@ -22,20 +22,25 @@ class ScriptedReplicas:
         self.slow: dict[str, ReplicaStatus] = {}
         self.late: dict[str, ReplicaStatus] = {}
         self.going: frozenset[str] = frozenset()
-        self.nodes = ["node-a", "node-b"]
+        self.places = ["node-a", "node-b"]
+        self.full: frozenset[str] = frozenset()
 
-    def place(self):
-        """On the emptiest node that stays, as Ray would."""
-        counts = {node: sum(one.ray_node == node for one in self.living.values()) for node in self.nodes}
-        return min((node for node in self.nodes if node not in self.going), key=lambda node: counts[node])
+    def nodes(self):
+        return frozenset(self.places)
+
+    def place(self, avoid):
+        """On the emptiest node that stays, as Ray would; on one that is to be avoided where there is no other."""
+        counts = {node: sum(one.ray_node == node for one in self.living.values()) for node in self.places}
+        there = [node for node in self.places if node not in self.going | self.full]
+        return min([node for node in there if node not in avoid] or there, key=lambda node: counts[node])
 
     def names(self):
         return tuple(self.living)
 
-    def spawn(self, name):
+    def spawn(self, name, avoid):
         assert name not in self.living
         assert name not in self.dead
-        self.living[name] = ReplicaStatus(name=name, state="starting", ray_node=self.place())
+        self.living[name] = ReplicaStatus(name=name, state="starting", ray_node=self.place(avoid))
 
     def look(self, name):
         if name in self.dead:
@@ -86,10 +91,15 @@ class ScriptedReplicas:
     def lose_node(self):
         """The node that was about to go is gone, with all on it, and another one comes."""
         (gone,) = self.going
+        self.kill_node(gone)
+        self.places.append(f"{gone}+")
+        self.going = frozenset()
+
+    def kill_node(self, gone):
+        """It is gone, with all on it, and nobody was told before."""
         for name in [name for name, one in self.living.items() if one.ray_node == gone]:
             self.die(name)
-        self.nodes = [node for node in self.nodes if node != gone] + [f"{gone}+"]
-        self.going = frozenset()
+        self.places.remove(gone)
 
     def obey_all(self):
         for name in list(self.living):
@@ -107,8 +117,12 @@ class ScriptedReplicas:
 class Scene:
     """A controller over scripted replicas, with a clock that the test winds."""
 
-    def __init__(self, standbys: int = 0, policy: Policy | None = None) -> None:
+    def __init__(
+        self, standbys: int = 0, policy: Policy | None = None, wanted: int = 2, nodes: tuple[str, ...] = ()
+    ) -> None:
         self.now, self.replicas, self.standbys, self.policy = 0.0, ScriptedReplicas(), standbys, policy
+        self.wanted = wanted
+        self.replicas.places = [*nodes] or self.replicas.places
         self.topic = frozenset(PARTITIONS)
         self.numbers = itertools.count(1)
         self.start_controller()
@@ -117,7 +131,7 @@ class Scene:
         self.controller = Controller(
             fleet="f",
             partitions=PARTITIONS,
-            wanted=2,
+            wanted=self.wanted,
             standbys=self.standbys,
             policy=self.policy,
             replicas=self.replicas,

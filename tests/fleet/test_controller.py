@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from schemas.records import Partition
-from workers.fleet.controller import ENDS_WITHOUT_PROGRESS
+from workers.fleet.respawn import Policy
 from workers.fleet.status import FleetSize
 
 PARTITIONS = tuple(Partition("windows", index) for index in range(8))
@@ -80,7 +80,7 @@ def test_a_controller_restarted_in_mid_drain_goes_on_draining(scene):
 
 
 def test_replicas_that_all_end_at_the_start_stop_the_fleet_with_the_reason(scene):
-    for number in range(1, ENDS_WITHOUT_PROGRESS + 20):
+    for number in range(1, 2 * Policy().starts):
         scene.now += 60.0
         scene.controller.tick()
         for name in list(scene.replicas.living):
@@ -93,10 +93,11 @@ def test_replicas_that_all_end_at_the_start_stop_the_fleet_with_the_reason(scene
 
 
 def end_refused(replicas, name):
-    replicas.living[name] = replace(replicas.living[name], state="ended", error="Refused: damaged", refused=True)
+    replicas.living[name] = replace(replicas.living[name], state="ended", error="Refused: damaged", fault="refused")
 
 
-def test_a_refusal_before_any_window_stops_the_fleet_at_once(scene):
+def test_a_refusal_on_all_nodes_before_any_window_stops_the_fleet_at_once(make_scene):
+    scene = make_scene(nodes=("node-a",))
     scene.controller.tick()
     end_refused(scene.replicas, "replica-1")
     scene.controller.tick()
@@ -116,7 +117,7 @@ def test_one_refusal_does_not_stop_a_fleet_that_embeds(scene):
 
 
 def test_deaths_between_which_windows_were_embedded_never_stop_the_fleet(scene):
-    for _ in range(10 * ENDS_WITHOUT_PROGRESS):
+    for _ in range(10 * Policy().starts):
         scene.settle(rounds=2)
         name = max(scene.replicas.living, key=lambda n: int(n.rpartition("-")[2]))
         scene.replicas.work(name)

@@ -109,7 +109,7 @@ def test_one_that_ends_ends_the_replica_and_the_others_finish(world, both, error
     fails.set()
     status = running.ended()
     assert status.error == f"{VALVES}: {type(error).__name__}: {error}"
-    assert status.refused is isinstance(error, Refused)
+    assert status.fault == ("refused" if isinstance(error, Refused) else "crashed")
     assert running.raised == [error] * isinstance(error, Crash)  # a bug shows in the actor's log
     assert world.offsets(PUMPS) == {index: (list(range(10)), 10) for index in (0, 1)}
     assert world.offsets(VALVES) == {}
@@ -138,7 +138,7 @@ def test_a_replica_runs_when_all_its_streams_are_open_and_ends_where_one_cannot_
     assert running.replica.status().state == "starting"
     may_open.set()
     status = running.ended()
-    assert (status.error, status.refused) == (f"{VALVES}: Refused: the view is missing", True)
+    assert (status.error, status.fault) == (f"{VALVES}: Refused: the view is missing", "refused")
 
 
 def test_a_successor_goes_on_where_each_artifact_was(world, both):
@@ -147,7 +147,8 @@ def test_a_successor_goes_on_where_each_artifact_was(world, both):
     first = both(drain_timeout_s=0.0)
     first.until(lambda s: parts_of(s)[PUMPS].windows == 20 and s.blocked)
     first.replica.drain(SIZE)
-    assert first.ended().error == f"{VALVES}: Unavailable: the store is away"
+    ended = first.ended()
+    assert (ended.error, ended.fault) == (f"{VALVES}: Unavailable: the store is away", "unavailable")
     assert (world.offsets(PUMPS)[0][1], world.offsets(VALVES)) == (10, {})
     world.online[VALVES].is_away = False
     second = both()
@@ -169,3 +170,15 @@ def test_one_artifact_alone_runs_in_the_calling_thread_and_its_error_goes_withou
     running.replica.assign(PARTITIONS, SIZE)
     assert running.ended().error == "Refused: made anew"
     assert seen == [running.thread]
+
+
+def test_a_replica_that_is_told_to_run_again_goes_on_as_it_is(world, both):
+    world.produce(6, flow=[1.0], head=[2.0])
+    running = both()
+    running.until(lambda s: s.windows == 12)
+    running.replica.run()  # returns
+    assert running.replica.status().state == "running"
+    running.replica.drain(SIZE)
+    running.ended()
+    running.replica.run()
+    assert world.offsets(PUMPS) == {index: ([0, 1, 2], 3) for index in (0, 1)}

@@ -8,21 +8,20 @@ not the fence: the fence is the chain of the offline log.
 """
 
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from schemas.records import Partition
 from workers.core.ports import Clock
-from workers.fleet.autoscale import Autoscaler, Policy
+from workers.fleet import respawn
+from workers.fleet.autoscale import Policy
 from workers.fleet.lookout import Lookout
 from workers.fleet.placement import Placement, owners
 from workers.fleet.replicas import Replicas
+from workers.fleet.sizing import Sizing
 from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 from workers.fleet.summary import Summary
 
-ENDS_WITHOUT_PROGRESS = 5
-"""So many replicas in a row that end before any window is embedded: the fault is not theirs, and the fleet stops."""
-LONGEST_RESPAWN_DELAY_S = 10.0
+RESPAWN = respawn.Policy()
 
 
 class Controller:
@@ -51,9 +50,7 @@ class Controller:
         """
         self._fleet, self._partitions = fleet, frozenset(partitions)
         self._added: frozenset[Partition] = frozenset()
-        self._autoscaler = None if policy is None else Autoscaler(policy, wanted)
-        self._size, self._standbys = FleetSize(0, wanted), standbys
-        self._orders: deque[int] = deque()  # of any thread; a tick takes them, one after another
+        self._sizing, self._standbys = Sizing(wanted, policy, clock), standbys
         self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
         self._seen: dict[str, ReplicaStatus] = {
             name: ReplicaStatus(name=name, state="starting") for name in replicas.names()
@@ -71,7 +68,9 @@ class Controller:
         self._flood: str | None = None
         self._lookout = lookout or Lookout(clock)
         self._failovers = 0
-        self._ends, self._windows_at_end, self._spawn_at = 0, 0, clock()
+        self._run_since: dict[str, float] = {}
+        self._ended: list[respawn.End] = []
+        self._history, self._decision = respawn.History(), respawn.Decision()
         self._status = self._sum_up()
 
     def tick(self) -> None:
@@ -80,13 +79,14 @@ class Controller:
         self._partitions |= self._added
         for name in list(self._seen):
             self._look(name)
+        if not self._adopted:  # a restarted controller first hears how everybody is
+            self._judge()
         if self._failure is not None:
             for name in list(self._seen):
                 self._replicas.remove(name)
                 del self._seen[name]
-        elif not self._adopted:  # a restarted controller first hears how everybody is
-            self._autoscale()
-            self._resize()
+        elif not self._adopted:
+            self._sizing.follow(self._seen.values(), len(self._partitions))
             self._spawn()
             self._retire()
             self._place()
@@ -101,7 +101,7 @@ class Controller:
 
     def scale(self, replicas: int) -> None:
         """Want so many replicas from now on. Those that are too many finish their batches and end."""
-        self._orders.append(replicas)
+        self._sizing.order(replicas)
 
     def grow(self, partitions: Iterable[Partition]) -> None:
         """Read these as well from now on: partitions are added to a topic, and never taken away."""
@@ -112,10 +112,6 @@ class Controller:
         self._failure = self._failure or reason
 
     @property
-    def _is_draining(self) -> bool:
-        return self._size.replicas == 0
-
-    @property
     def _doomed(self) -> set[str]:
         """Who lives on a node that is about to go."""
         return {name for name, one in self._seen.items() if one.ray_node in self._going}
@@ -123,7 +119,7 @@ class Controller:
     @property
     def _loaded(self) -> int:
         """How many replicas there should be, with the standbys."""
-        return 0 if self._is_draining else self._size.replicas + self._standbys
+        return 0 if self._sizing.is_draining else self._sizing.size.replicas + self._standbys
 
     def status(self) -> FleetStatus:
         """Return what the last tick saw."""
@@ -135,12 +131,12 @@ class Controller:
             name=self._fleet,
             state=self._state(alive),
             replicas=alive,
-            wanted=self._size.replicas,
+            wanted=self._sizing.size.replicas,
             standbys=self._standbys,
             partitions=len(self._partitions),
             failovers=self._failovers,
-            autoscale=None if self._autoscaler is None else self._autoscaler.reason,
-            message=self._failure or self._flood or next((r.blocked for r in alive if r.blocked), None),
+            autoscale=self._sizing.reason,
+            message=self._message(alive),
             lines=self._lookout.lines(alive),
             **self._summary.counts(alive),
         )
@@ -148,9 +144,13 @@ class Controller:
     def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
         if self._failure is not None:
             return "failed"
-        if self._is_draining:
+        if self._sizing.is_draining:
             return "draining" if alive else "failed" if self._flood else "drained"
         return "running" if any(replica.state == "running" for replica in alive) else "starting"
+
+    def _message(self, alive: tuple[ReplicaStatus, ...]) -> str | None:
+        blocked = next((replica.blocked for replica in alive if replica.blocked), None)
+        return self._failure or self._flood or blocked or self._decision.told
 
     def _look(self, name: str) -> None:
         """Take in a replica's answer; bury it where it is dead, has ended or has been silent for too long."""
@@ -158,17 +158,19 @@ class Controller:
         if isinstance(answer, ReplicaStatus):
             self._seen[name], self._heard_at[name] = answer, now
             self._placement.hear(answer.lag)
+            if answer.state == "running":
+                self._run_since.setdefault(name, now)
             if answer.state == "draining":  # by our order, our predecessor's, or since its process was told to end
                 self._leaving.add(name)
             if name in self._adopted:
                 self._adopted.discard(name)
                 self._sent[name], self._told[name] = answer.wanted, answer.size
-                self._size = max(self._size, answer.size)
+                self._sizing.hear(answer.size)
                 self._partitions |= answer.wanted | answer.held
             if answer.wanted != self._sent.get(name, frozenset()):  # a predecessor's last order came after ours
                 self._told.pop(name, None)
             if answer.state == "ended":
-                self._bury(name, answer.error, refused=answer.refused)
+                self._bury(name, answer.error, fault=answer.fault)
         elif isinstance(answer, str):
             self._bury(name, answer)
         elif self._is_silent(name, now):
@@ -179,7 +181,7 @@ class Controller:
         has_answered = self._seen[name].state != "starting" or name in self._adopted
         return has_answered and now - self._heard_at[name] > self._heartbeat_timeout_s
 
-    def _bury(self, name: str, reason: str | None, *, refused: bool = False) -> None:
+    def _bury(self, name: str, reason: str | None, *, fault: respawn.Fault = "crashed") -> None:
         self._replicas.remove(name)
         replica = self._seen.pop(name)
         self._summary.bury(replica)
@@ -187,43 +189,47 @@ class Controller:
         self._sent.pop(name, None)
         self._told.pop(name, None)
         self._leaving.discard(name)
+        # Whom our predecessor has started and we have never heard may have run for years.
+        has_run = self._run_since.pop(name, None) is not None or name in self._adopted
         self._adopted.discard(name)
         del self._heard_at[name]
         if reason is None:
             return
         self._failovers += 1
-        windows = self._summary.counts(tuple(self._seen.values()))["windows"]
-        self._ends = 1 if windows > self._windows_at_end else self._ends + 1
-        self._windows_at_end = windows
-        if refused and not windows:
-            self._failure = reason
-        elif self._ends >= ENDS_WITHOUT_PROGRESS and not self._is_draining:
-            self._failure = f"{self._ends} replicas in a row ended without embedding a window; the last: {reason}"
-        delay = 0.0 if self._ends <= 1 else min(2.0 ** (self._ends - 2), LONGEST_RESPAWN_DELAY_S)
-        self._spawn_at = self._clock() + delay
+        self._ended.append(
+            respawn.End(
+                at=self._clock(),
+                reason=reason,
+                fault=fault,
+                node=replica.ray_node,
+                host=replica.node,
+                has_run=has_run,
+                has_worked=replica.windows > 0,
+            )
+        )
+
+    def _judge(self) -> None:
+        """Draw the conclusions from how replicas have ended."""
+        ended, self._ended, now = self._ended, [], self._clock()
+        living = [
+            respawn.Living(node=one.ray_node, runs_since=self._run_since.get(name), has_worked=one.windows > 0)
+            for name, one in self._seen.items()
+        ]
+        self._history = respawn.remember(
+            RESPAWN, self._history, ended=ended, living=living, nodes=self._replicas.nodes(), now=now
+        )
+        self._decision = respawn.decide(RESPAWN, self._history, now)
+        if self._decision.gives_up is not None and not self._sizing.is_draining:
+            self.fail(self._decision.gives_up)
 
     def _spawn(self) -> None:
-        if self._clock() < self._spawn_at:
+        if self._clock() < self._decision.spawn_at:
             return
         while len(self._seen) - len(self._leaving | self._doomed) < self._loaded:
             name = self._new_name()
-            self._replicas.spawn(name)
+            self._replicas.spawn(name, self._decision.avoid)
             self._seen[name] = ReplicaStatus(name=name, state="starting")
             self._heard_at[name] = self._clock()
-
-    def _resize(self) -> None:
-        """Follow all orders, now that the newest size that any replica carries is known. A drain is for good."""
-        while self._orders and not self._is_draining:
-            self._size = FleetSize(self._size.version + 1, self._orders.popleft())
-
-    def _autoscale(self) -> None:
-        """Ask for the size that the lag asks for. An order by hand goes first, and is where it goes on from."""
-        if self._autoscaler is None or self._is_draining:
-            return
-        present, partitions = self._size.replicas, len(self._partitions)
-        size = self._autoscaler.look(self._seen.values(), size=present, partitions=partitions, now=self._clock())
-        if not self._orders and size != present:
-            self._orders.append(size)
 
     def _retire(self) -> None:
         """Let those that are too many finish: first those that are about to, then those that read the least.
@@ -233,7 +239,7 @@ class Controller:
         doomed = self._doomed - self._leaving
         order = {"draining": 0, "starting": 1, "running": 2}
         staying = [one for name, one in self._seen.items() if name not in self._leaving | doomed]
-        if sum(one.state == "running" for one in staying) >= self._size.replicas:
+        if sum(one.state == "running" for one in staying) >= self._sizing.size.replicas:
             self._leaving |= doomed
         staying.sort(key=lambda one: (order[one.state], len(one.held), one.name))
         for replica in staying[: max(0, len(staying) - self._loaded)]:
@@ -242,15 +248,15 @@ class Controller:
             else:
                 self._leaving.add(replica.name)
         for name in self._leaving:
-            self._replicas.drain(name, self._size)
+            self._replicas.drain(name, self._sizing.size)
 
     def _place(self) -> None:
         """Tell each ready replica what to read: its share of the plan, less what another still holds."""
         ready = [name for name, one in self._seen.items() if one.state == "running" and name not in self._leaving]
         shares = self._placement.shares(
-            self._partitions, ready, owners(self._seen, self._sent), size=self._size.replicas
+            self._partitions, ready, owners(self._seen, self._sent), size=self._sizing.size.replicas
         )
         for name, share in shares.items():
-            if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._size:
-                self._replicas.assign(name, share, self._size)
-                self._sent[name], self._told[name] = share, self._size
+            if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._sizing.size:
+                self._replicas.assign(name, share, self._sizing.size)
+                self._sent[name], self._told[name] = share, self._sizing.size

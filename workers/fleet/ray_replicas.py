@@ -5,23 +5,21 @@ In: a recipe, orders. Out: detached, named actors, and their answers. Knows no r
 """
 
 import contextlib
-import logging
-import threading
-import time
 from collections.abc import Iterable
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from schemas.records import Partition
+from workers.fleet.node_watch import NodeWatch
 from workers.fleet.replica_actor import CONTROL, replica_actor
 from workers.fleet.status import FleetSize, ReplicaStatus
 from workers.wiring import StreamRecipe
 
-log = logging.getLogger(__name__)
-
-NODES_EVERY_S = 1.0
+NODE_LABEL = "ray.io/node-id"
 
 
 def remove_orphans(fleet: str) -> None:
@@ -40,11 +38,10 @@ class RayReplicas:
         self._recipe, self._prefix = recipe, f"{recipe.fleet}:replica-"
         self._actors: dict[str, ActorHandle] = {}
         self._asked: dict[str, ray.ObjectRef[ReplicaStatus]] = {}
-        self._draining_nodes: frozenset[str] = frozenset()
-        threading.Thread(target=self._watch_nodes, name="nodes", daemon=True).start()
+        self._nodes = NodeWatch(num_cpus=recipe.num_cpus, num_gpus=recipe.num_gpus)
 
     def names(self) -> Iterable[str]:
-        """Find the living by their names."""
+        """Find the living by their names, and see to it that they run: who has spawned them may have died before."""
         for full in ray.util.list_named_actors():
             if full.startswith(self._prefix):
                 name = full.removeprefix(f"{self._recipe.fleet}:")
@@ -52,15 +49,17 @@ class RayReplicas:
                     self._actors[name] = ray.get_actor(full)
                 except ValueError:  # it has died since; a controller that fails to begin is not started again
                     continue
+                self._actors[name].run.remote()
                 yield name
 
-    def spawn(self, name: str) -> None:
+    def spawn(self, name: str, avoid: frozenset[str]) -> None:
         """Start an actor and its loop."""
         actor = replica_actor.options(
             name=f"{self._recipe.fleet}:{name}",
             lifetime="detached",
             num_cpus=self._recipe.num_cpus,
             num_gpus=self._recipe.num_gpus,
+            scheduling_strategy=_anywhere_but(avoid),
         ).remote(name, self._recipe)
         actor.run.remote()
         self._actors[name] = actor
@@ -86,20 +85,12 @@ class RayReplicas:
         return answer
 
     def draining_nodes(self) -> frozenset[str]:
-        """Return what the thread that asks for it has last seen."""
-        return self._draining_nodes
+        """Return what was last seen."""
+        return self._nodes.draining
 
-    def _watch_nodes(self) -> None:
-        """Ask Ray each second which nodes are about to go. It says so nowhere in its public API."""
-        while True:
-            try:
-                from ray._private.state import state  # noqa: PLC0415 private: where it is gone, only this is lost
-
-                self._draining_nodes = frozenset(state.get_draining_nodes())
-            except Exception:
-                log.exception("Ray does not say which nodes drain; replicas on them are replaced only when they die")
-                return
-            time.sleep(NODES_EVERY_S)
+    def nodes(self) -> frozenset[str]:
+        """Return what was last seen."""
+        return self._nodes.roomy
 
     def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
         """Send the order; the next heartbeat tells when it has been followed, the one under way may not."""
@@ -114,3 +105,8 @@ class RayReplicas:
         """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
         self._asked.pop(name, None)
         ray.kill(self._actors.pop(name), no_restart=True)
+
+
+def _anywhere_but(avoid: frozenset[str]) -> Any:
+    """Let Ray choose the node; one of these only where no other has room."""
+    return NodeLabelSchedulingStrategy(hard={}, soft={NODE_LABEL: NotIn(*sorted(avoid))}) if avoid else "DEFAULT"

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas.records import Partition
-from workers.core.errors import Refused, Replaced, UndertowError
+from workers.core.errors import Refused, Replaced, Unavailable, UndertowError
 from workers.core.ports import Clock
 from workers.fleet.artifact_status import fields_of, together
 from workers.fleet.recent import Recent
+from workers.fleet.respawn import Fault
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
 from workers.fleet.walk import OpenStream, Walk
 from workers.logs import Line, say
@@ -50,12 +51,20 @@ class Replica:
         self._wanted: frozenset[Partition] = frozenset()
         self._size = FleetSize()
         self._drain_by: float | None = None
+        self._beginning, self._has_begun = threading.Lock(), False
         self._has_ended = False
         self._fault: BaseException | None = None
         self._error: str | None = None
 
     def run(self) -> None:
-        """Read until drained, or until an error that trying again does not mend; both end in the state `ended`."""
+        """Read until drained, or until an error that trying again does not mend; both end in the state `ended`.
+
+        Every call but the first returns at once.
+        """
+        with self._beginning:
+            if self._has_begun:
+                return
+            self._has_begun = True
         first, *others = self._walks
         threads = [threading.Thread(target=self._run, args=(walk,), name=walk.artifact) for walk in others]
         try:
@@ -104,7 +113,7 @@ class Replica:
             windows_per_s=rate,
             recent_latency=recent,
             error=self._error,
-            refused=isinstance(self._fault, Refused),
+            fault=_kind(self._fault),
             lines=self._lines(),
             log=_log_file(),
         )
@@ -152,6 +161,14 @@ class Replica:
 
     def _gives_up(self) -> bool:
         return self._fault is not None or (self._drain_by is not None and self._clock() > self._drain_by)
+
+
+def _kind(fault: BaseException | None) -> Fault:
+    if fault is None:
+        return "none"
+    if isinstance(fault, Refused):
+        return "refused"
+    return "unavailable" if isinstance(fault, Unavailable) else "crashed"
 
 
 def _log_file() -> str:

@@ -48,7 +48,7 @@ class ReplicaActor:
         os._exit(0)
 
     def run(self) -> None:
-        """Occupy the data thread until drained."""
+        """Occupy the data thread until drained; asked again, by a controller that took over, do nothing more."""
         self._replica.run()
 
     def status(self) -> ReplicaStatus:

@@ -16,8 +16,11 @@ class Replicas(Protocol):
     def names(self) -> Iterable[str]:
         """Return those that are alive now: how a restarted controller finds its fleet."""
 
-    def spawn(self, name: str) -> None:
-        """Start one."""
+    def spawn(self, name: str, avoid: frozenset[str]) -> None:
+        """Start one, on other nodes than these where others have room."""
+
+    def nodes(self) -> frozenset[str]:
+        """Return the nodes on which a replica has room when nothing else is there; empty where that is not known."""
 
     def look(self, name: str) -> ReplicaStatus | str | None:
         """Return its newest answer; a string says that it is dead, and why; None where nothing new has come.

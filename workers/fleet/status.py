@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas.records import Partition
 from workers.core import histogram
 from workers.fleet.artifact_status import ArtifactStatus, Progress
+from workers.fleet.respawn import Fault
 from workers.logs import Line, iso
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
@@ -49,8 +50,8 @@ class ReplicaStatus(Progress):
     """Over the last ten seconds."""
     error: str | None = None
     """Why it ended, unless it was drained."""
-    refused: bool = False
-    """Whether it ended over a setting, an artifact or a store that is not as it must be: another would end as well."""
+    fault: Fault = "none"
+    """Of what kind the error is."""
     recent_latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """Append to readable, of the last ten seconds."""
     lines: tuple[Line, ...] = ()
