@@ -9,7 +9,7 @@ import pytest
 from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.infra.provider import get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
+from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from feast.types import Array, Float32, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,6 +38,7 @@ DEFINITION = FeatureView(
     source=FileSource(name="none", path="none", timestamp_field="event_timestamp"),
 )
 JUNE = 1_717_200_000_123_456
+MINUTE = 60_000_000
 EXAMPLES = itertools.count()
 
 
@@ -65,6 +66,15 @@ class FeastReads:
             return SqliteOnline(path=self.folder / "online.db", project=self.project, view=VIEW)
         definition = DEFINITION.to_proto().SerializeToString()
         return FeastOnline(config=self.settings, repo=self.folder, definition=definition)
+
+    def write_by_feast(self, wearer, event_us, number):
+        """Write a row as `feast materialize` and `push` do."""
+        key = EntityKey(join_keys=["wearer", "session"], entity_values=[Value(string_val=wearer), Value(int64_val=7)])
+        vectors = {"hidden": [number, 0.1, -1e30], "gate": [number]}
+        values = {name: Value(float_list_val=FloatList(val=vector)) for name, vector in vectors.items()}
+        created = EPOCH + timedelta(microseconds=JUNE + 10**9)
+        row = (key, values, EPOCH + timedelta(microseconds=event_us), created)
+        self.provider.online_write_batch(self.config, DEFINITION, [row], None)
 
     def read(self, wearer, session=7, feature="hidden"):
         """Return event time in microseconds and the vector, (None, None) where there is none."""
@@ -209,6 +219,40 @@ def test_a_closed_sink_may_be_closed_again(store):
 @pytest.mark.parametrize("store", ["redis", "sqlite", "feast"], indirect=True)
 def test_a_store_that_answers_passes_the_check(store):
     store.sink().check()
+
+
+@pytest.mark.parametrize("store", ["redis", "sqlite", "feast"], indirect=True)
+def test_after_feast_itself_has_written_an_older_row_over_ours_what_is_newer_than_that_row_is_taken(store):
+    sink = store.sink()
+    sink.write(batch(("s08", JUNE, 1)))
+    store.write_by_feast("s08", JUNE - MINUTE, 2)  # only Redis's own guard keeps it out
+    sink.write(batch(("s08", JUNE - 2 * MINUTE, 3)))
+    assert number(store, "s08") in {1, 2}
+    for event_us, n in ((JUNE - 30_000_000, 4), (JUNE - 6_000_000, 5), (JUNE, 6)):
+        sink.write(batch(("s08", event_us, n)))
+    assert store.read("s08")[0] // 10**6 == JUNE // 10**6
+    assert number(store, "s08") in {1, 6}
+    assert [sink.write(batch(("s08", JUNE - 1, 7))), sink.write(batch(("s08", JUNE + 1, 8)))] == [0, 1]
+
+
+@pytest.mark.parametrize("store", ["redis", "sqlite", "feast"], indirect=True)
+def test_a_newer_row_that_feast_itself_has_written_is_not_replaced_by_an_older_one(store):
+    sink = store.sink()
+    sink.write(batch(("s08", JUNE, 1)))
+    store.write_by_feast("s08", JUNE + MINUTE, 2)
+    store.write_by_feast("s09", JUNE + MINUTE, 2)
+    older = batch(*((name, JUNE + MINUTE - 2_000_000, 3) for name in ("s08", "s09")))
+    assert (sink.write(older), number(store, "s08"), number(store, "s09")) == (0, 2, 2)
+    newer = batch(*((name, JUNE + 2 * MINUTE, 4) for name in ("s08", "s09")))
+    assert (sink.write(newer), number(store, "s08"), number(store, "s09")) == (2, 4, 4)
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_row_of_the_same_second_that_feast_itself_has_written_voids_the_guard(store):
+    sink = store.sink()
+    sink.write(batch(("s08", JUNE, 1)))
+    store.write_by_feast("s08", JUNE - 1, 2)
+    assert (sink.write(batch(("s08", JUNE, 1))), number(store, "s08")) == (1, 1)
 
 
 YEAR_1900, YEAR_9998 = -2_208_988_800_000_000, 253_370_764_800_000_000

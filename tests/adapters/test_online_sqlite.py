@@ -16,6 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Float32, String
 
 from schemas.embeddings import EmbeddingBatch
+from schemas.feast_bytes import entity_keys
 from workers.adapters.online_sqlite import SqliteOnline
 from workers.core.errors import Refused, Unavailable
 
@@ -169,6 +170,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from schemas.embeddings import EmbeddingBatch
+from schemas.feast_bytes import entity_keys
 from workers.adapters.online_sqlite import SqliteOnline
 path, writer, steps, series = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 sink = SqliteOnline(path=path, project="p", view="har__0a1b2c3d")
@@ -219,3 +221,19 @@ def test_the_newest_wins_between_processes_that_hammer_the_same_series(path):
         rows = connection.execute('SELECT event_us, value FROM "p_har__0a1b2c3d"').fetchall()
     assert len(rows) == 40
     assert {(us, np.frombuffer(value, "<f4", 64, len(value) - 256)[0]) for us, value in rows} == {(JUNE + 25, 25)}
+
+
+def test_guards_that_an_earlier_version_wrote_alone_still_hold_but_not_beside_what_feast_wrote(path):
+    seconds = JUNE // 10**6
+    with sqlite3.connect(path) as connection:
+        connection.execute('ALTER TABLE "p_har__0a1b2c3d" ADD COLUMN event_us INTEGER')
+        keys = entity_keys({"wearer": np.array(["s08", "s09"], object)})
+        rows = [(keys[0], seconds, None, JUNE), (keys[1], seconds - 60, seconds, JUNE)]  # the second materialised since
+        connection.executemany(
+            'INSERT INTO "p_har__0a1b2c3d" (entity_key, feature_name, value, event_ts, created_ts, event_us) '
+            "VALUES (?, 'hidden', x'00', ?, ?, ?)",
+            rows,
+        )
+    ours = sink(path)
+    assert ours.write(batch(("s08", JUNE, 1), ("s09", JUNE - 1, 1))) == 1
+    assert ours.write(batch(("s08", JUNE + 1, 2), ("s09", JUNE - 1, 2))) == 1

@@ -3,7 +3,8 @@
 In: `EmbeddingBatch`es. Out: the rows that stock Feast writes, one for each feature of a series, guarded by event time.
 Feast overwrites whatever is there, and its readers take whole seconds only, so the guard is a column of our own in
 Feast's table, `event_us`. Feast names its columns and never sees it; it goes when Feast drops the table. What Feast
-itself writes there is not guarded. Never imports Feast.
+itself writes there (`materialize`, `push`) leaves our columns as they were beside a row that is another's: such a guard
+is void, and the row's own time, in whole seconds, takes its place. Never imports Feast.
 """
 
 import contextlib
@@ -17,6 +18,9 @@ from schemas.embeddings import EmbeddingBatch
 from workers.core.errors import Refused, Unavailable
 
 GUARD = "event_us"
+WITNESS = "event_us_of"
+"""The `event_ts` that the guard was written beside. Where the row has another one by now, or a `created_ts`, which we
+never write and Feast always does (our sources have that column), somebody else has written the row since."""
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose, see `_stored_seconds`
 _PASSING = frozenset(
@@ -60,9 +64,8 @@ class SqliteOnline:
         written = 0
         with self._translated(), _transaction(self._open()) as connection:
             for feature, vectors in batch.features.items():
-                rows = zip(
-                    keys, [feature] * len(keys), feast_bytes.float_lists(vectors), seconds, event_us, strict=True
-                )
+                values, names = feast_bytes.float_lists(vectors), [feature] * len(keys)
+                rows = zip(keys, names, values, seconds, event_us, seconds, strict=True)
                 written = connection.executemany(statement, rows).rowcount
         return written
 
@@ -100,8 +103,11 @@ class SqliteOnline:
             columns = {row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(self._table)})")}
             if not columns:
                 raise Refused(self._missing(f"no table {self._table}"))
-            if GUARD not in columns:
-                connection.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {GUARD} INTEGER")
+            for column in (GUARD, WITNESS):
+                if column not in columns:
+                    connection.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {column} INTEGER")
+            if WITNESS not in columns:  # an earlier version wrote guards alone
+                connection.execute(f"UPDATE {_quoted(self._table)} SET {WITNESS} = event_ts WHERE {GUARD} NOT NULL")  # noqa: S608 - quoted
 
     def _missing(self, found: str) -> str:
         return f"expected the online store that Feast makes at {self._path}, found {found}; run: undertow apply"
@@ -132,12 +138,17 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 
 
 def _upsert(table: str, *, force: bool) -> str:
-    held = f"{_quoted(table)}.{GUARD}"
-    newer = f"excluded.{GUARD} {'>=' if force else '>'} {held}"
+    held = _quoted(table)
+    holds = f"{held}.{WITNESS} IS {held}.event_ts AND {held}.created_ts IS NULL"
+    # Of one second nobody can tell which is newer than what somebody else wrote: the one that comes now is taken.
+    newer = (
+        f"CASE WHEN {holds} THEN excluded.{GUARD} {'>=' if force else '>'} {held}.{GUARD} "
+        f"ELSE excluded.event_ts >= {held}.event_ts END"
+    )
     return (
-        f"INSERT INTO {_quoted(table)} (entity_key, feature_name, value, event_ts, {GUARD}) VALUES (?, ?, ?, ?, ?) "  # noqa: S608 - quoted
+        f"INSERT INTO {held} (entity_key, feature_name, value, event_ts, {GUARD}, {WITNESS}) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608 - quoted
         f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, event_ts = excluded.event_ts, "
-        f"created_ts = NULL, {GUARD} = excluded.{GUARD} WHERE {held} IS NULL OR {newer}"
+        f"created_ts = NULL, {GUARD} = excluded.{GUARD}, {WITNESS} = excluded.{WITNESS} WHERE {newer}"
     )
 
 
