@@ -122,20 +122,24 @@ def pack(
     undertow pack model.ckpt --name watch --tap hidden=rnn:mean[-8:],pca=16,l2 --tap ahead=forecast --fit past.parquet
     undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
     """
-    import torch
-
-    from workers.artifact.pack import pack as pack_artifact
+    from workers.artifact.fresh import fresh_process
     from workers.artifact_paths import only
     from workers.core.features import name_features
     from workers.settings import load
 
     settings = load(overrides).model
-    # What is certified is a replica's forward; and a container that has fewer cores than its machine, for each of which
-    # torch would start a thread, would spend its time waiting for them.
-    torch.set_num_threads(settings.threads)
     folder = output or only(settings.artifacts)
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
-    manifest = pack_artifact(output=folder, taps=name_features(taps), series=series or None, **options)
+    named = name_features(taps)
+    with fresh_process(is_forecaster=options["checkpoint"].suffix != ".toml") as afresh:  # it imports beside us
+        import torch
+
+        from workers.artifact.pack import pack as pack_artifact
+
+        # What is certified is a replica's forward; and a container that has fewer cores than its machine, for each of
+        # which torch would start a thread, would spend its time waiting for them.
+        torch.set_num_threads(settings.threads)
+        manifest = pack_artifact(output=folder, taps=named, series=series or None, afresh=afresh, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:
         click.echo("\n".join(manifest.certificate.lines()))

@@ -86,3 +86,24 @@ class Packed(nn.Module):
     def forward(self, x, lengths):
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=self.is_sorted)
         return self.rnn(packed)[1][0]
+
+
+class Lazy(nn.Module):  # its layers learn their sizes from the first window that they see
+    def __init__(self):
+        super().__init__()
+        self.first, self.normed, self.out = nn.LazyConv1d(4, 3), nn.LazyBatchNorm1d(), nn.LazyLinear(3)
+
+    def forward(self, x):
+        return self.out(functional.relu(self.normed(self.first(x))).transpose(1, 2))
+
+
+FACTOR = 1.0
+
+
+class Scaled(nn.Module):  # and what scales it is no part of it
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.out(x * FACTOR)

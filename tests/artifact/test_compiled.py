@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas.windows import WindowBatch
+from tests.packing import pack
 from workers.artifact.faster import compiled as running
 from workers.artifact.faster import selection
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.sample import sample_windows
 from workers.artifact.spaces import digest
 from workers.cli import main

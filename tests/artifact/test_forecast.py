@@ -24,10 +24,10 @@ from pytorch_forecasting.metrics import (
 )
 from torch import nn
 
+from tests.packing import pack
 from workers.artifact.forecast_proof import forecast_facts, with_forecast
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.trained import Trained
 from workers.core.errors import Refused
 from workers.core.features import Feature

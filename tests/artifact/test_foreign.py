@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from torch import nn
 
 from schemas.windows import WindowBatch
+from tests.packing import pack
 from workers.artifact.foreign import build_module
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.plain import read_description
 from workers.artifact.recipes import ModuleInput, ModuleRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
@@ -240,8 +240,10 @@ def test_a_window_tried_again_is_not_what_the_module_has_written_into_it(folder:
     np.testing.assert_allclose(together, np.stack(alone), rtol=0, atol=1e-6)
 
 
-@pytest.mark.usefixtures("folder")
-def test_the_command_packs_a_toml_with_code_from_the_option_or_the_setting() -> None:
+def test_the_command_packs_a_toml_with_code_from_the_option_or_the_setting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(folder))
     command = ["pack", "model.toml", "--name", "walk", "--tap", "out:last", "--output"]
     refused = CliRunner().invoke(main, [*command, "a"])
     assert refused.exit_code == 1

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from schemas.windows import WindowBatch
 from schemas.windows_arrow import windows_to_arrow
+from tests.packing import pack
 from workers.artifact.load import find_device, load
-from workers.artifact.pack import pack
 from workers.artifact.precision import TOLERANCE
 from workers.artifact.trained import read_trained
 from workers.core.embedder import Embedder

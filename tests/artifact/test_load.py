@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 
+from tests.packing import pack
 from workers.artifact.load import find_device, load
 from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.spaces import digest
 from workers.core.errors import Refused

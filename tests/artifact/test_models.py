@@ -25,9 +25,9 @@ from pytorch_forecasting.data import (
 from pytorch_forecasting.metrics import MAE, MultiLoss, QuantileLoss
 
 from schemas.windows import WindowBatch
+from tests.packing import pack
 from tests.training import quiet_trainer
 from workers.artifact.load import load
-from workers.artifact.pack import pack
 from workers.artifact.survey import Point, survey
 from workers.artifact.trained import read_trained
 from workers.core.embedder import Embedder

@@ -13,10 +13,10 @@ from torch import nn
 
 from schemas.contract import Column, IdColumn, InputContract
 from schemas.embeddings import LOG_COLUMNS
+from tests.packing import pack
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.names import check_columns, check_ids, check_names
-from workers.artifact.pack import pack
 from workers.artifact.spaces import digest
 from workers.cli import main
 from workers.core.errors import Refused

@@ -13,8 +13,8 @@ import torch
 
 from schemas.contract import IdColumn
 from schemas.windows import WindowBatch
+from tests.packing import pack
 from workers.artifact.load import load
-from workers.artifact.pack import pack
 from workers.artifact.plain import read_description
 from workers.core.errors import Refused
 

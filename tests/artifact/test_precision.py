@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.packing import pack
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.precision import TOLERANCE
 from workers.core.errors import Refused
 

@@ -12,6 +12,7 @@ import torch
 from pytorch_forecasting.models.nn.rnn import LSTM
 from torch import Tensor, nn
 
+from tests.packing import pack
 from workers.artifact.faster import prepare
 from workers.artifact.faster.pruning import Pruning
 from workers.artifact.faster.search import find_pruning
@@ -19,7 +20,6 @@ from workers.artifact.faster.skipping import fill, skip
 from workers.artifact.faster.templates import Seen, find_template
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
 from workers.core.errors import Refused
 from workers.core.features import Tap
 from workers.core.taps import Taps

@@ -18,10 +18,10 @@ from sklearn.decomposition import PCA
 from schemas.spaces import SpaceView
 from schemas.windows import WindowBatch
 from schemas.windows_arrow import windows_to_arrow
+from tests.packing import pack
 from workers.artifact import fit
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.pack import pack
 from workers.cli import main
 from workers.core.errors import Refused
 
@@ -152,12 +152,6 @@ def test_the_command_fits_on_a_file(source: Any, history: Path, tmp_path: Path) 
     done = CliRunner().invoke(main, ["pack", str(source.checkpoint), *arguments, "--trust"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert read_manifest(output).view().features == (("hidden", 2),)
-
-
-def test_the_command_says_which_call_it_took(trained: Train, tmp_path: Path) -> None:
-    arguments = ["--name", "walk", "--tap", "hidden=rnn:last", "--output", str(tmp_path / "a"), "--trust"]
-    done = CliRunner().invoke(main, ["pack", str(trained("lstm").checkpoint), *arguments], catch_exceptions=False)
-    assert "note: one forward calls rnn 4 times, and the tap takes call 0" in done.output
 
 
 def test_what_cannot_be_fitted_is_refused(source: Any, history: Path, tmp_path: Path) -> None:

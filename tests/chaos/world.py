@@ -21,9 +21,9 @@ import torch
 from tests.chaos.broker import Broker
 from tests.chaos.driver import Driver
 from tests.chaos.windows import COLUMNS, LENGTH
+from tests.packing import pack
 from workers.adapters.kafka_admin import ensure_topic
 from workers.adapters.offline_root import view_folder
-from workers.artifact.pack import pack
 from workers.core.failpoints import FOLDER
 from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
 from workers.devstack.processes import Process, free_port, stop

@@ -22,10 +22,10 @@ from schemas.json_codec import encode_json
 from schemas.windows import WindowBatch
 from tests.fleet import quick_feast
 from tests.fleet.scripted import Scene
+from tests.packing import pack
 from tests.training import quiet_trainer
 from workers import wiring
 from workers.adapters.kafka_admin import ensure_topic
-from workers.artifact.pack import pack
 from workers.settings import Settings
 
 COLUMNS, SHORTEST, LONGEST, HORIZON = ("flow", "head"), 4, 12, 3

@@ -17,13 +17,13 @@ from pytorch_forecasting.data import TorchNormalizer
 from schemas.json_codec import decode_json, encode_json
 from schemas.records import Partition, Record
 from tests.fleet.one_stream import read_to_end
+from tests.packing import pack
 from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import committed, end_offsets
 from workers.adapters.kafka_replay import read_dead_letters
 from workers.adapters.offline_parts import read_rows
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
 from workers.cli import main
 from workers.core.errors import Refused
 from workers.fleet.launch import start

@@ -17,9 +17,9 @@ from pytorch_forecasting.metrics import MAE, MultiLoss, NormalDistributionLoss, 
 from sklearn.preprocessing import StandardScaler
 
 from tests.inputs.drawn import options, options_with_gaps, options_with_lags
+from tests.packing import pack
 from tests.training import quiet_trainer
 from workers.artifact.load import load
-from workers.artifact.pack import pack
 from workers.core.errors import Refused
 from workers.core.features import Feature, Tap
 from workers.core.taps import unpack

@@ -16,8 +16,8 @@ from pytorch_forecasting import TemporalFusionTransformer
 from torch import Tensor, nn
 
 from schemas.windows import WindowBatch
+from tests.packing import pack
 from workers.artifact.load import load
-from workers.artifact.pack import pack
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute '.*' is an instance of", "ignore:.*num_workers")
 

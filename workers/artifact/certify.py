@@ -114,6 +114,21 @@ def certify(
     )
 
 
+def check_again(certificate: Certificate, vectors: Vectors, found: Vectors) -> None:
+    """Refuse what the packed folder gives where it was loaded, unless it is what was certified. Raises `Refused`."""
+    for one in certificate.features:
+        expected = vectors[one.name]
+        if distance(expected, found[one.name]) <= certificate.tolerance + 2 * one.left_open:
+            continue
+        message = (
+            f"the feature {one.name}: loaded in a process of its own, as a replica loads it, the artifact gives other "
+            f"vectors, by up to {float(np.abs(expected - found[one.name]).max()):.2g}, so nothing was written: the "
+            "model depends on more than its weights and arguments, such as a variable of its package that this "
+            "process has changed; keep what it needs in parameters, buffers or arguments"
+        )
+        raise Refused(message)
+
+
 def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
     try:
         embedded = embedder.embed(windows)

@@ -14,7 +14,9 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from schemas.contract import InputContract
 from workers.artifact.building import build_model
 from workers.artifact.faster.compiled import run_compiled as run_parts
 from workers.artifact.faster.prepare import hasten
@@ -22,6 +24,7 @@ from workers.artifact.faster.skipping import fill
 from workers.artifact.forecast import attach, is_wanted
 from workers.artifact.foreign import make_call
 from workers.artifact.layouts import PROBE, WIDER
+from workers.artifact.learn import make_inputs
 from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.recipes import ModuleRecipe, Recipe
@@ -31,6 +34,7 @@ from workers.artifact.spaces import FLOAT32, Precision
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
+from workers.core.preprocessing import Preprocessing
 from workers.core.reduction import Reduction
 from workers.core.taps import Call
 
@@ -42,7 +46,7 @@ ELSEWHERE = 1e-4
 
 
 def load(
-    path: Path, *, device: str = "auto", threads: int = 1, code: Collection[str] = (), run_compiled: bool = False
+    path: Path | str, *, device: str = "auto", threads: int = 1, code: Collection[str] = (), run_compiled: bool = False
 ) -> Embedder:
     """Build the embedder of the artifact in the folder `path`. Raises `Refused` for one that is not as it was packed.
 
@@ -51,10 +55,20 @@ def load(
     native code run that the artifact may hold.
     """
     manifest = read_manifest(path)
+    embedder = open_embedder(Path(path), manifest, device=device, threads=threads, code=code, run_compiled=run_compiled)
+    _check_sample(embedder, manifest)
+    return embedder
+
+
+def open_embedder(
+    path: Path, manifest: Manifest, *, device: str, threads: int, code: Collection[str], run_compiled: bool = False
+) -> Embedder:
+    """Do all of `load` but the last: whether it embeds as it did when it was packed, its caller must see."""
     content = read_weights(path, manifest)
     where = find_device(device)
     torch.set_num_threads(threads)
     model = build_model(manifest.model, code)
+    settle(model, manifest.model, manifest.preprocessing, manifest.contract)
     try:
         weights, reductions = split(safetensors.torch.load(content))
     except SafetensorError as error:
@@ -70,8 +84,14 @@ def load(
     embedder = make_embedder(manifest, model, where, reductions)
     if run_compiled:
         use_compiled(embedder, model, manifest, read_compiled(path, manifest), where)
-    _check_sample(embedder, manifest)
     return embedder
+
+
+def settle(model: nn.Module, recipe: Recipe, preprocessing: Preprocessing, contract: InputContract) -> None:
+    """Let lazy modules (nn.LazyLinear, ...) find their shapes in one forward: before it, they cannot be filled."""
+    if isinstance(recipe, ModuleRecipe) and any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        with torch.no_grad():  # not inference_mode: what is made there cannot be changed outside of it
+            make_call(model, recipe.input)(make_inputs(preprocessing, contract, np.sort(sample_lengths(contract))))
 
 
 def make_embedder(

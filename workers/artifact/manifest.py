@@ -126,8 +126,9 @@ class Manifest:
         )
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path | str) -> Manifest:
     """Read the manifest of the artifact in the folder `path`. Raises `Refused` unless it is whole and unaltered."""
+    path = Path(path)
     file = path / MANIFEST
     try:
         data = json.loads(file.read_bytes())

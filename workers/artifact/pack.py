@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from workers.artifact.building import build_model
-from workers.artifact.certify import Weights, certify
+from workers.artifact.certify import Weights, certify, check_again
 from workers.artifact.faster.compiling import compile_parts
 from workers.artifact.faster.prepare import find_unneeded
 from workers.artifact.faster.skipping import fill
 from workers.artifact.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
 from workers.artifact.forecast_proof import forecast_facts, with_forecast
+from workers.artifact.fresh import Afresh, look_afresh
 from workers.artifact.learn import learn
-from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_embedder, use_compiled
+from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_embedder, settle, use_compiled
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.names import check_ids, check_names
 from workers.artifact.notes import unsaid_axes, unsaid_calls
@@ -43,8 +44,8 @@ LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
 
 
 def pack(
-    checkpoint: Path,
-    output: Path,
+    checkpoint: Path | str,
+    output: Path | str,
     *,
     name: str,
     taps: Mapping[str, Feature | str],
@@ -54,9 +55,10 @@ def pack(
     trust: bool = False,
     code: Collection[str] = (),
     note: Callable[[str], object] | None = None,
-    fit: Path | None = None,
+    fit: Path | str | None = None,
     precision: Precision = FLOAT32,
     is_compiled: bool = False,
+    afresh: Afresh = look_afresh,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
 
@@ -65,17 +67,20 @@ def pack(
     `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
     where they do not say it. `fit` is a Parquet file or a folder of them, as for a backfill: the windows that a PCA is
     fitted on. `precision` lets torch.autocast narrow the forward: another space. With `is_compiled` the artifact holds
-    native code for this kind of machine too, where that can be made.
+    native code for this kind of machine too, where that can be made. `afresh` loads the folder before it gets its
+    name: a process that is started for it, which finds code where the environment (PYTHONPATH) alone leads to.
     """
-    say = note or (lambda _: None)
+    checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
     _check(name, features, output)
     check_wish(features, fit)
+    say = note or (lambda _: None)
     trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
     check_ids(trained.contract, features)
     trained = with_forecast(trained, features)
     weights = _weights(trained.model)
     rebuilt = build_model(trained.recipe, code)
+    settle(rebuilt, trained.recipe, trained.preprocessing, trained.contract)
     rebuilt.load_state_dict(weights)
     tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
     check_sizes(tapped)
@@ -125,7 +130,11 @@ def pack(
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)
     text = json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n"  # some models follow the order of a dict
-    _write(output, {WEIGHTS: content, **packages, MANIFEST: text.encode()})
+
+    def check(folder: Path) -> None:
+        check_again(certificate, vectors, afresh(folder, code, torch.get_num_threads()))
+
+    _write(output, {WEIGHTS: content, **packages, MANIFEST: text.encode()}, check)
     return manifest
 
 
@@ -180,8 +189,8 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def _write(output: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder appear at once and durable, or not at all."""
+def _write(output: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
+    """Make the folder appear at once, durable and as it was seen to load, or not at all."""
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
@@ -192,8 +201,22 @@ def _write(output: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+        for folder in {(partial / name).parent for name in files} | {partial}:
+            _sync(folder)
+        check(partial)
         partial.rename(output)
+        _sync(output.parent)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         message = f"cannot write the artifact to {output}: {error.strerror}"
         raise Refused(message) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder durable: those of files that are durable themselves may still be lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
