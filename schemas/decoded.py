@@ -23,6 +23,10 @@ class Decoded:
     rejects: tuple[Reject, ...]
     ignored_columns: int = 0
     """Columns, summed over windows, that the input contract does not name."""
+    odd_times: int = 0
+    """Windows that are taken though their event time is hardly meant (`schemas.event_times`)."""
+    odd_time: str = ""
+    """Whose the last one of them is, and what it is."""
 
 
 Decode = Callable[[Sequence[Record]], Decoded]

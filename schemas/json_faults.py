@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.contract import Column, IdColumn, InputContract
 from schemas.lookalikes import looks_wrapped
-from schemas.times import parse_time
+from schemas.times import guess_unit, parse_time
 
 Document = dict[str, Any]
 Fault = tuple[str, str]
@@ -37,7 +37,7 @@ def find_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
         parse_time(document.get("end"))
     except (ValueError, OverflowError):
         rule = "ISO 8601 to the microsecond with a zone, or integer microseconds, within the years 1900 to 9998"
-        yield _fault("end", "end", rule, _quote(document.get("end")))
+        yield _fault("end", "end", rule, _quote(document.get("end")) + guess_unit(document.get("end")))
     yield from _past_faults(document, contract)
     if contract.future:
         yield from _future_faults(document, contract)

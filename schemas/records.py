@@ -78,6 +78,7 @@ REASONS = {
     "missing": "a field that the input contract asks for is absent",
     "series": "a series id is absent or of another type",
     "end": "the window's end is no time with a zone, or outside the years 1900 to 9998",
+    "event-time": "the window's end is before kafka.event_time.min, or further ahead than kafka.event_time.max_ahead",
     "columns": "a column is absent or is not a list",
     "length": "columns differ in length, or are shorter or longer than the model takes",
     "number": "an element is not a finite number within float32",

@@ -9,8 +9,12 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US, _SECOND_US = 86_400_000_000, 1_000_000
+_GUESSED_FROM_US, _GUESSED_TO_US = 631_152_000_000_000, 4_102_444_800_000_000  # 1990 to 2100
+_UNITS = (("seconds", 1_000_000, 1), ("milliseconds", 1_000, 1), ("nanoseconds", 1, 1_000), ("days", _DAY_US, 1))
+"""No number means a time of these years in two of them: they differ by more than the years do."""
+_LONGEST_NUMBER = 20  # digits of 64 bits
 FIRST_US = -2_208_988_800_000_000  # 1900-01-01
 LAST_US = 253_370_764_799_999_999  # the last microsecond of 9998: what follows is how people write "never"
 # Digits beyond the microsecond must be zeros: cutting others off could give two windows of a series one event time.
@@ -25,7 +29,7 @@ def parse_time(value: object) -> int:
         if _ISO(value) is None:
             message = "no ISO 8601 time with a zone"
             raise ValueError(message)
-        since = datetime.fromisoformat(value) - _EPOCH
+        since = datetime.fromisoformat(value) - EPOCH
         time_us = since.days * _DAY_US + since.seconds * _SECOND_US + since.microseconds
     elif type(value) is int:  # a bool is not
         time_us = value
@@ -41,3 +45,27 @@ def parse_time(value: object) -> int:
 def format_times(times_us: NDArray[np.int64]) -> list[str]:
     """Return ISO 8601 with microseconds, in UTC."""
     return [f"{text}Z" for text in np.datetime_as_string(times_us.astype("datetime64[us]"))]
+
+
+def format_time(time_us: int) -> str:
+    """Return one time as `format_times` does."""
+    return format_times(np.array([time_us], np.int64))[0]
+
+
+def guess_unit(value: object) -> str:
+    """Say which unit a number has that is no plausible time in microseconds; empty where none makes it plausible."""
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) < _LONGEST_NUMBER:
+        return f", a number in quotes{guess_unit(int(value))}"
+    if type(value) is int:
+        return _guess(value)
+    # What a float means in microseconds is no whole number of them, but then it is meant in a larger unit.
+    return _guess(value) if type(value) is float and abs(value) < LAST_US else ""
+
+
+def _guess(value: float) -> str:
+    if _GUESSED_FROM_US <= value <= _GUESSED_TO_US:
+        return ""
+    for unit, us, units in _UNITS:
+        if _GUESSED_FROM_US <= (time_us := int(value * us) // units) <= _GUESSED_TO_US:
+            return f" ({value} microseconds since the epoch; as {unit} it would be {format_time(time_us)})"
+    return ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import Partition, Record, Reject
-from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Taken
+from workers.core.events import Assigned, Checkpointed, ClockAhead, Lost, OddTimes, Recovered, Rejected, Retrying, Taken
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize
 from workers.journal import Journal
@@ -69,6 +69,17 @@ def test_rejects_are_told_once_a_minute_for_each_reason_with_their_number_and_th
     found = [(line["reason"], line["count"], line["offset"], line["trace_id"]) for line in lines(caplog)]
     assert found == [("number", 2, 1, TRACE), ("category", 1, 2, None), ("number", 6, 8, None)]
     assert "undertow replay --reason number" in lines(caplog)[0]["message"]
+
+
+def test_odd_times_and_a_clock_that_is_ahead_are_told_once_a_minute_with_their_number(journal, caplog, memory_clock):
+    for _ in range(14):
+        journal(OddTimes(windows=2, example="pump=p, 1985-01-01T00:00:00.000000Z"))
+        journal(ClockAhead(windows=3, seconds=0.25))
+        memory_clock.advance(5)
+    found = [(line["event"], line["count"]) for line in lines(caplog)]
+    assert found == [("odd-times", 2), ("clock-ahead", 3), ("odd-times", 24), ("clock-ahead", 36)]
+    assert "the last: pump=p, 1985" in lines(caplog)[0]["message"]
+    assert "up to 0.250 s" in lines(caplog)[1]["message"]
 
 
 @pytest.mark.parametrize("value", [b"", b"00-xyz", b"00-" + b"0" * 31 + b"-00f067aa0ba902b7-01", b"\xff" * 55])

@@ -3,16 +3,20 @@
 In: settings and an input contract. Out: the decoder and the encoder of the format. Knows no model and no stream.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 
 from schemas.arrow_codec import decode_arrow, encode_arrow
 from schemas.contract import InputContract
-from schemas.decoded import Decode
+from schemas.decoded import Decode, Decoded
+from schemas.event_times import hold_records
 from schemas.json_codec import decode_json, encode_json
+from schemas.records import Record
 from schemas.windows import WindowBatch
 from workers.core.errors import Refused
+from workers.core.ports import Clock
 from workers.sections import KafkaSettings
 
 Encode = Callable[[WindowBatch], list[bytes]]
@@ -39,9 +43,21 @@ def check_format(settings: KafkaSettings) -> str:
     return f"{settings.format}, registry with {SchemaRegistry(settings).count_subjects()} subjects"
 
 
-def open_decode(settings: KafkaSettings, contract: InputContract) -> Decode:
-    """Return what reads the records of a topic."""
+def open_decode(settings: KafkaSettings, contract: InputContract, clock: Clock = time.time) -> Decode:
+    """Return what reads the records of a topic, and refuses event times that are not believed at the time by `clock`.
+
+    `clock` gives seconds since the epoch.
+    """
     require_format(settings)
+    decode = _open_codec(settings, contract)
+
+    def decode_and_hold(records: Sequence[Record]) -> Decoded:
+        return hold_records(decode(records), records, settings.event_time.at(clock()))
+
+    return decode_and_hold
+
+
+def _open_codec(settings: KafkaSettings, contract: InputContract) -> Decode:
     if settings.format == "json":
         return partial(decode_json, contract=contract, max_record_bytes=settings.max_record_bytes)
     if settings.format == "arrow":

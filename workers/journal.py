@@ -5,20 +5,22 @@ In: events. Out: a line for each that an operator may want, never one for each r
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from schemas.records import REASONS, Reject
-from workers.core.events import Assigned, Checkpointed, Event, Lost, Recovered, Rejected, Retrying
+from workers.core.events import Assigned, Checkpointed, ClockAhead, Event, Lost, OddTimes, Recovered, Rejected, Retrying
 from workers.core.ports import Clock
 from workers.logs import say, trace_of
 
 log = logging.getLogger(__name__)
 
-REJECTS_EVERY_S = 60.0
+EVERY_S = 60.0
+"""How often the log tells of what may come with every record."""
 
 
 class Journal:
-    """A `Tell`. Rejects are told once a minute for each reason, with their number and an example."""
+    """A `Tell`. Rejects are told once a minute for each reason, with their number and an example; so are oddities."""
 
     def __init__(self, clock: Clock = time.time) -> None:
         """Nothing has been said yet."""
@@ -50,6 +52,8 @@ class Journal:
                 say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets, reason=reason)
             case Rejected(rejects=rejects):
                 self._rejects(rejects)
+            case OddTimes() | ClockAhead():
+                self._oddity(event)
             case _:
                 pass
 
@@ -60,16 +64,35 @@ class Journal:
         text = f"{event.rows:,} rows are durable in {seconds:.3f} s: {parts}"
         say(log, logging.DEBUG, "checkpoint", text, offsets=ranges, rows=event.rows, seconds=round(seconds, 4))
 
+    def _due(self, what: str, count: int) -> int:
+        """Return how many are to be told of now, those that were not told of included; 0 where it is not time."""
+        self._unsaid[what] = self._unsaid.get(what, 0) + count
+        if (now := self._clock()) - self._said_at.get(what, -EVERY_S) < EVERY_S:
+            return 0
+        self._said_at[what] = now
+        return self._unsaid.pop(what)
+
+    def _oddity(self, event: OddTimes | ClockAhead) -> None:
+        name = "odd-times" if isinstance(event, OddTimes) else "clock-ahead"
+        if not (count := self._due(name, event.windows)):
+            return
+        if isinstance(event, OddTimes):
+            text = f"{count:,} windows taken with event times before 1990 or after next year, the last: {event.example}"
+            say(log, logging.WARNING, name, text, count=count, example=event.example)
+            return
+        text = (
+            f"{count:,} windows were readable before the time that their records are stamped with, the last by up to "
+            f"{event.seconds:.3f} s, and their latency counts as 0: let the clock that stamps them (the broker's; with "
+            "message.timestamp.type = CreateTime the producer's) agree with this machine's"
+        )
+        say(log, logging.WARNING, name, text, count=count, seconds=round(event.seconds, 3))
+
     def _rejects(self, rejects: Sequence[Reject]) -> None:
-        last: dict[str, Reject] = {}
-        for reject in rejects:
-            self._unsaid[reject.reason] = self._unsaid.get(reject.reason, 0) + 1
-            last[reject.reason] = reject
-        now = self._clock()
+        counts = Counter(reject.reason for reject in rejects)
+        last = {reject.reason: reject for reject in rejects}
         for reason, reject in last.items():
-            if now - self._said_at.get(reason, -REJECTS_EVERY_S) < REJECTS_EVERY_S:
+            if not (count := self._due(reason, counts[reason])):
                 continue
-            self._said_at[reason], count = now, self._unsaid.pop(reason)
             record = reject.record
             place = f"{record.partition}@{record.offset}"
             text = f"{count:,} refused as {reason}, the last {place}: {reject.detail}"

@@ -4,14 +4,32 @@ In: values that `workers.settings` has found. Out: frozen sections, a key they d
 client, no model and no store.
 """
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, Field, PlainValidator, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from schemas.event_times import EventTimes
+from schemas.times import EPOCH
 from workers.artifact_paths import Paths, parse_paths
 from workers.kafka_security import KafkaSecurity, Section, read_secret
+
+
+class EventTimeSettings(Section):
+    """Which event times are believed. History (`backfill`, `produce`) is held to the same as it is when it is read."""
+
+    min: AwareDatetime = datetime(1980, 1, 1, tzinfo=UTC)
+    """Earlier ones are refused: they are seconds or milliseconds where microseconds are expected."""
+    max_ahead: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+    """So far after the replica's clock one may lie: what lies further would stay the newest of its series online. Such
+    as `PT1H`, `P1D`, `P3650D`, or a number of seconds."""
+
+    def at(self, now_s: float) -> EventTimes:
+        """Return what is taken at a moment, in seconds since the epoch."""
+        us = timedelta(microseconds=1)
+        return EventTimes.at(now_s, min_us=(self.min - EPOCH) // us, max_ahead_us=self.max_ahead // us)
 
 
 class KafkaSettings(KafkaSecurity):
@@ -55,6 +73,7 @@ class KafkaSettings(KafkaSecurity):
     the dead letters as it is."""
     max_poll_bytes: int = Field(default=256 << 20, ge=1 << 10)
     """Once what one poll has unpacked is more, what is left of it waits for the next one."""
+    event_time: EventTimeSettings = EventTimeSettings()
 
     @property
     def dead_letter_topic(self) -> str:

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject, one_for_each_record
 from workers.checkpoint import Checkpoint, Keeper, Rows
-from workers.core import histogram
 from workers.core.closing import close_all
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, Closed, Lost, Rejected, Span, Taken, Tell
+from workers.core.events import Assigned, Checkpointed, Closed, Lost, OddTimes, Rejected, Span, Taken, Tell
 from workers.core.failpoints import reach
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
-from workers.patience import Patience, Trouble
+from workers.counts import Counts
+from workers.patience import Patience
 
 LAG_EVERY_S = 0.1
 
@@ -41,37 +41,6 @@ class Limits:
     checkpoint_rows: int = 20_000
     checkpoint_bytes: int = 64 << 20
     poll_timeout_s: float = 0.1
-
-
-@dataclass(slots=True, kw_only=True)
-class Counts:
-    """What a stream has done since it began. Written by the loop, read by anyone."""
-
-    records: int = 0
-    windows: int = 0
-    rejects: dict[str, int] = field(default_factory=dict)
-    last_reject: dict[str, str] = field(default_factory=dict)
-    """Where the last one of each reason was."""
-    ignored_columns: int = 0
-    offsets: int = 0
-    """Taken from the source."""
-    lost: int = 0
-    """Offsets that retention deleted before they were read, or that were passed over."""
-    checkpoints: int = 0
-    trouble: Trouble = field(default_factory=Trouble)
-    """The stores and brokers that are being tried again."""
-    latency: NDArray[np.int64] = field(default_factory=histogram.empty)
-    """Append to readable: Kafka's timestamp of the record to the return of the online write."""
-    poll_s: float = 0.0
-    """Waiting for records included."""
-    embed_s: float = 0.0
-    write_s: float = 0.0
-    checkpoint_s: float = 0.0
-    """From the beginning of a checkpoint until all of it was durable; the loop goes on meanwhile."""
-    batches: dict[int, int] = field(default_factory=dict)
-    """How many deliveries had at most 2**n windows, and more than 2**(n - 1), by n."""
-    durable_at: float | None = None
-    """When all that had been taken was last durable."""
 
 
 class Stream:
@@ -249,6 +218,9 @@ class Stream:
         for gap in delivery.gaps:
             self._count_lost(gap.reject.record.partition, gap.offsets, gap.reject.reason)
         self.counts.ignored_columns += decoded.ignored_columns
+        if decoded.odd_times:
+            self.counts.odd_times += decoded.odd_times
+            self._tell(OddTimes(windows=decoded.odd_times, example=decoded.odd_time))
 
     def _write(
         self,
@@ -262,7 +234,8 @@ class Stream:
         self._keep_trying(lambda: self._online.write(embeddings))
         reach("after_online")
         self.counts.write_s += time.perf_counter() - began
-        histogram.observe(self.counts.latency, np.maximum(self._clock() - appended_s, 0.0))
+        if (ahead := self.counts.took(self._clock() - appended_s)) is not None:
+            self._tell(ahead)
         self.counts.windows += len(embeddings)
         stages["write"] = (begun_at, self._clock())
         self._tell(Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))

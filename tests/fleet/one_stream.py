@@ -1,6 +1,6 @@
 """One replica's stream in the process of the test, without Ray."""
 
-from workers.stream import Counts
+from workers.counts import Counts
 from workers.wiring import StreamRecipe, open_stream
 
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.event_times import EventTimes, hold_records
 from schemas.records import Partition, Record, Reject
 from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, Lost, Recovered, Rejected, Retrying, Taken
+from workers.core.events import Assigned, Checkpointed, ClockAhead, Lost, OddTimes, Recovered, Rejected, Retrying, Taken
 from workers.core.ports import Gap
 
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
@@ -110,3 +111,35 @@ def test_what_is_passed_over_is_told_counted_lost_in_its_part_and_kept_among_the
     assert [reject.record.value for reject in world.dead_letters.rejects] == [b"as it lies in the log"]
     assert (stream.counts.lost, stream.counts.rejects) == (3, {"bomb": 1})
     assert [(part.next, part.lost) for part in world.chains.parts[ZERO].values()] == [(5, 3)]
+
+
+def test_a_clock_that_stamps_records_ahead_of_ours_is_counted_and_told_and_latency_is_not_made_better_by_it(world):
+    for end in (1_000_250_000, 999_000_000, 1_000_100_000):  # the world's clock stands at 1000 s
+        world.produce("p", end)
+    events = []
+    stream = world.stream(tell=events.append)
+    stream.assign([ZERO])
+    stream.step()
+    stream.checkpoint()
+    assert of(ClockAhead, events) == [ClockAhead(windows=2, seconds=pytest.approx(0.25))]
+    assert stream.counts.clock_ahead == 2
+    assert stream.counts.latency[0] == 2
+    assert stream.counts.latency.sum() == 3
+
+
+def test_odd_event_times_are_counted_and_told_and_those_not_believed_are_dead_letters(world):
+    decode = world.decode
+    times = EventTimes(first_us=10, last_us=20)
+    world.decode = lambda records: hold_records(decode(records), records, times)
+    for end in (9, 10, 15, 21):
+        world.produce("p", end)
+    events = []
+    stream = world.stream(tell=events.append)
+    stream.assign([ZERO])
+    stream.step()
+    stream.checkpoint()
+    (odd,) = of(OddTimes, events)
+    assert (odd.windows, odd.example) == (2, "pump=p, 1970-01-01T00:00:00.000015Z")
+    assert (stream.counts.odd_times, stream.counts.windows) == (2, 2)
+    assert [reject.reason for reject in world.dead_letters.rejects] == ["event-time"] * 2
+    assert world.offline_offsets() == [1, 2]

@@ -74,11 +74,29 @@ class Rejected:
     rejects: Sequence[Reject]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddTimes:
+    """So many windows of a delivery are taken though their event time is hardly meant."""
+
+    windows: int
+    example: str
+    """Whose the last one is, and what it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockAhead:
+    """So many windows were readable before the time that their records were stamped with: their latency counts as 0."""
+
+    windows: int
+    seconds: float
+    """By how much at most: so far is the clock that stamps (the broker's or the producer's) ahead of ours, or more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The stream has let go of everything."""
 
 
-Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected | Closed
+Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected | OddTimes | ClockAhead | Closed
 Tell = Callable[[Event], object]
 """Told of every event; must return soon, may be called from three threads, and must not raise."""

@@ -30,6 +30,10 @@ class Progress:
     last_reject: Mapping[str, str] = field(default_factory=dict)
     """Where the last one of each reason was, as topic-partition@offset."""
     ignored_columns: int = 0
+    odd_times: int = 0
+    """Windows taken though their event time is hardly meant."""
+    clock_ahead: int = 0
+    """Windows readable before the time that their records were stamped with."""
     offsets: int = 0
     """Taken from the source."""
     lost: int = 0
@@ -72,6 +76,8 @@ def together(parts: Sequence[Progress]) -> Progress:
         rejects=_add_up(part.rejects for part in parts),
         last_reject=dict(ChainMap(*(dict(part.last_reject) for part in parts))),
         ignored_columns=sum(part.ignored_columns for part in parts),
+        odd_times=sum(part.odd_times for part in parts),
+        clock_ahead=sum(part.clock_ahead for part in parts),
         offsets=sum(part.offsets for part in parts),
         lost=sum(part.lost for part in parts),
         checkpoints=sum(part.checkpoints for part in parts),

@@ -45,6 +45,8 @@ DEFINITIONS = (
     Definition("undertow_windows", "counter", "windows", _EACH, "embedded and readable in the online store"),
     Definition("undertow_rejects", "counter", "records", (*_EACH, "reason"), "put among the dead letters"),
     Definition("undertow_lost", "counter", "offsets", _EACH, "deleted by retention before they were read"),
+    Definition("undertow_odd_times", "counter", "windows", _EACH, "taken though before 1990 or after next year"),
+    Definition("undertow_clock_ahead", "counter", "windows", _EACH, "readable before their record's timestamp"),
     Definition("undertow_lag", "gauge", "offsets", (*_EACH, "partition"), "not yet read; 0 once given away"),
     Definition("undertow_batch_windows_bucket", "histogram", "batches", (*_EACH, "le"), "with at most `le` windows"),
     Definition("undertow_stage_seconds", "counter", "seconds", (*_EACH, "stage"), "in poll, embed, write, checkpoint"),
@@ -80,6 +82,8 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
     yield Reading("undertow_records", status.records, own)
     yield Reading("undertow_windows", status.windows, own)
     yield Reading("undertow_lost", status.lost, own)
+    yield Reading("undertow_odd_times", status.odd_times, own)
+    yield Reading("undertow_clock_ahead", status.clock_ahead, own)
     yield Reading("undertow_checkpoints", status.checkpoints, own)
     yield Reading("undertow_retries", status.retries, own)
     yield Reading("undertow_blocked", float(status.blocked is not None), own)

@@ -145,6 +145,8 @@ class FleetStatus:
                     "lag": self.lag_of(one),
                     "rejects": dict(one.rejects),
                     "ignored_columns": one.ignored_columns,
+                    "odd_times": one.odd_times,
+                    "clock_ahead": one.clock_ahead,
                     "lost": one.lost,
                     "append_to_readable_ms": _percentiles(one.latency),
                     "blocked": one.blocked,

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable
 
 from schemas.records import Partition
+from workers.counts import Counts
 from workers.fleet.artifact_status import ArtifactStatus
-from workers.stream import Counts, Stream
+from workers.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ class Walk:
             rejects=dict(counts.rejects),
             last_reject=dict(counts.last_reject),
             ignored_columns=counts.ignored_columns,
+            odd_times=counts.odd_times,
+            clock_ahead=counts.clock_ahead,
             offsets=counts.offsets,
             lost=counts.lost,
             checkpoints=counts.checkpoints,

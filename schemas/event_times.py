@@ -1,0 +1,132 @@
+"""Which event times are believed: none from before such series were kept, and none that has yet to come.
+
+In: windows, and the first and the last event time that are taken. Out: the others as rejects that guess the unit that
+was meant, and a count of those that are taken but odd. Knows no wire format and no clock.
+
+A time in a wrong unit is worse than none: seconds read as microseconds lie in January of 1970, and milliseconds read as
+seconds lie so far ahead that no later window of the series is ever newer in an online store.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.decoded import Decoded
+from schemas.records import MOST_DETAILS, Record, Reject, join_details, one_for_each_record
+from schemas.times import EPOCH, FIRST_US, LAST_US, format_time, guess_unit
+from schemas.windows import WindowBatch
+from schemas.windows_arrow import ArrowWindows, BadRow
+
+REASON = "event-time"
+_US = 1_000_000
+_ODD_BEFORE_US = 631_152_000_000_000  # 1990-01-01
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTimes:
+    """The event times that are taken, in microseconds since the epoch; without any word all that are times."""
+
+    first_us: int = FIRST_US
+    last_us: int = LAST_US
+    odd_after_us: int = LAST_US
+    """What is later is odd even where it is taken. What lies before 1990 is odd too."""
+
+    @classmethod
+    def at(cls, now_s: float, *, min_us: int, max_ahead_us: int) -> "EventTimes":
+        """Return what is taken at a moment (seconds since the epoch): from `min_us` to `max_ahead_us` after it.
+
+        What lies after the end of the next year is odd.
+        """
+        year = datetime.fromtimestamp(now_s, UTC).year
+        end_of_next = datetime(year + 2, 1, 1, tzinfo=UTC) - EPOCH
+        return cls(
+            first_us=min_us,
+            last_us=min(round(now_s * _US) + max_ahead_us, LAST_US),
+            odd_after_us=min(round(end_of_next.total_seconds()) * _US - 1, LAST_US),
+        )
+
+    def refused(self, ends_us: NDArray[np.int64]) -> Mask:
+        """Mark (n,) what is not taken."""
+        return (ends_us < self.first_us) | (ends_us > self.last_us)
+
+    def odd(self, ends_us: NDArray[np.int64]) -> Mask:
+        """Mark (n,) what is odd, whether it is taken or not."""
+        return (ends_us < _ODD_BEFORE_US) | (ends_us > self.odd_after_us)
+
+    def all_usual(self, ends_us: NDArray[np.int64]) -> bool:
+        """Whether all are taken and none is odd: what nearly every batch is, so it is asked first."""
+        if not len(ends_us):
+            return True
+        last = min(self.last_us, self.odd_after_us)
+        return max(self.first_us, _ODD_BEFORE_US) <= int(ends_us.min()) and int(ends_us.max()) <= last
+
+    def explain(self, end_us: int) -> str:
+        """Say what was expected of an event time that is refused, what was found, and which unit was meant."""
+        expected = f"{format_time(self.first_us)} to {format_time(self.last_us)} (kafka.event_time)"
+        return f"end: expected {expected}, found {format_time(end_us)}{guess_unit(end_us)}"
+
+
+def hold_records(decoded: Decoded, records: Sequence[Record], times: EventTimes) -> Decoded:
+    """Return what was decoded without the windows whose event time is not believed; each of those refuses its record.
+
+    As everywhere, the other windows of a record of many are kept.
+    """
+    ends = decoded.windows.end_us
+    if times.all_usual(ends):
+        return decoded
+    refused, odd = times.refused(ends), times.odd(ends)
+    kept, taken_odd = np.flatnonzero(~refused), np.flatnonzero(odd & ~refused)
+    in_record = np.bincount(decoded.record_of)
+    rows: dict[int, list[int]] = {}
+    for row in np.flatnonzero(refused).tolist():
+        rows.setdefault(int(decoded.record_of[row]), []).append(row)
+    rejects = [
+        _reject(records[position], decoded.windows, mine, times, names_ids=bool(in_record[position] > 1))
+        for position, mine in sorted(rows.items())
+    ]
+    return replace(
+        decoded,
+        windows=decoded.windows.take(kept) if rejects else decoded.windows,
+        record_of=decoded.record_of[kept],
+        rejects=tuple(one_for_each_record([*decoded.rejects, *rejects])),
+        odd_times=len(taken_odd),
+        odd_time=_whose(decoded.windows, int(taken_odd[-1])) if len(taken_odd) else "",
+    )
+
+
+def hold_rows(read: ArrowWindows, times: EventTimes) -> ArrowWindows:
+    """Return what was read of a table without the rows whose event time is not believed, which are refused."""
+    refused = times.refused(read.windows.end_us)
+    if not refused.any():
+        return read
+    kept = np.flatnonzero(~refused)
+    ends, rows = read.windows.end_us[refused].tolist(), read.rows[refused].tolist()
+    bad = [BadRow(row=row, reason=REASON, detail=times.explain(end_us)) for row, end_us in zip(rows, ends, strict=True)]
+    return replace(
+        read,
+        windows=read.windows.take(kept),
+        rows=read.rows[kept],
+        bad=tuple(sorted([*read.bad, *bad], key=lambda one: one.row)),
+    )
+
+
+def _reject(record: Record, windows: WindowBatch, rows: list[int], times: EventTimes, *, names_ids: bool) -> Reject:
+    shown = rows[:MOST_DETAILS]
+    details = [
+        (f"{_ids(windows, row)}: " if names_ids else "") + times.explain(int(windows.end_us[row])) for row in shown
+    ]
+    return Reject(record=record, reason=REASON, detail=join_details(details, len(rows) - len(shown)))
+
+
+def _whose(windows: WindowBatch, row: int) -> str:
+    end_us = int(windows.end_us[row])
+    return f"{_ids(windows, row)}, {format_time(end_us)}{guess_unit(end_us)}"
+
+
+def _ids(windows: WindowBatch, row: int) -> str:
+    return " ".join(f"{name}={str(column[row])[:40]}" for name, column in windows.series.items())
