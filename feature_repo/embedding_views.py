@@ -6,6 +6,7 @@ command works in any environment.
 """
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
             created_timestamp_column="created",
         ),
         online=True,
+        ttl=timedelta(seconds=space.get("ttl_seconds") or 0),  # 0 is for ever
         tags={"space": space["space"], "log": space.get("log", "")},
     )
 

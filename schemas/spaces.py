@@ -30,6 +30,8 @@ class SpaceView:
     """For people: model, tap and pooling."""
     facts: Facts = field(default_factory=dict)
     """Of features, what people should know of their numbers, such as how much a PCA explains."""
+    ttl_seconds: int | None = None
+    """How long after its event time a vector is found by Feast's point-in-time joins; 0 for ever, None not decided."""
 
     @property
     def view(self) -> str:
@@ -50,4 +52,5 @@ class SpaceView:
             features=tuple((name, int(size)) for name, size in data["features"]),
             description=data["description"],
             facts=data.get("facts", {}),  # an earlier version wrote none
+            ttl_seconds=data.get("ttl_seconds"),
         )

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from workers.cli_duration import seconds
+from workers.cli_history import join
 from workers.cli_model import pack, settings_options, taps
 from workers.core.errors import UndertowError
 from workers.view.command import view
@@ -35,6 +37,7 @@ def main() -> None:
 
 main.add_command(taps)
 main.add_command(pack)
+main.add_command(join)
 main.add_command(settings_options(view))
 
 
@@ -75,20 +78,26 @@ def check(overrides: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--promote", is_flag=True, help="Give readers of the stable name this space from now on.")
+@click.option(
+    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
+)
 @settings_options
-def apply(overrides: tuple[str, ...], *, promote: bool) -> None:
+def apply(overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None) -> None:
     """Register each artifact's Feast view and service, and whatever else the repository defines.
 
     The first space of a name is served at once; a retrained model's only with --promote, after its backfill.
+    A view's ttl is kept when it is applied again; one that was never given is derived from the windows in the log.
 
     \b
     undertow apply --set model.artifact=artifact
     """
+    from workers.registration import apply as register
     from workers.settings import load
-    from workers.wiring import apply_artifact
 
-    for name in apply_artifact(load(overrides), promote=promote):
+    said: list[str] = []
+    for name in register(load(overrides), promote=promote, ttl_s=ttl_s, say=said.append):
         click.echo(name)
+    click.echo("\n".join(said), err=True)
 
 
 @main.command()

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from workers.cli_duration import seconds
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -105,6 +107,9 @@ def taps(
 )
 @click.option(
     "--compile", "is_compiled", is_flag=True, help="Keep native code for this machine too; model.run_compiled runs it."
+)
+@click.option(
+    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
 def pack(

@@ -174,6 +174,8 @@ class OfflineSettings(Section):
     checkpoint_rows: int = Field(default=20_000, ge=1)
     checkpoint_bytes: int = Field(default=64 << 20, ge=1)
     """Of vectors that are not yet durable; with the rows, and twice over, it bounds what a replica holds in memory."""
+    read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
+    """What `join` and `rebuild` may hold of the log, beside the 300 MB of the process; the rest goes to disk."""
 
 
 class FleetSettings(Section):

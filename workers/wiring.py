@@ -7,10 +7,11 @@ processes the parts built from them. Every fault that can be found before anythi
 import os
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from schemas.records import Partition
 from workers.adapters.feast_repo import OnlineRecipe, apply, online_recipe, register, registered
@@ -79,10 +80,13 @@ class StreamRecipe:
     tell: TellRecipe
 
 
-def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, ...]:
+def apply_artifact(
+    settings: Settings, *, promote: bool = False, ttls: Mapping[str, int] = MappingProxyType({})
+) -> tuple[str, ...]:
     """Register each artifact's space with Feast; return what is registered now. Needs no broker.
 
-    The first space of a name is served to its readers at once, a later one only with `promote`.
+    The first space of a name is served to its readers at once, a later one only with `promote`. `ttls` are
+    seconds by view: see `register`.
     """
     views = [read_manifest(path).view() for path in settings.model.artifacts]
     if promote and len({view.name for view in views}) < len(views):
@@ -94,7 +98,7 @@ def apply_artifact(settings: Settings, *, promote: bool = False) -> tuple[str, .
     log, known = make_log(settings.offline.path), registered(settings.feast.repo).values()
     for view in views:
         folder = claim_folder(log.root, view, registered=known)
-        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce)
+        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
     return apply(settings.feast)
 
 

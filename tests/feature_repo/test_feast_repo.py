@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,12 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
-from feast.cli.cli import cli
 
 from schemas.contract import IdColumn
 from schemas.embeddings import EmbeddingBatch, offline_schema
 from schemas.spaces import SpaceView
+from tests.feature_repo.stock import copy_of_repo, run_feast
 from workers.adapters import feast_repo
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
@@ -26,7 +24,6 @@ from workers.adapters.online_sqlite import SqliteOnline
 from workers.core.errors import Refused
 from workers.sections import FeastSettings
 
-REPO = Path(__file__).parents[2] / "feature_repo"
 JUNE = 1_717_200_000_000_000  # 2024-06-01, whole seconds: what SQLite's readers can tell
 SERIES = (IdColumn(name="wearer", type="string"), IdColumn(name="session", type="integer"))
 OLD = SpaceView(name="har", space="0" * 64, series=SERIES, features=(("hidden", 3),))
@@ -38,12 +35,6 @@ ECG = SpaceView(
 )
 HIDDEN = np.array([[0.1, -1e30, 3.4e38, 1e-45, 0], [1, 2, 3, 4, 5]], np.float32)
 GATE = np.array([[0.3, 0.7], [6, 7]], np.float32)
-
-
-def copy_of_repo(folder):
-    """A copy without anything that was registered or applied here."""
-    ignored = shutil.ignore_patterns("data", "*.json", "__pycache__")
-    return shutil.copytree(REPO, folder / "feature_repo", ignore=ignored)
 
 
 def embeddings(event_us=JUNE):
@@ -92,16 +83,12 @@ def write_parts(offline):
         (folder / ".unfinished").write_text("junk")
 
 
-def run_feast(*arguments):
-    """Run the stock command in this process, which has paid for the import, and undo what it does to a process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(Path.cwd())
-        patch.setattr(sys, "path", sys.path.copy())
-        patch.delitem(sys.modules, "embedding_views", raising=False)
-        done = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
-        sys.modules.pop("embedding_views", None)
-    assert done.exit_code == 0, done.output
-    return done.output
+def write_heart(offline):
+    """One row of the space whose vectors count for a minute in Feast's joins."""
+    row = {"wearer": [8], "event_timestamp": [moment(0)], "created": [moment(0)], "hidden": [[7]], "space": [ECG.space]}
+    schema = offline_schema({"wearer": "integer"}, ["hidden"])
+    table = pa.table({name: row.get(name, [None]) for name in schema.names}, schema=schema)
+    pq.write_table(table, offline / "heart.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +104,9 @@ def feast(tmp_path_factory, redis_variable):  # noqa: ARG001 - a fixture cannot 
     folder = tmp_path_factory.mktemp("feast")
     settings = FeastSettings(repo=copy_of_repo(folder))
     write_parts(folder / "offline" / "new")
-    for view, part in ((OLD, "old"), (NEW, "new"), (ECG, "ecg")):
-        feast_repo.register(settings.repo, view, folder / "offline" / part)
+    for view, part, ttl_s in ((OLD, "old", None), (NEW, "new", 0), (ECG, "ecg", 60)):
+        feast_repo.register(settings.repo, view, folder / "offline" / part, ttl_s=ttl_s)
+    write_heart(folder / "offline" / "ecg")
     assert feast_repo.apply(settings) == ("ecg__ffffffff", "har__00000000", "har__0a1b2c3d")
     run_feast("-c", settings.repo, "-f", settings.repo / "feature_store.redis.yaml", "apply")
     recipe = feast_repo.online_recipe(settings, NEW)
@@ -156,7 +144,10 @@ entities = pd.DataFrame({
     "event_timestamp": [june + timedelta(minutes=minutes) for _, minutes in asked],
 })
 frame = store.get_historical_features(entities, store.get_feature_service("har")).to_df()
+heart = pd.DataFrame({"wearer": [8, 8], "event_timestamp": [june + timedelta(seconds=s) for s in (60, 61)]})
+heart = store.get_historical_features(heart, store.get_feature_service("ecg")).to_df().sort_values("event_timestamp")
 print(json.dumps({
+    "heart": [None if hidden is None else hidden.tolist() for hidden in heart["hidden"]],
     "online": online,
     "history": [[r.wearer, (r.event_timestamp - june).total_seconds() / 60,
                  None if r.hidden is None else r.hidden.tolist(), None if r.gate is None else str(r.gate.dtype)]
@@ -205,6 +196,10 @@ def test_a_stock_reader_finds_the_right_row_of_the_past_among_those_delivered_tw
     found = {(wearer, minutes): hidden for wearer, minutes, hidden, _ in read["history"]}
     assert found == {key: None if number is None else [number] * 5 for key, number in expected.items()}
     assert {dtype for *_, dtype in read["history"]} == {"float32", None}
+
+
+def test_a_stock_reader_finds_nothing_in_the_past_that_is_older_than_the_ttl(read):
+    assert read["heart"] == [[7], None]
 
 
 def test_the_stock_command_lists_the_views(feast):
@@ -260,7 +255,7 @@ def test_the_recipe_does_not_show_what_may_hold_a_password(feast):
     assert "db=9" not in repr(recipe)
 
 
-def test_any_other_store_is_written_through_feast_by_the_same_recipe(feast):
+def test_any_other_store_is_written_through_feast_and_read_online_however_old_a_vector_is(feast):
     recipe = feast_repo.online_recipe(feast, ECG)
     sink = FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
     sink.check()

@@ -75,10 +75,14 @@ def registered(repo: Path) -> dict[Path, dict[str, Any]]:
     return {path: json.loads(path.read_text("utf-8")) for path in sorted((repo / "spaces").glob("*.json"))}
 
 
-def register(repo: Path, view: SpaceView, offline: Path, *, promote: bool = True, log: str = "") -> Path:
+def register(
+    repo: Path, view: SpaceView, offline: Path, *, promote: bool = True, log: str = "", ttl_s: int | None = None
+) -> Path:
     """Write the space's file, and seed its folder of Parquet parts; `apply` makes both known. Return the file.
 
     With `promote`, or where no space of this name is served yet, readers of the service `view.name` get this space.
+    `ttl_s` is how long its vectors count in Feast's joins, 0 for ever; without it the view keeps what it was registered
+    with, else what it was packed with.
     `log` is the nonce of the offline log that the folder lies in. Raises `Refused` where a view of this name, and of
     other ids or another space, is registered.
     """
@@ -97,8 +101,10 @@ def register(repo: Path, view: SpaceView, offline: Path, *, promote: bool = True
         for other, data in served.items():
             if other != path:
                 _write_json(other, {**data, "promoted": False})
+    kept = known.get(path, {}).get("ttl_seconds")
+    ttl = next((one for one in (ttl_s, kept, view.ttl_seconds) if one is not None), None)
     where = str(offline) if offline.is_absolute() else os.path.relpath(offline, repo)
-    _write_json(path, {**view.to_json(), "offline": where, "log": log, "promoted": promoted})
+    _write_json(path, {**view.to_json(), "ttl_seconds": ttl, "offline": where, "log": log, "promoted": promoted})
     return path
 
 

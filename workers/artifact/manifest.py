@@ -54,6 +54,8 @@ class Manifest:
     """Of features, what people should know of their numbers, such as how much a PCA explains."""
     certificate: Certificate | None
     """None only while it is being made."""
+    ttl_seconds: int | None = None
+    """How long its vectors count in Feast's joins, where its owner said so. No part of the identity."""
     compiled: Compiled | None = None
     """Native code for one kind of machine, if there is some; run only where the owner says so. No part of the identity:
     the numbers are the same without it."""
@@ -78,6 +80,7 @@ class Manifest:
             features=tuple((one.name, one.size) for one in self.features),
             description=self.description,
             facts=self.facts,
+            ttl_seconds=self.ttl_seconds,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +103,8 @@ class Manifest:
             "facts": {name: dict(known) for name, known in self.facts.items()},
             "certificate": None if self.certificate is None else self.certificate.to_json(),
         }
+        if self.ttl_seconds is not None:
+            data["ttl_seconds"] = self.ttl_seconds
         if self.compiled is not None:
             data["compiled"] = self.compiled.to_json()
         return {**data, "sha256": digest(data)}
@@ -122,6 +127,7 @@ class Manifest:
             sample={name: tuple(tuple(row) for row in rows) for name, rows in data["sample"].items()},
             facts=data["facts"],
             certificate=Certificate.from_json(data["certificate"]),
+            ttl_seconds=data.get("ttl_seconds"),
             compiled=Compiled.from_json(data["compiled"]) if "compiled" in data else None,
         )
 

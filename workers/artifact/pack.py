@@ -58,6 +58,7 @@ def pack(
     fit: Path | str | None = None,
     precision: Precision = FLOAT32,
     is_compiled: bool = False,
+    ttl_s: int | None = None,
     afresh: Afresh = look_afresh,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
@@ -69,6 +70,7 @@ def pack(
     fitted on. `precision` lets torch.autocast narrow the forward: another space. With `is_compiled` the artifact holds
     native code for this kind of machine too, where that can be made. `afresh` loads the folder before it gets its
     name: a process that is started for it, which finds code where the environment (PYTHONPATH) alone leads to.
+    `ttl_s` is how long after its event time a vector counts in Feast's joins, 0 for ever.
     """
     checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
     features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
@@ -104,6 +106,7 @@ def pack(
         sample={},
         facts=forecast_facts(trained, features),
         certificate=None,
+        ttl_seconds=ttl_s,
     )
     reductions: dict[str, Reduction] = {}
     if fit is not None:

@@ -1,0 +1,161 @@
+"""The offline log asked by DuckDB: vectors as of a time, the newest of each series, the gaps between windows.
+
+In: part files, and how much memory they may take. Out: Arrow batches, numpy arrays. What does not fit into memory
+goes to a folder for spilling. Knows neither models nor online stores, nor where a space's parts lie.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET
+from workers.core.errors import Refused, Unavailable
+
+ROW, EVENT_US, AGE_US = "__row", "__event_us", "__age_us"
+"""Columns of what is asked and found. No id and no feature begins with an underscore."""
+
+
+class LogQuery:
+    """Questions to the parts of one space. Of rows of one series and event time the one delivered last counts.
+
+    Delivered last is: `created` last; of one `created`, the greatest offset; then the last in the order of the files.
+    """
+
+    def __init__(self, connection: Any, files: Sequence[Path], ids: Sequence[str], features: Sequence[str]) -> None:
+        self._connection = connection
+        self._files = [str(path) for path in files]
+        self._ids = [_quoted(name) for name in ids]
+        self._features = ", ".join(f"v.{_quoted(name)}" for name in features)
+
+    def as_of(self, asked: Iterable[pa.Table], *, tolerance_us: int | None, batch_rows: int) -> Iterator[Any]:
+        """Return for each row asked the newest vectors at or before its time, in any order.
+
+        `asked` has `__row` (int64), the ids as in the log, and `__event_us` (int64); none is null, and there is at
+        least one table. Batches have `__row`, `__age_us` (how much older the vectors are) and the features; rows
+        without vectors are left out.
+        """
+        ids = ", ".join(self._ids)
+        same = " AND ".join(f"a.{name} = n.{name}" for name in self._ids)
+        near = "" if tolerance_us is None else f" WHERE a.{EVENT_US} - n.{EVENT_US} <= {tolerance_us:d}"
+        for number, table in enumerate(asked):
+            with self._translated():
+                self._connection.register("given", table)
+                begin = "INSERT INTO asked" if number else "CREATE OR REPLACE TEMP TABLE asked AS"
+                self._connection.execute(f"{begin} SELECT * FROM given")
+                self._connection.unregister("given")
+        with self._translated():
+            self._run(
+                f"CREATE OR REPLACE TEMP TABLE kept AS SELECT {ids}, {EVENT_US}, max(place) AS place "
+                f"FROM ({self._rows()}) SEMI JOIN (SELECT DISTINCT {ids} FROM asked) USING ({ids}) GROUP BY ALL"
+            )
+            self._connection.execute(
+                "CREATE OR REPLACE TEMP TABLE places AS "
+                f"SELECT a.{ROW}, a.{EVENT_US} - n.{EVENT_US} AS {AGE_US}, n.place "
+                f"FROM asked a ASOF JOIN kept n ON {same} AND a.{EVENT_US} >= n.{EVENT_US}{near}"
+            )
+            self._connection.execute("DROP TABLE kept; DROP TABLE asked")
+        yield from self._vectors(f"p.{ROW}, p.{AGE_US}", batch_rows)
+
+    def count_series(self) -> int:
+        """Find the newest row of each series; return how many there are. `newest` then hands them out."""
+        ids = ", ".join(self._ids)
+        with self._translated():
+            self._run(
+                f"CREATE OR REPLACE TEMP TABLE places AS SELECT newest.{EVENT_US} AS {EVENT_US}, newest.place AS place "
+                f"FROM (SELECT max({{'{EVENT_US}': {EVENT_US}, 'place': place}}) AS newest FROM ({self._rows()}) "
+                f"GROUP BY {ids})"
+            )
+            return int(self._connection.execute("SELECT count(*) FROM places").fetchone()[0])
+
+    def newest(self, batch_rows: int) -> Iterator[Any]:
+        """Return batches of the ids, `__event_us` and the features of the newest row of each series, in any order."""
+        yield from self._vectors(", ".join(f"v.{name}" for name in self._ids) + f", p.{EVENT_US}", batch_rows)
+
+    def gaps(self, series: int) -> NDArray[np.int64]:
+        """Return the microseconds between consecutive windows of a sample of so many series, in any order."""
+        ids = ", ".join(self._ids)
+        with self._translated():
+            # Series at random, as a hash has it, but the same in every run.
+            self._run(
+                f"CREATE OR REPLACE TEMP TABLE sample AS SELECT DISTINCT {ids} FROM ({self._rows()}) "
+                f"ORDER BY hash({ids}) LIMIT {series:d}"
+            )
+            found = self._run(
+                f"SELECT {EVENT_US} - lag({EVENT_US}) OVER (PARTITION BY {ids} ORDER BY {EVENT_US}) AS gap "
+                f"FROM (SELECT DISTINCT {ids}, {EVENT_US} FROM ({self._rows()}) SEMI JOIN sample USING ({ids})) "
+                "QUALIFY gap IS NOT NULL"
+            ).fetchnumpy()["gap"]
+        gaps: NDArray[np.int64] = np.asarray(found, np.int64)
+        return gaps
+
+    def _rows(self) -> str:
+        """Select every row of the log: ids, event time, and its place in the order of delivery and in the files."""
+        place = (
+            f"{{'created': epoch_us({CREATED}), 'offset': coalesce({ORIGIN_OFFSET}, -1), "
+            "'file': file_index, 'number': file_row_number}"
+        )
+        return (
+            f"SELECT {', '.join(self._ids)}, epoch_us({EVENT_TIMESTAMP}) AS {EVENT_US}, {place} AS place "
+            "FROM read_parquet($files, hive_partitioning = false)"
+        )
+
+    def _vectors(self, columns: str, batch_rows: int) -> Iterator[Any]:
+        with self._translated():
+            found = self._connection.sql(
+                f"SELECT {columns}, {self._features} FROM places p "
+                "JOIN read_parquet($files, hive_partitioning = false) v "
+                "ON p.place.file = v.file_index AND p.place.number = v.file_row_number",
+                params={"files": self._files},
+            )
+            yield from found.to_arrow_reader(batch_rows)
+
+    def _run(self, statement: str) -> Any:
+        return self._connection.execute(statement, {"files": self._files})
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            message = (
+                f"DuckDB needs more memory or more room to spill ({_first_line(error)}); raise "
+                "offline.read_memory_bytes, or free space on that disk"
+            )
+            raise Refused(message) from error
+        except duckdb.IOException as error:
+            message = f"the offline log could not be read: {_first_line(error)}"
+            raise Unavailable(message) from error
+        except duckdb.Error as error:
+            message = f"the offline log cannot be read: {type(error).__name__}: {_first_line(error)}"
+            raise Refused(message) from error
+
+
+@contextlib.contextmanager
+def open_query(
+    files: Sequence[Path], ids: Sequence[str], features: Sequence[str], *, memory_bytes: int, spill: Path
+) -> Iterator[LogQuery]:
+    """Open DuckDB over these parts; it takes `memory_bytes` at most, and beyond that room in the folder `spill`."""
+    options = {
+        "memory_limit": f"{memory_bytes}B",
+        "temp_directory": str(spill),
+        "preserve_insertion_order": False,  # nothing here needs one, and all takes less memory
+    }
+    connection = duckdb.connect(config=options)
+    try:
+        yield LogQuery(connection, files, ids, features)
+    finally:
+        connection.close()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,1 @@
+"""The offline log, read: point-in-time joins, and an online store filled again."""

@@ -1,0 +1,63 @@
+"""How long an embedding stays worth asking for: a ttl derived from the gaps between the windows of a series.
+
+In: the log. Out: a ttl for Feast, and the reason in a sentence. Knows no Feast.
+
+Feast's point-in-time join pairs each row asked with every older row of its series that has not expired. So a ttl must
+be as long as the gaps that are usual, for a value to be found across them, and no longer than a hundred windows or so.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.spaces import SpaceView
+from workers.adapters.offline_parts import part_files
+from workers.adapters.offline_query import open_query
+from workers.core.durations import show_duration
+
+SERIES = 200
+"""How many series are looked at."""
+LONGEST_GAPS, USUAL_GAPS = 2, 100
+"""A ttl is so many of the longest gap, and at most so many of the median one: what a row asked may cost."""
+SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ttl:
+    """A ttl and where it comes from."""
+
+    seconds: int
+    reason: str
+
+
+def derive_ttl(gaps_us: NDArray[np.int64]) -> Ttl | None:
+    """Return what follows from the gaps between consecutive windows, in microseconds; None where there is none."""
+    if not len(gaps_us):
+        return None
+    longest, usual = int(gaps_us.max()), int(np.median(gaps_us))
+    us = min(LONGEST_GAPS * longest, USUAL_GAPS * usual)
+    seconds = max(1, -(-us // SECOND_US))
+    count = f"{len(gaps_us):,} gaps between windows of a series"
+    if us == LONGEST_GAPS * longest:
+        return Ttl(seconds=seconds, reason=f"twice the longest of {count}")
+    beyond = int((gaps_us > us).sum())
+    reason = (
+        f"{USUAL_GAPS} times the usual one of {count}; {beyond:,} of them were longer, "
+        f"up to {show_duration(longest // SECOND_US)}"
+    )
+    return Ttl(seconds=seconds, reason=reason)
+
+
+def ttl_of_log(log: Path, view: SpaceView, *, memory_bytes: int) -> Ttl | None:
+    """Look at some series of the log; return the ttl that follows, None where no series has two windows yet."""
+    files = part_files(log)
+    if not files:
+        return None
+    with (
+        tempfile.TemporaryDirectory(prefix="undertow-") as spill,
+        open_query(files, [c.name for c in view.series], (), memory_bytes=memory_bytes, spill=Path(spill)) as query,
+    ):
+        return derive_ttl(query.gaps(SERIES))

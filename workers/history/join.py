@@ -1,0 +1,150 @@
+"""Rows of somebody's with the vectors that were known at their times: an as-of join over the offline log.
+
+In: a Parquet file of ids and times, the log. Out: a Parquet file with the same rows in the same order, each with the
+newest vectors at or before its time. Knows no model and no Feast: views' ttls do not count here.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.spaces import SpaceView
+from workers.adapters.offline_parts import part_files
+from workers.adapters.offline_query import AGE_US, ROW, open_query
+from workers.core.errors import Refused
+from workers.history.ordering import in_order
+from workers.history.rows import BATCH_ROWS, AskedRows
+
+FOUND, AGE = "found", "age_seconds"
+GROUP_BYTES = 32 << 20
+"""Of vectors in a row group of the output: what is held while it is put together."""
+FETCH_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What a join found."""
+
+    rows: int
+    found: int
+
+
+def join(
+    source: Path,
+    output: Path,
+    *,
+    log: Path,
+    view: SpaceView,
+    memory_bytes: int,
+    time: str = "event_timestamp",
+    tolerance_s: int | None = None,
+    prefix: str = "",
+    is_bare: bool = False,
+) -> Joined:
+    """Write `output`, whole or not at all; return how many rows found vectors.
+
+    `log` is the folder of the space's parts. A row finds the vectors of its series with the greatest event time at or
+    before its own, no more than `tolerance_s` older where that is given; of those of one event time, the ones delivered
+    last. Beside its own columns it has the features (lists of float32, null where nothing was found), `found` and
+    `age_seconds` (float64: how much older the vectors are) unless `is_bare`, all with `prefix` before their names.
+    """
+    if output.exists() and output.samefile(source):
+        message = f"expected another file than {source} for the output (-o)"
+        raise Refused(message)
+    asked = AskedRows(source, ids={column.name: column.type for column in view.series}, time=time)
+    features = [name for name, _ in view.features]
+    added = [f"{prefix}{name}" for name in (*features, *(() if is_bare else (FOUND, AGE)))]
+    _refuse_clash(source, asked.schema.names, added)
+    files = part_files(log)
+    if not files:
+        message = f"no parts of {view.view} below {log}; run `undertow backfill` or `undertow run` first"
+        raise Refused(message)
+    kinds = [*(pa.list_(pa.float32()) for _ in features), pa.bool_(), pa.float64()]
+    schema = asked.schema
+    for name, kind in zip(added, kinds, strict=False):
+        schema = schema.append(pa.field(name, kind))
+    row_bytes = 4 * sum(size for _, size in view.features)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    found = first = 0
+    with (
+        tempfile.TemporaryDirectory(prefix=".undertow-", dir=output.parent) as spill,
+        open_query(
+            files, list(asked.ids), features, memory_bytes=memory_bytes // 2, spill=Path(spill, "duckdb")
+        ) as query,
+        _replacing(output) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        matches = query.as_of(
+            asked.questions(),
+            tolerance_us=None if tolerance_s is None else tolerance_s * 1_000_000,
+            batch_rows=FETCH_ROWS,
+        )
+        # While a block is put in order there are two or three of it.
+        block_rows = max(1, memory_bytes // 8 // row_bytes)
+        answers = _Answers(in_order(matches, ROW, rows=len(asked), block_rows=block_rows, folder=Path(spill)))
+        for batch in asked.batches(min(BATCH_ROWS, max(1, GROUP_BYTES // row_bytes))):
+            columns = answers.of(first, first + len(batch), features)
+            writer.write_table(pa.Table.from_arrays([*batch.columns, *columns[: len(added)]], schema=schema))
+            first += len(batch)
+            found += pc.sum(columns[-2]).as_py() or 0
+    return Joined(rows=len(asked), found=found)
+
+
+def _refuse_clash(source: Path, own: Sequence[str], added: Sequence[str]) -> None:
+    if clash := sorted({name for name in added if name in own}):
+        message = f"{source} has columns of its own that are called {', '.join(clash)}; name the new ones by --prefix"
+        raise Refused(message)
+    if len(set(added)) < len(added):
+        message = f"a feature is called as a column of the join is, {FOUND} or {AGE}; leave these out: --bare"
+        raise Refused(message)
+
+
+class _Answers:
+    """What was found, in order, handed out for one stretch of rows after another."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._ahead: list[pa.Table] = []
+
+    def of(self, first: int, last: int, features: list[str]) -> list[Any]:
+        """Return the new columns of the rows `first <= row < last`, null where nothing was found."""
+        mine: list[pa.Table] = []
+        while (table := self._ahead.pop() if self._ahead else next(self._tables, None)) is not None:
+            here = int(np.searchsorted(table[ROW].to_numpy(), last))
+            mine.append(table.slice(0, here))
+            if here < len(table):
+                self._ahead.append(table.slice(here))
+                break
+        places = np.full(last - first, -1)
+        if not mine:
+            lists = [pa.nulls(last - first, pa.list_(pa.float32())) for _ in features]
+            return [*lists, pa.array(places >= 0), pa.nulls(last - first, pa.float64())]
+        table = pa.concat_tables(mine).combine_chunks()
+        places[table[ROW].to_numpy() - first] = np.arange(len(table))
+        taken = table.take(pa.array(places, mask=places < 0))
+        lists = [taken[name].combine_chunks().cast(pa.list_(pa.float32())) for name in features]
+        age = pc.divide(taken[AGE_US].combine_chunks().cast(pa.float64()), 1e6)
+        return [*lists, pa.array(places >= 0), age]
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside `path`; what was written there then becomes `path`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        message = f"{path} could not be written: {error}"
+        raise Refused(message) from error
+    finally:
+        temporary.unlink(missing_ok=True)
