@@ -4,7 +4,6 @@ In: settings. Out: a session. Knows nothing of what runs on it.
 """
 
 import contextlib
-import logging
 import math
 import os
 import socket
@@ -13,10 +12,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import ray
-from ray._private.authentication import authentication_token_setup
 from ray.exceptions import RayError
 
 from workers.core.errors import Refused
+from workers.ray_internals import show_token
 from workers.sections import FleetSettings
 
 NAMESPACE = "undertow"
@@ -85,7 +84,7 @@ def join_ray(settings: FleetSettings) -> None:
             message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
             raise Refused(message) from error
     if settings.address in {"local", "auto"}:
-        _show_token()
+        show_token()  # for other addresses the user says RAY_AUTH_MODE=token
     try:
         _probe(address)  # Ray itself would knock for minutes where nothing listens
     except OSError as error:
@@ -100,15 +99,6 @@ def join_ray(settings: FleetSettings) -> None:
             f"{_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address of another machine?"
         )
         raise Refused(message) from error
-
-
-def _show_token() -> None:
-    """Show the user's token to a Ray of this machine, as each that `undertow run` starts asks for one.
-
-    Ray itself does so only where it finds the address too. For other addresses the user says RAY_AUTH_MODE=token.
-    """
-    logging.getLogger(authentication_token_setup.__name__).setLevel(logging.ERROR)  # it would say so each time
-    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _note(settings: FleetSettings) -> Path:

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 
 from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
+from workers.fleet.daemon import start_daemon
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,8 @@ class Beat:
     def __init__(self, own: Sign, *, write: Callable[[str], None]) -> None:
         """Begin."""
         self._own, self._write = own, write
-        self._enough, self._is_last = threading.Event(), False
-        self._thread = threading.Thread(target=self._run, name="sign", daemon=True)
-        self._thread.start()
+        self._enough, self._is_last, self._has_gone = threading.Event(), False, False
+        self._thread = start_daemon("the sign of life", self._beat, wait=self._enough.wait)
 
     def stop(self, *, is_last: bool) -> None:
         """Show it no more; with `is_last`, take it away. Waits for a broker that does not answer for `GOODBYE_S`."""
@@ -117,12 +117,15 @@ class Beat:
         self._enough.set()
         self._thread.join(timeout=GOODBYE_S)
 
-    def _run(self) -> None:
-        self._show(self._changed())
-        while not self._enough.wait(BEAT_S):
+    def _beat(self) -> float | None:
+        """Show the sign, changed; at the end try once to take it away."""
+        if not self._enough.is_set():
             self._show(self._changed())
-        if self._is_last:
+            return BEAT_S
+        if self._is_last and not self._has_gone:
+            self._has_gone = True
             self._show("")
+        return None
 
     def _changed(self) -> str:
         return replace(self._own, beat=os.urandom(6).hex()).to_text()

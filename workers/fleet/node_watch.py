@@ -5,10 +5,11 @@ nothing of replicas.
 """
 
 import logging
-import threading
-import time
 
 import ray
+
+from workers.fleet.daemon import start_daemon
+from workers.ray_internals import draining_nodes
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +26,12 @@ class NodeWatch:
         """Those that live and could hold a replica when nothing else is there."""
         self.draining: frozenset[str] = frozenset()
         """Those that are about to go."""
-        threading.Thread(target=self._watch, name="nodes", daemon=True).start()
+        self._can_tell = True
+        start_daemon("the look at the nodes", self._watch)
 
-    def _watch(self) -> None:
-        said = ""
-        while True:
-            try:
-                self._look()
-                said = ""
-            except Exception as error:
-                if said != (said := repr(error)):
-                    log.exception("Ray does not say which nodes there are and which drain; it is asked again")
-            time.sleep(EVERY_S)
+    def _watch(self) -> float:
+        self._look()
+        return EVERY_S
 
     def _look(self) -> None:
         alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
@@ -45,7 +40,8 @@ class NodeWatch:
             for node, resources in alive.items()
             if all(resources.get(name, 0.0) >= amount for name, amount in self._needs.items())
         )
-        # Ray says it nowhere in its public API. Where it is gone, replicas on such nodes are replaced when they die.
-        from ray._private.state import state  # noqa: PLC0415
-
-        self.draining = frozenset(state.get_draining_nodes())
+        if (draining := draining_nodes()) is not None:
+            self.draining = draining
+        elif self._can_tell:
+            self._can_tell = False
+            log.warning("this release of Ray does not say which nodes drain; replicas there are replaced when they die")

@@ -5,12 +5,12 @@ long. Knows neither Ray nor what is done with the answers.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 
 from schemas.records import Partition
 from workers.adapters.kafka_admin import TopicInfo
 from workers.core.errors import UndertowError
+from workers.fleet.daemon import start_daemon
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,4 @@ class TopicWatch:
 
     def start(self, every_s: float) -> None:
         """Look every so many seconds, from now on."""
-        rhythm = threading.Event()
-
-        def watch() -> None:
-            while True:
-                rhythm.wait(every_s if self.look() else DOUBT_S)
-
-        threading.Thread(target=watch, name="topic", daemon=True).start()
+        start_daemon("the look at the topic", lambda: every_s if self.look() else DOUBT_S)

@@ -1,0 +1,36 @@
+"""What we take from Ray beyond its public API, each with what happens where a release no longer has it.
+
+In: nothing. Out: what Ray knows. Knows nothing of fleets. Beside this module nothing imports a private name of Ray.
+"""
+
+import logging
+
+log = logging.getLogger(__name__)
+
+
+def draining_nodes() -> frozenset[str] | None:
+    """Return the ids of the nodes that are about to go, None where this release cannot tell. Needs a session."""
+    try:
+        from ray._private.state import state  # noqa: PLC0415 a release may be without it
+
+        ask = state.get_draining_nodes
+    except (ImportError, AttributeError):
+        return None
+    return frozenset(ask())
+
+
+def show_token() -> None:
+    """Let this process show the user's token, if there is one, to the Ray that it joins.
+
+    Ray itself does so only where it finds the address too. Where this release cannot be told, RAY_AUTH_MODE=token in
+    the environment does the same.
+    """
+    try:
+        from ray._private.authentication import authentication_token_setup as setup  # noqa: PLC0415 likewise
+
+        show = setup.maybe_enable_token_auth_if_token_available
+    except (ImportError, AttributeError):
+        log.warning("this release of Ray cannot be told to show its token; if it is asked for: RAY_AUTH_MODE=token")
+        return
+    logging.getLogger(setup.__name__).setLevel(logging.ERROR)  # it would say so each time
+    show(warn_if_disabled=False)
