@@ -137,7 +137,7 @@ class Scene:
             replicas=self.replicas,
             heartbeat_timeout_s=10.0,
             clock=lambda: self.now,
-            new_name=lambda: f"replica-{next(self.numbers)}",
+            new_name=lambda _living: f"replica-{next(self.numbers)}",
         )
 
     def add_partitions(self, count):

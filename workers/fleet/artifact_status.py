@@ -15,6 +15,7 @@ from schemas.records import Partition
 from workers.core import histogram
 
 K = TypeVar("K", bound=Hashable)
+P = TypeVar("P", bound="Progress")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,12 +104,17 @@ def by_artifact(
 ) -> tuple[ArtifactStatus, ...]:
     """Sum each artifact up over replicas; of those that are gone the counts go on, and they read nothing any more."""
     parts = [part for replica in alive for part in replica]
-    parts += [replace(part, held=frozenset(), lag={}, blocked=None) for replica in gone for part in replica]
+    parts += [at_rest(part) for replica in gone for part in replica]
     names = sorted({part.artifact for part in parts})
     return tuple(
         ArtifactStatus(artifact=name, **fields_of(together([part for part in parts if part.artifact == name])))
         for name in names
     )
+
+
+def at_rest(progress: P) -> P:
+    """Return the counts of who reads nothing any more."""
+    return replace(progress, held=frozenset(), lag={}, blocked=None, durable_at=None)
 
 
 def _add_up(counts: Iterable[Mapping[K, int]]) -> dict[K, int]:

@@ -7,7 +7,6 @@ A partition is given to a replica only when no living replica reads it any more.
 not the fence: the fence is the chain of the offline log.
 """
 
-import uuid
 from collections.abc import Callable, Iterable
 
 from schemas.records import Partition
@@ -18,6 +17,7 @@ from workers.fleet.lookout import Lookout
 from workers.fleet.placement import Placement, owners
 from workers.fleet.replicas import Replicas
 from workers.fleet.sizing import Sizing
+from workers.fleet.slots import new_name
 from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 from workers.fleet.summary import Summary
 
@@ -41,7 +41,7 @@ class Controller:
         replicas: Replicas,
         heartbeat_timeout_s: float,
         clock: Clock,
-        new_name: Callable[[], str] = lambda: f"replica-{uuid.uuid4().hex[:6]}",
+        new_name: Callable[[Iterable[str]], str] = new_name,
         lookout: Lookout | None = None,
     ) -> None:
         """Take over the replicas that are alive already. `standbys` are loaded and read nothing until another dies.
@@ -226,7 +226,7 @@ class Controller:
         if self._clock() < self._decision.spawn_at:
             return
         while len(self._seen) - len(self._leaving | self._doomed) < self._loaded:
-            name = self._new_name()
+            name = self._new_name(self._seen)
             self._replicas.spawn(name, self._decision.avoid)
             self._seen[name] = ReplicaStatus(name=name, state="starting")
             self._heard_at[name] = self._clock()

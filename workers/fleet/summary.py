@@ -3,44 +3,30 @@
 In: the statuses of both. Out: the fleet's counts. Knows nothing of orders.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from workers.core import histogram
-from workers.fleet.artifact_status import by_artifact
+from workers.fleet.artifact_status import ArtifactStatus, Progress, at_rest, by_artifact, together
 from workers.fleet.status import ReplicaStatus
+
+COUNTS = ("records", "windows", "rejects", "last_reject", "ignored_columns", "lost", "retries", "latency")
 
 
 class Summary:
-    """Keeps what the gone have done. The thread that ticks owns it."""
+    """Keeps what the gone have done, as one sum however many there are. The thread that ticks owns it."""
 
     def __init__(self) -> None:
         """Nobody is gone yet."""
-        self._gone: list[ReplicaStatus] = []
+        self._gone = Progress()
+        self._gone_artifacts: tuple[ArtifactStatus, ...] = ()
 
     def bury(self, replica: ReplicaStatus) -> None:
         """Take in the last status of one that has ended."""
-        self._gone.append(replica)
+        self._gone = at_rest(together([replica, self._gone]))
+        self._gone_artifacts = by_artifact([], [replica.artifacts, self._gone_artifacts])
 
     def counts(self, alive: Sequence[ReplicaStatus]) -> dict[str, Any]:
         """Return the fields of `FleetStatus` that sum up."""
-        everyone = [*self._gone, *alive]
-        rejects: Counter[str] = Counter()
-        last_reject: dict[str, str] = {}
-        latency = histogram.empty()
-        for replica in everyone:
-            rejects.update(replica.rejects)
-            last_reject |= replica.last_reject
-            latency += replica.latency
-        return {
-            "records": sum(replica.records for replica in everyone),
-            "windows": sum(replica.windows for replica in everyone),
-            "rejects": dict(rejects),
-            "last_reject": last_reject,
-            "ignored_columns": sum(replica.ignored_columns for replica in everyone),
-            "lost": sum(replica.lost for replica in everyone),
-            "retries": sum(replica.retries for replica in everyone),
-            "latency": latency,
-            "artifacts": by_artifact((one.artifacts for one in alive), (one.artifacts for one in self._gone)),
-        }
+        whole = together([*alive, self._gone])
+        artifacts = by_artifact((one.artifacts for one in alive), [self._gone_artifacts])
+        return {"artifacts": artifacts, **{name: getattr(whole, name) for name in COUNTS}}
