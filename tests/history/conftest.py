@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workers.artifact.pack import pack
+from tests.packing import pack
 
 TOML = """
 class = "seed.mlp:MLPForecaster"

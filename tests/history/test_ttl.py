@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.spaces import SpaceView
 from tests.history.test_join import JUNE, VIEW, write_part
+from tests.packing import pack
 from workers.adapters import feast_repo
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
@@ -60,15 +61,12 @@ def test_the_gaps_are_those_of_one_series_and_a_window_delivered_twice_makes_non
     )
 
 
-def test_a_ttl_given_to_pack_goes_with_the_artifact_and_changes_no_space(artifact, here, monkeypatch):
+def test_a_ttl_given_to_pack_goes_with_the_artifact_and_changes_no_space(artifact, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[1])
-    description = artifact.parent / "mlp.toml"
-    taps = ["--tap", "hidden=hidden.3", "--tap", "gate=head"]
-    command = ["pack", str(description), "--name", "pump", *taps, "--code", "seed", "--ttl", "6h", "--output", "again"]
-    done = CliRunner().invoke(main, command)
-    assert done.exit_code == 0, done.output
-    manifest = read_manifest(here / "again")
-    assert (manifest.view().ttl_seconds, manifest.space) == (21_600, read_manifest(artifact).space)
+    taps = {"hidden": "hidden.3", "gate": "head"}
+    manifest = pack(artifact.parent / "mlp.toml", tmp_path / "a", name="pump", taps=taps, code=["seed"], ttl_s=21_600)
+    assert read_manifest(tmp_path / "a").view().ttl_seconds == 21_600
+    assert manifest.space == read_manifest(artifact).space
 
 
 def stored(path):
