@@ -82,7 +82,10 @@ def taps(
 
     settings = load(overrides).model
     torch.set_num_threads(settings.threads)  # the costs shown are a replica's
-    found = survey(read_trained(checkpoint, series=series or None, code=(*settings.code, *code), **options))
+    trained = read_trained(checkpoint, series=series or None, code=(*settings.code, *code), **options)
+    for sentence in trained.notes:
+        click.echo(f"note: {sentence}", err=True)
+    found = survey(trained)
     show(found, Console(), as_json=as_json, is_whole=is_whole)
 
 
