@@ -15,6 +15,7 @@ from workers.cli_duration import seconds
 from workers.cli_history import join
 from workers.cli_model import pack, settings_options, taps
 from workers.core.errors import UndertowError
+from workers.option_paths import LocalPathType
 from workers.view.command import view
 
 
@@ -42,7 +43,7 @@ main.add_command(settings_options(view))
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(".undertow/stack"), show_default=True)
+@click.option("--folder", type=LocalPathType(), default=Path(".undertow/stack"), show_default=True)
 @click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
 def up(folder: Path, *, persist: bool) -> None:
     """Start a real Kafka and Redis on this machine, from packages.
@@ -57,7 +58,7 @@ def up(folder: Path, *, persist: bool) -> None:
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(".undertow/stack"), show_default=True)
+@click.option("--folder", type=LocalPathType(), default=Path(".undertow/stack"), show_default=True)
 def down(folder: Path) -> None:
     """Stop what `undertow up` started."""
     from workers.devstack.stack import down as stop
@@ -272,7 +273,7 @@ def replay(
 
 
 @main.command()
-@click.option("--state", type=click.Path(path_type=Path), default=Path(".undertow/demo"), show_default=True)
+@click.option("--state", type=LocalPathType(), default=Path(".undertow/demo"), show_default=True)
 def demo(state: Path) -> None:
     """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""
     from rich.console import Console

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from workers.cli_duration import seconds
+from workers.option_paths import LocalPathType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,7 +115,7 @@ def taps(
 @click.option(
     "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
+@click.option("--output", type=LocalPathType(), help="Folder to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],
     taps: tuple[str, ...],

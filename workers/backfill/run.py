@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.cluster import ray_session
+from workers.recipes import EmbedRecipe, embed_recipes, with_log
 from workers.settings import Settings
-from workers.wiring import EmbedRecipe, check_online, embed_recipes, open_embed, open_online, with_log
+from workers.wiring import check_online, open_embed, open_online
 
 
 def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:
