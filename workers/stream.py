@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject, one_for_each_record
+from workers.careful import Careful, Wait
 from workers.checkpoint import Checkpoint, Keeper, Rows
+from workers.core.care import NO_CARE, Care
 from workers.core.closing import close_all
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
@@ -60,8 +62,10 @@ class Stream:
         give_up: Callable[[], bool] = lambda: False,
         tell: Tell = lambda _event: None,
         jitter: Callable[[], float] = random.random,
+        careful: Careful | None = None,
     ) -> None:
         """Take ownership of the parts. `give_up` ends the retries of a store that does not answer (a drain's limit)."""
+        self.careful = careful or Careful()
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
         self._clock, self._tell = clock, tell
@@ -82,8 +86,15 @@ class Stream:
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
 
-    def assign(self, partitions: Iterable[Partition]) -> None:
+    @property
+    def ends(self) -> Mapping[Partition, tuple[int, int]]:
+        """Where the chain of each partition held ends, and how far it is taken. For any thread."""
+        first, taken = dict(self._first), dict(self._next)
+        return {p: (end, taken.get(p, end)) for p, end in first.items()}
+
+    def assign(self, partitions: Iterable[Partition], care: Care = NO_CARE) -> None:
         """Read exactly these partitions from where their chains end. What is given away is durable first."""
+        self.careful.order(care)
         wanted = frozenset(partitions)
         if wanted == self.held:
             return
@@ -104,11 +115,17 @@ class Stream:
 
     def step(self) -> bool:
         """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
-        asked_at, began = self._clock(), time.perf_counter()
-        delivery = self._keep_trying(lambda: self._source.poll(self._limits.poll_timeout_s))
+        asked_at, began, timeout_s = self._clock(), time.perf_counter(), self._limits.poll_timeout_s
+        within = self.careful.next_reach(self._next, timeout_s)
+        if isinstance(within, Wait):
+            return False
+        delivery = self._keep_trying(lambda: self._source.poll(timeout_s, within))
         self.counts.poll_s += time.perf_counter() - began
         if delivery is not None:
             self._take(delivery, {"poll": (asked_at, self._clock())})
+            if self.careful.is_careful(within):
+                self.checkpoint()
+        self.careful.done()
         now = self._clock()
         if delivery is None or now - self._lag_at >= LAG_EVERY_S:
             self.lag, self._lag_at = dict(self._source.lag()), now
@@ -186,7 +203,9 @@ class Stream:
         power = max(0, len(decoded.windows) - 1).bit_length()
         self.counts.batches[power] = self.counts.batches.get(power, 0) + 1
         begun_at, began = self._clock(), time.perf_counter()
-        embedded = self._embed(decoded.windows)
+        ranges = {p: (self._next.get(p, after), after) for p, after in delivery.receipt.items()}
+        with self.careful.embedding(ranges):
+            embedded = self._embed(decoded.windows)
         self.counts.embed_s += time.perf_counter() - began
         stages["embed"] = (begun_at, self._clock())
         faults = [

@@ -146,7 +146,7 @@ def test_a_record_of_five_megabytes_is_read(settings, source):
 
 @pytest.mark.kafka
 def test_a_topic_that_is_not_there_is_unavailable(settings, monkeypatch):
-    monkeypatch.setattr("workers.adapters.kafka_source.ANSWER_MS", 500)
+    monkeypatch.setattr("workers.adapters.kafka_places.ANSWER_MS", 500)
     source = KafkaSource(settings, decode)
     with pytest.raises(Unavailable, match="say where elsewhere-0 begin and end"):
         source.assign({Partition("elsewhere", 0): 0})

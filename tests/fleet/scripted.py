@@ -52,11 +52,11 @@ class ScriptedReplicas:
     def draining_nodes(self):
         return self.going
 
-    def assign(self, name, partitions, size):
+    def assign(self, name, partitions, size, care):
         self.slow.pop(name, None)
         self.late.pop(name, None)
         if name in self.living:
-            self.living[name] = replace(self.living[name], wanted=partitions, size=size)
+            self.living[name] = replace(self.living[name], wanted=partitions, size=size, care=care)
 
     def drain(self, name, size):
         self.draining.add(name)

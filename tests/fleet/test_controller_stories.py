@@ -79,7 +79,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_order_arrives_twice(self, data):
         status = self.scene.replicas.living[data.draw(st.sampled_from(sorted(self.scene.replicas.living)))]
-        self.scene.replicas.assign(status.name, status.wanted, status.size)
+        self.scene.replicas.assign(status.name, status.wanted, status.size, status.care)
 
     @precondition(lambda self: self.scene.replicas.living)
     @rule(data=st.data())

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 
 from schemas.embeddings import EmbeddingBatch
 from workers.cli import main
-from workers.recipes import embed_recipes
-from workers.wiring import open_online
+from workers.wiring import embed_recipes, open_online
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

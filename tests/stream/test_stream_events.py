@@ -94,8 +94,8 @@ def test_what_is_passed_over_is_told_counted_lost_in_its_part_and_kept_among_the
     class PassesOver:
         """Delivers the first two, and behind them a gap."""
 
-        def poll(self, timeout_s):
-            delivery = source.poll(timeout_s)
+        def poll(self, timeout_s, reach):
+            delivery = source.poll(timeout_s, reach)
             passed = delivery is not None and delivery.receipt == {ZERO: 4}
             return replace(delivery, receipt={ZERO: 5}, gaps=[gap]) if passed else delivery
 

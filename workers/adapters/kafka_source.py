@@ -16,21 +16,21 @@ from kafka.structs import OffsetAndMetadata
 from schemas.decoded import Decode
 from schemas.records import Partition, Record, Reject
 from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
-from workers.adapters.kafka_echo import echo_note, is_anothers
+from workers.adapters.kafka_echo import echo_note
 from workers.adapters.kafka_guard import Guard, UnreadableAtError
 from workers.adapters.kafka_login import Login
+from workers.adapters.kafka_places import ANSWER_MS, MADE_ANEW, find_places
+from workers.core.care import Reach, decode_within
 from workers.core.errors import Refused, Unavailable, UndertowError
 from workers.core.ports import Delivery, Offsets
 from workers.sections import KafkaSettings
 
-ANSWER_MS = 10_000
 CLOSE_MS = 2_000
 FETCH_WAIT_MS = 50
 """kafka-python has one fetch under way and leaves out of it the partitions that still have records to hand over: those
 then wait until it returns, which with Kafka's default of 500 ms would stall a busy partition beside idle ones."""
 ARROW_WINDOWS = 64.0
 """How many windows a record of many is expected to hold, until the first is seen."""
-_MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
 
 
 class KafkaSource:
@@ -46,6 +46,7 @@ class KafkaSource:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._positions: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
+        self._reach: Reach | None = None
         self._windows_in_record = ARROW_WINDOWS if settings.format == "arrow" else 1.0
         self._not_echoed: Any = None  # the error of the last commit that nobody waited for
 
@@ -62,8 +63,9 @@ class KafkaSource:
         self._positions = positions
         return dict(positions)
 
-    def poll(self, timeout_s: float) -> Delivery | None:
+    def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
         """Return what has arrived, or None after `timeout_s`."""
+        self._narrow(reach)
         batches, lost = self._fetch(timeout_s)
         records, odd = self._records(batches)
         receipt = {self._partitions[tp]: messages[-1].offset + 1 for tp, messages in batches.items()}
@@ -74,7 +76,7 @@ class KafkaSource:
             self._complain_of_login()
             return None
         try:
-            decoded = self._decode(records)
+            decoded = decode_within(reach, self._decode, records)
         except Unavailable:  # of the schema registry: the same records are delivered again once it answers
             self._go_back()
             raise
@@ -122,6 +124,15 @@ class KafkaSource:
         if isinstance(answer, Exception):
             self._not_echoed = answer
 
+    def _narrow(self, reach: Reach | None) -> None:
+        """Let the consumer hand over these partitions only; what it has fetched of the others it keeps."""
+        if reach is None and self._reach is None:
+            return
+        only = self._partitions if reach is None else [tp for tp, p in self._partitions.items() if p in reach.only]
+        self._consumer.pause(*self._partitions.keys() - set(only))
+        self._consumer.resume(*only)
+        self._reach = reach
+
     def _fetch(self, timeout_s: float) -> tuple[dict[TopicPartition, list[Any]], dict[Partition, int]]:
         """Return what has arrived, or how many offsets retention has deleted. Raises `Refused`, `Unavailable`."""
         try:
@@ -165,6 +176,8 @@ class KafkaSource:
         """Return what has arrived; where that is less than a batch, wait `max_delay_ms` for more."""
         self._guard.begin()
         batch = max(1, int(self._settings.max_batch / self._windows_in_record))
+        if self._reach is not None and self._reach.at_most is not None:
+            batch = min(batch, self._reach.at_most)
         batches: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=batch)
         if not self._settings.max_delay_ms or not batches:
             return batches
@@ -199,32 +212,7 @@ class KafkaSource:
         return consumer
 
     def _place(self, starts: Mapping[Partition, int | None]) -> tuple[dict[Partition, int], dict[Partition, int]]:
-        """Return where each partition's reading begins, and where the partition ends."""
-        asked = {TopicPartition(p.topic, p.index): p for p in starts}
-        try:
-            firsts = self._consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
-            ends = self._consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
-            wanted = {tp: self._committed(tp) if starts[p] is None else starts[p] for tp, p in asked.items()}
-        except KafkaError as error:
-            doing = f"say where {', '.join(map(str, starts))} begin and end"
-            raise in_our_words(error, doing, self._settings) from error
-        for tp, start in wanted.items():
-            if start is not None and start > ends[tp]:
-                message = (
-                    f"expected to read {asked[tp]} from offset {start} on, but it ends at {ends[tp]}: {_MADE_ANEW}"
-                )
-                raise Refused(message)
-        # Nobody else knows of a committed offset: what was lost behind it is told by the poll that is out of range.
-        places = {
-            p: place if starts[p] is None and (place := wanted[tp]) is not None else max(wanted[tp] or 0, firsts[tp])
-            for tp, p in asked.items()
-        }
-        return places, {p: ends[tp] for tp, p in asked.items()}
-
-    def _committed(self, tp: TopicPartition) -> int | None:
-        """Return the offset that was committed for us, or by whoever does not say for whom (an operator's tool)."""
-        found = self._consumer.committed(tp, metadata=True, timeout_ms=ANSWER_MS)
-        return None if found is None or is_anothers(found.metadata, self._view) else int(found.offset)
+        return find_places(self._consumer, self._settings, starts, view=self._view)
 
     def _moved_without_records(self) -> dict[Partition, int]:
         """Return the positions that have moved over transaction markers and aborted records."""
@@ -274,7 +262,7 @@ class KafkaSource:
     def _gone(self, tp: TopicPartition) -> str:
         partition = self._partitions[tp]
         read_from = f"expected to read {partition} from offset {self._positions[partition]} on"
-        return f"{read_from}, but the log no longer holds what came before: {_MADE_ANEW}"
+        return f"{read_from}, but the log no longer holds what came before: {MADE_ANEW}"
 
     def _complain_of_login(self) -> None:
         """Raise `Unavailable` where we are no longer let in: it would look as if nothing came.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from schemas.decoded import Decode
 from schemas.records import Headers, Partition, Record
+from workers.core.care import Reach, decode_within
 from workers.core.errors import Refused
 from workers.core.ports import Delivery, Offsets
 
@@ -122,14 +123,17 @@ class MemorySource:
         self._positions = positions
         return dict(positions)
 
-    def poll(self, timeout_s: float) -> Delivery | None:
+    def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
         """Return what has arrived, or None."""
         del timeout_s
         play(self._polls)
+        most = self._max if reach is None or reach.at_most is None else min(self._max, reach.at_most)
         records: list[Record] = []
         receipt: dict[Partition, int] = {}
         lost: dict[Partition, int] = {}
         for partition, position in self._positions.items():
+            if reach is not None and partition not in reach.only:
+                continue
             log = self._broker.log(partition)
             if position > log.end:
                 message = f"expected to read {partition} from offset {position} on, but it ends at {log.end}"
@@ -137,7 +141,7 @@ class MemorySource:
             if position < log.first:
                 lost[partition] = log.first - position
             after = max(position, log.first)
-            while after < log.end and len(records) < self._max:
+            while after < log.end and len(records) < most:
                 if after in log.records:
                     records.append(log.records[after])
                 after += 1
@@ -145,7 +149,7 @@ class MemorySource:
                 receipt[partition] = after
         if not receipt:
             return None
-        decoded = self._decode(records)
+        decoded = decode_within(reach, self._decode, records)
         self._positions.update(receipt)
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
 

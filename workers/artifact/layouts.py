@@ -6,7 +6,7 @@ In: shapes seen in dry runs of other batch sizes and other lengths. Out: a `Layo
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from schemas.contract import InputContract
 from workers.core.errors import Refused
@@ -61,11 +61,6 @@ def find_layout(
     extra = sizes[time][0] - longest
     known = len(shapes) == 1 and extra in {0, -1, horizon}  # one length only: nothing is ever padded
     return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
-
-
-def not_real(tensor: Tensor) -> str | None:
-    """Say why its elements are no numbers of an embedding, None where they are: float32 would keep half of them."""
-    return None if tensor.is_floating_point() else f"{str(tensor.dtype).removeprefix('torch.')}, no numbers to embed"
 
 
 def other_widths(contract: InputContract) -> list[int]:

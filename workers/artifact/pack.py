@@ -128,7 +128,7 @@ def pack(
     vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions)
     draft, packages = _compile(draft, rebuilt, embedder, say) if is_compiled else (draft, {})
     embedder.close()
-    for sentence in (*trained.notes, *unsaid_calls(trained, taps), *unsaid_axes(tapped)):
+    for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
         say(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas.decoded import Decoded
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject
+from workers.core.care import Reach
 
 Clock = Callable[[], float]
 """Seconds; `time.time` where the epoch matters, `time.monotonic` where only differences do."""
@@ -63,8 +64,11 @@ class Source(Protocol):
         topic made anew).
         """
 
-    def poll(self, timeout_s: float) -> Delivery | None:
-        """Return what has arrived, or None after `timeout_s`; never blocks longer. Raises `Unavailable`."""
+    def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
+        """Return what has arrived, or None after `timeout_s`; never blocks longer. Raises `Unavailable`.
+
+        With a `reach` no more is brought than it says, and the rest is brought by a later poll.
+        """
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Echo durable positions to the broker for lag tools. Idempotent. Raises `Unavailable`.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.records import Partition
+from workers.careful import AtHand
 from workers.core import histogram
 
 K = TypeVar("K", bound=Hashable)
@@ -59,6 +60,9 @@ class ArtifactStatus(Progress):
 
     artifact: str
     """The name of its view: `<name>__<space8>`."""
+    ends: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
+    """Of each partition held: where its chain ends, and how far it is taken."""
+    at_hand: AtHand = field(default_factory=AtHand)
 
 
 def together(parts: Sequence[Progress]) -> Progress:

@@ -10,11 +10,13 @@ not the fence: the fence is the chain of the offline log.
 from collections.abc import Callable, Iterable
 
 from schemas.records import Partition
+from workers.core.care import Care
 from workers.core.ports import Clock
 from workers.fleet import respawn
 from workers.fleet.autoscale import Policy
 from workers.fleet.lookout import Lookout
 from workers.fleet.placement import Placement, owners
+from workers.fleet.quarantine import Quarantine
 from workers.fleet.replicas import Replicas
 from workers.fleet.sizing import Sizing
 from workers.fleet.slots import new_name
@@ -58,8 +60,8 @@ class Controller:
         self._adopted = set(self._seen)
         self._heard_at = dict.fromkeys(self._seen, clock())
         self._sent: dict[str, frozenset[Partition]] = {}
-        self._told: dict[str, FleetSize] = {}
-        self._placement = Placement(clock)
+        self._told: dict[str, tuple[FleetSize, Care]] = {}
+        self._placement, self._quarantine = Placement(clock), Quarantine(clock)
         self._leaving: set[str] = set()
         self._going: frozenset[str] = frozenset()
         self._summary = Summary()
@@ -138,6 +140,7 @@ class Controller:
             autoscale=self._sizing.reason,
             message=self._message(alive),
             lines=self._lookout.lines(alive),
+            suspects=self._quarantine.lines(),
             **self._summary.counts(alive),
         )
 
@@ -158,19 +161,22 @@ class Controller:
         if isinstance(answer, ReplicaStatus):
             self._seen[name], self._heard_at[name] = answer, now
             self._placement.hear(answer.lag)
+            self._quarantine.hear(answer, is_adopted=name in self._adopted)
             if answer.state == "running":
                 self._run_since.setdefault(name, now)
             if answer.state == "draining":  # by our order, our predecessor's, or since its process was told to end
                 self._leaving.add(name)
             if name in self._adopted:
                 self._adopted.discard(name)
-                self._sent[name], self._told[name] = answer.wanted, answer.size
+                self._sent[name], self._told[name] = answer.wanted, (answer.size, answer.care)
                 self._sizing.hear(answer.size)
                 self._partitions |= answer.wanted | answer.held
             if answer.wanted != self._sent.get(name, frozenset()):  # a predecessor's last order came after ours
                 self._told.pop(name, None)
             if answer.state == "ended":
                 self._bury(name, answer.error, fault=answer.fault)
+            elif answer.hangs is not None:
+                self._bury(name, answer.hangs)
         elif isinstance(answer, str):
             self._bury(name, answer)
         elif self._is_silent(name, now):
@@ -186,7 +192,7 @@ class Controller:
         replica = self._seen.pop(name)
         self._summary.bury(replica)
         self._lookout.gone(replica, reason)
-        self._sent.pop(name, None)
+        sent = self._sent.pop(name, frozenset())
         self._told.pop(name, None)
         self._leaving.discard(name)
         # Whom our predecessor has started and we have never heard may have run for years.
@@ -196,6 +202,8 @@ class Controller:
         if reason is None:
             return
         self._failovers += 1
+        windows = self._summary.counts(tuple(self._seen.values()))["windows"]
+        self._quarantine.ended(replica, sent, reason, windows=windows)
         self._ended.append(
             respawn.End(
                 at=self._clock(),
@@ -219,8 +227,8 @@ class Controller:
             RESPAWN, self._history, ended=ended, living=living, nodes=self._replicas.nodes(), now=now
         )
         self._decision = respawn.decide(RESPAWN, self._history, now)
-        if self._decision.gives_up is not None and not self._sizing.is_draining:
-            self.fail(self._decision.gives_up)
+        if (why := self._decision.gives_up or self._quarantine.gives_up) and not self._sizing.is_draining:
+            self.fail(why)
 
     def _spawn(self) -> None:
         if self._clock() < self._decision.spawn_at:
@@ -254,9 +262,14 @@ class Controller:
         """Tell each ready replica what to read: its share of the plan, less what another still holds."""
         ready = [name for name, one in self._seen.items() if one.state == "running" and name not in self._leaving]
         shares = self._placement.shares(
-            self._partitions, ready, owners(self._seen, self._sent), size=self._sizing.size.replicas
+            self._partitions,
+            ready,
+            owners(self._seen, self._sent),
+            size=self._sizing.size.replicas,
+            careful=self._quarantine.partitions,
         )
         for name, share in shares.items():
-            if share != self._sent.get(name, frozenset()) or self._told.get(name) != self._sizing.size:
-                self._replicas.assign(name, share, self._sizing.size)
-                self._sent[name], self._told[name] = share, self._sizing.size
+            size, care = self._sizing.size, self._quarantine.care.of(share)
+            if share != self._sent.get(name, frozenset()) or self._told.get(name) != (size, care):
+                self._replicas.assign(name, share, size, care)
+                self._sent[name], self._told[name] = share, (size, care)

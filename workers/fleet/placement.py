@@ -30,15 +30,31 @@ class Placement:
         self._lag.update(lag)
 
     def shares(
-        self, partitions: frozenset[Partition], ready: Iterable[str], owners: Mapping[Partition, str], *, size: int
+        self,
+        partitions: frozenset[Partition],
+        ready: Iterable[str],
+        owners: Mapping[Partition, str],
+        *,
+        size: int,
+        careful: frozenset[Partition] = frozenset(),
     ) -> dict[str, frozenset[Partition]]:
         """Return what each of the ready is to read: its share of the plan, less what another still holds.
 
-        Of those that are ready so many as the `size` says share the partitions; the rest stand by.
+        Of those that are ready so many as the `size` says share the partitions; the rest stand by. Those in `careful`
+        kill who reads them: where there are several, one reads these and no others.
         """
         ready, readers = list(ready), set(owners.values())
         active = sorted(ready, key=lambda name: (name not in readers, name))[:size]
-        wanted = self._share_out(partitions, active, owners)
+        careful &= partitions
+        if not careful or size == 1:
+            wanted = self._share_out(partitions, active, owners)
+        else:
+            tester = _tester(active, owners, careful, is_complete=len(active) == size)
+            others = [name for name in active if name != tester]
+            wanted = {
+                **self._share_out(partitions - careful, others, owners),
+                **dict.fromkeys(careful if tester is not None else (), tester or ""),
+            }
         return {
             name: frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
             for name in ready
@@ -46,7 +62,7 @@ class Placement:
 
     def _share_out(
         self, partitions: frozenset[Partition], active: Sequence[str], owners: Mapping[Partition, str]
-    ) -> dict[Partition, str]:
+    ) -> Mapping[Partition, str]:
         """Plan by lag when something has changed, and now and then; in between, what was planned is carried out."""
         current = {**owners, **{p: name for p, name in self._plan.items() if name in active}}
         situation, now = (frozenset(active), partitions), self._clock()
@@ -54,6 +70,21 @@ class Placement:
             self._planned_for, self._even_out_at = situation, now + EVEN_OUT_EVERY_S
             self._plan = plan(partitions, active, current, self._lag)
         return self._plan
+
+
+def _tester(
+    active: Sequence[str], owners: Mapping[Partition, str], careful: frozenset[Partition], *, is_complete: bool
+) -> str | None:
+    """Return who reads what must be read with care: who reads nothing else, if need be one that will not any more.
+
+    None while somebody is still to come who reads nothing yet: he takes it, and nobody hands anything over for it.
+    """
+    reads_else = {name: sum(owner == name for p, owner in owners.items() if p not in careful) for name in active}
+    reads_them = {owner for p, owner in owners.items() if p in careful}
+    free = [name for name in active if not reads_else[name]]
+    if free:
+        return min(free, key=lambda name: (name not in reads_them, name))
+    return min(active, key=lambda name: (reads_else[name], name)) if is_complete else None
 
 
 def owners(alive: Mapping[str, ReplicaStatus], sent: Mapping[str, frozenset[Partition]]) -> Mapping[Partition, str]:

@@ -14,6 +14,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from schemas.records import Partition
+from workers.core.care import Care
 from workers.fleet.node_watch import NodeWatch
 from workers.fleet.replica_actor import CONTROL, replica_actor
 from workers.fleet.status import FleetSize, ReplicaStatus
@@ -92,10 +93,10 @@ class RayReplicas:
         """Return what was last seen."""
         return self._nodes.roomy
 
-    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
         """Send the order; the next heartbeat tells when it has been followed, the one under way may not."""
         self._asked.pop(name, None)
-        self._actors[name].assign.options(**CONTROL).remote(partitions, size)
+        self._actors[name].assign.options(**CONTROL).remote(partitions, size, care)
 
     def drain(self, name: str, size: FleetSize) -> None:
         """Send the order; repeating it changes nothing."""

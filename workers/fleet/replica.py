@@ -5,6 +5,7 @@ Knows nothing of actors.
 """
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -14,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas.records import Partition
+from workers.core.care import NO_CARE, Care
 from workers.core.errors import Refused, Replaced, Unavailable, UndertowError
 from workers.core.ports import Clock
-from workers.fleet.artifact_status import fields_of, together
+from workers.fleet.artifact_status import ArtifactStatus, fields_of, together
 from workers.fleet.recent import Recent
 from workers.fleet.respawn import Fault
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
@@ -39,16 +41,19 @@ class Replica:
         open_streams: Mapping[str, OpenStream],
         *,
         drain_timeout_s: float,
+        max_embed_s: float = math.inf,
         clock: Clock = time.monotonic,
         lines: Callable[[], tuple[Line, ...]] = tuple,
     ) -> None:
         """`open_streams` is by the artifact's name; nothing is opened before `run`. `lines` are the log's newest."""
         self._name, self._drain_timeout_s, self._clock = name, drain_timeout_s, clock
+        self._max_embed_s = max_embed_s
         self._walks = tuple(Walk(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
         self._opening = threading.Lock()
         self._failing = threading.Lock()
         self._lines, self._recent, self._looking = lines, Recent(), threading.Lock()
         self._wanted: frozenset[Partition] = frozenset()
+        self._care = NO_CARE
         self._size = FleetSize()
         self._drain_by: float | None = None
         self._beginning, self._has_begun = threading.Lock(), False
@@ -78,11 +83,11 @@ class Replica:
         if self._fault is not None and not isinstance(self._fault, UndertowError):
             raise self._fault
 
-    def assign(self, partitions: Iterable[Partition], size: FleetSize) -> None:
+    def assign(self, partitions: Iterable[Partition], size: FleetSize, care: Care = NO_CARE) -> None:
         """Read exactly these partitions, from the next batch on."""
-        self._wanted, self._size = frozenset(partitions), size
+        self._wanted, self._size, self._care = frozenset(partitions), size, care
         for walk in self._walks:
-            walk.assign(self._wanted)
+            walk.assign(self._wanted, care)
 
     def drain(self, size: FleetSize) -> None:
         """Finish the batch, write a checkpoint and end."""
@@ -92,9 +97,9 @@ class Replica:
             say(log, logging.INFO, "drain", "finishes what it has taken, writes a checkpoint and ends")
         self._end()
 
-    def status(self) -> ReplicaStatus:
+    def status(self, *, is_heartbeat: bool = False) -> ReplicaStatus:
         """Say what is going on; never waits for a stream."""
-        parts = tuple(walk.status() for walk in self._walks)
+        parts = tuple(walk.status(is_heartbeat=is_heartbeat) for walk in self._walks)
         whole = together(parts)
         # What one stream does not read yet is not read: a fleet has caught up when all its artifacts have.
         lag = {p: behind for p, behind in whole.lag.items() if all(p in part.lag for part in parts)}
@@ -109,6 +114,8 @@ class Replica:
             node=socket.gethostname(),
             wanted=self._wanted,
             size=self._size,
+            care=self._care,
+            hangs=self._hangs(parts),
             artifacts=parts,
             windows_per_s=rate,
             recent_latency=recent,
@@ -117,6 +124,15 @@ class Replica:
             lines=self._lines(),
             log=_log_file(),
         )
+
+    def _hangs(self, parts: Iterable[ArtifactStatus]) -> str | None:
+        for part in parts:
+            if part.at_hand.seconds > self._max_embed_s:
+                return (
+                    f"the model of {part.artifact} has not returned for {part.at_hand.seconds:.0f} s, and more than "
+                    f"{self._max_embed_s:g} s is taken for never (model.max_embed_seconds)"
+                )
+        return None
 
     def _state(self) -> ReplicaState:
         if self._has_ended:

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from schemas.records import Partition
+from workers.core.care import Care
 from workers.fleet.metrics import emit_replica
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize, ReplicaStatus
@@ -34,7 +35,13 @@ class ReplicaActor:
         """Open nothing yet, so that the first heartbeat is answered while the model loads."""
         ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=name)
         openers = stream_openers(recipe, new_tell=partial(open_tell, recipe.tell, name))
-        self._replica = Replica(name, openers, drain_timeout_s=recipe.drain_timeout_s, lines=ring.lines)
+        self._replica = Replica(
+            name,
+            openers,
+            drain_timeout_s=recipe.drain_timeout_s,
+            max_embed_s=recipe.artifacts[0].model.max_embed_seconds,
+            lines=ring.lines,
+        )
         self._ray_node = ray.get_runtime_context().get_node_id()
         on_sigterm(self._leave)
         emit_replica(recipe.fleet, self._replica.status)
@@ -53,11 +60,11 @@ class ReplicaActor:
 
     def status(self) -> ReplicaStatus:
         """Answer the heartbeat."""
-        return replace(self._replica.status(), ray_node=self._ray_node)
+        return replace(self._replica.status(is_heartbeat=True), ray_node=self._ray_node)
 
-    def assign(self, partitions: frozenset[Partition], size: FleetSize) -> None:
+    def assign(self, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
         """Read exactly these."""
-        self._replica.assign(partitions, size)
+        self._replica.assign(partitions, size, care)
 
     def drain(self, size: FleetSize) -> None:
         """Finish."""

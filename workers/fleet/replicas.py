@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from schemas.records import Partition
+from workers.core.care import Care
 from workers.fleet.status import FleetSize, ReplicaStatus
 
 
@@ -31,8 +32,8 @@ class Replicas(Protocol):
     def draining_nodes(self) -> frozenset[str]:
         """Return the nodes that are about to go (`ReplicaStatus.ray_node`), as far as is known."""
 
-    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize) -> None:
-        """Tell it what to read, and how large the fleet should be."""
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
+        """Tell it what to read, and what of it with care, and how large the fleet should be."""
 
     def drain(self, name: str, size: FleetSize) -> None:
         """Tell it to finish."""

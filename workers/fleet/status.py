@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.records import Partition
 from workers.core import histogram
+from workers.core.care import NO_CARE, Care
 from workers.fleet.artifact_status import ArtifactStatus, Progress
 from workers.fleet.respawn import Fault
 from workers.logs import Line, iso
@@ -44,6 +45,11 @@ class ReplicaStatus(Progress):
     """What the controller last asked it to read."""
     size: FleetSize = FleetSize()
     """What the controller last told it of the fleet."""
+    care: Care = NO_CARE
+    """What the controller last told it to read with care; every one carries its own, so that a restarted controller
+    learns it again."""
+    hangs: str | None = None
+    """Why its model is taken not to return any more."""
     artifacts: tuple[ArtifactStatus, ...] = ()
     """By artifact, what the counts sum up."""
     windows_per_s: float = 0.0
@@ -86,6 +92,8 @@ class FleetStatus:
     """By artifact, over all replicas."""
     message: str | None = None
     """Why the fleet failed or is blocked."""
+    suspects: tuple[str, ...] = ()
+    """Partitions that replicas died of, and how they are read since; one line each."""
     records: int = 0
     last_reject: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
@@ -138,6 +146,7 @@ class FleetStatus:
             "append_to_readable_ms": _percentiles(self.latency),
             "recent_append_to_readable_ms": _percentiles(self.recent_latency),
             "message": self.message,
+            "suspects": list(self.suspects),
             "artifacts": [
                 {
                     "artifact": one.artifact,

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 
 from schemas.records import Partition
+from workers.careful import AtHand
+from workers.core.care import NO_CARE, Care
 from workers.counts import Counts
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.stream import Stream
@@ -26,7 +28,7 @@ class Walk:
         """Nothing is opened before `open`."""
         self.artifact = artifact
         self._open, self._gives_up = open_stream, gives_up
-        self._wanted: frozenset[Partition] = frozenset()
+        self._order: tuple[frozenset[Partition], Care] = (frozenset(), NO_CARE)
         self._is_ending = self._is_closed = self._has_failed = False
         self._orders = threading.Event()
         self._stream: Stream | None = None
@@ -67,16 +69,16 @@ class Walk:
     def _read(self, stream: Stream) -> None:
         while not self._is_ending:
             self._orders.clear()
-            stream.assign(self._wanted)
+            stream.assign(*self._order)
             if stream.held:
                 stream.step()
             elif not self._is_ending:
                 self._orders.wait(timeout=1.0)
         stream.checkpoint()
 
-    def assign(self, partitions: frozenset[Partition]) -> None:
+    def assign(self, partitions: frozenset[Partition], care: Care) -> None:
         """Read exactly these partitions, from the next batch on."""
-        self._wanted = partitions
+        self._order = partitions, care
         self._orders.set()
 
     def end(self) -> None:
@@ -84,13 +86,15 @@ class Walk:
         self._is_ending = True
         self._orders.set()
 
-    def status(self) -> ArtifactStatus:
+    def status(self, *, is_heartbeat: bool = False) -> ArtifactStatus:
         """Say what is going on; never waits for the stream."""
         stream = self._stream
         counts = stream.counts if stream else Counts()
         return ArtifactStatus(
             artifact=self.artifact,
             held=stream.held if stream else frozenset(),
+            ends=stream.ends if stream else {},
+            at_hand=stream.careful.ask(is_heartbeat=is_heartbeat) if stream else AtHand(),
             lag=stream.lag if stream and not self._is_closed else {},
             records=counts.records,
             windows=counts.windows,

@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from workers.option_paths import LocalPathType
-
 EXISTING = click.Path(path_type=Path, exists=True)
 
 
@@ -22,7 +20,7 @@ EXISTING = click.Path(path_type=Path, exists=True)
     multiple=True,
     default=(".undertow/space.html",),
     show_default=True,
-    type=LocalPathType(dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="A file to write: .html, .png or .svg; may be repeated.",
 )
 @click.option("--feature", metavar="NAME", help="The vectors to draw, where there are several.")

@@ -1,0 +1,52 @@
+"""Where the reading of a partition begins, as far as the broker knows.
+
+In: a consumer, positions that are asked for. Out: positions that there are. Knows nothing of records.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+
+from schemas.records import Partition
+from workers.adapters.kafka_client import in_our_words
+from workers.adapters.kafka_echo import is_anothers
+from workers.core.errors import Refused
+from workers.sections import KafkaSettings
+
+ANSWER_MS = 10_000
+MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
+
+
+def find_places(
+    consumer: Any, settings: KafkaSettings, starts: Mapping[Partition, int | None], *, view: str
+) -> tuple[dict[Partition, int], dict[Partition, int]]:
+    """Return where each partition's reading begins, and where the partition ends. Raises `Refused`, `Unavailable`.
+
+    Where no start is given it is what was committed for the `view`.
+    """
+    asked = {TopicPartition(p.topic, p.index): p for p in starts}
+    try:
+        firsts = consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
+        ends = consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
+        wanted = {tp: _committed(consumer, tp, view) if starts[p] is None else starts[p] for tp, p in asked.items()}
+    except KafkaError as error:
+        doing = f"say where {', '.join(map(str, starts))} begin and end"
+        raise in_our_words(error, doing, settings) from error
+    for tp, start in wanted.items():
+        if start is not None and start > ends[tp]:
+            message = f"expected to read {asked[tp]} from offset {start} on, but it ends at {ends[tp]}: {MADE_ANEW}"
+            raise Refused(message)
+    # Nobody else knows of a committed offset: what was lost behind it is told by the poll that is out of range.
+    places = {
+        p: place if starts[p] is None and (place := wanted[tp]) is not None else max(wanted[tp] or 0, firsts[tp])
+        for tp, p in asked.items()
+    }
+    return places, {p: ends[tp] for tp, p in asked.items()}
+
+
+def _committed(consumer: Any, tp: TopicPartition, view: str) -> int | None:
+    """Return the offset that was committed for us, or by whoever does not say for whom (an operator's tool)."""
+    found = consumer.committed(tp, metadata=True, timeout_ms=ANSWER_MS)
+    return None if found is None or is_anothers(found.metadata, view) else int(found.offset)

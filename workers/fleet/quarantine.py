@@ -1,0 +1,132 @@
+"""What the controller knows of partitions that replicas die of, from tick to tick.
+
+In: statuses, and ends. Out: which partitions are read with care, and how. Knows no rule: what is decided stands in
+`suspects`; and keeps nothing that a new controller could not learn from the replicas, or from two more ends.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from schemas.records import Partition
+from workers.core.care import NO_CARE, Care
+from workers.core.ports import Clock
+from workers.fleet.status import ReplicaStatus
+from workers.fleet.suspects import HOPELESS, End, Progress, Suspect, Suspects, after_end, after_progress, care_of, learn
+from workers.logs import say
+
+log = logging.getLogger(__name__)
+
+
+class Quarantine:
+    """The suspects of one fleet. The thread that ticks owns it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Nothing is suspected yet."""
+        self._clock = clock
+        self._suspects: Suspects = {}
+        self._care = NO_CARE
+        self._condemned, self._windows = 0, 0
+        self.gives_up: str | None = None
+        """Why the fleet cannot go on: it is not the records."""
+
+    @property
+    def care(self) -> Care:
+        """What is to be read with care."""
+        return self._care
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """Those that are to be read with care, and by themselves."""
+        return frozenset(self._care.steps)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return one line for each suspect."""
+        return tuple(
+            f"{partition} of {artifact} is read alone from offset {one.position} on, {one.step} records at a time"
+            f" ({one.reason}), until {'nothing is left' if not one.until else f'offset {one.until}'}"
+            for (artifact, partition), one in sorted(self._suspects.items())
+            if one.step
+        )
+
+    def hear(self, replica: ReplicaStatus, *, is_adopted: bool) -> None:
+        """Take in what a replica says. Of one that a predecessor has started its order is taken over as well."""
+        if is_adopted and replica.care.steps:
+            known = {(part.artifact, p): end for part in replica.artifacts for p, (end, _) in part.ends.items()}
+            artifacts = [part.artifact for part in replica.artifacts]
+            self._suspects = {**learn(replica.care, artifacts, known), **self._suspects}
+            self._care = care_of(self._suspects)
+        if not self._suspects:
+            return
+        for part in replica.artifacts:
+            for partition, (end, _) in part.ends.items():
+                if (key := (part.artifact, partition)) in self._suspects:
+                    is_read_up = partition in replica.care.steps and part.lag.get(partition) == 0
+                    self._become(after_progress(self._suspects, Progress(key=key, position=end, is_read_up=is_read_up)))
+
+    def ended(self, replica: ReplicaStatus, sent: frozenset[Partition], reason: str, *, windows: int) -> None:
+        """Take in how a replica ended that was not asked to: its last status, what it was to read, and why.
+
+        `windows` are those of the whole fleet so far.
+        """
+        for end in self._ends(replica, sent):
+            before = self._suspects.get(end.key)
+            self._become(after_end(self._suspects, end))
+            self._tell(end, before, self._suspects[end.key], reason, windows)
+
+    def _become(self, suspects: Suspects) -> None:
+        self._suspects = suspects
+        self._care = care_of(suspects)
+
+    def _ends(self, replica: ReplicaStatus, sent: frozenset[Partition]) -> Iterator[End]:
+        """Yield what an end tells of partitions. Who waited for a store, or ended as we do, tells nothing."""
+        if replica.state == "starting" or replica.fault in {"refused", "unavailable"}:
+            return
+        if replica.blocked and replica.hangs is None:
+            return
+        now = self._clock()
+        for part in replica.artifacts:
+            if (place := part.at_hand.place) is not None:
+                partition, position = place
+                step = replica.care.steps.get(partition, 0)
+                yield End(
+                    key=(part.artifact, partition),
+                    position=position,
+                    step=step,
+                    reason="kills-replica" if replica.hangs is None else "hangs",
+                    at=now,
+                )
+                return  # no other stream of it was reading
+        for part in replica.artifacts:
+            suspected = (sent | replica.wanted | part.held) - replica.care.steps.keys()
+            if replica.hangs is not None:
+                suspected = frozenset(part.at_hand.embedding)
+            for partition in sorted(suspected):
+                end, taken = part.ends.get(partition, (None, None))
+                yield End(
+                    key=(part.artifact, partition),
+                    position=end,
+                    read_to=taken,
+                    reason="kills-replica" if replica.hangs is None else "hangs",
+                    at=now,
+                )
+
+    def _tell(self, end: End, before: Suspect | None, after: Suspect, reason: str, windows: int) -> None:
+        artifact, partition = end.key
+        step_before = before.step if before is not None else 0
+        if after.refused is not None and (before is None or before.refused != after.refused):
+            self._condemned = self._condemned + 1 if windows == self._windows else 1
+            self._windows = windows
+            text = f"the record at or behind offset {after.refused} of {partition} is refused for {artifact}: {reason}"
+            where = {"partition": str(partition), "offset": after.refused}
+            say(log, logging.WARNING, "condemned", text, **where, reason=end.reason)
+            if self._condemned >= HOPELESS:
+                self.gives_up = (
+                    f"{self._condemned} records in a row ended each replica that took them, and no window was embedded "
+                    f"between: it is the model or this machine, not the records; the last: {reason}"
+                )
+        elif after.step and after.step != step_before:
+            text = (
+                f"replicas that read {partition} end at offset {after.position} ({reason}): it is read alone for "
+                f"{artifact}, {after.step} records at a time"
+            )
+            say(log, logging.WARNING, "suspect", text, partition=str(partition), offset=after.position, step=after.step)
