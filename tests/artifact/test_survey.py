@@ -9,18 +9,19 @@ from click.testing import CliRunner
 from torch import nn
 
 from schemas.contract import Column, IdColumn, InputContract
+from workers.artifact.points import Point, Survey
 from workers.artifact.recipes import ModelRecipe
-from workers.artifact.survey import Point, Survey, survey
+from workers.artifact.survey import survey
 from workers.artifact.trained import Trained, read_trained
 from workers.cli import main
 from workers.core.preprocessing import Preprocessing, Real
 
 Train = Callable[[str], Any]
 SUGGESTED = {
-    "lstm": "rnn#0[0]",
-    "lagged-lstm": "rnn#0[0]",
-    "gru": "rnn#0[0]",
-    "deepar": "rnn#0[0]",
+    # The first call ends before the newest step, which the second one begins with.
+    "lstm": "rnn#1[0]",
+    "lagged-lstm": "rnn#1[0]",
+    "gru": "rnn#1[0]",
     "tft": "lstm_encoder#0[0]",
 }
 
@@ -35,15 +36,15 @@ def by_tap(found: Survey) -> dict[str, Point]:
 
 @pytest.mark.parametrize(("name", "tap"), SUGGESTED.items())
 def test_the_recurrent_layer_that_reads_the_window_is_suggested(name: str, tap: str, trained: Train) -> None:
-    assert str(look(trained(name)).suggestion) == tap
+    assert str(look(trained(name)).suggestion) == f"{tap}:auto"
 
 
 def test_without_steps_the_last_activation_is_suggested(trained: Train) -> None:
     found = look(trained("nhits"))
     assert found.suggestion is not None
-    (layer,) = [one for one in found.layers if found.suggestion.path in one.paths]
+    (layer,) = [one for one in found.layers if found.suggestion.tap.path in one.paths]
     assert layer.kind == "ReLU"
-    assert found.suggestion.call == 1  # one module serves twice, and its second call is the deeper one
+    assert found.suggestion.tap.call == 1  # one module serves twice, and its second call is the deeper one
 
 
 def test_shapes_are_told_by_windows_and_steps(trained: Train) -> None:
@@ -127,8 +128,18 @@ def test_the_command_shows_a_table_that_names_the_suggestion(trained: Train) -> 
     result = CliRunner().invoke(main, ["taps", str(trained("lstm").checkpoint), "--trust"], env={"COLUMNS": "110"})
     assert result.exit_code == 0, result.output
     assert "(n, t-1, 8)" in result.output
-    assert "suggested; masked" in result.output
-    assert result.output.splitlines()[-1] == "undertow pack MODEL --name NAME --tap hidden=rnn"
+    assert "12/12, newest yes │ suggested; steps" in result.output
+    assert result.output.splitlines()[-1] == "undertow pack MODEL --name NAME --tap hidden=rnn#1"
+
+
+@pytest.mark.parametrize("width", ["80", "40"])
+def test_a_name_is_whole_in_a_line_however_narrow_the_terminal_is(width: str, trained: Train) -> None:
+    command = ["taps", str(trained("tft").checkpoint), "--trust"]
+    lines = CliRunner().invoke(main, [*command, "--all"], env={"COLUMNS": width}).output.splitlines()
+    data = json.loads(CliRunner().invoke(main, [*command, "--json"]).output)
+    names = [tap["tap"].replace("#0", "") for layer in data["layers"] for tap in layer["taps"][:1]]
+    assert len(names) > 100
+    assert set(names) <= set(lines)
 
 
 def test_a_large_model_is_shown_in_part_and_in_whole_on_demand(trained: Train) -> None:
@@ -142,7 +153,7 @@ def test_a_large_model_is_shown_in_part_and_in_whole_on_demand(trained: Train) -
 def test_scripts_read_json(trained: Train) -> None:
     result = CliRunner().invoke(main, ["taps", str(trained("gru").checkpoint), "--trust", "--json"])
     data = json.loads(result.output)
-    assert (data["model"], data["suggestion"]) == ("RecurrentNetwork", "rnn#0[0]")
+    assert (data["model"], data["suggestion"]) == ("RecurrentNetwork", "rnn#1[0]")
     (layer,) = [layer for layer in data["layers"] if layer["paths"] == ["rnn"]]
     assert layer["calls"] == 4
     assert layer["taps"][0]["axes"] == "(n, t-1, 8)"

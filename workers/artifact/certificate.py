@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from workers.artifact.sight import Sight
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureProof:
@@ -23,6 +25,8 @@ class FeatureProof:
     """The trained model run to its end with plain hooks, held against the packed one."""
     left_open: float = 0.0
     """What float32 leaves open: the distance to double precision, allowed twice on top; 0 where that was not needed."""
+    sight: Sight | None = None
+    """What it depends on; None where that was not measured, as in artifacts of before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class Certificate:
                 f"whole model {one.whole:.1g}"
                 + (f" (float32 leaves {one.left_open:.1g} open)" if one.left_open else "")
             )
+            if one.sight is not None:
+                yield from (f"    {words}" for words in one.sight.words())
         if self.inputs is not None:
             yield f"inputs equal TimeSeriesDataSet's: {self.inputs:,} numbers"
         yield f"{self.kept:,} of {self.parameters:,} parameters kept, {self.weights_bytes:,} bytes"
@@ -65,5 +71,11 @@ class Certificate:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Certificate":
         """Read what `to_json` wrote."""
-        features = tuple(FeatureProof(**{**one, "hidden": tuple(one["hidden"])}) for one in data["features"])
-        return cls(**{**data, "features": features})
+        return cls(**{**data, "features": tuple(map(_proof, data["features"]))})
+
+
+def _proof(data: Mapping[str, Any]) -> FeatureProof:
+    sight = data.get("sight")
+    return FeatureProof(
+        **{**data, "hidden": tuple(data["hidden"]), "sight": None if sight is None else Sight.from_json(sight)}
+    )

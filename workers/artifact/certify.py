@@ -16,6 +16,7 @@ from schemas.windows import WindowBatch
 from workers.artifact.certificate import Certificate, FeatureProof
 from workers.artifact.future import LEAKS, with_another_future
 from workers.artifact.learn import make_inputs
+from workers.artifact.look import look
 from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.reference import check_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
@@ -92,11 +93,13 @@ def certify(
             "is embedded otherwise than by the whole trained model", vectors, whole, tolerance, "", openness
         ),
     }
+    sights = look(trained, features)
     proofs = tuple(
         FeatureProof(
             name=name,
             hidden=shapes[name],
             left_open=openness.known(name),
+            sight=sights.get(name),
             **{what: by_name[name] for what, by_name in apart.items()},
         )
         for name in vectors

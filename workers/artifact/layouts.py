@@ -63,6 +63,14 @@ def find_layout(
     return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
 
 
+def steps_axis(layout: Layout) -> int:
+    """Return the axis of the steps, counted from 0 in the tensor as its module gives it."""
+    if layout.rows > 1 and layout.time_axis == 1:
+        return layout.batch_axis  # the steps of a window lie there, one behind the other
+    axis = (layout.time_axis or 0) - (1 if layout.rows == 1 else 2)  # among the other axes
+    return axis if axis < layout.batch_axis else axis + 1
+
+
 def other_widths(contract: InputContract) -> list[int]:
     """Return lengths of windows beside the longest that tell which axis is time, be the contract of one length only."""
     longest = contract.max_length

@@ -1,15 +1,16 @@
-"""What a tap was taken to mean where nobody has said: the first of several calls, an axis of steps.
+"""What a tap was taken to mean where nobody has said, and what its vector has not seen though one may think so.
 
-In: a trained model, taps as they were written and as they were learnt. Out: a sentence for each that may have been
-meant otherwise. Knows no file.
+In: a trained model, taps as they were written, as they were learnt and what they see. Out: a sentence for each that may
+have been meant otherwise. Knows no file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from workers.artifact.layouts import PROBE
+from workers.artifact.layouts import PROBE, steps_axis
 from workers.artifact.learn import make_inputs
+from workers.artifact.sight import Sight
 from workers.artifact.trained import Trained
 from workers.core.features import Feature, TappedFeature
 from workers.core.taps import TapInfo, list_taps
@@ -37,9 +38,44 @@ def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
         pools, layout = one.feature.pools, one.layout
         if layout.time_axis is not None and layout.steps is None and all(part.pool != "flatten" for part in pools):
             yield (
-                f"the steps at {one.feature.tap} do not follow the window's; axis {layout.time_axis} is taken for "
-                f"them, all of which are pooled, and {layout.size // len(pools)} channels are left"
+                f"the steps at {one.feature.tap} do not follow the window's; axis {steps_axis(layout)} is taken for "
+                "them (from 0, of the shape that the module gives), all of which are pooled, and "
+                f"{layout.size // len(pools)} channels are left"
             )
+
+
+def unsaid_sight(features: Sequence[TappedFeature], sights: Mapping[str, Sight], horizon: int) -> Iterator[str]:
+    """Yield a sentence for each that one may not think of: steps and inputs that have no part in a vector."""
+    for one in features:
+        sight = sights.get(one.name)
+        if sight is None:
+            continue
+        what, steps = f"the feature {one.name} ({one.feature.tap})", one.layout.steps
+        if sight.is_constant:
+            yield f"{what} is the same whatever the past of a window holds; it depends on {_listed(sight.inputs)}"
+            continue
+        is_moved = steps is not None and steps not in {0, horizon}
+        shape = f" has t{steps:+d} steps for the t that the model is given" if is_moved else ""
+        shape += " (those behind the first t are left out)" if is_moved and (steps or 0) > 0 else ""
+        spans = "; ".join(f"{part.pool} sees {part.span()}" for part in sight.parts)
+        if not all(part.sees_newest for part in sight.parts):
+            yield f"{what}{shape}{' and' * is_moved} has not seen the newest step: {spans}"
+        elif is_moved:
+            yield f"{what}{shape}: {spans}"
+        for part in sight.parts:
+            if part.is_narrow:
+                yield (
+                    f"{what}: {part.narrow} of the {part.channels} channels of {part.pool} have seen "
+                    f"{part.narrow_seen} of {part.steps} steps, as the backward direction of a layer has at its last "
+                    "step; mean takes every step of both"
+                )
+        if sight.blind:
+            yield f"{what} does not depend on {_listed(sight.blind)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (", ".join(names[:LISTED]) or "nothing") + rest
 
 
 def _sentence(path: str, info: TapInfo) -> str:

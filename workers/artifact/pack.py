@@ -31,7 +31,7 @@ from workers.artifact.learn import learn
 from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_embedder, settle, use_compiled
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.names import check_ids, check_names
-from workers.artifact.notes import unsaid_axes, unsaid_calls
+from workers.artifact.notes import unsaid_axes, unsaid_calls, unsaid_sight
 from workers.artifact.reductions import to_tensors
 from workers.artifact.spaces import FLOAT32, Precision
 from workers.artifact.trained import read_trained
@@ -128,7 +128,9 @@ def pack(
     vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions)
     draft, packages = _compile(draft, rebuilt, embedder, say) if is_compiled else (draft, {})
     embedder.close()
-    for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped)):
+    sights = {one.name: one.sight for one in certificate.features if one.sight is not None}
+    unseen = unsaid_sight(tapped, sights, trained.preprocessing.prediction_length)
+    for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped), *unseen):
         say(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)

@@ -4,7 +4,9 @@ In: an `InputContract` and the `Preprocessing` behind it. Out: a `WindowBatch` t
 generator.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from schemas.windows import WindowBatch
 from workers.core.preprocessing import Preprocessing
 from workers.core.scalers import FixedScaler, RangeScaler
 
+Place = Literal["series", "past", "future", "static"]
+
 SAMPLES = 6
 GOLDEN = 0.6180339887498949
 
@@ -24,17 +28,23 @@ def sample_lengths(contract: InputContract) -> NDArray[np.int64]:
     return np.linspace(contract.max_length, contract.min_length, SAMPLES).round().astype(np.int64)
 
 
-def sample_windows(contract: InputContract, preprocessing: Preprocessing, lengths: NDArray[np.int64]) -> WindowBatch:
+def sample_windows(
+    contract: InputContract,
+    preprocessing: Preprocessing,
+    lengths: NDArray[np.int64],
+    other: Mapping[tuple[Place, str], int] = MappingProxyType({}),
+) -> WindowBatch:
     """Return one window of each length, of categories the model knows and numbers that it finds moderate.
 
-    Where steps may be missing, every third one is.
+    Where steps may be missing, every third one is. The columns of `other`, each named with its part of the window, hold
+    other values than usual, for each number from 1 others.
     """
     count, steps = len(lengths), int(lengths.sum())
     columns = [*contract.past, *contract.future, *contract.static]
     ranges = _ranges(preprocessing)
 
-    def fill(column: Column, size: int) -> Values:
-        salt = 1 + columns.index(column)
+    def fill(part: Place, column: Column, size: int) -> Values:
+        salt = 1 + columns.index(column) + len(columns) * other.get((part, column.name), 0)
         spread = np.modf((np.arange(size) + 1) * GOLDEN * salt + salt * 0.37)[0]  # evenly over (0, 1)
         if column.categories is not None:
             picked = (spread * len(column.categories)).astype(np.int64).tolist()
@@ -45,30 +55,34 @@ def sample_windows(contract: InputContract, preprocessing: Preprocessing, length
 
     place = np.arange(steps) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     missing = contract.allows_gaps & (place % 3 == 1) & (place < np.repeat(lengths, lengths) - 1)
-    past = {column.name: fill(column, steps) for column in contract.past}
+    past = {column.name: fill("past", column, steps) for column in contract.past}
     for values in past.values():
         empty: Any = None if values.dtype == object else np.nan
         values[missing] = empty
     return WindowBatch(
-        series={column.name: _ids(column, preprocessing, count) for column in contract.series},
+        series={
+            column.name: _ids(column, preprocessing, count, other.get(("series", column.name), 0))
+            for column in contract.series
+        },
         end_us=np.arange(count, dtype=np.int64) * 1_000_000,
         lengths=lengths,
         past=past,
         future={
-            column.name: fill(column, count * contract.horizon).reshape(count, contract.horizon)
+            column.name: fill("future", column, count * contract.horizon).reshape(count, contract.horizon)
             for column in contract.future
         },
-        static={column.name: fill(column, count) for column in contract.static},
+        static={column.name: fill("static", column, count) for column in contract.static},
     )
 
 
-def _ids(column: IdColumn, preprocessing: Preprocessing, count: int) -> Values:
+def _ids(column: IdColumn, preprocessing: Preprocessing, count: int, first: int) -> Values:
+    rows = range(first, first + count)
     codes = {encoder.name: encoder.codes for encoder in preprocessing.encoders}
     names = [group[1] for group in preprocessing.groups if group is not None and group[0] == column.name]
     known = list(codes[names[0]]) if names else []
     if column.type == "integer":
-        return np.array([int(known[row % len(known)]) if known else row for row in range(count)], np.int64)
-    return np.array([str(known[row % len(known)]) if known else f"series-{row}" for row in range(count)], object)
+        return np.array([int(known[row % len(known)]) if known else row for row in rows], np.int64)
+    return np.array([str(known[row % len(known)]) if known else f"series-{row}" for row in rows], object)
 
 
 def _ranges(preprocessing: Preprocessing) -> dict[str, tuple[float, float]]:

@@ -4,8 +4,8 @@ In: a trained model with its inputs. Out: a `Survey`: each tensor with its axes,
 packed. Knows no file and no terminal.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -14,99 +14,16 @@ from torch import Tensor, nn
 
 from workers.artifact.layouts import PROBE, WIDER, Shape, find_layout, other_widths, shapes_seen
 from workers.artifact.learn import make_inputs
+from workers.artifact.look import look
+from workers.artifact.points import Layer, Point, Survey
+from workers.artifact.suggestion import suggest
 from workers.artifact.trained import Trained
 from workers.artifact.trial import try_out
 from workers.core.errors import Refused
-from workers.core.features import Layout, Tap
+from workers.core.features import Feature, Layout, Tap, TappedFeature
 from workers.core.taps import find_module, list_taps, takes_hooks
 
 TIMED_WINDOWS, TIMED_RUNS = 64, 5
-RECURRENT = ("LSTM", "GRU", "RNN")
-ACTIVATIONS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Tanh")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One tensor that a tap can select."""
-
-    tap: Tap
-    shape: Shape
-    """For `PROBE` windows of the longest length."""
-    axes: str
-    """The shape in words: n windows, t steps of the longest window, D decoder steps; numbers are channels."""
-    layout: Layout | None
-    reached: float
-    """Cost of stopping there: share of the whole forward, the median of several on this machine."""
-    obstacle: str | None
-    """Why it cannot be packed."""
-
-    @property
-    def has_time(self) -> bool:
-        """Whether it has an axis of steps."""
-        return self.layout is not None and self.layout.time_axis is not None
-
-    @property
-    def is_masked(self) -> bool:
-        """Whether its steps follow the window's, so that those of padding are left out."""
-        return self.layout is not None and self.layout.steps is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One module that fired."""
-
-    paths: tuple[str, ...]
-    kind: str
-    calls: int
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
-    """A whole model."""
-
-    model: str
-    layers: tuple[Layer, ...]
-    silent: tuple[str, ...]
-    """Paths of modules whose parameters are used, if at all, without a call."""
-    scripts: tuple[str, ...]
-    """Paths of modules in TorchScript, which takes no hooks."""
-    suggestion: Tap | None
-
-    def points(self) -> Iterator[Point]:
-        """Yield every point of every layer."""
-        for layer in self.layers:
-            yield from layer.points
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for `json`."""
-        return {
-            "model": self.model,
-            "suggestion": None if self.suggestion is None else str(self.suggestion),
-            "layers": [
-                {
-                    "paths": list(layer.paths),
-                    "class": layer.kind,
-                    "calls": layer.calls,
-                    "taps": [
-                        {
-                            "tap": str(point.tap),
-                            "shape": list(point.shape),
-                            "axes": point.axes,
-                            "has_time": point.has_time,
-                            "is_masked": point.is_masked,
-                            "cost": round(point.reached, 4),
-                            "layout": None if point.layout is None else asdict(point.layout),
-                            "obstacle": point.obstacle,
-                        }
-                        for point in layer.points
-                    ],
-                }
-                for layer in self.layers
-            ],
-            "never_called": list(self.silent),
-            "torchscript": list(self.scripts),
-        }
 
 
 def survey(trained: Trained) -> Survey:
@@ -158,7 +75,7 @@ def survey(trained: Trained) -> Survey:
                 for select, form in call.others
             ]
         layers.append(Layer(paths=info.paths, kind=info.kind, calls=len(info.calls), points=tuple(points)))
-    layers = _with_trials(trained, layers)
+    layers = _with_sight(trained, _with_trials(trained, layers))
     fired = {path for layer in layers for path in layer.paths}
     scripts = [name for name, module in trained.model.named_modules() if not takes_hooks(module)]
     return Survey(
@@ -172,28 +89,6 @@ def survey(trained: Trained) -> Survey:
         scripts=tuple(name for name in scripts if name.rpartition(".")[0] not in scripts),
         suggestion=suggest(layers),
     )
-
-
-def suggest(layers: list[Layer]) -> Tap | None:
-    """Pick one tap by a plain rule.
-
-    The last recurrent layer whose steps follow the window's; else the last layer named encoder, the outermost first;
-    else the last convolution whose steps follow the window's; else the last vector that an activation gives.
-    """
-    points = [(layer, point) for layer in layers for point in layer.points if point.obstacle is None]
-    recurrent = [p for layer, p in points if p.is_masked and any(kind in layer.kind for kind in RECURRENT)]
-    if recurrent:
-        return recurrent[-1].tap
-    named = [p for _, p in points if p.tap.path.rpartition(".")[2].rstrip("s") == "encoder"]
-    if named:
-        return min(reversed(named), key=lambda p: p.tap.path.count(".")).tap
-    convolved = [p for layer, p in points if p.is_masked and layer.kind.startswith("Conv")]
-    if convolved:
-        return convolved[-1].tap
-    vectors = [(layer, p) for layer, p in points if not p.has_time]
-    active = [p for layer, p in vectors if layer.kind in ACTIVATIONS]
-    rest = active or [p for _, p in vectors] or [p for _, p in points]
-    return max(rest, key=lambda p: p.reached).tap if rest else None
 
 
 def _point(
@@ -254,4 +149,21 @@ def _with_trials(trained: Trained, layers: list[Layer]) -> list[Layer]:
     return [
         replace(layer, points=tuple(replace(p, obstacle=p.obstacle or obstacles.get(p.tap)) for p in layer.points))
         for layer in layers
+    ]
+
+
+def _with_sight(trained: Trained, layers: list[Layer]) -> list[Layer]:
+    features = [
+        TappedFeature(
+            name=str(point.tap),
+            feature=Feature(tap=point.tap, pool="last+mean" if point.has_time else "none"),
+            layout=point.layout,
+        )
+        for layer in layers
+        for point in layer.points
+        if point.layout is not None and point.obstacle is None
+    ]
+    found = look(trained, features)
+    return [
+        replace(layer, points=tuple(replace(p, sight=found.get(str(p.tap))) for p in layer.points)) for layer in layers
     ]

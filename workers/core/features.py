@@ -68,6 +68,10 @@ class Part:
         """Return which steps of a window of that length it takes: those of a Python slice."""
         return range(length)[self.start : self.stop]
 
+    def __str__(self) -> str:
+        ends = ("" if end is None else str(end) for end in (self.start, self.stop))
+        return self.pool if self.start is self.stop is None else f"{self.pool}[{':'.join(ends)}]"
+
     @classmethod
     def parse(cls, text: str) -> "Part":
         """Read the text form."""
