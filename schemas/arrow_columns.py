@@ -28,7 +28,7 @@ _US_PER_S = 1_000_000
 
 def read_ids(array: Any, column: IdColumn) -> tuple[Values, Mask]:
     """Return one id column."""
-    valid = _not_null(array)
+    valid = not_null(array)
     if column.type == "integer":
         return pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False), valid
     texts = array.cast(pa.string())
@@ -40,7 +40,7 @@ def read_ends(array: Any) -> tuple[Rows, Mask]:
     """Return event times in microseconds."""
     ticks_per_s = _TICKS_PER_S[array.type.unit] if pa.types.is_timestamp(array.type) else _US_PER_S
     ticks: Rows = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    valid = _not_null(array)
+    valid = not_null(array)
     if ticks_per_s > _US_PER_S:
         # Two windows of a series must not share an event time because digits were cut off.
         step = ticks_per_s // _US_PER_S
@@ -53,12 +53,15 @@ def read_ends(array: Any) -> tuple[Rows, Mask]:
 
 
 def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
-    """Return the elements of a column: numbers as float64, categories as strings; NaN and None for null."""
+    """Return the elements of a column: numbers as float64, categories as strings; NaN and None for null.
+
+    A null category is good where the model has a class for what it does not know.
+    """
     if column.categories is None:
         numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)  # null becomes NaN
         return numbers, np.abs(numbers) <= FLOAT32_MAX  # false for NaN too
     texts, names, places = _objects(array.cast(pa.string()))
-    valid = _not_null(array)
+    valid = np.ones(len(array), np.bool_) if column.accepts_unknown else not_null(array)
     if not column.accepts_unknown:
         known = frozenset(column.categories)
         valid &= np.fromiter((name in known for name in names), np.bool_, len(names))[places]
@@ -70,7 +73,7 @@ def read_lists(array: Any) -> tuple[Any, Rows, Mask]:
     if pa.types.is_fixed_size_list(array.type):
         array = array.cast(pa.list_(array.type.value_type))
     offsets = array.offsets.to_numpy().astype(np.int64)
-    return array.values.slice(offsets[0], offsets[-1] - offsets[0]), offsets - offsets[0], _not_null(array)
+    return array.values.slice(offsets[0], offsets[-1] - offsets[0]), offsets - offsets[0], not_null(array)
 
 
 def all_of_row(valid: Mask, starts: Rows) -> Mask:
@@ -89,7 +92,7 @@ def find_gaps(lists: Sequence[tuple[Any, Rows]]) -> list[Mask]:
     span = max((int(np.diff(starts).max(initial=0)) for _, starts in lists), default=0) + 1
     places = []
     for elements, starts in lists:
-        steps = np.flatnonzero(~_not_null(elements))
+        steps = np.flatnonzero(~not_null(elements))
         rows = np.searchsorted(starts, steps, side="right") - 1
         inside = (steps > starts[rows]) & (steps < starts[rows + 1] - 1)
         places.append(rows[inside] * span + (steps - starts[rows])[inside])
@@ -107,7 +110,8 @@ def take_lists(values: Values, starts: Rows, rows: Rows) -> Values:
     return values[begins + np.arange(len(begins))]
 
 
-def _not_null(array: Any) -> Mask:
+def not_null(array: Any) -> Mask:
+    """Mark what is there."""
     if array.null_count == 0:
         return np.ones(len(array), np.bool_)
     mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)

@@ -73,7 +73,10 @@ def _elements(column: Column) -> str:
 
 
 def _test(column: Column) -> Test:
-    return _is_number if column.is_real else _is_name
+    if column.is_real:
+        return _is_number
+    # Arrow itself calls a column null that holds nothing else.
+    return (lambda kind: is_a.is_null(kind) or _is_name(kind)) if column.accepts_unknown else _is_name
 
 
 def _is_list_of(test: Test) -> Test:

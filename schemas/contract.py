@@ -26,7 +26,7 @@ class Column:
     categories: tuple[str, ...] | None = None
     """None for real numbers; else the categories the model knows, as strings."""
     accepts_unknown: bool = False
-    """Whether a category outside `categories` is embedded as the unknown one instead of being refused."""
+    """Whether a category outside `categories`, or null, is embedded as the unknown one instead of being refused."""
 
     @property
     def is_real(self) -> bool:

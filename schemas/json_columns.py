@@ -19,6 +19,7 @@ from schemas.windows import WindowBatch
 
 SUSPECT = (KeyError, TypeError, ValueError, OverflowError)
 _NUMBERS, _NAMES = frozenset({float, int}), frozenset({str, int})  # by exact type: a bool is neither
+_NAMES_OR_NULL = _NAMES | {type(None)}
 
 
 class Columns:
@@ -96,29 +97,27 @@ class Columns:
         )
 
     def _checked_past(self) -> dict[str, Values]:
-        gaps = _gaps(self._past[0][1], self._lengths) if self._contract.allows_gaps else ()
+        gaps = _gaps([values for _, values in self._past], self._lengths) if self._contract.allows_gaps else ()
         if not gaps:
             return _checked(self._contract.past, self._past)
         there = np.delete(np.arange(sum(self._lengths)), gaps).tolist()
         past: dict[str, Values] = {}
         for column, (_, values) in zip(self._contract.past, self._past, strict=True):
-            if any(values[gap] is not None for gap in gaps):
-                raise ValueError(column.name)
             elements = _elements([values[step] for step in there], column)
             past[column.name] = np.full(len(values), np.nan if column.is_real else None, elements.dtype)
             past[column.name][there] = elements
         return past
 
 
-def _gaps(values: Sequence[Any], lengths: Sequence[int]) -> Sequence[int]:
-    """Return which of all steps are null, if no window begins or ends with one."""
-    if None not in values:
+def _gaps(columns: Sequence[Sequence[Any]], lengths: Sequence[int]) -> Sequence[int]:
+    """Return which of all steps are null in every column, but for those that a window begins or ends with."""
+    first, *others = columns
+    if None not in first:
         return ()
-    gaps = [step for step, value in enumerate(values) if value is None]
     ends = list(accumulate(lengths))
-    if not {0, *ends, *(end - 1 for end in ends)}.isdisjoint(gaps):
-        raise ValueError(gaps)
-    return gaps
+    edges = {0, *ends, *(end - 1 for end in ends)}
+    empty = (step for step, value in enumerate(first) if value is None and step not in edges)
+    return [step for step in empty if all(values[step] is None for values in others)]
 
 
 def _extend(columns: Sequence[tuple[str, list[Any]]], lists: Document, length: int) -> None:
@@ -143,10 +142,10 @@ def _elements(values: list[Any], column: Column) -> Values:
         if not np.abs(numbers).max(initial=0.0) <= FLOAT32_MAX:  # false for NaN too
             raise ValueError(column.name)
         return numbers
-    if not types <= _NAMES:
+    if not types <= (_NAMES_OR_NULL if column.accepts_unknown else _NAMES):
         raise ValueError(column.name)
     if int in types:
-        values = [str(value) for value in values]
+        values = [str(value) if type(value) is int else value for value in values]
     if not column.accepts_unknown and not frozenset(column.categories).issuperset(values):
         raise ValueError(column.name)
     return np.array(values, dtype=object)

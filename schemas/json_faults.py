@@ -146,7 +146,7 @@ def _fitness(column: Column) -> Callable[[object], bool]:
     if column.categories is None:
         return _is_float32
     if column.accepts_unknown:
-        return _is_name
+        return lambda value: value is None or _is_name(value)
     known = frozenset(column.categories)
     return lambda value: _is_name(value) and str(value) in known
 
@@ -167,7 +167,7 @@ def _rule(column: Column) -> str:
     if column.categories is None:
         return "a finite number within float32"
     if column.accepts_unknown:
-        return "a string or an integer of 64 bits"
+        return "a string, an integer of 64 bits or null"
     return f"one of the {len(column.categories)} categories the model was trained with"
 
 

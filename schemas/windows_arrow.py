@@ -16,6 +16,7 @@ from schemas.arrow_columns import (
     Rows,
     all_of_row,
     find_gaps,
+    not_null,
     read_elements,
     read_ends,
     read_ids,
@@ -148,6 +149,8 @@ def _read(batch: pa.RecordBatch, contract: InputContract, explained: Callable[[R
     for _, starts in future.values():
         valid &= np.diff(starts) == contract.horizon
     static: dict[str, Values] = {}
+    if contract.static:
+        valid &= not_null(batch.column("static"))  # a part that is null was left out, whatever its columns may be
     for column in contract.static:
         static[column.name], good = read_elements(arrays["static"][column.name], column)
         valid &= good

@@ -63,10 +63,12 @@ def taps(
     is_whole: bool,
     **options: Any,
 ) -> None:
-    """Show every layer that fires: what can be tapped, of which shape, at what cost; and a suggestion.
+    """Show every layer that fires: what can be tapped, of which shape, at what cost, what it sees; and a suggestion.
 
-    The suggestion is the last recurrent layer whose steps follow the window's, else the last layer named encoder, else
-    the last such convolution, else the last vector that an activation gives.
+    What it sees is measured: each step and each column of sample windows is changed, and the vector with it or not. The
+    suggestion is the last recurrent layer whose steps follow the window's, else the first one that goes on from there,
+    else the last layer named encoder, the last such convolution, the last vector that an activation gives; only of what
+    has seen the newest step, in all of its channels.
 
     \b
     undertow taps model.ckpt --trust

@@ -90,3 +90,39 @@ def test_a_window_of_an_unseen_category_is_rejected_where_the_dataset_raises(col
     assert reject.detail.startswith(f"{part}.{column}")
     with pytest.raises(KeyError, match="Unknown category 'never seen'"):
         TimeSeriesDataSet.from_parameters(parameters, fresh.replace({column: {"a": "never seen"}}))
+
+
+NULLABLE = {
+    "static_categoricals": ["cs"],
+    "time_varying_known_categoricals": ["ck"],
+    "time_varying_unknown_categoricals": ["cu"],
+}
+
+
+def with_nulls(data):
+    """Nulls at single steps, in whole windows, at the newest step, ahead, and in the statics of one series."""
+    data = data.copy()
+    data.loc[data.index % 3 == 0, "ck"] = None
+    data.loc[data.index % 4 == 1, "cu"] = None
+    data.loc[data.store == "s0", "cu"] = None
+    data.loc[data.lap == 3, "cs"] = None
+    # The data set cannot sort nulls among texts; of pandas' own categories it can.
+    return data.astype(dict.fromkeys(("cs", "ck", "cu"), "category"))
+
+
+def test_a_null_category_is_the_class_that_the_dataset_makes_of_it(frame, check_equal):
+    encoders = {name: NaNLabelEncoder(add_nan=True) for name in ("cs", "ck", "cu")}
+    parameters = parameters_of(
+        frame(5, steps=12), categorical_encoders=encoders, target_normalizer=TorchNormalizer(), **NULLABLE
+    )
+    built = check_equal(parameters, with_nulls(frame(6, steps=12)))
+    assert (built.x["encoder_cat"] == 0).any(axis=(0, 1)).all()
+    assert (built.x["decoder_cat"] == 0).any(axis=(0, 1)).all()
+
+
+def test_a_null_category_is_refused_where_training_allowed_for_none(frame, windows_of, through_json):
+    parameters, fresh = parameters_of(frame(5, steps=12), target_normalizer=TorchNormalizer(), **NULLABLE), frame(6)
+    _, contract = extract(parameters)
+    windows = windows_of(TimeSeriesDataSet.from_parameters(parameters, fresh), fresh, contract)
+    windows.static["cs"][:] = None
+    assert {reject.reason for reject in through_json(windows, contract).rejects} == {"category"}

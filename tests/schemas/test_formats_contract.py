@@ -72,6 +72,38 @@ def test_missing_steps_are_null_in_every_format(form):
     assert [reject.reason for reject in form.read([form.write(gap)]).rejects] == ["number"]
 
 
+@anyhow
+def test_a_null_category_is_taken_in_every_format_where_the_model_has_a_class_for_it(form):
+    """It travels as None, which no encoder of categories has a code for but the unknown one's."""
+    open_to_all = replace(
+        CONTRACT,
+        past=(CONTRACT.past[0], replace(CONTRACT.past[1], accepts_unknown=True)),
+        static=(CONTRACT.static[0], replace(CONTRACT.static[1], accepts_unknown=True)),
+    )
+    nulls = {"past__mode": ["walk", None, None], "future__shift": [None, "day"], "static__device": None}
+    some, all_of_it = changed(**nulls), changed(**nulls | {"past__mode": [None] * 3, "future__shift": [None] * 2})
+    for contract in (open_to_all, replace(open_to_all, allows_gaps=True)):
+        read = form.read([form.write(some), form.write(all_of_it)], contract)
+        assert read.rejects == ()
+        assert read.windows.past["mode"].tolist() == ["walk", None, None, None, None, None]
+        assert read.windows.future["shift"].tolist() == [[None, "day"], [None, None]]
+        assert read.windows.static["device"].tolist() == [None, None]
+        assert plain(form.read(form.encode(read.windows), contract).windows) == plain(read.windows)
+    left_out = form.read([form.write(changed(static=None))], open_to_all)
+    assert len(left_out.rejects) == 1
+
+
+@anyhow
+def test_a_step_without_numbers_is_missing_and_one_without_a_category_is_not(form):
+    contract = replace(GAPPY, past=(GAPPY.past[0], replace(GAPPY.past[1], accepts_unknown=True)))
+    gap = changed(past={"ax": [0.5, None, 2.25], "mode": ["walk", None, None]})
+    half = changed(past={"ax": [0.5, None, 2.25], "mode": ["walk", "rest", None]})
+    read = form.read([form.write(gap), form.write(half)], contract)
+    assert np.isnan(read.windows.past["ax"]).tolist() == [False, True, False]
+    assert read.windows.past["mode"].tolist() == ["walk", None, None]
+    assert [reject.reason for reject in read.rejects] == ["number"]
+
+
 FAULTS = {
     "an empty id": {"series__wearer": ""},
     "a long id": {"series__wearer": "é" * 513},
@@ -94,7 +126,8 @@ FAULTS = {
     "a null category": {"past__mode": ["walk", None, "rest"]},
     "a short future": {"future__holiday": [1.0]},
     "a null in the future": {"future__holiday": [1.0, None]},
-    "a null name in the future": {"future__shift": ["day", None]},
+    "a null name that is none of training's": {"static__device": None},
+    "a null name in the past": {"past__mode": ["walk", None, "rest"]},
     "an infinite static": {"static__weight": float("inf")},
     "an unknown static": {"static__device": "ring"},
 }

@@ -187,9 +187,9 @@ def test_what_is_no_window_at_all_is_refused(value, reason, detail):
         ({"future__holiday": [1]}, "length", "future.holiday: expected exactly 2 steps, found 1"),
         ({"future__holiday": [1, None]}, "number", "future.holiday[1]"),
         (
-            {"future__shift": ["day", None]},
+            {"future__shift": ["day", True]},
             "category",
-            "future.shift[1]: expected a string or an integer of 64 bits, found null",
+            "future.shift[1]: expected a string, an integer of 64 bits or null, found true",
         ),
         ({"static": MISSING}, "missing", "static: expected an object of columns, found nothing"),
         (

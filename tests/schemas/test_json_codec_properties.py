@@ -59,7 +59,7 @@ def naive(value: bytes | None, *, allows_gaps: bool = False) -> Row | None:
         x = naive_list(d["past"]["x"], n, naive_number, gaps)
         c = naive_list(d["past"]["c"], n, lambda v: naive_category(v, {"u", "v", "7"}), gaps)
         f = naive_list(d["future"]["f"], 2, naive_number)
-        g = naive_list(d["future"]["g"], 2, lambda v: naive_category(v, None))
+        g = naive_list(d["future"]["g"], 2, lambda v: v if v is None else naive_category(v, None))
         return a, b, end, x, c, f, g, naive_number(d["static"]["s"]), naive_category(d["static"]["k"], {"u", "7"})
     except (AssertionError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
@@ -118,7 +118,7 @@ def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
         },
         "future": {
             "f": draw(st.lists(numbers, min_size=2, max_size=2)),
-            "g": draw(st.lists(st.one_of(ids, st.integers(0, 9)), min_size=2, max_size=2)),
+            "g": draw(st.lists(st.one_of(ids, st.integers(0, 9), st.none()), min_size=2, max_size=2)),
         },
         "static": {"s": draw(numbers), "k": draw(st.sampled_from(["u", 7]))},
     }

@@ -9,9 +9,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.packing import pack
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.survey import survey
 from workers.artifact.trained import read_trained
 from workers.cli import main

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.packing import pack
 from workers.artifact.load import load
 from workers.artifact.manifest import MANIFEST, read_manifest
-from workers.artifact.pack import pack
 from workers.artifact.points import Survey
 from workers.artifact.probes import MOST_STEPS, chosen_steps
 from workers.artifact.spaces import digest
