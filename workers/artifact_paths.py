@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.core.errors import Refused
+from workers.local_paths import require_local
 
 Paths = Path | tuple[Path, ...]
 """A tuple only where there are several."""
@@ -24,7 +25,7 @@ def parse_paths(given: object) -> Paths:
     if not several or not all(isinstance(one, str | Path) for one in several):
         message = f'expected the folder of an artifact, or several as ["a", "b"], found {given!r}'
         raise ValueError(message)
-    paths = tuple(Path(one) for one in several)
+    paths = tuple(Path(str(require_local(one))) for one in several)
     return paths[0] if len(paths) == 1 else paths
 
 

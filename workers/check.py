@@ -15,14 +15,16 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from workers.adapters.kafka_admin import describe_topic, refuse_live_group, require_topic_codec
+from workers.adapters.offline_root import LogIdentity, read_nonce
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
 from workers.formats import check_format
+from workers.recipes import embed_recipe, require_applied_log
 from workers.sections import OfflineSettings
 from workers.settings import TOML, Settings, load
-from workers.wiring import check_online, embed_recipe, group_settings
+from workers.wiring import check_online, group_settings
 
 
 def check(overrides: Iterable[str], console: Console) -> bool:
@@ -66,11 +68,6 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
             refuse_live_group(kafka)
         return ", ".join(kafka.group for kafka in found) + (" are free" if len(found) > 1 else " is free")
 
-    def online(path: Path) -> str:
-        recipe = embed_recipe(settings, path).online
-        check_online(recipe)
-        return f"{recipe.type}, view {recipe.view}"
-
     for path in settings.model.artifacts:
         yield "artifact", partial(artifact, path)
     yield "kafka", kafka
@@ -78,8 +75,36 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "format", lambda: check_format(settings.kafka)
     yield "group", group
     for path in settings.model.artifacts:
-        yield "online store", partial(online, path)
+        yield "online store", partial(_online, settings, path)
     yield "offline log", lambda: _offline(settings.offline)
+    if settings.fleet.address != "local":
+        yield "nodes", lambda: _nodes(settings)
+
+
+def _nodes(settings: Settings) -> str:
+    # Half a second, and only a joined Ray is asked.
+    from workers.cluster import ray_session  # noqa: PLC0415
+    from workers.cluster_nodes import Expected, look_on_nodes  # noqa: PLC0415
+
+    paths = [path.absolute() for path in settings.model.artifacts]
+    root = settings.offline.path.absolute()
+    nonce = read_nonce(root) if settings.offline.enabled else ""
+    expected = Expected(
+        artifacts=tuple((path, read_manifest(path).space) for path in paths),
+        log=LogIdentity(root=root, nonce=nonce) if nonce else None,
+    )
+    with ray_session(settings.fleet, replicas=0):
+        hosts = look_on_nodes(expected)
+    seen = "the artifacts and the offline log" if nonce else "the artifacts (there is no offline log yet)"
+    return f"{len(hosts)} at {settings.fleet.address}, each sees {seen}: {', '.join(hosts)}"
+
+
+def _online(settings: Settings, path: Path) -> str:
+    recipe = embed_recipe(settings, path)
+    check_online(recipe.online)
+    if settings.offline.enabled:
+        require_applied_log(recipe)
+    return f"{recipe.online.type}, view {recipe.online.view}"
 
 
 def _offline(settings: OfflineSettings) -> str:

@@ -15,6 +15,7 @@ from workers.cli_duration import seconds
 from workers.cli_history import join
 from workers.cli_model import pack, settings_options, taps
 from workers.core.errors import UndertowError
+from workers.option_paths import LocalPathType
 from workers.view.command import view
 
 
@@ -42,7 +43,7 @@ main.add_command(settings_options(view))
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(".undertow/stack"), show_default=True)
+@click.option("--folder", type=LocalPathType(), default=Path(".undertow/stack"), show_default=True)
 @click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
 def up(folder: Path, *, persist: bool) -> None:
     """Start a real Kafka and Redis on this machine, from packages.
@@ -57,7 +58,7 @@ def up(folder: Path, *, persist: bool) -> None:
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(".undertow/stack"), show_default=True)
+@click.option("--folder", type=LocalPathType(), default=Path(".undertow/stack"), show_default=True)
 def down(folder: Path) -> None:
     """Stop what `undertow up` started."""
     from workers.devstack.stack import down as stop
@@ -190,7 +191,8 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
     from workers.backfill.run import run as run_backfill
     from workers.settings import load
 
-    run_backfill(load(overrides), history, Console(), job=job)
+    reports = run_backfill(load(overrides), history, Console(), job=job)
+    sys.exit(1 if any(report.took_nothing for report in reports) else 0)
 
 
 @main.command()
@@ -199,9 +201,18 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
 @click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Windows in an Arrow record.")
+@click.option(
+    "--create-topic", type=click.IntRange(min=1), metavar="PARTITIONS", help="Make the topic if it is missing."
+)
 @settings_options
 def produce(
-    history: Path, overrides: tuple[str, ...], topic: str | None, form: str | None, rate: float, batch: int
+    history: Path,
+    overrides: tuple[str, ...],
+    topic: str | None,
+    form: str | None,
+    rate: float,
+    batch: int,
+    create_topic: int | None,
 ) -> None:
     """Send windows from Parquet, as `backfill` reads it, to Kafka: so many a second, a series always to one partition.
 
@@ -214,7 +225,9 @@ def produce(
     from workers.settings import load
 
     given = [f"kafka.{name}={value}" for name, value in (("topic", topic), ("format", form)) if value is not None]
-    run_produce(load([*overrides, *given]), history, Console(), per_second=rate, batch=batch)
+    settings = load([*overrides, *given])
+    sent = run_produce(settings, history, Console(), per_second=rate, batch=batch, create_partitions=create_topic)
+    sys.exit(0 if sent else 1)
 
 
 @main.command()
@@ -272,7 +285,7 @@ def replay(
 
 
 @main.command()
-@click.option("--state", type=click.Path(path_type=Path), default=Path(".undertow/demo"), show_default=True)
+@click.option("--state", type=LocalPathType(), default=Path(".undertow/demo"), show_default=True)
 def demo(state: Path) -> None:
     """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""
     from rich.console import Console

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from workers.cli_duration import seconds
+from workers.option_paths import LocalPathType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +85,10 @@ def taps(
 
     settings = load(overrides).model
     torch.set_num_threads(settings.threads)  # the costs shown are a replica's
-    found = survey(read_trained(checkpoint, series=series or None, code=(*settings.code, *code), **options))
+    trained = read_trained(checkpoint, series=series or None, code=(*settings.code, *code), **options)
+    for sentence in trained.notes:
+        click.echo(f"note: {sentence}", err=True)
+    found = survey(trained)
     show(found, Console(), as_json=as_json, is_whole=is_whole)
 
 
@@ -113,7 +117,7 @@ def taps(
 @click.option(
     "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to write; default: model.artifact.")
+@click.option("--output", type=LocalPathType(), help="Folder to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],
     taps: tuple[str, ...],

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers.core.errors import Refused
 from workers.core.masking import secrets_in
+from workers.local_paths import LocalPath
 
 _SASL = ("sasl_mechanism", "username", "password", "password_file", "oauth_token_file")
 _TLS = ("ca_file", "cert_file", "key_file", "key_password", "key_password_file")
@@ -47,18 +48,18 @@ class KafkaSecurity(Section):
     username: str = ""
     password: SecretStr | None = None
     """Of the username, for PLAIN and SCRAM; set it by environment or file, never by flag."""
-    password_file: Path | None = None
+    password_file: LocalPath | None = None
     """Holds the password, as a mounted secret does."""
-    oauth_token_file: Path | None = None
+    oauth_token_file: LocalPath | None = None
     """Holds the token of OAUTHBEARER; read again for each login, so it may be replaced at any time."""
-    ca_file: Path | None = None
+    ca_file: LocalPath | None = None
     """Certificates (PEM) of the authorities that may have signed the brokers'; without it those of the system."""
-    cert_file: Path | None = None
+    cert_file: LocalPath | None = None
     """Our certificate (PEM), where the brokers ask for one."""
-    key_file: Path | None = None
+    key_file: LocalPath | None = None
     """Its key (PEM), where it is not in `cert_file` too."""
     key_password: SecretStr | None = None
-    key_password_file: Path | None = None
+    key_password_file: LocalPath | None = None
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to kafka-python untouched: timeouts, ciphers, Kerberos. Not in our repr: it may hold passwords."""
 

@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.contract import InputContract
+from schemas.event_times import hold_rows
 from schemas.windows import WindowBatch
 from schemas.windows_arrow import window_schema, windows_from_arrow
-from workers.adapters.kafka_admin import describe_topic
+from workers.adapters.kafka_admin import describe_topic, ensure_topic
 from workers.adapters.kafka_producer import Send, open_send, partition_of
 from workers.artifact.manifest import read_manifest
 from workers.artifact_paths import only
 from workers.backfill.chunks import BATCH_ROWS, ChunkReader, cut, find_files
+from workers.backfill.refusals import Refusals, lines_of
 from workers.core.errors import Refused
 from workers.core.ports import Clock
 from workers.formats import Encode, open_encode
@@ -39,23 +41,44 @@ class Message:
     value: bytes
 
 
-def produce(settings: Settings, history: Path, console: Console, *, per_second: float, batch: int) -> None:
-    """Send what the files hold. Raises `Refused` before anything is sent where they hold no windows of the artifact."""
+def produce(
+    settings: Settings,
+    history: Path,
+    console: Console,
+    *,
+    per_second: float,
+    batch: int,
+    create_partitions: int | None = None,
+    clock: Clock = time.time,
+) -> bool:
+    """Send what the files hold; return whether anything was, unless they hold nothing.
+
+    Raises `Refused` before anything is sent where they cannot hold windows of the artifact. `create_partitions` makes
+    the topic with so many where it is not there; `clock` gives seconds since the epoch, for event times to be held to.
+    """
     contract = read_manifest(only(settings.model.artifacts)).contract
     kafka = settings.kafka
     encode = open_encode(kafka, contract)
     chunks = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch))
+    if create_partitions is not None:
+        ensure_topic(kafka, kafka.topic, partitions=create_partitions)
     partitions = describe_topic(kafka).partitions
+    if create_partitions not in {None, partitions}:
+        console.print(f"the topic {kafka.topic} is there already, with {partitions} partitions", highlight=False)
+    times = kafka.event_time.at(clock())
     reader = ChunkReader(find_files(history)[0], window_schema(contract).names)
     sent, records = 0, 0
-    refused: list[str] = []
+    refusals = Refusals()
+    listed = settings.offline.path.parent / "produce" / f"{history.absolute().stem}.rejects.jsonl"
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
     began = time.monotonic()
     with open_send(kafka) as send, Progress(*columns, console=console) as bar:
         task = bar.add_task("produce", total=sum(chunk.rows for chunk in chunks))
         for chunk in chunks:
-            read = windows_from_arrow(reader.read(chunk), contract)
-            refused += [f"row {chunk.first + bad.row} of {chunk.path}: {bad.detail}" for bad in read.bad[: not refused]]
+            read = hold_rows(windows_from_arrow(reader.read(chunk), contract), times)
+            if bad := [(one.row, one.reason, one.detail) for one in read.bad]:
+                _list(lines_of(chunk, bad), listed, is_first=not refusals.total)
+                refusals += Refusals.of(chunk, bad)
             of_format = batch if kafka.format == "arrow" else 1
             messages = list(pack(read.windows, encode, contract, partitions=partitions, batch=of_format))
             _refuse_large(messages, kafka.max_record_bytes)
@@ -63,13 +86,11 @@ def produce(settings: Settings, history: Path, console: Console, *, per_second: 
             sent, records = sent + len(read.windows), records + len(messages)
             bar.advance(task, chunk.rows)
     seconds = time.monotonic() - began
-    bad = sum(chunk.rows for chunk in chunks) - sent
-    console.print(
-        f"{sent:,} windows sent to {kafka.topic} in {records:,} records of {kafka.format}, in {seconds:.1f} s"
-        + (f"; {bad:,} rows hold no window, the first: {refused[0]}" if bad else ""),
-        highlight=False,
-        markup=False,
-    )
+    text = f"{sent:,} windows sent to {kafka.topic} in {records:,} records of {kafka.format}, in {seconds:.1f} s"
+    if refusals.total:
+        text += f"\n{refusals}\nall refused rows are listed in {listed}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return bool(sent) or not refusals.total
 
 
 def pack(
@@ -118,6 +139,17 @@ def play(
         if early > 0:
             wait(early)
         send(message.key, message.value, message.partition)
+
+
+def _list(lines: bytes, path: Path, *, is_first: bool) -> None:
+    """Write refused rows down; the first of a run replace those of the last one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if is_first else "ab") as file:
+            file.write(lines)
+    except OSError as error:
+        message = f"rows are refused, and the list of them cannot be written to {path} (beside offline.path): {error}"
+        raise Refused(message) from error
 
 
 def _refuse_large(messages: list[Message], most: int) -> None:

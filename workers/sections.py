@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, PlainValidator, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, PlainValidator, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from schemas.event_times import EventTimes
 from schemas.times import EPOCH
 from workers.artifact_paths import Paths, parse_paths
 from workers.kafka_security import KafkaSecurity, Section, read_secret
+from workers.local_paths import LocalPath, require_local
 
 
 class EventTimeSettings(Section):
@@ -58,7 +59,7 @@ class KafkaSettings(KafkaSecurity):
     """Handed to confluent-kafka's registry client untouched: TLS, bearer tokens. Not in our repr."""
     registry_credentials: SecretStr | None = None
     """`user:password`; set it by environment or file, never by flag."""
-    registry_credentials_file: Path | None = None
+    registry_credentials_file: LocalPath | None = None
     max_batch: int = Field(default=256, ge=1)
     """Windows that are embedded together at most; a record of many windows (`arrow`) is never cut. On a GPU let it be
     thousands: a forward of 1,024 windows was seen to take as long as one of 64 (`tests/bench/README.md`)."""
@@ -162,15 +163,15 @@ class ModelSettings(Section):
 class FeastSettings(Section):
     """The Feast repository; the online store is whatever its YAML says."""
 
-    repo: Path = Path("feature_repo")
-    config: str = "feature_store.yaml"
+    repo: LocalPath = Path("feature_repo")
+    config: Annotated[str, BeforeValidator(require_local)] = "feature_store.yaml"
     """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
 
 
 class OfflineSettings(Section):
     """The history of embeddings, which is also the record of progress."""
 
-    path: Path = Path(".undertow/offline")
+    path: LocalPath = Path(".undertow/offline")
     enabled: bool = True
     """Without it Kafka's committed offset is the record of progress, moved after the online write."""
     checkpoint_seconds: float = Field(default=2.0, gt=0)

@@ -8,23 +8,22 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from schemas.records import Partition
-from workers.adapters.feast_repo import OnlineRecipe, apply, online_recipe, register, registered
+from workers.adapters.feast_repo import OnlineRecipe, apply, register, registered
 from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_source import KafkaSource
 from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_root import LogIdentity, claim_folder, make_log, read_nonce
+from workers.adapters.offline_root import claim_folder, make_log
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
-from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
-from workers.artifact.recipes import refuse_foreign_code
+from workers.artifact.manifest import read_manifest
 from workers.artifact_paths import only
 from workers.careful import Careful, Turn
 from workers.core.embedding import Embed
@@ -32,23 +31,11 @@ from workers.core.errors import Refused
 from workers.core.events import Tell
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
-from workers.sections import KafkaSettings, ModelSettings, OfflineSettings
+from workers.recipes import EmbedRecipe, embed_recipes, with_log
+from workers.sections import KafkaSettings
 from workers.settings import Settings
 from workers.stream import Limits, Stream
 from workers.telling import TellRecipe, tell_recipe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedRecipe:
-    """Everything that a process needs to embed windows by one artifact, and to write what they became."""
-
-    model: ModelSettings
-    """Names this artifact alone."""
-    manifest: Manifest
-    online: OnlineRecipe
-    offline: OfflineSettings
-    log: LogIdentity | None = None
-    """The offline log that every process must see; None where none is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,51 +88,6 @@ def apply_artifact(
         folder = claim_folder(log.root, view, registered=known)
         register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
     return apply(settings.feast)
-
-
-def embed_recipes(settings: Settings) -> tuple[EmbedRecipe, ...]:
-    """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
-    recipes = tuple(embed_recipe(settings, path) for path in settings.model.artifacts)
-    if len({recipe.manifest.view().view for recipe in recipes}) < len(recipes):
-        found = ", ".join(f"{recipe.model.artifact} ({recipe.manifest.view().view})" for recipe in recipes)
-        message = f"expected artifacts of different names or spaces (model.artifact), found the same one twice: {found}"
-        raise Refused(message)
-    return recipes
-
-
-def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
-    """Look everything up that embedding by the artifact in `path` needs."""
-    model = settings.model
-    manifest = read_manifest(path)
-    read_weights(path, manifest)  # hashed here, so that no replica is the first to find damage
-    if model.run_compiled:
-        read_compiled(path, manifest)
-    refuse_foreign_code(manifest.model, model.code)
-    return EmbedRecipe(
-        model=model.model_copy(update={"artifact": path.absolute()}),
-        manifest=manifest,
-        online=online_recipe(settings.feast, manifest.view()),
-        offline=settings.offline.model_copy(update={"path": settings.offline.path.absolute()}),
-    )
-
-
-def with_log(settings: Settings, recipe: EmbedRecipe) -> EmbedRecipe:
-    """Add the offline log, in which the view has its folder from now on.
-
-    Raises `Refused` where the view was applied with another log than lies there: its disk may not be mounted.
-    """
-    root, applied = recipe.offline.path, recipe.online.log
-    if applied and (found := read_nonce(root)) != applied:
-        seen = f"another one ({found[:8]})" if found else "none"
-        message = (
-            f"expected at {root} (offline.path) the offline log {applied[:8]}, with which "
-            f"{recipe.manifest.view().view} was applied, found {seen}. Mount its disk, or set offline.path; to go on "
-            "with what lies there, or to begin anew: undertow apply"
-        )
-        raise Refused(message)
-    log = make_log(root)
-    claim_folder(root, recipe.manifest.view(), registered=registered(settings.feast.repo).values())
-    return replace(recipe, log=log)
 
 
 def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaSettings, ...]:

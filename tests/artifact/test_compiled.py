@@ -29,8 +29,9 @@ from workers.artifact.spaces import digest
 from workers.cli import main
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
+from workers.recipes import EmbedRecipe
 from workers.sections import ModelSettings, OfflineSettings
-from workers.wiring import EmbedRecipe, open_embed
+from workers.wiring import open_embed
 
 PACKAGE = "compiled/0.pt2"
 PATH = "encoder_variable_selection"

@@ -13,6 +13,8 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, QuantileTransforme
 
 from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.dataset import extract
+from workers.artifact.reference import check_inputs
+from workers.artifact.sample import sample_lengths, sample_windows
 from workers.core.errors import Refused
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -26,6 +28,8 @@ FRAME = pd.concat(
                 "lap": lap,
                 "site": store + lap,
                 "label": ["a", "b"] * 10,
+                "day": pd.Timestamp(2024, 6, 1 + store + 2 * lap),
+                "at": 0.5 + store + 2 * lap,
             }
         )
         for store in range(2)
@@ -145,8 +149,14 @@ OWN_NORM = {
         (OF_ONE_SCALER_FOR_TWO, "found one object for u, k"),
         (
             {"target": "label", "target_normalizer": NaNLabelEncoder(), "time_varying_unknown_reals": ["u"]},
-            "categorical targets are not supported, found one: label",
+            "expected targets that are real numbers, found the categories of label",
         ),
+        (
+            {"target": "site", "target_normalizer": "auto", "time_varying_unknown_reals": ["u"]},
+            r"the target site is integer, so the data set took its numbers for categories.*astype\(float\)",
+        ),
+        ({"group_ids": ["at"]}, r"no floats, found 0\.5; .*where no input depends on the group id.*--series NAME"),
+        ({"group_ids": ["day"]}, r"no datetimes, found datetime.*--series NAME"),
         ({"target_normalizer": OwnNormalizer()}, "the column y: expected a fitted TorchNormalizer"),
         (
             {"target_normalizer": TorchNormalizer(transformation={"forward": np.abs, "reverse": np.abs})},
@@ -272,3 +282,19 @@ def test_group_ids_of_another_type_are_refused(ids):
     encoder = NaNLabelEncoder().fit(pd.Series(ids))
     with pytest.raises(Refused, match="expected categories that are strings or integers"):
         extract({**made, "categorical_encoders": {**made["categorical_encoders"], "__group_id__lap": encoder}})
+
+
+@pytest.mark.parametrize("group", ["at", "day"])
+def test_group_ids_that_no_input_depends_on_need_no_labels_where_windows_have_other_ids(group):
+    made = parameters(group_ids=[group])
+    preprocessing, contract = extract(made, series=["wearer", group])
+    assert contract.series == (IdColumn(name="wearer", type="string"), IdColumn(name=group, type="string"))
+    assert preprocessing.groups == (None,)
+    windows = sample_windows(contract, preprocessing, sample_lengths(contract))
+    assert check_inputs(windows, preprocessing, made) > 100
+    depends = parameters(
+        group_ids=[group],
+        target_normalizer=GroupNormalizer(groups=[group]),
+    )
+    with pytest.raises(Refused, match=f"the column __group_id__{group}: expected categories that are strings or integ"):
+        extract(depends, series=["wearer"])

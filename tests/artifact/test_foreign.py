@@ -24,8 +24,9 @@ from workers.artifact.sample import sample_lengths, sample_windows
 from workers.check import _parts
 from workers.cli import main
 from workers.core.errors import Refused
+from workers.recipes import EmbedRecipe, embed_recipes
 from workers.settings import load as load_settings
-from workers.wiring import EmbedRecipe, embed_recipes, open_embed
+from workers.wiring import open_embed
 
 NETS = """
 import subprocess

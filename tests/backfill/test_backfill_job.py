@@ -19,7 +19,7 @@ from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.core.embedding import Embedded
 from workers.core.errors import Refused
-from workers.sections import BackfillSettings
+from workers.sections import BackfillSettings, KafkaSettings
 
 pytestmark = pytest.mark.ray
 
@@ -96,7 +96,7 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     progress.clear()
     report = run(replicas=2)
     windows = 15 - sum(pq.read_metadata(path).num_rows for path in done)
-    assert report == BackfillReport(chunks=5, skipped=len(done), windows=windows, rejected=0, seconds=0.0)
+    assert report == BackfillReport(chunks=5, skipped=len(done), windows=windows, odd_times=windows, seconds=0.0)
     assert progress[0] == (len(done), 5, 0)
     assert progress[-1] == (5, 5, windows)
     assert len(progress) == 5 - len(done) + 1
@@ -105,7 +105,29 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     assert sorted(table["event_timestamp"].cast(pa.int64()).to_pylist()) == list(range(15))
     assert sorted(mean for (mean,) in table["mean"].to_pylist()) == [float(n) for n in range(15)]
 
-    assert run() == BackfillReport(chunks=5, skipped=5, windows=0, rejected=0, seconds=0.0)
+    assert run() == BackfillReport(chunks=5, skipped=5, windows=0, seconds=0.0)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_history_in_milliseconds_is_refused_with_the_unit_and_a_second_run_says_that_it_was(tmp_path):
+    write_history(tmp_path / "h.parquet", 1_767_225_602_000, 10)
+    recipe = BackfillRecipe(
+        history=tmp_path / "h.parquet",
+        contract=CONTRACT,
+        view=VIEW,
+        log_root=tmp_path / "log",
+        job="first",
+        times=KafkaSettings().event_time.at(1_800_000_000.0),
+    )
+    claim_folder(recipe.log_root, VIEW)
+    tools = functools.partial(open_tools, tmp_path / "none")
+    report = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
+    assert report.took_nothing
+    assert report.refusals.counts == {"event-time": 10}
+    assert "(1767225602000 microseconds since the epoch; as milliseconds it would be 2026" in report.refusals.first
+    assert sum(len(path.read_text().splitlines()) for path in recipe.rejects.glob("*.jsonl")) == 10
+    again = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
+    assert (again.took_nothing, again.skipped, again.refused_before) == (False, 3, 3)
 
 
 @pytest.mark.usefixtures("ray_session")

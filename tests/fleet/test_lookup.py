@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from schemas.embeddings import EmbeddingBatch
 from workers.cli import main
-from workers.wiring import embed_recipes, open_online
+from workers.recipes import embed_recipes
+from workers.wiring import open_online
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

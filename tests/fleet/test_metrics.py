@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from schemas.records import Partition
+from schemas.records import REASONS, Partition
 from workers.cli import main
 from workers.core import histogram
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.metrics import DEFINITIONS, Emitter, fleet_readings, ray_metric, replica_readings
+from workers.fleet.slots import new_name
 from workers.fleet.status import FleetStatus, ReplicaStatus
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -61,7 +61,7 @@ def all_readings():
 
 
 def exposed(definition):
-    return f"ray_{definition.name}" + ("" if definition.kind == "gauge" else "_total")
+    return f"ray_{definition.in_ray}"
 
 
 def test_each_definition_is_emitted_with_the_labels_that_it_names():
@@ -100,55 +100,94 @@ def test_who_holds_nothing_has_no_old_checkpoint():
     assert ages == [0.0]
 
 
-def test_alerts_ask_only_for_metrics_that_exist_and_are_explained():
-    rules = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
-    page = (DEPLOY / "OPERATIONS.md").read_text()
-    names = {exposed(d) for d in DEFINITIONS}
-    for rule in rules:
-        asked = {w for w in "".join(c if c.isalnum() or c == "_" else " " for c in rule["expr"]).split() if "ray_" in w}
-        assert asked
-        assert asked <= names
-        assert f"**{rule['alert']}**" in page
-
-
 def test_every_command_of_the_page_exists():
     words = (DEPLOY / "OPERATIONS.md").read_text().split("`undertow ")[1:]
     assert words
     assert {word.split("`")[0].split()[0] for word in words} <= set(main.commands)
 
 
+def values(readings, name, label):
+    return {reading.labels[label]: reading.value for reading in readings if reading.name == name}
+
+
+def test_every_total_is_shown_from_0_on_before_the_first_of_it_is_counted():
+    fresh = a_replica(ArtifactStatus(artifact="pumps__00000000"))
+    shown = [*replica_readings("f", fresh, 104.0), *fleet_readings(replace(a_fleet(0), rejects={}))]
+    totals = {d.name for d in DEFINITIONS if d.kind != "gauge"}
+    assert totals == {reading.name for reading in shown} & totals
+    assert {reading.value for reading in shown if reading.name in totals} == {0.0}
+    for name in ("undertow_rejects", "undertow_fleet_rejects"):
+        assert values(shown, name, "reason") == dict.fromkeys(REASONS, 0)
+
+
+def test_a_reason_that_nobody_knows_is_shown_as_well():
+    shown = values(
+        fleet_readings(replace(a_fleet(0), rejects={"end": 3, "too-late": 2})), "undertow_fleet_rejects", "reason"
+    )
+    assert shown == {**dict.fromkeys(REASONS, 0), "end": 3, "too-late": 2}
+
+
+def test_a_replica_is_shown_by_its_slot_which_its_successor_takes():
+    first = new_name([])
+    second = new_name([first])
+    successor = new_name([second])
+    shown = [
+        {r.labels["replica"] for r in replica_readings("f", replace(a_replica(a_part()), name=name), 104.0)}
+        for name in (first, second, successor)
+    ]
+    assert shown == [{"replica-0"}, {"replica-1"}, {"replica-0"}]
+    assert first != successor
+
+
+def test_a_controller_that_is_started_again_calls_nothing_new_that_it_has_yet_to_hear():
+    shown = {}
+
+    class Metric:
+        def __init__(self, definition):
+            self.name = definition.name
+
+        def set(self, value, tags):
+            shown.setdefault(self.name, []).append((tags.get("reason"), value))
+
+    emitter = Emitter(Metric)
+    found = replace(a_replica(a_part()), pid=0)
+    emitter.emit_fleet(replace(a_fleet(0), replicas=(found,)))
+    assert shown["undertow_failovers"] == [(None, 0)]
+    assert "undertow_fleet_lost" not in shown
+    heard = replace(found, pid=17)
+    emitter.emit_fleet(replace(a_fleet(0), replicas=(heard,), lost=500))
+    emitter.emit_fleet(replace(a_fleet(0), replicas=(heard, found), lost=500))  # one that has just been started
+    assert shown["undertow_fleet_lost"] == [(None, 500)] * 2
+
+
 class Recorder:
     """Ray's own metrics, with a note of what each was given: without ray[default] no agent exports them."""
 
     def __init__(self):
-        self.totals = {}
+        self.given = {}
 
     def make(self, definition):
         inner = ray_metric(definition)
         recorder = self
 
         class Noting:
-            def inc(self, value, tags):
-                inner.inc(value, tags=tags)
-                key = (definition.name, tags.get("partition"))
-                recorder.totals[key] = recorder.totals.get(key, 0) + value
-
             def set(self, value, tags):
                 inner.set(value, tags=tags)
-                recorder.totals[definition.name, tags.get("partition")] = value
+                recorder.given.setdefault((definition.in_ray, tags.get("partition")), []).append(value)
 
         return Noting()
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_ray_takes_every_reading_growth_is_added_once_and_a_partition_given_away_has_no_lag():
+def test_ray_takes_every_reading_0_too_and_a_partition_given_away_has_no_lag():
     recorder = Recorder()
     emitter = Emitter(recorder.make)
-    emitter.emit(replica_readings("f", a_replica(a_part(windows=300)), 104.0))
+    emitter.emit(replica_readings("f", a_replica(a_part(windows=0)), 104.0))
     emitter.emit(replica_readings("f", a_replica(a_part()), 104.0))
-    emitter.emit(fleet_readings(a_fleet(2)))
-    assert recorder.totals["undertow_windows", None] == 500
-    assert recorder.totals["undertow_failovers", None] == 2
-    emitter.emit(replica_readings("f", a_replica(a_part(lag={})), 104.0))
-    assert recorder.totals["undertow_lag", str(PARTITION)] == 0
+    emitter.emit_fleet(a_fleet(2))
+    assert recorder.given["undertow_windows_total", None] == [0, 500]
+    assert recorder.given["undertow_failovers_total", None] == [2]
+    for lag in ({}, {}):
+        emitter.emit(replica_readings("f", a_replica(a_part(lag=lag)), 104.0))
+    assert recorder.given["undertow_lag", str(PARTITION)] == [17, 17, 0]

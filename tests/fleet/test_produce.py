@@ -1,8 +1,10 @@
 """`undertow produce` on a real Kafka: what the files hold arrives in every format; dead letters of many windows."""
 
+import json
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from schemas.arrow_codec import encode_arrow
 from schemas.json_codec import encode_json
 from schemas.records import Partition
 from schemas.windows_arrow import windows_to_arrow
-from workers.adapters.kafka_admin import ensure_topic
+from workers.adapters.kafka_admin import describe_topic, ensure_topic
 from workers.adapters.kafka_producer import partition_of
 from workers.adapters.kafka_replay import DeadLetter
 from workers.adapters.kafka_source import KafkaSource
@@ -55,6 +57,7 @@ def poisoned(windows, row: int):
 
 
 @pytest.mark.kafka
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("form", ["json", "avro", "arrow"])
 def test_what_the_file_holds_arrives_in_the_order_of_each_series_in_one_partition(
     form, packed, contract, make_windows, kafka_bootstrap, topic_name, tmp_path
@@ -68,7 +71,11 @@ def test_what_the_file_holds_arrives_in_the_order_of_each_series_in_one_partitio
     result = CliRunner().invoke(main, command, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     assert f"299 windows sent to {topic_name} in" in result.output
-    assert "1 rows hold no window, the first: row 8 of history.parquet: past.flow[0]" in result.output
+    said = "1 rows refused (number 1), for example row 8 of history.parquet: past.flow[0]: expected a finite number"
+    assert said in result.output
+    listed = Path(".undertow/produce/history.rejects.jsonl")
+    assert f"all refused rows are listed in {listed}" in result.output
+    assert [json.loads(line)["row"] for line in listed.read_text().splitlines()] == [8]
 
     source = KafkaSource(kafka, open_decode(kafka, contract))
     source.assign({Partition(topic_name, index): 0 for index in range(3)})
@@ -138,6 +145,40 @@ def test_a_record_that_the_fleet_would_refuse_is_not_sent(
     assert result.exit_code == 1
     assert "a record of 64 windows takes" in result.output
     assert "--batch" in result.output
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("here")
+def test_a_topic_is_made_on_demand_and_rows_that_are_all_refused_are_no_success(
+    packed, contract, make_windows, kafka_bootstrap, topic_name
+):
+    windows = make_windows(40, 2)
+    poor = poisoned(replace(windows, end_us=windows.end_us // 1000), 39)  # milliseconds
+    settings = [f"--set=kafka.bootstrap={kafka_bootstrap}", f"--set=model.artifact={packed.artifact}"]
+
+    def produce(history: str, *options: str):
+        command = ["produce", history, "--topic", topic_name, "--rate", "1000000", *settings, *options]
+        return CliRunner().invoke(main, command, env={"COLUMNS": "80"})
+
+    write_history("good.parquet", windows, contract)
+    write_history("poor.parquet", poor, contract)
+    missing = produce("good.parquet")
+    assert missing.exit_code == 1
+    assert f"undertow produce HISTORY --topic {topic_name} --create-topic 8" in missing.output
+    refused = produce("poor.parquet", "--create-topic", "3")
+    assert refused.exit_code == 1, refused.output
+    assert f"0 windows sent to {topic_name}" in refused.output
+    assert "40 rows refused (event-time 39, number 1), for example row 0 of poor.parquet: end: exp" in refused.output
+    assert "as milliseconds it would be 2026-01-01T00:00:00" in refused.output
+    listed = [json.loads(line) for line in Path(".undertow/produce/poor.rejects.jsonl").read_text().splitlines()]
+    assert [(line["row"], line["reason"]) for line in listed] == [(n, "event-time") for n in range(39)] + [
+        (39, "number")
+    ]
+    sent = produce("good.parquet", "--create-topic", "8")
+    assert sent.exit_code == 0, sent.output
+    assert f"the topic {topic_name} is there already, with 3 partitions" in sent.output
+    assert describe_topic(KafkaSettings(bootstrap=kafka_bootstrap), topic_name).partitions == 3
+    assert "40 windows sent" in sent.output
 
 
 def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, contract, make_windows):

@@ -29,6 +29,7 @@ from workers.adapters.feast_store import config_path, open_store, read_config, s
 from workers.core.errors import Refused, Unavailable
 from workers.core.identity import refuse_another
 from workers.core.masking import without
+from workers.local_paths import require_local
 from workers.sections import FeastSettings
 
 SEED = "00000-schema.parquet"
@@ -145,7 +146,7 @@ def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
     options = config.online_store.model_dump(mode="json")
     repo = feast.repo.resolve()
     if path := options.get("path"):
-        options["path"] = str(repo / path)
+        options["path"] = str(repo / _local(path, feast.config))
     return OnlineRecipe(
         type=options["type"],
         options=options,
@@ -156,6 +157,14 @@ def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
         definition=view.to_proto().SerializeToString(),
         log=view.tags.get("log", ""),
     )
+
+
+def _local(path: str, config: str) -> str:
+    try:
+        return str(require_local(path))
+    except ValueError as error:
+        message = f"{config}: online_store.path: {error}"
+        raise Refused(message) from None
 
 
 def _as_applied(view: Any, wanted: SpaceView) -> SpaceView:

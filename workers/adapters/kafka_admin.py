@@ -47,6 +47,7 @@ def describe_topic(settings: KafkaSettings, name: str = "") -> TopicInfo:
     if (topic := find_topic(settings, name)) is None:
         message = (
             f'expected the topic "{name}" (kafka.topic) at {settings.bootstrap}, but there is none; create it: '
+            f"undertow produce HISTORY --topic {name} --create-topic 8, or "
             f"kafka-topics.sh --bootstrap-server {settings.bootstrap} --create --topic {name} --partitions 8"
         )
         raise Refused(message)

@@ -33,6 +33,10 @@ PADDING = (
     ": what stands before the tap reads the padding behind a shorter window (a convolution with padding, a backward "
     f"direction, attention without a mask), which windows of one length do not have, or{MIXING.partition('tap')[2]}"
 )
+KEEPING = (
+    ": the model keeps something from one call to the next, as an LSTM whose state is an attribute does, or draws "
+    "random numbers; each window must begin anew"
+)
 SHORT = "; l2 magnifies what differs in short vectors, so without it this may hold"
 
 
@@ -64,7 +68,7 @@ def certify(
     if trained.dataset_parameters is not None:
         inputs = check_inputs(windows, trained.preprocessing, trained.dataset_parameters)
     vectors = _embed(embedder, windows)
-    _compare("is embedded otherwise the second time", vectors, _embed(embedder, windows), 0.0)
+    _compare("is embedded otherwise the second time", vectors, _embed(embedder, windows), 0.0, KEEPING)
     rows = [np.array([row]) for row in range(len(windows))]
     singles = [_embed(embedder, windows.take(row)) for row in rows]
     alone = {name: np.concatenate([one[name] for one in singles]) for name in vectors}
@@ -73,6 +77,8 @@ def certify(
     shuffled = {name: array[np.argsort(order)] for name, array in mixed.items()}
     x = make_inputs(trained.preprocessing, contract, windows.lengths)
     whole, shapes = full_forward(trained.model, trained.call, features, x, reductions)
+    again, _ = full_forward(trained.model, trained.call, features, x, reductions)
+    _compare("is embedded otherwise the second time by the whole model", whole, again, TOLERANCE[FLOAT32], KEEPING)
     future = with_another_future(x, trained.preprocessing)
     later, _ = full_forward(trained.model, trained.call, features, future, reductions)
     _compare("has no embedding of its own", whole, later, TOLERANCE[FLOAT32], LEAKS)

@@ -17,6 +17,7 @@ from pytorch_forecasting import models
 from torch import Tensor, nn
 
 from workers.artifact.models import CLASSES, PACKAGE, model_class, quiet
+from workers.artifact.state import LIGHTNING
 from workers.core.errors import Refused
 
 
@@ -57,6 +58,11 @@ def read_checkpoint(path: Path, *, trust: bool) -> Checkpoint:
             f"expected in {path} a checkpoint that Trainer.save_checkpoint wrote of a pytorch-forecasting model made "
             f"with from_dataset ({', '.join(sorted(expected))}), found: {found}"
         )
+        if isinstance(data, dict) and data.keys() >= LIGHTNING:
+            message += (
+                "; if it is of a Lightning module of your own, describe it in a TOML, as any plain module, with "
+                f'class = "package.module:Name" and weights = "{path.name}", and pack that'
+            )
         raise Refused(message)
     return Checkpoint(
         weights=data["state_dict"],

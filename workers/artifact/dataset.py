@@ -38,14 +38,13 @@ def extract(
     without it they are the data set's group ids. Group ids that a category or a norm depends on must be among them.
     """
     parameters = read_parameters(dataset_parameters)
-    groups = {
-        name: read_group_encoder(GROUP_ID + name, parameters.encoders.get(GROUP_ID + name))
-        for name in parameters.group_ids
-    }
+    groups = _read_groups(parameters, may_lack=series is not None)
     types = {name: _id_column(name, encoder) for name, encoder in groups.items()}
     identity = tuple(types.values()) if series is None else tuple(_parse_id(one, types) for one in series)
     draft = _draft(parameters)
     for part, column, _ in uses(draft):
+        if part == "series" and column not in groups:
+            _read_group(parameters, column)  # raises: this one is needed
         if part == "series" and types[column] not in identity:
             message = (
                 f"expected the group id {_text(types[column])} among the windows' id columns, since a category or "
@@ -53,7 +52,8 @@ def extract(
             )
             raise Refused(message)
     draft = replace(
-        draft, groups=tuple((name, GROUP_ID + name) if types[name] in identity else None for name in groups)
+        draft,
+        groups=tuple((name, GROUP_ID + name) if types.get(name) in identity else None for name in parameters.group_ids),
     )
     by_name = {encoder.name: encoder for encoder in groups.values()}
     encoders = tuple(
@@ -63,6 +63,23 @@ def extract(
     preprocessing = replace(draft, encoders=encoders)
     preprocessing = replace(preprocessing, fills=read_fills(dataset_parameters, preprocessing))
     return preprocessing, _contract(preprocessing, parameters, identity)
+
+
+def _read_groups(parameters: DatasetParameters, *, may_lack: bool) -> dict[str, LabelEncoder]:
+    """Read the encoders of group ids. One that cannot be read may lack where windows are told apart by other ids."""
+    groups = {}
+    for name in parameters.group_ids:
+        try:
+            groups[name] = _read_group(parameters, name)
+        except Refused as refusal:
+            if not may_lack:
+                message = f"{refusal}; where no input depends on the group id, name ids of the windows: --series NAME"
+                raise Refused(message) from None
+    return groups
+
+
+def _read_group(parameters: DatasetParameters, name: str) -> LabelEncoder:
+    return read_group_encoder(GROUP_ID + name, parameters.encoders.get(GROUP_ID + name))
 
 
 def _draft(parameters: DatasetParameters) -> Preprocessing:

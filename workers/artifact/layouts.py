@@ -6,7 +6,7 @@ In: shapes seen in dry runs of other batch sizes and other lengths. Out: a `Layo
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.contract import InputContract
 from workers.core.errors import Refused
@@ -69,6 +69,11 @@ def steps_axis(layout: Layout) -> int:
         return layout.batch_axis  # the steps of a window lie there, one behind the other
     axis = (layout.time_axis or 0) - (1 if layout.rows == 1 else 2)  # among the other axes
     return axis if axis < layout.batch_axis else axis + 1
+
+
+def not_real(tensor: Tensor) -> str | None:
+    """Say why its elements are no numbers of an embedding, None where they are: float32 would keep half of them."""
+    return None if tensor.is_floating_point() else f"{str(tensor.dtype).removeprefix('torch.')}, no numbers to embed"
 
 
 def other_widths(contract: InputContract) -> list[int]:

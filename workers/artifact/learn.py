@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.contract import InputContract
-from workers.artifact.layouts import PROBE, WIDER, find_layout, other_widths, shape_at, shapes_seen
+from workers.artifact.layouts import PROBE, WIDER, find_layout, not_real, other_widths, shape_at, shapes_seen
 from workers.artifact.sample import sample_windows
 from workers.core.embedder import to_tensors
 from workers.core.errors import Refused
@@ -52,6 +52,9 @@ def learn(
     learnt = []
     for name, feature in features.items():
         tap = feature.tap
+        if obstacle := not_real(base[tap]):
+            message = f"the feature {name}: the tap {tap} gives {obstacle}; choose another tap (undertow taps)"
+            raise Refused(message)
         shapes = {longest: tuple(base[tap].shape)}
         shapes |= {width: shape for width, other in others.items() if (shape := shape_at(tap, other)) is not None}
         kind = type(find_module(model, tap.path))

@@ -179,7 +179,8 @@ def _label(name: str, label: Any) -> str | int:
         return str(label)
     if isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool_):
         return int(label)
-    raise _refuse(name, "categories that are strings or integers", label)
+    found = label.item() if isinstance(label, np.generic) else label
+    raise _refuse(name, f"categories that are strings or integers, no {type(found).__name__}s", found)
 
 
 def _refuse(name: str, expected: str, found: Any) -> Refused:

@@ -130,7 +130,7 @@ def pack(
     embedder.close()
     sights = {one.name: one.sight for one in certificate.features if one.sight is not None}
     unseen = unsaid_sight(tapped, sights, trained.preprocessing.prediction_length)
-    for sentence in (*unsaid_calls(trained, taps), *unsaid_axes(tapped), *unseen):
+    for sentence in (*trained.notes, *unsaid_calls(trained, taps), *unsaid_axes(tapped), *unseen):
         say(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from pytorch_forecasting.data.encoders import EncoderNormalizer, GroupNormalizer, MultiNormalizer, NaNLabelEncoder
 
 from workers.core.errors import Refused
@@ -94,7 +95,15 @@ def _normalizers(normalizer: Any, targets: Sequence[str], *, several: bool) -> t
         raise Refused(message)
     for target, one in zip(targets, normalizers, strict=True):
         if isinstance(one, NaNLabelEncoder):
-            message = f"categorical targets are not supported, found one: {target}"
+            labels = [label for label in getattr(one, "classes_", {}) if label == label]  # noqa: PLR0124 without NaN
+            is_integer = bool(labels) and all(isinstance(label, int | np.integer) for label in labels)
+            message = (
+                f"the target {target} is integer, so the data set took its numbers for categories; train with floats: "
+                f'frame["{target}"] = frame["{target}"].astype(float)'
+                if is_integer
+                else f"expected targets that are real numbers, found the categories of {target}; embed by a model that "
+                "has it among its covariates, not as its target"
+            )
             raise Refused(message)
     return normalizers
 

@@ -55,7 +55,7 @@ def _from_dataset(window: WindowBatch, preprocessing: Preprocessing, parameters:
     frame = pd.DataFrame({name: _extend(column, count) for name, column in window.past.items()})
     for name, column in window.future.items():
         frame[name] = np.concatenate([window.past[name], column[0]])
-    for name, column in {**_groups(parameters), **window.static, **window.series}.items():
+    for name, column in {**window.static, **window.series, **_groups(preprocessing, parameters)}.items():
         frame[name] = np.repeat(column[:1], count)
     frame[parameters["time_idx"]] = np.arange(count)
     if weight := parameters.get("weight"):
@@ -70,13 +70,13 @@ def _from_dataset(window: WindowBatch, preprocessing: Preprocessing, parameters:
     return result
 
 
-def _groups(parameters: Mapping[str, Any]) -> dict[str, Column]:
+def _groups(preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> dict[str, Column]:
     """Return some series known to training, for the group ids that windows do not carry."""
-    encoders = parameters["categorical_encoders"]
-    names = parameters["group_ids"]
+    encoders, names = parameters["categorical_encoders"], parameters["group_ids"]
     return {
         name: np.array([next(iter(encoders[f"__group_id__{name}"].classes_))], object)
-        for name in ([names] if isinstance(names, str) else names)
+        for name, carried in zip([names] if isinstance(names, str) else names, preprocessing.groups, strict=True)
+        if carried is None
     }
 
 

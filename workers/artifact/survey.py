@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from workers.artifact.layouts import PROBE, WIDER, Shape, find_layout, other_widths, shapes_seen
+from workers.artifact.layouts import PROBE, WIDER, Shape, find_layout, not_real, other_widths, shapes_seen
 from workers.artifact.learn import make_inputs
 from workers.artifact.look import look
 from workers.artifact.points import Layer, Point, Survey
@@ -101,12 +101,8 @@ def _point(
     reached: float,
 ) -> Point:
     shape = tuple(tensor.shape)
-    layout, obstacle = None, None
-    if not tensor.is_floating_point():
-        obstacle = f"{str(tensor.dtype).removeprefix('torch.')}, no numbers to embed"
-    elif not tensor.numel():
-        obstacle = "holds no numbers"
-    else:
+    layout, obstacle = None, not_real(tensor) or (None if tensor.numel() else "holds no numbers")
+    if obstacle is None:
         try:
             layout = find_layout(tap, shapes, more, horizon, kind)
         except Refused as refusal:

@@ -16,12 +16,13 @@ from schemas.contract import InputContract
 from workers.artifact.checkpoint import read_checkpoint, restore
 from workers.artifact.dataset import extract
 from workers.artifact.foreign import build_module, find_maker, make_call, source_digest
+from workers.artifact.hyperparameters import find_arguments
 from workers.artifact.learn import make_inputs
 from workers.artifact.models import make_recipe
 from workers.artifact.plain import read_description
 from workers.artifact.recipes import ModuleRecipe, Recipe
 from workers.artifact.sample import sample_lengths
-from workers.artifact.state import fill
+from workers.artifact.state import fill, read_state
 from workers.core.errors import Refused
 from workers.core.preprocessing import Preprocessing
 from workers.core.taps import Call
@@ -42,6 +43,8 @@ class Trained:
     """SHA-256 of the file its weights were read from."""
     dataset_parameters: Mapping[str, Any] | None = None
     """Of the TimeSeriesDataSet it was trained on, if it was: the reference of its inputs."""
+    notes: tuple[str, ...] = ()
+    """What had to be taken for granted, since no file says it: a person may know better."""
 
 
 def read_trained(
@@ -60,7 +63,7 @@ def read_trained(
         if model_class is not None:
             message = f"{path} names its class itself; leave --model-class out"
             raise Refused(message)
-        return _read_module(path, series, code)
+        return _read_module(path, series, code, trust=trust)
     source = read_checkpoint(path, trust=trust)
     model = restore(source, model_class)
     preprocessing, contract = extract(source.dataset_parameters, series=series)
@@ -75,18 +78,22 @@ def read_trained(
     )
 
 
-def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str]) -> Trained:
+def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str], *, trust: bool) -> Trained:
     described = read_description(path, series=series)
-    recipe = described.recipe
-    recipe = replace(recipe, source=source_digest(find_maker(recipe, code)))
+    maker = find_maker(described.recipe, code)
+    state = read_state(described.weights, trust=trust)
+    arguments = find_arguments(maker, state, described.recipe.arguments)
+    recipe = replace(described.recipe, arguments=arguments, source=source_digest(maker))
     model = build_module(recipe, code)
+    said = fill(model, state)
     trained = Trained(
-        digest=fill(model, described.weights),
+        digest=state.digest,
         model=model,
         call=make_call(model, recipe.input),
         recipe=recipe,
         preprocessing=described.preprocessing,
         contract=described.contract,
+        notes=() if said is None else (said,),
     )
     _run_once(path, trained, recipe)
     return trained

@@ -3,22 +3,23 @@
 In: a recipe (plain data) and chunks. Out: parts, rejects, online rows, a few numbers. Knows neither Ray nor settings.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from schemas.contract import InputContract
 from schemas.embeddings import EmbeddingBatch
+from schemas.event_times import EventTimes, hold_rows
 from schemas.spaces import SpaceView
 from schemas.windows_arrow import window_schema, windows_from_arrow
 from workers.adapters.offline_files import publish
 from workers.adapters.offline_parts import SUFFIX, encode_part
 from workers.adapters.offline_root import view_folder
 from workers.backfill.chunks import Chunk, ChunkReader, find_files
+from workers.backfill.refusals import Refusals, lines_of
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
 from workers.core.ports import Clock, OnlineSink
@@ -39,6 +40,8 @@ class BackfillRecipe:
     """The offline log."""
     job: str
     """A name; a backfill of the same name goes on where the last one stopped."""
+    times: EventTimes = field(default_factory=EventTimes)
+    """Taken once for the whole run, so that no row is judged by the clock of who comes to it, or when."""
 
     @property
     def home(self) -> Path:
@@ -49,6 +52,12 @@ class BackfillRecipe:
     def folder(self) -> Path:
         """Where this job's parts lie. No topic can have a name with an @."""
         return self.home / "@backfill" / self.job
+
+    @property
+    def rejects(self) -> Path:
+        """Where this job's refused rows are written down, a file for each chunk that has some."""
+        # Feast reads every Parquet file below the space; Arrow looks into no folder that begins with an underscore.
+        return self.folder / "_rejects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +74,9 @@ class Done:
     """What became of a chunk."""
 
     windows: int
-    rejected: int
+    odd_times: int = 0
+    """Windows whose event time is hardly meant (`schemas.event_times`), though it is taken."""
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 class ChunkEmbedder:
@@ -90,7 +101,8 @@ class ChunkEmbedder:
         live stream beside them, irrelevant, and no table of all series has to be gathered anywhere.
         """
         view = self._recipe.view
-        read = windows_from_arrow(self._history.read(chunk), self._recipe.contract)
+        times = self._recipe.times
+        read = hold_rows(windows_from_arrow(self._history.read(chunk), self._recipe.contract), times)
         rejects = [(bad.row, bad.reason, bad.detail) for bad in read.bad]
         embeddings = _nothing(view)
         if len(read.windows):
@@ -101,9 +113,9 @@ class ChunkEmbedder:
         if len(embeddings) and online is not None:
             newest = embeddings.newest_per_series()
             self._insist(lambda: online.write(newest))
+        rejects.sort()
         if rejects:
-            noted = self._encode_rejects(chunk, sorted(rejects))
-            # Feast reads every Parquet file below the space; Arrow looks into no folder that begins with an underscore.
+            noted = lines_of(chunk, rejects)
             self._insist(lambda: self._publish(f"_rejects/{chunk.id}.jsonl", noted))
         content = encode_part(
             embeddings,
@@ -119,18 +131,11 @@ class ChunkEmbedder:
             },
         )
         self._insist(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
-        return Done(windows=len(embeddings), rejected=len(rejects))
+        odd = int(np.count_nonzero(times.odd(embeddings.event_us)))
+        return Done(windows=len(embeddings), odd_times=odd, refusals=Refusals.of(chunk, rejects))
 
     def _publish(self, name: str, content: bytes) -> bool:
         return publish(self._recipe.folder / name, content, within=self._recipe.home)
-
-    @staticmethod
-    def _encode_rejects(chunk: Chunk, rejects: Sequence[tuple[int, str, str]]) -> bytes:
-        return b"".join(
-            json.dumps({"path": chunk.path, "row": chunk.first + row, "reason": reason, "detail": detail}).encode()
-            + b"\n"
-            for row, reason, detail in rejects
-        )
 
     def _insist(self, act: Callable[[], object]) -> None:
         for pause_s in self._pauses_s:

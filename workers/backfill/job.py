@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from workers.adapters.offline_files import publish, sweep
 from workers.adapters.offline_parts import SUFFIX
 from workers.backfill.chunks import Chunk, cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from workers.backfill.refusals import Refusals
 from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
 from workers.sections import BackfillSettings
@@ -47,9 +48,18 @@ class BackfillReport:
     """Chunks that an earlier run had done."""
     windows: int
     """Windows embedded by this run."""
-    rejected: int
-    """Windows refused by this run: see `_rejects` in the job's folder."""
     seconds: float
+    odd_times: int = 0
+    """Of the windows, those before 1990 or after next year."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Rows refused by this run."""
+    refused_before: int = 0
+    """Chunks done by an earlier run that hold refused rows."""
+
+    @property
+    def took_nothing(self) -> bool:
+        """Whether there was something to embed and every row of it was refused."""
+        return not self.windows and self.refusals.total > 0
 
 
 class EmbedChunk:
@@ -73,11 +83,19 @@ class EmbedChunk:
             return _outcome(error=f"chunk {chunk} failed: {error}")
         except Exception as error:  # noqa: BLE001 the driver raises it again, with the name of the chunk
             return _outcome(error=f"chunk {chunk} failed: {error!r}", trace=traceback.format_exc())
-        return _outcome(windows=done.windows, rejected=done.rejected)
+        return _outcome(windows=done.windows, odd_times=done.odd_times, refusals=done.refusals)
 
 
-def _outcome(*, windows: int = 0, rejected: int = 0, error: str = "", trace: str = "") -> dict[str, list[Any]]:
-    return {"windows": [windows], "rejected": [rejected], "error": [error], "trace": [trace]}
+def _outcome(
+    *, windows: int = 0, odd_times: int = 0, refusals: Refusals | None = None, error: str = "", trace: str = ""
+) -> dict[str, list[Any]]:
+    return {
+        "windows": [windows],
+        "odd_times": [odd_times],
+        "refusals": [(refusals or Refusals()).to_json()],
+        "error": [error],
+        "trace": [trace],
+    }
 
 
 def _no_progress(done: int, total: int, windows: int) -> None:
@@ -105,8 +123,11 @@ def backfill(
     sweep(recipe.folder, now=began)
     there = {path.stem for path in recipe.folder.glob(f"*{SUFFIX}")}
     missing = [chunk for chunk in chunks if chunk.id not in there]
+    with_rejects = there & {path.stem for path in recipe.rejects.glob("*.jsonl")}
+    refused_before = sum(chunk.id in with_rejects for chunk in chunks)
     skipped = len(chunks) - len(missing)
-    windows = rejected = 0
+    windows = odd_times = 0
+    refusals = Refusals()
     on_progress(skipped, len(chunks), windows)
     replicas = min(settings.replicas, len(missing))
     outcomes = _run(recipe, open_tools, missing, replicas=replicas, num_cpus=num_cpus, num_gpus=num_gpus)
@@ -119,10 +140,17 @@ def backfill(
                 message = f"{outcome['error']}; what is done is kept: run the same backfill again to go on"
                 raise Refused(message)
             windows += outcome["windows"]
-            rejected += outcome["rejected"]
+            odd_times += outcome["odd_times"]
+            refusals += Refusals.from_json(outcome["refusals"])
             on_progress(done, len(chunks), windows)
     return BackfillReport(
-        chunks=len(chunks), skipped=skipped, windows=windows, rejected=rejected, seconds=clock() - began
+        chunks=len(chunks),
+        skipped=skipped,
+        windows=windows,
+        seconds=clock() - began,
+        odd_times=odd_times,
+        refusals=refusals,
+        refused_before=refused_before,
     )
 
 

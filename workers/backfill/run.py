@@ -4,6 +4,8 @@ In: settings, a file or folder of Parquet, a console. Out: the report, printed. 
 """
 
 import re
+import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.cluster import ray_session
+from workers.recipes import EmbedRecipe, embed_recipes, with_log
 from workers.settings import Settings
-from workers.wiring import EmbedRecipe, check_online, embed_recipes, open_embed, open_online, with_log
+from workers.wiring import check_online, open_embed, open_online
 
 
 def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:
@@ -39,6 +42,7 @@ def _run_one(
         contract=embed.manifest.contract,
         view=embed.manifest.view(),
         log_root=embed.offline.path,
+        times=settings.kafka.event_time.at(time.time()),
         job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._"),
     )
     columns = (
@@ -58,12 +62,28 @@ def _run_one(
             num_gpus=settings.fleet.num_gpus,
             on_progress=lambda done, total, windows: bar.update(task, completed=done, total=total, windows=windows),
         )
-    console.print(
-        f"{recipe.view.view}: {report.windows:,} windows embedded in {report.seconds:.1f} s, "
-        f"{report.rejected:,} rejected, {report.chunks} chunks of which {report.skipped} were done before",
-        highlight=False,
-    )
+    for line in tell(report, recipe):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return report
+
+
+def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
+    """Yield what a person must know of a run: what was done, why rows were refused, and where they are listed."""
+    yield (
+        f"{recipe.view.view}: {report.windows:,} windows embedded in {report.seconds:.1f} s, "
+        f"{report.refusals.total:,} rejected, {report.chunks} chunks of which {report.skipped} were done before"
+    )
+    if report.odd_times:
+        yield f"{report.odd_times:,} of the windows have event times before 1990 or after next year"
+    if report.refusals.total:
+        yield str(report.refusals)
+    if report.refused_before:
+        yield f"{report.refused_before} of the chunks done before hold refused rows"
+    if report.refusals.total or report.refused_before:
+        yield (
+            f"all refused rows are listed in {recipe.rejects}; a mended file is new history to the same job, "
+            "other settings need another one: --job NAME"
+        )
 
 
 def _open_tools(recipe: EmbedRecipe) -> BackfillTools:

@@ -18,7 +18,7 @@ from workers.fleet.claim import Beat, Sign
 from workers.fleet.controller import Controller
 from workers.fleet.flood import FloodLimit
 from workers.fleet.lookout import Lookout
-from workers.fleet.metrics import Emitter, fleet_readings
+from workers.fleet.metrics import Emitter
 from workers.fleet.ray_replicas import RayReplicas
 from workers.fleet.status import FleetStatus
 from workers.fleet.topic_watch import TopicWatch
@@ -90,7 +90,7 @@ class ControllerActor:
         while self._controller.status().state not in ENDS:
             try:
                 self._controller.tick()
-                emitter.emit(fleet_readings(self._controller.status()))
+                emitter.emit_fleet(self._controller.status())
                 self._fault = None
             except Exception as error:
                 log.exception("a tick of the controller failed")

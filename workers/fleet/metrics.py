@@ -1,42 +1,52 @@
 """What a fleet shows to Prometheus, by Ray's metrics agent: the definitions and their emission.
 
-In: statuses, which are counted anyway. Out: counters and gauges, each second, from a thread beside the stream.
-Knows neither Kafka nor a store, and names no entity: labels are fleet, replica, artifact, partition,
+In: statuses, which are counted anyway. Out: totals and levels, each second, from a thread beside the stream.
+Knows neither Kafka nor a store, and names no entity: labels are fleet, replica (its slot), artifact, partition,
 reason, stage and `le`.
 
-A histogram goes out as one counter by `le`, added to bucket by bucket: `ray.util.metrics.Histogram` takes one call
-for each observation, which is one for each window.
+Every total is shown from 0 on, for a series that begins with its first loss has grown by nothing. All go out as gauges
+of Ray: its counters take no 0, and its agent shows those of a process that is gone for ever (2.60), gauges for 20 s.
+Prometheus computes `rate` and `increase` of either. A histogram is one total for each `le`, since Ray's own takes one
+call for each observation, which is one for each window.
 """
 
-import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from ray.util.metrics import Counter, Gauge
+from ray.util.metrics import Gauge
 
+from schemas.records import REASONS
 from workers.core import histogram
 from workers.fleet.artifact_status import ArtifactStatus
+from workers.fleet.daemon import start_daemon
+from workers.fleet.slots import slot_of
 from workers.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
 
-log = logging.getLogger(__name__)
+Key = tuple[tuple[str, str], ...]
+"""Names and values of labels, sorted."""
 
+LAG = "undertow_lag"
 EVERY_S = 1.0
 LATENCY_EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric. Prometheus shows it as `ray_` and the name; a counter has `_total` at the end."""
+    """One metric."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     unit: str
     labels: tuple[str, ...]
     meaning: str
+
+    @property
+    def in_ray(self) -> str:
+        """What Ray is told; Prometheus shows it with `ray_` in front."""
+        return self.name if self.kind == "gauge" else f"{self.name}_total"
 
 
 _EACH = ("fleet", "replica", "artifact")
@@ -55,6 +65,9 @@ DEFINITIONS = (
     Definition("undertow_checkpoint_age_seconds", "gauge", "seconds", _EACH, "since all that was taken was durable"),
     Definition("undertow_retries", "counter", "attempts", _EACH, "of a store or broker that did not answer"),
     Definition("undertow_blocked", "gauge", "0 or 1", _EACH, "1 while a store or broker is being retried"),
+    Definition("undertow_fleet_windows", "counter", "windows", ("fleet",), "as above, of all replicas, gone ones too"),
+    Definition("undertow_fleet_rejects", "counter", "records", ("fleet", "reason"), "likewise"),
+    Definition("undertow_fleet_lost", "counter", "offsets", ("fleet",), "likewise"),
     Definition("undertow_failovers", "counter", "replicas", ("fleet",), "that died or hung and were buried"),
     Definition("undertow_replicas", "gauge", "replicas", ("fleet", "state"), "that are in this state now"),
     Definition("undertow_replicas_wanted", "gauge", "replicas", ("fleet",), "that should run, without standbys"),
@@ -74,7 +87,7 @@ class Reading:
 def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[Reading]:
     """Yield what a replica shows of each artifact at the time `now`, in seconds of the epoch."""
     for artifact in status.artifacts:
-        labels = {"fleet": fleet, "replica": status.name, "artifact": artifact.artifact}
+        labels = {"fleet": fleet, "replica": slot_of(status.name), "artifact": artifact.artifact}
         yield from _artifact_readings(labels, artifact, now)
 
 
@@ -90,10 +103,9 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
     if status.durable_at is not None:
         age = max(0.0, now - status.durable_at) if status.held else 0.0  # who holds nothing writes no checkpoint
         yield Reading("undertow_checkpoint_age_seconds", age, own)
-    for reason, count in status.rejects.items():
-        yield Reading("undertow_rejects", count, {**own, "reason": reason})
+    yield from _by_reason("undertow_rejects", status.rejects, own)
     for partition, lag in status.lag.items():
-        yield Reading("undertow_lag", lag, {**own, "partition": str(partition)})
+        yield Reading(LAG, lag, {**own, "partition": str(partition)})
     stages = {
         "poll": status.poll_s,
         "embed": status.embed_s,
@@ -115,9 +127,21 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
     yield Reading("undertow_latency_seconds_bucket", float(below[-1]), {**own, "le": "+Inf"})
 
 
-def fleet_readings(status: FleetStatus) -> Iterator[Reading]:
-    """Yield what the controller shows."""
+def _by_reason(name: str, rejects: Mapping[str, int], own: Mapping[str, str]) -> Iterator[Reading]:
+    for reason in sorted({*REASONS, *rejects}):
+        yield Reading(name, rejects.get(reason, 0), {**own, "reason": reason})
+
+
+def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterator[Reading]:
+    """Yield what the controller shows. Its totals wait until it `has_heard_all` the replicas that it found.
+
+    A controller that is started again learns from them what was done before: none of that is new.
+    """
     fleet = {"fleet": status.name}
+    if has_heard_all:
+        yield Reading("undertow_fleet_windows", status.windows, fleet)
+        yield from _by_reason("undertow_fleet_rejects", status.rejects, fleet)
+        yield Reading("undertow_fleet_lost", status.lost, fleet)
     yield Reading("undertow_failovers", status.failovers, fleet)
     for state in get_args(ReplicaState):
         count = sum(replica.state == state for replica in status.replicas)
@@ -128,54 +152,48 @@ def fleet_readings(status: FleetStatus) -> Iterator[Reading]:
 
 def ray_metric(definition: Definition) -> Any:
     """Make Ray's metric for a definition."""
-    kind = Gauge if definition.kind == "gauge" else Counter
-    return kind(definition.name, description=definition.meaning, tag_keys=definition.labels)
+    return Gauge(definition.in_ray, description=definition.meaning, tag_keys=definition.labels)
 
 
 class Emitter:
-    """Hands readings to Ray: gauges as they are, counters by what they have grown. One thread owns it."""
+    """Hands readings to Ray. One thread owns it."""
 
-    def __init__(self, make: Callable[[Definition], Any] | None = None) -> None:
-        """Define nothing yet: a metric without a value is not shown. `make` returns what is set or added to."""
-        self._make = make or ray_metric
+    def __init__(self, make: Callable[[Definition], Any] = ray_metric) -> None:
+        """Define nothing yet: a metric without a value is not shown. `make` returns what is set."""
+        self._make = make
         self._metrics: dict[str, Any] = {}
-        self._before: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._lags: set[Key] = set()
+        self._has_heard_all = False
 
-    def emit(self, readings: Iterator[Reading]) -> None:
-        """Show these; a partition's lag that is no longer among them is shown as 0."""
-        seen = set()
+    def emit(self, readings: Iterable[Reading]) -> None:
+        """Show these; a partition's lag that is no longer among them is shown as 0 once more."""
+        before, self._lags = self._lags, set()
         for reading in readings:
-            key = (reading.name, tuple(sorted(reading.labels.items())))
-            seen.add(key)
-            self._show(key, reading.value)
-        for key in [k for k in self._before if k[0] == "undertow_lag" and k not in seen]:
-            self._show(key, 0.0)
-            del self._before[key]
+            labels = tuple(sorted(reading.labels.items()))
+            self._show(reading.name, labels, reading.value)
+            if reading.name == LAG:
+                self._lags.add(labels)
+        for labels in before - self._lags:
+            self._show(LAG, labels, 0.0)
 
-    def _show(self, key: tuple[str, tuple[tuple[str, str], ...]], value: float) -> None:
-        name, labels = key
-        definition = next(d for d in DEFINITIONS if d.name == name)
+    def emit_fleet(self, status: FleetStatus) -> None:
+        """Show what the controller shows."""
+        self._has_heard_all = self._has_heard_all or all(replica.pid for replica in status.replicas)
+        self.emit(fleet_readings(status, has_heard_all=self._has_heard_all))
+
+    def _show(self, name: str, labels: Key, value: float) -> None:
         if name not in self._metrics:
-            self._metrics[name] = self._make(definition)
-        if definition.kind == "gauge":
-            self._metrics[name].set(value, tags=dict(labels))
-        elif (grown := value - self._before.get(key, 0.0)) > 0:
-            self._metrics[name].inc(grown, tags=dict(labels))
-        self._before[key] = value
+            self._metrics[name] = self._make(next(one for one in DEFINITIONS if one.name == name))
+        self._metrics[name].set(value, tags=dict(labels))
 
 
 def emit_replica(fleet: str, status: Callable[[], ReplicaStatus]) -> None:
     """Show a replica each second from a thread of its own, which ends with the replica."""
+    emitter = Emitter()
 
-    def show() -> None:
-        emitter, rhythm, ended = Emitter(), threading.Event(), False
-        while not ended:
-            current = status()
-            ended = current.state == "ended"
-            try:
-                emitter.emit(replica_readings(fleet, current, time.time()))
-            except Exception:
-                log.exception("metrics could not be handed to Ray; trying again")
-            rhythm.wait(EVERY_S)
+    def show() -> float | None:
+        current = status()
+        emitter.emit(replica_readings(fleet, current, time.time()))
+        return None if current.state == "ended" else EVERY_S
 
-    threading.Thread(target=show, name="metrics", daemon=True).start()
+    start_daemon("the metrics", show)

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from workers.option_paths import LocalPathType
+
 EXISTING = click.Path(path_type=Path, exists=True)
 
 
@@ -20,7 +22,7 @@ EXISTING = click.Path(path_type=Path, exists=True)
     multiple=True,
     default=(".undertow/space.html",),
     show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPathType(dir_okay=False),
     help="A file to write: .html, .png or .svg; may be repeated.",
 )
 @click.option("--feature", metavar="NAME", help="The vectors to draw, where there are several.")

@@ -1,0 +1,70 @@
+"""Rows of history that are refused: summed up for people, listed for programs."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from schemas.contract import Column, IdColumn, InputContract
+from schemas.spaces import SpaceView
+from workers.backfill.chunks import Chunk
+from workers.backfill.embed import BackfillRecipe
+from workers.backfill.job import BackfillReport
+from workers.backfill.refusals import Refusals, lines_of
+from workers.backfill.run import tell
+from workers.cli import main
+
+CHUNK = Chunk(id="c", path="h.parquet", size=1, first=100, rows=50)
+ROWS = [(3, "event-time", "too early"), (4, "number", "no number"), (9, "event-time", "too late")]
+
+
+def test_refusals_add_up_whoever_counted_them_and_keep_an_example():
+    one, two = Refusals.of(CHUNK, ROWS), Refusals.of(CHUNK, ROWS[1:])
+    both = Refusals() + Refusals.from_json(one.to_json()) + two
+    assert (both.total, both.counts) == (5, {"event-time": 3, "number": 2})
+    assert str(both) == "5 rows refused (event-time 3, number 2), for example row 103 of h.parquet: too early"
+    assert Refusals.of(CHUNK, []) == Refusals()
+
+
+def test_each_refused_row_is_a_line_with_its_place_in_the_file():
+    lines = [json.loads(line) for line in lines_of(CHUNK, ROWS).splitlines()]
+    assert lines[1] == {"path": "h.parquet", "row": 104, "reason": "number", "detail": "no number"}
+    assert len(lines) == 3
+
+
+def recipe(folder):
+    contract = InputContract(
+        series=(IdColumn(name="sensor", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8
+    )
+    view = SpaceView(name="v", space="a" * 64, series=contract.series, features=(("mean", 1),))
+    return BackfillRecipe(history=folder, contract=contract, view=view, log_root=folder / "log", job="first")
+
+
+def test_a_report_says_why_rows_were_refused_and_where_all_of_them_are_listed(tmp_path):
+    refusals = Refusals.of(CHUNK, ROWS)
+    whole = BackfillReport(
+        chunks=3, skipped=1, windows=9, seconds=2.0, odd_times=4, refusals=refusals, refused_before=1
+    )
+    lines = list(tell(whole, recipe(tmp_path)))
+    assert "9 windows embedded in 2.0 s, 3 rejected, 3 chunks of which 1 were done before" in lines[0]
+    assert lines[1].startswith("4 of the windows have event times before 1990")
+    assert lines[2] == str(refusals)
+    assert lines[3].startswith("1 of the chunks done before")
+    assert f"listed in {recipe(tmp_path).rejects}" in lines[4]
+    assert not whole.took_nothing
+    plain = BackfillReport(chunks=1, skipped=1, windows=0, seconds=0.0)
+    assert len(list(tell(plain, recipe(tmp_path)))) == 1
+    assert not plain.took_nothing
+    assert BackfillReport(chunks=1, skipped=0, windows=0, seconds=0.0, refusals=refusals).took_nothing
+
+
+@pytest.mark.parametrize(
+    ("windows", "refused", "code"), [((9, 9), (3, 0), 0), ((9, 0), (0, 3), 1), ((0, 0), (0, 0), 0), ((0,), (3,), 1)]
+)
+def test_the_command_fails_where_every_row_was_refused_for_an_artifact(windows, refused, code, here, monkeypatch):
+    reports = tuple(
+        BackfillReport(chunks=1, skipped=0, windows=n, seconds=0.0, refusals=Refusals.of(CHUNK, ROWS[:m]))
+        for n, m in zip(windows, refused, strict=True)
+    )
+    monkeypatch.setattr("workers.backfill.run.run", lambda *_args, **_options: reports)
+    assert CliRunner().invoke(main, ["backfill", str(here)]).exit_code == code

@@ -1,0 +1,65 @@
+"""Rows of history that are refused: counted by reason, and written down one by one.
+
+In: rows, reasons, details. Out: counts that add up, with the first as an example, and lines of JSON. Knows neither
+embedders nor Kafka.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from workers.backfill.chunks import Chunk
+
+RefusedRow = tuple[int, str, str]
+"""The row within its chunk, a code of `schemas.records.REASONS`, and what was expected and found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """Why rows were refused."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """By reason."""
+    first: str = ""
+    """Where the first of a chunk lies, and what is wrong with it."""
+
+    @classmethod
+    def of(cls, chunk: Chunk, refused: Sequence[RefusedRow]) -> "Refusals":
+        """Sum up those of one chunk, which are in the order of its rows."""
+        if not refused:
+            return cls()
+        row, _, detail = refused[0]
+        first = f"row {chunk.first + row} of {chunk.path}: {detail}"
+        return cls(counts=Counter(reason for _, reason, _ in refused), first=first)
+
+    @property
+    def total(self) -> int:
+        """How many rows."""
+        return sum(self.counts.values())
+
+    def __add__(self, other: "Refusals") -> "Refusals":
+        """Sum up both, with the example of the first of them."""
+        return Refusals(counts=Counter(self.counts) + Counter(other.counts), first=self.first or other.first)
+
+    def __str__(self) -> str:
+        """Say how many there are of each reason, the most frequent first, and show one."""
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in Counter(self.counts).most_common())
+        return f"{self.total:,} rows refused ({counts}), for example {self.first}"
+
+    def to_json(self) -> str:
+        """Return what `from_json` reads: actors hand it to the driver."""
+        return json.dumps({"counts": dict(self.counts), "first": self.first})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Refusals":
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def lines_of(chunk: Chunk, refused: Sequence[RefusedRow]) -> bytes:
+    """Return a line of JSON for each row: path, row within the file, reason and detail."""
+    return b"".join(
+        json.dumps({"path": chunk.path, "row": chunk.first + row, "reason": reason, "detail": detail}).encode() + b"\n"
+        for row, reason, detail in refused
+    )

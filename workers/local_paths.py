@@ -1,0 +1,30 @@
+"""Paths that settings and options name: on this machine, or on a disk that is mounted at it.
+
+In: what flags, the environment or TOML gave. Out: paths. Knows nothing of what lies there.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+"""A single letter would be a drive. pathlib has made one slash of two."""
+
+
+def require_local(given: Any) -> Any:
+    """Return what was given. Raises `ValueError` for an address: as a path, `s3://...` is a folder named `s3:`.
+
+    What follows the scheme is not repeated: it may hold a password.
+    """
+    if isinstance(given, str | Path) and (found := _SCHEME.match(str(given))):
+        message = (
+            "expected a path on this machine, or on a disk that is mounted at it; found an address of the form "
+            f"{found[1]}://..., which is not understood here"
+        )
+        raise ValueError(message)
+    return given
+
+
+LocalPath = Annotated[Path, BeforeValidator(require_local)]
