@@ -15,12 +15,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from workers.adapters.kafka_admin import describe_topic, refuse_live_group, require_topic_codec
-from workers.adapters.offline_root import LogIdentity, read_nonce
+from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
 from workers.formats import check_format
+from workers.history.look import compare_online
 from workers.recipes import embed_recipe, require_applied_log
 from workers.sections import OfflineSettings
 from workers.settings import TOML, Settings, load
@@ -102,9 +103,14 @@ def _nodes(settings: Settings) -> str:
 def _online(settings: Settings, path: Path) -> str:
     recipe = embed_recipe(settings, path)
     check_online(recipe.online)
+    said = f"{recipe.online.type}, view {recipe.online.view}"
     if settings.offline.enabled:
         require_applied_log(recipe)
-    return f"{recipe.online.type}, view {recipe.online.view}"
+        # Where series expire by a setting of Feast's, those that are gone say nothing.
+        if not recipe.online.options.get("key_ttl_seconds"):
+            view = recipe.manifest.view()
+            said += f", {compare_online(settings.feast, view, view_folder(recipe.offline.path, view))}"
+    return said
 
 
 def _offline(settings: OfflineSettings) -> str:

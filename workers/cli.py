@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from workers.cli_duration import seconds
-from workers.cli_history import join
+from workers.cli_history import join, rebuild
 from workers.cli_model import pack, settings_options, taps
 from workers.core.errors import UndertowError
 from workers.option_paths import LocalPathType
@@ -39,6 +39,7 @@ def main() -> None:
 main.add_command(taps)
 main.add_command(pack)
 main.add_command(join)
+main.add_command(rebuild)
 main.add_command(settings_options(view))
 
 

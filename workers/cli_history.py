@@ -1,4 +1,4 @@
-"""The commands for whoever uses the history: rows joined with the vectors of their times.
+"""The commands for whoever uses the history: rows joined with vectors, and an online store filled again.
 
 In: arguments. Out: text, a Parquet file. Knows no rule. Heavy imports stand inside the commands.
 """
@@ -60,3 +60,23 @@ def join(
         is_bare=is_bare,
     )
     click.echo(f"{output}: {joined.found:,} of {joined.rows:,} rows found vectors of {view.view}")
+
+
+@click.command()
+@settings_options
+def rebuild(overrides: tuple[str, ...]) -> None:
+    """Fill the online store from the offline log: after it was lost, or another one was chosen (feast.config).
+
+    Each series' newest vectors are written unless the store holds newer ones, so it may run beside a fleet, and be
+    started again at any time. `undertow check` tells whether it is needed.
+
+    \b
+    undertow apply --set feast.config=feature_store.redis.yaml
+    undertow rebuild --set feast.config=feature_store.redis.yaml
+    """
+    from rich.console import Console
+
+    from workers.history.rebuild import run
+    from workers.settings import load
+
+    run(load(overrides), Console())

@@ -71,7 +71,8 @@ class LogQuery:
                 f"FROM (SELECT max({{'{EVENT_US}': {EVENT_US}, 'place': place}}) AS newest FROM ({self._rows()}) "
                 f"GROUP BY {ids})"
             )
-            return int(self._connection.execute("SELECT count(*) FROM places").fetchone()[0])
+            ((count,),) = self._connection.execute("SELECT count(*) FROM places").fetchall()
+            return int(count)
 
     def newest(self, batch_rows: int) -> Iterator[Any]:
         """Return batches of the ids, `__event_us` and the features of the newest row of each series, in any order."""

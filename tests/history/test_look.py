@@ -1,0 +1,69 @@
+"""`undertow check` compares the online store with the log, and `undertow rebuild` makes them equal."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.fleet import quick_feast
+from tests.history.test_join import JUNE, write_part
+from workers.adapters.offline_root import view_folder
+from workers.artifact.manifest import read_manifest
+from workers.cli import main
+from workers.core.errors import Refused
+
+FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
+
+
+def no_broker(*_):
+    raise Refused("no broker here")
+
+
+@pytest.fixture
+def place(artifact, here, redis_address, feast_project, monkeypatch):
+    """A repository and a log of 40 series, under both online stores; nothing is applied."""
+    shutil.copytree(FEATURE_REPO, here / "feature_repo", ignore=shutil.ignore_patterns("data", "*.json"))
+    for config in (here / "feature_repo").glob("*.yaml"):
+        config.write_text(config.read_text().replace("project: undertow", f"project: {feast_project}"))
+    monkeypatch.setenv("UNDERTOW_REDIS", redis_address)
+    monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", str(artifact))
+    monkeypatch.setenv("UNDERTOW_MODEL__CODE", json.dumps(["seed"]))
+    monkeypatch.setattr("workers.wiring.apply", quick_feast.apply)
+    for question in ("describe_topic", "refuse_live_group"):
+        monkeypatch.setattr(f"workers.check.{question}", no_broker)
+    log = view_folder(here / ".undertow/offline", read_manifest(artifact).view())
+    for number in range(4):
+        rows = [("a", lap, JUNE + 1_500_000 * (1 + number), JUNE, lap, 1.0 * number) for lap in range(number, 40)]
+        write_part(log / f"windows/0/{number}.parquet", rows)
+    return log
+
+
+def undertow(*arguments):
+    done = CliRunner().invoke(main, [*arguments], catch_exceptions=False, env={"COLUMNS": "300"})
+    return done.output
+
+
+def store_line(output):
+    return next(line for line in output.splitlines() if "online store" in line)
+
+
+@pytest.mark.redis
+def test_a_store_that_was_switched_or_lost_is_told_and_filled_again(place):
+    del place
+    undertow("apply")
+    assert "missing or older online, such as site=a, lap=" in store_line(undertow("check"))
+    assert "40 of 40 series written to sqlite" in undertow("rebuild")
+    line = store_line(undertow("check"))
+    assert line.startswith("ok")
+    assert "series of the offline log looked up, all there" in line
+    assert "0 of 40 series written" in undertow("rebuild")
+
+    to_redis = ["--set", "feast.config=feature_store.redis.yaml"]
+    undertow("apply", *to_redis)
+    line = store_line(undertow("check", *to_redis))
+    assert line.startswith("failed")
+    assert "fill the store from the log: undertow rebuild" in line
+    assert "40 of 40 series written to redis" in undertow("rebuild", *to_redis)
+    assert store_line(undertow("check", *to_redis)).startswith("ok")

@@ -1,0 +1,33 @@
+"""Of which event time the online store's vectors are, asked as any reader of Feast asks.
+
+In: `FeastSettings`, a view, ids. Out: event times. Knows no store.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from schemas.spaces import SpaceView
+from workers.adapters.feast_store import open_store, secrets_of
+from workers.core.errors import Unavailable
+from workers.core.masking import without
+from workers.sections import FeastSettings
+
+
+def online_times(feast: FeastSettings, view: SpaceView, series: Sequence[Mapping[str, str | int]]) -> list[int | None]:
+    """Return the event time of each series in seconds since the epoch, None where the store has none of it.
+
+    Seconds are what all stores can tell. Raises `Unavailable`.
+    """
+    store = open_store(feast)
+    feature = f"{view.view}:{view.features[0][0]}"
+    try:
+        response = store.get_online_features(features=[feature], entity_rows=[dict(ids) for ids in series]).proto
+    except Exception as error:  # noqa: BLE001  the stores that Feast can be configured with have no error in common
+        where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"
+        message = f"{where} does not answer: {type(error).__name__}: {without(str(error), secrets_of(feast))}"
+        raise Unavailable(message) from None
+    column = response.results[list(response.metadata.feature_names.val).index(view.features[0][0])]
+    # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
+    return [
+        time.seconds if value.WhichOneof("val") else None
+        for value, time in zip(column.values, column.event_timestamps, strict=True)
+    ]

@@ -1,0 +1,74 @@
+"""Whether the online store has what the log has: a few series of the log, looked up.
+
+In: a view and its parts. Out: a verdict in a sentence. Cheap, and so no proof: a store that was lost or switched lacks
+nearly all, and a few that are there say little of the rest.
+
+Vectors are written online before they become durable in the log, by stream and backfill alike, so what the log has must
+be online, with the same event time or a newer one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.embeddings import EVENT_TIMESTAMP
+from schemas.spaces import SpaceView
+from workers.adapters.feast_times import online_times
+from workers.adapters.offline_parts import part_files
+from workers.core.errors import Refused
+from workers.sections import FeastSettings
+
+FILES, ROWS = 8, 5
+"""So many parts are opened, and so many rows of each are looked at, all evenly spread."""
+SECOND_US = 1_000_000
+
+
+def compare_online(feast: FeastSettings, view: SpaceView, log: Path) -> str:
+    """Return how many series were looked up and found. Raises `Refused` where some are missing or older online."""
+    sample = _sample(log, view)
+    if not sample:
+        return "the offline log has no row to compare it with"
+    names = [column.name for column in view.series]
+    found = online_times(feast, view, [dict(zip(names, ids, strict=True)) for ids in sample])
+    behind = [
+        ids
+        for (ids, logged_us), online_s in zip(sample.items(), found, strict=True)
+        if online_s is None or online_s < logged_us // SECOND_US
+    ]
+    if behind:
+        example = ", ".join(f"{name}={one}" for name, one in zip(names, behind[0], strict=True))
+        message = (
+            f"view {view.view}: of {len(sample)} series of the offline log that were looked up, {len(behind)} are "
+            f"missing or older online, such as {example}; fill the store from the log: undertow rebuild"
+        )
+        raise Refused(message)
+    return f"{len(sample)} series of the offline log looked up, all there"
+
+
+def _sample(log: Path, view: SpaceView) -> Mapping[tuple[Any, ...], int]:
+    """Return some series of the log with an event time that it has of each, in microseconds."""
+    newest: dict[tuple[Any, ...], int] = {}
+    names = [column.name for column in view.series]
+    files = part_files(log)
+    for path in _spread(files, FILES) if files else []:
+        try:
+            table = pq.read_table(path, columns=[*names, EVENT_TIMESTAMP], partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            message = f"{path} is damaged ({error}); restore it from a copy, or move it out of the folder"
+            raise Refused(message) from error
+        if not len(table):
+            continue
+        table = table.take(_spread(range(len(table)), ROWS))
+        times = table[EVENT_TIMESTAMP].cast(pa.int64()).to_pylist()
+        for ids, time_us in zip(zip(*(table[name].to_pylist() for name in names), strict=True), times, strict=True):
+            newest[ids] = max(time_us, newest.get(ids, time_us))
+    return newest
+
+
+def _spread(items: Any, count: int) -> list[Any]:
+    """Return `count` of the items or all of them, evenly spread, the last among them. There must be one at least."""
+    return [items[place] for place in np.unique(np.linspace(len(items) - 1, 0, count).astype(int))]
