@@ -36,12 +36,18 @@ def model_options(command: F) -> F:
         click.option(
             "--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids."
         ),
-        click.option("--model-class", help="Where the checkpoint does not tell: pytorch_forecasting.RecurrentNetwork."),
+        click.option(
+            "--model-class",
+            help="The checkpoint's class, which no checkpoint tells: pytorch_forecasting.RecurrentNetwork, or one of "
+            "yours that is derived from it, package.module:Name, with --code.",
+        ),
         click.option(
             "--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust."
         ),
         click.option(
-            "--code", multiple=True, help="Package that a TOML's class is imported from; as well as model.code."
+            "--code",
+            multiple=True,
+            help="Package that the class of a TOML or of --model-class comes from; as well as model.code.",
         ),
         settings_options,
     ]

@@ -23,6 +23,7 @@ from workers.core.errors import Refused
 from workers.core.features import Feature, Tap
 
 Train = Callable[[str], Any]
+RECURRENT = "pytorch_forecasting.RecurrentNetwork"
 CASES = [
     pytest.param("lstm", "rnn", 1, id="lstm"),
     pytest.param("gru", "rnn", 1, id="gru"),
@@ -150,7 +151,7 @@ def test_series_can_be_renamed_where_the_model_does_not_use_them(
 
 
 def test_the_class_is_found_or_can_be_named(trained: Train, tmp_path: Path) -> None:
-    checkpoint, cls = trained("gru").checkpoint, "pytorch_forecasting.RecurrentNetwork"
+    checkpoint, cls = trained("gru").checkpoint, RECURRENT
     taps = {"hidden": "rnn"}
     assert pack(checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True).model.cls == cls
     assert pack(checkpoint, tmp_path / "b", name="walk", taps=taps, model_class=cls, trust=True).model.cls == cls
@@ -189,7 +190,15 @@ def test_what_cannot_be_packed_is_refused_and_nothing_is_written(
 def test_the_call_that_was_taken_is_said_where_nobody_named_one(trained: Train, tmp_path: Path) -> None:
     notes: list[str] = []
     taps = {"hidden": "rnn:last"}
-    manifest = pack(trained("lstm").checkpoint, tmp_path / "a", name="walk", taps=taps, trust=True, note=notes.append)
+    manifest = pack(
+        trained("lstm").checkpoint,
+        tmp_path / "a",
+        name="walk",
+        taps=taps,
+        trust=True,
+        model_class=RECURRENT,
+        note=notes.append,
+    )
     assert manifest.description == "RecurrentNetwork, hidden = rnn#0:last"
     shapes = "rnn#0 (3, 11, 8), rnn#1 (3, 1, 8), rnn#2 (3, 1, 8), rnn#3 (3, 1, 8)"
     calls, unseen = notes
@@ -204,6 +213,7 @@ def test_the_call_that_was_taken_is_said_where_nobody_named_one(trained: Train, 
         name="walk",
         taps={"h": "lstm_encoder"},
         trust=True,
+        model_class="pytorch_forecasting.TemporalFusionTransformer",
         note=notes.append,
     )
     assert [note for note in notes if "calls" in note] == []  # called once: nothing to say

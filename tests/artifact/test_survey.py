@@ -136,7 +136,7 @@ def test_the_command_shows_a_table_that_names_the_suggestion(trained: Train) -> 
 def test_a_name_is_whole_in_a_line_however_narrow_the_terminal_is(width: str, trained: Train) -> None:
     command = ["taps", str(trained("tft").checkpoint), "--trust"]
     lines = CliRunner().invoke(main, [*command, "--all"], env={"COLUMNS": width}).output.splitlines()
-    data = json.loads(CliRunner().invoke(main, [*command, "--json"]).output)
+    data = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     names = [tap["tap"].replace("#0", "") for layer in data["layers"] for tap in layer["taps"][:1]]
     assert len(names) > 100
     assert set(names) <= set(lines)
@@ -152,7 +152,7 @@ def test_a_large_model_is_shown_in_part_and_in_whole_on_demand(trained: Train) -
 
 def test_scripts_read_json(trained: Train) -> None:
     result = CliRunner().invoke(main, ["taps", str(trained("gru").checkpoint), "--trust", "--json"])
-    data = json.loads(result.output)
+    data = json.loads(result.stdout)
     assert (data["model"], data["suggestion"]) == ("RecurrentNetwork", "rnn#1[0]")
     (layer,) = [layer for layer in data["layers"] if layer["paths"] == ["rnn"]]
     assert layer["calls"] == 4

@@ -18,4 +18,4 @@ def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
     # pytorch-forecasting and Lightning cost seconds of CPU, which a replica of a plain module need not wait for.
     from workers.artifact.models import build_forecaster  # noqa: PLC0415
 
-    return build_forecaster(recipe)
+    return build_forecaster(recipe, code)

@@ -7,7 +7,8 @@ model as it was trained. Knows nothing of taps or artifacts.
 import hashlib
 import inspect
 import io
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from pytorch_forecasting import models
 from torch import Tensor, nn
 
 from workers.artifact.models import CLASSES, PACKAGE, model_class, quiet
-from workers.artifact.state import LIGHTNING
+from workers.artifact.recipes import package_of
+from workers.artifact.state import LIGHTNING, fit_names
 from workers.core.errors import Refused
+
+NAMED = "--model-class package.module:Name --code package"
+YOURS = f"or your own: {NAMED}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,13 +77,14 @@ def read_checkpoint(path: Path, *, trust: bool) -> Checkpoint:
     )
 
 
-def restore(checkpoint: Checkpoint, class_path: str | None = None) -> nn.Module:
+def restore(checkpoint: Checkpoint, class_path: str | None = None, code: Collection[str] = ()) -> nn.Module:
     """Return the model as it was trained, in eval mode.
 
     A checkpoint does not name its class: without `class_path`, the one that takes its hyperparameters and its weights.
+    `code` are the packages that `class_path` may name. Raises `Refused`.
     """
     if class_path is not None:
-        return _restore(checkpoint, model_class(class_path))
+        return _restore(checkpoint, model_class(class_path, code))
     found: list[nn.Module] = []
     for name in CLASSES:
         cls = getattr(models, name)
@@ -91,20 +97,51 @@ def restore(checkpoint: Checkpoint, class_path: str | None = None) -> nn.Module:
             except Refused:
                 continue
     if len(found) == 1:
+        _refuse_derived(type(found[0]))
         return found[0]
     fits = ", ".join(type(model).__name__ for model in found) or "none"
     message = (
         f"a checkpoint does not name its model's class; of those known, {fits} fit its hyperparameters and weights. "
-        f"Name it: --model-class {PACKAGE}RecurrentNetwork, for example (known: {', '.join(CLASSES)})"
+        f"Name it: --model-class {PACKAGE}RecurrentNetwork, for example (known: {', '.join(CLASSES)}), {YOURS}"
     )
     raise Refused(message)
+
+
+def guessed_class(model: nn.Module) -> str:
+    """Say what was taken for granted where nobody has named the class: a class derived from it fits as well."""
+    return (
+        f"a checkpoint does not name its class, so it is taken for {PACKAGE}{type(model).__name__} itself; if you "
+        f"trained a class derived from it, whose forward may differ, name that: {NAMED}"
+    )
+
+
+def _refuse_derived(cls: type[nn.Module]) -> None:
+    """Refuse to guess where this process has imported a class derived from it, which fits as well."""
+    derived = [
+        f"{one.__module__}:{one.__name__}"
+        for one in _derived(cls)
+        if package_of(one.__module__) != package_of(PACKAGE)
+        and getattr(sys.modules.get(one.__module__), one.__name__, None) is one
+    ]
+    if derived:
+        message = (
+            f"a checkpoint does not name its class, and {', '.join(derived)} is derived from the {cls.__name__} that "
+            f"fits it; name what you trained: --model-class {PACKAGE}{cls.__name__}, {YOURS}"
+        )
+        raise Refused(message)
+
+
+def _derived(cls: type[nn.Module]) -> Iterator[type[nn.Module]]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _derived(one)
 
 
 def _restore(checkpoint: Checkpoint, cls: type[nn.Module]) -> nn.Module:
     try:
         with quiet():
             model = cls(**checkpoint.hyperparameters)
-        model.load_state_dict(checkpoint.weights)
+        model.load_state_dict(fit_names(checkpoint.weights, model.state_dict().keys())[0])
     except Exception as error:
         message = f"the checkpoint does not hold a {cls.__name__}: {type(error).__name__}: {error}"
         raise Refused(message) from error

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.recipes import ModuleInput, ModuleRecipe, package_of, refuse_foreign_code
+from workers.artifact.recipes import ModuleInput, ModuleRecipe, package_of, refuse_foreign
 from workers.core.errors import Refused
 from workers.core.taps import Call
 
@@ -28,7 +28,7 @@ PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 def build_module(recipe: ModuleRecipe, code: Collection[str]) -> nn.Module:
     """Build the module, untrained, in eval mode. Raises `Refused`."""
-    make = find_maker(recipe, code)
+    make = find_maker(recipe.cls, code)
     try:
         model = make(**recipe.arguments)
     except Exception as error:
@@ -41,16 +41,16 @@ def build_module(recipe: ModuleRecipe, code: Collection[str]) -> nn.Module:
     return model.eval()
 
 
-def find_maker(recipe: ModuleRecipe, code: Collection[str]) -> Maker:
-    """Import and return what makes the module. Raises `Refused`; nothing is imported that `code` does not list.
+def find_maker(path: str, code: Collection[str]) -> Maker:
+    """Import and return what makes the module, `package.module:Name`. Raises `Refused`.
 
-    A function must say that it returns a module: of others nobody can know what a call does before it is made.
+    Nothing is imported that `code` does not list. A function must say that it returns a module: of others nobody can
+    know what a call does before it is made.
     """
-    path = recipe.cls
     if not PATH.fullmatch(path):
         message = f"expected a class as package.module:Name, found {path!r}"
         raise Refused(message)
-    refuse_foreign_code(recipe, code)
+    refuse_foreign(path, code)
     place, _, name = path.partition(":")
     try:
         found = vars(importlib.import_module(place))

@@ -198,6 +198,6 @@ def _check_sample(embedder: Embedder, manifest: Manifest) -> None:
 
 
 def _versions(manifest: Manifest) -> str:
-    code = f" and the {manifest.model.cls} of that day" if isinstance(manifest.model, ModuleRecipe) else ""
+    code = "" if manifest.model.source is None else f" and the {manifest.model.cls} of that day"
     libraries = ", ".join(f"{library} {version}" for library, version in sorted(manifest.versions.items()))
     return f"packed with {libraries}{code}"

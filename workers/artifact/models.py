@@ -6,7 +6,7 @@ In: a `Recipe` or the hyperparameters of a checkpoint. Out: a model without weig
 import inspect
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytorch_forecasting import metrics, models
 from pytorch_forecasting.data.encoders import EncoderNormalizer, GroupNormalizer, MultiNormalizer, TorchNormalizer
 from torch import nn
 
+from workers.artifact.foreign import find_maker, source_digest
 from workers.artifact.outputs import Normalizer, Output
 from workers.artifact.recipes import ModelRecipe
 from workers.core.errors import Refused
@@ -40,11 +41,28 @@ KNOWN = frozenset({TorchNormalizer, EncoderNormalizer, GroupNormalizer})
 """They scale back alike, given a window's centre and scale."""
 
 
-def model_class(path: str) -> type[nn.Module]:
-    """Return the class `pytorch_forecasting.NAME`, if it is one of ours."""
+def model_class(path: str, code: Collection[str] = ()) -> type[nn.Module]:
+    """Return the class `pytorch_forecasting.NAME`, if it is one of ours, or one derived, `package.module:Name`.
+
+    Raises `Refused`. The latter is imported only from packages in `code`.
+    """
+    if ":" in path:
+        derived: Any = find_maker(path, code)
+        is_derived = inspect.isclass(derived) and issubclass(derived, models.BaseModel)
+        if not is_derived:
+            message = (
+                f"expected {path} to be a class derived from a model of pytorch-forecasting, found another; a plain "
+                "module is described in a TOML"
+            )
+            raise Refused(message)
+        own: type[nn.Module] = derived
+        return own
     name = path.removeprefix(PACKAGE)
     if not path.startswith(PACKAGE) or name not in CLASSES:
-        message = f"expected a model class of {', '.join(PACKAGE + one for one in CLASSES)}, found {path!r}"
+        message = (
+            f"expected a model class of {', '.join(PACKAGE + one for one in CLASSES)}, "
+            f"or a class of your own that is derived from one, as package.module:Name, found {path!r}"
+        )
         raise Refused(message)
     found: type[nn.Module] = getattr(models, name)
     return found
@@ -58,8 +76,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRecipe:
-    """Keep of the hyperparameters what the model is built from. Raises `Refused` for what is no plain data."""
+def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any], path: str | None = None) -> ModelRecipe:
+    """Keep of the hyperparameters what the model is built from. Raises `Refused` for what is no plain data.
+
+    `path` is what its class was named by, if it was.
+    """
     kept = {name: value for name, value in hyperparameters.items() if name not in DROPPED}
     try:
         plain = json.loads(json.dumps(kept, allow_nan=False, default=_name_activation))
@@ -75,7 +96,8 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRe
     targets: Any = model.target_names
     parts = loss.metrics if isinstance(loss, metrics.MultiLoss) else [loss]
     return ModelRecipe(
-        cls=PACKAGE + type(model).__name__,
+        cls=path or PACKAGE + type(model).__name__,
+        source=source_digest(type(model)) if path and ":" in path else None,
         hyperparameters=plain,
         targets=tuple(targets),
         losses=tuple(type(part).__name__ for part in parts),
@@ -83,20 +105,27 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any]) -> ModelRe
     )
 
 
-def build_forecaster(recipe: ModelRecipe) -> nn.Module:
-    """Build the model, untrained, in eval mode. Raises `Refused`."""
-    cls = model_class(recipe.cls)
+def build_forecaster(recipe: ModelRecipe, code: Collection[str] = ()) -> nn.Module:
+    """Build the model, untrained, in eval mode. Raises `Refused`. `code` are the packages whose code may run."""
+    cls = model_class(recipe.cls, code)
     losses = [_loss(*pair) for pair in zip(recipe.losses, recipe.outputs, strict=True)]
     normalizers = [_normalizer(output) for output in recipe.outputs]
     several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)
-    with quiet():
-        return cls(
-            **{name: _make_activation(value) for name, value in recipe.hyperparameters.items()},
-            loss=metrics.MultiLoss(losses) if several else losses[0],
-            output_transformer=MultiNormalizer(normalizers) if several else normalizers[0],
-            logging_metrics=nn.ModuleList(),
-            dataset_parameters={"target": list(recipe.targets)},
-        ).eval()
+    try:
+        with quiet():
+            return cls(
+                **{name: _make_activation(value) for name, value in recipe.hyperparameters.items()},
+                loss=metrics.MultiLoss(losses) if several else losses[0],
+                output_transformer=MultiNormalizer(normalizers) if several else normalizers[0],
+                logging_metrics=nn.ModuleList(),
+                dataset_parameters={"target": list(recipe.targets)},
+            ).eval()
+    except Exception as error:
+        message = (
+            f"{recipe.cls} cannot be built with its hyperparameters and without its data set: "
+            f"{type(error).__name__}: {error}"
+        )
+        raise Refused(message) from error
 
 
 def _loss(name: str, output: Output) -> Any:

@@ -18,10 +18,10 @@ Dtype = Literal["float32", "int64"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecipe:
-    """A model of pytorch-forecasting."""
+    """A model of pytorch-forecasting, or of a class that its owner has derived from one."""
 
     cls: str
-    """One of `workers.artifact.models.CLASSES`, as `pytorch_forecasting.NAME`."""
+    """One of `workers.artifact.models.CLASSES`, as `pytorch_forecasting.NAME`; its owner's: `package.module:Name`."""
     hyperparameters: Mapping[str, Any]
     """Plain JSON data."""
     targets: tuple[str, ...]
@@ -30,10 +30,13 @@ class ModelRecipe:
     """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
     outputs: tuple[Output, ...]
     """One for each loss: how the model's output is scaled back."""
+    source: str | None = None
+    """Of a class of its owner's, the SHA-256 of the file that defines it; not in the JSON form of others."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
         return {
+            **({} if self.source is None else {"source": self.source}),
             "class": self.cls,
             "hyperparameters": dict(self.hyperparameters),
             "targets": list(self.targets),
@@ -96,17 +99,22 @@ def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
         targets=tuple(data["targets"]),
         losses=tuple(data["losses"]),
         outputs=tuple(map(Output.from_json, data["outputs"])),
+        source=data.get("source"),
     )
 
 
 def refuse_foreign_code(recipe: Recipe, code: Collection[str]) -> None:
     """Raise `Refused` where building the model would import a package that is not in `code`. Imports nothing itself."""
-    if isinstance(recipe, ModelRecipe):
-        return
-    package = package_of(recipe.cls)
+    if recipe.source is not None:
+        refuse_foreign(recipe.cls, code)
+
+
+def refuse_foreign(cls: str, code: Collection[str]) -> None:
+    """Raise `Refused` where the package of the class `package.module:Name` is not in `code`."""
+    package = package_of(cls)
     if package not in code:
         message = (
-            f"the model is {recipe.cls}, and importing {package} runs its code, which can do anything that you can. "
+            f"the model is {cls}, and importing {package} runs its code, which can do anything that you can. "
             f"Code is imported only from packages that model.code lists, found {', '.join(code) or 'none'}. If you "
             f"trust {package}: --set 'model.code=[\"{package}\"]', or UNDERTOW_MODEL__CODE='[\"{package}\"]', or "
             f"--code {package} when it is packed"

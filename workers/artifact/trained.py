@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from schemas.contract import InputContract
-from workers.artifact.checkpoint import read_checkpoint, restore
+from workers.artifact.checkpoint import guessed_class, read_checkpoint, restore
 from workers.artifact.dataset import extract
 from workers.artifact.foreign import build_module, find_maker, make_call, source_digest
 from workers.artifact.hyperparameters import find_arguments
@@ -65,22 +65,23 @@ def read_trained(
             raise Refused(message)
         return _read_module(path, series, code, trust=trust)
     source = read_checkpoint(path, trust=trust)
-    model = restore(source, model_class)
+    model = restore(source, model_class, code)
     preprocessing, contract = extract(source.dataset_parameters, series=series)
     return Trained(
         model=model,
         call=model,
-        recipe=make_recipe(model, source.hyperparameters),
+        recipe=make_recipe(model, source.hyperparameters, model_class),
         preprocessing=preprocessing,
         contract=contract,
         digest=source.digest,
         dataset_parameters=source.dataset_parameters,
+        notes=() if model_class else (guessed_class(model),),
     )
 
 
 def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str], *, trust: bool) -> Trained:
     described = read_description(path, series=series)
-    maker = find_maker(described.recipe, code)
+    maker = find_maker(described.recipe.cls, code)
     state = read_state(described.weights, trust=trust)
     arguments = find_arguments(maker, state, described.recipe.arguments)
     recipe = replace(described.recipe, arguments=arguments, source=source_digest(maker))
