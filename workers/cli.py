@@ -171,8 +171,8 @@ def drain(overrides: tuple[str, ...]) -> None:
     from workers.settings import load
 
     settings = load(overrides).fleet
-    last = reach(settings).drain_and_wait(settings.drain_timeout_seconds + 30)
-    click.echo(f"drained: {last.windows:,} windows, {sum(last.rejects.values()):,} rejects")
+    last = reach(settings).end(settings.drain_timeout_seconds + 30)
+    click.echo(f"drained: {last.windows:,} windows, {last.rejects:,} rejects")
 
 
 @main.command()

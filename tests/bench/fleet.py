@@ -14,7 +14,8 @@ from data import make_topic
 from product import settings_of
 
 from workers.cluster import ray_session
-from workers.fleet.launch import Fleet, start
+from workers.fleet.handle import Fleet
+from workers.fleet.launch import start
 from workers.fleet.status import FleetStatus
 from workers.wiring import stream_recipe
 

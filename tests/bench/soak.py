@@ -35,7 +35,7 @@ from soak_verdict import Minute, judge
 from steady import START_S, controller_pid, most, process, tell
 
 from workers.devstack.stack import ephemeral
-from workers.fleet.launch import Fleet
+from workers.fleet.handle import Fleet
 from workers.fleet.status import FleetStatus
 
 RETENTION = {"retention.ms": "300000", "segment.bytes": str(32 << 20), "segment.ms": "60000"}

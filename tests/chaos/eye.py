@@ -12,7 +12,8 @@ import ray
 from ray.exceptions import RayError
 
 from workers.core.errors import Refused
-from workers.fleet.launch import Fleet, reach
+from workers.fleet.handle import Fleet
+from workers.fleet.launch import reach
 from workers.sections import FleetSettings
 
 

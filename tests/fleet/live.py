@@ -12,7 +12,8 @@ from schemas.windows import WindowBatch
 from workers.adapters.offline_parts import read_rows
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
-from workers.fleet.launch import Fleet, start
+from workers.fleet.handle import Fleet
+from workers.fleet.launch import start
 from workers.fleet.status import FleetStatus
 from workers.settings import Settings
 from workers.wiring import stream_recipe

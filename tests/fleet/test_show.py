@@ -156,8 +156,10 @@ class Answers:
 
     def __init__(self, *answers):
         self.answers, self.drains, self.name = [*answers], 0, "f"
+        self.stopped: list[bool] = []
 
-    def status(self):
+    def status(self, stops):
+        self.stopped.append(stops())
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -165,26 +167,43 @@ class Answers:
 
     def drain(self):
         self.drains += 1
-        if self.drains == 1:
-            raise Unavailable("the controller is late")
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_foreground_asks_again_where_the_controller_is_late(log_format):
     late = Unavailable("the controller has not answered for 30 s")
     running, ending = a_fleet(state="running"), a_fleet(state="draining")
-    fleet = Answers(running, running, ending, late, ending, a_fleet(state="drained"))
+    fleet = Answers(running, ending, late, ending, late, ending, a_fleet(state="drained"))
     stop, said = Stop(), io.StringIO()
     stop.set()
     status = run.watch(fleet, Console(file=said), stop, drain_when_idle_s=None, log_format=log_format)
-    assert (status.state, fleet.answers, fleet.drains) == ("drained", [], 2)
+    assert (status.state, fleet.answers, fleet.drains) == ("drained", [], 3)
     if log_format == "text":
         assert "late the controller has not answered for 30 s" in said.getvalue()
     else:
         told = [json.loads(text) for text in said.getvalue().splitlines() if text.startswith("{")]
         assert [(one["fleet"], one["event"], one["message"]) for one in told if one["event"] == "late"] == [
             ("f", "late", "the controller has not answered for 30 s")
-        ]
+        ] * 2
+
+
+def test_the_foreground_is_stopped_while_the_controller_is_late_and_ends_where_it_stays_late():
+    late, stop = Unavailable("the controller has not answered for 30 s"), Stop()
+
+    class StoppedAtTheSecondLook(Answers):
+        def status(self, stops):
+            if len(self.answers) == 3:
+                stop.set()
+            return super().status(stops)
+
+    fleet = StoppedAtTheSecondLook(late, late, late, late)
+    with pytest.raises(
+        Unavailable, match="the order to drain fleet 'f' was given, but the controller has not answered"
+    ):
+        run.watch(fleet, Console(file=io.StringIO()), stop, drain_when_idle_s=None)
+    assert fleet.drains == 1
+    assert fleet.stopped == [False, True, False]  # the second is not waited for, the one after the order is
+    assert len(fleet.answers) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -17,7 +17,8 @@ from workers.core.errors import Refused
 from workers.demo.follow import Followed, Reader
 from workers.demo.produce import Key, Playing, keys
 from workers.demo.table import live_line
-from workers.fleet.launch import Fleet, start
+from workers.fleet.handle import Fleet
+from workers.fleet.launch import start
 from workers.fleet.status import FleetStatus
 from workers.settings import Settings
 from workers.wiring import stream_recipe

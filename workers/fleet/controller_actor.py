@@ -13,10 +13,13 @@ import ray
 
 from workers.adapters.kafka_admin import find_topic
 from workers.adapters.kafka_sign import KafkaSign
+from workers.build import Stamped
 from workers.fleet.autoscale import Policy
 from workers.fleet.claim import Beat, Sign
 from workers.fleet.controller import Controller
 from workers.fleet.flood import FloodLimit
+from workers.fleet.handle import ENDS
+from workers.fleet.hello import say_hello
 from workers.fleet.lookout import Lookout
 from workers.fleet.metrics import Emitter
 from workers.fleet.ray_replicas import RayReplicas
@@ -27,7 +30,6 @@ from workers.wiring import StreamRecipe
 
 log = logging.getLogger(__name__)
 
-ENDS = frozenset({"drained", "failed"})
 TICK_S = 0.1
 
 
@@ -39,8 +41,9 @@ def controller_name(fleet: str) -> str:
 class ControllerActor:
     """The one controller of a fleet; after its own death Ray starts it again and it finds its replicas by name."""
 
-    def __init__(self, recipe: StreamRecipe, sign: Sign) -> None:
+    def __init__(self, recipe_of_a_build: Stamped[StreamRecipe], sign: Stamped[Sign]) -> None:
         """Begin to tick, to show the sign, and to look at the topic."""
+        recipe = recipe_of_a_build.value
         ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet)
         self._recipe = recipe
         self._controller = Controller(
@@ -56,7 +59,7 @@ class ControllerActor:
         )
         self._fault: str | None = None
         self._has_ended = False
-        self._beat = Beat(sign, write=KafkaSign(recipe.kafka).write)
+        self._beat = Beat(sign.value, write=KafkaSign(recipe.kafka).write)
         TopicWatch(
             recipe.topic_id,
             ask=lambda: find_topic(recipe.kafka),
@@ -64,6 +67,16 @@ class ControllerActor:
             fail=self._controller.fail,
         ).start(recipe.look_for_partitions_s)
         threading.Thread(target=self._tick, name="controller", daemon=True).start()
+
+    def hello(self) -> dict[str, Any]:
+        """Answer a process of any build."""
+        status = self.status()
+        return say_hello(
+            state=status.state,
+            message=status.message or "",
+            windows=status.windows,
+            rejects=sum(status.rejects.values()),
+        )
 
     def status(self) -> FleetStatus:
         """Say how the fleet is. Its end is told when its sign has been taken away: then the next one may start."""
@@ -77,7 +90,7 @@ class ControllerActor:
         return self._recipe
 
     def drain(self) -> None:
-        """Let all replicas finish."""
+        """Let all replicas finish; a process of any build may ask for it."""
         self._controller.drain()
 
     def scale(self, replicas: int) -> None:

@@ -14,7 +14,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from schemas.records import Partition
+from workers.build import foreign, stamped
 from workers.core.care import Care
+from workers.fleet.hello import Hello, hear
 from workers.fleet.node_watch import NodeWatch
 from workers.fleet.replica_actor import CONTROL, replica_actor
 from workers.fleet.status import FleetSize, ReplicaStatus
@@ -38,7 +40,8 @@ class RayReplicas:
         """Nothing is started yet."""
         self._recipe, self._prefix = recipe, f"{recipe.fleet}:replica-"
         self._actors: dict[str, ActorHandle] = {}
-        self._asked: dict[str, ray.ObjectRef[ReplicaStatus]] = {}
+        self._asked: dict[str, ray.ObjectRef[Any]] = {}
+        self._met: set[str] = set()
         self._nodes = NodeWatch(num_cpus=recipe.num_cpus, num_gpus=recipe.num_gpus)
 
     def names(self) -> Iterable[str]:
@@ -50,7 +53,7 @@ class RayReplicas:
                     self._actors[name] = ray.get_actor(full)
                 except ValueError:  # it has died since; a controller that fails to begin is not started again
                     continue
-                self._actors[name].run.remote()
+                self._actors[name].run.remote(stamped(self._recipe))
                 yield name
 
     def spawn(self, name: str, avoid: frozenset[str]) -> None:
@@ -61,29 +64,47 @@ class RayReplicas:
             num_cpus=self._recipe.num_cpus,
             num_gpus=self._recipe.num_gpus,
             scheduling_strategy=_anywhere_but(avoid),
-        ).remote(name, self._recipe)
-        actor.run.remote()
+        ).remote(name)
+        actor.run.remote(stamped(self._recipe))
         self._actors[name] = actor
 
     def look(self, name: str) -> ReplicaStatus | str | None:
-        """Collect the outstanding heartbeat, if it is there, and ask for the next one."""
-        asked = self._asked.get(name)
+        """Collect the outstanding heartbeat, if it is there, and ask for the next one.
+
+        The first answer says of which build it is; one of another build is not asked for what could not be read.
+        """
+        asked = self._asked.pop(name, None)
         if asked is None:
-            self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
+            self._ask(name)
             return None
         if not ray.wait([asked], timeout=0)[0]:
+            self._asked[name] = asked
             return None
-        del self._asked[name]
         try:
-            answer: ReplicaStatus = ray.get(asked)
+            answer = self._read(name, ray.get(asked))
         except ActorUnavailableError:
             return None
-        except ActorDiedError:
-            return "its process died"
         except RayError as error:
-            return str(error).splitlines()[0]
-        self._asked[name] = self._actors[name].status.options(**CONTROL).remote()
+            return _last_words(error)
+        if not isinstance(answer, ReplicaStatus) or answer.state != "ended":
+            self._ask(name)
         return answer
+
+    def _read(self, name: str, answer: Any) -> ReplicaStatus | None:
+        """Return a status. The first answer is a greeting: it makes two processes known to each other, or strangers."""
+        if name in self._met:
+            status: ReplicaStatus = answer
+            return status
+        hello = hear(answer)
+        if not hello.is_ours:
+            return _stranger(name, hello)
+        self._met.add(name)
+        return None
+
+    def _ask(self, name: str) -> None:
+        actor = self._actors[name]
+        question = actor.status if name in self._met else actor.hello
+        self._asked[name] = question.options(**CONTROL).remote()
 
     def draining_nodes(self) -> frozenset[str]:
         """Return what was last seen."""
@@ -105,9 +126,31 @@ class RayReplicas:
     def remove(self, name: str) -> None:
         """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
         self._asked.pop(name, None)
+        self._met.discard(name)
         ray.kill(self._actors.pop(name), no_restart=True)
 
 
 def _anywhere_but(avoid: frozenset[str]) -> Any:
     """Let Ray choose the node; one of these only where no other has room."""
     return NodeLabelSchedulingStrategy(hard={}, soft={NODE_LABEL: NotIn(*sorted(avoid))}) if avoid else "DEFAULT"
+
+
+def _last_words(error: RayError) -> str:
+    """Say why a process died, where Ray knows more than that it did."""
+    if not isinstance(error, ActorDiedError):
+        return str(error).splitlines()[0]
+    if not error.actor_init_failed:
+        return "its process died"
+    return f"its process could not begin: {str(error).strip().splitlines()[-1]}"
+
+
+def _stranger(name: str, hello: Hello) -> ReplicaStatus:
+    """Return what the controller sees of a replica that runs on a node of another build."""
+    return ReplicaStatus(
+        name=name,
+        state="ended",
+        node=hello.host,
+        ray_node=hello.ray_node,
+        error=f"Refused: {foreign(hello.build)}",
+        fault="refused",
+    )

@@ -15,7 +15,9 @@ from typing import Any
 import ray
 
 from schemas.records import Partition
+from workers.build import Stamped
 from workers.core.care import Care
+from workers.fleet.hello import say_hello
 from workers.fleet.metrics import emit_replica
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize, ReplicaStatus
@@ -31,44 +33,57 @@ BURIAL_S = 10.0
 class ReplicaActor:
     """One process, one model of each artifact. The data threads run the streams; those of group `control` answer."""
 
-    def __init__(self, name: str, recipe: StreamRecipe) -> None:
-        """Open nothing yet, so that the first heartbeat is answered while the model loads."""
-        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=name)
-        openers = stream_openers(recipe, new_tell=partial(open_tell, recipe.tell, name))
-        self._replica = Replica(
-            name,
-            openers,
-            drain_timeout_s=recipe.drain_timeout_s,
-            max_embed_s=recipe.artifacts[0].model.max_embed_seconds,
-            lines=ring.lines,
-        )
-        self._ray_node = ray.get_runtime_context().get_node_id()
+    def __init__(self, name: str) -> None:
+        """Be there, so that the first heartbeat is answered while the model loads. A node of any build can do so."""
+        self._name, self._ray_node = name, ray.get_runtime_context().get_node_id()
+        self._replica: Replica | None = None
         on_sigterm(self._leave)
-        emit_replica(recipe.fleet, self._replica.status)
+
+    def hello(self) -> dict[str, Any]:
+        """Answer a process of any build."""
+        return say_hello(ray_node=self._ray_node, state=self.status().state)
 
     def _leave(self) -> None:
         """Hand over and end, as a process does that is told to."""
+        if self._replica is None:
+            os._exit(0)
         self._replica.drain(self._replica.status().size)
         while self._replica.status().state != "ended":
             time.sleep(LOOK_EVERY_S)
         time.sleep(BURIAL_S)
         os._exit(0)
 
-    def run(self) -> None:
+    def run(self, recipe_of_a_build: Stamped[StreamRecipe]) -> None:
         """Occupy the data thread until drained; asked again, by a controller that took over, do nothing more."""
+        recipe = recipe_of_a_build.value
+        if self._replica is None:
+            ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=self._name)
+            openers = stream_openers(recipe, new_tell=partial(open_tell, recipe.tell, self._name))
+            self._replica = Replica(
+                self._name,
+                openers,
+                drain_timeout_s=recipe.drain_timeout_s,
+                max_embed_s=recipe.artifacts[0].model.max_embed_seconds,
+                lines=ring.lines,
+            )
+            emit_replica(recipe.fleet, self._replica.status)
         self._replica.run()
 
     def status(self) -> ReplicaStatus:
         """Answer the heartbeat."""
+        if self._replica is None:
+            return ReplicaStatus(name=self._name, state="starting", ray_node=self._ray_node)
         return replace(self._replica.status(is_heartbeat=True), ray_node=self._ray_node)
 
     def assign(self, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
         """Read exactly these."""
-        self._replica.assign(partitions, size, care)
+        if self._replica is not None:
+            self._replica.assign(partitions, size, care)
 
     def drain(self, size: FleetSize) -> None:
         """Finish."""
-        self._replica.drain(size)
+        if self._replica is not None:
+            self._replica.drain(size)
 
 
 def on_sigterm(act: Callable[[], object]) -> None:

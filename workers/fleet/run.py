@@ -16,7 +16,8 @@ from rich.text import Text
 
 from workers.cluster import announced, ray_session
 from workers.core.errors import Refused, Unavailable
-from workers.fleet.launch import Fleet, attach, start
+from workers.fleet.handle import Fleet
+from workers.fleet.launch import attach, start
 from workers.fleet.show import event, line, table
 from workers.fleet.status import FleetStatus
 from workers.logs import Format, Line, json_line
@@ -44,6 +45,28 @@ class Stop:
         return self._is_set
 
 
+class Asking:
+    """Asks the controller how its fleet is. While it is late, a stop becomes the order to drain, which waits for it."""
+
+    def __init__(self, fleet: Fleet, stop: Stop) -> None:
+        """Nothing is ordered yet."""
+        self._fleet, self._stop, self._has_ordered = fleet, stop, False
+
+    def look(self) -> FleetStatus | Unavailable:
+        """Return the status, or that the controller is late. Raises `Unavailable` where it still is after the order."""
+        try:
+            status = self._fleet.status(stops=lambda: self._stop.is_set() and not self._has_ordered)
+        except Unavailable as error:
+            if self._has_ordered:
+                raise Unavailable(_still_late(self._fleet.name, error)) from error
+            if self._stop.is_set():
+                self._fleet.drain()
+                self._has_ordered = True
+            return error
+        self._has_ordered = False
+        return status
+
+
 def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None = None) -> FleetStatus:
     """Run a fleet until it is drained: by Ctrl-C, SIGTERM, SIGHUP, `undertow drain`, or when idle for so long.
 
@@ -55,11 +78,11 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     recipe = stream_recipe(settings)
     session = ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys)
     with session, stop_signals() as stop:
-        fleet = attach(recipe)
+        fleet = attach(recipe, stop.is_set)
         if fleet is not None:
             console.print(f"attached to fleet {recipe.fleet!r}, which runs already; Ctrl-C drains it")
         else:
-            fleet = start(recipe, force=settings.fleet.force)
+            fleet = start(recipe, force=settings.fleet.force, stops=stop.is_set)
         with announced(settings.fleet):
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s, log_format=settings.log_format)
         fleet.remove()  # only at its end: a fleet that we merely stop watching needs its controller
@@ -77,10 +100,14 @@ def watch(
     drain_when_idle_s: float | None,
     log_format: Format = "text",
 ) -> FleetStatus:
-    """Show the live line, and above it what goes wrong, until the fleet has ended; pass a stop on as a drain."""
+    """Show the live line, and above it what goes wrong, until the fleet has ended; pass a stop on as a drain.
+
+    A controller that is late is waited for. Raises `Unavailable` where it stays late after a stop.
+    """
     said: set[Line] = set()
     records, idle_since = 0, time.monotonic()
     status: FleetStatus | None = None
+    asking = Asking(fleet, stop)
 
     def say(one: Line) -> None:
         text = event(one) if log_format == "text" else json_line(one, fleet.name)
@@ -89,14 +116,15 @@ def watch(
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             try:
-                status, now = fleet.status(), time.monotonic()
-            except Unavailable as error:  # busy, or being started again
-                say(Line(at=time.time(), level="WARNING", replica="", event="late", text=str(error)))
-                continue
+                answer, now = asking.look(), time.monotonic()
             except Refused:
                 if status is None or status.state != "draining":
                     raise
                 return replace(status, state="drained", replicas=())  # another that watched it has cleared it away
+            if isinstance(answer, Unavailable):  # busy, or being started again
+                say(Line(at=time.time(), level="WARNING", replica="", event="late", text=str(answer)))
+                continue
+            status = answer
             live.update(Text(line(status)))
             for one in news(status, said):
                 say(one)
@@ -106,8 +134,7 @@ def watch(
                 records, idle_since = status.records, now
             idle = drain_when_idle_s is not None and now - idle_since >= drain_when_idle_s
             if (stop.is_set() or idle) and status.state != "draining":
-                with contextlib.suppress(Unavailable):  # then the next look asks again
-                    fleet.drain()
+                fleet.drain()  # the next look asks again
             time.sleep(LOOK_EVERY_S)
 
 
@@ -137,3 +164,10 @@ def news(status: FleetStatus, said: set[Line]) -> list[Line]:
     new = [one for one in status.lines if one not in said and (one.level != "INFO" or one.event in GOOD_ENDINGS)]
     said.update(new)
     return new
+
+
+def _still_late(fleet: str, error: Unavailable) -> str:
+    return (
+        f"the order to drain fleet {fleet!r} was given, but {error}. In a Ray of its own the fleet ends with this "
+        "command, and the next goes on where it was; in one that was joined it may live: undertow status"
+    )

@@ -1,0 +1,161 @@
+"""A running fleet as other processes reach it: its controller's answers, and orders to it.
+
+In: the controller's handle. Out: statuses; orders. Knows nothing of what the fleet does.
+
+To a controller of another build only `hello` and `drain` are sent, which are the same in all.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
+
+from workers.build import foreign
+from workers.core.errors import Refused, Unavailable
+from workers.fleet.hello import UNKNOWN, Hello, hear
+from workers.fleet.status import FleetStatus
+from workers.wiring import StreamRecipe
+
+ANSWER_S = 30.0
+LOOK_EVERY_S = 0.1
+ENDS = frozenset({"drained", "failed"})
+
+
+class State(Protocol):
+    """A `FleetStatus`, or the `Hello` of a controller."""
+
+    @property
+    def state(self) -> str:
+        """Where the fleet is."""
+
+    @property
+    def message(self) -> str | None:
+        """Why."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class Fleet:
+    """A running fleet, seen through its controller."""
+
+    def __init__(self, name: str, controller: ActorHandle) -> None:
+        """Hold the controller's handle."""
+        self.name, self._controller, self._is_ours = name, controller, False
+
+    def hello(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> Hello:
+        """Ask which build it is and how far it has come.
+
+        Like all that asks the controller, raises `Refused` where it is gone, `Unavailable` where it is late. Where
+        `stops` says so, it is late at once.
+        """
+        try:
+            asked = self._controller.hello.remote()
+        except AttributeError:
+            return Hello(build=UNKNOWN, state="running")
+        return hear(self._answer(asked, timeout_s, stops))
+
+    def status(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> FleetStatus:
+        """Ask. Raises `Refused` also where it is of another build, as `scale` and `recipe` do."""
+        self._meet(timeout_s, stops)
+        status: FleetStatus = self._answer(self._controller.status.remote(), timeout_s, stops)
+        return status
+
+    def scale(self, replicas: int, timeout_s: float) -> FleetStatus:
+        """Want so many replicas; return when so many and no others run, and every partition is read.
+
+        Raises `Refused` after `timeout_s`.
+        """
+        recipe = self.recipe()
+        if recipe.max_replicas and not recipe.min_replicas <= replicas <= recipe.max_replicas:
+            message = (
+                f"fleet {self.name!r} follows its lag within {recipe.min_replicas} and {recipe.max_replicas} replicas "
+                f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
+            )
+            raise Refused(message)
+        self._answer(self._controller.scale.remote(replicas))
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            status = self.status()
+            running = [replica for replica in status.replicas if replica.state == "running"]
+            readers = sum(len(replica.held) for replica in running)
+            loaded = replicas + status.standbys
+            all_run = status.wanted == replicas and len(running) == len(status.replicas) == loaded
+            if all_run and readers == status.partitions:
+                return status
+            if status.state not in {"starting", "running"} or time.monotonic() > give_up_at:
+                message = (
+                    f"expected {replicas} running replicas of fleet {self.name!r}, found {len(running)} of "
+                    f"{len(status.replicas)}; the fleet is {status.state}: {status.message or 'see undertow status'}"
+                )
+                raise Refused(message)
+            time.sleep(0.1)
+
+    def drain(self) -> None:
+        """Order every replica to finish. Waits for no answer: a controller that is late takes it when it is back."""
+        self._controller.drain.remote()
+
+    def drain_and_wait(self, timeout_s: float) -> FleetStatus:
+        """Drain, and return the last status when all replicas have ended. Raises `Refused` after `timeout_s`."""
+        return self._drain_and_look(self.status, timeout_s)
+
+    def end(self, timeout_s: float) -> Hello:
+        """Drain, whatever build it is, and return its last words. Raises `Refused` after `timeout_s`."""
+        return self._drain_and_look(self.hello, timeout_s)
+
+    def _drain_and_look(self, look: Callable[[], S], timeout_s: float) -> S:
+        self.drain()
+        give_up_at = time.monotonic() + timeout_s
+        seen = look()
+        while seen.state not in ENDS:
+            if time.monotonic() > give_up_at:
+                message = f"fleet {self.name!r} is still {seen.state} after {timeout_s:.0f} s: {seen.message}"
+                raise Refused(message)
+            time.sleep(LOOK_EVERY_S)
+            try:
+                seen = look()
+            except Refused:  # gone: the foreground command has seen the end before us
+                break
+        return seen
+
+    def recipe(self) -> StreamRecipe:
+        """Return what it was started with."""
+        self._meet()
+        recipe: StreamRecipe = self._answer(self._controller.recipe.remote())
+        return recipe
+
+    def remove(self) -> None:
+        """End the controller of a fleet that has drained or failed."""
+        ray.kill(self._controller, no_restart=True)
+
+    def _meet(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> None:
+        """See to it once that what it answers can be read here."""
+        if self._is_ours:
+            return
+        hello = self.hello(timeout_s, stops)
+        if not hello.is_ours:
+            message = f"fleet {self.name!r}: {foreign(hello.build)}"
+            raise Refused(message)
+        self._is_ours = True
+
+    def _answer(self, asked: Any, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> Any:
+        """Wait for what the controller was asked."""
+        give_up_at = time.monotonic() + timeout_s
+        try:
+            while not ray.wait([asked], timeout=max(0.0, min(0.5, give_up_at - time.monotonic())))[0]:
+                if stops():
+                    message = f"told to end while the controller of fleet {self.name!r} is late"
+                    raise Unavailable(message)
+                if time.monotonic() >= give_up_at:
+                    message = (
+                        f"the controller of fleet {self.name!r} has not answered for {timeout_s:.0f} s; `ray status` "
+                        "shows whether its node is alive and has a CPU to spare"
+                    )
+                    raise Unavailable(message)
+            return ray.get(asked)
+        except RayActorError as error:
+            message = f"the controller of fleet {self.name!r} is gone: {str(error).splitlines()[0]}"
+            raise Refused(message) from error
