@@ -41,7 +41,8 @@ class ReplicaActor:
 
     def hello(self) -> dict[str, Any]:
         """Answer a process of any build."""
-        return say_hello(ray_node=self._ray_node, state=self.status().state)
+        state = "starting" if self._replica is None else self._replica.status().state
+        return say_hello(ray_node=self._ray_node, state=state)
 
     def _leave(self) -> None:
         """Hand over and end, as a process does that is told to."""
