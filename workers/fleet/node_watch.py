@@ -30,7 +30,8 @@ class NodeWatch:
         start_daemon("the look at the nodes", self._watch)
 
     def _watch(self) -> float:
-        self._look()
+        if ray.is_initialized():  # else this process has left it, and waits for its own end
+            self._look()
         return EVERY_S
 
     def _look(self) -> None:
