@@ -4,10 +4,10 @@ In: settings. Out: Feast's registry, and a line for each view on how long its ve
 broker.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from workers.adapters.feast_repo import registered
-from workers.adapters.offline_root import view_folder
+from workers.adapters.offline_root import read_nonce, view_folder
 from workers.artifact.manifest import read_manifest
 from workers.core.durations import show_duration
 from workers.history.cadence import ttl_of_log
@@ -30,7 +30,8 @@ def apply(
     """
     ttls: dict[str, int] = {}
     lines = []
-    known = {path.stem: data.get("ttl_seconds") for path, data in registered(settings.feast.repo).items()}
+    before = {path.stem: data for path, data in registered(settings.feast.repo).items()}
+    known = {name: data.get("ttl_seconds") for name, data in before.items()}
     for path in settings.model.artifacts:
         view = read_manifest(path).view()
         kept = known.get(view.view)
@@ -52,6 +53,19 @@ def apply(
         if chosen is not None:
             ttls[view.view] = chosen
     names = apply_artifact(settings, promote=promote, ttls=ttls)
+    lines += _changed_logs(settings, {name: str(data.get("log", "")) for name, data in before.items()})
     for line in lines:
         say(line)
     return names
+
+
+def _changed_logs(settings: Settings, before: Mapping[str, str]) -> Iterator[str]:
+    """Tell of each view whose history has begun anew: the log that it was applied with is not there any more."""
+    root, nonce = settings.offline.path.absolute(), read_nonce(settings.offline.path)
+    for path in settings.model.artifacts:
+        name = read_manifest(path).view().view
+        if (old := before.get(name)) and old != nonce:
+            yield (
+                f"{name}: the offline log at {root} is {nonce[:8]}, another than {old[:8]} that it was applied with "
+                "before: history is what lies there, and streams go on from there"
+            )

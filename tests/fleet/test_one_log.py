@@ -1,5 +1,6 @@
 """The offline log is one folder for everybody who writes it: what is not that very log is refused, and nothing made."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from workers.cli import main
 from workers.cluster_nodes import Expected, look_on_nodes
 from workers.core.errors import Refused
 from workers.recipes import embed_recipes
+from workers.registration import apply
 from workers.wiring import open_stream, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -59,7 +61,9 @@ def test_apply_makes_a_log_anew_where_it_is_gone_and_a_fleet_begins_with_it(make
     settings = make_place(partitions=1).settings
     shutil.rmtree(settings.offline.path)
     monkeypatch.setattr(wiring, "apply", quick_feast.apply)
-    wiring.apply_artifact(settings)
+    told: list[str] = []
+    apply(settings, say=told.append)
+    assert re.search(r"pumps__.*: the offline log at .* is [0-9a-f]{8}, another than [0-9a-f]{8} that", "\n".join(told))
     recipe = stream_recipe(settings).artifacts[0]
     assert recipe.log.nonce == recipe.online.log == read_nonce(settings.offline.path)
 

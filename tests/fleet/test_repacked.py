@@ -17,11 +17,13 @@ from schemas.windows_arrow import windows_to_arrow
 from tests.fleet import quick_feast
 from tests.fleet.one_stream import read_to_end
 from workers import wiring
+from workers.adapters.feast_repo import registered
 from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
+from workers.adapters.offline_root import LOG_NOTE, VIEW_NOTE, view_folder
 from workers.artifact.manifest import MANIFEST, read_manifest
 from workers.backfill.run import run as run_backfill
 from workers.core.errors import Refused
+from workers.history.rebuild import run as rebuild
 from workers.wiring import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -108,11 +110,33 @@ def test_other_ids_under_the_same_name_are_refused_by_every_command_and_the_firs
     assert_served(place.settings, "pumps", windows, packed.reference(windows))
 
 
+def test_a_log_and_a_registry_of_an_earlier_version_go_on_where_they_were(make_place, make_windows, packed, other):
+    windows = make_windows(30, pumps=3)
+    place = make_place(partitions=2)
+    settings, view = place.settings, read_manifest(packed.artifact).view()
+    place.produce(windows.take(np.arange(20)), partitions=2)
+    assert read_to_end(stream_recipe(settings)).windows == 20
+    root, old = settings.offline.path, settings.offline.path / view.space
+    view_folder(root, view).rename(old)
+    (old / VIEW_NOTE).unlink()
+    (root / LOG_NOTE).unlink()
+    ((path, data),) = registered(settings.feast.repo).items()
+    path.write_text(json.dumps({**data, "offline": str(old), "log": ""}))
+    quick_feast.apply(settings.feast)
+
+    place.produce(windows.take(np.arange(20, 30)), partitions=2)
+    wiring.apply_artifact(changed(settings, "model", artifact=other))
+    assert read_to_end(stream_recipe(settings)).windows == 10
+    wiring.apply_artifact(settings)
+    assert (view_folder(root, view), len(read_rows(old))) == (old, 30)
+    assert_served(settings, "pumps", windows, packed.reference(windows))
+
+
 @pytest.mark.timeout(300)
-def test_one_topic_served_by_two_names_of_one_space_through_a_swap_of_the_store(
+def test_one_topic_served_by_two_names_of_one_space_through_a_swap_of_the_store_and_a_rebuild(
     make_place, make_windows, packed, other, tmp_path
 ):
-    """The first half backfilled and streamed into SQLite, the rest into Redis."""
+    """A third is backfilled into SQLite, a third is streamed there, and the rest into Redis."""
     windows = make_windows(300, pumps=6)
     reference = packed.reference(windows)
     history, early, late = (windows.take(np.arange(*span)) for span in ((0, 100), (100, 200), (200, 300)))
@@ -132,6 +156,9 @@ def test_one_topic_served_by_two_names_of_one_space_through_a_swap_of_the_store(
     wiring.apply_artifact(on_redis)
     for name in ("pumps", "other"):
         assert_served(on_redis, name, windows.take(np.arange(200)), reference[:200], online=False)
+    assert [(done.series, done.written) for done in rebuild(on_redis, Console(quiet=True))] == [(6, 6), (6, 6)]
+    for name in ("pumps", "other"):
+        assert_served(on_redis, name, windows.take(np.arange(200)), reference[:200])
     place.produce(late, partitions=2)
     assert [read_to_end(stream_recipe(on_redis), index).windows for index in range(2)] == [100, 100]
     for name, artifact in (("pumps", packed.artifact), ("other", other)):
