@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 
 from workers.core.errors import Refused
 from workers.ray_internals import show_token
+from workers.ray_start import refuse_bad_folder, without_noise
 from workers.sections import FleetSettings
 
 NAMESPACE = "undertow"
@@ -37,15 +38,17 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
         os.environ.setdefault("RAY_worker_niceness", "0")
         # Logical CPUs: those of the replicas, and one for what starts beside them, whatever the machine has.
         cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
-        ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            logging_level="ERROR",
-        )
+        refuse_bad_folder(os.getpid())
+        with without_noise():
+            ray.init(
+                address="local",
+                namespace=NAMESPACE,
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                logging_level="ERROR",
+            )
     else:
         join_ray(settings)
     try:

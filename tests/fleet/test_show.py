@@ -151,6 +151,27 @@ def test_a_watch_ends_in_peace_only_where_the_fleet_was_about_to_end(state):
     assert answers == []
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_watch_asks_again_where_the_controller_is_late(as_json, monkeypatch, capsys):
+    monkeypatch.setattr("workers.fleet.show.WATCH_EVERY_S", 0.0)
+    late = Unavailable("the controller has not answered for 30 s")
+    answers = [a_fleet(state="running"), late, late, a_fleet(state="drained")]
+
+    def look():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    shown = io.StringIO()
+    watch(look, Console(file=shown, width=200), as_json=as_json)
+    assert answers == []
+    told = capsys.readouterr().err if as_json else shown.getvalue()
+    assert told.count("late: the controller has not answered for 30 s; asking again") == 2
+    if as_json:
+        assert [json.loads(text)["state"] for text in shown.getvalue().splitlines()] == ["running", "drained"]
+
+
 class Answers:
     """A fleet whose controller says this, one after another."""
 

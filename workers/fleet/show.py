@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.records import Partition
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.status import FleetStatus, ReplicaStatus, milliseconds
 from workers.logs import Line
@@ -52,7 +52,10 @@ def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
 
 
 def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -> None:
-    """Print it again and again, as a table that changes or one line of JSON a look, until the fleet has ended."""
+    """Print it again and again, as a table that changes or one line of JSON a look, until the fleet has ended.
+
+    A controller that is late is asked again, after a line that says so: on standard error where lines of JSON go out.
+    """
     with Live(console=console, auto_refresh=False) as live:
         state = "starting"
         while True:
@@ -62,6 +65,11 @@ def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -
                 if state == "draining":  # it has ended since, and its controller with it
                     return
                 raise
+            except Unavailable as error:  # busy, or being started again: as `undertow run` sees it
+                notes = Console(stderr=True) if as_json else live.console
+                notes.print(f"late: {error}; asking again", soft_wrap=True, markup=False, highlight=False)
+                time.sleep(WATCH_EVERY_S)
+                continue
             state = status.state
             if as_json:
                 console.print(orjson.dumps(status.to_json()).decode(), soft_wrap=True, markup=False, highlight=False)
