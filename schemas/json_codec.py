@@ -36,8 +36,8 @@ def _parse(value: bytes, contract: InputContract) -> Document | Fault:
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        words = f"expected a JSON object, found text that is none: {error}{looks_like(value, 'json')}"
-        return _sharpen(value, contract) or ("not-json", words)
+        why = looks_like(value, "json") or f": {error}"
+        return _sharpen(value, contract) or ("not-json", f"expected a JSON object, found text that is none{why}")
     if not isinstance(document, dict):
         twice = isinstance(document, str) and document.lstrip().startswith("{")
         also = ": it looks like JSON that was encoded twice" if twice else ""

@@ -67,7 +67,7 @@ def produce(
         console.print(f"the topic {kafka.topic} is there already, with {partitions} partitions", highlight=False)
     times = kafka.event_time.at(clock())
     reader = ChunkReader(find_files(history)[0], window_schema(contract).names)
-    sent, records = 0, 0
+    sent, records, odd = 0, 0, 0
     refusals = Refusals()
     listed = settings.offline.path.parent / "produce" / f"{history.absolute().stem}.rejects.jsonl"
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
@@ -84,9 +84,12 @@ def produce(
             _refuse_large(messages, kafka.max_record_bytes)
             play(messages, send, began=began, sent=sent, per_second=per_second)
             sent, records = sent + len(read.windows), records + len(messages)
+            odd += int(np.count_nonzero(times.odd(read.windows.end_us)))
             bar.advance(task, chunk.rows)
     seconds = time.monotonic() - began
     text = f"{sent:,} windows sent to {kafka.topic} in {records:,} records of {kafka.format}, in {seconds:.1f} s"
+    if odd:
+        text += f"\n{odd:,} of the windows have event times before 1990 or after next year"
     if refusals.total:
         text += f"\n{refusals}\nall refused rows are listed in {listed}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)

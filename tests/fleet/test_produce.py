@@ -179,6 +179,10 @@ def test_a_topic_is_made_on_demand_and_rows_that_are_all_refused_are_no_success(
     assert f"the topic {topic_name} is there already, with 3 partitions" in sent.output
     assert describe_topic(KafkaSettings(bootstrap=kafka_bootstrap), topic_name).partitions == 3
     assert "40 windows sent" in sent.output
+    allowed = produce("poor.parquet", "--set=kafka.event_time.min=1970-01-01T00:00:00Z")
+    assert allowed.exit_code == 0
+    assert "39 of the windows have event times before 1990 or after next year" in allowed.output
+    assert "1 rows refused (number 1)" in allowed.output
 
 
 def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, contract, make_windows):
