@@ -1,15 +1,21 @@
-"""What an artifact says of its features' numbers stands in Feast's registry, as tags of the fields."""
+"""What an artifact says of its features' numbers stands in Feast's registry; which names Feast's joins write over."""
 
 import json
 import runpy
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
+import ibis
+import pytest
 from feast import FeatureView
+from feast.infra.offline_stores.ibis import point_in_time_join
+from ibis.common.exceptions import IbisError
 
 from schemas.contract import IdColumn
 from schemas.spaces import SpaceView
 from workers.adapters import feast_repo
+from workers.artifact.names import DROPPED, OF_JOINS
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 VIEW = SpaceView(
@@ -42,3 +48,22 @@ def test_a_space_that_an_earlier_version_registered_is_read_without_facts(tmp_pa
     assert fields["hidden"].tags == {}
     without = {key: value for key, value in VIEW.to_json().items() if key != "facts"}
     assert SpaceView.from_json(without).facts == {}
+
+
+def is_joined(feature):
+    """Whether the join of Feast's DuckDB store gives the feature as the log holds it."""
+    vector = "array<float32>"
+    keys = {"wearer": "string", "event_timestamp": "timestamp"}
+    log = ibis.table({**keys, "created": "timestamp", feature: vector}, name="log")
+    wanted = (log, "event_timestamp", "created", {"wearer": "wearer"}, [feature], timedelta(hours=1))
+    try:
+        joined = point_in_time_join(ibis.table(keys, name="asked"), [wanted])
+    except IbisError:
+        return False
+    return joined.schema()[feature] == ibis.dtype(vector)
+
+
+@pytest.mark.parametrize("name", [*OF_JOINS, f"accel{DROPPED}"])
+def test_names_are_refused_only_as_long_as_feasts_joins_write_over_them(name):
+    assert not is_joined(name)
+    assert is_joined("hidden")
