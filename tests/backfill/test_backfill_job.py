@@ -1,6 +1,8 @@
 """A whole backfill on Ray: every window once, and again where it stopped."""
 
 import functools
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -106,6 +108,42 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     assert sorted(mean for (mean,) in table["mean"].to_pylist()) == [float(n) for n in range(15)]
 
     assert run() == BackfillReport(chunks=5, skipped=5, windows=0, seconds=0.0)
+
+
+def open_deadly_tools(marks: Path) -> BackfillTools:
+    """As `open_tools`, but the window 5.0 is the end of its process, as Ray's memory monitor would make it."""
+    tools = open_tools(marks / "none")
+
+    def embed(windows):
+        if 5.0 in windows.past["x"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return tools.embed(windows)
+
+    return BackfillTools(embed=embed)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_workers_that_are_killed_again_and_again_end_the_job_with_what_to_set_and_what_is_done_is_kept(tmp_path):
+    write_history(tmp_path / "h.parquet", 0, 10)
+    recipe = BackfillRecipe(
+        history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
+    )
+    claim_folder(recipe.log_root, VIEW)
+    settings = BackfillSettings(chunk_rows=CHUNK_ROWS, replicas=1)
+    with pytest.raises(Refused, match=r"\(h\.parquet, rows 4 to 7\) failed: 3 workers in a row were killed") as refusal:
+        backfill(recipe, functools.partial(open_deadly_tools, tmp_path), settings=settings)
+    for said in (
+        "backfill.replicas",
+        "RAY_memory_usage_threshold",
+        "0.95",
+        "raylet.out",
+        "run the same backfill again",
+    ):
+        assert said in str(refusal.value)
+    assert [*(recipe.folder / "_attempts").iterdir()] == []
+    report = backfill(recipe, functools.partial(open_tools, tmp_path / "none"), settings=settings)
+    assert report.skipped + report.windows // CHUNK_ROWS >= report.chunks - 1
+    assert sorted(mean for (mean,) in read_rows(tmp_path / "log" / VIEW.view)["mean"].to_pylist()) == [*range(10)]
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import traceback
+import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from workers.adapters.offline_files import publish, sweep
 from workers.adapters.offline_parts import SUFFIX
+from workers.backfill.attempts import Attempts
 from workers.backfill.chunks import Chunk, cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from workers.backfill.refusals import Refusals
@@ -68,17 +70,19 @@ class EmbedChunk:
     Errors travel as data: Ray would wrap and log them, and lose which chunk it was.
     """
 
-    def __init__(self, recipe: BackfillRecipe, open_tools: OpenTools) -> None:
-        self._recipe, self._open_tools = recipe, open_tools
+    def __init__(self, recipe: BackfillRecipe, open_tools: OpenTools, attempts: Attempts) -> None:
+        self._recipe, self._open_tools, self._attempts = recipe, open_tools, attempts
         self._embedder: ChunkEmbedder | None = None
 
     def __call__(self, batch: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[Any]]:
         """Embed the one chunk of the batch; return its numbers, or what went wrong."""
         chunk = Chunk(**{name: values.tolist()[0] for name, values in batch.items()})
         try:
+            self._attempts.begin(chunk.id)
             if self._embedder is None:
                 self._embedder = ChunkEmbedder(self._recipe, self._open_tools())
             done = self._embedder.embed(chunk)
+            self._attempts.end(chunk.id)
         except UndertowError as error:
             return _outcome(error=f"chunk {chunk} failed: {error}")
         except Exception as error:  # noqa: BLE001 the driver raises it again, with the name of the chunk
@@ -114,8 +118,8 @@ def backfill(
 ) -> BackfillReport:
     """Embed all chunks that no run of this job has done yet; return when they are durable.
 
-    Raises `Refused` for history that does not fit, and for a chunk that failed, by its name: what the others did is
-    kept, and the same call goes on from there.
+    Raises `Refused` for history that does not fit, and for a chunk that failed or whose workers were killed again and
+    again, by its name: what the others did is kept, and the same call goes on from there.
     """
     began = clock()
     chunks = cut(recipe.history, recipe.contract, space=recipe.view.space, chunk_rows=settings.chunk_rows)
@@ -130,8 +134,10 @@ def backfill(
     refusals = Refusals()
     on_progress(skipped, len(chunks), windows)
     replicas = min(settings.replicas, len(missing))
-    outcomes = _run(recipe, open_tools, missing, replicas=replicas, num_cpus=num_cpus, num_gpus=num_gpus)
-    with contextlib.closing(outcomes):
+    attempts = Attempts(recipe.folder / "_attempts" / uuid.uuid4().hex)  # Arrow looks into no folder with an underscore
+    made_of = (recipe, open_tools, attempts)
+    outcomes = _run(made_of, missing, replicas=replicas, num_cpus=num_cpus, num_gpus=num_gpus)
+    with contextlib.closing(outcomes), contextlib.closing(attempts):
         for done, outcome in enumerate(outcomes, start=skipped + 1):
             if outcome["trace"]:
                 message = f"{outcome['error']}\n{outcome['trace']}"
@@ -172,8 +178,7 @@ def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
 
 
 def _run(
-    recipe: BackfillRecipe,
-    open_tools: OpenTools,
+    made_of: tuple[BackfillRecipe, OpenTools, Attempts],
     chunks: Sequence[Chunk],
     *,
     replicas: int,
@@ -191,7 +196,7 @@ def _run(
         outcomes = ray.data.from_items([asdict(chunk) for chunk in chunks], override_num_blocks=len(chunks))
         outcomes = outcomes.map_batches(
             EmbedChunk,
-            fn_constructor_args=(recipe, open_tools),
+            fn_constructor_args=made_of,
             batch_size=1,
             compute=ActorPoolStrategy(size=replicas, max_tasks_in_flight_per_actor=2),
             # Ray Data calls both at once experimental; a GPU's share already bounds its actors.

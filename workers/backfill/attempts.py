@@ -1,0 +1,54 @@
+"""How often each chunk was begun and not ended: a worker that is killed leaves no word, so it notes what it begins.
+
+In: a folder that all workers of one run see. Out: notes there, and why a chunk is not begun once more. Knows no Ray.
+"""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from workers.core.errors import Refused, Unavailable
+
+MOST_DEATHS = 3
+"""Of one chunk. One may be anybody's doing, such as a node that goes; Ray itself would go on for ever."""
+THRESHOLD = "RAY_memory_usage_threshold"
+RAYS_OWN_THRESHOLD = "0.95"
+
+
+class Attempts:
+    """The notes of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is this run's alone, and need not be there yet."""
+        self._folder = folder
+
+    def begin(self, chunk: str) -> None:
+        """Note that a chunk is begun. Raises `Refused` where all its workers have died, `Unavailable`."""
+        try:
+            deaths = len([*self._folder.glob(f"{chunk}.*")])
+            if deaths < MOST_DEATHS:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                (self._folder / f"{chunk}.{uuid.uuid4().hex}").touch()
+                return
+        except OSError as error:
+            message = f"what a backfill begins could not be noted in {self._folder} ({error}); repair or free its disk"
+            raise Unavailable(message) from error
+        threshold = os.environ.get(THRESHOLD, RAYS_OWN_THRESHOLD)
+        message = (
+            f"{deaths} workers in a row were killed while they embedded it, and left no word. Most likely there is too "
+            f"little memory: Ray ends workers while more than {threshold} of a node's is in use. Let fewer work at "
+            "once (backfill.replicas), stop what else runs there, give the node more, or start Ray with a higher "
+            f"{THRESHOLD}. Else the model's native code crashed. Ray's own word: raylet.out and worker-*.err in the "
+            "folder logs of its session"
+        )
+        raise Refused(message)
+
+    def end(self, chunk: str) -> None:
+        """Forget a chunk that has come to its end, whatever end."""
+        for note in self._folder.glob(f"{chunk}.*"):
+            note.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Take the folder away at the end of the run."""
+        shutil.rmtree(self._folder, ignore_errors=True)
