@@ -28,6 +28,8 @@ from workers.settings import Settings
 
 PIPE_TIMEOUT_S = 30.0
 SHOWN = 40
+NO_RECORD = frozenset({"bomb", "corrupt"})
+"""Reasons of letters whose value is not what a producer sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,9 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe:
         return Verdict(letter=letter, value=letter.value, fault=fault)
     if letter.is_cut:
         return Verdict(letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large")
+    if letter.reason in NO_RECORD:
+        fault = "it is no record, but the bytes of one or of a batch that could not be unpacked: its producer has it"
+        return Verdict(letter=letter, value=letter.value, fault=fault)
     value = letter.value
     if pipe is not None:
         try:

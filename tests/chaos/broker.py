@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import InvalidPartitionsError, KafkaError
 
-from tests.chaos.places import Place
+from tests.chaos.places import Place, Planted
 from tests.chaos.windows import POISON
 from workers.adapters.kafka_dead_letters import PREFIX
+from workers.adapters.kafka_guard import Guard, UnreadableAtError
 from workers.sections import KafkaSettings
 
 T = TypeVar("T")
 PATIENCE_S, AGAIN_S, ANSWER_MS = 300.0, 0.2, 10_000
+LARGEST_BATCH = 1 << 30
 
 
 class Broker:
@@ -32,7 +34,14 @@ class Broker:
         self.poison: set[Place] = set()
         self.deleted: dict[int, list[int]] = defaultdict(list)
         """By partition: below which offsets everything was deleted, one time after the other."""
+        self.planted: list[Planted] = []
+        """What is no window, and of which some no client can read."""
         self._next: dict[int, int] = defaultdict(int)
+
+    def plant(self, one: Planted) -> None:
+        """Take in what was sent that is no window."""
+        self.planted.append(one)
+        self.poison.update(one.letters)
 
     def look(self) -> None:
         """Take in all records there are by now and that were not taken in before."""
@@ -70,7 +79,7 @@ class Broker:
             place = (record.partition, record.offset)
             if record.value.startswith(POISON):
                 self.poison.add(place)
-            else:
+            elif not any(place in one.places for one in self.planted):
                 self.windows[place] = int(record.key)
             self._next[record.partition] = record.offset + 1
 
@@ -90,6 +99,10 @@ class Broker:
         consumer = KafkaConsumer(bootstrap_servers=self._settings.bootstrap, enable_auto_commit=False)
         try:
             places = [TopicPartition(topic, index) for index in starts]
+            guard = Guard(batch_bytes=LARGEST_BATCH, poll_bytes=LARGEST_BATCH)
+            guard.watch(consumer)
+            for one in self.planted if topic == self._settings.topic else ():
+                guard.failed(UnreadableAtError(TopicPartition(topic, one.partition), one.first, "planted"))
             consumer.assign(places)
             begins = consumer.beginning_offsets(places, timeout_ms=ANSWER_MS)
             ends = consumer.end_offsets(places, timeout_ms=ANSWER_MS)

@@ -25,6 +25,8 @@ class Truth:
     poison: frozenset[Place]
     deleted: Mapping[int, Sequence[int]]
     """By partition: below which offsets everything was deleted at some time."""
+    skipped: frozenset[Place] = frozenset()
+    """What cannot be unpacked: its offsets are told as lost, and a dead letter stands at the first of them."""
     vectors: np.ndarray
     """(numbers, size): by the number, computed directly."""
     sites: np.ndarray
@@ -50,7 +52,7 @@ class Verdict:
     windows: int
     rejects_expected: int = 0
     gaps: int = 0
-    """Parts that say that retention had overtaken them."""
+    """Parts that say that retention had overtaken them, or that something was passed over."""
     gap_offsets: int = 0
     looks: int = 0
     """How often readers looked at every site meanwhile."""
@@ -175,7 +177,10 @@ def _is_told(part: Part, truth: Truth, rejected: set[Place], excused: set[Place]
     gone = sum(place in excused for place in span)
     upto = max((one for one in truth.deleted.get(part.partition, ()) if one <= part.next), default=part.first)
     put_away = sum(place in truth.poison and place in rejected and place[1] < upto for place in span)
-    return gone <= part.lost <= gone + put_away
+    passed = sum(place in truth.skipped - excused for place in span)
+    return gone + sum(place in truth.skipped - excused and place[1] >= upto for place in span) <= part.lost and (
+        part.lost <= gone + put_away + passed
+    )
 
 
 def _count_broken(parts: Iterable[Part]) -> int:

@@ -25,6 +25,7 @@ from tests.chaos.outages import (
     RedisSlow,
     RetentionOvertook,
 )
+from tests.chaos.poison import Bomb, CorruptBatch, RecordThatHangs, RecordThatKills
 
 EVERY_KIND: tuple[type[Fault], ...] = (
     ReplicaKilled,
@@ -47,4 +48,8 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     RetentionOvertook,
     PartitionAdded,
     Scaled,
+    RecordThatKills,
+    RecordThatHangs,
+    Bomb,
+    CorruptBatch,
 )

@@ -103,6 +103,7 @@ def read_truth(world: World, last: int) -> Truth:
     return Truth(
         windows=broker.windows,
         poison=frozenset(broker.poison),
+        skipped=frozenset(place for one in broker.planted if one.skipped for place in one.places),
         deleted=broker.deleted,
         vectors=np.concatenate([embed(windows_of(one)).embeddings.features["embedding"] for one in ranges]),
         sites=np.array([f"s{number % SITES:03d}" for number in range(last + 1)], object),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tests.chaos.faults import ControllerKilled, DriverKilled, Fault, KilledAtPoint, StoppedAtPoint
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.outages import BrokerRestarted, DiskFull, RedisFull, RetentionOvertook
+from tests.chaos.poison import Bomb, CorruptBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ def brief_script() -> tuple[Timed, ...]:
         DiskFull(),
         BrokerRestarted(),
         DriverKilled(),
+        Bomb(),
+        CorruptBatch(),
     )
     # A stopped replica sleeps for longer than the heartbeat's 3 s, so that it wakes beside its successor.
     return tuple(Timed(after_s=0.5, fault=f, lasts_s=5.0 if isinstance(f, StoppedAtPoint) else 1.0) for f in faults)

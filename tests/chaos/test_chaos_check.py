@@ -134,3 +134,14 @@ def test_reports_are_kept_between_the_markers_in_the_place_of_older_ones(tmp_pat
     keep([report, report], page)
     keep([report], page)
     assert page.read_text() == f"before\n{BEGIN}\n{report}{END}\nafter\n"
+
+
+def test_what_is_passed_over_is_told_as_lost_by_its_part_and_stands_among_the_dead_letters(found):
+    """Three offsets behind the last part cannot be unpacked: one letter stands for them."""
+    truth = replace(TRUTH, poison=TRUTH.poison | {(1, 4)}, skipped=frozenset({(1, 4), (1, 5), (1, 6)}))
+    after = [*parts(), Part(partition=1, first=4, next=7, lost=3)]
+    found |= {"rejects": [*found["rejects"], (1, 4)], "offline": replace(found["offline"], parts=after)}
+    assert check(truth, **found) == replace(CLEAN, rejects_expected=3, gaps=2, gap_offsets=5)
+    quiet = replace(found["offline"], parts=[*parts(), Part(partition=1, first=4, next=7, lost=2)])
+    assert check(truth, **{**found, "offline": quiet}).gaps_wrong == 1
+    assert check(truth, **{**found, "rejects": found["rejects"][:-1]}).rejects_lost == 1

@@ -40,7 +40,7 @@ REPLICAS, STANDBYS = 2, 2
 PATIENCE_S = 300.0
 """The machine may be slow: what takes longer than this is stuck."""
 TOML = f"""
-class = "seed.mlp:MLPForecaster"
+class = "seed.deadly:DeadlyForecaster"
 weights = "mlp.pt"
 [arguments]
 columns = {len(COLUMNS)}
@@ -160,11 +160,10 @@ def _title(process: psutil.Process) -> str:
 def make_artifact(folder: Path) -> Path:
     """Pack a multilayer perceptron with random weights: the same numbers at every call."""
     sys.path.insert(0, str(TESTS))
-    from seed.mlp import MLPForecaster  # noqa: PLC0415 it needs the path
+    from seed.deadly import state  # noqa: PLC0415 it needs the path
 
-    torch.manual_seed(0)
     folder.mkdir()
-    torch.save(MLPForecaster(len(COLUMNS), LENGTH, 8).state_dict(), folder / "mlp.pt")
+    torch.save(state(len(COLUMNS), LENGTH, 8), folder / "mlp.pt")
     (folder / "mlp.toml").write_text(TOML.replace("'", '"'))
     pack(folder / "mlp.toml", folder / "artifact", name="sites", taps={"embedding": "hidden"}, code=["seed"])
     return folder / "artifact"
@@ -184,8 +183,8 @@ def running(folder: Path) -> Iterator[World]:
     repo = folder / "feature_repo"
     shutil.copytree(TESTS.parent / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "*.json"))
     settings = Settings(
-        kafka={"bootstrap": kafka.address, "topic": TOPIC},
-        model={"artifact": make_artifact(folder / "model"), "code": ("seed",)},
+        kafka={"bootstrap": kafka.address, "topic": TOPIC, "max_unpacked_bytes": 4 << 20},
+        model={"artifact": make_artifact(folder / "model"), "code": ("seed",), "max_embed_seconds": 3.0},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
         offline={"path": folder / "offline", "checkpoint_seconds": 0.5},
         fleet={

@@ -174,3 +174,15 @@ def test_a_record_that_was_put_among_the_dead_letters_twice_is_one_letter(place)
     letters.write([Reject(record=record, reason="not-json", detail="seen again after a crash")])
     letters.close()
     assert "1 dead letters: not-json 1" in run("--reason", "not-json").output
+
+
+@pytest.mark.parametrize("reason", ["bomb", "corrupt"])
+def test_what_is_no_record_but_bytes_of_the_log_is_not_sent_again(place, reason):
+    kafka, run = place
+    letters, here = KafkaDeadLetters(kafka), Partition(kafka.topic, 2)
+    packed = Record(partition=here, offset=7, appended_us=5, value=b"\x1f\x8b packed")
+    letters.write([Reject(record=packed, reason=reason, detail="offsets 7 to 9 are skipped")])
+    letters.close()
+    result = run("--reason", reason, "--pipe", f'{sys.executable} -c "{MEND}"', "--send")
+    assert "the bytes of one or of a batch that could not be unpacked" in " ".join(result.output.split())
+    assert sent_again(kafka) == []

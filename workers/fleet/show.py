@@ -119,6 +119,7 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
         notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
     if status.rejects:
         notes.append(f"rejects by reason: {_counts(status)}; see them: undertow replay")
+    notes += [f"suspect: {one}" for one in status.suspects]
     if len(status.artifacts) > 1:
         notes += [_of_artifact(status, one) for one in status.artifacts]
     rows.caption = Text("\n".join(notes)) if notes else None
