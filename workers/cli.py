@@ -13,7 +13,7 @@ import click
 
 from workers.cli_duration import seconds
 from workers.cli_history import join, rebuild
-from workers.cli_model import pack, settings_options, taps
+from workers.cli_model import describe, pack, settings_options, taps
 from workers.core.errors import UndertowError
 from workers.option_paths import LocalPathType
 from workers.view.command import view
@@ -38,6 +38,7 @@ def main() -> None:
 
 main.add_command(taps)
 main.add_command(pack)
+main.add_command(describe)
 main.add_command(join)
 main.add_command(rebuild)
 main.add_command(settings_options(view))

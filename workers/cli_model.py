@@ -160,3 +160,27 @@ def pack(
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:
         click.echo("\n".join(manifest.certificate.lines()))
+
+
+@click.command()
+@click.argument("artifact", required=False, type=click.Path(path_type=Path))
+@click.option("--code", multiple=True, help="Package that the artifact may name; as well as model.code.")
+@click.option("as_json", "--json", is_flag=True)
+@settings_options
+def describe(overrides: tuple[str, ...], artifact: Path | None, code: tuple[str, ...], *, as_json: bool) -> None:
+    """Show what an artifact takes and gives: windows, features and what they see, its certificate, a sample window.
+
+    It is also loaded, as a replica would, and what that says is shown in whole.
+
+    \b
+    undertow describe artifact
+    """
+    from rich.console import Console
+
+    from workers.artifact_paths import only
+    from workers.describe import describe as show
+    from workers.settings import load
+
+    settings = load(overrides).model
+    model = settings.model_copy(update={"code": (*settings.code, *code)})
+    show(artifact or only(settings.artifacts), model, Console(), as_json=as_json)

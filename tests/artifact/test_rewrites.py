@@ -253,6 +253,7 @@ def test_a_faster_form_that_is_not_equal_is_not_used_and_says_so(
     with caplog.at_level(logging.WARNING):
         assert rewrite(model, [], lambda: model(x)) == ()
     assert said in caplog.text
+    assert len(caplog.text.splitlines()) == 1
     assert torch.equal(model(x), expected)
 
 

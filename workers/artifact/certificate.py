@@ -46,7 +46,7 @@ class Certificate:
     """Of these, in the artifact."""
     weights_bytes: int
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, with_sight: bool = True) -> Iterator[str]:
         """Yield what a person wants to see."""
         yield (
             f"{self.windows} sample windows of {self.shortest} to {self.longest} steps: finite, the same again, and "
@@ -58,7 +58,7 @@ class Certificate:
                 f"whole model {one.whole:.1g}"
                 + (f" (float32 leaves {one.left_open:.1g} open)" if one.left_open else "")
             )
-            if one.sight is not None:
+            if with_sight and one.sight is not None:
                 yield from (f"    {words}" for words in one.sight.words())
         if self.inputs is not None:
             yield f"inputs equal TimeSeriesDataSet's: {self.inputs:,} numbers"

@@ -23,6 +23,7 @@ from workers.artifact.faster.known import VARIABLE_SELECTION, is_a
 from workers.artifact.faster.parts import Compiled, Part
 from workers.artifact.faster.rewrite import TOLERANCE, distance
 from workers.artifact.faster.selection import in_slices
+from workers.artifact.notices import tell, tell_error
 
 MARGIN = TOLERANCE / 2
 """What all compiled parts together may change, as much as all rewrites may."""
@@ -62,7 +63,7 @@ def run_compiled(
     here = find_target(device)
     if other := {key: wanted for key, wanted in compiled.target.items() if here.get(key) != wanted}:
         differences = ", ".join(f"{key} {wanted}, not {here.get(key)}" for key, wanted in other.items())
-        log.warning("the model runs uncompiled, since it was compiled for %s; pack it on such a machine", differences)
+        tell(log, f"the model runs uncompiled, since it was compiled for {differences}; pack it on such a machine")
         return ()
     before: list[tuple[nn.Module, Any]] = []
     try:
@@ -74,12 +75,12 @@ def run_compiled(
             forward = _forward(native, part, module.forward)
             module.forward = in_slices(forward) if is_a(module, VARIABLE_SELECTION) else forward
         apart = max(distance(*pair) for pair in zip(expected, embed(), strict=True))
-    except Exception:  # whatever foreign code raises: the model itself is whole
-        log.warning("the model runs uncompiled, since its compiled parts fail on the sample windows", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - whatever foreign code raises: the model itself is whole
+        tell_error(log, "the model runs uncompiled, since its compiled parts fail on the sample windows", error)
     else:
         if apart <= MARGIN:
             return tuple(part.path for part in compiled.parts)
-        log.warning("the model runs uncompiled, since compiled its sample vectors differ by %.2g", apart)
+        tell(log, f"the model runs uncompiled, since compiled its sample vectors differ by {apart:.2g}")
     for module, forward in before:
         del module.forward
         if forward is not None:

@@ -18,6 +18,7 @@ from workers.artifact.faster.search import Vectors, find_pruning
 from workers.artifact.faster.skipping import skip
 from workers.artifact.layouts import PROBE, WIDER
 from workers.artifact.learn import make_inputs
+from workers.artifact.notices import tell, tell_error
 from workers.artifact.sample import sample_lengths
 from workers.core.features import Tap, TappedFeature
 from workers.core.pooling import align, pool
@@ -78,8 +79,8 @@ def hasten(
                     return [vector for x in inputs for vector in pooled(running.run(x), x)]
 
             _rewrite(model, run, [tap.path for tap in taps], pruning)
-    except Exception:  # whatever is wrong with the model shows when it is used
-        log.warning("the model runs as it is, since it cannot run on the sample windows", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the model shows when it is used
+        tell_error(log, "the model runs as it is, since it cannot run on the sample windows", error)
 
 
 def _pooled(features: Sequence[TappedFeature]) -> Vectors:
@@ -101,7 +102,8 @@ def _rewrite(model: nn.Module, run: Callable[[], list[Tensor]], taps: Sequence[s
     paths = rewrite(model, taps, run, stateless=pruning.stateless)
     apart = max(distance(*pair) for pair in zip(plain, run(), strict=True))
     if not apart <= MARGIN:
-        log.warning("the model runs as it is, since %s rewritten together differ by %.2g", ", ".join(paths), apart)
+        line = f"the model runs as it is, since {len(paths)} modules rewritten together differ by {apart:.2g}"
+        tell(log, line, ", ".join(paths))
         restore(model, paths)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from workers.artifact.faster.recurrent import faster_recurrent
 from workers.artifact.faster.residual import faster_residual
 from workers.artifact.faster.selection import faster_selection
+from workers.artifact.notices import tell, tell_error
 from workers.core.taps import find_module
 
 TOLERANCE = 1e-6
@@ -34,9 +35,10 @@ def rewrite(
     """
     candidates = dict(_candidates(model, taps, stateless))
     worst: dict[Forward, float] = {}
+    errors: dict[str, Exception] = {}
     handles = [
         model.get_submodule(path).register_forward_hook(
-            _prove(path, forms, worst, first_only=path in stateless),
+            _prove(path, forms, worst, errors, first_only=path in stateless),
             with_kwargs=True,
             prepend=True,  # before a tap's, which may end the forward
         )
@@ -48,16 +50,17 @@ def rewrite(
         for handle in handles:
             handle.remove()
     done: list[str] = []
+    unequal: dict[str, float] = {}
     for path, forms in candidates.items():
         if forms[0] not in worst or any(path.startswith(f"{outer}.") for outer in done):
             continue  # never called, or inside of what is rewritten as a whole
         equal = next((form for form in forms if worst[form] <= TOLERANCE), None)
         if equal is None:
-            least = min(worst[form] for form in forms)
-            log.warning("%s runs as it is, since its faster form differs by %.2g on the sample windows", path, least)
+            unequal[path] = min(worst[form] for form in forms)
             continue
         model.get_submodule(path).forward = equal
         done.append(path)
+    _tell(unequal, errors)
     return tuple(done)
 
 
@@ -86,7 +89,12 @@ def _candidates(
 
 
 def _prove(
-    path: str, forms: Sequence[Forward], worst: dict[Forward, float], *, first_only: bool
+    path: str,
+    forms: Sequence[Forward],
+    worst: dict[Forward, float],
+    errors: dict[str, Exception],
+    *,
+    first_only: bool,
 ) -> Callable[..., None]:
     """Return a hook that runs the faster forms beside the module, and keeps how far apart each is from it."""
 
@@ -95,13 +103,26 @@ def _prove(
         for form in forms:
             try:
                 found = form(*args, **kwargs)
-            except Exception:
-                log.warning("a faster form of %s fails on the sample windows", path, exc_info=True)
+            except Exception as error:  # noqa: BLE001 - the module itself is whole
+                errors.setdefault(path, error)
                 worst[form] = float("inf")
                 continue
             worst[form] = max(worst.get(form, 0.0), distance(expected, found[:1] if first_only else found))
 
     return compare
+
+
+def _tell(unequal: Mapping[str, float], errors: Mapping[str, Exception]) -> None:
+    """Tell in one line which modules run as they are, and which forms fail."""
+    for path, error in list(errors.items())[:1]:
+        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+        tell_error(log, f"a faster form of {path} fails on the sample windows{more}", error)
+    if rest := {path: apart for path, apart in unequal.items() if path not in errors}:
+        path, apart = max(rest.items(), key=lambda pair: pair[1])
+        more = f", as {len(rest) - 1} more do" if len(rest) > 1 else ""
+        listed = "\n".join(f"{path} differs by {apart:.2g}" for path, apart in rest.items())
+        line = f"{path} runs as it is, since its faster form differs by {apart:.2g} on the sample windows{more}"
+        tell(log, line, listed if more else "")
 
 
 def distance(expected: Any, found: Any) -> float:

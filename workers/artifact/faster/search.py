@@ -21,6 +21,7 @@ from workers.artifact.faster.pruning import Output, Pruning
 from workers.artifact.faster.recurrent import LAYERS
 from workers.artifact.faster.skipping import skipping, tensors_of
 from workers.artifact.faster.templates import Seen, find_template
+from workers.artifact.notices import tell_error
 from workers.core.features import Tap
 from workers.core.taps import Call, Taps, find_module, takes_hooks
 
@@ -63,8 +64,8 @@ def find_pruning(
             owned = _owned_by_called(model, inputs[0], call or model)
             with Taps(model, taps, call) as proving:
                 return _prove(model, taps, runs, _Proof(model, proving, inputs, vectors), count, owned)
-    except Exception:  # whatever a model does that was not foreseen: it can still run as it is
-        log.warning("the model runs with all its parts, since its graph cannot be followed", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - whatever a model does that was not foreseen: it can still run as it is
+        tell_error(log, "the model runs with all its parts, since its graph cannot be followed", error)
         return Pruning(parameters=count, kept=count)
 
 
