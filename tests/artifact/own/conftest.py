@@ -28,6 +28,15 @@ wearer = "string"
 """
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Forwards are small here: two threads of each would mostly wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def nets(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The package of modules beside a test that the test's `NETS` names."""
