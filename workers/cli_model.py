@@ -163,7 +163,7 @@ def pack(
 
 
 @click.command()
-@click.argument("artifact", required=False, type=click.Path(path_type=Path))
+@click.argument("artifact", required=False, type=LocalPathType())
 @click.option("--code", multiple=True, help="Package that the artifact may name; as well as model.code.")
 @click.option("as_json", "--json", is_flag=True)
 @settings_options
