@@ -247,3 +247,10 @@ def test_what_nohup_has_asked_for_is_respected():
         signal.raise_signal(signal.SIGHUP)
         assert not stop.is_set()
     assert signal.signal(signal.SIGHUP, before) == signal.SIG_IGN
+
+
+def test_a_suspect_is_named_with_where_and_how_it_is_read():
+    suspect = "windows-5 of pumps is read alone from offset 40 on, 16 records at a time [hangs], until offset 5,040"
+    status = a_fleet(suspects=(suspect,))
+    assert f"suspect: {suspect}" in shown(status)
+    assert status.to_json()["suspects"] == [suspect]
