@@ -49,6 +49,11 @@ class Attempts:
         for note in self._folder.glob(f"{chunk}.*"):
             note.unlink(missing_ok=True)
 
+    def count(self) -> tuple[int, int]:
+        """Return how many chunks are begun and not ended, and how many workers have died of these."""
+        notes = [path.name.partition(".")[0] for path in self._folder.glob("*.*")]
+        return len(set(notes)), len(notes) - len(set(notes))
+
     def close(self) -> None:
         """Take the folder away at the end of the run."""
         shutil.rmtree(self._folder, ignore_errors=True)

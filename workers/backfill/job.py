@@ -26,9 +26,12 @@ from workers.backfill.attempts import Attempts
 from workers.backfill.chunks import Chunk, cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from workers.backfill.refusals import Refusals
+from workers.backfill.stall import StallWatch
 from workers.core.errors import Refused, UndertowError
 from workers.core.ports import Clock
 from workers.sections import BackfillSettings
+
+log = logging.getLogger(__name__)
 
 OpenTools = Callable[[], BackfillTools]
 """Called inside each actor. It travels there, so it must be a function of an importable module, or a `partial` of one
@@ -114,12 +117,14 @@ def backfill(
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
     on_progress: OnProgress = _no_progress,
+    tell: Callable[[str], object] = log.warning,
     clock: Clock = time.time,
 ) -> BackfillReport:
     """Embed all chunks that no run of this job has done yet; return when they are durable.
 
     Raises `Refused` for history that does not fit, and for a chunk that failed or whose workers were killed again and
-    again, by its name: what the others did is kept, and the same call goes on from there.
+    again, by its name: what the others did is kept, and the same call goes on from there. `tell` hears what may keep
+    it where nothing moves for a minute.
     """
     began = clock()
     chunks = cut(recipe.history, recipe.contract, space=recipe.view.space, chunk_rows=settings.chunk_rows)
@@ -137,8 +142,9 @@ def backfill(
     attempts = Attempts(recipe.folder / "_attempts" / uuid.uuid4().hex)  # Arrow looks into no folder with an underscore
     made_of = (recipe, open_tools, attempts)
     outcomes = _run(made_of, missing, replicas=replicas, num_cpus=num_cpus, num_gpus=num_gpus)
-    with contextlib.closing(outcomes), contextlib.closing(attempts):
+    with contextlib.closing(outcomes), contextlib.closing(attempts), StallWatch(attempts, tell) as watch:
         for done, outcome in enumerate(outcomes, start=skipped + 1):
+            watch.moved()
             if outcome["trace"]:
                 message = f"{outcome['error']}\n{outcome['trace']}"
                 raise RuntimeError(message)

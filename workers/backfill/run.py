@@ -61,6 +61,7 @@ def _run_one(
             num_cpus=settings.fleet.num_cpus,
             num_gpus=settings.fleet.num_gpus,
             on_progress=lambda done, total, windows: bar.update(task, completed=done, total=total, windows=windows),
+            tell=lambda text: bar.console.print(text, soft_wrap=True, markup=False, highlight=False),
         )
     for line in tell(report, recipe):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
