@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
 from feast import FeatureStore
@@ -114,6 +115,7 @@ def main() -> None:
     classifier = make_pipeline(StandardScaler(), SVC(C=3.0)).fit(known, history[LABEL])
     follow(store, service, classifier, truth, finish, options.every_s)
     np.savez(options.vectors, history=known, truth=join(store, service, truth))
+    ibis.options.default_backend = None  # Feast's DuckDB; held to the end, it complains of leaks when Python ends
 
 
 if __name__ == "__main__":
