@@ -151,3 +151,20 @@ def test_a_table_of_wrong_types_is_refused_as_a_whole_and_says_which_field(colum
     read = windows_from_arrow(table, REALS)
     assert len(read.windows) == 0
     assert [(bad.row, bad.reason, bad.detail) for bad in read.bad] == [(0, *found)]
+
+
+@pytest.mark.parametrize("accepts_unknown", [True, False])
+def test_a_column_of_nulls_alone_has_no_type_and_is_read_where_null_is_a_class(accepts_unknown):
+    place = Column(name="place", categories=("home",), accepts_unknown=accepts_unknown)
+    contract = InputContract(series=REALS.series, past=(*REALS.past, place), min_length=1, max_length=8)
+    table = pa.table(
+        {
+            "series": [{"sensor": "a"}],
+            "end": pa.array([1], pa.int64()),
+            "past": [{"x": [1.0, 2.0], "place": [None, None]}],
+        }
+    )
+    assert table.schema.field("past").type.field("place").type == pa.list_(pa.null())
+    read = windows_from_arrow(table, contract)
+    assert reasons(read) == ({} if accepts_unknown else {0: "columns"})
+    assert read.windows.past["place"].tolist() == ([None, None] if accepts_unknown else [])

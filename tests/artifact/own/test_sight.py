@@ -209,6 +209,16 @@ def test_pack_notes_what_a_vector_has_not_seen(name: str, axes: str, tap: str, n
     assert note in said
 
 
+def test_an_axis_is_counted_as_in_the_shape_that_is_shown(describe: Describe) -> None:
+    path = describe("Both", "ntc", most=12, more=MORE["Both"])
+    notes: list[str] = []
+    taps = {"hidden": "rnn[1]:last"}
+    made = pack(path, path.parent / "a", name="walk", taps=taps, code=[NETS], note=notes.append)
+    assert made.certificate is not None
+    assert made.certificate.features[0].hidden == (2, 6, 4)  # directions, windows, channels
+    assert "axis 0 is taken for them (from 0, of the shape that the module gives)" in notes[0]
+
+
 def test_an_artifact_of_before_loads_without_it(describe: Describe) -> None:
     path = describe("Both", "ntc", most=12, more=MORE["Both"])
     pack(path, path.parent / "a", name="walk", taps={"hidden": "deep:last"}, code=[NETS])
