@@ -9,7 +9,7 @@ another is: several sizes, both directions, several windows.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -66,12 +66,16 @@ class _Runner:
     features: Sequence[TappedFeature]
     base: Inputs
     width: int
+    plain: dict[int, dict[str, list[Tensor]]] = field(default_factory=dict)
+    """Vectors of batches of so many times the unchanged windows."""
 
     def compare(self, probes: Iterator[Probe], at_once: int, found: Changes) -> bool:
         """Note what each probe changes. Tell whether the model runs on them: some refuse what is far from usual."""
         while some := list(islice(probes, at_once)):
             try:
-                plain = self._vectors([self.base] * len(some))
+                if len(some) not in self.plain:
+                    self.plain[len(some)] = self._vectors([self.base] * len(some))
+                plain = self.plain[len(some)]
                 changed = self._vectors([x for _, x in some])
             except Exception:  # noqa: BLE001 - whatever a model makes of such windows
                 return False
