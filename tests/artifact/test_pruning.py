@@ -222,7 +222,8 @@ def test_rewrites_that_add_up_to_too_much_are_undone(
     embedder = load(packed)
     model: Any = embedder._taps._model
     (notice,) = caplog.records
-    assert "the model runs as it is, since 4 modules rewritten together differ by" in notice.getMessage()
+    assert "the model runs as it is, since " in notice.getMessage()
+    assert "modules rewritten together differ by" in notice.getMessage()
     assert len(notice.getMessage()) < 130
     assert "static_variable_selection, " in vars(notice)["whole"]
     assert {path for path, module in model.named_modules() if "forward" in vars(module)} == {
