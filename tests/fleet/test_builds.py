@@ -144,6 +144,8 @@ def test_a_replica_on_a_node_of_another_build_is_refused_by_the_name_of_both(nam
     seen = look_until(replicas, "replica-1")
     assert (seen.state, seen.fault, seen.node, seen.ray_node) == ("ended", "refused", "far", "ab" * 28)
     assert f"found {OTHER} there and {BUILD} here" in seen.error
+    with pytest.raises(Refused, match="lost its controller for good, and 1 of its replicas are left"):
+        reach(FleetSettings(name=topic_name))
 
 
 @pytest.mark.ray

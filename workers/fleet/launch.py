@@ -17,7 +17,7 @@ from workers.fleet.claim import Beat, Sign, claim, own_sign
 from workers.fleet.controller_actor import controller_actor, controller_name
 from workers.fleet.differences import differences
 from workers.fleet.handle import ANSWER_S, ENDS, Fleet
-from workers.fleet.ray_replicas import remove_orphans
+from workers.fleet.ray_replicas import orphans, remove_orphans
 from workers.sections import FleetSettings
 from workers.wiring import StreamRecipe
 
@@ -114,4 +114,9 @@ def reach(settings: FleetSettings) -> Fleet:
         return Fleet(settings.name, ray.get_actor(controller_name(settings.name)))
     except ValueError as error:
         message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
+        if left := orphans(settings.name):
+            message = (
+                f"fleet {settings.name!r} has lost its controller for good, and {len(left)} of its replicas are left, "
+                "which nobody watches: undertow run ends them and goes on from what they have made durable"
+            )
         raise Refused(message) from error

@@ -27,10 +27,14 @@ NODE_LABEL = "ray.io/node-id"
 
 def remove_orphans(fleet: str) -> None:
     """End the replicas of a fleet whose controller is gone for good: they may read with other settings than ours."""
-    for full in ray.util.list_named_actors():
-        if full.startswith(f"{fleet}:replica-"):
-            with contextlib.suppress(ValueError):  # it has just ended
-                ray.kill(ray.get_actor(full), no_restart=True)
+    for full in orphans(fleet):
+        with contextlib.suppress(ValueError):  # it has just ended
+            ray.kill(ray.get_actor(full), no_restart=True)
+
+
+def orphans(fleet: str) -> list[str]:
+    """Return the names of all replicas of a fleet, which are orphans where it has no controller."""
+    return [full for full in ray.util.list_named_actors() if full.startswith(f"{fleet}:replica-")]
 
 
 class RayReplicas:
@@ -38,7 +42,7 @@ class RayReplicas:
 
     def __init__(self, recipe: StreamRecipe) -> None:
         """Nothing is started yet."""
-        self._recipe, self._prefix = recipe, f"{recipe.fleet}:replica-"
+        self._recipe = recipe
         self._actors: dict[str, ActorHandle] = {}
         self._asked: dict[str, ray.ObjectRef[Any]] = {}
         self._met: set[str] = set()
@@ -46,15 +50,14 @@ class RayReplicas:
 
     def names(self) -> Iterable[str]:
         """Find the living by their names, and see to it that they run: who has spawned them may have died before."""
-        for full in ray.util.list_named_actors():
-            if full.startswith(self._prefix):
-                name = full.removeprefix(f"{self._recipe.fleet}:")
-                try:
-                    self._actors[name] = ray.get_actor(full)
-                except ValueError:  # it has died since; a controller that fails to begin is not started again
-                    continue
-                self._actors[name].run.remote(stamped(self._recipe))
-                yield name
+        for full in orphans(self._recipe.fleet):
+            name = full.removeprefix(f"{self._recipe.fleet}:")
+            try:
+                self._actors[name] = ray.get_actor(full)
+            except ValueError:  # it has died since; a controller that fails to begin is not started again
+                continue
+            self._actors[name].run.remote(stamped(self._recipe))
+            yield name
 
     def spawn(self, name: str, avoid: frozenset[str]) -> None:
         """Start an actor and its loop."""
