@@ -31,7 +31,14 @@ from workers.wiring import apply_artifact, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
-CHECKED = [("kafka", "bootstrap"), ("kafka", "topic"), ("kafka", "group"), ("feast", "repo"), ("feast", "config")]
+CHECKED = [
+    ("kafka", "bootstrap"),
+    ("kafka", "topic"),
+    ("kafka", "group"),
+    ("feast", "repo"),
+    ("feast", "config"),
+    ("offline", "path"),
+]
 HOT = 16  # the retrained space of the pumps has only the last step: the first so many numbers of the other
 
 
@@ -220,7 +227,7 @@ def test_what_several_artifacts_refused_is_shown_by_artifact_and_sent_once(place
 
 
 def test_check_looks_at_each_artifact_and_names_the_groups_they_commit_to(place):
-    sections = {name: place.settings.model_dump()[name] for name in ("kafka", "feast")}
+    sections = {name: place.settings.model_dump()[name] for name in ("kafka", "feast", "offline")}
     given = {f"{name}.{key}": sections[name][key] for name, key in CHECKED}
     given["model.artifact"] = json.dumps([str(path) for path in place.settings.model.artifacts])
     result = CliRunner().invoke(main, ["check", *(f"--set={key}={value}" for key, value in given.items())])
