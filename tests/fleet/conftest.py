@@ -132,9 +132,13 @@ class Place:
 
     def produce(self, windows: WindowBatch, *, partitions: int = 8) -> None:
         """Append windows in their order, each pump to a partition of its own."""
+        self.send(encode_json(windows), [int(pump[1:]) % partitions for pump in windows.series["pump"]])
+
+    def send(self, values: Sequence[bytes], partitions: Sequence[int]) -> None:
+        """Append records, each to its partition."""
         producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
-        for pump, value in zip(windows.series["pump"], encode_json(windows), strict=True):
-            producer.send(self.settings.kafka.topic, value, partition=int(pump[1:]) % partitions)
+        for value, partition in zip(values, partitions, strict=True):
+            producer.send(self.settings.kafka.topic, value, partition=partition)
         producer.flush()
         producer.close()
 
