@@ -22,7 +22,7 @@ from tests.training import quiet_trainer
 from workers.artifact.load import load
 from workers.core.errors import Refused
 from workers.core.features import Feature, Tap
-from workers.core.taps import unpack
+from workers.core.returned import unpack
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FEW = 15  # the same ones each time
