@@ -7,7 +7,7 @@ built from it nor whether a stream or a backfill asks.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workers.adapters.feast_repo import OnlineRecipe, online_recipe, registered
+from workers.adapters.feast_repo import OnlineRecipe, online_recipe, registered_views
 from workers.adapters.offline_root import LogIdentity, claim_folder, make_log, read_nonce
 from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
@@ -75,7 +75,7 @@ def with_log(settings: Settings, recipe: EmbedRecipe) -> EmbedRecipe:
     """Add the offline log, in which the view has its folder from now on. Raises `Refused`."""
     require_applied_log(recipe)
     log = make_log(recipe.offline.path)
-    claim_folder(log.root, recipe.manifest.view(), registered=registered(settings.feast.repo).values())
+    claim_folder(log.root, recipe.manifest.view(), registered=registered_views(settings.feast.repo))
     return replace(recipe, log=log)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from schemas.records import Partition
-from workers.adapters.feast_repo import OnlineRecipe, apply, register, registered
+from workers.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
 from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_source import KafkaSource
@@ -83,7 +83,7 @@ def apply_artifact(
             f"--promote --set model.artifact={settings.model.artifacts[-1]}"
         )
         raise Refused(message)
-    log, known = make_log(settings.offline.path), registered(settings.feast.repo).values()
+    log, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
     for view in views:
         folder = claim_folder(log.root, view, registered=known)
         register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))

@@ -1,6 +1,7 @@
 """Whose folder is whose in the offline log, whether an earlier version made it or not; and whether all see one log."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -50,13 +51,15 @@ def old(tmp_path):
     return home.rename(tmp_path / "log" / SPACE)
 
 
-def as_registered(repo, view, folder):
-    """What an earlier version left in Feast's repository."""
+def as_registered(repo, view, folder, *, is_relative=False):
+    """What an earlier version left in Feast's repository; relative where `offline.path` was."""
     path = feast_repo.register(repo, view, folder)
     data = json.loads(path.read_text())
     del data["log"]
+    if is_relative:
+        data["offline"] = os.path.relpath(folder, repo)
     path.write_text(json.dumps(data))
-    return feast_repo.registered(repo).values()
+    return feast_repo.registered_views(repo)
 
 
 def test_two_names_of_one_space_have_chains_of_their_own(tmp_path):
@@ -95,8 +98,9 @@ def test_a_folder_of_an_earlier_version_goes_on_unchanged(tmp_path, old):
         claim_folder(tmp_path / "log", OTHER_IDS, registered=known)
 
 
-def test_a_folder_of_an_earlier_version_waits_for_the_name_that_it_is_registered_for(tmp_path, old):
-    known = as_registered(tmp_path / "repo", PUMPS, old)
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_a_folder_of_an_earlier_version_waits_for_the_name_that_it_is_registered_for(tmp_path, old, is_relative):
+    known = as_registered(tmp_path / "repo", PUMPS, old, is_relative=is_relative)
     assert claim_folder(tmp_path / "log", REPACKED, registered=known) != old
     assert claim_folder(tmp_path / "log", PUMPS, registered=known) == old
 

@@ -76,6 +76,13 @@ def registered(repo: Path) -> dict[Path, dict[str, Any]]:
     return {path: json.loads(path.read_text("utf-8")) for path in sorted((repo / "spaces").glob("*.json"))}
 
 
+def registered_views(repo: Path) -> tuple[dict[str, Any], ...]:
+    """Return what was registered, each with an absolute `offline`: the files count theirs from the repository."""
+    return tuple(
+        {**data, "offline": os.path.normpath(repo.absolute() / data["offline"])} for data in registered(repo).values()
+    )
+
+
 def register(
     repo: Path, view: SpaceView, offline: Path, *, promote: bool = True, log: str = "", ttl_s: int | None = None
 ) -> Path:

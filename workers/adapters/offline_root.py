@@ -8,6 +8,7 @@ folder by the space alone: such a folder stays where it is, and becomes that of 
 """
 
 import json
+import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -71,8 +72,9 @@ def view_folder(root: Path, view: SpaceView) -> Path:
 def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[str, Any]] = ()) -> Path:
     """Return the view's folder in the log, made and noted as its own where it was not.
 
-    `registered` is what Feast's repository knows of views: with it a folder of an earlier version finds its owner.
-    Raises `Refused` where the folder is another's: of the same name, and of other ids or another space.
+    `registered` is what Feast's repository knows of views, with an absolute `offline`: by it a folder of an earlier
+    version finds its owner. Raises `Refused` where the folder is another's: of the same name, and of other ids or
+    another space.
     """
     registered = [*registered]
     for data in registered:
@@ -104,7 +106,7 @@ def _was_made_for(old: Path, view: SpaceView, registered: Iterable[Mapping[str, 
     """Whether an earlier version wrote this folder for this view: it is registered so, or nobody else is."""
     if not old.is_dir() or (old / VIEW_NOTE).exists():
         return False
-    owners = {str(data["name"]) for data in registered if Path(data["offline"]) == old}
+    owners = {str(data["name"]) for data in registered if data["offline"] == os.path.normpath(old)}
     if owners and view.name not in owners:
         return False
     part = next(iter(part_files(old)), None)
