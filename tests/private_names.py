@@ -10,6 +10,8 @@ import sys
 NAMES = {
     "ray": (
         "ray._private.state:state.get_draining_nodes",
+        "ray._private.ray_constants:ENABLE_RAY_CLUSTER",
+        "ray._private.services:canonicalize_bootstrap_address_or_die",
         "ray._private.authentication.authentication_token_setup:maybe_enable_token_auth_if_token_available",
     ),
     "kafka-python": (

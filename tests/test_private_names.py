@@ -74,12 +74,17 @@ def test_the_newest_release_that_pyproject_allows_has_every_private_name(distrib
 
 
 def test_a_release_of_ray_without_them_costs_what_they_did_and_says_so(monkeypatch, caplog):
-    for module in ("ray._private.state", "ray._private.authentication"):
+    for module in ("ray._private.state", "ray._private.authentication", "ray._private.services"):
         monkeypatch.setitem(sys.modules, module, None)
     assert ray_internals.draining_nodes() is None
     with caplog.at_level(logging.WARNING):
         ray_internals.show_token()
+        monkeypatch.delattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER")
+        with ray_internals.on_loopback():
+            pass
     assert "RAY_AUTH_MODE=token" in caplog.text
+    assert "cannot be told to listen on 127.0.0.1 alone" in caplog.text
+    assert ray_internals.found_ray() == "auto"
 
 
 def test_make_takes_the_pythons_that_the_package_takes():

@@ -6,7 +6,6 @@ In: settings. Out: a session. Knows nothing of what runs on it.
 import contextlib
 import math
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,12 +14,12 @@ import ray
 from ray.exceptions import RayError
 
 from workers.core.errors import Refused
-from workers.ray_internals import show_token
-from workers.ray_start import refuse_bad_folder, without_noise
+from workers.private_files import cache_folder
+from workers.ray_internals import found_ray, show_token
+from workers.ray_start import keep_token_private, of_this_machine, reaching, refuse_bad_folder, without_noise
 from workers.sections import FleetSettings
 
 NAMESPACE = "undertow"
-PROBE_S = 5.0
 _TOKEN = "~/.ray/auth_token"  # noqa: S105  a place
 OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
 
@@ -39,7 +38,8 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
         # Logical CPUs: those of the replicas, and one for what starts beside them, whatever the machine has.
         cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
         refuse_bad_folder(os.getpid())
-        with without_noise():
+        keep_token_private()
+        with of_this_machine(), without_noise():
             ray.init(
                 address="local",
                 namespace=NAMESPACE,
@@ -65,7 +65,7 @@ def announced(settings: FleetSettings) -> Iterator[None]:
     """
     note = _note(settings)
     address = ray.get_runtime_context().gcs_address
-    note.parent.mkdir(parents=True, exist_ok=True)
+    note.parent.mkdir(exist_ok=True)
     note.write_text(address)
     try:
         yield
@@ -89,12 +89,15 @@ def join_ray(settings: FleetSettings) -> None:
     if settings.address in {"local", "auto"}:
         show_token()  # for other addresses the user says RAY_AUTH_MODE=token
     try:
-        _probe(address)  # Ray itself would knock for minutes where nothing listens
+        if address == "auto":
+            address = found_ray()
+        reached = reaching(address)
     except OSError as error:
         message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
         raise Refused(message) from error
     try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
+        with reached:
+            ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, RayError) as error:
         said = " ".join(str(error).split())[:200]
         message = (
@@ -105,12 +108,8 @@ def join_ray(settings: FleetSettings) -> None:
 
 
 def _note(settings: FleetSettings) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "undertow" / "fleets" / quote(settings.name, safe="")
-
-
-def _probe(address: str) -> None:
-    """Raise `OSError` where the address is a `host:port` and nothing listens there."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=PROBE_S).close()
+    try:
+        return cache_folder() / "fleets" / quote(settings.name, safe="")
+    except OSError as error:
+        message = f"expected a folder of ours in the user's cache, but: {error} (see XDG_CACHE_HOME, HOME)"
+        raise Refused(message) from error

@@ -26,6 +26,7 @@ from workers.backfill.refusals import Refusals, lines_of
 from workers.core.errors import Refused
 from workers.core.ports import Clock
 from workers.formats import Encode, open_encode
+from workers.private_files import make_folder
 from workers.settings import Settings
 
 
@@ -147,7 +148,7 @@ def play(
 def _list(lines: bytes, path: Path, *, is_first: bool) -> None:
     """Write refused rows down; the first of a run replace those of the last one."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with path.open("wb" if is_first else "ab") as file:
             file.write(lines)
     except OSError as error:

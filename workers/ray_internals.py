@@ -3,7 +3,9 @@
 In: nothing. Out: what Ray knows. Knows nothing of fleets. Beside this module nothing imports a private name of Ray.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 
@@ -34,3 +36,34 @@ def show_token() -> None:
         return
     logging.getLogger(setup.__name__).setLevel(logging.ERROR)  # it would say so each time
     show(warn_if_disabled=False)
+
+
+def found_ray() -> str:
+    """Return the address of the Ray that `auto` finds; `auto` where this release cannot tell. Raises `OSError`."""
+    try:
+        from ray._private.services import canonicalize_bootstrap_address_or_die as find  # noqa: PLC0415 likewise
+    except ImportError:
+        return "auto"
+    return str(find("auto"))
+
+
+@contextlib.contextmanager
+def on_loopback() -> Iterator[None]:
+    """For the time of this block, let Ray take this machine for 127.0.0.1, and so listen nowhere else.
+
+    Ray does so by itself on macOS and Windows; its public options turn a loopback address into that of the network.
+    Where this release cannot be told, Ray listens on all addresses, and its token alone keeps others out.
+    """
+    try:
+        from ray._private import ray_constants as constants  # noqa: PLC0415 likewise
+
+        before = constants.ENABLE_RAY_CLUSTER
+    except (ImportError, AttributeError):
+        log.warning("this release of Ray cannot be told to listen on 127.0.0.1 alone; its token keeps others out")
+        yield
+        return
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before

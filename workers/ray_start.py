@@ -1,22 +1,78 @@
-"""What stands in the way of a Ray of our own, seen before it starts; and its start without the line that says nothing.
+"""What a Ray of our own needs before it starts: its folder, its token, its address; and the start without noise.
 
 In: the environment. Out: `Refused`, or nothing. Knows nothing of fleets and backfills.
 """
 
 import contextlib
+import logging
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import ray
+
 from workers.core.errors import Refused
+from workers.private_files import keep_secret
+from workers.ray_internals import on_loopback
+
+log = logging.getLogger(__name__)
 
 LONGEST_SOCKET = 107
 """Bytes of a path that Linux takes for a socket (AF_UNIX, less the end of the text)."""
 _SESSION = "ray/session_2026-01-31_23-59-59_123456_{pid}/sockets/plasma_store"  # as ray._private.node names it
 NOISE = b"Set ray log level from environment variable"
 """Ray's C++ side says it past every logger when it is told to say less."""
+
+_OPENS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own variable for whether it listens on the network's address."""
+PROBE_S = 5.0
+
+
+def keep_token_private() -> None:
+    """Make Ray's token before Ray does, which would let every user of the machine read it. Raises `Refused`.
+
+    A token that the environment gives is the business of whoever gives it.
+    """
+    own = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {name for name, value in os.environ.items() if value}
+    if own or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return
+    token = Path.home() / ".ray" / "auth_token"
+    if keep_secret(token, "HOME, RAY_AUTH_TOKEN_PATH"):
+        log.warning(
+            "%s, with which anyone may run code in our Ray, could be read by others until now; it is closed to them. "
+            "If there are others on this machine, delete it while no Ray runs: a new one is made",
+            token,
+        )
+
+
+def of_this_machine() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which Ray starts on 127.0.0.1 alone, unless the environment opens it to the network."""
+    return contextlib.nullcontext() if os.environ.get(_OPENS) else on_loopback()
+
+
+def reaching(address: str) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which Ray joins the one at this address. Raises `OSError` where nothing listens there.
+
+    Ray itself would knock for minutes, and take 127.0.0.1 for the network's address of this machine.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return contextlib.nullcontext()
+    _probe(host, int(port))
+    if host not in {"127.0.0.1", "localhost"} or address.startswith("ray://"):
+        return contextlib.nullcontext()
+    try:
+        _probe(ray.util.get_node_ip_address(), int(port))
+    except OSError:
+        return on_loopback()  # it listens nowhere else
+    return contextlib.nullcontext()
+
+
+def _probe(host: str, port: int) -> None:
+    socket.create_connection((host, port), timeout=PROBE_S).close()
 
 
 def refuse_bad_folder(pid: int) -> None:

@@ -36,6 +36,16 @@ class Command:
         with contextlib.suppress(psutil.NoSuchProcess):
             self._family.update(psutil.Process(self._process.pid).children(recursive=True))
 
+    def listens_on(self):
+        """The addresses on which it, and all that it has started, can be reached."""
+        self.look()
+        found = set()
+        for process in (psutil.Process(self._process.pid), *self._family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                sockets = process.net_connections("tcp")
+                found |= {one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN}
+        return found
+
     def press_ctrl_c(self):
         """As a terminal does: the signal goes to all processes of the foreground group."""
         self.look()

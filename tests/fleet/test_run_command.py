@@ -96,6 +96,9 @@ def test_another_terminal_of_this_user_alone_sees_the_fleet_changes_its_size_and
         fleet = place.settings.fleet.name
         assert f"no fleet named '{fleet}' runs here" in command.beside("drain", home=home_of_a_stranger)
         address = (home / ".cache" / "undertow" / "fleets" / fleet).read_text()
+        assert command.listens_on() == {"127.0.0.1"}
+        secret = [home / ".ray", home / ".ray" / "auth_token", home / ".cache" / "undertow"]
+        assert [path.stat().st_mode & 0o077 for path in secret] == [0, 0, 0]
         stranger = command.beside("drain", f"--set=fleet.address={address}", home=home_of_a_stranger)
         assert "no Ray lets us in" in stranger
         assert "~/.ray/auth_token that of the user who started it" in stranger

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from workers.core.errors import Refused
+from workers.private_files import make_folder
 from workers.sections import (
     BackfillSettings,
     FeastSettings,
@@ -29,7 +30,7 @@ def copy_repo(source: Path, target: Path, redis: str) -> None:
             f"there is no {REDIS_CONFIG}: run the demo in a checkout of Undertow, or set feast.repo"
         )
         raise Refused(message)
-    (target / "spaces").mkdir(parents=True)
+    make_folder(target / "spaces")
     for definition in source.glob("*.py"):
         shutil.copy(definition, target)
     (target / "feature_store.yaml").write_text(config.read_text("utf-8").replace(VARIABLE, redis), "utf-8")

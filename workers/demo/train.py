@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from workers.demo.watch import CHANNELS, STEPS, Recording
+from workers.private_files import make_folder
 
 LIBRARIES = ("torch", "lightning", "pytorch-forecasting", "seglearn")
 
@@ -58,7 +59,7 @@ def train(recordings: Sequence[Recording], folder: Path, recipe: Recipe, console
         return path
     with quiet():
         trainer = _fit(recordings, recipe, console)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         temporary = path.with_suffix(f".{os.getpid()}.part")
         try:
             trainer.save_checkpoint(temporary)

@@ -4,12 +4,12 @@ In: nothing. Out: a folder of jars in the user's cache, complete or absent, and 
 how a broker is run.
 """
 
-import os
 import tempfile
 import zipfile
 from pathlib import Path
 
 from workers.core.errors import Refused, Unavailable
+from workers.private_files import cache_folder
 
 KAFKA_VERSION = "4.3.1"
 COORDINATES = (
@@ -30,10 +30,9 @@ def java() -> Path:
 
 def kafka_jars() -> Path:
     """Return the folder of Kafka's jars; the first use downloads 45 MB. Raises `Unavailable` where that fails."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertow"
+    cache = cache_folder()
     jars = cache / f"kafka-{KAFKA_VERSION}"
     if not jars.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".fetching-") as fetching:
             complete = download(Path(fetching))
             try:

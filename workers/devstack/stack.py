@@ -20,6 +20,7 @@ from workers.devstack.kafka import KafkaServer, await_kafka, start_kafka
 from workers.devstack.processes import Process, free_port, is_port_free, stop
 from workers.devstack.redis import STOP_S as REDIS_STOP_S
 from workers.devstack.redis import RedisServer, await_redis, start_redis
+from workers.private_files import make_folder
 
 RECORD = "stack.json"
 KAFKA_FOLDER = "stack.kafka"  # names that nobody else has: we remove these folders
@@ -87,7 +88,7 @@ def ephemeral(folder: Path) -> Iterator[Stack]:
 
 def bring_up(folder: Path, *, kafka_port: int | None, redis_port: int | None, persist: bool, leashed: bool) -> Stack:
     """Start each server that does not run, on the port it had before where that is still free."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with locked(folder):
         old = remaining(folder)
         if old and leashed:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.core.errors import Refused
+from workers.private_files import make_folder
 from workers.view import page
 from workers.view.colour import Colouring
 from workers.view.picture import MOST_NEIGHBOURS, Picture
@@ -61,7 +62,7 @@ def write(picture: Picture, path: Path) -> Path:
     """Write one file, of the kind that its name tells."""
     content = WRITERS[path.suffix.lower()](picture)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_bytes(content)
     except OSError as error:
         message = f"{path} could not be written: {error}"
