@@ -18,7 +18,8 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from schemas.embeddings import EmbeddingBatch
-from workers.adapters.online_redis import RedisOnline, parse_connection
+from workers.adapters.online_redis import RedisOnline
+from workers.adapters.redis_address import parse_connection
 from workers.core.errors import Refused, Unavailable
 from workers.devstack.processes import LOCALHOST, free_port, start, stop
 from workers.devstack.redis import RedisServer, await_redis, executable, start_redis

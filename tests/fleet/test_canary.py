@@ -59,19 +59,38 @@ def test_a_broker_that_does_not_let_us_in(said, monkeypatch, tmp_path_factory):
     assert CANARY not in text
 
 
+@pytest.mark.parametrize("form", ["{},username=me,password={}", "redis://me:{1}@{0}", "redis://me:%2C{1}@{0}/1"])
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_store_that_does_not_let_us_in_or_is_away(said, monkeypatch, is_there, redis_address):
+def test_a_store_that_does_not_let_us_in_or_is_away(said, monkeypatch, is_there, form, redis_address):
     address = redis_address if is_there else f"{LOCALHOST}:{free_port()}"
-    monkeypatch.setenv("UNDERTOW_REDIS", f"{address},username=me,password={CANARY}")
+    monkeypatch.setenv("UNDERTOW_REDIS", form.format(address, CANARY))
     text = said(["check"], ["run"], ["get", "pumps", "pump=p001"])
     assert address in text
     assert CANARY not in text
 
 
-@pytest.mark.parametrize("rest", [f",{CANARY}", f'"]: "{CANARY}'], ids=["cut at a comma", "no YAML"])
-def test_a_connection_that_is_misread(said, monkeypatch, rest):
-    monkeypatch.setenv("UNDERTOW_REDIS", f"{LOCALHOST}:6379,password={CANARY}{rest}")
-    assert CANARY not in said(["check"], ["run"])
+@pytest.mark.parametrize(
+    "connection",
+    [
+        f"password={CANARY},{CANARY}",
+        f"password=x,{CANARY}:12",
+        f'password={CANARY}"]: "{CANARY}',
+        f"Password={CANARY}",
+        f" password={CANARY}",
+        f"{CANARY}={CANARY}",
+        f"password={CANARY},db=abc",
+        f"password={CANARY},foo=1",
+        f"redis://:{CANARY}@h:x",
+        f"redis://me:1/{CANARY}@h:1",
+        f"me:{CANARY}@h:1",
+    ],
+)
+def test_a_connection_that_is_misread(said, monkeypatch, connection):
+    is_whole = "@" in connection
+    monkeypatch.setenv("UNDERTOW_REDIS", connection if is_whole else f"{LOCALHOST}:6379,{connection}")
+    text = said(["check"], ["run"], ["apply"], ["get", "pumps", "pump=p001"])
+    assert CANARY not in text
+    assert "UNDERTOW_REDIS" in text or "is no YAML" in text
 
 
 def test_what_is_handed_to_ray_does_not_show_it():

@@ -136,7 +136,7 @@ def test_a_missing_feast_repository_is_named_with_its_settings(start, tmp_path):
 def test_a_redis_that_is_away_is_named_with_the_place_of_its_address(start, monkeypatch):
     address = f"{LOCALHOST}:{free_port()}"
     monkeypatch.setenv("UNDERTOW_REDIS", address)
-    assert f"{address} (online_store.connection_string of the Feast config)" in start()
+    assert f"{address} (UNDERTOW_REDIS, or online_store.connection_string of the Feast config)" in start()
 
 
 def test_an_environment_variable_that_the_feast_config_needs_is_named(start, monkeypatch):

@@ -1,18 +1,22 @@
 """Passwords, users and TLS of Redis: what our writer logs in with, stock readers of Feast log in with too."""
 
+from urllib.parse import quote
+
 import pytest
 import redis
 
 from tests.adapters.test_online_redis import JUNE, VIEW, Feasts, batch
 from tests.security.certificates import Authority
 from tests.security.relay import tls_before
-from workers.adapters.online_redis import RedisOnline, parse_connection
+from workers.adapters.online_redis import RedisOnline
+from workers.adapters.redis_address import in_feasts_words
 from workers.core.errors import Refused
 from workers.devstack.processes import LOCALHOST, free_port, stop
 from workers.devstack.redis import RedisServer, await_redis, start_redis
 
 pytestmark = pytest.mark.redis
 
+ODD = "a,b:12 #$\\\"'@/é😀"
 RULES = "on >s3cret ~* +@read +@write +@scripting +@connection +info"
 
 
@@ -25,6 +29,7 @@ def server(tmp_path_factory):
     admin = redis.Redis(host=LOCALHOST, port=server.port)
     admin.execute_command("ACL", "SETUSER", "alice", *RULES.split())
     admin.execute_command("ACL", "SETUSER", "reader", "on", ">s3cret", "~*", "+@read", "+@connection", "+info")
+    admin.execute_command("ACL", "SETUSER", "odd", "on", f">{ODD}", "~*", "+@all")
     admin.execute_command("ACL", "SETUSER", "default", "off")
     yield server
     stop(process, grace_s=10)
@@ -36,12 +41,12 @@ def authority(tmp_path_factory):
 
 
 def write_and_read(connection, project):
-    """Write by our sink, read by Feast's own store, with one and the same connection string."""
+    """Write by our sink, read by Feast's own store, with one and the same connection."""
     ours = RedisOnline(options={"connection_string": connection}, project=project, view=VIEW)
     ours.check()
     assert ours.write(batch(("s08", JUNE, 4))) == 1
     ours.close()
-    assert Feasts(connection, project).number("s08") == 4
+    assert Feasts(in_feasts_words(connection), project).number("s08") == 4
 
 
 def refusal(connection):
@@ -92,7 +97,18 @@ def test_a_server_that_is_not_trusted_is_refused_at_once(server, authority, tmp_
     assert "its certificate is not trusted" in said
 
 
-def test_a_password_with_a_comma_is_refused_without_its_second_half():
-    with pytest.raises(Refused, match="a password that has a comma") as caught:
-        parse_connection("localhost:6379,password=first,second")
-    assert "second" not in str(caught.value)
+def test_the_forms_of_a_url_write_and_read_as_feasts_own_do(server, authority, feast_project):
+    write_and_read(f"redis://alice:s3cret@{server.address}?socket_timeout=5", feast_project)
+    with tls_before(server.port, authority.sign("redis")) as port:
+        url = f"rediss://alice:s3cret@{LOCALHOST}:{port}?ssl_ca_certs={authority.file}"
+        write_and_read(url, f"{feast_project}_tls")
+
+
+def test_a_password_of_any_letters_is_taken_right_from_a_url(server, feast_project):
+    write_and_read(f"redis://odd:{quote(ODD, safe='')}@{server.address}/3", feast_project)
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_option(server):
+    said = refusal(f"{server.address},ssl=true,ssl_ca_certs=/no/such.pem,{LOGIN}")
+    assert "UNDERTOW_REDIS" in said
+    assert "the file that ssl_ca_certs= names is not there" in said

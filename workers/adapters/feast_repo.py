@@ -25,11 +25,12 @@ from schemas.contract import IdColumn, IdType
 from schemas.embeddings import offline_schema
 from schemas.feast_bytes import KEY_VERSION
 from schemas.spaces import SpaceView
-from workers.adapters.feast_store import config_path, open_store, read_config, secrets_of
+from workers.adapters.feast_store import config_path, environment, open_store, read_config, secrets_of
 from workers.core.errors import Refused, Unavailable
 from workers.core.identity import refuse_another
 from workers.core.masking import without
 from workers.local_paths import require_local
+from workers.private_files import make_folder
 from workers.sections import FeastSettings
 
 SEED = "00000-schema.parquet"
@@ -124,7 +125,9 @@ def apply(feast: FeastSettings) -> tuple[str, ...]:
     config = config_path(feast)
     read_config(config)
     command = [sys.executable, "-c", _FEAST, "-c", str(feast.repo), "-f", str(config), "apply", "--no-progress"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(feast)
+    ) as process:
         importlib.import_module("feast")  # takes as long as that process needs for it, and we need it next
         output, _errors = process.communicate()
     if process.returncode:
@@ -243,7 +246,7 @@ def _seed(view: SpaceView, offline: Path) -> None:
     path = offline / SEED
     if path.exists():
         return
-    offline.mkdir(parents=True, exist_ok=True)
+    make_folder(offline)
     schema = offline_schema({c.name: c.type for c in view.series}, [feature for feature, _ in view.features])
     with _replacing(path) as temporary:
         pq.write_table(schema.empty_table(), temporary)

@@ -5,11 +5,14 @@ In: `FeastSettings`. Out: the configuration with the environment put in, and the
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from workers.adapters.redis_address import in_feasts_words, read_connection
+from workers.adapters.redis_address import secrets_of as secrets_of_redis
 from workers.core.errors import Refused
 from workers.core.masking import secrets_in, without
 from workers.sections import FeastSettings
@@ -23,18 +26,29 @@ def open_store(feast: FeastSettings) -> Any:
     from feast.errors import FeastError  # noqa: PLC0415 - see above
 
     config = config_path(feast)
-    read_config(config)
+    redis = _redis(read_config(config))
     try:
-        return FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
+        store = FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
     except (ValueError, FeastError) as error:  # pydantic's show what they were given
         said = " ".join(without(str(error), secrets_of(feast)).split())
         message = f"Feast does not take {config}: {said}"
         raise Refused(message) from None
+    if redis:
+        store.config.online_store.connection_string = redis
+    return store
 
 
 def secrets_of(feast: FeastSettings) -> list[str]:
     """Return what no text about this configuration may show."""
-    return [*secrets_in(read_config(config_path(feast)))]
+    path = config_path(feast)
+    return [*secrets_in(read_config(path)), *(secrets_of_redis(redis) if (redis := _redis(_load(path))) else ())]
+
+
+def environment(feast: FeastSettings) -> dict[str, str]:
+    """Return the environment in which a process of Feast's own reads this configuration as we do."""
+    variables = _VARIABLE.findall(config_path(feast).read_text("utf-8"))
+    urls = {name: os.environ[name] for name in variables if os.environ[name].startswith(("redis://", "rediss://"))}
+    return {**os.environ, **{name: in_feasts_words(url) for name, url in urls.items()}}
 
 
 def config_path(feast: FeastSettings) -> Path:
@@ -43,7 +57,25 @@ def config_path(feast: FeastSettings) -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a Feast config as Feast does, but refuse a variable that is not set instead of leaving its name in place."""
+    """Read a Feast config as Feast does, but refuse a variable that is not set instead of leaving its name in place.
+
+    An address of Redis is in Feast's words then, be it written as a URL. Raises `Refused` for one that Redis, or
+    redis-py, would not take.
+    """
+    config = _load(path)
+    if redis := _redis(config):
+        read_connection(redis)
+        config["online_store"]["connection_string"] = in_feasts_words(redis)
+    return config
+
+
+def _redis(config: Mapping[str, Any]) -> str:
+    """Return the address of Redis where the vectors are there, else nothing."""
+    store = config.get("online_store")
+    return str(store.get("connection_string") or "") if isinstance(store, dict) and store.get("type") == "redis" else ""
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
     except OSError as error:

@@ -17,6 +17,7 @@ import numpy as np
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
 from workers.core.errors import Refused, Unavailable
+from workers.core.masking import secrets_in, without
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -38,7 +39,7 @@ class FeastOnline:
         from feast.repo_config import RepoConfig  # noqa: PLC0415
 
         self._entity_key, self._value = EntityKey, Value
-        self._config = RepoConfig(**config)
+        self._config, self._secrets = RepoConfig(**config), [*secrets_in(config)]
         self._config.repo_path = repo
         self._view = FeatureView.from_proto(Definition.FromString(definition))
         self._provider = get_provider(self._config)
@@ -68,13 +69,15 @@ class FeastOnline:
         try:
             yield
         except _WRONG as error:
-            message = f"{self._name()} cannot take view {self._view.name}: {type(error).__name__}: {error}"
-            raise Refused(message) from error
-        except Exception as error:
-            # Each store raises its driver's own errors; the caller gives up after its own time.
-            reason = textwrap.shorten(str(error), 200)  # some drivers show whole clients
-            message = f"{self._name()} does not take writes now: {type(error).__name__}: {reason}"
-            raise Unavailable(message) from error
+            message = f"{self._name()} cannot take view {self._view.name}: {type(error).__name__}: {self._said(error)}"
+            raise Refused(message) from None
+        except Exception as error:  # noqa: BLE001  each store raises its driver's own errors
+            # The caller gives up after its own time.
+            message = f"{self._name()} does not take writes now: {type(error).__name__}: {self._said(error)}"
+            raise Unavailable(message) from None
+
+    def _said(self, error: Exception) -> str:
+        return textwrap.shorten(without(str(error), self._secrets), 200)  # some drivers show whole clients
 
     def _write(self, batch: EmbeddingBatch, *, force: bool) -> int:
         rows = self._newer(batch, force=force)

@@ -6,7 +6,6 @@ and sets, for a chunk of keys at a time. Never imports Feast.
 """
 
 import contextlib
-import json
 import re
 import ssl
 import textwrap
@@ -22,8 +21,9 @@ from redis.sentinel import Sentinel
 
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
+from workers.adapters.redis_address import SETTING, address, read_connection, secrets_of
 from workers.core.errors import Refused, Unavailable
-from workers.core.masking import secrets_in, without
+from workers.core.masking import without
 
 CHUNK = 64
 """Keys of one script call: Redis serves others between two chunks."""
@@ -172,7 +172,8 @@ class RedisOnline:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        where = f"Redis at {_address(self._options)} (online_store.connection_string of the Feast config)"
+        servers, _ = read_connection(_connection(self._options))
+        where = f"Redis at {address(servers)} ({SETTING})"
         try:
             yield
         except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
@@ -191,8 +192,7 @@ class RedisOnline:
             raise Refused(message) from error
 
     def _without_secrets(self, error: BaseException) -> str:
-        _, options = parse_connection(str(self._options.get("connection_string", "")) or "localhost:6379")
-        return without(str(error), secrets_in(options))
+        return without(str(error), secrets_of(_connection(self._options)))
 
 
 def _is_untrusted(error: BaseException | None) -> bool:
@@ -204,41 +204,13 @@ def _is_untrusted(error: BaseException | None) -> bool:
     return False
 
 
-def parse_connection(text: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
-    """Read "host:port,host:port,db=0,ssl=true,password=..." as Feast does: values are JSON where they parse as JSON."""
-    servers: list[tuple[str, int]] = []
-    options: dict[str, Any] = {}
-    for number, item in enumerate(text.split(","), start=1):
-        name, is_option, value = item.partition("=")
-        if is_option:
-            try:
-                options[name] = json.loads(value)
-            except json.JSONDecodeError:
-                options[name] = value
-            continue
-        host, _, port = item.rpartition(":")
-        if not host or not port.isdecimal():
-            # Not repeated: it may be the second half of a password.
-            message = (
-                f"online_store.connection_string: expected host:port or option=value between the commas, found neither "
-                f"in part {number}; Feast cannot read a password that has a comma"
-            )
-            raise Refused(message)
-        servers.append((host, int(port)))
-    if not servers:
-        message = "online_store.connection_string names no server: expected host:port,option=value,..."
-        raise Refused(message)
-    return servers, options
-
-
-def _address(options: Mapping[str, Any]) -> str:
-    servers, _ = parse_connection(str(options.get("connection_string", "localhost:6379")))
-    return ",".join(f"{host}:{port}" for host, port in servers)
+def _connection(options: Mapping[str, Any]) -> str:
+    return str(options.get("connection_string", "")) or "localhost:6379"
 
 
 def _client(options: Mapping[str, Any]) -> Any:
     """Build what Feast would build. One retry finds a connection closed while idle; waiting longer is the caller's."""
-    servers, found = parse_connection(str(options.get("connection_string", "localhost:6379")))
+    servers, found = read_connection(_connection(options))
     settings = {**_DEFAULTS, "retry": Retry(NoBackoff(), 1), **found}
     kind = options.get("redis_type", "redis")
     node: Any = ClusterNode  # redis-py does not type what these two take
