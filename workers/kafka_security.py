@@ -5,6 +5,7 @@ connects, when it does: its secret does not travel between processes, and may be
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -87,7 +88,20 @@ class KafkaSecurity(Section):
                 value = str(value)
             if name != "oauth_token_file":
                 options[self.VENDOR[name]] = value
+        self._refuse_locked_key(options.keys() | self.extra.keys())
         return options
+
+    def _refuse_locked_key(self, has: AbstractSet[str]) -> None:
+        """Raise `Refused` where OpenSSL would ask a terminal, that nobody may watch, for the password of our key."""
+        name = "key_file" if self.key_file else "cert_file"
+        file = getattr(self, name)
+        if file is None or "ssl_password" in has or b"ENCRYPTED" not in read_bytes(file, f"kafka.{name}"):
+            return
+        message = (
+            f"the key in {file} (kafka.{name}) is locked by a password, and none is given: "
+            "UNDERTOW_KAFKA__KEY_PASSWORD or kafka.key_password_file"
+        )
+        raise Refused(message)
 
     def secrets(self) -> list[str]:
         """Return all that no text about this broker may show."""

@@ -145,6 +145,20 @@ def test_without_a_certificate_that_the_broker_takes_we_are_refused(secured, tmp
     assert "kafka.cert_file" in refusal(secured.at("mtls", **keys))
 
 
+@pytest.mark.parametrize("is_in_one_file", [False, True])
+def test_a_locked_key_without_its_password_is_refused_and_no_terminal_is_asked(tmp_path, is_in_one_file):
+    pair = Authority(tmp_path, "authority").sign("alice", password="k3y")
+    keys = {"cert_file": pair.certificate, "key_file": pair.key}
+    if is_in_one_file:
+        (tmp_path / "both.pem").write_text(pair.both)
+        keys = {"cert_file": tmp_path / "both.pem"}
+    locked = KafkaSettings(bootstrap="localhost:1", security_protocol="SSL", **keys)
+    with pytest.raises(Refused, match=r"is locked by a password.*UNDERTOW_KAFKA__KEY_PASSWORD"):
+        locked.login_options()
+    opened = KafkaSettings(bootstrap="localhost:1", security_protocol="SSL", key_password="k3y", **keys)
+    assert opened.login_options()["ssl_password"] == "k3y"
+
+
 def test_tls_spoken_to_a_port_without_it_is_refused(secured):
     keys = {"security_protocol": "SSL", "ca_file": secured.authority.file}
     assert "kafka.security_protocol" in refusal(secured.at("scram", **keys))
