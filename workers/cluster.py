@@ -91,7 +91,7 @@ def join_ray(settings: FleetSettings) -> None:
     try:
         if address == "auto":
             address = found_ray()
-        reached = reaching(address)
+        reached = reaching(address, network=ray.util.get_node_ip_address())
     except OSError as error:
         message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
         raise Refused(message) from error

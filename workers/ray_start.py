@@ -12,8 +12,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import ray
-
 from workers.core.errors import Refused
 from workers.private_files import keep_secret
 from workers.ray_internals import on_loopback
@@ -53,10 +51,10 @@ def of_this_machine() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if os.environ.get(_OPENS) else on_loopback()
 
 
-def reaching(address: str) -> contextlib.AbstractContextManager[None]:
+def reaching(address: str, *, network: str) -> contextlib.AbstractContextManager[None]:
     """Return a context in which Ray joins the one at this address. Raises `OSError` where nothing listens there.
 
-    Ray itself would knock for minutes, and take 127.0.0.1 for the network's address of this machine.
+    `network` is this machine's address in the network: Ray takes 127.0.0.1 for it. And it would knock for minutes.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
@@ -65,7 +63,7 @@ def reaching(address: str) -> contextlib.AbstractContextManager[None]:
     if host not in {"127.0.0.1", "localhost"} or address.startswith("ray://"):
         return contextlib.nullcontext()
     try:
-        _probe(ray.util.get_node_ip_address(), int(port))
+        _probe(network, int(port))
     except OSError:
         return on_loopback()  # it listens nowhere else
     return contextlib.nullcontext()

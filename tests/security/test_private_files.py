@@ -85,17 +85,18 @@ def test_our_folders_are_their_owners_alone_and_those_that_a_user_names_are_as_h
 
 def test_a_ray_that_listens_on_loopback_alone_is_joined_there_and_one_where_nothing_listens_is_not():
     from ray._private import ray_constants  # noqa: PLC0415 half a second
+    from ray.util import get_node_ip_address  # noqa: PLC0415 likewise
 
-    def is_loopback(context):
-        with context:
+    def is_loopback(address):
+        with reaching(address, network=get_node_ip_address()):
             return not ray_constants.ENABLE_RAY_CLUSTER
 
     with closing(socket.create_server(("127.0.0.1", 0))) as here:
         address = f"127.0.0.1:{here.getsockname()[1]}"
-        assert is_loopback(reaching(address))
+        assert is_loopback(address)
     assert ray_constants.ENABLE_RAY_CLUSTER
     with pytest.raises(OSError, match="refused"):
-        reaching(address)
+        is_loopback(address)
     with closing(socket.create_server(("", 0))) as everywhere:
-        assert not is_loopback(reaching(f"127.0.0.1:{everywhere.getsockname()[1]}"))
-    assert not is_loopback(reaching("auto"))
+        assert not is_loopback(f"127.0.0.1:{everywhere.getsockname()[1]}")
+    assert not is_loopback("auto")
