@@ -185,6 +185,8 @@ def drain(overrides: tuple[str, ...]) -> None:
 def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None:
     """Embed history from Parquet into the same offline log, the newest also online. Goes on where it was stopped.
 
+    A row is a window; `undertow describe` shows the columns and one as an example.
+
     \b
     undertow backfill history.parquet
     """

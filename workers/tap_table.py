@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -64,9 +65,11 @@ def show(survey: Survey, console: Console, *, as_json: bool, is_whole: bool = Fa
 def _print(title: str, shown: Sequence[tuple[tuple[str, ...], str]], console: Console) -> None:
     """Print a table, or where it is too wide each row in two lines: a name that is broken cannot be copied."""
     table = Table(title=title, title_justify="left", caption=LEGEND, caption_justify="left")
-    for name, justify in HEADS:
+    for column, (name, justify) in enumerate(HEADS):
         is_free = not name  # what may be wrapped
-        table.add_column(name, justify=justify, no_wrap=not is_free, min_width=FREE if is_free else None)  # type: ignore[arg-type]  # rich wants a literal
+        # Rich takes the longest word for the least width of a cell, even where it may not wrap.
+        width = FREE if is_free else max(cell_len(text) for text in (name, *(cells[column] for cells, _ in shown)))
+        table.add_column(name, justify=justify, no_wrap=not is_free, min_width=width)  # type: ignore[arg-type]  # rich wants a literal
     for cells, style in shown:
         table.add_row(*map(Text, cells), style=style)
     if Measurement.get(console, console.options.update(max_width=UNLIMITED), table).minimum <= console.width:

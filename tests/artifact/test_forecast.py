@@ -241,5 +241,5 @@ def test_a_module_of_ones_own_that_is_named_so_is_a_tap_like_others() -> None:
 
 
 def test_a_model_that_is_none_of_pytorch_forecastings_has_no_forecast() -> None:
-    with pytest.raises(Refused, match="no model of pytorch-forecasting; tap its last layer"):
+    with pytest.raises(Refused, match="no model of pytorch-forecasting, whose last layer may be tapped"):
         with_forecast(plain(last=nn.Linear(2, 2)), {"ahead": Feature.parse("forecast")})

@@ -1,11 +1,13 @@
 """`undertow taps`: what is listed of a trained model, and what is said of each tap."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from torch import nn
 
 from schemas.contract import Column, IdColumn, InputContract
@@ -15,6 +17,7 @@ from workers.artifact.survey import survey
 from workers.artifact.trained import Trained, read_trained
 from workers.cli import main
 from workers.core.preprocessing import Preprocessing, Real
+from workers.tap_table import LEGEND, _print
 
 Train = Callable[[str], Any]
 SUGGESTED = {
@@ -163,3 +166,13 @@ def test_a_checkpoint_is_not_opened_without_trust(trained: Train) -> None:
     result = CliRunner().invoke(main, ["taps", str(trained("gru").checkpoint)])
     assert result.exit_code == 1
     assert "--trust" in result.output
+
+
+@pytest.mark.parametrize("width", range(70, 100, 3))
+def test_nothing_is_cut_whatever_the_width(width: int) -> None:
+    rows = [(("rnn[0]", "GRU", "(n, t, 16)", "99%", "24/24, newest yes", "suggested; masked"), "")]
+    console = Console(width=width, record=True, file=io.StringIO())
+    _print("BiGRU", rows, console)
+    text = console.export_text()
+    assert set(LEGEND.split()) <= set(text.split())
+    assert all(len(line) <= width for line in text.splitlines())

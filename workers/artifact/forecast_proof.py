@@ -58,7 +58,7 @@ def _refuse(trained: Trained) -> None:
     name = type(model).__name__
     why = REASONS.get(name)
     if not isinstance(model, BaseModel):
-        why = "it is no model of pytorch-forecasting; tap its last layer"
+        why = "it is no model of pytorch-forecasting, whose last layer may be tapped"
     elif why is None and isinstance(trained.recipe, ModelRecipe):
         drawn = [type(loss).__name__ for loss in read_losses(model) if type(loss).__name__ not in POINT | QUANTILES]
         if drawn:
@@ -66,5 +66,5 @@ def _refuse(trained: Trained) -> None:
         elif any(output.normalizer is None for output in trained.recipe.outputs):
             why = f"its output_transformer is no normalizer that is known: {model.output_transformer!r}"
     if why is not None:
-        message = f"{name} has no forecast that can be a feature: {why}; tap a hidden layer alone (undertow taps)"
+        message = f"{name} has no forecast that can be a feature: {why}; tap a layer (undertow taps)"
         raise Refused(message)

@@ -63,7 +63,7 @@ def cut(history: Path, contract: InputContract, *, space: str, chunk_rows: int) 
             message = f"{path} is no readable Parquet file: {error}"
             raise Refused(message) from error
         if (fault := schema_fault(schema, contract)) is not None:
-            message = f"{path} cannot hold windows for this artifact: {fault[1]} (what it takes: undertow taps)"
+            message = f"{path} cannot hold windows for this artifact: {fault[1]} (what it takes: undertow describe)"
             raise Refused(message)
         size, footer = path.stat().st_size, _footer_digest(path)
         for first in range(0, rows, chunk_rows):
