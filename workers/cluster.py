@@ -96,7 +96,7 @@ def join_ray(settings: FleetSettings) -> None:
         message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
         raise Refused(message) from error
     try:
-        with reached:
+        with reached, without_noise():
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, RayError) as error:
         said = " ".join(str(error).split())[:200]

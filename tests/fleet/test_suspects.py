@@ -46,6 +46,11 @@ def test_an_end_of_one_record_alone_condemns_it_when_it_was_not_by_chance():
     assert not care_of(decide([*alone, *moved])).refused
 
 
+def test_a_record_stays_refused_for_its_own_reason_whatever_ends_a_replica_before_it_is_passed():
+    hung = [end(), end(), end(step=256), end(step=16), end(step=1, reason="hangs")]
+    assert care_of(decide([*hung, end(step=256)])).refused == {KEY: (7, "hangs")}
+
+
 def test_it_is_read_as_ever_again_when_it_is_read_up_or_far_enough():
     begun = [end(), end(read_to=50)]
     assert step_of(*begun, Progress(key=KEY, position=20)) == 256

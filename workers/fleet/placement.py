@@ -77,14 +77,15 @@ def _tester(
 ) -> str | None:
     """Return who reads what must be read with care: who reads nothing else, if need be one that will not any more.
 
-    None while somebody is still to come who reads nothing yet: he takes it, and nobody hands anything over for it.
+    None while somebody is still to come who reads nothing yet: he takes it, and nobody hands anything over for it; and
+    where nobody is left to read, in a fleet that drains.
     """
     reads_else = {name: sum(owner == name for p, owner in owners.items() if p not in careful) for name in active}
     reads_them = {owner for p, owner in owners.items() if p in careful}
     free = [name for name in active if not reads_else[name]]
     if free:
         return min(free, key=lambda name: (name not in reads_them, name))
-    return min(active, key=lambda name: (reads_else[name], name)) if is_complete else None
+    return min(active, key=lambda name: (reads_else[name], name)) if active and is_complete else None
 
 
 def owners(alive: Mapping[str, ReplicaStatus], sent: Mapping[str, frozenset[Partition]]) -> Mapping[Partition, str]:

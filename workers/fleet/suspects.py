@@ -113,12 +113,13 @@ def _after_step(before: Suspect, end: End) -> Suspect:
     """Return a suspect of whom a replica has ended that read it with care."""
     position = end.position if end.position is not None else before.position or 0
     ends = before.ends + 1 if position == before.position and end.step == before.step else 1
-    now = replace(before, position=position, reason=end.reason, at=end.at, bad_until=position + end.step)
+    reason = end.reason if before.refused is None else before.reason  # of the refusal, until that is passed
+    now = replace(before, position=position, reason=reason, at=end.at, bad_until=position + end.step)
     if end.step > STEPS[-1]:
         return replace(now, step=next(step for step in STEPS if step < end.step), ends=0)
     if ends < ENDS_OF_ONE[end.reason]:
         return replace(now, step=STEPS[-1], ends=ends)
-    return replace(now, refused=position, step=STEPS[-1], ends=0)
+    return replace(now, refused=position, reason=end.reason, step=STEPS[-1], ends=0)
 
 
 def after_progress(suspects: Suspects, progress: Progress) -> Suspects:
