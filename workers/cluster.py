@@ -98,7 +98,7 @@ def join_ray(settings: FleetSettings) -> None:
     try:
         with reached, without_noise():
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError, RayError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:  # a ValueError of what is no address
         said = " ".join(str(error).split())[:200]
         message = (
             f"no Ray lets us in at fleet.address = {address!r}: {said}. Is the fleet running (undertow run)? Is "
