@@ -16,6 +16,8 @@ NAMES = {
     ),
     "kafka-python": (
         "kafka.consumer.fetcher:Fetcher._parse_fetched_data",
+        "kafka.consumer.fetcher:Fetcher.fetched_records",
+        "kafka.consumer.fetcher:Fetcher/self._next_partition_records",
         "kafka.consumer.group:KafkaConsumer/self._fetcher",
         "kafka.net.compat:KafkaNetClient",
         "kafka.net.manager:KafkaConnectionManager._build_transport",

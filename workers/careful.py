@@ -19,6 +19,8 @@ from workers.core.care import NO_CARE, Care, Reach
 from workers.core.ports import Clock
 
 ASKED_TO_BE_TOLD = 2
+ASKS_AGAIN_S = 1.0
+"""A stream that waits for its turn asks after each `poll_timeout_s`, which is a tenth of that."""
 Place = tuple[Partition, int]
 
 
@@ -35,22 +37,35 @@ class AtHand:
 
 
 class Turn:
-    """Which of a process's streams may read while any reads with care: of two at once nobody knew who killed it."""
+    """Which of a process's streams may read while any reads with care: of two at once nobody knew who killed it.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Whoever asked first comes first. Who does not ask again within `ASKS_AGAIN_S`, because it waits for a store, keeps
+    nobody from reading.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
         self._owner: object = None
+        self._asked: dict[object, float] = {}
 
     def take(self, owner: object) -> bool:
         """Return whether it is the owner's now."""
         with self._lock:
+            now = self._clock()
             if self._owner is None:
-                self._owner = owner
+                self._asked[owner] = now
+                first = next(one for one, at in self._asked.items() if now - at <= ASKS_AGAIN_S)
+                if first is owner:
+                    del self._asked[owner]
+                    self._owner = owner
+            elif self._owner is not owner:
+                self._asked[owner] = now
             return self._owner is owner
 
     def give(self, owner: object) -> None:
         """Let the next have it, if it is the owner's."""
         with self._lock:
+            self._asked.pop(owner, None)
             if self._owner is owner:
                 self._owner = None
 

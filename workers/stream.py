@@ -117,15 +117,15 @@ class Stream:
         """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
         asked_at, began, timeout_s = self._clock(), time.perf_counter(), self._limits.poll_timeout_s
         within = self.careful.next_reach(self._next, timeout_s)
-        if isinstance(within, Wait):
-            return False
-        delivery = self._keep_trying(lambda: self._source.poll(timeout_s, within))
-        self.counts.poll_s += time.perf_counter() - began
-        if delivery is not None:
-            self._take(delivery, {"poll": (asked_at, self._clock())})
-            if self.careful.is_careful(within):
-                self.checkpoint()
-        self.careful.done()
+        delivery = None
+        if not isinstance(within, Wait):
+            delivery = self._keep_trying(lambda: self._source.poll(timeout_s, within))
+            self.counts.poll_s += time.perf_counter() - began
+            if delivery is not None:
+                self._take(delivery, {"poll": (asked_at, self._clock())})
+                if self.careful.is_careful(within):
+                    self.checkpoint()
+            self.careful.done()
         now = self._clock()
         if delivery is None or now - self._lag_at >= LAG_EVERY_S:
             self.lag, self._lag_at = dict(self._source.lag()), now
@@ -189,6 +189,7 @@ class Stream:
         keeps none of the others open; the first such error is raised.
         """
         close_all(
+            self.careful.done,
             lambda: self._writer.shutdown(wait=True, cancel_futures=True),
             self._keeper.close,
             self._source.close,

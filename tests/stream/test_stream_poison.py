@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Partition
 from workers.adapters.memory_source import Crash
-from workers.careful import Careful
+from workers.careful import Careful, Turn
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.controller import Controller
 from workers.fleet.status import FleetSize, ReplicaStatus
@@ -20,65 +20,70 @@ DEADLY, ENDLESS = 666.0, 999.0
 
 
 class Process:
-    """One replica with a real stream, which works when it is told to."""
+    """One replica with a real stream for each artifact, which work when it is told to."""
 
-    def __init__(self, world, name):
+    def __init__(self, worlds, name):
         self.name, self.size, self.order = name, FleetSize(), (frozenset(), None)
-        self.stream = world.stream(max_batch=300)
-        self.stream._limits = replace(self.stream._limits, poll_timeout_s=0.0)
-        self.stream.careful = Careful("a")
-        self.embed, self.stream._embed = self.stream._embed, self.embed_or_end
+        self.streams, turn = {}, Turn()
+        for artifact, world in worlds.items():
+            self.streams[artifact] = stream = world.stream(max_batch=300)
+            stream._limits = replace(stream._limits, poll_timeout_s=0.0)
+            stream.careful = Careful(artifact, turn)
+            if artifact == "a":  # the model that some records end
+                self.embed, stream._embed = stream._embed, self.embed_or_end
         self.hangs = self.at_hand = None
 
     def embed_or_end(self, windows):
         flows = np.asarray(windows.past["flow"])
         if (flows == ENDLESS).any():
-            self.at_hand, self.hangs = self.stream.careful.ask(is_heartbeat=False), "has not returned"
+            self.at_hand, self.hangs = self.streams["a"].careful.ask(is_heartbeat=False), "has not returned"
         if self.hangs or (flows == DEADLY).any():
             raise Crash
         return self.embed(windows)
 
     def work(self):
-        if self.hangs is None:
-            partitions, care = self.order
-            self.stream.assign(partitions, *([] if care is None else [care]))
-            if partitions:
-                self.stream.step()
+        for stream in self.streams.values():
+            if self.hangs is None:
+                partitions, care = self.order
+                stream.assign(partitions, *([] if care is None else [care]))
+                if partitions:
+                    stream.step()
 
     def status(self):
-        stream = self.stream
-        part = ArtifactStatus(
-            artifact="a",
-            held=stream.held,
-            lag=stream.lag,
-            ends=stream.ends,
-            at_hand=self.at_hand or stream.careful.ask(is_heartbeat=True),
-        )
         return ReplicaStatus(
             name=self.name,
             state="running",
             wanted=self.order[0],
             size=self.size,
             care=self.order[1] or ReplicaStatus(name="", state="running").care,
-            held=stream.held,
-            lag=stream.lag,
-            windows=stream.counts.windows,
+            held=frozenset.intersection(*(stream.held for stream in self.streams.values())),
+            lag=next(iter(self.streams.values())).lag,
+            windows=sum(stream.counts.windows for stream in self.streams.values()),
             hangs=self.hangs,
-            artifacts=(part,),
+            artifacts=tuple(
+                ArtifactStatus(
+                    artifact=artifact,
+                    held=stream.held,
+                    lag=stream.lag,
+                    ends=stream.ends,
+                    at_hand=self.at_hand if self.at_hand and artifact == "a" else stream.careful.ask(is_heartbeat=True),
+                )
+                for artifact, stream in self.streams.items()
+            ),
         )
 
 
 class Processes:
     """A `Replicas`. Each works a little before each look."""
 
-    def __init__(self, world):
-        self.world, self.living, self.dead, self.deaths = world, {}, set(), 0
+    def __init__(self, worlds):
+        self.worlds, self.living, self.dead, self.deaths = worlds, {}, set(), 0
 
     def names(self):
         return tuple(self.living)
 
     def spawn(self, name, _avoid=frozenset()):
-        self.living[name] = Process(self.world, name)
+        self.living[name] = Process(self.worlds, name)
 
     def look(self, name):
         try:
@@ -107,14 +112,15 @@ class Processes:
     def remove(self, name):
         self.deaths += 1
         self.dead.discard(name)
-        process = self.living.pop(name)
-        process.stream._writer.shutdown(wait=True)
-        process.stream._keeper.close()
+        for stream in self.living.pop(name).streams.values():
+            stream._writer.shutdown(wait=True)
+            stream._keeper.close()
 
 
 class Story:
-    def __init__(self, world, replicas=2):
-        self.world, self.processes, self.replicas = world, Processes(world), replicas
+    def __init__(self, world, replicas=2, artifact="a", **others):
+        self.worlds = {artifact: world, **others}
+        self.world, self.processes, self.replicas = world, Processes(self.worlds), replicas
         self.names = (f"replica-{number}" for number in itertools.count())
         self.start_controller()
 
@@ -130,7 +136,8 @@ class Story:
         )
 
     def tick(self):
-        self.world.now += 1.0
+        for world in self.worlds.values():
+            world.now += 1.0
         self.controller.tick()
 
     def read_up(self, ticks=2_000):
@@ -138,15 +145,16 @@ class Story:
         for _ in range(ticks):
             self.tick()
             assert self.controller.status().state != "failed", self.controller.status().message
-            ends = {p: self.world.chain_end(p) for p in (ZERO, ONE, TWO)}
-            if all(ends[p] == self.world.broker.log(p).end for p in ends) and not self.controller.status().suspects:
+            ends = {(a, p): _chain_end(world, p) for a, world in self.worlds.items() for p in (ZERO, ONE, TWO)}
+            if all(end == self.world.broker.log(p).end for (_, p), end in ends.items()) and not (
+                self.controller.status().suspects
+            ):
                 return
         raise AssertionError(f"not read up: {ends}, {self.controller.status().suspects}")
 
 
 @pytest.fixture
 def fill(world):
-    world.chain_end = lambda p: _chain_end(world, p)
     return lambda count, bad: _fill(world, count, bad)
 
 
@@ -186,6 +194,22 @@ def test_a_record_that_ends_each_replica_is_found_and_refused_and_all_others_are
     check(world, 800, bad)
     assert story.processes.deaths <= 6
     assert story.controller.status().rejects == {}  # counted by streams, which these statuses leave out
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_of_two_artifacts_one_whose_model_a_record_ends_leaves_the_other_whole_and_holds_it_up_for_no_longer(
+    world, new_world, fill, replicas
+):
+    bad = {437: DEADLY, 440: ENDLESS}
+    fill(500, bad)
+    other = new_world()
+    other.broker = world.broker.of_another_group()
+    Story(other, replicas, "b").read_up()  # it is read up when the other artifact is added
+    story = Story(world, replicas, b=other)
+    story.read_up(400)
+    check(world, 500, bad)
+    assert sorted(other.offline_offsets(0)) == list(range(500))
+    assert other.dead_letters.rejects == []
 
 
 def test_others_are_read_on_while_the_record_is_looked_for(world, fill):
@@ -253,7 +277,6 @@ def test_whatever_ends_replicas_besides_each_record_is_embedded_or_refused_once(
 ):
     """Random kills may bring an innocent record among the dead letters, where it can be had: never is one lost."""
     world = new_world()
-    world.chain_end = lambda p: _chain_end(world, p)
     _fill(world, 400, bad)
     story = Story(world, replicas)
     for number in range(1, 121):

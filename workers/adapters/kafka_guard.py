@@ -1,5 +1,9 @@
 """Stands between what a KafkaConsumer has fetched and its unpacking, which trusts whoever wrote it.
 
+It also mends a fault of kafka-python 3.0.12: the records of a partition that was paused half read are brought back only
+while none are in line, but the spent records of another partition stay in line. That partition then delivers nothing
+more, and is not fetched again.
+
 In: a consumer; where things could not be read before. Out: errors that name their place; what was skipped, and which
 records are odd. Knows nothing of windows. The thread that polls owns it.
 """
@@ -43,7 +47,8 @@ class Guard:
         """See all that this consumer fetches before it does. Raises `Refused` where kafka-python is built otherwise."""
         fetcher = getattr(consumer, "_fetcher", None)
         parse: Callable[[Any], Any] | None = getattr(fetcher, "_parse_fetched_data", None)
-        if fetcher is None or parse is None:
+        drain: Callable[..., Any] | None = getattr(fetcher, "fetched_records", None)
+        if fetcher is None or parse is None or drain is None:
             message = (
                 f"kafka-python {installed} unpacks what it fetched elsewhere than 3.0.12 does, so that nothing could "
                 "bound it: pip install 'kafka-python==3.0.12'"
@@ -58,7 +63,13 @@ class Guard:
                 part.record_iterator = _with_place(part, part.record_iterator, tp)
             return part
 
+        def fetched_records(*args: Any, **kwargs: Any) -> Any:
+            if not fetcher._next_partition_records:  # noqa: SLF001
+                fetcher._next_partition_records = None  # noqa: SLF001 see the module's docstring
+            return drain(*args, **kwargs)
+
         fetcher._parse_fetched_data = parse_plain  # noqa: SLF001 its public interface hands out nothing that is packed
+        fetcher.fetched_records = fetched_records
 
     def begin(self) -> None:
         """Let the next poll unpack as much as one may."""

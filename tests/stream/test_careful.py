@@ -1,0 +1,66 @@
+"""Reading with care beside others: turns are fair, and who waits for one still does what else there is to do."""
+
+from dataclasses import replace
+
+from schemas.records import Partition
+from workers.careful import ASKS_AGAIN_S, WAIT, Careful, Turn
+from workers.core.care import Care, Reach
+
+ZERO = Partition("windows", 0)
+
+
+def test_who_has_had_its_turn_waits_until_those_who_asked_meanwhile_have_had_theirs():
+    turn = Turn(clock=lambda: 0.0)
+    assert turn.take("a")
+    assert not turn.take("b")
+    assert not turn.take("c")
+    had = ["a"]
+    for _ in range(5):
+        turn.give(had[-1])
+        had += [one for one in ("a", "b", "c") if turn.take(one)]
+    assert had == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_who_asked_and_does_not_ask_again_keeps_nobody_waiting():
+    now = [0.0]
+    turn = Turn(clock=lambda: now[0])
+    assert turn.take("a")
+    assert not turn.take("b")
+    turn.give("a")
+    assert not turn.take("a"), "b asked before"
+    now[0] += ASKS_AGAIN_S + 0.1
+    assert turn.take("a")
+
+
+def test_two_that_read_the_same_partition_with_care_come_on_step_by_step_beside_each_other():
+    turn = Turn()
+    first, second = Careful("first", turn), Careful("second", turn)
+    positions = {first: 0, second: 0}
+    for careful in positions:
+        careful.order(Care(steps={ZERO: 1}))
+    for _ in range(100):
+        for careful, position in positions.items():
+            within = careful.next_reach({ZERO: position}, 0.0)
+            careful.ask(is_heartbeat=True)
+            if isinstance(within, Reach):
+                positions[careful] += 1
+            if within is not WAIT:
+                careful.done()
+    assert min(positions.values()) >= 10, positions.values()
+    assert abs(positions[first] - positions[second]) <= 1
+
+
+def test_a_stream_that_waits_for_its_turn_commits_what_has_become_durable(world):
+    world.produce("pump-0", 1)
+    stream = world.stream()
+    stream._limits = replace(stream._limits, poll_timeout_s=0.0, checkpoint_s=0.0)
+    stream.assign([ZERO])
+    stream.step()
+    stream._keeper._under_way[1].result()
+    turn = Turn()
+    stream.careful = Careful("a", turn)
+    stream.careful.order(Care(steps={ZERO: 1}))
+    assert turn.take("another")
+    assert not stream.step()
+    assert world.broker.committed == {ZERO: 1}
+    stream.close()
