@@ -6,7 +6,7 @@ In: overrides from the command line. Out: a table and one line for each part. Ch
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,16 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from workers.adapters.kafka_admin import describe_topic, refuse_live_group, require_topic_codec
+from workers.adapters.kafka_sign import KafkaSign
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
+from workers.fleet.claim import held_by, holder
 from workers.formats import check_format
 from workers.history.look import compare_online
-from workers.recipes import embed_recipe, require_applied_log
-from workers.sections import OfflineSettings
+from workers.recipes import EmbedRecipe, embed_recipe, require_applied_log
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, group_settings
 
@@ -49,37 +50,51 @@ def check(overrides: Iterable[str], console: Console) -> bool:
 
 
 def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
-    def artifact(path: Path) -> str:
-        manifest = read_manifest(path)
-        read_weights(path, manifest)
-        refuse_foreign_code(manifest.model, settings.model.code)
-        return f"{manifest.view().view}, {manifest.description}"
-
-    def kafka() -> str:
-        topic = describe_topic(settings.kafka)
-        require_topic_codec(settings.kafka)
-        return f"topic {topic.name} with {topic.partitions} partitions at {settings.kafka.bootstrap}"
-
-    def group() -> str:
-        paths = settings.model.artifacts
-        # One alone is not looked at, so that the group is also told of where the artifact is missing.
-        views = [read_manifest(path).view().view for path in paths] if len(paths) > 1 else [""]
-        found = group_settings(settings.kafka, views)
-        for kafka in found:
-            refuse_live_group(kafka)
-        return ", ".join(kafka.group for kafka in found) + (" are free" if len(found) > 1 else " is free")
-
+    recipe_of = cache(partial(embed_recipe, settings))
     for path in settings.model.artifacts:
-        yield "artifact", partial(artifact, path)
-    yield "kafka", kafka
+        yield "artifact", partial(_artifact, settings, path)
+    yield "kafka", partial(_kafka, settings)
     if settings.kafka.format != "json":
         yield "format", lambda: check_format(settings.kafka)
-    yield "group", group
+    yield "group", partial(_group, settings)
     for path in settings.model.artifacts:
-        yield "online store", partial(_online, settings, path)
-    yield "offline log", lambda: _offline(settings.offline)
+        yield "online store", partial(_online, settings, recipe_of, path)
+    yield "offline log", partial(_offline, settings, recipe_of)
     if settings.fleet.address != "local":
-        yield "nodes", lambda: _nodes(settings)
+        yield "nodes", partial(_nodes, settings)
+
+
+def _artifact(settings: Settings, path: Path) -> str:
+    manifest = read_manifest(path)
+    read_weights(path, manifest)
+    refuse_foreign_code(manifest.model, settings.model.code)
+    return f"{manifest.view().view}, {manifest.description}"
+
+
+def _kafka(settings: Settings) -> str:
+    topic = describe_topic(settings.kafka)
+    require_topic_codec(settings.kafka)
+    return f"topic {topic.name} with {topic.partitions} partitions at {settings.kafka.bootstrap}"
+
+
+def _group(settings: Settings) -> str:
+    paths = settings.model.artifacts
+    # One alone is not looked at, so that the group is also told of where the artifact is missing.
+    views = [read_manifest(path).view().view for path in paths] if len(paths) > 1 else [""]
+    found = group_settings(settings.kafka, views)
+    for kafka in found:
+        refuse_live_group(kafka)
+    with KafkaSign(settings.kafka) as sign:
+        other = holder(read=sign.read)
+    names = ", ".join(kafka.group for kafka in found)
+    if other is None:
+        return f"{names} {'are' if len(found) > 1 else 'is'} free"
+    if other.fleet != settings.fleet.name:
+        raise Refused(held_by(other))
+    return (
+        f"{names}: fleet {other.fleet!r} reads this topic under this group, {other.origin}; undertow run attaches "
+        "to it in its Ray, undertow drain ends it"
+    )
 
 
 def _nodes(settings: Settings) -> str:
@@ -100,26 +115,32 @@ def _nodes(settings: Settings) -> str:
     return f"{len(hosts)} at {settings.fleet.address}, each sees {seen}: {', '.join(hosts)}"
 
 
-def _online(settings: Settings, path: Path) -> str:
-    recipe = embed_recipe(settings, path)
+def _online(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe], path: Path) -> str:
+    recipe = recipe_of(path)
     check_online(recipe.online)
     said = f"{recipe.online.type}, view {recipe.online.view}"
-    if settings.offline.enabled:
-        require_applied_log(recipe)
-        # Where series expire by a setting of Feast's, those that are gone say nothing.
-        if not recipe.online.options.get("key_ttl_seconds"):
-            view = recipe.manifest.view()
-            said += f", {compare_online(settings.feast, view, view_folder(recipe.offline.path, view))}"
+    # Where series expire by a setting of Feast's, those that are gone say nothing.
+    if settings.offline.enabled and not recipe.online.options.get("key_ttl_seconds"):
+        view = recipe.manifest.view()
+        said += f", {compare_online(settings.feast, view, view_folder(recipe.offline.path, view))}"
     return said
 
 
-def _offline(settings: OfflineSettings) -> str:
-    path = settings.path
+def _offline(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) -> str:
+    path = settings.offline.path
     existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if not os.access(existing, os.W_OK):
         message = f"offline.path = {path} cannot be written: {existing} belongs to somebody else"
         raise Refused(message)
-    return str(path) if settings.enabled else "off"
+    if not settings.offline.enabled:
+        return "off"
+    for artifact in settings.model.artifacts:
+        try:
+            recipe = recipe_of(artifact)
+        except UndertowError:  # which has lines of its own
+            continue
+        require_applied_log(recipe)
+    return str(path)
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,8 +6,8 @@ broker.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from workers.adapters.feast_repo import registered
-from workers.adapters.offline_root import read_nonce, view_folder
+from workers.adapters.feast_repo import registered, registered_views
+from workers.adapters.offline_root import read_nonce, require_unclaimed, view_folder
 from workers.artifact.manifest import read_manifest
 from workers.core.durations import show_duration
 from workers.history.cadence import ttl_of_log
@@ -31,6 +31,8 @@ def apply(
     ttls: dict[str, int] = {}
     lines = []
     before = {path.stem: data for path, data in registered(settings.feast.repo).items()}
+    for path in settings.model.artifacts:  # before a log is looked at by ids that are not its own
+        require_unclaimed(settings.offline.path, read_manifest(path).view(), registered_views(settings.feast.repo))
     known = {name: data.get("ttl_seconds") for name, data in before.items()}
     for path in settings.model.artifacts:
         view = read_manifest(path).view()

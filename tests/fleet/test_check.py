@@ -5,28 +5,31 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from workers.adapters.kafka_sign import KafkaSign
 from workers.cli import main
 from workers.devstack.processes import LOCALHOST, free_port
+from workers.fleet import claim
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
 
-def test_check_ends_with_0_where_all_is_there_and_with_1_and_a_failed_line_for_what_is_not(make_place, monkeypatch):
-    settings = make_place(partitions=3).settings
+def check(settings, *changes):
+    """Return the exit code, the parts that failed, and what is said of each part."""
     options = [
         f"--set={section}.{key}={value}"
         for section, values in settings.model_dump(exclude_unset=True).items()
         for key, value in values.items()
     ]
+    result = CliRunner().invoke(main, ["check", *options, *changes])
+    lines = re.findall(r"^(ok|failed) +([a-z ]+): (.*)$", result.output, re.MULTILINE)
+    assert [name for _, name, _ in lines] == ["artifact", "kafka", "group", "online store", "offline log"]
+    failed = [name for verdict, name, _ in lines if verdict == "failed"]
+    return result.exit_code, failed, {name: told for _, name, told in lines}
 
-    def check(*faults):
-        result = CliRunner().invoke(main, ["check", *options, *faults])
-        lines = re.findall(r"^(ok|failed) +([a-z ]+): (.*)$", result.output, re.MULTILINE)
-        assert [name for _, name, _ in lines] == ["artifact", "kafka", "group", "online store", "offline log"]
-        failed = [name for verdict, name, _ in lines if verdict == "failed"]
-        return result.exit_code, failed, {name: told for _, name, told in lines}
 
-    code, failed, told = check()
+def test_check_ends_with_0_where_all_is_there_and_with_1_and_a_failed_line_for_what_is_not(make_place, monkeypatch):
+    settings = make_place(partitions=3).settings
+    code, failed, told = check(settings)
     assert (code, failed) == (0, [])
     assert told["artifact"].startswith("pumps__")
     assert told["kafka"] == f"topic {settings.kafka.topic} with 3 partitions at {settings.kafka.bootstrap}"
@@ -36,7 +39,33 @@ def test_check_ends_with_0_where_all_is_there_and_with_1_and_a_failed_line_for_w
 
     away = f"{LOCALHOST}:{free_port()}"
     monkeypatch.setenv("UNDERTOW_REDIS", away)
-    code, failed, told = check("--set=kafka.topic=nowhere")
+    code, failed, told = check(settings, "--set=kafka.topic=nowhere")
     assert (code, failed) == (1, ["kafka", "online store"])
     assert "kafka-topics.sh" in told["kafka"]
     assert away in told["online store"]
+
+
+def test_a_log_that_was_moved_is_told_in_the_log_s_own_line_and_only_there(make_place, tmp_path):
+    settings = make_place(partitions=1).settings
+    settings.offline.path.rename(tmp_path / "moved")
+    code, failed, told = check(settings)
+    assert (code, failed) == (1, ["offline log"])
+    assert f"expected at {settings.offline.path} (offline.path) the offline log" in told["offline log"]
+
+
+def test_the_group_s_line_names_the_fleet_that_reads_it(make_place, monkeypatch):
+    settings = make_place(partitions=1).settings
+    monkeypatch.setattr(claim, "BEAT_S", 0.1)
+    with KafkaSign(settings.kafka) as sign:
+        beat = claim.Beat(claim.own_sign("night", "a run"), write=sign.write)
+        try:
+            code, failed, told = check(settings)
+            assert (code, failed) == (1, ["group"])
+            for part in ("fleet 'night' reads this topic under this group already: started on ", " UTC", "drain"):
+                assert part in told["group"]
+            code, failed, told = check(settings, "--set=fleet.name=night")
+            assert (code, failed) == (0, [])
+            assert "fleet 'night' reads this topic under this group, started on" in told["group"]
+        finally:
+            beat.stop(is_last=True)
+        assert check(settings)[2]["group"] == f"{settings.kafka.group} is free"

@@ -16,7 +16,7 @@ from schemas.contract import IdColumn
 from schemas.windows_arrow import windows_to_arrow
 from tests.fleet import quick_feast
 from tests.fleet.one_stream import read_to_end
-from workers import wiring
+from workers import registration, wiring
 from workers.adapters.feast_repo import registered
 from workers.adapters.offline_parts import read_rows
 from workers.adapters.offline_root import LOG_NOTE, VIEW_NOTE, view_folder
@@ -100,6 +100,7 @@ def test_other_ids_under_the_same_name_are_refused_by_every_command_and_the_firs
     both = changed(place.settings, "model", artifact=repack(packed.artifact, tmp_path / "both", series=(PUMPS, SIDES)))
     for start in (
         wiring.apply_artifact,
+        lambda settings: registration.apply(settings, say=print),
         stream_recipe,
         lambda settings: run_backfill(settings, tmp_path, Console(quiet=True)),
     ):

@@ -77,9 +77,7 @@ def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[st
     another space.
     """
     registered = [*registered]
-    for data in registered:
-        if (known := SpaceView.from_json(data)).view == view.view:
-            refuse_another(view, known, where="Feast's repository")
+    require_unclaimed(root, view, registered)
     folder, old = view_folder(root, view), root / view.space
     if not folder.exists() and _was_made_for(old, view, registered):
         folder = old
@@ -88,6 +86,14 @@ def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[st
     publish(folder / VIEW_NOTE, json.dumps(ours).encode(), within=folder)
     require_own(folder, view)
     return folder
+
+
+def require_unclaimed(root: Path, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> None:
+    """Raise `Refused` where the view's name is another's, in Feast's repository or in the log. Changes nothing."""
+    for data in registered:
+        if (known := SpaceView.from_json(data)).view == view.view:
+            refuse_another(view, known, where="Feast's repository")
+    require_own(view_folder(root, view), view)
 
 
 def require_own(folder: Path, view: SpaceView) -> None:

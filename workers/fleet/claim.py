@@ -52,6 +52,12 @@ class Sign:
     beat: str = ""
     """Differs from beat to beat."""
 
+    @property
+    def origin(self) -> str:
+        """Where it was started, and when, for people."""
+        since = dt.datetime.fromtimestamp(self.since, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"started on {self.host} by process {self.pid}, {since}"
+
     def to_text(self) -> str:
         """Return what stands beside the offset."""
         return json.dumps(asdict(self))
@@ -70,6 +76,23 @@ def own_sign(fleet: str, run: str) -> Sign:
     return Sign(run=run, fleet=fleet, host=socket.gethostname(), pid=os.getpid(), since=time.time())
 
 
+def holder(
+    *, read: Callable[[], str], clock: Clock = time.monotonic, wait: Callable[[float], object] = time.sleep
+) -> Sign | None:
+    """Return the sign of the fleet that lives, None where none does. Changes nothing.
+
+    Takes seconds where there is a sign: whether it moves must be seen.
+    """
+    seen, changes, quiet_since = read(), 0, clock()
+    while Sign.parse(seen) is not None and clock() - quiet_since < SILENCE_S:
+        wait(LOOK_EVERY_S)
+        if (now := read()) != seen:
+            seen, changes, quiet_since = now, changes + 1, clock()
+        if changes >= CHANGES and (other := Sign.parse(seen)) is not None:
+            return other
+    return None
+
+
 def claim(
     own: Sign,
     *,
@@ -79,26 +102,21 @@ def claim(
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
     """Put up our sign where nobody else's moves. Raises `Refused`, naming the other fleet and what to do."""
-    seen, changes, quiet_since = read(), 0, clock()
-    while Sign.parse(seen) is not None and clock() - quiet_since < SILENCE_S:
-        wait(LOOK_EVERY_S)
-        if (now := read()) != seen:
-            seen, changes, quiet_since = now, changes + 1, clock()
-        if changes >= CHANGES and (other := Sign.parse(seen)) is not None:
-            raise Refused(_message(other))
+    if (other := holder(read=read, clock=clock, wait=wait)) is not None:
+        raise Refused(held_by(other))
     write(own.to_text())
     wait(SETTLE_S)
     found = Sign.parse(read())
     if found is not None and found.run != own.run:
-        raise Refused(_message(found))
+        raise Refused(held_by(found))
 
 
-def _message(other: Sign) -> str:
-    since = dt.datetime.fromtimestamp(other.since, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def held_by(other: Sign) -> str:
+    """Say who reads what we would read, and what to do."""
     return (
-        f"fleet {other.fleet!r} reads this topic under this group already: started on {other.host} by process "
-        f"{other.pid}, {since}. Drain it there (undertow drain --set fleet.name={other.fleet}), or choose another "
-        "kafka.topic or kafka.group. To start beside it anyway, at the cost of doing work twice: undertow run --force"
+        f"fleet {other.fleet!r} reads this topic under this group already: {other.origin}. Drain it there "
+        f"(undertow drain --set fleet.name={other.fleet}), or choose another kafka.topic or kafka.group. To start "
+        "beside it anyway, at the cost of doing work twice: undertow run --force"
     )
 
 
