@@ -7,9 +7,9 @@ connects, when it does: its secret does not travel between processes, and may be
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from workers.core.errors import Refused
 from workers.core.masking import secrets_in
@@ -23,6 +23,21 @@ class Section(BaseModel):
     """A frozen section; a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_blank(cls, given: Any, about: ValidationInfo) -> Any:
+        """Refuse no text where one is needed, and spaces alone anywhere but in a secret."""
+        field = cls.model_fields[str(about.field_name)]
+        if not isinstance(given, str) or given.strip() or SecretStr in (field.annotation, *get_args(field.annotation)):
+            return given
+        if given == field.default:
+            return given
+        default = f", {field.default}" if isinstance(field.default, str | Path) and str(field.default) else ""
+        message = (
+            f"expected a value, found {'spaces' if given else 'an empty text'}; leave it out for its default{default}"
+        )
+        raise ValueError(message)
 
 
 class KafkaSecurity(Section):

@@ -16,8 +16,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 def require_local(given: Any) -> Any:
     """Return what was given. Raises `ValueError` for an address: as a path, `s3://...` is a folder named `s3:`.
 
-    What follows the scheme is not repeated: it may hold a password.
+    So it does for an empty text, which as a path is the working folder. What follows a scheme is not repeated: it may
+    hold a password.
     """
+    if isinstance(given, str) and not given.strip():
+        message = "expected a path, found an empty text; the working folder is ."
+        raise ValueError(message)
     if isinstance(given, str | Path) and (found := _SCHEME.match(str(given))):
         message = (
             "expected a path on this machine, or on a disk that is mounted at it; found an address of the form "
