@@ -79,35 +79,6 @@ def test_a_flag_without_a_key_or_a_value_is_refused_with_an_example(override):
     assert "kafka.topic=windows; found no" in faults(override)
 
 
-BLANKS = [
-    "kafka.bootstrap",
-    "kafka.topic",
-    "kafka.group",
-    "model.artifact",
-    "model.device",
-    "feast.repo",
-    "feast.config",
-]
-BLANKS += ["offline.path", "fleet.name", "fleet.address", "kafka.ca_file"]
-
-
-@pytest.mark.parametrize("key", BLANKS)
-@pytest.mark.parametrize("blank", ["", " ", " \t "])
-def test_nothing_or_spaces_where_something_is_needed_is_refused_by_the_setting_s_name(key, blank, monkeypatch):
-    assert f"{key}: expected a value, found {'spaces' if blank else 'an empty text'}" in faults(f"{key}={blank}")
-    monkeypatch.setenv(f"UNDERTOW_{key.upper().replace('.', '__')}", blank)
-    assert f"{key}: expected a value" in faults()
-
-
-def test_an_empty_text_stays_what_it_means_where_it_is_the_default():
-    assert load(["kafka.dead_letters=", "kafka.username=", "kafka.registry="]).kafka == KafkaSettings()
-    assert "kafka.dead_letters: expected a value, found spaces" in faults("kafka.dead_letters= ")
-
-
-def test_one_of_several_artifacts_without_a_name_is_refused():
-    assert "model.artifact: expected a path, found an empty text" in faults('model.artifact=["a", ""]')
-
-
 def test_a_value_and_keys_below_it_are_refused_together():
     assert "both a value and keys of its own: kafka.extra.retries" in faults("kafka.extra=1", "kafka.extra.retries=2")
 

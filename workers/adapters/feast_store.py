@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from workers.adapters.redis_address import in_feasts_words, read_connection
+from workers.adapters.redis_address import bounded, in_feasts_words, read_connection
 from workers.adapters.redis_address import secrets_of as secrets_of_redis
 from workers.core.errors import Refused
 from workers.core.masking import secrets_in, without
@@ -26,7 +26,7 @@ def open_store(feast: FeastSettings) -> Any:
     from feast.errors import FeastError  # noqa: PLC0415 - see above
 
     config = config_path(feast)
-    redis = _redis(read_config(config))
+    redis = _redis(read_config(config))  # in Feast's words
     try:
         store = FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
     except (ValueError, FeastError) as error:  # pydantic's show what they were given
@@ -34,7 +34,7 @@ def open_store(feast: FeastSettings) -> Any:
         message = f"Feast does not take {config}: {said}"
         raise Refused(message) from None
     if redis:
-        store.config.online_store.connection_string = redis
+        store.config.online_store.connection_string = bounded(redis)
     return store
 
 
@@ -46,9 +46,10 @@ def secrets_of(feast: FeastSettings) -> list[str]:
 
 def environment(feast: FeastSettings) -> dict[str, str]:
     """Return the environment in which a process of Feast's own reads this configuration as we do."""
-    variables = _VARIABLE.findall(config_path(feast).read_text("utf-8"))
-    urls = {name: os.environ[name] for name in variables if os.environ[name].startswith(("redis://", "rediss://"))}
-    return {**os.environ, **{name: in_feasts_words(url) for name, url in urls.items()}}
+    path = config_path(feast)
+    redis, variables = _redis(_load(path)), _VARIABLE.findall(path.read_text("utf-8"))
+    words = {name: bounded(in_feasts_words(redis)) for name in variables if redis and os.environ[name] == redis}
+    return {**os.environ, **words}
 
 
 def config_path(feast: FeastSettings) -> Path:

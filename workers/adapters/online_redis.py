@@ -21,7 +21,7 @@ from redis.sentinel import Sentinel
 
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
-from workers.adapters.redis_address import SETTING, address, read_connection, secrets_of
+from workers.adapters.redis_address import SETTING, WAITS, address, read_connection, secrets_of
 from workers.core.errors import Refused, Unavailable
 from workers.core.masking import without
 
@@ -85,7 +85,8 @@ _PASSING_ERRORS = (
     redis.exceptions.RedisClusterException,  # no node of the cluster answers
     redis.exceptions.TryAgainError,
 )
-_DEFAULTS: Mapping[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5}  # redis-py would wait for ever
+# redis-py would wait for ever. One retry finds a connection closed while idle; waiting longer is the caller's.
+_WRITE: Mapping[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "retry": Retry(NoBackoff(), 1)}
 
 
 class RedisOnline:
@@ -125,9 +126,10 @@ class RedisOnline:
 
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
-        with self._translated():
-            self._connect()
-            self._client.ping()
+        once = {**WAITS, "retry": Retry(NoBackoff(), 0)}
+        with self._translated(), contextlib.closing(_client(self._options, once)) as client:
+            client.script_load(SCRIPT)
+            client.ping()
 
     def close(self) -> None:
         """Close the connections."""
@@ -141,7 +143,7 @@ class RedisOnline:
     def _connect(self) -> bool:
         """Make sure that there is a client; return whether it is a cluster's."""
         if self._client is None:
-            self._client = _client(self._options)
+            self._client = _client(self._options, _WRITE)
         if not self._sha:
             self._sha = self._client.script_load(SCRIPT)
         return isinstance(self._client, RedisCluster)
@@ -208,10 +210,10 @@ def _connection(options: Mapping[str, Any]) -> str:
     return str(options.get("connection_string", "")) or "localhost:6379"
 
 
-def _client(options: Mapping[str, Any]) -> Any:
-    """Build what Feast would build. One retry finds a connection closed while idle; waiting longer is the caller's."""
+def _client(options: Mapping[str, Any], waits: Mapping[str, Any]) -> Any:
+    """Build what Feast would build; what the connection says of how long to wait comes first."""
     servers, found = read_connection(_connection(options))
-    settings = {**_DEFAULTS, "retry": Retry(NoBackoff(), 1), **found}
+    settings = {**waits, **found}
     kind = options.get("redis_type", "redis")
     node: Any = ClusterNode  # redis-py does not type what these two take
     sentinel: Any = Sentinel

@@ -30,6 +30,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./-]")
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
+WAITS: Mapping[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": None}
+"""How long a command waits for a Redis that takes connections and answers nothing, in seconds: redis-py has no limit,
+and tries four times."""
+
 Servers = list[tuple[str, int]]
 
 
@@ -56,6 +60,12 @@ def in_feasts_words(text: str) -> str:
     servers, options = read_connection(text)
     words = (f"{name}={_escaped(value)}" for name, value in options.items())
     return ",".join([*(f"{host}:{port}" for host, port in servers), *words])
+
+
+def bounded(words: str) -> str:
+    """Return Feast's words with the time that a command waits for Redis, where they say none."""
+    _, options = parse_connection(words)
+    return ",".join([words, *(f"{name}={json.dumps(value)}" for name, value in WAITS.items() if name not in options)])
 
 
 def secrets_of(text: str) -> Iterator[str]:
