@@ -144,8 +144,10 @@ def pack(
     from workers.core.features import name_features
     from workers.settings import load
 
-    settings = load(overrides).model
+    everything = load(overrides)
+    settings = everything.model
     folder = output or only(settings.artifacts)
+    options["batches"] = (everything.kafka.max_batch, everything.backfill.chunk_rows)
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
     named = name_features(taps)
     with fresh_process(is_forecaster=options["checkpoint"].suffix != ".toml") as afresh:  # it imports beside us

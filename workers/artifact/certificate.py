@@ -9,6 +9,9 @@ from typing import Any
 
 from workers.artifact.sight import Sight
 
+SHOWN = 3
+"""Attributes that are written out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureProof:
@@ -30,6 +33,61 @@ class FeatureProof:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OddWindows:
+    """Windows unlike those that a model was trained with."""
+
+    kind: str
+    outcome: str
+    """Nothing where they were embedded; else what becomes of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batches:
+    """What was tried beside the sample windows."""
+
+    sizes: tuple[int, ...]
+    """Windows of a batch in which each had the same vector."""
+    max_windows: int | None
+    """The most windows that one forward takes, where a batch was too large for it: it is then cut."""
+    odd: tuple[OddWindows, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person wants to see."""
+        cut = "" if self.max_windows is None else f"; no forward takes more than {self.max_windows}, so they are cut"
+        yield f"the same in batches of {', '.join(f'{size:,}' for size in self.sizes)}{cut}"
+        if whole := [one.kind for one in self.odd if not one.outcome]:
+            yield f"embedded too: windows of {', of '.join(whole)}"
+        yield from (f"windows of {one.kind}: {one.outcome}" for one in self.odd if one.outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threads:
+    """Whether forwards of several threads at once disturb one another."""
+
+    agree: bool
+    """Whether windows had the same vectors while another thread embedded others."""
+    writes: tuple[str, ...]
+    """What a forward writes on the model itself, where another forward may do so too."""
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether they need not wait for each other."""
+        return self.agree and not self.writes
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person wants to see."""
+        if self.is_safe:
+            yield "forwards of several threads may run at once: they were the same"
+        elif self.writes:
+            some = ", ".join(self.writes[:SHOWN]) + (
+                f" and {len(self.writes) - SHOWN} more" * (len(self.writes) > SHOWN)
+            )
+            yield f"one forward at a time, whatever the threads: it writes {some} on the model"
+        else:
+            yield "one forward at a time, whatever the threads: beside another thread's, one gave other vectors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """All of it held, or there would be no artifact: finite, the same again, and within the tolerance below."""
 
@@ -45,6 +103,9 @@ class Certificate:
     kept: int
     """Of these, in the artifact."""
     weights_bytes: int
+    batches: Batches | None = None
+    """None where that was not tried, as in artifacts of before; likewise the threads."""
+    threads: Threads | None = None
 
     def lines(self, *, with_sight: bool = True) -> Iterator[str]:
         """Yield what a person wants to see."""
@@ -60,6 +121,8 @@ class Certificate:
             )
             if with_sight and one.sight is not None:
                 yield from (f"    {words}" for words in one.sight.words())
+        for more in (self.batches, self.threads):
+            yield from () if more is None else more.lines()
         if self.inputs is not None:
             yield f"inputs equal TimeSeriesDataSet's: {self.inputs:,} numbers"
         yield f"{self.kept:,} of {self.parameters:,} parameters kept, {self.weights_bytes:,} bytes"
@@ -71,7 +134,20 @@ class Certificate:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Certificate":
         """Read what `to_json` wrote."""
-        return cls(**{**data, "features": tuple(map(_proof, data["features"]))})
+        batches, threads = data.get("batches"), data.get("threads")
+        return cls(
+            **{
+                **data,
+                "features": tuple(map(_proof, data["features"])),
+                "batches": None if batches is None else _batches(batches),
+                "threads": None if threads is None else Threads(**{**threads, "writes": tuple(threads["writes"])}),
+            }
+        )
+
+
+def _batches(data: Mapping[str, Any]) -> Batches:
+    odd = tuple(OddWindows(**one) for one in data["odd"])
+    return Batches(sizes=tuple(data["sizes"]), max_windows=data["max_windows"], odd=odd)
 
 
 def _proof(data: Mapping[str, Any]) -> FeatureProof:

@@ -4,7 +4,7 @@ In: a model as it was trained, the embedder of what will be packed. Out: its ans
 Knows no file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ import torch
 
 from schemas.contract import InputContract
 from schemas.windows import WindowBatch
+from workers.artifact.batches import try_batches
 from workers.artifact.certificate import Certificate, FeatureProof
 from workers.artifact.future import LEAKS, with_another_future
 from workers.artifact.learn import make_inputs
@@ -21,12 +22,14 @@ from workers.artifact.precision import TOLERANCE, in_precision
 from workers.artifact.reference import check_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.spaces import FLOAT32, Precision
+from workers.artifact.threads import look_at_threads
 from workers.artifact.trained import Trained
 from workers.artifact.whole import Openness, Vectors, distance, full_forward, left_open
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.reduction import Reduction
+from workers.core.taps import Taps
 
 MIXING = ": what stands before the tap mixes the windows of a batch, as normalising over it or taking it for time does"
 PADDING = (
@@ -57,11 +60,13 @@ def certify(
     weights: Weights,
     precision: Precision = FLOAT32,
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
+    sizes: Sequence[int] = (),
 ) -> tuple[Vectors, Certificate]:
     """Return the vectors of the sample windows, and what was seen of them; or raise `Refused`.
 
-    They must be finite, the same again, the same alone and among others, and the same as the trained model gives to
-    plain hooks when it runs to the end; and their inputs must be those of the model's own data set.
+    They must be finite, the same again, the same alone and among others, in batches of all `sizes` too, and the same
+    as the trained model gives to plain hooks when it runs to the end; and their inputs must be those of the model's
+    own data set. The embedder must not wait for its turn.
     """
     windows = sample_windows(contract, trained.preprocessing, sample_lengths(contract))
     inputs = None
@@ -99,6 +104,7 @@ def certify(
             "is embedded otherwise than by the whole trained model", vectors, whole, tolerance, "", openness
         ),
     }
+    batches = try_batches(embedder, contract, trained.preprocessing, sizes, tolerance, openness)
     sights = look(trained, features)
     proofs = tuple(
         FeatureProof(
@@ -110,6 +116,11 @@ def certify(
         )
         for name in vectors
     )
+    others = sample_windows(
+        contract, trained.preprocessing, windows.lengths, {("past", column.name): 1 for column in contract.past}
+    )
+    with Taps(trained.model, [one.feature.tap for one in features], trained.call) as running:
+        threads = look_at_threads(embedder, trained.model, lambda: running.run(x), windows, others)
     return vectors, Certificate(
         windows=len(windows),
         shortest=int(windows.lengths.min()),
@@ -120,6 +131,8 @@ def certify(
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         kept=weights.parameters,
         weights_bytes=weights.size,
+        batches=batches,
+        threads=threads,
     )
 
 

@@ -100,7 +100,13 @@ def make_embedder(
     device: torch.device | None = None,
     reductions: Mapping[str, Reduction] | None = None,
 ) -> Embedder:
-    """Put the parts together. Changes the model: what is not needed no longer runs, and what is slow is rewritten."""
+    """Put the parts together. Changes the model: what is not needed no longer runs, and what is slow is rewritten.
+
+    Forwards of several threads wait for each other unless the certificate says that they need not, which none of before
+    does. Without one, while the artifact is being made, nobody waits: that is how it is found out.
+    """
+    certificate = manifest.certificate
+    batches, threads = (None, None) if certificate is None else (certificate.batches, certificate.threads)
     device = device or torch.device("cpu")
     model.to(device)
     call = find_call(manifest.model, model, manifest.features, manifest.precision, device)
@@ -122,6 +128,8 @@ def make_embedder(
         device=device,
         call=call,
         reductions=reductions,
+        is_threadsafe=certificate is None or (threads is not None and threads.is_safe),
+        max_windows=None if batches is None else batches.max_windows,
     )
 
 

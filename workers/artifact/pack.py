@@ -41,6 +41,8 @@ from workers.core.features import Feature, TappedFeature
 from workers.core.reduction import Reduction
 
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
+BATCHES = (256, 5_000)
+"""Unless settings say otherwise, `kafka.max_batch` and `backfill.chunk_rows`."""
 
 
 def pack(
@@ -59,6 +61,7 @@ def pack(
     precision: Precision = FLOAT32,
     is_compiled: bool = False,
     ttl_s: int | None = None,
+    batches: Sequence[int] = BATCHES,
     afresh: Afresh = look_afresh,
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
@@ -70,6 +73,7 @@ def pack(
     fitted on. `precision` lets torch.autocast narrow the forward: another space. With `is_compiled` the artifact holds
     native code for this kind of machine too, where that can be made. `afresh` loads the folder before it gets its
     name: a process that is started for it, which finds code where the environment (PYTHONPATH) alone leads to.
+    `batches` are sizes in which windows will come: it is certified in as large ones, as far as that costs seconds only.
     `ttl_s` is how long after its event time a vector counts in Feast's joins, 0 for ever.
     """
     checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
@@ -125,7 +129,7 @@ def pack(
     if fit is not None:
         check_company(embedder, fit, contract)
     stored = Weights(parameters=pruning.kept, size=len(content))
-    vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions)
+    vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions, batches)
     draft, packages = _compile(draft, rebuilt, embedder, say) if is_compiled else (draft, {})
     embedder.close()
     sights = {one.name: one.sight for one in certificate.features if one.sight is not None}

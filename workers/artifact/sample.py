@@ -41,7 +41,7 @@ def sample_windows(
     """
     count, steps = len(lengths), int(lengths.sum())
     columns = [*contract.past, *contract.future, *contract.static]
-    ranges = _ranges(preprocessing)
+    ranges = sample_ranges(preprocessing)
 
     def fill(part: Place, column: Column, size: int) -> Values:
         salt = 1 + columns.index(column) + len(columns) * other.get((part, column.name), 0)
@@ -85,7 +85,7 @@ def _ids(column: IdColumn, preprocessing: Preprocessing, count: int, first: int)
     return np.array([str(known[row % len(known)]) if known else f"series-{row}" for row in rows], object)
 
 
-def _ranges(preprocessing: Preprocessing) -> dict[str, tuple[float, float]]:
+def sample_ranges(preprocessing: Preprocessing) -> dict[str, tuple[float, float]]:
     """Return, of each real whose scaling is fixed, what scales to -1.5 and to 1.5, or to 0 and to 1."""
     scalers = {real.name: real.scaler for real in preprocessing.reals}
     scalers |= {target.name: target.scaler for target in preprocessing.targets}

@@ -3,7 +3,9 @@
 In: a model, its tapped features, its preprocessing; then `WindowBatch`es. Out: `Embedded`. Knows no file and no store.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from schemas.embeddings import EmbeddingBatch
 from schemas.windows import WindowBatch
 from workers.core.embedding import Embedded, Fault
-from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.core.errors import Refused, Unavailable
 from workers.core.features import TappedFeature
 from workers.core.inputs import build_inputs
 from workers.core.pooling import align, pool
@@ -32,6 +34,8 @@ Vectors = dict[str, NDArray[np.float32]]
 Rows = NDArray[np.int64]
 Inputs = Mapping[str, Any]
 """Arrays by name, or one list of arrays for several targets."""
+Blame = tuple[str, str]
+"""A code of `schemas.records.REASONS`, and a detail."""
 
 
 class Embedder:
@@ -48,11 +52,15 @@ class Embedder:
         device: torch.device | None = None,
         call: Call | None = None,
         reductions: Mapping[str, Reduction] | None = None,
+        is_threadsafe: bool = False,
+        max_windows: int | None = None,
     ) -> None:
         """`sample` are windows known to be good: when a lone window fails, they tell its fault from the model's.
 
         `call` is how the model is called where it does not take the inputs as they are. `reductions` are the fitted
-        numbers of the features that have some.
+        numbers of the features that have some. `is_threadsafe` says that forwards of several threads at once were seen
+        not to disturb one another; without it they wait for each other. `max_windows` is how many windows one forward
+        takes, where that was seen to be bounded.
         """
         self._device = device or torch.device("cpu")
         self._taps = Taps(model.to(self._device), [one.feature.tap for one in features], call)
@@ -63,6 +71,14 @@ class Embedder:
         self._space = space
         self._sample = sample
         self._max_steps = GPU_STEPS if self._device.type == "cuda" else CPU_STEPS
+        self._max_windows = max_windows
+        # Waiting costs 0.1 us where nobody else is there, as in a replica: it has an embedder for each of its threads.
+        self._turn: AbstractContextManager[object] = nullcontext() if is_threadsafe else threading.Lock()
+
+    @property
+    def max_windows(self) -> int | None:
+        """The most windows that one forward takes; None where no batch was too large for it."""
+        return self._max_windows
 
     def embed(self, windows: WindowBatch) -> Embedded:
         """Embed all that can be embedded. Raises `Unavailable` where the device has no memory for a single window."""
@@ -70,10 +86,11 @@ class Embedder:
         lengths: Rows = built.x["encoder_lengths"]
         vectors = {one.name: np.zeros((len(lengths), one.size), np.float32) for one in self._features}
         blamed: dict[int, Fault] = {}
-        for chunk in cut(lengths, self._max_steps):
+        for chunk in cut(lengths, self._max_steps, self._max_windows):
             for rows, outcome in self._attempt(built.x, chunk):
-                if isinstance(outcome, str):
-                    blamed[int(rows[0])] = Fault(row=int(built.rows[rows[0]]), reason="inputs", detail=outcome)
+                if isinstance(outcome, tuple):
+                    reason, detail = outcome
+                    blamed[int(rows[0])] = Fault(row=int(built.rows[rows[0]]), reason=reason, detail=detail)
                 else:
                     for name, array in outcome.items():
                         vectors[name][rows] = array
@@ -106,8 +123,9 @@ class Embedder:
             faults=tuple(sorted((*faults, *blamed.values()), key=lambda fault: fault.row)),
         )
 
-    def _attempt(self, x: Inputs, rows: Rows) -> Iterator[tuple[Rows, Vectors | str]]:
+    def _attempt(self, x: Inputs, rows: Rows) -> Iterator[tuple[Rows, Vectors | Blame]]:
         """Yield vectors, or for a lone row that fails the reason; halve what fails."""
+        out_of_memory = False
         try:
             vectors = self._forward(x, rows)
         except torch.cuda.OutOfMemoryError as error:
@@ -118,18 +136,22 @@ class Embedder:
                 )
                 raise Unavailable(message) from error
             self._max_steps = max(1, int(x["encoder_lengths"][rows].max()) * len(rows) // 2)
-        except UndertowError:
-            raise  # a tap that is not as it was: no window's fault
+            out_of_memory = True
         except Exception as error:  # noqa: BLE001 - whatever one window makes a model raise must not stop the stream
             if len(rows) == 1:
                 self._forward_sample()
-                yield rows, f"the model fails on this window: {type(error).__name__}: {error}"
+                yield rows, _blame(error)
                 return
         else:
             yield rows, vectors
             return
+        is_size = not out_of_memory
         for half in np.array_split(rows, 2):
-            yield from self._attempt(x, half)
+            for part, outcome in self._attempt(x, half):
+                is_size &= not isinstance(outcome, tuple)
+                yield part, outcome
+        if is_size:  # together they fail, and none of them alone: a forward in chunks, or one of so many windows
+            self._max_windows = min(self._max_windows or len(rows), -(-len(rows) // 2))
 
     def _forward_sample(self) -> None:
         """Raise the model's own error where it fails even on windows that are known to be good."""
@@ -140,9 +162,9 @@ class Embedder:
         lengths = x["encoder_lengths"][rows]
         width = int(lengths.max())
         tensors = to_tensors(select(x, rows, width), self._device)
-        hidden = self._taps.run(tensors)
         valid = None if int(lengths.min()) == width else tensors["encoder_lengths"]
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
+            hidden = self._taps.run(tensors)
             return {
                 one.name: self._pool(one, *align(hidden[one.feature.tap], one.layout, valid, width), len(rows))
                 for one in self._features
@@ -164,11 +186,21 @@ class Embedder:
         return "expected finite numbers, found others in " + ", ".join(f"{name} ({tap})" for name, tap in where.items())
 
 
-def cut(lengths: Rows, max_steps: int) -> Iterator[Rows]:
-    """Yield the rows of each forward: shortest windows first, no chunk above `max_steps`, little padding in each."""
+def _blame(error: Exception) -> Blame:
+    """Say why a lone window has no vector: the model raises, or goes a way on which its tap does not lie."""
+    if isinstance(error, Refused):
+        return "tap", f"the model takes another way with this window: {error}"
+    return "inputs", f"the model fails on this window: {type(error).__name__}: {error}"
+
+
+def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterator[Rows]:
+    """Yield the rows of each forward: shortest windows first, no chunk above `max_steps` or `max_windows`.
+
+    There is little padding in each.
+    """
     order = np.argsort(lengths, kind="stable")
     while len(order):
-        rest = lengths[order]
+        rest = lengths[order[:max_windows]]
         padded = rest * np.arange(1, len(rest) + 1)  # cost of a chunk that ends with each row
         fits = (padded <= max_steps) & ((padded - np.cumsum(rest)) * WASTE <= max_steps)
         count = len(rest) if fits.all() else max(1, int(np.argmin(fits)))
