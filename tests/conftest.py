@@ -4,23 +4,20 @@ Kafka and Redis come from packages (`workers.devstack`), or from containers wher
 UNDERTOW_TEST_REDIS_IMAGE name images and a Docker engine answers (tests/containers/make_images.sh makes such images).
 """
 
-import contextlib
 import logging
 import os
 import shutil
 import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from workers.core.errors import Refused
 from workers.devstack.kafka import STOP_S as KAFKA_STOP_S
-from workers.devstack.kafka import KafkaServer, await_kafka, cluster_id, properties, start_kafka
-from workers.devstack.processes import LOCALHOST, free_port, stop
+from workers.devstack.kafka import KafkaServer, await_kafka, start_kafka
+from workers.devstack.processes import free_port, stop
 from workers.devstack.redis import STOP_S as REDIS_STOP_S
 from workers.devstack.redis import RedisServer, await_redis, start_redis
 
@@ -41,10 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Kafka, as `host:port`. Topics are not created on first use."""
-    if image := image_to_use(KAFKA_IMAGE):
-        with kafka_container(image) as address:
-            yield address
-        return
+    if os.environ.get(KAFKA_IMAGE):
+        from tests.containers.services import image_to_use, kafka_container  # noqa: PLC0415 only where one is named
+
+        if image := image_to_use(KAFKA_IMAGE):
+            with kafka_container(image) as address:
+                yield address
+            return
     folder = tmp_path_factory.mktemp("kafka")
     server = KafkaServer(folder=folder, port=free_port(), controller_port=free_port(), is_short_lived=True)
     try:
@@ -62,10 +62,13 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis, as `host:port`."""
-    if image := image_to_use(REDIS_IMAGE):
-        with redis_container(image) as address:
-            yield address
-        return
+    if os.environ.get(REDIS_IMAGE):
+        from tests.containers.services import image_to_use, redis_container  # noqa: PLC0415 only where one is named
+
+        if image := image_to_use(REDIS_IMAGE):
+            with redis_container(image) as address:
+                yield address
+            return
     server = RedisServer(folder=tmp_path_factory.mktemp("redis"), port=free_port())
     try:
         process = start_redis(server, leashed=True)
@@ -166,68 +169,6 @@ def no_unexpected_errors(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail(
             "errors were logged that nobody expected (mark expects_errors allows it):\n" + "\n".join(collector.lines)
         )
-
-
-# Containers ----------------------------------------------------------------------------------------------------------
-
-
-def image_to_use(variable: str) -> str | None:
-    """Return the image that the environment names, None where packages are to be used instead."""
-    image = os.environ.get(variable)
-    if not image:
-        return None
-    import docker  # noqa: PLC0415 comes with testcontainers, only where an image is named
-
-    try:
-        engine = docker.from_env()
-        try:
-            engine.images.get(image)
-        except docker.errors.ImageNotFound:
-            engine.images.pull(image)
-    except (docker.errors.DockerException, OSError) as error:
-        warnings.warn(f"{variable}={image} cannot be used, packages are used instead: {error}", stacklevel=2)
-        return None
-    return image
-
-
-@contextlib.contextmanager
-def kafka_container(image: str) -> Iterator[str]:
-    """Run an image that takes its configuration as `apache/kafka` does: KAFKA_NODE_ID is node.id, and so on."""
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 only where an image is named
-    from testcontainers.core.waiting_utils import WaitStrategy, WaitStrategyTarget  # noqa: PLC0415 likewise
-
-    # Clients are sent to the advertised port, so it must be the same inside and outside.
-    inside = KafkaServer(folder=Path("/tmp/kafka"), port=free_port(), controller_port=9093)  # noqa: S108 the container's
-    container = DockerContainer(image).with_bind_ports(inside.port, inside.port)
-    address = f"{numeric(container.get_docker_client().host())}:{inside.port}"
-    changes = {
-        "listeners": f"PLAINTEXT://0.0.0.0:{inside.port},CONTROLLER://127.0.0.1:{inside.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{address}",
-    }
-    for key, value in (properties(inside) | changes).items():
-        container.with_env("KAFKA_" + key.upper().replace(".", "_"), value)
-
-    class Answers(WaitStrategy):
-        def wait_until_ready(self, container: WaitStrategyTarget) -> None:
-            if not self._poll(lambda: cluster_id(address) is not None):
-                stdout, stderr = container.get_logs()
-                raise TimeoutError(f"Kafka in {image} did not answer: {(stdout + stderr)[-2000:].decode()}")
-
-    with container.waiting_for(Answers()):
-        yield address
-
-
-@contextlib.contextmanager
-def redis_container(image: str) -> Iterator[str]:
-    from testcontainers.community.redis import RedisContainer  # noqa: PLC0415 only where an image is named
-
-    with RedisContainer(image) as container:
-        yield f"{numeric(container.get_container_host_ip())}:{container.get_exposed_port(6379)}"
-
-
-def numeric(host: str) -> str:
-    """Spare clients the choice between IPv4 and IPv6 of this machine."""
-    return LOCALHOST if host == "localhost" else host
 
 
 @pytest.fixture
