@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.fleet.test_canary import CANARY
+from workers import local_paths
 from workers.cli import main
 from workers.core.errors import Refused
 from workers.settings import load
@@ -55,3 +56,28 @@ def test_an_option_that_names_a_place_to_write_to_takes_no_address_and_makes_not
     assert result.exit_code == 2
     assert "s3://..., which is not understood here" in " ".join(result.output.replace("│", " ").split())
     assert list(here.iterdir()) == []
+
+
+LAYER = "72 48 0:39 / / rw,relatime master:2 - overlay overlay rw,lowerdir=/var/lib/x"
+VOLUME = r"89 72 254:0 /data {} rw,relatime - ext4 /dev/vda rw"
+DISK = "1 0 254:0 / / rw,relatime - ext4 /dev/vda rw"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "noted"),
+    [
+        ((LAYER,), ("feature_repo/data", "feature_repo/spaces", "offline")),
+        ((LAYER, VOLUME.format("{}/feature_repo")), ("offline",)),
+        ((LAYER, VOLUME.format("{}/feature_repo/data"), VOLUME.format("{}/offline")), ("feature_repo/spaces",)),
+        ((DISK,), ()),
+        ((), ()),
+    ],
+)
+def test_check_tells_what_goes_with_the_container_that_it_runs_in(here, monkeypatch, mounts, noted):
+    (here / "mounts").write_text("\n".join(mounts).format(*[str(here).replace(" ", r"\040")] * 2))
+    monkeypatch.setattr(local_paths, "MOUNTS", here / "mounts")
+    away = ("kafka.bootstrap=127.0.0.1:1", "kafka.extra.bootstrap_timeout_ms=200")
+    settings = (f"feast.repo={here}/feature_repo", f"offline.path={here}/offline", *away)
+    output = CliRunner().invoke(main, ["check", *(f"--set={one}" for one in settings)]).output
+    told = {line.partition("(")[2].partition(")")[0] for line in output.splitlines() if line.startswith("note")}
+    assert told == {f"{here}/{path}" for path in noted}

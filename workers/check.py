@@ -24,6 +24,7 @@ from workers.core.masking import masked
 from workers.fleet.claim import held_by, holder
 from workers.formats import check_format
 from workers.history.look import compare_online
+from workers.local_paths import goes_with_container
 from workers.recipes import EmbedRecipe, embed_recipe, require_applied_log
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, group_settings
@@ -46,7 +47,21 @@ def check(overrides: Iterable[str], console: Console) -> bool:
             fine = False
             console.print(f"[red]failed[/]  {name}: ", end="", highlight=False)
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    for what, path in _kept(settings):
+        if goes_with_container(path):
+            text = (
+                f"{what} ({path}) goes with this container: mount a volume there (deploy/OPERATIONS.md#in-containers)"
+            )
+            console.print(f"[yellow]note[/]    {escape(text)}", highlight=False, soft_wrap=True)
     return fine
+
+
+def _kept(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield what outlives a command, and where it lies."""
+    yield "what Feast's files hold, its registry among them", settings.feast.repo / "data"
+    yield "which views are applied", settings.feast.repo / "spaces"
+    if settings.offline.enabled:
+        yield "the offline log", settings.offline.path
 
 
 def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+MOUNTS = Path("/proc/self/mountinfo")
+LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 """A single letter would be a drive. pathlib has made one slash of two."""
 
@@ -32,3 +34,22 @@ def require_local(given: Any) -> Any:
 
 
 LocalPath = Annotated[Path, BeforeValidator(require_local)]
+
+
+def goes_with_container(path: Path) -> bool:
+    """Whether what lies at this path is lost when the container that we run in is removed: no volume is mounted there.
+
+    False where nothing tells: outside of containers, and on systems without Linux's table of mounts
+    (proc_pid_mountinfo(5): the fifth field is where it is mounted, the first behind the lone dash what it is).
+    """
+    try:
+        lines = MOUNTS.read_text().splitlines()
+    except OSError:
+        return False
+    mounts = {}
+    for line in lines:
+        before, _, behind = line.partition(" - ")
+        mounts[Path(before.split()[4].replace("\\040", " "))] = behind.split()[0]
+    found = path.absolute().resolve()
+    mounted_at = next(place for place in (found, *found.parents, Path("/")) if place in mounts or place == Path("/"))
+    return mounted_at == Path("/") and mounts.get(mounted_at) in LAYERED
