@@ -1,26 +1,112 @@
-"""Feast's definitions of the embedding spaces, one view for each JSON file in `spaces/`.
+"""Feast's definitions of the embedding spaces: what the registry holds of them, and what `spaces/` adds to it.
 
-In: `spaces/<view>.json`, written by `undertow apply` (fields: `schemas.spaces.SpaceView`, and `offline`, `promoted`).
-Out: entities, sources, views and services, which `feast apply` registers. It needs Feast alone, so that the stock
-command works in any environment.
+In: Feast's registry; `spaces/<view>.json`, written by `undertow apply` (fields: `schemas.spaces.SpaceView`, and
+`offline`, `promoted`). Out: entities, sources, views and services, which `feast apply` registers. It needs Feast alone,
+so that the stock command works in any environment.
+
+`feast apply` deletes whatever it is not given, and several checkouts may share a registry: so what the registry holds
+of ours stays as it is, and a file in `spaces/` counts where the registry has no such view. What is registered is
+changed by `undertow apply`.
 """
 
+import contextlib
+import fcntl
 import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+import click
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Array, Float32
+from feast.utils import get_default_yaml_file_path
 
 FOLDER = Path(__file__).resolve().parent
 VALUE_TYPES = {"string": ValueType.STRING, "integer": ValueType.INT64}
+LOCK_WAIT_S = 120
+"""Longer than any `apply` takes."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the registry holds of ours, each by its name."""
+
+    entities: Mapping[str, Entity] = field(default_factory=dict)
+    views: Mapping[str, FeatureView] = field(default_factory=dict)
+    services: Mapping[str, FeatureService] = field(default_factory=dict)
+
+
+def find_config() -> Path:
+    """Return the configuration that Feast's command was given, else the one that it takes by itself."""
+    context = click.get_current_context(silent=True)
+    given = context.obj.get("FS_YAML_FILE") if context and isinstance(context.obj, dict) else None
+    return Path(given or get_default_yaml_file_path(FOLDER))
+
+
+def read_registered(store: FeatureStore) -> Registered:
+    """Read our views back, with their entities and the services that promote them; whatever else there is, is not ours.
+
+    A view is ours by its tag `space` and its name. A service is ours if it bears the stable name of the one view that
+    it serves.
+    """
+    views = {view.name: view for view in store.list_feature_views() if is_ours(view)}
+    services = {
+        service.name: service
+        for service in store.list_feature_services()
+        if [f"{service.name}__"] == [one.name[:-8] for one in service.feature_view_projections]
+        and service.feature_view_projections[0].name in views
+    }
+    names = {name for view in views.values() for name in view.entities}
+    return Registered(
+        entities={entity.name: entity for entity in store.list_entities() if entity.name in names},
+        views=views,
+        services=services,
+    )
+
+
+def is_ours(view: FeatureView) -> bool:
+    """Whether this is the view of an embedding space."""
+    return "space" in view.tags and view.name.endswith(f"__{view.tags['space'][:8]}")
+
+
+@contextlib.contextmanager
+def registry_lock(store: FeatureStore) -> Iterator[None]:
+    """Let one `apply` at a time change a registry that is a file, which each reads whole and writes whole.
+
+    A SQL registry is written row by row, and needs none. One in an object store has none: apply from one place at once.
+    """
+    registry = store.config.registry
+    if registry.registry_type != "file" or "://" in registry.path:
+        yield
+        return
+    path = FOLDER / f"{registry.path}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        until = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system, however the process ends
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    message = f"another apply has held {path} for {LOCK_WAIT_S} s; wait for it, or end it"
+                    raise TimeoutError(message) from None
+                time.sleep(0.05)
+        yield
 
 
 def read_spaces() -> list[dict[str, Any]]:
     """Read the spaces, in the order of their names."""
     return [json.loads(path.read_text("utf-8")) for path in sorted((FOLDER / "spaces").glob("*.json"))]
+
+
+def view_name(space: Mapping[str, Any]) -> str:
+    """Return the name of the view of one space."""
+    return f"{space['name']}__{space['space'][:8]}"
 
 
 def declare_entities(spaces: list[dict[str, Any]]) -> dict[tuple[str, str], Entity]:
@@ -34,7 +120,7 @@ def declare_entities(spaces: list[dict[str, Any]]) -> dict[tuple[str, str], Enti
 
 def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity]) -> FeatureView:
     """Declare the view of one space over its folder of Parquet parts."""
-    name = f"{space['name']}__{space['space'][:8]}"
+    name = view_name(space)
     offline = space["offline"]
     return FeatureView(
         name=name,
@@ -53,8 +139,13 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
         ),
         online=True,
         ttl=timedelta(seconds=space.get("ttl_seconds") or 0),  # 0 is for ever
-        tags={"space": space["space"], "log": space.get("log", "")},
+        tags={"space": space["space"], "log": space.get("log", ""), **declare_ttl(space)},
     )
+
+
+def declare_ttl(space: Mapping[str, Any]) -> dict[str, str]:
+    """Declare that a ttl was decided on: Feast's own 0 may be either."""
+    return {} if (ttl := space.get("ttl_seconds")) is None else {"ttl_seconds": str(ttl)}
 
 
 def declare_tags(space: dict[str, Any], feature: str) -> dict[str, str]:
@@ -63,32 +154,64 @@ def declare_tags(space: dict[str, Any], feature: str) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
 
 
-def declare_services(spaces: list[dict[str, Any]], views: list[FeatureView]) -> list[FeatureService]:
+def declare_services(spaces: list[dict[str, Any]], views: Mapping[str, FeatureView]) -> dict[str, FeatureService]:
     """Declare the stable name that readers use, for each promoted space."""
-    served: dict[str, FeatureView] = {}
-    for space, view in zip(spaces, views, strict=True):
+    served: dict[str, str] = {}
+    for space in spaces:
         if space["promoted"]:
-            if space["name"] in served:
-                message = (
-                    f"{served[space['name']].name} and {view.name} are both promoted; run: undertow apply --promote"
-                )
+            if other := served.get(space["name"]):
+                message = f"{other} and {view_name(space)} are both promoted; run: undertow apply --promote"
                 raise ValueError(message)
-            served[space["name"]] = view
-    return [FeatureService(name=name, features=[view]) for name, view in served.items()]
+            served[space["name"]] = view_name(space)
+    return {name: FeatureService(name=name, features=[views[view]]) for name, view in served.items()}
 
 
-def declare() -> dict[str, Any]:
-    """Declare everything, by a name that is unique in this module: Feast finds objects by module attribute."""
-    spaces = read_spaces()
-    entities = declare_entities(spaces)
-    views = [declare_view(space, entities) for space in spaces]
-    services = declare_services(spaces, views)
+def declare(spaces: list[dict[str, Any]], held: Registered, applied: Mapping[str, bool] | None = None) -> Registered:
+    """Declare everything: what the registry holds, as it is there, and the spaces that it lacks.
+
+    `applied` are views that are declared anew whatever the registry holds, each with whether it is promoted.
+    """
+    applied = applied or {}
+    new = [space for space in spaces if view_name(space) in applied or view_name(space) not in held.views]
+    entities = declare_entities(new)
+    views = {view_name(space): declare_view(space, entities) for space in new}
+    given = {space["name"] for space in new if applied.get(view_name(space))}
+    promoted = [
+        {
+            **space,
+            "promoted": applied.get(view_name(space), False)
+            if space["name"] in given
+            else space["promoted"] and space["name"] not in held.services,
+        }
+        for space in new
+    ]
+    return Registered(
+        entities={**held.entities, **{entity.name: entity for entity in entities.values()}},
+        views={**held.views, **views},
+        services={**held.services, **declare_services(promoted, views)},
+    )
+
+
+def by_attribute(declared: Registered) -> dict[str, Any]:
+    """Return everything by a name that is unique in this module: Feast finds objects by module attribute."""
     return {
-        **{f"entity_{entity.name}": entity for entity in entities.values()},
-        **{f"source_{view.name}": view.batch_source for view in views},
-        **{f"view_{view.name}": view for view in views},
-        **{f"service_{service.name}": service for service in services},
+        **{f"entity_{name}": entity for name, entity in declared.entities.items()},
+        **{f"source_{name}": view.batch_source for name, view in declared.views.items()},
+        **{f"view_{name}": view for name, view in declared.views.items()},
+        **{f"service_{name}": service for name, service in declared.services.items()},
     }
 
 
-globals().update(declare())
+def read_or_lock() -> Registered:
+    """Read what is registered; where `feast apply` is about to write it, nobody else does before the command ends."""
+    config, context = find_config(), click.get_current_context(silent=True)
+    if not config.is_file():
+        return Registered()
+    store = FeatureStore(repo_path=str(FOLDER), fs_yaml_file=config)
+    if context and context.info_name == "apply" and isinstance(context.obj, dict):
+        context.with_resource(registry_lock(store))
+        store.refresh_registry()
+    return read_registered(store)
+
+
+globals().update(by_attribute(declare(read_spaces(), read_or_lock())))

@@ -5,6 +5,7 @@ Knows no rule. Heavy imports stand inside the commands, so that `--help` answers
 """
 
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,14 @@ def check(overrides: tuple[str, ...]) -> None:
 @click.option(
     "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
 )
+@click.option("--prune", is_flag=True, help="Delete all other artifacts' views, with their online vectors.")
+@click.option("--yes", is_flag=True, help="Do not ask before --prune deletes.")
 @settings_options
-def apply(overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None) -> None:
+def apply(overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None, prune: bool, yes: bool) -> None:
     """Register each artifact's Feast view and service, and whatever else the repository defines.
 
-    The first space of a name is served at once; a retrained model's only with --promote, after its backfill.
-    A view's ttl is kept when it is applied again; one that was never given is derived from the windows in the log.
+    What others have registered stays. The first space of a name is served at once; a retrained model's only with
+    --promote, after its backfill. A view's ttl is kept; one that was never given is derived from the log.
 
     \b
     undertow apply --set model.artifact=artifact
@@ -97,10 +100,8 @@ def apply(overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None) -> No
     from workers.registration import apply as register
     from workers.settings import load
 
-    said: list[str] = []
-    for name in register(load(overrides), promote=promote, ttl_s=ttl_s, say=said.append):
-        click.echo(name)
-    click.echo("\n".join(said), err=True)
+    say = partial(click.echo, err=True)
+    click.echo("\n".join(register(load(overrides), promote=promote, ttl_s=ttl_s, prune=prune, ask=not yes, say=say)))
 
 
 @main.command()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from workers.adapters.feast_repo import get
+from workers.adapters.feast_lookup import get
 from workers.core.errors import Refused
 from workers.settings import Settings
 

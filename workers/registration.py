@@ -4,12 +4,16 @@ In: settings. Out: Feast's registry, and a line for each view on how long its ve
 broker.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
-from workers.adapters.feast_repo import registered, registered_views
+import click
+
+from workers.adapters.feast_registry import HeldView, held_views
+from workers.adapters.feast_repo import forget, registered, registered_views
 from workers.adapters.offline_root import read_nonce, require_unclaimed, view_folder
 from workers.artifact.manifest import read_manifest
 from workers.core.durations import show_duration
+from workers.core.errors import Refused
 from workers.history.cadence import ttl_of_log
 from workers.settings import Settings
 from workers.wiring import apply_artifact
@@ -21,19 +25,30 @@ NO_TTL = (
 
 
 def apply(
-    settings: Settings, *, promote: bool = False, ttl_s: int | None = None, say: Callable[[str], object]
+    settings: Settings,
+    *,
+    promote: bool = False,
+    ttl_s: int | None = None,
+    prune: bool = False,
+    ask: bool = True,
+    say: Callable[[str], object],
 ) -> tuple[str, ...]:
     """Register all artifacts; return the names of all views that Feast knows then.
 
     `ttl_s` is for all of them, 0 is none. Without it each keeps what it was applied or packed with; one that has
-    neither gets what its log says. `say` is told of each.
+    neither gets what its log says. `prune` deletes the views of all other artifacts, after
+    a question unless not `ask`. `say` is told of each.
     """
     ttls: dict[str, int] = {}
     lines = []
-    before = {path.stem: data for path, data in registered(settings.feast.repo).items()}
     for path in settings.model.artifacts:  # before a log is looked at by ids that are not its own
         require_unclaimed(settings.offline.path, read_manifest(path).view(), registered_views(settings.feast.repo))
-    known = {name: data.get("ttl_seconds") for name, data in before.items()}
+    files, held = registered(settings.feast.repo), held_views(settings.feast)
+    here = {read_manifest(path).view().view for path in settings.model.artifacts}
+    known = {path.stem: data.get("ttl_seconds") for path, data in files.items()}
+    known |= {name: view.ttl_seconds for name, view in held.items() if view.ttl_seconds is not None}
+    logs = {path.stem: str(data.get("log", "")) for path, data in files.items()}
+    logs |= {name: view.log for name, view in held.items()}
     for path in settings.model.artifacts:
         view = read_manifest(path).view()
         kept = known.get(view.view)
@@ -54,11 +69,39 @@ def apply(
             )
         if chosen is not None:
             ttls[view.view] = chosen
-    names = apply_artifact(settings, promote=promote, ttls=ttls)
-    lines += _changed_logs(settings, {name: str(data.get("log", "")) for name, data in before.items()})
+    pruned = _choose_pruned(held, here, ask=ask) if prune else ()
+    names = apply_artifact(settings, promote=promote, ttls=ttls, pruned=pruned)
+    forget(settings.feast.repo, pruned)
+    lines += _changed_logs(settings, logs)
+    lines += _others(names, held, here)
     for line in lines:
         say(line)
     return names
+
+
+def _choose_pruned(held: Mapping[str, HeldView], here: Collection[str], *, ask: bool) -> tuple[str, ...]:
+    """Return the views of ours that are registered and of no artifact in `model.artifact`.
+
+    Raises `Refused` where something of the user's own reads one, which would be broken, and where the answer is no.
+    """
+    found = {name: view for name, view in held.items() if name not in here}
+    for name, view in found.items():
+        served = name.removesuffix(f"__{view.space[:8]}")
+        if own := [reader for reader in (*view.services, *view.on_demand) if reader != served]:
+            message = f"{name} is read by {', '.join(own)}, which undertow did not apply: delete that from Feast first"
+            raise Refused(message)
+        says = f"served as {served}" if served in view.services else "not promoted"
+        click.echo(f"{name}: to be deleted from Feast, with its online vectors; {says}", err=True)
+    if found and ask and not click.confirm("Delete? The offline log stays", err=True):
+        message = "nothing was deleted, and nothing applied"
+        raise Refused(message)
+    return tuple(found)
+
+
+def _others(names: Collection[str], held: Mapping[str, HeldView], here: Collection[str]) -> Iterator[str]:
+    """Tell of what is registered beside the artifacts of this command."""
+    if kept := sorted(held.keys() & set(names) - set(here)):
+        yield f"kept, of other artifacts: {', '.join(kept)} (delete them, vectors and all: undertow apply --prune)"
 
 
 def _changed_logs(settings: Settings, before: Mapping[str, str]) -> Iterator[str]:

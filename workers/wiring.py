@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from schemas.records import Partition
+from workers.adapters.feast_registry import held_views
 from workers.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
 from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
@@ -29,6 +30,7 @@ from workers.careful import Careful, Turn
 from workers.core.embedding import Embed
 from workers.core.errors import Refused
 from workers.core.events import Tell
+from workers.core.identity import refuse_another
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
 from workers.recipes import EmbedRecipe, embed_recipes, with_log
@@ -69,12 +71,16 @@ class StreamRecipe:
 
 
 def apply_artifact(
-    settings: Settings, *, promote: bool = False, ttls: Mapping[str, int] = MappingProxyType({})
+    settings: Settings,
+    *,
+    promote: bool = False,
+    ttls: Mapping[str, int] = MappingProxyType({}),
+    pruned: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Register each artifact's space with Feast; return what is registered now. Needs no broker.
 
     The first space of a name is served to its readers at once, a later one only with `promote`. `ttls` are
-    seconds by view: see `register`.
+    seconds by view: see `register`. Spaces that others have registered stay, but for the views in `pruned`.
     """
     views = [read_manifest(path).view() for path in settings.model.artifacts]
     if promote and len({view.name for view in views}) < len(views):
@@ -83,11 +89,15 @@ def apply_artifact(
             f"--promote --set model.artifact={settings.model.artifacts[-1]}"
         )
         raise Refused(message)
+    held = held_views(settings.feast)
+    for view in views:
+        if there := held.get(view.view):
+            refuse_another(view, there.as_view(view), where=f"Feast ({settings.feast.repo / settings.feast.config})")
     log, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
     for view in views:
         folder = claim_folder(log.root, view, registered=known)
         register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
-    return apply(settings.feast)
+    return apply(settings.feast, {view.view: promote for view in views}, pruned=pruned)
 
 
 def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaSettings, ...]:

@@ -17,7 +17,7 @@ from schemas.contract import IdColumn
 from schemas.embeddings import EmbeddingBatch, offline_schema
 from schemas.spaces import SpaceView
 from tests.feature_repo.stock import copy_of_repo, run_feast
-from workers.adapters import feast_repo
+from workers.adapters import feast_lookup, feast_repo
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
@@ -214,7 +214,7 @@ def test_the_stock_command_lists_the_views(feast):
 
 
 def test_get_returns_the_promoted_embedding_with_its_time_and_space(feast):
-    found = feast_repo.get(feast, "har", {"wearer": "s08", "session": "1"})
+    found = feast_lookup.get(feast, "har", {"wearer": "s08", "session": "1"})
     assert (found.view, found.space, found.event_us) == (NEW.view, NEW.space, JUNE)
     assert found.features.keys() == {"hidden", "gate"}
     assert found.features["hidden"].dtype == np.float32
@@ -222,18 +222,18 @@ def test_get_returns_the_promoted_embedding_with_its_time_and_space(feast):
 
 
 def test_get_from_redis_knows_the_microsecond(feast):
-    assert feast_repo.get(with_redis(feast), "har", {"wearer": "s09", "session": 2}).event_us == JUNE + 1_123_456
+    assert feast_lookup.get(with_redis(feast), "har", {"wearer": "s09", "session": 2}).event_us == JUNE + 1_123_456
 
 
 @pytest.mark.parametrize("config", ["feature_store.yaml", "feature_store.redis.yaml"])
 def test_get_tells_that_a_series_is_missing(feast, config):
     settings = feast.model_copy(update={"config": config})
-    assert feast_repo.get(settings, "har", {"wearer": "nobody", "session": 1}) is None
+    assert feast_lookup.get(settings, "har", {"wearer": "nobody", "session": 1}) is None
 
 
 def test_get_of_a_name_that_is_not_served_says_which_are(feast):
     with pytest.raises(Refused, match="serves no 'ekg', but: ecg, har; run: undertow apply"):
-        feast_repo.get(feast, "ekg", {"wearer": "s08"})
+        feast_lookup.get(feast, "ekg", {"wearer": "s08"})
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_get_of_a_name_that_is_not_served_says_which_are(feast):
 )
 def test_get_with_other_ids_than_the_view_has_is_refused(feast, keys, message):
     with pytest.raises(Refused, match=message):
-        feast_repo.get(feast, "har", keys)
+        feast_lookup.get(feast, "har", keys)
 
 
 def test_the_recipe_of_a_view_that_was_not_applied_says_to_apply(feast):
@@ -272,7 +272,7 @@ def test_any_other_store_is_written_through_feast_and_read_online_however_old_a_
         features={"hidden": np.array([[0.1]], np.float32)},
     )
     assert sink.write(rows) == 1
-    assert feast_repo.get(feast, "ecg", {"wearer": 8}).features["hidden"].tolist() == [np.float32(0.1)]
+    assert feast_lookup.get(feast, "ecg", {"wearer": 8}).features["hidden"].tolist() == [np.float32(0.1)]
 
 
 def test_without_a_single_space_the_stock_commands_work_and_register_nothing(tmp_path):
@@ -282,7 +282,7 @@ def test_without_a_single_space_the_stock_commands_work_and_register_nothing(tmp
     with pytest.raises(Refused, match="knows no view har__0a1b2c3d; run: undertow apply"):
         feast_repo.online_recipe(FeastSettings(repo=repo), NEW)
     with pytest.raises(Refused, match="serves no 'har', but: none; run: undertow apply"):
-        feast_repo.get(FeastSettings(repo=repo), "har", {})
+        feast_lookup.get(FeastSettings(repo=repo), "har", {})
 
 
 def test_the_views_are_named_as_the_workers_name_them(feast):

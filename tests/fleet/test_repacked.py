@@ -123,7 +123,7 @@ def test_a_log_and_a_registry_of_an_earlier_version_go_on_where_they_were(make_p
     (root / LOG_NOTE).unlink()
     ((path, data),) = registered(settings.feast.repo).items()
     path.write_text(json.dumps({**data, "offline": str(old), "log": ""}))
-    quick_feast.apply(settings.feast)
+    quick_feast.apply(settings.feast, {view.view: True})
 
     place.produce(windows.take(np.arange(20, 30)), partitions=2)
     wiring.apply_artifact(changed(settings, "model", artifact=other))

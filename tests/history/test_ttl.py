@@ -86,7 +86,9 @@ def test_a_view_keeps_its_ttl_when_it_is_registered_again(tmp_path):
 
 
 def test_apply_says_which_ttl_a_view_has_and_why(artifact, here, monkeypatch):
-    monkeypatch.setattr("workers.wiring.apply", lambda _feast: ())
+    monkeypatch.setattr("workers.wiring.apply", lambda *_, **__: ())
+    for room in ("wiring", "registration"):
+        monkeypatch.setattr(f"workers.{room}.held_views", lambda _feast: {})
     view = read_manifest(artifact).view()
     path = here / "feature_repo/spaces" / f"{view.view}.json"
 

@@ -1,30 +1,29 @@
-"""The Feast repository, seen from the driver: register a space, apply, look one embedding up.
+"""The Feast repository, seen from the driver: register a space, apply.
 
 In: `FeastSettings` and `SpaceView`s. Out: files in the repository, Feast's registry, and `OnlineRecipe`, all that a
 replica needs to know of Feast. Knows no online store: who reads the recipe chooses the writer.
 """
 
 import contextlib
-import importlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from schemas.contract import IdColumn, IdType
 from schemas.embeddings import offline_schema
 from schemas.feast_bytes import KEY_VERSION
 from schemas.spaces import SpaceView
+from workers.adapters.feast_apply import Request
+from workers.adapters.feast_registry import series_of
 from workers.adapters.feast_store import config_path, environment, open_store, read_config, secrets_of
 from workers.core.errors import Refused, Unavailable
 from workers.core.identity import refuse_another
@@ -37,7 +36,8 @@ SEED = "00000-schema.parquet"
 """The empty part that shows Feast the columns before there is any row."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_FEAST = "from feast.cli.cli import cli; cli()"
+_APPLY = "from workers.adapters.feast_apply import main; main()"
+_NOTHING: Mapping[str, bool] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +59,6 @@ class OnlineRecipe:
     """The view as Feast's FeatureView message."""
     log: str = ""
     """The nonce of the offline log that the view was applied with; empty where an earlier version applied it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StoredEmbedding:
-    """One embedding as a reader of the feature store sees it."""
-
-    view: str
-    space: str
-    event_us: int
-    """Microseconds since the epoch, UTC; the SQLite store hands out whole seconds."""
-    features: Mapping[str, NDArray[np.float32]]
 
 
 def registered(repo: Path) -> dict[Path, dict[str, Any]]:
@@ -117,24 +106,45 @@ def register(
     return path
 
 
-def apply(feast: FeastSettings) -> tuple[str, ...]:
-    """Run Feast's own `apply`, and return the names of the views that are registered then.
+def forget(repo: Path, views: Iterable[str]) -> None:
+    """Delete the files of views that are registered no more."""
+    for view in views:
+        (repo / "spaces" / f"{view}.json").unlink(missing_ok=True)
 
-    A process of its own: Feast changes the folder, imports the definitions and keeps both.
+
+def apply(
+    feast: FeastSettings, applied: Mapping[str, bool] = _NOTHING, *, pruned: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Register what the repository defines, and return the names of the views that are registered then.
+
+    What is registered already, from here or from elsewhere, stays as it is, but for the views in `applied`, which are
+    declared anew, each with whether readers of its name get it; and for those in `pruned`, which are deleted with their
+    online vectors. Raises `Unavailable` where another has changed the registry at the same moment.
     """
     config = config_path(feast)
     read_config(config)
-    command = [sys.executable, "-c", _FEAST, "-c", str(feast.repo), "-f", str(config), "apply", "--no-progress"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(feast)
-    ) as process:
-        importlib.import_module("feast")  # takes as long as that process needs for it, and we need it next
-        output, _errors = process.communicate()
-    if process.returncode:
-        lines = [line for line in without(output, secrets_of(feast)).splitlines() if line.strip()]
-        message = f"feast apply in {feast.repo} failed ({feast.config}):\n" + "\n".join(lines[-8:])
+    request = Request(repo=str(feast.repo.resolve()), config=str(config), applied={**applied}, pruned=tuple(pruned))
+    done = subprocess.run(
+        [sys.executable, "-c", _APPLY],
+        input=request.to_text(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(feast),
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in without(done.stdout, secrets_of(feast)).splitlines() if line.strip()]
+        message = f"apply to Feast in {feast.repo} failed ({feast.config}):\n" + "\n".join(lines[-8:])
         raise Refused(message)
-    return tuple(sorted(view.name for view in open_store(feast).list_feature_views()))
+    names = tuple(sorted(view.name for view in open_store(feast).list_feature_views()))
+    if lost := sorted(applied.keys() - set(names)):
+        message = (
+            f"{', '.join(lost)}: registered, and gone: another apply has written the registry of {config} at the same "
+            "moment, where it cannot be locked; run undertow apply again"
+        )
+        raise Unavailable(message)
+    return names
 
 
 def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
@@ -179,67 +189,7 @@ def _local(path: str, config: str) -> str:
 
 def _as_applied(view: Any, wanted: SpaceView) -> SpaceView:
     """Return what Feast knows of the view that is wanted: whose space it is, and by which ids it is asked."""
-    kinds: dict[str, IdType] = {
-        column.name: "integer" if column.dtype.to_value_type().name == "INT64" else "string"
-        for column in view.entity_columns
-    }
-    series = tuple(IdColumn(name=name, type=kind) for name, kind in kinds.items())
-    return replace(wanted, series=series, space=view.tags.get("space", wanted.space))
-
-
-def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> StoredEmbedding | None:
-    """Look one series up, as any reader of Feast would; None where there is none.
-
-    `name` is a service, which gives the promoted space, or the view of a space, promoted or not.
-    """
-    store = open_store(feast)
-    services = {service.name: service for service in store.list_feature_services()}
-    views = {view.name: view for view in store.list_feature_views()}
-    if name in services:
-        view = views[services[name].feature_view_projections[0].name]
-    elif name in views:
-        view = views[name]
-    else:
-        known = ", ".join(sorted(services)) or "none"
-        message = f"Feast ({feast.repo / feast.config}) serves no {name!r}, but: {known}; run: undertow apply"
-        raise Refused(message)
-    features = services[name] if name in services else [f"{view.name}:{feature.name}" for feature in view.features]
-    row = _typed({column.name: column.dtype.to_value_type().name for column in view.entity_columns}, keys)
-    try:
-        response = store.get_online_features(features=features, entity_rows=[row]).proto
-    except Exception as error:  # noqa: BLE001  the stores that Feast can be configured with have no error in common
-        where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"
-        message = f"{where} does not answer: {type(error).__name__}: {without(str(error), secrets_of(feast))}"
-        raise Unavailable(message) from None
-    # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
-    found = {
-        feature: (vector.values[0], vector.event_timestamps[0])
-        for feature, vector in zip(response.metadata.feature_names.val, response.results, strict=True)
-        if feature not in row and vector.values[0].WhichOneof("val")
-    }
-    if not found:
-        return None
-    return StoredEmbedding(
-        view=view.name,
-        space=view.tags["space"],
-        event_us=next(iter(found.values()))[1].ToMicroseconds(),
-        features={feature: np.array(value.float_list_val.val, np.float32) for feature, (value, _) in found.items()},
-    )
-
-
-def _typed(types: Mapping[str, str], keys: Mapping[str, str | int]) -> dict[str, str | int]:
-    """Give each id the type of its join key: a command line knows only text."""
-    if types.keys() != keys.keys():
-        message = f"expected the ids {', '.join(types)}; found {', '.join(keys) or 'none'}"
-        raise Refused(message)
-    row: dict[str, str | int] = {}
-    for name, kind in types.items():
-        try:
-            row[name] = int(keys[name]) if kind == "INT64" else str(keys[name])
-        except ValueError as error:
-            message = f"the id {name} is an integer; found {keys[name]!r}"
-            raise Refused(message) from error
-    return row
+    return replace(wanted, series=series_of(view), space=view.tags.get("space", wanted.space))
 
 
 def _seed(view: SpaceView, offline: Path) -> None:

@@ -1,0 +1,88 @@
+"""What Feast's registry holds of ours, whichever checkout has registered it.
+
+In: `FeastSettings`. Out: `HeldView`s. Changes nothing.
+"""
+
+import textwrap
+from dataclasses import dataclass, replace
+from typing import Any
+
+from schemas.contract import IdColumn, IdType
+from schemas.spaces import SpaceView
+from workers.adapters.feast_store import open_store, secrets_of
+from workers.core.errors import Unavailable, UndertowError
+from workers.core.masking import without
+from workers.sections import FeastSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldView:
+    """One view of ours, as it is registered."""
+
+    series: tuple[IdColumn, ...]
+    space: str
+    log: str
+    """The nonce of the offline log that it was applied with; empty where an earlier version applied it."""
+    ttl_seconds: int | None
+    """0 for ever; None where none was given."""
+    services: tuple[str, ...]
+    """Services that read it: the one of its stable name where it is promoted, and the user's own."""
+    on_demand: tuple[str, ...]
+    """On-demand views that read it."""
+
+    def as_view(self, wanted: SpaceView) -> SpaceView:
+        """Return what the registry says of the view that is wanted: whose space it is, by which ids it is asked."""
+        return replace(wanted, series=self.series, space=self.space)
+
+
+def is_ours(view: Any) -> bool:
+    """Whether this view of Feast's is that of an embedding space."""
+    return "space" in view.tags and view.name.endswith(f"__{view.tags['space'][:8]}")
+
+
+def series_of(view: Any) -> tuple[IdColumn, ...]:
+    """Return by which ids a view of Feast's is asked."""
+    kinds: dict[str, IdType] = {
+        column.name: "integer" if column.dtype.to_value_type().name == "INT64" else "string"
+        for column in view.entity_columns
+    }
+    return tuple(IdColumn(name=name, type=kind) for name, kind in kinds.items())
+
+
+def held_views(feast: FeastSettings) -> dict[str, HeldView]:
+    """Return our views by their names. Raises `Unavailable` where the registry cannot be read."""
+    try:
+        store = open_store(feast)
+        views = [view for view in store.list_feature_views() if is_ours(view)]
+        services = {
+            service.name: {one.name for one in service.feature_view_projections}
+            for service in store.list_feature_services()
+        }
+        on_demand = {
+            view.name: {one.name for one in view.source_feature_view_projections.values()}
+            for view in store.list_on_demand_feature_views()
+        }
+    except UndertowError:
+        raise
+    except Exception as error:  # noqa: BLE001  the registries that Feast can be configured with have no error in common
+        said = textwrap.shorten(without(str(error), secrets_of(feast)), 200)
+        message = f"Feast's registry ({feast.repo / feast.config}) cannot be read: {type(error).__name__}: {said}"
+        raise Unavailable(message) from None
+    return {
+        view.name: HeldView(
+            series=series_of(view),
+            space=view.tags["space"],
+            log=view.tags.get("log", ""),
+            ttl_seconds=_ttl(view),
+            services=tuple(name for name, read in services.items() if view.name in read),
+            on_demand=tuple(name for name, read in on_demand.items() if view.name in read),
+        )
+        for view in views
+    }
+
+
+def _ttl(view: Any) -> int | None:
+    """Feast knows no difference between none and one that is for ever, so the tag does; earlier versions wrote none."""
+    if given := view.tags.get("ttl_seconds"):
+        return int(given)
+    return int(view.ttl.total_seconds()) or None if view.ttl else None
