@@ -28,6 +28,9 @@ class EmbeddingBatch:
     """Id columns, each (n,), int64 or object of str."""
     event_us: NDArray[np.int64]
     """(n,) event time: microseconds since the epoch, UTC."""
+    created_us: NDArray[np.int64]
+    """(n,) when it was delivered, in microseconds since the epoch, UTC: of one key the row with the greatest counts
+    (`workers.core.order`). 0 as it comes from the embedder."""
     features: Mapping[str, NDArray[np.float32]]
     """Vectors by feature name, each (n, d), C-contiguous float32, finite."""
 
@@ -40,6 +43,7 @@ class EmbeddingBatch:
             space=self.space,
             series={name: column[rows] for name, column in self.series.items()},
             event_us=self.event_us[rows],
+            created_us=self.created_us[rows],
             features={name: vectors[rows] for name, vectors in self.features.items()},
         )
 
@@ -51,15 +55,17 @@ class EmbeddingBatch:
             space=first.space,
             series={name: np.concatenate([b.series[name] for b in batches]) for name in first.series},
             event_us=np.concatenate([b.event_us for b in batches]),
+            created_us=np.concatenate([b.created_us for b in batches]),
             features={name: np.concatenate([b.features[name] for b in batches]) for name in first.features},
         )
 
     def newest_per_series(self) -> "EmbeddingBatch":
-        """Keep, of each series, the row of the newest event time; of equal times the first."""
+        """Keep, of each series, the row of the newest event time; of equal times the one delivered last."""
         columns = [np.asarray(column) for column in self.series.values()]
+        order = list(zip(self.event_us.tolist(), self.created_us.tolist(), strict=True))
         newest: dict[tuple[object, ...], int] = {}
         for row, key in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-            if (held := newest.get(key)) is None or self.event_us[row] > self.event_us[held]:
+            if (held := newest.get(key)) is None or order[row] > order[held]:
                 newest[key] = row
         if len(newest) == len(self):
             return self

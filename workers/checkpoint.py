@@ -50,6 +50,8 @@ class Checkpoint:
     """Of each partition that moved, where its chain ends and where it will end."""
     lost: Mapping[Partition, int]
     """Offsets that could not be read."""
+    latest: Mapping[Partition, int]
+    """`created_us` of the last record of each."""
 
     @property
     def next(self) -> dict[Partition, int]:
@@ -116,6 +118,7 @@ def parts_of(checkpoint: Checkpoint) -> list[Part]:
                 next=after,
                 embeddings=embeddings.take(mine),
                 offsets=offset[mine],
+                created_us=checkpoint.latest[owner],
                 lost=checkpoint.lost.get(owner, 0),
             )
         )

@@ -13,13 +13,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject, one_for_each_record
+from schemas.times import LAST_US
 from workers.careful import Careful, Wait
 from workers.checkpoint import Checkpoint, Keeper, Rows
 from workers.core.care import NO_CARE, Care
@@ -28,6 +29,7 @@ from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
 from workers.core.events import Assigned, Checkpointed, Closed, Lost, OddTimes, Rejected, Span, Taken, Tell
 from workers.core.failpoints import reach
+from workers.core.order import stamp
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
 from workers.counts import Counts
 from workers.patience import Patience
@@ -77,6 +79,7 @@ class Stream:
         self._keeper = Keeper(offline, self._keep_trying)
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # what has been taken from the source
+        self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record that was taken
         self._lost: dict[Partition, int] = {}
         self._rows: list[Rows] = []
         self._held_rows = self._held_bytes = 0
@@ -109,6 +112,8 @@ class Stream:
             position, start = positions[partition], starts[partition]
             self._first[partition] = position if start is None else start
             self._next[partition] = position
+            if self._offline is not None:
+                self._latest[partition.index] = self._offline.latest(partition)
             self._count_lost(partition, position - self._first[partition])
         self.held, self._lag_at = wanted, -LAG_EVERY_S
         self._tell(Assigned(positions=dict(self._next)))
@@ -157,7 +162,9 @@ class Stream:
             self.counts.durable_at = self._checkpoint_at
             return
         lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
-        checkpoint = Checkpoint(begun_at=self._checkpoint_at, rows=tuple(self._rows), ranges=ranges, lost=lost)
+        latest = {p: self._latest.get(p.index, 0) for p in ranges}
+        rows = tuple(self._rows)
+        checkpoint = Checkpoint(begun_at=self._checkpoint_at, rows=rows, ranges=ranges, lost=lost, latest=latest)
         self._rows.clear()
         self._held_rows = self._held_bytes = 0
         self._keeper.begin(checkpoint, self._writing)
@@ -223,10 +230,12 @@ class Stream:
         origin = decoded.record_of[embedded.rows]
         index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
         offset = np.fromiter((record.offset for record in records), np.int64, len(records))
-        appended_s = np.fromiter((record.appended_us for record in records), np.float64, len(records))[origin] / 1e6
+        appended_us = np.fromiter((min(record.appended_us, LAST_US) for record in records), np.int64, len(records))
+        created_us, self._latest = stamp(index, appended_us, decoded.record_of, self._latest)
+        embeddings = replace(embedded.embeddings, created_us=created_us[embedded.rows])
         self._settle()  # one write under way at a time: it overlaps the forward just done
-        self._writing = self._writer.submit(self._write, embedded.embeddings, appended_s, records, stages)
-        rows = Rows(embeddings=embedded.embeddings, partition=index[origin], offset=offset[origin])
+        self._writing = self._writer.submit(self._write, embeddings, appended_us[origin] / 1e6, records, stages)
+        rows = Rows(embeddings=embeddings, partition=index[origin], offset=offset[origin])
         self._rows.append(rows)
         self._held_rows += len(origin)
         self._held_bytes += rows.nbytes

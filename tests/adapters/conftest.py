@@ -126,3 +126,18 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     )
     yield on_kafka
     on_kafka.close()
+
+
+@pytest.fixture(params=["memory", "redis", "sqlite", "feast"])
+def store(request, tmp_path, feast_project):
+    """One online store under a project of its own."""
+    from tests.adapters.online_stores import FeastReads, MemoryReads  # noqa: PLC0415 Feast costs 4 s
+
+    if request.param == "memory":
+        return MemoryReads()
+    if request.param == "sqlite":
+        return FeastReads("sqlite", feast_project, {"type": "sqlite", "path": str(tmp_path / "online.db")}, tmp_path)
+    address = request.getfixturevalue("redis_address")
+    # Feast's Redis store guards by itself, like no other store, unless it is told not to.
+    options = {"type": "redis", "connection_string": address, "skip_dedup": request.param == "feast"}
+    return FeastReads(request.param, feast_project, options, tmp_path)

@@ -33,6 +33,7 @@ def embed(windows):
         space="0" * 64,
         series={"pump": windows.series["pump"]},
         event_us=windows.end_us,
+        created_us=np.zeros(len(windows), np.int64),
         features={"embedding": np.zeros((len(windows), 2), np.float32)},
     )
     return Embedded(embeddings=batch, rows=np.arange(len(windows)), faults=())

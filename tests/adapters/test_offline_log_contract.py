@@ -18,17 +18,19 @@ VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integ
 P0, P1 = Partition("windows", 0), Partition("windows", 1)
 
 
-def part(first, after, *, partition=P0, rows=1, lost=0):
+def part(first, after, *, partition=P0, rows=1, lost=0, created_us=0):
     return Part(
         partition=partition,
         first=first,
         next=after,
         lost=lost,
+        created_us=created_us,
         offsets=np.full(rows, first),
         embeddings=EmbeddingBatch(
             space=SPACE,
             series={"key": np.zeros(rows, np.int64)},
             event_us=np.arange(rows),
+            created_us=np.arange(rows),
             features={"f": np.zeros((rows, 2), np.float32)},
         ),
     )
@@ -71,6 +73,18 @@ class TestOfflineLog:
         log.publish(part(0, 3))
         log.publish(part(3, 50, lost=40))
         assert log.end(P0) == 50
+
+    def test_it_tells_the_order_that_a_chain_ends_with_of_refused_records_too(self, open_log):
+        log = open_log()
+        assert (log.end(P0), log.latest(P0)) == (None, 0)
+        log.publish(part(0, 3, created_us=640))
+        log.publish(part(2, 4, partition=P1, created_us=10**6))
+        assert log.latest(P0) == 640
+        log.publish(part(3, 5, rows=0, created_us=704))
+        assert log.latest(P0) == 704
+        again = open_log()
+        assert (again.end(P0), again.latest(P0)) == (5, 704)
+        assert (again.end(P1), again.latest(P1)) == (4, 10**6)
 
     def test_an_owner_who_comes_second_at_a_place_has_been_replaced(self, open_log):
         zombie, successor = open_log(), open_log()

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -18,8 +19,8 @@ from schemas.embeddings import EmbeddingBatch, offline_schema
 from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_files import ABANDONED_S, TEMPORARY
-from workers.adapters.offline_log import Chain, FileOfflineLog, chains
-from workers.adapters.offline_parts import read_footer, read_rows
+from workers.adapters.offline_log import Chain, FileOfflineLog, chains, latest_in
+from workers.adapters.offline_parts import encode_part, read_footer, read_rows
 from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Refused, Unavailable
 from workers.core.ports import Part
@@ -32,6 +33,7 @@ VIEW = SpaceView(
     features=(("encoder", 3), ("decoder", 2)),
 )
 P0, P1 = Partition("windows", 0), Partition("windows", 1)
+CREATED = 1_767_225_600_250_000
 
 
 def open_log(root, clock, **changes):
@@ -57,6 +59,7 @@ def part(first, after, *, partition=P0, rows=None, lost=0):
                 "channel": offsets % 2,
             },
             event_us=offsets * 1_000_000,
+            created_us=CREATED + offsets,
             features={
                 "encoder": np.arange(3 * n, dtype=np.float32).reshape(n, 3) + np.float32(first),
                 "decoder": np.full((n, 2), 0.5, np.float32),
@@ -74,7 +77,6 @@ def names(root):
 
 
 def test_a_part_holds_every_row_with_its_origin_in_the_schema_that_feast_reads(tmp_path, memory_clock):
-    memory_clock.now = 1_767_225_600.25
     open_log(tmp_path, memory_clock).publish(part(7, 10))
     table = read_rows(tmp_path / VIEW.view)
     assert table.schema == offline_schema({"wearer": "string", "channel": "integer"}, ["encoder", "decoder"])
@@ -91,7 +93,7 @@ def test_a_part_holds_every_row_with_its_origin_in_the_schema_that_feast_reads(t
         for n, offset in enumerate((7, 8, 9))
     ]
     assert table["event_timestamp"].cast(pa.int64()).to_pylist() == [7_000_000, 8_000_000, 9_000_000]
-    assert table["created"].cast(pa.int64()).to_pylist() == [1_767_225_600_250_000] * 3
+    assert table["created"].cast(pa.int64()).to_pylist() == [CREATED + 7, CREATED + 8, CREATED + 9]
 
 
 def test_the_footer_says_where_the_part_belongs(tmp_path, memory_clock):
@@ -99,6 +101,34 @@ def test_the_footer_says_where_the_part_belongs(tmp_path, memory_clock):
     footer = read_footer(next(folder_of(tmp_path).iterdir()))
     assert (footer.partition, footer.first, footer.next, footer.lost) == (P0, 7, 10, 2)
     assert (footer.space, footer.cluster_id, footer.topic_id, footer.writer) == (SPACE, "cluster", "topic", "test")
+
+
+def test_a_chain_of_an_earlier_version_ends_with_the_greatest_created_of_its_rows(tmp_path, memory_clock):
+    log = open_log(tmp_path, memory_clock)
+    log.publish(part(7, 10))
+    log.publish(part(10, 12, rows=0))
+    for path in folder_of(tmp_path).iterdir():
+        table = pq.read_table(path)
+        metadata = {key: value for key, value in table.schema.metadata.items() if key != b"undertow.created_us"}
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+    again = open_log(tmp_path, memory_clock)
+    assert (again.end(P0), again.latest(P0)) == (12, CREATED + 9)
+    assert latest_in(tmp_path / VIEW.view) == CREATED + 9
+
+
+def test_the_latest_of_a_whole_log_is_that_of_all_chains_and_backfills(tmp_path, memory_clock):
+    home = tmp_path / VIEW.view
+    log = open_log(tmp_path, memory_clock)
+    assert latest_in(home) == 0
+    log.publish(part(7, 10))
+    log.publish(replace(part(10, 12), created_us=CREATED + 500))
+    log.publish(part(0, 3, partition=P1))
+    assert latest_in(home) == CREATED + 500
+    (home / "@backfill" / "job").mkdir(parents=True)
+    for name, first in (("aa", 1_000), ("11", 900)):  # chunks' names are hexadecimal, and in no order
+        content = encode_part(part(first, first + 2).embeddings, VIEW, metadata={})
+        (home / "@backfill" / "job" / f"{name}.parquet").write_bytes(content)
+    assert latest_in(home) == CREATED + 1_001
 
 
 def test_the_first_part_of_a_chain_is_named_0_and_each_other_by_where_it_begins(tmp_path, memory_clock):

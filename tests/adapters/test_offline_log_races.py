@@ -45,7 +45,11 @@ class Owner:
                 next=self.position,
                 offsets=offsets,
                 embeddings=EmbeddingBatch(
-                    space=SPACE, series={"key": offsets}, event_us=offsets, features={"f": np.zeros((n, 1), np.float32)}
+                    space=SPACE,
+                    series={"key": offsets},
+                    event_us=offsets,
+                    created_us=offsets,
+                    features={"f": np.zeros((n, 1), np.float32)},
                 ),
             )
         )

@@ -37,6 +37,7 @@ def part(first, after):
         space=SPACE,
         series={"site": np.full(n, "s0", object)},
         event_us=np.arange(first, after),
+        created_us=np.arange(first, after),
         features={"hidden": np.zeros((n, 2), np.float32)},
     )
     return Part(partition=P0, first=first, next=after, embeddings=batch, offsets=np.arange(first, after))

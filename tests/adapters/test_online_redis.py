@@ -18,7 +18,8 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from schemas.embeddings import EmbeddingBatch
-from workers.adapters.online_redis import RedisOnline
+from schemas.feast_bytes import redis_field, timestamps
+from workers.adapters.online_redis import ORDER, RedisOnline
 from workers.adapters.redis_address import parse_connection
 from workers.core.errors import Refused, Unavailable
 from workers.devstack.processes import LOCALHOST, free_port, start, stop
@@ -40,6 +41,7 @@ def batch(*rows):
             "session": np.full(len(rows), 7, np.int64),
         },
         event_us=np.array([row[1] for row in rows], np.int64),
+        created_us=np.full(len(rows), JUNE),
         features={"hidden": np.array([[row[2], 0.1] for row in rows], np.float32)},
     )
 
@@ -124,7 +126,19 @@ def test_the_hash_is_the_one_that_feast_writes(redis_address, feast_project, eve
     theirs.write("näh🌊", event_us, 2)
     ours = contents(redis_address, feast_project + "a")
     assert len(ours) == 2
+    orders = {fields.pop(redis_field(VIEW, ORDER)) for fields in ours.values()}
     assert ours == contents(redis_address, feast_project + "b")
+    assert orders == {JUNE.to_bytes(8, "big") + timestamps(np.array([event_us]))[0]}
+
+
+def test_a_row_of_an_earlier_version_comes_before_all_others_of_its_time(redis_address, feast_project):
+    ours, connection = sink(redis_address, feast_project), client(redis_address)
+    ours.write(batch(("s08", JUNE, 1)))
+    (key,) = connection.keys(f"*{feast_project}")
+    assert connection.hdel(key, redis_field(VIEW, ORDER)) == 1
+    assert ours.write(batch(("s08", JUNE - 1, 2))) == 0
+    assert [ours.write(batch(("s08", JUNE, n))) for n in (3, 4)] == [1, 0]
+    assert Feasts(redis_address, feast_project).number("s08") == 3
 
 
 def test_what_feast_wrote_is_guarded_too(redis_address, feast_project):

@@ -45,6 +45,7 @@ def batch(*rows):
         space="0a1b2c3d" * 8,
         series={"wearer": np.array([row[0] for row in rows], object)},
         event_us=np.array([row[1] for row in rows], np.int64),
+        created_us=np.full(len(rows), JUNE),
         features={"hidden": np.array([[row[2], 0.1] for row in rows], np.float32)},
     )
 
@@ -182,6 +183,7 @@ for step in range(steps):
         space="0a1b2c3d" * 8,
         series={"wearer": np.array([f"s{i}" if series > 1 else "s08" for i in range(series)], object)},
         event_us=np.full(series, 1_717_200_000_123_456 + 2 * age + writer, np.int64),
+        created_us=np.zeros(series, np.int64),
         features={"hidden": np.full((series, 64), 2 * age + writer, np.float32)},
     ))
 """
@@ -224,6 +226,7 @@ def test_the_newest_wins_between_processes_that_hammer_the_same_series(path):
 
 
 def test_guards_that_an_earlier_version_wrote_alone_still_hold_but_not_beside_what_feast_wrote(path):
+    """Nor against a row of the same time: when theirs was delivered is not known, and it was before ours."""
     seconds = JUNE // 10**6
     with sqlite3.connect(path) as connection:
         connection.execute('ALTER TABLE "p_har__0a1b2c3d" ADD COLUMN event_us INTEGER')
@@ -235,5 +238,6 @@ def test_guards_that_an_earlier_version_wrote_alone_still_hold_but_not_beside_wh
             rows,
         )
     ours = sink(path)
-    assert ours.write(batch(("s08", JUNE, 1), ("s09", JUNE - 1, 1))) == 1
+    assert ours.write(batch(("s08", JUNE - 1, 1), ("s09", JUNE - 1, 1))) == 1
+    assert [ours.write(batch(("s08", JUNE, 1))) for _ in range(2)] == [1, 0]
     assert ours.write(batch(("s08", JUNE + 1, 2), ("s09", JUNE - 1, 2))) == 1

@@ -31,7 +31,13 @@ def embed_means(windows):
     rows = np.flatnonzero(windows.series["sensor"] != "poison")
     sums = np.add.reduceat(windows.past["x"], windows.starts[:-1])
     means = (sums / windows.lengths).astype(np.float32)[:, None]
-    whole = EmbeddingBatch(space=SPACE, series=windows.series, event_us=windows.end_us, features={"mean": means})
+    whole = EmbeddingBatch(
+        space=SPACE,
+        series=windows.series,
+        event_us=windows.end_us,
+        created_us=np.zeros(len(windows), np.int64),
+        features={"mean": means},
+    )
     return Embedded(
         embeddings=whole.take(rows),
         rows=rows,
@@ -59,7 +65,7 @@ def prepare(tmp_path, windows, *, online=None, pauses_s=()):
     claim_folder(recipe.log_root, VIEW)
     (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100)
     tools = BackfillTools(embed=embed_means, online=online)
-    return recipe, chunk, ChunkEmbedder(recipe, tools, clock=lambda: 7.0, pauses_s=pauses_s)
+    return recipe, chunk, ChunkEmbedder(recipe, tools, pauses_s=pauses_s)
 
 
 def test_a_chunk_becomes_a_part_without_origin_that_says_where_it_comes_from(tmp_path):
@@ -80,6 +86,7 @@ def test_the_newest_of_each_series_goes_online_and_never_over_something_newer(tm
         space=SPACE,
         series={"sensor": np.array(["b"], object)},
         event_us=np.array([50]),
+        created_us=np.array([1]),
         features={"mean": np.array([[99.0]], np.float32)},
     )
     online.write(live)

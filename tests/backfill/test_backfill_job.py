@@ -45,7 +45,11 @@ def open_tools(weights: Path) -> BackfillTools:
         means = (np.add.reduceat(windows.past["x"], windows.starts[:-1]) / windows.lengths).astype(np.float32)
         return Embedded(
             embeddings=EmbeddingBatch(
-                space=SPACE, series=windows.series, event_us=windows.end_us, features={"mean": means[:, None]}
+                space=SPACE,
+                series=windows.series,
+                event_us=windows.end_us,
+                created_us=np.zeros(len(windows), np.int64),
+                features={"mean": means[:, None]},
             ),
             rows=np.arange(len(windows)),
         )

@@ -84,9 +84,10 @@ def write_log(case: Case, folder: Path) -> None:
             space=view.space,
             series={"station": np.array([f"s{row % case.series:05d}" for row in rows], object)},
             event_us=BEGIN + rows // case.series * HOUR_US,
+            created_us=BEGIN + rows,
             features={"hidden": rng.normal(size=(len(rows), SIZE)).astype(np.float32)},
         )
-        content = encode_part(batch, view, created_us=BEGIN, metadata={}, origin=(0, rows))
+        content = encode_part(batch, view, metadata={}, origin=(0, rows))
         (folder / f"{first:020d}.parquet").write_bytes(content)
 
 

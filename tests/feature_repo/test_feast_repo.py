@@ -42,6 +42,7 @@ def embeddings(event_us=JUNE):
         space=NEW.space,
         series={"wearer": np.array(["s08", "s09"], object), "session": np.array([1, 2])},
         event_us=np.array([event_us, event_us + 10**6]),
+        created_us=np.array([JUNE, JUNE]),
         features={"hidden": HIDDEN, "gate": GATE},
     )
 
@@ -115,7 +116,7 @@ def feast(tmp_path_factory, redis_variable):  # noqa: ARG001 - a fixture cannot 
     sink.close()
     recipe = feast_repo.online_recipe(with_redis(settings), NEW)
     sink = RedisOnline(options=recipe.options, project=recipe.project, view=recipe.view)
-    sink.write(embeddings(JUNE + 123_456), force=True)
+    sink.write(embeddings(JUNE + 123_456))
     sink.close()
     return settings
 
@@ -268,7 +269,7 @@ def test_any_other_store_is_written_through_feast_and_read_online_however_old_a_
     rows = EmbeddingBatch(
         space=ECG.space,
         series={"wearer": np.array([8])},
-        event_us=np.array([JUNE]),
+        **dict.fromkeys(("event_us", "created_us"), np.array([JUNE])),
         features={"hidden": np.array([[0.1]], np.float32)},
     )
     assert sink.write(rows) == 1

@@ -29,7 +29,11 @@ def embed_as(artifact, windows):
     """The model of these tests: the one step of each column, in order, is the vector."""
     vectors = np.stack([np.asarray(windows.past[name], np.float32) for name in COLUMNS[artifact]], axis=1)
     rows = EmbeddingBatch(
-        space=artifact, series=dict(windows.series), event_us=windows.end_us, features={"embedding": vectors}
+        space=artifact,
+        series=dict(windows.series),
+        event_us=windows.end_us,
+        created_us=np.zeros(len(windows), np.int64),
+        features={"embedding": vectors},
     )
     return Embedded(embeddings=rows, rows=np.arange(len(windows)), faults=())
 
@@ -41,11 +45,11 @@ class Store(MemoryOnline):
         super().__init__()
         self.is_away = False
 
-    def write(self, batch, *, force=False):
+    def write(self, batch):
         if self.is_away:
             message = "the store is away"
             raise Unavailable(message)
-        return super().write(batch, force=force)
+        return super().write(batch)
 
 
 class World:

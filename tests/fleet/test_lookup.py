@@ -31,6 +31,7 @@ def written(request, make_place):
             space=view.space,
             series={"pump": np.array(pumps, object)},
             event_us=np.array(event_us),
+            created_us=np.array(event_us),
             features={feature: vectors[rows]},
         )
         assert sink.write(batch) == len(rows)

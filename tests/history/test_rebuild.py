@@ -34,6 +34,7 @@ def batch(laps, event_us, number):
         space=VIEW.space,
         series={"site": np.full(len(laps), "a", object), "lap": np.asarray(laps, np.int64)},
         event_us=np.full(len(laps), event_us),
+        created_us=np.full(len(laps), JUNE),
         features={
             "hidden": np.full((len(laps), 2), number, np.float32),
             "gate": np.full((len(laps), 1), number, np.float32),

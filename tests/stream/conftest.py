@@ -31,6 +31,7 @@ def embed(windows: WindowBatch) -> Embedded:
         space="0" * 64,
         series={"pump": windows.series["pump"][fine]},
         event_us=windows.end_us[fine],
+        created_us=np.zeros(len(fine), np.int64),
         features={"embedding": flows[fine]},
     )
     faults = tuple(Fault(row=int(row), reason="not-finite", detail="thirteen") for row in poisoned)

@@ -36,11 +36,12 @@ def write_part(tmp_path: Path) -> Callable[..., Path]:
                 "arm": (at % 2).astype(np.int64),
             },
             event_us=BEGIN_US + at * SECOND_US,
+            created_us=np.full(rows, created_us),
             features={"embedding": vectors * np.float32(scale)},
         )
         path = tmp_path / "offline" / f"watch__{space[:8]}" / "windows" / name / "0.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_part(batch, VIEW, created_us=created_us, metadata={"space": space}))
+        path.write_bytes(encode_part(batch, VIEW, metadata={"space": space}))
         return tmp_path / "offline" / f"watch__{space[:8]}"
 
     return write

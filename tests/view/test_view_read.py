@@ -121,6 +121,7 @@ def test_what_an_offline_log_has_published_is_read_part_by_part(tmp_path):
             space="e" * 64,
             series={"wearer": np.array(["a", "b"] * 5, object)},
             event_us=BEGIN_US + at * 1_000_000,
+            created_us=BEGIN_US + at,
             features={"hidden": whole[at]},
         )
         log.publish(Part(partition=Partition("w", 0), first=first, next=first + 10, embeddings=batch, offsets=at))

@@ -24,6 +24,7 @@ class OnlineRow:
 
     space: str
     event_us: int
+    created_us: int
     features: dict[str, NDArray[np.float32]]
 
 
@@ -34,17 +35,19 @@ class MemoryOnline:
         self.rows: dict[SeriesKey, OnlineRow] = {} if rows is None else rows
         self._writes = iter(writes)
 
-    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
+    def write(self, batch: EmbeddingBatch) -> int:
         """Make the batch readable; return the rows that were written."""
         play(self._writes)
         newest = batch.newest_per_series()
         keys = list(zip(*(np.asarray(column).tolist() for column in newest.series.values()), strict=True))
         written = 0
         for row, key in enumerate(keys):
-            held, event_us = self.rows.get(key), int(newest.event_us[row])
-            if held is None or event_us > held.event_us or (force and event_us == held.event_us):
+            held, event_us, created_us = self.rows.get(key), int(newest.event_us[row]), int(newest.created_us[row])
+            if held is None or (event_us, created_us) > (held.event_us, held.created_us):
                 features = {name: vectors[row].copy() for name, vectors in newest.features.items()}
-                self.rows[key] = OnlineRow(space=newest.space, event_us=event_us, features=features)
+                self.rows[key] = OnlineRow(
+                    space=newest.space, event_us=event_us, created_us=created_us, features=features
+                )
                 written += 1
         return written
 
@@ -82,6 +85,11 @@ class MemoryOfflineLog:
         while at in parts:
             at = parts[at].next
         return at
+
+    def latest(self, partition: Partition) -> int:
+        """Return the `created_us` that the chain ends with, 0 where there is none."""
+        parts = self.chains.parts.get(partition, {})
+        return parts[max(parts)].created_us if parts else 0
 
     def publish(self, part: Part) -> None:
         """Append."""

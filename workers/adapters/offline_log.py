@@ -4,7 +4,7 @@ In: parts. Out: `<root>/<view>/<topic>/<partition>/<first>.parquet`, one linear 
 Knows neither Kafka's client nor Feast, which reads `<root>/<view>` as one table.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -12,10 +12,21 @@ from pathlib import Path
 from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
-from workers.adapters.offline_parts import SUFFIX, Footer, encode_part, part_files, read_footer, read_metadata
+from workers.adapters.offline_parts import (
+    SUFFIX,
+    Footer,
+    encode_part,
+    part_files,
+    read_footer,
+    read_latest,
+    read_metadata,
+)
 from workers.adapters.offline_root import require_own, view_folder
 from workers.core.errors import Refused, Replaced, Unavailable
 from workers.core.ports import Clock, Part
+
+BACKFILLS = "@backfill"
+"""The folder of backfills' parts, beside those of topics: no topic can have a name with an @."""
 
 
 class FileOfflineLog:
@@ -34,6 +45,7 @@ class FileOfflineLog:
         self._cluster_id, self._topic_id = cluster_id, topic_id
         self._writer, self._clock = writer, clock
         self._ends: dict[Partition, int | None] = {}
+        self._latest: dict[Partition, int] = {}
 
     def end(self, partition: Partition) -> int | None:
         """Return where the chain ends, None where there is none.
@@ -44,20 +56,24 @@ class FileOfflineLog:
         folder = self._folder(partition)
         try:
             require_folder(self._home)  # an empty chain is one in a folder that is there
-            last = _last_part(folder, now=self._clock())
+            parts = _parts(folder, now=self._clock())
         except PermissionError as error:
             message = f"the chain in {folder} cannot be read ({error.strerror}); give this user the right to read it"
             raise Refused(message) from error
         except OSError as error:
             message = f"the chain in {folder} could not be read ({error}); repair its disk: it will be tried again"
             raise Unavailable(message) from error
-        if last is None:
+        if not parts:
             self._ends[partition] = None
             return None
-        footer = read_footer(last)
+        footer = read_footer(parts[-1])
         self._check_identity(footer)
-        self._ends[partition] = footer.next
+        self._ends[partition], self._latest[partition] = footer.next, _latest(parts)
         return footer.next
+
+    def latest(self, partition: Partition) -> int:
+        """Return the `created_us` that the chain ends with, as `end` or `publish` has last seen it; 0 where none is."""
+        return self._latest.get(partition, 0)
 
     def publish(self, part: Part) -> None:
         """Append. Durable on return. Raises `Replaced`, `Unavailable` or `Refused`."""
@@ -77,7 +93,7 @@ class FileOfflineLog:
                 "this replica has been replaced"
             )
             raise Replaced(message)
-        self._ends[part.partition] = part.next
+        self._ends[part.partition], self._latest[part.partition] = part.next, part.created_us
 
     def _encode(self, part: Part) -> bytes:
         footer = Footer(
@@ -93,8 +109,8 @@ class FileOfflineLog:
         return encode_part(
             part.embeddings,
             self._view,
-            created_us=round(self._clock() * 1e6),
             metadata=footer.to_metadata(),
+            latest_us=part.created_us,
             origin=(part.partition.index, part.offsets),
         )
 
@@ -115,17 +131,36 @@ class FileOfflineLog:
         raise Refused(message)
 
 
-def _last_part(folder: Path, *, now: float) -> Path | None:
-    """Return the file that a chain ends with, once its name is durable."""
+def _parts(folder: Path, *, now: float) -> list[Path]:
+    """Return the files of a chain, in order, once the last one's name is durable."""
     try:
         files = list(folder.iterdir())  # unlike `glob` it tells where it could not look
     except FileNotFoundError:
-        return None
+        return []
     sweep(folder, now=now)
-    last = max((path for path in files if path.suffix == SUFFIX and path.stem.isdigit()), default=None)
-    if last is not None:
+    parts = sorted(path for path in files if path.suffix == SUFFIX and path.stem.isdigit())
+    if parts:
         sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
-    return last
+    return parts
+
+
+def _latest(parts: Sequence[Path]) -> int:
+    """Return the `created_us` that a chain ends with: its last part says so, unless an earlier version wrote it."""
+    return next(filter(None, map(read_latest, reversed(parts))), 0)
+
+
+def latest_in(home: Path) -> int:
+    """Return the greatest `created_us` in a view's folder, of chains and backfills; 0 where there is no row.
+
+    Raises `Refused` for a damaged part, `Unavailable`.
+    """
+    latest = 0
+    for folder, files in groupby(part_files(home), key=lambda path: path.parent):
+        if folder != home:  # beside the topics lies Feast's schema only
+            parts = list(files)
+            is_backfill = folder.relative_to(home).parts[0] == BACKFILLS
+            latest = max(latest, max(map(read_latest, parts)) if is_backfill else _latest(parts))
+    return latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,18 +4,20 @@ In: embeddings and what the footer must say. Out: bytes, footers, tables. Knows 
 part belongs to a chain or to a backfill.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.embeddings import SPACE, EmbeddingBatch, offline_schema
+from schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.core.errors import Refused, Unavailable
@@ -23,6 +25,8 @@ from workers.core.errors import Refused, Unavailable
 FORMAT = "1"
 SUFFIX = ".parquet"
 PREFIX = "undertow."
+LATEST = "created_us"
+"""What a part's metadata calls the `created_us` that it ends with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +66,27 @@ def encode_part(
     embeddings: EmbeddingBatch,
     view: SpaceView,
     *,
-    created_us: int,
     metadata: Mapping[str, str],
+    latest_us: int = 0,
     origin: tuple[int, NDArray[np.int64]] | None = None,
 ) -> bytes:
-    """Return a Parquet file. `origin` is the Kafka partition and each row's offset; a backfill has none."""
+    """Return a Parquet file. `origin` is the Kafka partition and each row's offset; a backfill has none.
+
+    `latest_us` is the `created_us` of the last record, where that may have given no row.
+    """
     schema = part_schema(view)
     rows = len(embeddings)
     stamp = pa.timestamp("us", tz="UTC")
     columns = [pa.array(embeddings.series[column.name], schema.field(column.name).type) for column in view.series]
-    columns += [pa.array(embeddings.event_us, pa.int64()).cast(stamp), pa.repeat(pa.scalar(created_us, stamp), rows)]
+    columns += [pa.array(us, pa.int64()).cast(stamp) for us in (embeddings.event_us, embeddings.created_us)]
     columns += [_lists(embeddings.features[name]) for name, _ in view.features]
     columns.append(pa.repeat(pa.scalar(embeddings.space, pa.string()), rows))
     if origin is None:
         columns += [pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.int64())]
     else:
         columns += [pa.repeat(pa.scalar(origin[0], pa.int32()), rows), pa.array(origin[1], pa.int64())]
-    said = {PREFIX + key: value for key, value in {"format": FORMAT, **metadata}.items()}
+    latest_us = max(latest_us, int(embeddings.created_us.max(initial=0)))
+    said = {PREFIX + key: value for key, value in {"format": FORMAT, LATEST: str(latest_us), **metadata}.items()}
     sink = pa.BufferOutputStream()
     # Vectors hardly repeat: a dictionary of them costs time and saves nothing.
     repeating = [*(column.name for column in view.series), SPACE]
@@ -95,18 +103,8 @@ def _lists(vectors: NDArray[np.float32]) -> Any:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return what a part says of itself. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
-    try:
+    with _translated(path):
         found = pq.read_metadata(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        # Arrow reports a broken footer as an OSError too, but only the system's errors have a number.
-        if getattr(error, "errno", None) is not None:
-            message = f"{path} could not be read ({error}); it will be tried again"
-            raise Unavailable(message) from error
-        message = (
-            f"{path} is damaged ({error}); restore it from a copy, or move it out of the folder: "
-            "if it is the last of its chain, its records are then read again"
-        )
-        raise Refused(message) from error
     said = {
         key.decode().removeprefix(PREFIX): value.decode()
         for key, value in found.items()
@@ -119,6 +117,34 @@ def read_metadata(path: Path) -> dict[str, str]:
         )
         raise Refused(message)
     return said
+
+
+def read_latest(path: Path) -> int:
+    """Return the `created_us` that a part ends with, 0 for one of an earlier version without rows.
+
+    Raises as `read_metadata` does.
+    """
+    if (said := read_metadata(path).get(LATEST)) is not None:
+        return int(said)
+    with _translated(path):
+        created = pq.read_table(path, columns=[CREATED])[CREATED]
+    return int(pc.max(created.cast(pa.int64())).as_py() or 0)
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # Arrow reports a broken footer as an OSError too, but only the system's errors have a number.
+        if getattr(error, "errno", None) is not None:
+            message = f"{path} could not be read ({error}); it will be tried again"
+            raise Unavailable(message) from error
+        message = (
+            f"{path} is damaged ({error}); restore it from a copy, or move it out of the folder: "
+            "if it is the last of its chain, its records are then read again"
+        )
+        raise Refused(message) from error
 
 
 def read_footer(path: Path) -> Footer:

@@ -14,17 +14,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET
+from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
 from workers.core.errors import Refused, Unavailable
 
-ROW, EVENT_US, AGE_US = "__row", "__event_us", "__age_us"
+ROW, EVENT_US, CREATED_US, AGE_US = "__row", "__event_us", "__created_us", "__age_us"
 """Columns of what is asked and found. No id and no feature begins with an underscore."""
 
 
 class LogQuery:
     """Questions to the parts of one space. Of rows of one series and event time the one delivered last counts.
 
-    Delivered last is: `created` last; of one `created`, the greatest offset; then the last in the order of the files.
+    Delivered last is: `created` last (`workers.core.order`). Parts of earlier versions have one `created` for all of
+    their rows; of those the greatest partition and offset, then the last in the order of the files.
     """
 
     def __init__(self, connection: Any, files: Sequence[Path], ids: Sequence[str], features: Sequence[str]) -> None:
@@ -75,8 +76,12 @@ class LogQuery:
             return int(count)
 
     def newest(self, batch_rows: int) -> Iterator[Any]:
-        """Return batches of the ids, `__event_us` and the features of the newest row of each series, in any order."""
-        yield from self._vectors(", ".join(f"v.{name}" for name in self._ids) + f", p.{EVENT_US}", batch_rows)
+        """Return the newest row of each series: batches of the ids, `__event_us`, `__created_us` and the features.
+
+        They come in any order.
+        """
+        ids = ", ".join(f"v.{name}" for name in self._ids)
+        yield from self._vectors(f"{ids}, p.{EVENT_US}, p.place.created AS {CREATED_US}", batch_rows)
 
     def gaps(self, series: int) -> NDArray[np.int64]:
         """Return the microseconds between consecutive windows of a sample of so many series, in any order."""
@@ -98,8 +103,8 @@ class LogQuery:
     def _rows(self) -> str:
         """Select every row of the log: ids, event time, and its place in the order of delivery and in the files."""
         place = (
-            f"{{'created': epoch_us({CREATED}), 'offset': coalesce({ORIGIN_OFFSET}, -1), "
-            "'file': file_index, 'number': file_row_number}"
+            f"{{'created': epoch_us({CREATED}), 'partition': coalesce({ORIGIN_PARTITION}, -1), "
+            f"'offset': coalesce({ORIGIN_OFFSET}, -1), 'file': file_index, 'number': file_row_number}}"
         )
         return (
             f"SELECT {', '.join(self._ids)}, epoch_us({EVENT_TIMESTAMP}) AS {EVENT_US}, {place} AS place "

@@ -2,7 +2,8 @@
 
 In: `EmbeddingBatch`es. Out: Feast's `online_write_batch`, fed with values built from wire bytes. Most stores overwrite
 whatever is there, so what they hold is read first: that keeps the newest when calls come one after another, but two
-writers at the same instant are beyond us. Knows no store.
+writers at the same instant are beyond us. They do not tell when a row was delivered either: of equal times the one that
+comes now is taken. Knows no store.
 """
 
 import contextlib
@@ -11,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
@@ -44,13 +43,13 @@ class FeastOnline:
         self._view = FeatureView.from_proto(Definition.FromString(definition))
         self._provider = get_provider(self._config)
 
-    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
-        """Write what is newer than the store holds (with `force`, as new); see `OnlineSink`."""
+    def write(self, batch: EmbeddingBatch) -> int:
+        """Write what is newer than the store holds, or as new and another; see `OnlineSink`."""
         batch = batch.newest_per_series()
         if not len(batch):
             return 0
         with self._translated():
-            return self._write(batch, force=force)
+            return self._write(batch)
 
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
@@ -79,27 +78,27 @@ class FeastOnline:
     def _said(self, error: Exception) -> str:
         return textwrap.shorten(without(str(error), self._secrets), 200)  # some drivers show whole clients
 
-    def _write(self, batch: EmbeddingBatch, *, force: bool) -> int:
-        rows = self._newer(batch, force=force)
-        batch = batch.take(rows)
+    def _write(self, batch: EmbeddingBatch) -> int:
         features = [map(self._value.FromString, feast_bytes.float_lists(v)) for v in batch.features.values()]
         values = [dict(zip(batch.features, row, strict=True)) for row in zip(*features, strict=True)]
-        times = [_EPOCH + timedelta(microseconds=us) for us in batch.event_us.tolist()]
-        data = [(key, value, time, None) for key, value, time in zip(self._keys(batch), values, times, strict=True)]
+        keys, times = self._keys(batch), batch.event_us.tolist()
+        data = [
+            (keys[row], values[row], _EPOCH + timedelta(microseconds=times[row]), None)
+            for row, held in enumerate(self._held(keys, list(batch.features)))
+            if held is None or times[row] > held[0] or (times[row] == held[0] and values[row] != held[1])
+        ]
         if data:
             self._provider.online_write_batch(self._config, self._view, data, None)
         return len(data)
 
-    def _newer(self, batch: EmbeddingBatch, *, force: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        feature = next(iter(batch.features))
-        found = self._provider.online_read(self._config, self._view, self._keys(batch), [feature])
+    def _held(self, keys: list[Any], features: list[str]) -> list[tuple[int, dict[str, Any]] | None]:
+        """Return the event time and the values of each, None where there are none."""
+        found = self._provider.online_read(self._config, self._view, keys, features)
         # Feast's Redis store gives a series that it does not hold the year 1970 and a value without content.
-        held = [_micros(t) if t and values and values[feature].WhichOneof("val") else None for t, values in found]
-        wins = [
-            then is None or us > then or (force and us == then)
-            for us, then in zip(batch.event_us.tolist(), held, strict=True)
+        return [
+            (_micros(time), dict(values)) if time and values and values[features[0]].WhichOneof("val") else None
+            for time, values in found
         ]
-        return np.flatnonzero(wins)
 
     def _keys(self, batch: EmbeddingBatch) -> list[Any]:
         names = list(batch.series)

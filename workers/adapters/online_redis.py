@@ -2,7 +2,8 @@
 
 In: `EmbeddingBatch`es, and the `online_store` section of a Feast config. Out: hashes that every stock Feast reader can
 read. Feast reads the stored time and then writes, so two writers can leave the older vector; here one script compares
-and sets, for a chunk of keys at a time. Never imports Feast.
+and sets, for a chunk of keys at a time. One field of each hash is ours: when the row was delivered, which decides
+between rows of one event time. Never imports Feast.
 """
 
 import contextlib
@@ -28,9 +29,15 @@ from workers.core.masking import without
 CHUNK = 64
 """Keys of one script call: Redis serves others between two chunks."""
 
+ORDER = "_order"
+"""Its field is named as a feature's is, and no feature's name begins with an underscore: Feast asks for none of it."""
+
 # A Timestamp is two varints, seconds and nanos. A negative number of seconds takes ten bytes of two's complement, too
-# wide for Lua's doubles, so its complement is summed as well. ARGV: force, seconds to live, m, the m fields, then the m
-# values of each key; the first field is the time.
+# wide for Lua's doubles, so its complement is summed as well. An order is `created_us`, eight bytes, big-endian, and
+# behind it the time of the row that it belongs to: beside a row of somebody else's it is void, and such a row comes
+# before all others of its time, as one of an earlier version does.
+# ARGV: seconds to live, the field of the order, m, the m fields of Feast's, then of each key `created_us` and the m
+# values; the first of those is the time.
 SCRIPT = """
 local function varint(text, at)
   local value, inverse, scale = 0, 0, 1
@@ -50,21 +57,29 @@ local function decode(text)
   if text:byte(at) == 16 then nanos = varint(text, at + 1) end
   return seconds, nanos
 end
-local force, ttl, m = ARGV[1] == '1', tonumber(ARGV[2]), tonumber(ARGV[3])
+local function is_later(time, created, held, order)
+  local high, low, held_high, held_low
+  if not held then return true end
+  if time ~= held then
+    high, low = decode(time)
+    held_high, held_low = decode(held)
+  else
+    if not order or order:sub(9) ~= held then return true end
+    high, low = struct.unpack('>I4I4', created)
+    held_high, held_low = struct.unpack('>I4I4', order)
+  end
+  return high > held_high or (high == held_high and low > held_low)
+end
+local ttl, order, m = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local written = 0
 for k, key in ipairs(KEYS) do
-  local first = 3 + k * m
-  local new, held = ARGV[first + 1], redis.call('HGET', key, ARGV[4])
-  local wins = not held or (held == new and force)
-  if held and held ~= new then
-    local seconds, nanos = decode(new)
-    local held_seconds, held_nanos = decode(held)
-    wins = seconds > held_seconds or (seconds == held_seconds and nanos > held_nanos)
-  end
-  if wins then
-    local fields = {}
+  local at = 3 + m + (k - 1) * (m + 1)
+  local created, time = ARGV[at + 1], ARGV[at + 2]
+  local held = redis.call('HMGET', key, ARGV[4], order)
+  if is_later(time, created, held[1], held[2]) then
+    local fields = {order, created .. time}
     for f = 1, m do
-      fields[2 * f - 1], fields[2 * f] = ARGV[3 + f], ARGV[first + f]
+      fields[2 * f + 1], fields[2 * f + 2] = ARGV[3 + f], ARGV[at + 1 + f]
     end
     redis.call('HSET', key, unpack(fields))
     if ttl > 0 then redis.call('EXPIRE', key, ttl) end
@@ -101,20 +116,25 @@ class RedisOnline:
         self._client: Any = None
         self._sha = ""
 
-    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
-        """Write what is newer than Redis holds (with `force`, as new); see `OnlineSink`."""
+    def write(self, batch: EmbeddingBatch) -> int:
+        """Write what is newer than Redis holds; see `OnlineSink`."""
         keys = self._keys(batch)
         if len(set(keys)) < len(keys):
             batch = batch.newest_per_series()
             keys = self._keys(batch)
         if not keys:
             return 0
-        columns = [feast_bytes.timestamps(batch.event_us), *map(feast_bytes.float_lists, batch.features.values())]
+        created = batch.created_us.astype(">u8").tobytes()
+        columns = [
+            [created[at : at + 8] for at in range(0, len(created), 8)],
+            feast_bytes.timestamps(batch.event_us),
+            *map(feast_bytes.float_lists, batch.features.values()),
+        ]
         fields = [
             feast_bytes.timestamp_field(self._view),
             *(feast_bytes.redis_field(self._view, name) for name in batch.features),
         ]
-        head: list[Any] = [int(force), self._ttl, len(fields), *fields]
+        head: list[Any] = [self._ttl, feast_bytes.redis_field(self._view, ORDER), len(fields), *fields]
         rows = list(zip(*columns, strict=True))
         with self._translated():
             chunks = _chunks(keys, by_slot=self._connect())

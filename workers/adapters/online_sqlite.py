@@ -1,10 +1,11 @@
 """The newest embedding of each series in Feast's own SQLite file, the store that needs no server.
 
-In: `EmbeddingBatch`es. Out: the rows that stock Feast writes, one for each feature of a series, guarded by event time.
-Feast overwrites whatever is there, and its readers take whole seconds only, so the guard is a column of our own in
-Feast's table, `event_us`. Feast names its columns and never sees it; it goes when Feast drops the table. What Feast
-itself writes there (`materialize`, `push`) leaves our columns as they were beside a row that is another's: such a guard
-is void, and the row's own time, in whole seconds, takes its place. Never imports Feast.
+In: `EmbeddingBatch`es. Out: the rows that stock Feast writes, one for each feature of a series, guarded by event time
+and, of equal times, by when they were delivered. Feast overwrites whatever is there, and its readers take whole seconds
+only, so the guard is columns of our own in Feast's table, `event_us` and `created_us`. Feast names its columns and
+never sees them; they go when Feast drops the table. What Feast itself writes there (`materialize`, `push`) leaves our
+columns as they were beside a row that is another's: such a guard is void, and the row's own time, in whole seconds,
+takes its place. Never imports Feast.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from schemas.embeddings import EmbeddingBatch
 from workers.core.errors import Refused, Unavailable
 
 GUARD = "event_us"
+DELIVERED = "created_us"
+"""Of the rows of one event time the greatest wins; null, from an earlier version, comes before all."""
 WITNESS = "event_us_of"
 """The `event_ts` that the guard was written beside. Where the row has another one by now, or a `created_ts`, which we
 never write and Feast always does (our sources have that column), somebody else has written the row since."""
@@ -50,22 +53,22 @@ class SqliteOnline:
         self._table = f"{project}_{view}"
         self._connection: sqlite3.Connection | None = None
 
-    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
-        """Write what is newer than the file holds (with `force`, as new); see `OnlineSink`."""
+    def write(self, batch: EmbeddingBatch) -> int:
+        """Write what is newer than the file holds; see `OnlineSink`."""
         keys = feast_bytes.entity_keys(batch.series)
         if len(set(keys)) < len(keys):
             batch = batch.newest_per_series()
             keys = feast_bytes.entity_keys(batch.series)
         if not keys:
             return 0
-        event_us = batch.event_us.tolist()
+        event_us, created_us = batch.event_us.tolist(), batch.created_us.tolist()
         seconds = _stored_seconds(event_us)
-        statement = _upsert(self._table, force=force)
+        statement = _upsert(self._table)
         written = 0
         with self._translated(), _transaction(self._open()) as connection:
             for feature, vectors in batch.features.items():
                 values, names = feast_bytes.float_lists(vectors), [feature] * len(keys)
-                rows = zip(keys, names, values, seconds, event_us, seconds, strict=True)
+                rows = zip(keys, names, values, seconds, event_us, created_us, seconds, strict=True)
                 written = connection.executemany(statement, rows).rowcount
         return written
 
@@ -103,7 +106,7 @@ class SqliteOnline:
             columns = {row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(self._table)})")}
             if not columns:
                 raise Refused(self._missing(f"no table {self._table}"))
-            for column in (GUARD, WITNESS):
+            for column in (GUARD, DELIVERED, WITNESS):
                 if column not in columns:
                     connection.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {column} INTEGER")
             if WITNESS not in columns:  # an earlier version wrote guards alone
@@ -137,18 +140,21 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
     connection.commit()
 
 
-def _upsert(table: str, *, force: bool) -> str:
+def _upsert(table: str) -> str:
     held = _quoted(table)
     holds = f"{held}.{WITNESS} IS {held}.event_ts AND {held}.created_ts IS NULL"
     # Of one second nobody can tell which is newer than what somebody else wrote: the one that comes now is taken.
     newer = (
-        f"CASE WHEN {holds} THEN excluded.{GUARD} {'>=' if force else '>'} {held}.{GUARD} "
+        f"CASE WHEN {holds} "
+        f"THEN (excluded.{GUARD}, excluded.{DELIVERED}) > ({held}.{GUARD}, coalesce({held}.{DELIVERED}, -1)) "
         f"ELSE excluded.event_ts >= {held}.event_ts END"
     )
     return (
-        f"INSERT INTO {held} (entity_key, feature_name, value, event_ts, {GUARD}, {WITNESS}) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608 - quoted
-        f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, event_ts = excluded.event_ts, "
-        f"created_ts = NULL, {GUARD} = excluded.{GUARD}, {WITNESS} = excluded.{WITNESS} WHERE {newer}"
+        f"INSERT INTO {held} (entity_key, feature_name, value, event_ts, {GUARD}, {DELIVERED}, {WITNESS}) "  # noqa: S608 - quoted
+        "VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, event_ts = excluded.event_ts, "
+        f"created_ts = NULL, {GUARD} = excluded.{GUARD}, {DELIVERED} = excluded.{DELIVERED}, "
+        f"{WITNESS} = excluded.{WITNESS} WHERE {newer}"
     )
 
 

@@ -33,6 +33,8 @@ class Chunk:
     """Bytes of the file."""
     first: int
     rows: int
+    before: int = 0
+    """Rows of all chunks before it."""
 
     def __str__(self) -> str:
         return f"{self.id} ({self.path}, rows {self.first} to {self.first + self.rows - 1})"
@@ -53,7 +55,7 @@ def find_files(history: Path) -> tuple[Path, list[str]]:
 def cut(history: Path, contract: InputContract, *, space: str, chunk_rows: int) -> list[Chunk]:
     """Cut history into chunks. Raises `Refused` for a file that cannot hold windows of this contract."""
     folder, names = find_files(history)
-    chunks = []
+    chunks, before = [], 0
     for name in names:
         path = folder / name
         try:
@@ -70,7 +72,8 @@ def cut(history: Path, contract: InputContract, *, space: str, chunk_rows: int) 
             length = min(chunk_rows, rows - first)
             identity = f"{name}|{size}|{footer}|{first}|{length}|{space}"
             key = hashlib.sha256(identity.encode()).hexdigest()[:32]
-            chunks.append(Chunk(id=key, path=name, size=size, first=first, rows=length))
+            chunks.append(Chunk(id=key, path=name, size=size, first=first, rows=length, before=before + first))
+        before += rows
     return chunks
 
 

@@ -5,7 +5,7 @@ In: a recipe (plain data) and chunks. Out: parts, rejects, online rows, a few nu
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ from schemas.event_times import EventTimes, hold_rows
 from schemas.spaces import SpaceView
 from schemas.windows_arrow import window_schema, windows_from_arrow
 from workers.adapters.offline_files import publish
+from workers.adapters.offline_log import BACKFILLS
 from workers.adapters.offline_parts import SUFFIX, encode_part
 from workers.adapters.offline_root import view_folder
 from workers.backfill.chunks import Chunk, ChunkReader, find_files
 from workers.backfill.refusals import Refusals, lines_of
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.ports import Clock, OnlineSink
+from workers.core.order import stamp_backfill
+from workers.core.ports import OnlineSink
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long to wait before each further try of a store that does not answer."""
@@ -42,6 +44,9 @@ class BackfillRecipe:
     """A name; a backfill of the same name goes on where the last one stopped."""
     times: EventTimes = field(default_factory=EventTimes)
     """Taken once for the whole run, so that no row is judged by the clock of who comes to it, or when."""
+    begin_us: int = 0
+    """`created_us` of the first row (`workers.core.order.backfill_begin`), taken once for the whole run too: an actor
+    that is taken for dead must not write later rows than who does its chunk again."""
 
     @property
     def home(self) -> Path:
@@ -50,8 +55,8 @@ class BackfillRecipe:
 
     @property
     def folder(self) -> Path:
-        """Where this job's parts lie. No topic can have a name with an @."""
-        return self.home / "@backfill" / self.job
+        """Where this job's parts lie."""
+        return self.home / BACKFILLS / self.job
 
     @property
     def rejects(self) -> Path:
@@ -82,16 +87,8 @@ class Done:
 class ChunkEmbedder:
     """Embeds chunks, one after the other. Any of them may be done twice, by anyone, with the same result."""
 
-    def __init__(
-        self,
-        recipe: BackfillRecipe,
-        tools: BackfillTools,
-        *,
-        clock: Clock = time.time,
-        pauses_s: Sequence[float] = PAUSES_S,
-    ) -> None:
-        """`clock` gives seconds since the epoch."""
-        self._recipe, self._tools, self._clock, self._pauses_s = recipe, tools, clock, pauses_s
+    def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
+        self._recipe, self._tools, self._pauses_s = recipe, tools, pauses_s
         self._history = ChunkReader(find_files(recipe.history)[0], window_schema(recipe.contract).names)
 
     def embed(self, chunk: Chunk) -> Done:
@@ -107,7 +104,8 @@ class ChunkEmbedder:
         embeddings = _nothing(view)
         if len(read.windows):
             embedded = self._tools.embed(read.windows)
-            embeddings = embedded.embeddings
+            places = chunk.before + read.rows[embedded.rows]
+            embeddings = replace(embedded.embeddings, created_us=stamp_backfill(self._recipe.begin_us, places))
             rejects += [(int(read.rows[fault.row]), fault.reason, fault.detail) for fault in embedded.faults]
         online = self._tools.online
         if len(embeddings) and online is not None:
@@ -120,7 +118,6 @@ class ChunkEmbedder:
         content = encode_part(
             embeddings,
             view,
-            created_us=round(self._clock() * 1e6),
             metadata={
                 "job": self._recipe.job,
                 "chunk": chunk.id,
@@ -153,5 +150,6 @@ def _nothing(view: SpaceView) -> EmbeddingBatch:
         space=view.space,
         series={column.name: np.empty(0, object if column.type == "string" else np.int64) for column in view.series},
         event_us=np.empty(0, np.int64),
+        created_us=np.empty(0, np.int64),
         features={name: np.empty((0, size), np.float32) for name, size in view.features},
     )

@@ -117,6 +117,7 @@ class Embedder:
                 space=self._space,
                 series={name: ids if everything else ids[rows] for name, ids in windows.series.items()},
                 event_us=windows.end_us if everything else windows.end_us[rows],
+                created_us=np.zeros(len(rows), np.int64),
                 features=vectors,
             ),
             rows=rows,

@@ -86,12 +86,14 @@ class Source(Protocol):
 class OnlineSink(Protocol):
     """The newest embedding of each series, for look-ups."""
 
-    def write(self, batch: EmbeddingBatch, *, force: bool = False) -> int:
+    def write(self, batch: EmbeddingBatch) -> int:
         """Make the batch readable; return the rows that were written.
 
-        Durable on return and idempotent: of each series the newest event time wins, atomically, whatever the order of
-        calls and callers; an equal time is left as it is unless `force`. Raises `Unavailable`; any part may then
-        have been written, and the same call may be made again.
+        Durable on return and idempotent: of each series the newest event time wins, of equal times the greatest
+        `created_us`, atomically, whatever the order of calls and callers: what is online is what the history has last.
+        An equal pair is the same row and is left as it is. A row whose `created_us` is not known, since an earlier
+        version or somebody else wrote it, comes before all others of its event time. Raises `Unavailable`; any part may
+        then have been written, and the same call may be made again.
         """
 
     def check(self) -> None:
@@ -113,6 +115,8 @@ class Part:
     """May be empty: rejects alone move a chain too."""
     offsets: NDArray[np.int64]
     """(n,) the offset that each row came from."""
+    created_us: int = 0
+    """Of the last record before `next`, refused ones included: what comes later in the chain has a greater one."""
     lost: int = 0
     """Offsets that could not be read: retention deleted them before, or they were passed over."""
 
@@ -125,6 +129,9 @@ class OfflineLog(Protocol):
 
         Raises `Refused` for a chain of another topic id, `Unavailable` where it cannot be read now.
         """
+
+    def latest(self, partition: Partition) -> int:
+        """Return the `created_us` that the chain ends with, as `end` or `publish` has last seen it; 0 where none is."""
 
     def publish(self, part: Part) -> None:
         """Append. Durable on return. Raises `Replaced` where a part already begins there, `Unavailable` (disk full)."""

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from schemas.embeddings import EmbeddingBatch
 from schemas.spaces import SpaceView
 from workers.adapters.offline_parts import part_files
-from workers.adapters.offline_query import EVENT_US, open_query
+from workers.adapters.offline_query import CREATED_US, EVENT_US, open_query
 from workers.adapters.offline_root import view_folder
 from workers.core.errors import Refused
 from workers.core.events import Event, Retrying
@@ -48,7 +48,7 @@ class Rebuilt:
     series: int
     """In the log."""
     written: int
-    """The others were online with the same event time or a newer one."""
+    """The others were online, or something newer of theirs was."""
     seconds: float
 
 
@@ -102,6 +102,7 @@ def _batches(found: Any, view: SpaceView) -> Iterator[EmbeddingBatch]:
                 for column in view.series
             },
             event_us=piece[EVENT_US].to_numpy(),
+            created_us=piece[CREATED_US].to_numpy(),
             features={
                 name: pc.list_flatten(piece[name]).to_numpy().reshape(len(piece), size) for name, size in view.features
             },

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, SPACE
+from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
 from workers.adapters.offline_parts import part_files
 from workers.core.errors import Refused
 from workers.view.columns import OURS, SEVERAL, Columns, Span
@@ -82,7 +82,7 @@ def _read(dataset: Any, columns: Columns, sample: int, wanted: Any, source: Path
         good = _usable(batch, columns)
         if len(good):
             size = _refuse_lengths(good[columns.feature], size)
-            sampler.add(good, _hashes(good, columns, read), _times(good, CREATED, asked=columns.has_created))
+            sampler.add(good, _hashes(good, columns, read), _order(good, columns))
         read, usable = read + len(batch), usable + len(good)
     rows = sampler.rows()
     if rows is None:
@@ -154,6 +154,15 @@ def _hashes(rows: pa.Table, columns: Columns, first: int) -> NDArray[np.uint64]:
         return hash_keys(pd.DataFrame({"row": np.arange(first, first + len(rows))}))
     keys = rows.select(list(columns.ids)).to_pandas(integer_object_nulls=True)
     return hash_keys(keys.astype(str).assign(event_us=_times(rows, EVENT_TIMESTAMP, asked=True)))
+
+
+def _order(rows: pa.Table, columns: Columns) -> NDArray[np.int64]:
+    """Return what tells which of two rows of one key was delivered later, as a join has it (`LogQuery`)."""
+    fields = [rows.schema.field(name) for name in (ORIGIN_PARTITION, ORIGIN_OFFSET) if name in rows.schema.names]
+    origin = [rows[field.name] for field in fields if pa.types.is_integer(field.type)]
+    created = _times(rows, CREATED, asked=columns.has_created)
+    order = [created, *(column.cast(pa.int64(), safe=False).fill_null(-1).to_numpy() for column in origin)]
+    return np.stack(order, axis=1)
 
 
 def _times(rows: pa.Table, name: str, *, asked: bool) -> NDArray[np.int64]:

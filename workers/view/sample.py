@@ -30,28 +30,28 @@ class Sampler:
         self._limit = np.uint64(np.iinfo(np.uint64).max)
         self._rows: Any = None
         self._hashes = np.empty(0, np.uint64)
-        self._created = np.empty(0, np.int64)
+        self._order = np.empty((0, 0), np.int64)
         self.is_sampled = False
         """Whether there were more keys than were kept."""
 
-    def add(self, rows: pa.Table, hashes: Hashes, created: NDArray[np.int64]) -> None:
-        """Consider rows. Of one key the newest `created` stays; of equal ones the one that came last."""
+    def add(self, rows: pa.Table, hashes: Hashes, order: NDArray[np.int64]) -> None:
+        """Consider rows. Of one key the one with the greatest `order` stays, (n, k); of equal ones the last to come."""
         chosen = np.flatnonzero(hashes <= self._limit)
         if not len(chosen):
             return
         taken = rows.take(chosen)
         pool = taken if self._rows is None else pa.concat_tables([self._rows, taken])
         hashes = np.concatenate([self._hashes, hashes[chosen]])
-        created = np.concatenate([self._created, created[chosen]])
-        order = np.lexsort((created, hashes))  # stable: equal ones keep the order in which they came
-        is_last = np.append(hashes[order][1:] != hashes[order][:-1], True)
-        order = order[is_last]
-        if len(order) > self._size:
+        order = np.concatenate([self._order.reshape(-1, order.shape[1]), order[chosen]])
+        kept = np.lexsort((*order.T[::-1], hashes))  # stable: equal ones keep the order in which they came
+        is_last = np.append(hashes[kept][1:] != hashes[kept][:-1], True)
+        kept = kept[is_last]
+        if len(kept) > self._size:
             self.is_sampled = True
-            order = order[: self._size]
-            self._limit = hashes[order[-1]]
-        self._rows = pool.take(order).combine_chunks()
-        self._hashes, self._created = hashes[order], created[order]
+            kept = kept[: self._size]
+            self._limit = hashes[kept[-1]]
+        self._rows = pool.take(kept).combine_chunks()
+        self._hashes, self._order = hashes[kept], order[kept]
 
     def rows(self) -> Any:
         """Return the sample as an Arrow table in the order of the hashes; None where no row was added."""
