@@ -93,6 +93,7 @@ def write(feast, view, number=1.0):
         space=view.space,
         series={"wearer": np.array(["s1"], object)},
         event_us=np.array([1_700_000_000_000_000]),
+        created_us=np.array([1_700_000_000_000_000]),
         features={"hidden": vectors},
     )
     assert sink.write(row) == 1
