@@ -78,9 +78,12 @@ class Keeper:
         """Whether a checkpoint has begun that was not finished."""
         return self._under_way is not None
 
-    def begin(self, checkpoint: Checkpoint, online: Future[None] | None) -> None:
-        """Append it, once the online write under way, if any, is acknowledged. Not while another is under way."""
-        self._under_way = checkpoint, self._thread.submit(self._keep, checkpoint, online)
+    def begin(self, checkpoint: Checkpoint, online: Future[None] | None, require_same: Callable[[], None]) -> None:
+        """Append it, once the online write under way, if any, is acknowledged. Not while another is under way.
+
+        `require_same` raises where what was read is of another log than its offsets are to be kept for.
+        """
+        self._under_way = checkpoint, self._thread.submit(self._keep, checkpoint, online, require_same)
 
     def finish(self, *, wait: bool) -> Checkpoint | None:
         """Return the checkpoint that has become durable, if there is one; raise what stood in its way, every time."""
@@ -95,7 +98,8 @@ class Keeper:
         """Let what is under way end. Idempotent."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _keep(self, checkpoint: Checkpoint, online: Future[None] | None) -> None:
+    def _keep(self, checkpoint: Checkpoint, online: Future[None] | None, require_same: Callable[[], None]) -> None:
+        require_same()
         if online is not None:
             online.result()  # what is offline is online: a failed write must not be overtaken by its offset
         if (offline := self._offline) is not None:

@@ -167,7 +167,7 @@ class Stream:
         checkpoint = Checkpoint(begun_at=self._checkpoint_at, rows=rows, ranges=ranges, lost=lost, latest=latest)
         self._rows.clear()
         self._held_rows = self._held_bytes = 0
-        self._keeper.begin(checkpoint, self._writing)
+        self._keeper.begin(checkpoint, self._writing, self._source.ask_again())
 
     def _finish_checkpoint(self, *, wait: bool) -> None:
         """Commit what has become durable."""

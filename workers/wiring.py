@@ -203,7 +203,7 @@ def open_stream(
     view, contract = embed.manifest.view(), embed.manifest.contract
     return Stream(
         offline=open_log(recipe, embed),  # first: a node that does not see the log shall not load a model before
-        source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view),
+        source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view, topic_id=recipe.topic_id),
         embed=open_embed(embed),
         online=open_online(embed.online),
         dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from schemas.contract import Column, IdColumn, InputContract
 from schemas.json_codec import decode_json
 from schemas.records import Headers, Partition
-from workers.adapters.kafka_admin import committed, ensure_topic
+from workers.adapters.kafka_admin import committed, describe_topic, ensure_topic
 from workers.adapters.kafka_source import KafkaSource
 from workers.adapters.memory_source import MemoryBroker, MemorySource
 from workers.core.ports import Source
@@ -79,7 +79,8 @@ class OnKafka:
         ensure_topic(settings, self.topic, partitions=3)
 
     def source(self, max_batch: int = 512, view: str = "") -> Source:
-        self.opened.append(KafkaSource(self.settings.model_copy(update={"max_batch": max_batch}), decode, view=view))
+        changed, topic = self.settings.model_copy(update={"max_batch": max_batch}), describe_topic(self.settings)
+        self.opened.append(KafkaSource(changed, decode, view=view, topic_id=topic.topic_id))
         return self.opened[-1]
 
     def append(self, index: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> int:

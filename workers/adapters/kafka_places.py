@@ -20,17 +20,19 @@ MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
 
 
 def find_places(
-    consumer: Any, settings: KafkaSettings, starts: Mapping[Partition, int | None], *, view: str
+    consumer: Any, settings: KafkaSettings, starts: Mapping[Partition, int | None], *, view: str, topic_id: str = ""
 ) -> tuple[dict[Partition, int], dict[Partition, int]]:
     """Return where each partition's reading begins, and where the partition ends. Raises `Refused`, `Unavailable`.
 
-    Where no start is given it is what was committed for the `view`.
+    Where no start is given it is what was committed for the `view`, of this topic.
     """
     asked = {TopicPartition(p.topic, p.index): p for p in starts}
     try:
         firsts = consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
         ends = consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
-        wanted = {tp: _committed(consumer, tp, view) if starts[p] is None else starts[p] for tp, p in asked.items()}
+        wanted = {
+            tp: _committed(consumer, tp, view, topic_id) if starts[p] is None else starts[p] for tp, p in asked.items()
+        }
     except KafkaError as error:
         doing = f"say where {', '.join(map(str, starts))} begin and end"
         raise in_our_words(error, doing, settings) from error
@@ -46,7 +48,7 @@ def find_places(
     return places, {p: ends[tp] for tp, p in asked.items()}
 
 
-def _committed(consumer: Any, tp: TopicPartition, view: str) -> int | None:
+def _committed(consumer: Any, tp: TopicPartition, view: str, topic_id: str) -> int | None:
     """Return the offset that was committed for us, or by whoever does not say for whom (an operator's tool)."""
     found = consumer.committed(tp, metadata=True, timeout_ms=ANSWER_MS)
-    return None if found is None or is_anothers(found.metadata, view) else int(found.offset)
+    return None if found is None or is_anothers(found.metadata, view, topic_id) else int(found.offset)

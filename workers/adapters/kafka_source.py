@@ -5,7 +5,7 @@ hold nor who decides which partitions are read. Not thread safe: the thread that
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from workers.adapters.kafka_echo import echo_note
 from workers.adapters.kafka_guard import Guard, UnreadableAtError
 from workers.adapters.kafka_login import Login
 from workers.adapters.kafka_places import ANSWER_MS, MADE_ANEW, find_places
+from workers.adapters.kafka_topic_id import SameTopic
 from workers.core.care import Reach, decode_within
 from workers.core.errors import Refused, Unavailable, UndertowError
 from workers.core.ports import Delivery, Offsets
@@ -36,10 +37,10 @@ ARROW_WINDOWS = 64.0
 class KafkaSource:
     """A `Source`. Transactions that were aborted are not seen; a truncated or recreated topic is refused."""
 
-    def __init__(self, settings: KafkaSettings, decode: Decode, *, view: str = "") -> None:
-        """`view` is for whom offsets are committed: those that say to be another's are passed over."""
+    def __init__(self, settings: KafkaSettings, decode: Decode, *, view: str = "", topic_id: str = "") -> None:
+        """`view` is for whom offsets are committed, `topic_id` of what: those that name another are passed over."""
         require_native_crc()
-        self._view = view
+        self._view, self._topic_id, self._same = view, topic_id, SameTopic(settings, topic_id)
         self._settings, self._decode, self._login = settings, decode, Login()
         self._guard = Guard(batch_bytes=settings.max_unpacked_bytes, poll_bytes=settings.max_poll_bytes)
         self._consumer = self._connect()
@@ -54,6 +55,8 @@ class KafkaSource:
         """Read exactly these partitions; return the position of each."""
         new = {p: start for p, start in starts.items() if p not in self._positions}
         found, ends = self._place(new) if new else ({}, {})
+        if new:
+            self._same.require()
         positions = {p: self._positions[p] if p in self._positions else found[p] for p in starts}
         self._partitions = {TopicPartition(p.topic, p.index): p for p in starts}
         self._consumer.assign(list(self._partitions))
@@ -94,7 +97,7 @@ class KafkaSource:
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Echo durable positions to the broker for lag tools; without `wait` an error is raised by the next call."""
-        note = echo_note(self._view)
+        note = echo_note(self._view, self._topic_id)
         echo = {TopicPartition(p.topic, p.index): OffsetAndMetadata(offset, note, -1) for p, offset in offsets.items()}
         error, self._not_echoed = self._not_echoed, None
         try:
@@ -106,6 +109,11 @@ class KafkaSource:
                 self._consumer.commit_async(echo, callback=self._echoed)
         except KafkaError as error:
             raise in_our_words(error, "commit offsets", self._settings) from error
+
+    def ask_again(self) -> Callable[[], None]:
+        """Ask whether what was delivered so far is of the topic that was meant; return what waits for the answer."""
+        asked = self._same.ask()
+        return lambda: self._same.require_answer(asked)
 
     def lag(self) -> Offsets:
         """Return how many offsets lie between our position and the end, as the last fetch saw it."""
@@ -136,7 +144,7 @@ class KafkaSource:
     def _fetch(self, timeout_s: float) -> tuple[dict[TopicPartition, list[Any]], dict[Partition, int]]:
         """Return what has arrived, or how many offsets retention has deleted. Raises `Refused`, `Unavailable`."""
         try:
-            return self._gather(timeout_s), {}
+            batches = self._gather(timeout_s)
         except OffsetOutOfRangeError:
             return {}, self._catch_up_with_retention()
         except LogTruncationError as error:
@@ -150,6 +158,11 @@ class KafkaSource:
         except Exception as error:
             # kafka-python raises errors of any kind over what it cannot read, and polled again it would loop for ever.
             raise self._unreadable(error) from error
+        if batches and self._same.has_changed():
+            self._go_back()  # should the broker have told of yesterday, it is read again
+            self._same.require()
+            return {}, {}
+        return batches, {}
 
     def _records(self, batches: Mapping[TopicPartition, list[Any]]) -> tuple[list[Record], list[Reject]]:
         """Return what arrived, and apart from it what the guard has found odd."""
@@ -209,10 +222,11 @@ class KafkaSource:
         except KafkaError as error:
             raise in_our_words(error, "connect", self._settings) from error
         self._guard.watch(consumer)
+        self._same.watch(consumer)
         return consumer
 
     def _place(self, starts: Mapping[Partition, int | None]) -> tuple[dict[Partition, int], dict[Partition, int]]:
-        return find_places(self._consumer, self._settings, starts, view=self._view)
+        return find_places(self._consumer, self._settings, starts, view=self._view, topic_id=self._topic_id)
 
     def _moved_without_records(self) -> dict[Partition, int]:
         """Return the positions that have moved over transaction markers and aborted records."""

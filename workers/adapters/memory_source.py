@@ -44,6 +44,9 @@ class MemoryBroker:
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
         self.committed_for: dict[Partition, str] = {}
+        self.made: dict[str, int] = {}
+        """How often each topic was made anew."""
+        self.committed_of: dict[Partition, int] = {}
         self._logs: dict[Partition, _Log] = {}
 
     def of_another_group(self) -> "MemoryBroker":
@@ -80,8 +83,9 @@ class MemoryBroker:
         log.records = {offset: record for offset, record in log.records.items() if offset >= first}
 
     def recreate(self, partition: Partition) -> None:
-        """Delete the partition and make it anew."""
+        """Delete the partition and make it anew, as a partition of another topic of that name."""
         self._logs[partition] = _Log()
+        self.made[partition.topic] = self.made.get(partition.topic, 0) + 1
 
     def log(self, partition: Partition) -> _Log:
         """Return the log of a partition; it comes into being when it is first asked for."""
@@ -105,10 +109,12 @@ class MemorySource:
         self._view = view
         self._polls, self._commits = iter(polls), iter(commits)
         self._positions: dict[Partition, int] = {}
+        self._made = dict(broker.made)
 
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each."""
         positions = {}
+        self._require_same(starts)
         for partition, start in starts.items():
             log = self._broker.log(partition)
             wanted = self._committed(partition) if start is None else start
@@ -127,6 +133,7 @@ class MemorySource:
         """Return what has arrived, or None."""
         del timeout_s
         play(self._polls)
+        self._require_same(self._positions)
         most = self._max if reach is None or reach.at_most is None else min(self._max, reach.at_most)
         records: list[Record] = []
         receipt: dict[Partition, int] = {}
@@ -159,10 +166,22 @@ class MemorySource:
         play(self._commits)
         self._broker.committed.update(offsets)
         self._broker.committed_for.update(dict.fromkeys(offsets, self._view))
+        self._broker.committed_of.update({p: self._made.get(p.topic, 0) for p in offsets})
+
+    def ask_again(self) -> Callable[[], None]:
+        """Ask whether what was delivered is of the topics that were there at first."""
+        return lambda: self._require_same(self._positions)
+
+    def _require_same(self, partitions: Iterable[Partition]) -> None:
+        for topic in {partition.topic for partition in partitions}:
+            if self._broker.made.get(topic, 0) != self._made.get(topic, 0):
+                message = f'the topic "{topic}" was deleted and made anew'
+                raise Refused(message)
 
     def _committed(self, partition: Partition) -> int | None:
         whose = self._broker.committed_for.get(partition)
         is_anothers = whose and self._view and whose != self._view
+        is_anothers = is_anothers or self._broker.committed_of.get(partition, 0) != self._made.get(partition.topic, 0)
         return None if is_anothers else self._broker.committed.get(partition)
 
     def lag(self) -> Offsets:

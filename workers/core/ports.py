@@ -76,6 +76,13 @@ class Source(Protocol):
         Without `wait` it returns before the broker has answered, and what it answers is raised by the next commit.
         """
 
+    def ask_again(self) -> Callable[[], None]:
+        """Begin to ask whether all that was delivered is of the log that was assigned. Does not block.
+
+        What is returned waits for the answer and may be called by another thread; it raises `Refused` where it is of
+        another, a topic made anew. No answer is none: it returns.
+        """
+
     def lag(self) -> Offsets:
         """Return, for each assigned partition, how many offsets lie between our position and the end. May be stale."""
 
