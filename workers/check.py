@@ -19,13 +19,14 @@ from workers.adapters.kafka_sign import KafkaSign
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
+from workers.check_log import look_at_log
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
 from workers.fleet.claim import held_by, holder
 from workers.formats import check_format
 from workers.history.look import compare_online
 from workers.local_paths import goes_with_container
-from workers.recipes import EmbedRecipe, embed_recipe, require_applied_log
+from workers.recipes import EmbedRecipe, embed_recipe
 from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, group_settings
 
@@ -74,7 +75,7 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "group", partial(_group, settings)
     for path in settings.model.artifacts:
         yield "online store", partial(_online, settings, recipe_of, path)
-    yield "offline log", partial(_offline, settings, recipe_of)
+    yield "offline log", partial(look_at_log, settings, recipe_of)
     if settings.fleet.address != "local":
         yield "nodes", partial(_nodes, settings)
 
@@ -139,23 +140,6 @@ def _online(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe], path: 
         view = recipe.manifest.view()
         said += f", {compare_online(settings.feast, view, view_folder(recipe.offline.path, view))}"
     return said
-
-
-def _offline(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) -> str:
-    path = settings.offline.path
-    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        message = f"offline.path = {path} cannot be written: {existing} belongs to somebody else"
-        raise Refused(message)
-    if not settings.offline.enabled:
-        return "off"
-    for artifact in settings.model.artifacts:
-        try:
-            recipe = recipe_of(artifact)
-        except UndertowError:  # which has lines of its own
-            continue
-        require_applied_log(recipe)
-    return str(path)
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

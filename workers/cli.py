@@ -87,8 +87,11 @@ def check(overrides: tuple[str, ...]) -> None:
 )
 @click.option("--prune", is_flag=True, help="Delete all other artifacts' views, with their online vectors.")
 @click.option("--yes", is_flag=True, help="Do not ask before --prune deletes.")
+@click.option("--accept-lost", is_flag=True, help="Go on without parts of the offline log that are gone for ever.")
 @settings_options
-def apply(overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None, prune: bool, yes: bool) -> None:
+def apply(
+    overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None, prune: bool, yes: bool, accept_lost: bool
+) -> None:
     """Register each artifact's Feast view and service, and whatever else the repository defines.
 
     What others have registered stays. The first space of a name is served at once; a retrained model's only with
@@ -101,7 +104,10 @@ def apply(overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None, prune
     from workers.settings import load
 
     say = partial(click.echo, err=True)
-    click.echo("\n".join(register(load(overrides), promote=promote, ttl_s=ttl_s, prune=prune, ask=not yes, say=say)))
+    names = register(
+        load(overrides), promote=promote, ttl_s=ttl_s, prune=prune, ask=not yes, accept_lost=accept_lost, say=say
+    )
+    click.echo("\n".join(names))
 
 
 @main.command()

@@ -10,6 +10,7 @@ import click
 
 from workers.adapters.feast_registry import HeldView, held_views
 from workers.adapters.feast_repo import forget, registered, registered_views
+from workers.adapters.offline_mend import accept_holes
 from workers.adapters.offline_root import read_nonce, require_unclaimed, view_folder
 from workers.artifact.manifest import read_manifest
 from workers.core.durations import show_duration
@@ -31,18 +32,21 @@ def apply(
     ttl_s: int | None = None,
     prune: bool = False,
     ask: bool = True,
+    accept_lost: bool = False,
     say: Callable[[str], object],
 ) -> tuple[str, ...]:
     """Register all artifacts; return the names of all views that Feast knows then.
 
     `ttl_s` is for all of them, 0 is none. Without it each keeps what it was applied or packed with; one that has
     neither gets what its log says. `prune` deletes the views of all other artifacts, after
-    a question unless not `ask`. `say` is told of each.
+    a question unless not `ask`. With `accept_lost` chains go on without parts that are gone. `say` is told of each.
     """
     ttls: dict[str, int] = {}
-    lines = []
+    lines: list[str] = []
     for path in settings.model.artifacts:  # before a log is looked at by ids that are not its own
         require_unclaimed(settings.offline.path, read_manifest(path).view(), registered_views(settings.feast.repo))
+    for view in [read_manifest(path).view() for path in settings.model.artifacts] if accept_lost else []:
+        lines += accept_holes(view_folder(settings.offline.path, view), view)
     files, held = registered(settings.feast.repo), held_views(settings.feast)
     here = {read_manifest(path).view().view for path in settings.model.artifacts}
     known = {path.stem: data.get("ttl_seconds") for path, data in files.items()}

@@ -19,8 +19,9 @@ from workers.adapters.feast_repo import OnlineRecipe, apply, register, registere
 from workers.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_source import KafkaSource
+from workers.adapters.offline_chains import require_whole
 from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_root import claim_folder, make_log
+from workers.adapters.offline_root import claim_folder, make_log, view_folder
 from workers.adapters.online_feast import FeastOnline
 from workers.adapters.online_redis import RedisOnline
 from workers.adapters.online_sqlite import SqliteOnline
@@ -130,6 +131,8 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         check_online(artifact.online)
     if settings.offline.enabled:
         artifacts = tuple(with_log(settings, artifact) for artifact in artifacts)
+        for artifact in artifacts:
+            require_whole(view_folder(artifact.offline.path, artifact.manifest.view()))
     return StreamRecipe(
         fleet=settings.fleet.name,
         artifacts=artifacts,

@@ -1,5 +1,7 @@
 """What every offline log promises: one linear chain for each partition, whoever appends and whenever he wakes up."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from schemas.spaces import SpaceView
 from workers.adapters.memory_stores import MemoryChains, MemoryOfflineLog
 from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.offline_root import claim_folder
-from workers.core.errors import Replaced
+from workers.core.errors import Replaced, Unavailable
 from workers.core.ports import Part
 
 SPACE = "c" * 64
@@ -44,6 +46,25 @@ def open_log(request, tmp_path, memory_clock):
         return lambda: MemoryOfflineLog(chains)
     claim_folder(tmp_path, VIEW)
     return lambda: FileOfflineLog(tmp_path, VIEW, cluster_id="c", topic_id="t", writer="test", clock=memory_clock)
+
+
+@pytest.fixture
+def hidden(open_log, tmp_path):
+    """Take the chains away for a while, as a disk that is not mounted does."""
+
+    @contextlib.contextmanager
+    def hide():
+        log = open_log()
+        if isinstance(log, MemoryOfflineLog):
+            parts, log.chains.parts = log.chains.parts, {}
+            yield
+            log.chains.parts = parts
+        else:
+            (tmp_path / VIEW.view / "windows").rename(tmp_path / "aside")
+            yield
+            (tmp_path / "aside").rename(tmp_path / VIEW.view / "windows")
+
+    return hide
 
 
 class TestOfflineLog:
@@ -117,3 +138,13 @@ class TestOfflineLog:
         with pytest.raises(Replaced):
             open_log().publish(part(4, 7))
         assert open_log().end(P0) == 9
+
+    def test_a_chain_that_is_away_is_neither_taken_for_none_nor_gone_on_with(self, open_log, hidden):
+        owner = open_log()
+        owner.publish(part(0, 3))
+        with hidden():
+            for act in (lambda: owner.publish(part(3, 5)), lambda: open_log().end(P0), lambda: owner.end(P0)):
+                with pytest.raises(Unavailable, match=r"the log's folder .* is gone"):
+                    act()
+        owner.publish(part(3, 5))
+        assert open_log().end(P0) == 5

@@ -18,8 +18,9 @@ from schemas.contract import IdColumn
 from schemas.embeddings import EmbeddingBatch, offline_schema
 from schemas.records import Partition
 from schemas.spaces import SpaceView
+from workers.adapters.offline_chains import Chain, chains
 from workers.adapters.offline_files import ABANDONED_S, TEMPORARY
-from workers.adapters.offline_log import Chain, FileOfflineLog, chains, latest_in
+from workers.adapters.offline_log import FileOfflineLog, latest_in
 from workers.adapters.offline_parts import encode_part, read_footer, read_rows
 from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Refused, Unavailable
@@ -160,15 +161,6 @@ def test_chains_are_summed_up_by_their_footers(tmp_path, memory_clock):
         Chain(folder="windows/0", parts=2, first=3, next=30, lost=20),
         Chain(folder="windows/1", parts=1, first=0, next=1, lost=0),
     )
-
-
-def test_a_missing_part_in_the_middle_is_reported(tmp_path, memory_clock):
-    log = open_log(tmp_path, memory_clock)
-    for first in (0, 2, 4):
-        log.publish(part(first, first + 2))
-    (folder_of(tmp_path) / f"{2:020d}.parquet").unlink()
-    with pytest.raises(Refused, match="begins at 4, the part before ends at 2"):
-        chains(tmp_path / VIEW.view)
 
 
 @pytest.mark.parametrize("change", [{"topic_id": "anew"}, {"cluster_id": "other"}])

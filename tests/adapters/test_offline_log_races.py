@@ -13,7 +13,8 @@ from schemas.contract import IdColumn
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition
 from schemas.spaces import SpaceView
-from workers.adapters.offline_log import FileOfflineLog, chains
+from workers.adapters.offline_chains import chains
+from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.offline_parts import part_files, read_footer, read_rows
 from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Replaced

@@ -20,7 +20,7 @@ from tests.fleet.one_stream import read_to_end
 from tests.packing import pack
 from tests.training import quiet_trainer
 from workers.adapters.kafka_admin import committed, end_offsets
-from workers.adapters.offline_log import chains
+from workers.adapters.offline_chains import chains
 from workers.adapters.offline_parts import read_rows
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest

@@ -4,20 +4,25 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import ray
 from click.testing import CliRunner
 from rich.console import Console
 
+from schemas.records import Partition
 from tests.fleet import quick_feast
 from workers import wiring
-from workers.adapters.offline_root import LOG_NOTE, LogIdentity, make_log, read_nonce
+from workers.adapters.offline_log import FileOfflineLog
+from workers.adapters.offline_parts import no_rows
+from workers.adapters.offline_root import LOG_NOTE, LogIdentity, make_log, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest
 from workers.backfill.run import _open_tools
 from workers.backfill.run import run as run_backfill
 from workers.cli import main
 from workers.cluster_nodes import Expected, look_on_nodes
 from workers.core.errors import Refused
+from workers.core.ports import Part
 from workers.recipes import embed_recipes
 from workers.registration import apply
 from workers.wiring import open_stream, stream_recipe
@@ -66,6 +71,30 @@ def test_apply_makes_a_log_anew_where_it_is_gone_and_a_fleet_begins_with_it(make
     assert re.search(r"pumps__.*: the offline log at .* is [0-9a-f]{8}, another than [0-9a-f]{8} that", "\n".join(told))
     recipe = stream_recipe(settings).artifacts[0]
     assert recipe.log.nonce == recipe.online.log == read_nonce(settings.offline.path)
+
+
+def test_a_log_that_lacks_a_part_is_told_by_check_and_at_start_and_gone_on_with_on_purpose(make_place, monkeypatch):
+    settings = make_place(partitions=1).settings
+    view, root = read_manifest(settings.model.artifact).view(), settings.offline.path
+    log = FileOfflineLog(root, view, cluster_id="c", topic_id="t", writer="", clock=lambda: 1e9)
+    for first in (0, 3, 6):
+        offsets = np.empty(0, np.int64)
+        after = first + 3
+        log.publish(
+            Part(partition=Partition("windows", 0), first=first, next=after, embeddings=no_rows(view), offsets=offsets)
+        )
+    told = check(settings)
+    assert (told.exit_code, f"offline log: {root}, 1 chains of 3 parts, none missing" in told.output) == (0, True)
+    (view_folder(root, view) / "windows" / "0" / f"{3:020d}.parquet").unlink()
+    told = check(settings)
+    assert (told.exit_code, "windows/0 lacks offsets 3 to 5" in told.output) == (1, True)
+    with pytest.raises(Refused, match=r"lacks offsets 3 to 5 .* undertow apply --accept-lost"):
+        stream_recipe(settings)
+    monkeypatch.setattr(wiring, "apply", quick_feast.apply)
+    lines: list[str] = []
+    apply(settings, accept_lost=True, say=lines.append)
+    assert any("goes on without offsets 3 to 5" in line for line in lines)
+    stream_recipe(settings)
 
 
 def test_a_replica_and_an_actor_of_a_backfill_on_a_node_without_the_log_end_before_they_load_a_model(make_place):

@@ -10,7 +10,7 @@ import pytest
 from schemas.records import Partition
 from tests.fleet.command import running
 from workers.adapters.kafka_admin import committed, end_offsets
-from workers.adapters.offline_log import chains
+from workers.adapters.offline_chains import chains
 from workers.adapters.offline_parts import read_rows
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest

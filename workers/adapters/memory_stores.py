@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Reject
 from workers.adapters.memory_source import Script, play
-from workers.core.errors import Replaced
+from workers.core.errors import Replaced, Unavailable
 from workers.core.ports import Part
 
 SeriesKey = tuple[object, ...]
@@ -63,6 +63,8 @@ class MemoryChains:
     """What an offline log's folder is on disk: parts by the position that they begin at."""
 
     parts: dict[Partition, dict[int, Part]] = field(default_factory=dict)
+    begun: set[Partition] = field(default_factory=set)
+    """The partitions whose chains must be there."""
 
 
 class MemoryOfflineLog:
@@ -79,6 +81,9 @@ class MemoryOfflineLog:
 
     def _end(self, partition: Partition) -> int | None:
         parts = self.chains.parts.get(partition, {})
+        if not parts and partition in self.chains.begun:
+            message = f"the log's folder of {partition} is gone, though its chain was begun"
+            raise Unavailable(message)
         if not parts:
             return None
         at = min(parts)
@@ -94,11 +99,11 @@ class MemoryOfflineLog:
     def publish(self, part: Part) -> None:
         """Append."""
         play(self._publishes)
-        parts = self.chains.parts.setdefault(part.partition, {})
         if (end := self._end(part.partition)) is not None and part.first < end:
             message = f"another owner has appended to the chain of {part.partition} at {part.first}"
             raise Replaced(message)
-        parts[part.first] = part
+        self.chains.parts.setdefault(part.partition, {})[part.first] = part
+        self.chains.begun.add(part.partition)
 
 
 class MemoryDeadLetters:

@@ -3,9 +3,11 @@
 In: a path and its bytes. Out: whether the file is ours. Knows nothing of what is inside.
 """
 
+import contextlib
 import errno
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from workers.core.errors import Refused, Unavailable
@@ -17,30 +19,35 @@ ABANDONED_S = 3600.0
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def publish(path: Path, content: bytes, *, within: Path) -> bool:
+def publish(path: Path, content: bytes, *, within: Path, after: str = "") -> bool:
     """Make `path` hold `content`, durably; return False, having changed nothing, if it already exists.
 
     Folders are made below `within` only. That one must be there: where it is not, its disk may have gone, and what was
-    made in its place would be lost when it comes back.
+    made in its place would be lost when it comes back. `after` names a file that must lie beside `path` already, in the
+    very folder that is written to, even if another is mounted over it meanwhile.
 
     Nobody ever sees half of it, even if this process is killed or the disk fills: then a temporary file may stay, which
     readers ignore and `sweep` removes. Raises `Unavailable`, or `Refused` where the folder can never take it.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{TEMPORARY}")
+    temporary = f".{path.stem}.{uuid.uuid4().hex}{TEMPORARY}"
     try:
         require_folder(within)
-        for folder in reversed(path.relative_to(within).parents[:-1]):
-            _make_one(within / folder)
-        try:
-            reach("before_write")
-            _write(temporary, content)
-            reach("after_fsync")
-            if not _link(temporary, path):
-                return False
-            reach("after_link")
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+        for above in reversed(path.relative_to(within).parents[:-1]):
+            _make_one(within / above)
+        with _held(path.parent) as folder:
+            if after and not _is_there(after, folder):
+                raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
+            try:
+                reach("before_write")
+                _write(temporary, content, folder)
+                reach("after_fsync")
+                if not _link(temporary, path, folder):
+                    return False
+                reach("after_link")
+                os.fsync(folder)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=folder)
     except PermissionError as error:
         message = f"{path} cannot be written ({error.strerror}); give this user the right to write in {path.parent}"
         raise Refused(message) from error
@@ -50,19 +57,38 @@ def publish(path: Path, content: bytes, *, within: Path) -> bool:
     return True
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _write(name: str, content: bytes, folder: int) -> None:
+    mode = 0o666  # what the umask leaves of it, as `open` has it
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _link(temporary: Path, path: Path) -> bool:
+def _link(temporary: str, path: Path, folder: int) -> bool:
     try:
-        path.hardlink_to(temporary)
+        os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         # A network file system may lose the reply to a link that it made: then both names are one file.
-        return path.samefile(temporary)
+        return os.path.samestat(os.stat(temporary, dir_fd=folder), os.stat(path.name, dir_fd=folder))
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
@@ -73,21 +99,21 @@ def _link(temporary: Path, path: Path) -> bool:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _held(folder) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def require_folder(folder: Path) -> None:
     """Raise `Unavailable` where a folder that was there is gone."""
     if not folder.is_dir():
-        message = (
-            f"the folder {folder} is gone: mount its disk again, or restore it from a copy; it will be tried again "
-            "(to begin a log anew, end the fleet and run: undertow apply)"
-        )
-        raise Unavailable(message)
+        raise Unavailable(_gone(folder))
+
+
+def _gone(folder: Path, found: str = "") -> str:
+    return (
+        f"the log's folder {folder} is gone: mount its disk again, or restore it from a copy{found}; it will be tried "
+        "again (to begin a log anew, end the fleet and run: undertow apply)"
+    )
 
 
 def make_folder(folder: Path) -> None:

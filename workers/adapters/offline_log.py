@@ -4,29 +4,32 @@ In: parts. Out: `<root>/<view>/<topic>/<partition>/<first>.parquet`, one linear 
 Knows neither Kafka's client nor Feast, which reads `<root>/<view>` as one table.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 from schemas.records import Partition
 from schemas.spaces import SpaceView
+from workers.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
 from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
-from workers.adapters.offline_parts import (
-    SUFFIX,
-    Footer,
-    encode_part,
-    part_files,
-    read_footer,
-    read_latest,
-    read_metadata,
-)
-from workers.adapters.offline_root import require_own, view_folder
+from workers.adapters.offline_parts import Footer, encode_part, part_files, read_footer, read_latest
+from workers.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from workers.core.errors import Refused, Replaced, Unavailable
 from workers.core.ports import Clock, Part
 
 BACKFILLS = "@backfill"
 """The folder of backfills' parts, beside those of topics: no topic can have a name with an @."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """What a chain ends with."""
+
+    name: str
+    """Of the last part."""
+    next: int
+    parts: int
 
 
 class FileOfflineLog:
@@ -41,35 +44,31 @@ class FileOfflineLog:
     ) -> None:
         """`clock` gives seconds since the epoch; `writer` is for people. The view's folder must have been claimed."""
         self._home, self._view = view_folder(root, view), view
+        self._log = LogIdentity(root=root, nonce=read_nonce(root))
         require_own(self._home, view)
         self._cluster_id, self._topic_id = cluster_id, topic_id
         self._writer, self._clock = writer, clock
-        self._ends: dict[Partition, int | None] = {}
+        self._ends: dict[Partition, _End | None] = {}
         self._latest: dict[Partition, int] = {}
 
     def end(self, partition: Partition) -> int | None:
         """Return where the chain ends, None where there is none.
 
         Raises `Refused` for a damaged last part and for a chain of another cluster or topic id, `Unavailable` where the
-        folder cannot be read now.
+        folder, or a part of the chain, is not there or cannot be read now.
         """
         folder = self._folder(partition)
         try:
-            require_folder(self._home)  # an empty chain is one in a folder that is there
-            parts = _parts(folder, now=self._clock())
+            self._require_log()  # an empty chain is one in a folder that is there
+            end, latest_us = self._find_end(folder, self._begun(partition))
         except PermissionError as error:
             message = f"the chain in {folder} cannot be read ({error.strerror}); give this user the right to read it"
             raise Refused(message) from error
         except OSError as error:
             message = f"the chain in {folder} could not be read ({error}); repair its disk: it will be tried again"
             raise Unavailable(message) from error
-        if not parts:
-            self._ends[partition] = None
-            return None
-        footer = read_footer(parts[-1])
-        self._check_identity(footer)
-        self._ends[partition], self._latest[partition] = footer.next, _latest(parts)
-        return footer.next
+        self._ends[partition], self._latest[partition] = end, latest_us
+        return None if end is None else end.next
 
     def latest(self, partition: Partition) -> int:
         """Return the `created_us` that the chain ends with, as `end` or `publish` has last seen it; 0 where none is."""
@@ -82,20 +81,38 @@ class FileOfflineLog:
             raise ValueError(message)
         if part.partition not in self._ends:
             self.end(part.partition)
-        end = self._ends[part.partition]
-        if end is not None and part.first > end:
-            message = f"the chain of {part.partition} ends at {end}; a part that begins at {part.first} leaves a gap"
+        end, folder = self._ends[part.partition], self._folder(part.partition)
+        if end is not None and part.first > end.next:
+            message = (
+                f"the chain of {part.partition} ends at {end.next}; a part that begins at {part.first} leaves a gap"
+            )
             raise ValueError(message)
-        path = self._folder(part.partition) / f"{0 if end is None else part.first:020d}{SUFFIX}"
-        if (end is not None and part.first < end) or not publish(path, self._encode(part), within=self._home):
+        path = folder / part_name(None if end is None else part.first)
+        if (end is not None and part.first < end.next) or not self._append(path, part, end):
             message = (
                 f"another owner has appended to the chain of {part.partition} at {part.first} ({path.parent}): "
                 "this replica has been replaced"
             )
             raise Replaced(message)
-        self._ends[part.partition], self._latest[part.partition] = part.next, part.created_us
+        self._ends[part.partition] = _End(name=path.name, next=part.next, parts=1 if end is None else end.parts + 1)
+        self._latest[part.partition] = part.created_us
 
-    def _encode(self, part: Part) -> bytes:
+    def _append(self, path: Path, part: Part, end: _End | None) -> bool:
+        self._require_log()
+        if end is not None:  # whoever goes on with a chain makes no folder of it
+            return publish(path, self._encode(part, end.parts), within=path.parent, after=end.name)
+        is_ours = publish(path, self._encode(part, 0), within=self._home)
+        publish(self._begun(part.partition), b"", within=self._home)
+        return is_ours
+
+    def _require_log(self) -> None:
+        require_folder(self._home)
+        self._log.require_still()
+
+    def _begun(self, partition: Partition) -> Path:
+        return begun_note(self._home, partition, topic_id=self._topic_id, cluster_id=self._cluster_id)
+
+    def _encode(self, part: Part, number: int) -> bytes:
         footer = Footer(
             partition=part.partition,
             first=part.first,
@@ -105,6 +122,7 @@ class FileOfflineLog:
             cluster_id=self._cluster_id,
             topic_id=self._topic_id,
             writer=self._writer,
+            number=number,
         )
         return encode_part(
             part.embeddings,
@@ -116,6 +134,31 @@ class FileOfflineLog:
 
     def _folder(self, partition: Partition) -> Path:
         return self._home / partition.topic / str(partition.index)
+
+    def _find_end(self, folder: Path, begun: Path) -> tuple[_End | None, int]:
+        try:
+            names = part_names(path.name for path in folder.iterdir())  # unlike `glob` it tells where it could not look
+        except FileNotFoundError:
+            names = []
+        if not names:
+            if begun.exists():
+                message = (
+                    f"the log's folder {folder} is gone, or empty, though its chain was begun: mount its disk again, "
+                    f"or restore it from a copy; it will be tried again (to begin the chain anew, remove {begun})"
+                )
+                raise Unavailable(message)
+            return None, 0
+        sweep(folder, now=self._clock())
+        sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
+        self._check_identity(read_footer(folder / names[-1]))
+        names, holes = find_holes(folder)
+        if holes:
+            message = f"the chain in {folder} lacks {'; '.join(map(str, holes))}; it will be tried again. {MEND}"
+            raise Unavailable(message)
+        if not begun.exists():  # of an earlier version, or whoever began it died just then
+            publish(begun, b"", within=self._home)
+        end = _End(name=names[-1], next=read_footer(folder / names[-1]).next, parts=len(names))
+        return end, _latest([folder / name for name in names])
 
     def _check_identity(self, footer: Footer) -> None:
         found, expected = (footer.cluster_id, footer.topic_id), (self._cluster_id, self._topic_id)
@@ -129,19 +172,6 @@ class FileOfflineLog:
             f"rows readable: mv {folder} {folder}@{found[1]}"
         )
         raise Refused(message)
-
-
-def _parts(folder: Path, *, now: float) -> list[Path]:
-    """Return the files of a chain, in order, once the last one's name is durable."""
-    try:
-        files = list(folder.iterdir())  # unlike `glob` it tells where it could not look
-    except FileNotFoundError:
-        return []
-    sweep(folder, now=now)
-    parts = sorted(path for path in files if path.suffix == SUFFIX and path.stem.isdigit())
-    if parts:
-        sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
-    return parts
 
 
 def _latest(parts: Sequence[Path]) -> int:
@@ -161,44 +191,3 @@ def latest_in(home: Path) -> int:
             is_backfill = folder.relative_to(home).parts[0] == BACKFILLS
             latest = max(latest, max(map(read_latest, parts)) if is_backfill else _latest(parts))
     return latest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """What one partition's chain amounts to."""
-
-    folder: str
-    """Relative to the view's: `<topic>/<partition>`."""
-    parts: int
-    first: int
-    next: int
-    lost: int
-    """Offsets that could not be read: retention deleted them before, or they were passed over."""
-
-
-def chains(home: Path) -> tuple[Chain, ...]:
-    """Sum up all chains in a view's folder by their footers. Raises `Refused` where one is damaged or broken."""
-    footers = [
-        (path.parent.relative_to(home).as_posix(), path)
-        for path in part_files(home)
-        if path.parent != home and "first" in read_metadata(path)  # beside the topics lies Feast's schema only
-    ]
-    return tuple(
-        _sum_up(folder, [path for _, path in paths]) for folder, paths in groupby(footers, key=lambda item: item[0])
-    )
-
-
-def _sum_up(folder: str, paths: Iterable[Path]) -> Chain:
-    read = [(path, read_footer(path)) for path in paths]
-    for (_, before), (path, footer) in pairwise(read):
-        if before.next != footer.first:
-            message = f"the chain breaks at {path}: it begins at {footer.first}, the part before ends at {before.next}"
-            raise Refused(message)
-    footers = [footer for _, footer in read]
-    return Chain(
-        folder=folder,
-        parts=len(footers),
-        first=footers[0].first,
-        next=footers[-1].next,
-        lost=sum(footer.lost for footer in footers),
-    )

@@ -41,10 +41,13 @@ class Footer:
     cluster_id: str
     topic_id: str
     writer: str
+    number: int | None = None
+    """How many parts the chain has before this one; None in parts of earlier versions."""
 
     def to_metadata(self) -> dict[str, str]:
         """Return the footer's keys and values."""
         return {
+            **({} if self.number is None else {"number": str(self.number)}),
             "topic": self.partition.topic,
             "partition": str(self.partition.index),
             "first": str(self.first),
@@ -60,6 +63,17 @@ class Footer:
 def part_schema(view: SpaceView) -> pa.Schema:
     """Return the columns of every part of this space."""
     return offline_schema({column.name: column.type for column in view.series}, [name for name, _ in view.features])
+
+
+def no_rows(view: SpaceView) -> EmbeddingBatch:
+    """Return no embedding of this space: parts without rows move a chain, or say that a chunk is done."""
+    return EmbeddingBatch(
+        space=view.space,
+        series={column.name: np.empty(0, object if column.type == "string" else np.int64) for column in view.series},
+        event_us=np.empty(0, np.int64),
+        created_us=np.empty(0, np.int64),
+        features={name: np.empty((0, size), np.float32) for name, size in view.features},
+    )
 
 
 def encode_part(
@@ -160,6 +174,7 @@ def read_footer(path: Path) -> Footer:
             cluster_id=said["cluster_id"],
             topic_id=said["topic_id"],
             writer=said["writer"],
+            number=int(said["number"]) if "number" in said else None,
         )
     except (KeyError, ValueError) as error:
         message = f"{path} is no part of a chain: its footer lacks or garbles {error}; move it out of the folder"

@@ -46,6 +46,16 @@ class LogIdentity:
             )
             raise Refused(message)
 
+    def require_still(self) -> None:
+        """Raise `Unavailable` where what was that very log is not now: its disk may have gone for a while."""
+        if self.nonce and (found := read_nonce(self.root)) != self.nonce:
+            seen = f"another one ({found[:8]})" if found else "none"
+            message = (
+                f"the log's folder is gone: expected the offline log {self.nonce[:8]} at {self.root}, found {seen}; "
+                "mount its disk again, or restore it from a copy; it will be tried again"
+            )
+            raise Unavailable(message)
+
 
 def read_nonce(root: Path) -> str:
     """Return the log's nonce; empty where there is no log, or one of an earlier version."""

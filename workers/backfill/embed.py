@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from schemas.contract import InputContract
-from schemas.embeddings import EmbeddingBatch
 from schemas.event_times import EventTimes, hold_rows
 from schemas.spaces import SpaceView
 from schemas.windows_arrow import window_schema, windows_from_arrow
 from workers.adapters.offline_files import publish
 from workers.adapters.offline_log import BACKFILLS
-from workers.adapters.offline_parts import SUFFIX, encode_part
-from workers.adapters.offline_root import view_folder
+from workers.adapters.offline_parts import SUFFIX, encode_part, no_rows
+from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.backfill.chunks import Chunk, ChunkReader, find_files
 from workers.backfill.refusals import Refusals, lines_of
 from workers.core.embedding import Embed
@@ -89,6 +88,7 @@ class ChunkEmbedder:
 
     def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
         self._recipe, self._tools, self._pauses_s = recipe, tools, pauses_s
+        self._log = LogIdentity(root=recipe.log_root, nonce=read_nonce(recipe.log_root))
         self._history = ChunkReader(find_files(recipe.history)[0], window_schema(recipe.contract).names)
 
     def embed(self, chunk: Chunk) -> Done:
@@ -101,7 +101,7 @@ class ChunkEmbedder:
         times = self._recipe.times
         read = hold_rows(windows_from_arrow(self._history.read(chunk), self._recipe.contract), times)
         rejects = [(bad.row, bad.reason, bad.detail) for bad in read.bad]
-        embeddings = _nothing(view)
+        embeddings = no_rows(view)
         if len(read.windows):
             embedded = self._tools.embed(read.windows)
             places = chunk.before + read.rows[embedded.rows]
@@ -132,6 +132,7 @@ class ChunkEmbedder:
         return Done(windows=len(embeddings), odd_times=odd, refusals=Refusals.of(chunk, rejects))
 
     def _publish(self, name: str, content: bytes) -> bool:
+        self._log.require_still()
         return publish(self._recipe.folder / name, content, within=self._recipe.home)
 
     def _insist(self, act: Callable[[], object]) -> None:
@@ -143,13 +144,3 @@ class ChunkEmbedder:
             else:
                 return
         act()
-
-
-def _nothing(view: SpaceView) -> EmbeddingBatch:
-    return EmbeddingBatch(
-        space=view.space,
-        series={column.name: np.empty(0, object if column.type == "string" else np.int64) for column in view.series},
-        event_us=np.empty(0, np.int64),
-        created_us=np.empty(0, np.int64),
-        features={name: np.empty((0, size), np.float32) for name, size in view.features},
-    )

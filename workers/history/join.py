@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.spaces import SpaceView
-from workers.adapters.offline_parts import part_files
+from workers.adapters.offline_chains import whole_parts
 from workers.adapters.offline_query import AGE_US, ROW, open_query
 from workers.core.errors import Refused
 from workers.history.ordering import in_order
@@ -64,7 +64,7 @@ def join(
     features = [name for name, _ in view.features]
     added = [f"{prefix}{name}" for name in (*features, *(() if is_bare else (FOUND, AGE)))]
     _refuse_clash(source, asked.schema.names, added)
-    files = part_files(log)
+    files = whole_parts(log)
     if not files:
         message = f"no parts of {view.view} below {log}; run `undertow backfill` or `undertow run` first"
         raise Refused(message)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.times import parse_time
+from workers.adapters.offline_chains import require_whole
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.artifact_paths import only
@@ -80,6 +81,7 @@ def _configured(settings: Settings) -> tuple[Path, str]:
             "backfill, or name a Parquet file or folder to draw"
         )
         raise Refused(message)
+    require_whole(folder)
     return folder, view.view
 
 

@@ -1,0 +1,35 @@
+"""What `undertow check` says of the offline log: can it be written, was it applied, are its chains whole.
+
+In: settings. Out: a sentence. Changes nothing.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from workers.adapters.offline_chains import require_whole
+from workers.adapters.offline_root import view_folder
+from workers.core.errors import Refused, UndertowError
+from workers.recipes import EmbedRecipe, require_applied_log
+from workers.settings import Settings
+
+
+def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) -> str:
+    """Return what is there. Raises `Refused` where it cannot be written or lacks something."""
+    path = settings.offline.path
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        message = f"offline.path = {path} cannot be written: {existing} belongs to somebody else"
+        raise Refused(message)
+    if not settings.offline.enabled:
+        return "off"
+    count = parts = 0
+    for artifact in settings.model.artifacts:
+        try:
+            recipe = recipe_of(artifact)
+        except UndertowError:  # which has lines of its own
+            continue
+        require_applied_log(recipe)
+        chains = require_whole(view_folder(path, recipe.manifest.view()))
+        count, parts = count + len(chains), parts + sum(map(len, chains.values()))
+    return f"{path}, {count} chains of {parts} parts, none missing" if count else str(path)
