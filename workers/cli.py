@@ -5,16 +5,15 @@ Knows no rule. Heavy imports stand inside the commands, so that `--help` answers
 """
 
 import sys
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 
-from workers.cli_duration import seconds
 from workers.cli_history import join, rebuild
 from workers.cli_model import describe, pack, settings_options, taps
+from workers.cli_setup import apply, check
 from workers.core.errors import UndertowError
 from workers.option_paths import LocalPathType
 from workers.view.command import view
@@ -40,6 +39,8 @@ def main() -> None:
 main.add_command(taps)
 main.add_command(pack)
 main.add_command(describe)
+main.add_command(check)
+main.add_command(apply)
 main.add_command(join)
 main.add_command(rebuild)
 main.add_command(settings_options(view))
@@ -67,47 +68,6 @@ def down(folder: Path) -> None:
     from workers.devstack.stack import down as stop
 
     click.echo("stopped" if stop(folder) else "nothing was running")
-
-
-@main.command()
-@settings_options
-def check(overrides: tuple[str, ...]) -> None:
-    """Print the settings in force, secrets masked, and whether everything they name can be reached."""
-    from rich.console import Console
-
-    from workers.check import check as look
-
-    sys.exit(0 if look(overrides, Console()) else 1)
-
-
-@main.command()
-@click.option("--promote", is_flag=True, help="Give readers of the stable name this space from now on.")
-@click.option(
-    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
-)
-@click.option("--prune", is_flag=True, help="Delete all other artifacts' views, with their online vectors.")
-@click.option("--yes", is_flag=True, help="Do not ask before --prune deletes.")
-@click.option("--accept-lost", is_flag=True, help="Go on without parts of the offline log that are gone for ever.")
-@settings_options
-def apply(
-    overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None, prune: bool, yes: bool, accept_lost: bool
-) -> None:
-    """Register each artifact's Feast view and service, and whatever else the repository defines.
-
-    What others have registered stays. The first space of a name is served at once; a retrained model's only with
-    --promote, after its backfill. A view's ttl is kept; one that was never given is derived from the log.
-
-    \b
-    undertow apply --set model.artifact=artifact
-    """
-    from workers.registration import apply as register
-    from workers.settings import load
-
-    say = partial(click.echo, err=True)
-    names = register(
-        load(overrides), promote=promote, ttl_s=ttl_s, prune=prune, ask=not yes, accept_lost=accept_lost, say=say
-    )
-    click.echo("\n".join(names))
 
 
 @main.command()
