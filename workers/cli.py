@@ -219,7 +219,7 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 
 
 @main.command()
-@click.option("--reason", "reasons", multiple=True, help="Only rejects of this reason; may be repeated.")
+@click.option("--reason", "reasons", multiple=True, help="Only this reason; kills-replica and hangs are sent only so.")
 @click.option("--artifact", "artifacts", multiple=True, metavar="NAME", help="Only what it refused: name, or view.")
 @click.option("--since", metavar="TIME", help="Only what was refused at or after this time (ISO 8601 with zone).")
 @click.option("--until", metavar="TIME", help="Only what was refused before this time.")

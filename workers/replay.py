@@ -7,8 +7,8 @@ what an artifact's manifest says of its inputs.
 import shlex
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -30,6 +30,20 @@ PIPE_TIMEOUT_S = 30.0
 SHOWN = 40
 NO_RECORD = frozenset({"bomb", "corrupt"})
 """Reasons of letters whose value is not what a producer sent."""
+DEADLY = frozenset({"hangs", "kills-replica"})
+"""Reasons of letters that ended or held up who took them, and would again unless something has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """Those that are meant, and how many others would be."""
+
+    letters: list[DeadLetter]
+    """Oldest first."""
+    sent: int = 0
+    """So many were sent already."""
+    deadly: Mapping[str, int] = field(default_factory=dict)
+    """By reason, how many must be asked for by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +51,7 @@ class Choice:
     """Which dead letters."""
 
     reasons: Collection[str] = ()
-    """Empty is all."""
+    """Empty is all but the `DEADLY`."""
     artifacts: Collection[str] = ()
     """Who refused them, by name or by view; empty is all."""
     since_us: int | None = None
@@ -72,11 +86,11 @@ class Choice:
         times = {"since_us": since_us, "until_us": until_us}
         return cls(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
 
-    def pick(self, topic: Iterable[DeadLetter | Note]) -> tuple[list[DeadLetter], int]:
-        """Return those that are meant, oldest first, and how many more would be but were sent already.
+    def pick(self, topic: Iterable[DeadLetter | Note]) -> Picked:
+        """Choose.
 
         A record whose replica died between the dead letter and the checkpoint has two letters: it is meant once, for
-        each artifact that refused it.
+        each artifact that refused it. What would end replicas is meant only by the name of its reason.
         """
         meant: dict[tuple[object, ...], list[DeadLetter]] = {}
         sent: set[str] = set()
@@ -88,7 +102,12 @@ class Choice:
         waiting = [
             letters[0] for letters in meant.values() if self.again or not any(one.place in sent for one in letters)
         ]
-        return waiting[: self.limit], len(meant) - len(waiting)
+        unnamed = DEADLY.difference(self.reasons)
+        return Picked(
+            letters=[one for one in waiting if one.reason not in unnamed][: self.limit],
+            sent=len(meant) - len(waiting),
+            deadly=Counter(one.reason for one in waiting if one.reason in unnamed),
+        )
 
     def _means(self, letter: DeadLetter) -> bool:
         return (
@@ -129,10 +148,10 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
 
     Return whether nothing that was meant stays behind.
     """
-    letters, sent_before = choice.pick(read_dead_letters(settings.kafka))
+    picked = choice.pick(read_dead_letters(settings.kafka))
     manifests = [read_manifest(path) for path in settings.model.artifacts]
     takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
-    verdicts = [judge(letter, takers, settings, pipe) for letter in letters]
+    verdicts = [judge(letter, takers, settings, pipe) for letter in picked.letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
     console.print(_table(verdicts))
     behind = len(verdicts) - len(good)
@@ -146,8 +165,11 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     elif verdicts:
         hint = "; send the former with --send" if good else "; mend them with --pipe"
         console.print(f"{len(good):,} would be taken now, {behind:,} refused again{hint}")
-    if sent_before:
-        console.print(f"{sent_before:,} more were sent already and are left out; --again means them too")
+    if picked.sent:
+        console.print(f"{picked.sent:,} more were sent already and are left out; --again means them too")
+    for reason, count in sorted(picked.deadly.items()):
+        why = f"{reason}: {REASONS[reason]}"
+        console.print(f"{count:,} more are left out ({why}); once that is mended, --reason {reason} means them")
     return not behind
 
 

@@ -7,7 +7,7 @@ from schemas.records import Partition, Record, Reject
 from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
 from workers.adapters.kafka_dead_letters import KafkaDeadLetters
 from workers.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
-from workers.replay import Choice, judge
+from workers.replay import Choice, Picked, judge
 from workers.sections import KafkaSettings
 from workers.settings import Settings
 
@@ -36,7 +36,7 @@ def test_headers_of_the_producer_that_are_named_as_ours_without_the_prefix_stay_
     assert not letter.is_cut
     assert letter.headers == THEIRS
     assert send_again(kafka, [(letter, b"v")]) == 1
-    assert Choice().pick(read_dead_letters(kafka)) == ([], 1)
+    assert Choice().pick(read_dead_letters(kafka)) == Picked(letters=[], sent=1)
 
 
 def test_a_letter_of_another_program_is_shown_and_stays_whatever_its_headers_say(kafka):

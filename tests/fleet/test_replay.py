@@ -186,3 +186,22 @@ def test_what_is_no_record_but_bytes_of_the_log_is_not_sent_again(place, reason)
     result = run("--reason", reason, "--pipe", f'{sys.executable} -c "{MEND}"', "--send")
     assert "the bytes of one or of a batch that could not be unpacked" in " ".join(result.output.split())
     assert sent_again(kafka) == []
+
+
+def test_what_ended_or_held_up_replicas_is_sent_again_only_by_the_name_of_its_reason(place, make_windows):
+    kafka, run = place
+    letters, here = KafkaDeadLetters(kafka), Partition(kafka.topic, 1)
+    (good,) = encode_json(make_windows(1, 1))
+    for offset, reason in enumerate(["kills-replica", "hangs", "kills-replica"]):
+        record = Record(partition=here, offset=offset, appended_us=5, value=good)
+        letters.write([Reject(record=record, reason=reason, detail="as seen")])
+    letters.close()
+    result = run("--send")
+    assert "5 dead letters: not-json 1, number 3, too-large 1" in result.output
+    assert "1 more are left out (hangs: the model did not return" in result.output
+    assert "2 more are left out (kills-replica: each replica that took this record died of it)" in result.output
+    assert sent_again(kafka) == []
+    result = run("--reason", "kills-replica", "--send")
+    assert (result.exit_code, f"sent 2 again to {kafka.topic}; 0 stay" in result.output) == (0, True)
+    assert "left out" not in result.output
+    assert [record.value for record in sent_again(kafka)] == [good, good]
