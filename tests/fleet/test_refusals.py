@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from kafka import KafkaConsumer
@@ -137,6 +139,14 @@ def test_a_redis_that_is_away_is_named_with_the_place_of_its_address(start, monk
     address = f"{LOCALHOST}:{free_port()}"
     monkeypatch.setenv("UNDERTOW_REDIS", address)
     assert f"{address} (UNDERTOW_REDIS, or online_store.connection_string of the Feast config)" in start()
+
+
+def test_history_of_another_shape_is_refused_before_ray_is_looked_for(refusal, tmp_path):
+    table = pa.table({"pump": ["p001"], "time": pa.array([1], pa.timestamp("us", tz="UTC")), "flow": [0.5]})
+    pq.write_table(table, tmp_path / "flat.parquet")
+    line = refusal("backfill", tmp_path / "flat.parquet", fleet__address=f"{LOCALHOST}:{free_port()}")
+    assert f"{tmp_path / 'flat.parquet'} cannot hold windows for this artifact: series.pump: expected strings" in line
+    assert "undertow describe" in line
 
 
 def test_an_environment_variable_that_the_feast_config_needs_is_named(start, monkeypatch):

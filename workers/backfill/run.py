@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from workers.backfill.chunks import cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.cluster import ray_session
@@ -29,6 +30,8 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
     artifacts = embed_recipes(settings)
     for embed in artifacts:
         check_online(embed.online)
+        # Whether the files can hold windows is seen before Ray is started, which takes seconds.
+        cut(history, embed.manifest.contract, space=embed.manifest.space, chunk_rows=settings.backfill.chunk_rows)
     artifacts = tuple(with_log(settings, embed) for embed in artifacts)
     with ray_session(settings.fleet, replicas=settings.backfill.replicas):
         return tuple(_run_one(settings, embed, history, console, job) for embed in artifacts)
