@@ -11,6 +11,7 @@ import pyarrow.types as is_a
 
 from schemas.contract import Column, InputContract
 from schemas.json_faults import Fault
+from schemas.lookalikes import looks_misspelt
 
 Test = Callable[[Any], bool]
 
@@ -22,7 +23,7 @@ def schema_fault(schema: pa.Schema, contract: InputContract) -> Fault | None:
         if found is None or not is_fit(found):
             if found is None and path[0] != "series" and _is_absent(schema, path):
                 reason = "missing"  # noqa: PLW2901  # as the JSON codec says
-            shown = "nothing" if found is None else f"{found}{_why(path, found)}"
+            shown = f"nothing{_misspelt(schema, path, contract)}" if found is None else f"{found}{_why(path, found)}"
             return reason, f"{'.'.join(path)}: expected {expected}, found {shown}"
     return None
 
@@ -53,6 +54,16 @@ def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
         place = kind.get_field_index(name)
         kind = None if place < 0 else kind.field(place).type
     return kind
+
+
+def _misspelt(schema: pa.Schema, path: tuple[str, ...], contract: InputContract) -> str:
+    """Say what is there instead of a field that is not, where a name looks like the field's."""
+    known = [other for _, other, _, _ in _fields(contract)]
+    if len(path) == 1 or schema.get_field_index(path[0]) < 0:
+        return looks_misspelt(path[0], schema.names, {other[0] for other in known})
+    part = schema.field(path[0]).type
+    names = [part.field(place).name for place in range(part.num_fields)] if is_a.is_struct(part) else []
+    return looks_misspelt(path[1], names, {other[1] for other in known if other[0] == path[0] and other[1:]})
 
 
 def _why(path: tuple[str, ...], kind: Any) -> str:

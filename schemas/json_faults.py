@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from schemas.contract import Column, IdColumn, InputContract
-from schemas.lookalikes import looks_wrapped
+from schemas.lookalikes import looks_misspelt, looks_wrapped
 from schemas.times import guess_unit, parse_time
 
 Document = dict[str, Any]
@@ -22,6 +22,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 LONGEST_ID = 1024
 _SURELY_FITS = LONGEST_ID // 4  # UTF-8 takes at most four bytes for a character
 _LONGEST_QUOTE = 40
+_PARTS = ("series", "end", "past", "future", "static")
 _ID_RULES = {
     "string": f"a string of 1 to {LONGEST_ID} bytes of UTF-8",
     "integer": "an integer of 64 bits",
@@ -32,7 +33,7 @@ def find_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
     """Yield what is wrong. Take the first: what would come after it may stumble over it."""
     yield from _series_faults(document, contract.series)
     if "end" not in document:
-        yield _fault("missing", "end", "the event time of the last step", "nothing")
+        yield _fault("missing", "end", "the event time of the last step", _nothing("end", document, _PARTS))
     try:
         parse_time(document.get("end"))
     except (ValueError, OverflowError):
@@ -63,12 +64,15 @@ def _series_faults(document: Document, ids: Sequence[IdColumn]) -> Iterator[Faul
     series = document.get("series")
     if not isinstance(series, dict):
         names = ", ".join(column.name for column in ids)
-        found = _quote(series) if "series" in document else f"nothing{looks_wrapped(document)}"
+        nothing = f"nothing{looks_wrapped(document)}"
+        nothing = _nothing("series", document, _PARTS) if nothing == "nothing" else nothing
+        found = _quote(series) if "series" in document else nothing
         yield _fault("series", "series", f"an object with {names}", found)
         return
     for column in ids:
         if not is_id(series.get(column.name), column.type):
-            found = _quote(series[column.name]) if column.name in series else "nothing"
+            nothing = _nothing(column.name, series, [one.name for one in ids])
+            found = _quote(series[column.name]) if column.name in series else nothing
             yield _fault("series", f"series.{column.name}", _ID_RULES[column.type], found)
 
 
@@ -101,14 +105,15 @@ def _static_faults(document: Document, contract: InputContract) -> Iterator[Faul
     for column in contract.static:
         where = f"static.{column.name}"
         if column.name not in static:
-            yield _fault("missing", where, _rule(column), "nothing")
+            found = _nothing(column.name, static, [one.name for one in contract.static])
+            yield _fault("missing", where, _rule(column), found)
         elif not _fitness(column)(static[column.name]):
             yield _value_fault(static[column.name], where, column)
 
 
 def _object_faults(document: Document, part: str) -> Iterator[Fault]:
     if part not in document:
-        yield _fault("missing", part, "an object of columns", "nothing")
+        yield _fault("missing", part, "an object of columns", _nothing(part, document, _PARTS))
     elif not isinstance(document[part], dict):
         yield _fault("columns", part, "an object of columns", _quote(document[part]))
 
@@ -118,7 +123,8 @@ def _list_faults(document: Document, part: str, columns: Sequence[Column]) -> It
     for column in columns:
         values = document[part].get(column.name)
         if not isinstance(values, list):
-            found = _quote(values) if column.name in document[part] else "nothing"
+            nothing = _nothing(column.name, document[part], [one.name for one in columns])
+            found = _quote(values) if column.name in document[part] else nothing
             yield _fault("columns", f"{part}.{column.name}", "a list", found)
 
 
@@ -173,6 +179,10 @@ def _rule(column: Column) -> str:
 
 def _fault(reason: str, where: str, expected: str, found: str) -> Fault:
     return reason, f"{where}: expected {expected}, found {found}"
+
+
+def _nothing(name: str, there: Mapping[str, object], known: Sequence[str]) -> str:
+    return f"nothing{looks_misspelt(name, there, known)}"
 
 
 def _quote(value: object) -> str:

@@ -4,7 +4,10 @@ In: the value of a record, or an object that is no window. Out: a few words for 
 nothing itself: it is asked only about what has been refused.
 """
 
-from collections.abc import Mapping
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 _HEADER_BYTES = 5  # Confluent's: a zero, and the schema's id
@@ -22,6 +25,9 @@ _ENVELOPES = (
     ({"op", "after"}, "a change event of Debezium", "after", "let its ExtractNewRecordState unwrap it"),
     ({"specversion", "data"}, "a structured CloudEvent", "data", "send it in binary mode"),
 )
+
+_MOST_NAMES, _LONGEST_NAME = 200, 100
+_TIMES = ("time", "date", "stamp")
 
 
 def looks_like(value: bytes, reader: str) -> str:
@@ -47,6 +53,19 @@ def looks_wrapped(document: Mapping[str, Any]) -> str:
             return f"; this looks like {name}, with the window in `{inside}`: {advice}"
     inside = next((key for key, held in document.items() if isinstance(held, dict) and "series" in held), "")
     return f"; there is one in `{inside[:40]}`: send that alone" if inside else ""
+
+
+def looks_misspelt(name: str, there: Iterable[str], known: Iterable[str] = ()) -> str:
+    """Return which of the names that are `there` may be meant for one that is not, those that are `known` apart.
+
+    Names are compared without regard to case; of a record with very many, or very long ones, only some.
+    """
+    known = {name, *known}
+    others = {one.lower(): one for one in islice(there, _MOST_NAMES) if one not in known and len(one) <= _LONGEST_NAME}
+    close = difflib.get_close_matches(name.lower(), others, n=1)
+    if not close and name == "end":  # what other tools call it
+        close = [one for one in others if any(word in one for word in _TIMES)][:1]
+    return f"; there is {json.dumps(others[close[0]])}: is {name} meant?" if close else ""
 
 
 def _is_object(value: bytes) -> bool:

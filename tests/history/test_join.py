@@ -225,6 +225,11 @@ def replaced(name, values):
     ("table", "options", "message"),
     [
         (rows_at([1]).drop(["lap"]), {}, r"expected in .* without lap, found site, event_timestamp"),
+        (
+            rows_at([1]).rename_columns(["sire", "lap", "timestamp"]),
+            {},
+            r'without site, event_timestamp, found .*"sire": is site meant\?.*"timestamp": is event_timestamp meant\?',
+        ),
         (rows_at([1]), {"time": "when"}, r"the time when \(another column: --time NAME\)"),
         (replaced("lap", pa.array(["1"])), {}, "expected integers in the column lap .* found string"),
         (replaced("lap", pa.array([1.5])), {}, "expected integers of 64 bits in the column lap"),

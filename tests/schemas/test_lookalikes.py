@@ -5,10 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from schemas.arrow_faults import schema_fault
+
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
-from formats import FORMATS, HEADER, SCHEMA_ID, documents
+from formats import CONTRACT, FORMATS, HEADER, SCHEMA_ID, documents
 
 BY_NAME = {form.name: form for form in FORMATS}
 JSON = json.dumps(documents()[0]).encode()
@@ -68,3 +71,50 @@ def test_a_window_in_an_envelope_is_refused_with_the_name_of_what_holds_it(docum
     detail = said("json", json.dumps(document).encode())
     assert detail.startswith("series: expected an object with wearer, limb, found nothing; ")
     assert words in detail
+
+
+def renamed(path: str, to: str) -> dict:
+    """A window one of whose names is another."""
+    document = documents()[0]
+    *parts, name = path.split(".")
+    holder = document[parts[0]] if parts else document
+    holder[to] = holder.pop(name)
+    return document
+
+
+MISSPELT = [
+    ("series", "serie"),
+    ("series.wearer", "wearrer"),
+    ("series.wearer", "Wearer"),
+    ("end", "event_timestamp"),
+    ("end", "Ends"),
+    ("past", "paste"),
+    ("past.ax", "aX"),
+    ("future", "futures"),
+    ("future.holiday", "holidays"),
+    ("static", "statics"),
+    ("static.weight", "wieght"),
+]
+
+
+@pytest.mark.parametrize(("path", "found"), MISSPELT)
+def test_a_name_that_is_nearly_right_is_told_in_records_and_in_files(path, found):
+    document, name = renamed(path, found), path.rpartition(".")[2]
+    for detail in (
+        said("json", json.dumps(document).encode()),
+        schema_fault(pa.Table.from_pylist([document]).schema, CONTRACT)[1],
+    ):
+        assert detail.startswith(f"{path}")
+        assert detail.endswith(f'found nothing; there is "{found}": is {name} meant?')
+
+
+def test_no_name_is_told_that_is_another_column_or_far_from_it_or_very_long():
+    document = documents()[0]
+    document["past"] = {"mode": document["past"]["mode"], "pressure": [], "ax" * 60: []}
+    assert said("json", json.dumps(document).encode()) == "past.ax: expected a list, found nothing"
+
+
+def test_a_name_with_quotes_or_line_breaks_stays_in_its_line():
+    assert said("json", json.dumps(renamed("series.wearer", 'wearer"\n')).encode()).endswith(
+        r'there is "wearer\"\n": is wearer meant?'
+    )

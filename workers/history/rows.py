@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.lookalikes import looks_misspelt
 from workers.adapters.offline_query import EVENT_US, ROW
 from workers.core.errors import Refused
 
@@ -40,6 +41,7 @@ class AskedRows:
         names = self.schema.names
         if missing := [name for name in (*ids, time) if name not in names]:
             found = ", ".join(names) or "no column"
+            found += "".join(looks_misspelt(name, names, (*ids, time)) for name in missing)
             message = (
                 f"expected in {path} the ids {', '.join(ids)} and the time {time} (another column: --time NAME); "
                 f"without {', '.join(missing)}, found {found}"
