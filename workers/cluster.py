@@ -94,6 +94,11 @@ def join_ray(settings: FleetSettings) -> None:
         reached = reaching(address, network=ray.util.get_node_ip_address())
     except OSError as error:
         message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
+        if settings.address == "local":  # a fleet that ends takes its note away
+            message = (
+                f"fleet {settings.name!r} was killed: nothing of it runs any more. undertow run starts it again, and "
+                "goes on from what it had made durable"
+            )
         raise Refused(message) from error
     try:
         with reached, without_noise():
@@ -101,8 +106,9 @@ def join_ray(settings: FleetSettings) -> None:
     except (OSError, RuntimeError, ValueError, RayError) as error:  # a ValueError of what is no address
         said = " ".join(str(error).split())[:200]
         message = (
-            f"no Ray lets us in at fleet.address = {address!r}: {said}. Is the fleet running (undertow run)? Is "
-            f"{_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address of another machine?"
+            f"no Ray lets us in at {address!r} (fleet.address = {settings.address!r}): {said}. Is the fleet running "
+            f"(undertow run)? Is {_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address "
+            "of another machine?"
         )
         raise Refused(message) from error
 

@@ -7,6 +7,10 @@ import sys
 import pytest
 
 from tests.fleet.command import UNDERTOW
+from workers.cluster import _note, join_ray
+from workers.core.errors import Refused
+from workers.devstack.processes import LOCALHOST, free_port
+from workers.sections import FleetSettings
 
 SCRIPT = """
 import os, ray
@@ -27,5 +31,22 @@ def test_what_is_no_address_is_refused_in_a_line():
     command = [UNDERTOW, "status", "--set", "fleet.address=foo"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no Ray lets us in at fleet.address = 'foo': Invalid address format")
+    assert done.stderr.startswith("error: no Ray lets us in at 'foo' (fleet.address = 'foo'): Invalid address format")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_fleet_of_this_machine_that_was_killed_is_told_as_such_and_not_by_the_address_of_its_ray(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = FleetSettings(name="night")
+    with pytest.raises(Refused, match="no fleet named 'night' runs here"):
+        join_ray(settings)
+    address = f"{LOCALHOST}:{free_port()}"
+    _note(settings).parent.mkdir(parents=True)
+    _note(settings).write_text(address)  # what kill -9 leaves
+    with pytest.raises(Refused, match=r"fleet 'night' was killed: .* undertow run starts it again") as killed:
+        join_ray(settings)
+    assert address not in str(killed.value)
+    with pytest.raises(Refused, match=f"no Ray answers at fleet.address = '{address}'"):
+        join_ray(FleetSettings(address=address))
