@@ -14,6 +14,7 @@ from workers.core.errors import Refused
 from workers.settings import Settings
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+WHOLE_SECONDS = " (to the second: Feast reads no more from SQLite; the offline log has all of it)"
 
 
 def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool) -> str:
@@ -27,11 +28,12 @@ def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool
     if found is None:
         message = f"{name} has no embedding of {wanted} yet: nothing was written online for this series"
         raise Refused(message)
-    at = (EPOCH + timedelta(microseconds=found.event_us)).isoformat(timespec="microseconds")
+    precision = "microseconds" if found.has_fraction else "seconds"
+    at = (EPOCH + timedelta(microseconds=found.event_us)).isoformat(timespec=precision)
     if as_json:
         features = {feature: vector.tolist() for feature, vector in found.features.items()}
         return json.dumps({"view": found.view, "space": found.space, "event_timestamp": at, "features": features})
-    lines = [f"view   {found.view}", f"event  {at}"]
+    lines = [f"view   {found.view}", f"event  {at}{'' if found.has_fraction else WHOLE_SECONDS}"]
     for feature, vector in found.features.items():
         head = " ".join(f"{number:+.4f}" for number in vector[:6])
         lines.append(f"{feature}  {len(vector)} dimensions, norm {np.linalg.norm(vector):.4f}: {head} ...")

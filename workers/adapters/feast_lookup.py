@@ -24,7 +24,9 @@ class StoredEmbedding:
     view: str
     space: str
     event_us: int
-    """Microseconds since the epoch, UTC; the SQLite store hands out whole seconds."""
+    """Microseconds since the epoch, UTC."""
+    has_fraction: bool
+    """Whether the store hands out more than whole seconds: Feast's reader of SQLite does not."""
     features: Mapping[str, NDArray[np.float32]]
 
 
@@ -71,6 +73,7 @@ def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> Store
         view=view.name,
         space=view.tags["space"],
         event_us=next(iter(found.values()))[1].ToMicroseconds(),
+        has_fraction=store.config.online_store.type != "sqlite",
         features={feature: np.array(value.float_list_val.val, np.float32) for feature, (value, _) in found.items()},
     )
 
