@@ -19,7 +19,7 @@ from workers.adapters.kafka_sign import KafkaSign
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
-from workers.check_log import look_at_log
+from workers.check_log import look_at_log, verify_log
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
 from workers.fleet.claim import held_by, holder
@@ -31,8 +31,8 @@ from workers.settings import TOML, Settings, load
 from workers.wiring import check_online, group_settings
 
 
-def check(overrides: Iterable[str], console: Console) -> bool:
-    """Print everything; return whether all parts can be reached."""
+def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -> bool:
+    """Print everything; return whether all parts can be reached. With `verify` the whole offline log is read."""
     given = tuple(overrides)
     settings = load(given)
     # Nothing is cut off where the console is narrow.
@@ -41,7 +41,10 @@ def check(overrides: Iterable[str], console: Console) -> bool:
         table.add_row(key, escape(_text(masked(key, value))), _origin(key, given))
     console.print(table)
     fine = True
-    for name, look in _parts(settings):
+    looks = [*_parts(settings)]
+    if verify:
+        looks.append(("offline log, read whole", partial(verify_log, settings)))
+    for name, look in looks:
         try:
             console.print(f"[green]ok[/]      {name}: {escape(look())}", highlight=False, soft_wrap=True)
         except UndertowError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workers.adapters.offline_chains import require_whole
 from workers.adapters.offline_root import view_folder
+from workers.adapters.offline_verify import verify
 from workers.core.errors import Refused, UndertowError
 from workers.recipes import EmbedRecipe, require_applied_log
 from workers.settings import Settings
@@ -33,3 +34,12 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
         chains = require_whole(view_folder(path, recipe.manifest.view()))
         count, parts = count + len(chains), parts + sum(map(len, chains.values()))
     return f"{path}, {count} chains of {parts} parts, none missing" if count else str(path)
+
+
+def verify_log(settings: Settings) -> str:
+    """Read the whole log; return how much that was. Raises `Refused` with a line for each damaged file."""
+    verified = verify(settings.offline.path)
+    if verified.faults:
+        message = "\n  ".join([str(verified), *verified.faults])
+        raise Refused(message)
+    return str(verified)

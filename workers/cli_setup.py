@@ -13,14 +13,19 @@ from workers.cli_model import settings_options
 
 
 @click.command()
+@click.option("--verify", "is_whole", is_flag=True, help="Read the whole offline log, and name each damaged file.")
 @settings_options
-def check(overrides: tuple[str, ...]) -> None:
-    """Print the settings in force, secrets masked, and whether everything they name can be reached."""
+def check(overrides: tuple[str, ...], *, is_whole: bool) -> None:
+    """Print the settings in force, secrets masked, and whether everything they name can be reached.
+
+    \b
+    undertow check --verify
+    """
     from rich.console import Console
 
     from workers.check import check as look
 
-    sys.exit(0 if look(overrides, Console()) else 1)
+    sys.exit(0 if look(overrides, Console(), verify=is_whole) else 1)
 
 
 @click.command()

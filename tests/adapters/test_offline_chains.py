@@ -1,6 +1,7 @@
 """Chains that lack a part: whoever appends, starts or reads is told which offsets, and may go on without on purpose."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.contract import IdColumn
@@ -62,8 +63,9 @@ def folder(open_log, home):
 def as_of_an_earlier_version(folder, home):
     """Parts that do not number themselves, and no note that the chain has begun."""
     for path in sorted(folder.iterdir()):
-        content = path.read_bytes()
-        path.write_bytes(content.replace(b"undertow.number", b"undertow.nombre"))
+        table = pq.read_table(path)
+        metadata = {key: value for key, value in table.schema.metadata.items() if key != b"undertow.number"}
+        pq.write_table(table.replace_schema_metadata(metadata), path)
         assert read_footer(path).number is None
     for note in (home / BEGUN).rglob("*.begun"):
         note.unlink()

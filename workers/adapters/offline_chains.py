@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from schemas.records import Partition
-from workers.adapters.offline_parts import SUFFIX, Footer, part_files, read_footer
+from workers.adapters.offline_parts import SUFFIX, Footer, part_files, read_footer, require_intact
 from workers.core.errors import Refused
 
 BEGUN, NOTE = "_chains", ".begun"
@@ -162,6 +162,13 @@ def whole_parts(home: Path) -> list[Path]:
     listed = require_whole(home)
     others = [path for path in part_files(home) if not (path.parent in listed and PART_NAME(path.name))]
     return sorted([*others, *(folder / name for folder, names in listed.items() for name in names)])
+
+
+def sound_parts(home: Path) -> list[Path]:
+    """Return all part files of a view, of which none is missing and no bit has changed. Raises `Refused`."""
+    files = whole_parts(home)
+    require_intact(files)
+    return files
 
 
 def begun_note(home: Path, partition: Partition, *, topic_id: str, cluster_id: str) -> Path:

@@ -13,7 +13,7 @@ from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
 from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
-from workers.adapters.offline_parts import Footer, encode_part, part_files, read_footer, read_latest
+from workers.adapters.offline_parts import Footer, encode_part, is_intact, part_files, read_footer, read_latest
 from workers.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from workers.core.errors import Refused, Replaced, Unavailable
 from workers.core.ports import Clock, Part
@@ -150,6 +150,7 @@ class FileOfflineLog:
             return None, 0
         sweep(folder, now=self._clock())
         sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
+        is_intact(folder / names[-1])
         self._check_identity(read_footer(folder / names[-1]))
         names, holes = find_holes(folder)
         if holes:

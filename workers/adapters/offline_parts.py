@@ -5,7 +5,9 @@ part belongs to a chain or to a backfill.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from schemas.records import Partition
 from schemas.spaces import SpaceView
+from workers.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
 from workers.core.errors import Refused, Unavailable
 
 FORMAT = "1"
@@ -27,6 +30,8 @@ SUFFIX = ".parquet"
 PREFIX = "undertow."
 LATEST = "created_us"
 """What a part's metadata calls the `created_us` that it ends with."""
+READERS = min(8, os.cpu_count() or 1)
+"""Threads that look at files: reading and checksums both let others run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +110,8 @@ def encode_part(
     # Vectors hardly repeat: a dictionary of them costs time and saves nothing.
     repeating = [*(column.name for column in view.series), SPACE]
     table = pa.Table.from_arrays(columns, schema=schema.with_metadata(said))
-    pq.write_table(table, sink, compression="zstd", use_dictionary=repeating)
-    return bytes(sink.getvalue())
+    pq.write_table(table, sink, compression="zstd", use_dictionary=repeating, write_page_checksum=True)
+    return seal(bytes(sink.getvalue()))
 
 
 def _lists(vectors: NDArray[np.float32]) -> Any:
@@ -117,8 +122,8 @@ def _lists(vectors: NDArray[np.float32]) -> Any:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return what a part says of itself. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
-    with _translated(path):
-        found = pq.read_metadata(path).metadata or {}
+    with translated(path), path.open("rb") as file:
+        found = pq.read_metadata(pa.BufferReader(read_tail(file).footer)).metadata or {}
     said = {
         key.decode().removeprefix(PREFIX): value.decode()
         for key, value in found.items()
@@ -140,16 +145,16 @@ def read_latest(path: Path) -> int:
     """
     if (said := read_metadata(path).get(LATEST)) is not None:
         return int(said)
-    with _translated(path):
-        created = pq.read_table(path, columns=[CREATED])[CREATED]
+    created = read_part(path, [CREATED])[CREATED]
     return int(pc.max(created.cast(pa.int64())).as_py() or 0)
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
+    """Raise `Refused` for a file that is damaged, `Unavailable` for one that cannot be read now."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, BrokenSealError, OSError) as error:
         # Arrow reports a broken footer as an OSError too, but only the system's errors have a number.
         if getattr(error, "errno", None) is not None:
             message = f"{path} could not be read ({error}); it will be tried again"
@@ -186,10 +191,34 @@ def part_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file())
 
 
+def is_intact(path: Path) -> bool:
+    """Read a part; return whether it could be told that not a bit of it has changed: earlier versions wrote no seal.
+
+    Raises `Refused` where one has, `Unavailable`.
+    """
+    with translated(path), path.open("rb") as file:
+        return is_sealed(file)
+
+
+def read_part(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of a part. Raises `Refused` where a bit has changed, `Unavailable`."""
+    is_intact(path)
+    with translated(path):
+        return pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
+
+
+def require_intact(files: Sequence[Path]) -> None:
+    """Read parts, several at once. Raises `Refused` for one in which a bit has changed, `Unavailable`."""
+    with ThreadPoolExecutor(READERS) as readers:
+        for _ in readers.map(is_intact, files):
+            pass
+
+
 def read_rows(home: Path) -> pa.Table:
     """Return all rows of all parts of a view, of the stream and of backfills alike. Raises `Refused` if none."""
-    files = [str(path) for path in part_files(home)]
+    files = part_files(home)
     if not files:
         message = f"no parts below {home}; run `undertow run` or `undertow backfill` first"
         raise Refused(message)
-    return ds.dataset(files, format="parquet").to_table().replace_schema_metadata()
+    require_intact(files)
+    return ds.dataset([str(path) for path in files], format="parquet").to_table().replace_schema_metadata()

@@ -173,7 +173,7 @@ def _read(path: Path, contract: InputContract) -> Iterator[ArrowWindows]:
         raise Refused(message)
     for name in files:
         try:
-            with pq.ParquetFile(name) as file:
+            with pq.ParquetFile(name, page_checksum_verification=True) as file:
                 if (fault := schema_fault(file.schema_arrow, contract)) is not None:
                     message = f"{name} cannot hold windows for this model: {fault[1]}"
                     raise Refused(message)

@@ -59,7 +59,7 @@ def cut(history: Path, contract: InputContract, *, space: str, chunk_rows: int) 
     for name in names:
         path = folder / name
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 rows, schema = file.metadata.num_rows, file.schema_arrow
         except (pa.ArrowException, OSError) as error:
             message = f"{path} is no readable Parquet file: {error}"
@@ -112,7 +112,7 @@ class ChunkReader:
         return pa.Table.from_batches(self._read_on(chunk.rows)).combine_chunks()
 
     def _seek(self, chunk: Chunk, path: Path) -> None:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         groups, begin = file.metadata.num_row_groups, 0
         group = 0
         while begin + file.metadata.row_group(group).num_rows <= chunk.first:

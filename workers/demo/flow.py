@@ -94,7 +94,8 @@ def run_on_servers(state: Path, artifact: Path, known: Labelled, unseen: Labelle
             apply_artifact(settings)
         ensure_topic(settings.kafka, settings.kafka.topic, partitions=PARTITIONS)
         history = folder / "windows.parquet"
-        pq.write_table(windows_to_arrow(known.windows, read_manifest(artifact).contract), history)
+        table = windows_to_arrow(known.windows, read_manifest(artifact).contract)
+        pq.write_table(table, history, write_page_checksum=True)
         reader = servers.enter_context(start_reader(settings, folder, known, unseen))  # it loads Feast meanwhile
         servers.enter_context(ray_session(settings.fleet, replicas=settings.fleet.replicas))
         with _step(console, "the known wearers' history, backfilled", spins=False):

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import whole_parts
+from workers.adapters.offline_chains import sound_parts
 from workers.adapters.offline_query import AGE_US, ROW, open_query
 from workers.core.errors import Refused
 from workers.history.ordering import in_order
@@ -64,7 +64,7 @@ def join(
     features = [name for name, _ in view.features]
     added = [f"{prefix}{name}" for name in (*features, *(() if is_bare else (FOUND, AGE)))]
     _refuse_clash(source, asked.schema.names, added)
-    files = whole_parts(log)
+    files = sound_parts(log)
     if not files:
         message = f"no parts of {view.view} below {log}; run `undertow backfill` or `undertow run` first"
         raise Refused(message)
@@ -81,7 +81,7 @@ def join(
             files, list(asked.ids), features, memory_bytes=memory_bytes // 2, spill=Path(spill, "duckdb")
         ) as query,
         _replacing(output) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         matches = query.as_of(
             asked.questions(),

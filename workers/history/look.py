@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from schemas.embeddings import EVENT_TIMESTAMP
 from schemas.spaces import SpaceView
 from workers.adapters.feast_times import online_times
-from workers.adapters.offline_parts import part_files
+from workers.adapters.offline_parts import part_files, read_part
 from workers.core.errors import Refused
 from workers.sections import FeastSettings
 
@@ -55,11 +54,7 @@ def _sample(log: Path, view: SpaceView) -> Mapping[tuple[Any, ...], int]:
     names = [column.name for column in view.series]
     files = part_files(log)
     for path in _spread(files, FILES) if files else []:
-        try:
-            table = pq.read_table(path, columns=[*names, EVENT_TIMESTAMP], partitioning=None)
-        except (pa.ArrowException, OSError) as error:
-            message = f"{path} is damaged ({error}); restore it from a copy, or move it out of the folder"
-            raise Refused(message) from error
+        table = read_part(path, [*names, EVENT_TIMESTAMP])
         if not len(table):
             continue
         table = table.take(_spread(range(len(table)), ROWS))

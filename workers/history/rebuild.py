@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import whole_parts
+from workers.adapters.offline_chains import sound_parts
 from workers.adapters.offline_query import CREATED_US, EVENT_US, open_query
 from workers.adapters.offline_root import view_folder
 from workers.core.errors import Refused
@@ -67,7 +67,7 @@ def rebuild(
     vectors streamed.
     """
     began = time.monotonic()
-    files = whole_parts(log)
+    files = sound_parts(log)
     features = [name for name, _ in view.features]
     done = written = 0
     with (

@@ -32,7 +32,7 @@ class AskedRows:
     def __init__(self, path: Path, *, ids: Mapping[str, str], time: str) -> None:
         """`ids` maps each id column to "string" or "integer". Raises `Refused` where the columns are others."""
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 self.schema, self._rows = file.schema_arrow, file.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             message = f"{path} is no readable Parquet file: {error}"
@@ -71,7 +71,7 @@ class AskedRows:
 
     def _read(self, rows: int, columns: list[str] | None) -> Iterator[Any]:
         # Two iterations over one ParquetFile share the size of their batches: the second changes the first's.
-        with pq.ParquetFile(self._path, pre_buffer=False) as file:
+        with pq.ParquetFile(self._path, pre_buffer=False, page_checksum_verification=True) as file:
             yield from file.iter_batches(rows, columns=columns)
 
     def _check(self, name: str) -> None:

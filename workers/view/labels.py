@@ -56,7 +56,9 @@ def join_labels(rows: Rows, path: Path) -> tuple[Rows, tuple[str, ...]]:
 def _load(path: Path, ids: tuple[str, ...]) -> pd.DataFrame:
     try:
         # Ids of digits stay as they are written: 007 is no 7.
-        return pd.read_csv(path, dtype=dict.fromkeys(ids, str)) if path.suffix == CSV else pd.read_parquet(path)
+        if path.suffix == CSV:
+            return pd.read_csv(path, dtype=dict.fromkeys(ids, str))
+        return pd.read_parquet(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         message = f"expected labels as a Parquet file, or as CSV named {CSV}, at {path}: {error}"
         raise Refused(message) from error

@@ -16,14 +16,14 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
-from workers.adapters.offline_parts import part_files
+from workers.adapters.offline_parts import part_files, require_intact
 from workers.core.errors import Refused
 from workers.view.columns import OURS, SEVERAL, Columns, Span
 from workers.view.sample import Sampler, hash_keys
 
 BATCH_ROWS = 8192
 # Reading ahead fills hundreds of megabytes and is no faster: what is read is mostly thrown away at once.
-SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False)
+SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +63,7 @@ def read_rows(
     if not files:
         message = f"expected a Parquet file, or a folder with some, at {source}; found none"
         raise Refused(message)
+    require_intact(files)
     try:
         dataset = ds.dataset([str(path) for path in files], format="parquet")
         columns = Columns.of(dataset.schema, feature, series)
