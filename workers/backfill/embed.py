@@ -44,8 +44,8 @@ class BackfillRecipe:
     times: EventTimes = field(default_factory=EventTimes)
     """Taken once for the whole run, so that no row is judged by the clock of who comes to it, or when."""
     begin_us: int = 0
-    """`created_us` of the first row (`workers.core.order.backfill_begin`), taken once for the whole run too: an actor
-    that is taken for dead must not write later rows than who does its chunk again."""
+    """`created_us` of the first row (`workers.backfill.begin`), taken once for the whole run too: an actor that is
+    taken for dead must not write later rows than who does its chunk again."""
 
     @property
     def home(self) -> Path:

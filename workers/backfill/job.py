@@ -13,7 +13,7 @@ import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,14 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from workers.adapters.offline_files import publish, sweep
-from workers.adapters.offline_log import latest_in
 from workers.adapters.offline_parts import SUFFIX
 from workers.backfill.attempts import Attempts
+from workers.backfill.begin import begin_run
 from workers.backfill.chunks import Chunk, cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from workers.backfill.refusals import Refusals
 from workers.backfill.stall import StallWatch
 from workers.core.errors import Refused, UndertowError
-from workers.core.order import backfill_begin
 from workers.core.ports import Clock
 from workers.sections import BackfillSettings
 
@@ -135,7 +134,8 @@ def backfill(
     there = {path.stem for path in recipe.folder.glob(f"*{SUFFIX}")}
     missing = [chunk for chunk in chunks if chunk.id not in there]
     with_rejects = there & {path.stem for path in recipe.rejects.glob("*.jsonl")}
-    recipe = replace(recipe, begin_us=backfill_begin(round(began * 1e6), latest_in(recipe.home)))
+    if missing:
+        recipe = begin_run(recipe, rows=sum(chunk.rows for chunk in chunks), now_s=began)
     refused_before = sum(chunk.id in with_rejects for chunk in chunks)
     skipped = len(chunks) - len(missing)
     windows = odd_times = 0
