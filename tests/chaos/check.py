@@ -31,6 +31,8 @@ class Truth:
     """(numbers, size): by the number, computed directly."""
     sites: np.ndarray
     """(numbers,): the site of each number."""
+    events: np.ndarray
+    """(numbers,): its event time; a correction has that of the window which it corrects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,9 @@ class Offline:
     """The rows of the offline log, and its parts. Arrays are (rows,), vectors (rows, size)."""
 
     sites: np.ndarray
-    numbers: np.ndarray
+    events: np.ndarray
+    created: np.ndarray
+    """Of rows of one site and event the one with the greatest counts."""
     partitions: np.ndarray
     offsets: np.ndarray
     vectors: np.ndarray
@@ -69,6 +73,9 @@ class Verdict:
     """Parts that do not begin where the one before them ends."""
     online_lost: int = 0
     online_wrong: int = 0
+    """Another vector than that of a site's newest event, of which the window delivered last counts."""
+    online_not_history: int = 0
+    """Another vector than the last of the site's rows in the log."""
     online_backwards: int = 0
     """How often a reader saw a site's event time go backwards."""
     rejects_lost: int = 0
@@ -85,7 +92,15 @@ class Verdict:
 
     @property
     def wrong(self) -> int:
-        return self.offline_wrong + self.gaps_wrong + self.online_wrong + self.online_backwards + self.rejects_wrong
+        names = (
+            "offline_wrong",
+            "gaps_wrong",
+            "online_wrong",
+            "online_not_history",
+            "online_backwards",
+            "rejects_wrong",
+        )
+        return sum(getattr(self, name) for name in names)
 
 
 def check(
@@ -118,7 +133,7 @@ def check(
         offline_wrong=_count_wrong(truth, offline),
         gaps_wrong=sum(not _is_told(part, truth, rejected, excused) for part in gaps),
         chains_broken=_count_broken(offline.parts),
-        **_judge_online(truth, online, excused),
+        **_judge_online(truth, offline, online, excused),
         online_backwards=backwards,
         rejects_lost=len(unrejected - excused),
         rejects_wrong=len(rejected - truth.poison),
@@ -128,33 +143,52 @@ def check(
 def _count_wrong(truth: Truth, offline: Offline) -> int:
     places = zip(offline.partitions.tolist(), offline.offsets.tolist(), strict=True)
     expected = np.array([truth.windows.get(place, -1) for place in places], np.int64)
-    right = (expected >= 0) & (expected == offline.numbers)
+    right = expected >= 0
     known = np.where(right, expected, 0)
-    right &= offline.sites == truth.sites[known]
+    right &= (offline.sites == truth.sites[known]) & (offline.events == truth.events[known])
     if offline.vectors.shape[1:] != truth.vectors.shape[1:]:
         return len(right)
     right &= (np.abs(offline.vectors - truth.vectors[known]) <= ATOL).all(axis=1)
     return int((~right).sum())
 
 
-def _judge_online(truth: Truth, online: Mapping[str, np.ndarray], excused: set[Place]) -> dict[str, int]:
-    """Expect the newest window of each site. One in a gap may have been shown before its chain was overtaken."""
-    newest: dict[str, int] = defaultdict(lambda: -1)
+def _judge_online(
+    truth: Truth, offline: Offline, online: Mapping[str, np.ndarray], excused: set[Place]
+) -> dict[str, int]:
+    """Expect the newest event of each site, and of its windows the one that lies last in its partition.
+
+    A site moves when partitions are added: then one of either partition may have been delivered last. A window in a gap
+    may have been shown before its chain was overtaken.
+    """
+    last: dict[str, dict[int, tuple[int, int, int]]] = defaultdict(dict)
     for place, number in truth.windows.items():
         if place not in excused:
-            site = truth.sites[number]
-            newest[site] = max(newest[site], number)
-    allowed = {site: [number] for site, number in newest.items()}
-    for number in (truth.windows[place] for place in excused & truth.windows.keys()):
-        if number > newest[truth.sites[number]]:
-            allowed.setdefault(truth.sites[number], []).append(number)
+            (partition, offset), of_site = place, last[truth.sites[number]]
+            of_site[partition] = max(of_site.get(partition, (-1, -1, -1)), (truth.events[number], offset, number))
+    newest = {site: max(event for event, _, _ in found.values()) for site, found in last.items()}
+    allowed = {site: [n for e, _, n in found.values() if e == newest[site]] for site, found in last.items()}
+    shown: dict[str, list[int]] = defaultdict(list)
+    for place in excused & truth.windows.keys():
+        number = truth.windows[place]
+        if truth.events[number] >= newest.get(truth.sites[number], -1):
+            shown[truth.sites[number]].append(number)
+    history = _last_of_history(offline)
+    wrong = unlike = 0
+    for site, vector in online.items():
+        is_excused = any(_is_close(vector, truth.vectors[number]) for number in shown[site])
+        is_allowed = any(_is_close(vector, truth.vectors[number]) for number in allowed.get(site, []))
+        wrong += not (is_allowed or is_excused)
+        unlike += not (is_excused or (site in history and _is_close(vector, history[site])))
     return {
-        "online_lost": len({site for site, number in newest.items() if number >= 0} - online.keys()),
-        "online_wrong": sum(
-            not any(_is_close(vector, truth.vectors[number]) for number in allowed.get(site, []))
-            for site, vector in online.items()
-        ),
+        "online_lost": len(newest.keys() - online.keys()),
+        "online_wrong": wrong,
+        "online_not_history": unlike,
     }
+
+
+def _last_of_history(offline: Offline) -> dict[str, np.ndarray]:
+    order = np.lexsort([offline.created, offline.events])
+    return {site: offline.vectors[row] for row, site in zip(order, offline.sites[order], strict=True)}
 
 
 def _is_in_gap(place: Place, gaps: Sequence[Part], deleted: Mapping[int, Sequence[int]]) -> bool:

@@ -18,6 +18,7 @@ from tests.chaos.outages import (
     DiskFull,
     DiskSlow,
     KilledMeanwhile,
+    LogAway,
     PartitionAdded,
     RedisFull,
     RedisReadOnly,
@@ -25,7 +26,7 @@ from tests.chaos.outages import (
     RedisSlow,
     RetentionOvertook,
 )
-from tests.chaos.poison import Bomb, CorruptBatch, RecordThatHangs, RecordThatKills
+from tests.chaos.poison import Bomb, CorruptBatch, RecordThatGoesAnotherWay, RecordThatHangs, RecordThatKills
 
 EVERY_KIND: tuple[type[Fault], ...] = (
     ReplicaKilled,
@@ -43,6 +44,7 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     RedisSlow,
     DiskFull,
     DiskSlow,
+    LogAway,
     KilledMeanwhile,
     OffsetsMovedBack,
     RetentionOvertook,
@@ -50,6 +52,7 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     Scaled,
     RecordThatKills,
     RecordThatHangs,
+    RecordThatGoesAnotherWay,
     Bomb,
     CorruptBatch,
 )

@@ -118,6 +118,19 @@ class DiskSlow(DiskFull):
 
 
 @dataclass(slots=True)
+class LogAway(Fault):
+    """The offline log's folder gone, as of a disk that is unmounted, and back."""
+
+    def break_it(self, world: World) -> None:
+        log = world.settings.offline.path
+        log.rename(log.with_name("offline-away"))
+
+    def mend_it(self, world: World) -> None:
+        log = world.settings.offline.path
+        log.with_name("offline-away").rename(log)  # fails where somebody has made it anew meanwhile and written to it
+
+
+@dataclass(slots=True)
 class RetentionOvertook(Fault):
     """Retention overtook a partition whose readers were stopped."""
 

@@ -18,7 +18,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.places import Planted
 from tests.chaos.windows import windows_of
 from tests.chaos.world import TOPIC, World
-from tests.seed.deadly import DEADLY, ENDLESS
+from tests.seed.deadly import ASIDE, DEADLY, ENDLESS
 
 BOMB_BYTES = 8 << 20
 """More than the world's `kafka.max_unpacked_bytes`."""
@@ -83,6 +83,13 @@ class RecordThatHangs(RecordThatKills):
     """A record from which the model does not return."""
 
     number: ClassVar[float] = ENDLESS
+
+
+@dataclass(slots=True)
+class RecordThatGoesAnotherWay(RecordThatKills):
+    """A record for which the model passes the tapped layer by."""
+
+    number: ClassVar[float] = ASIDE
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The producer: numbered windows without end, some twice, some late, and poison between them.
+"""The producer: numbered windows without end, some twice, some late, some corrected, and poison between them.
 
 In: a broker. Out: records. What the topic then holds is the truth that `check` reads: a record whose acknowledgement
 was lost may be there or not, and is sent again. Knows nothing of the fleet.
@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 
 from schemas.json_codec import encode_json
 from tests.chaos.broker import Broker
-from tests.chaos.windows import POISON, SITES, windows_of
+from tests.chaos.windows import POISON, SITES, is_correction, windows_of
 
 BATCH, EVERY_S, HELD_BACK, TWICE, POISONED = 20, 0.1, 0.05, 0.05, 0.02
 
@@ -55,7 +55,7 @@ class Producer:
         with self._lock:
             numbers = list(range(self._next, self._next + SITES))
             self._next += SITES
-        newest = {n % SITES % self._broker.partitions: n for n in numbers}
+        newest = {n % SITES % self._broker.partitions: n for n in numbers if not is_correction(n)}
         self._send([*newest.values()], [])
         return {f"s{n % SITES:03d}": n for n in newest.values()}
 

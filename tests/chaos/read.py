@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 import pyarrow.dataset as ds
 from feast import FeatureStore
 from redis import RedisError
@@ -16,7 +17,7 @@ from redis import RedisError
 from tests.chaos.broker import Broker
 from tests.chaos.check import Offline, Truth
 from tests.chaos.places import Part
-from tests.chaos.windows import BEGIN_US, SITES, STEP_US, windows_of
+from tests.chaos.windows import BEGIN_US, SITES, STEP_US, events_of, windows_of
 from tests.chaos.world import World
 from workers.adapters.offline_parts import part_files, read_footer
 from workers.adapters.offline_root import view_folder
@@ -36,7 +37,7 @@ class Online:
         self._service = self._store.get_feature_service("sites")
 
     def read(self, sites: Iterable[str]) -> dict[str, tuple[int, np.ndarray]]:
-        """Return number and vector of each site that has any."""
+        """Return event and vector of each site that has any."""
         rows = [{"site": site} for site in sites]
         found = self._store.get_online_features(self._service, entity_rows=rows).to_dict(include_event_timestamps=True)
         return {
@@ -51,7 +52,7 @@ class Online:
             found = self.read(probes)
         except (RedisError, OSError):
             return False
-        return all(site in found and found[site][0] >= number for site, number in probes.items())
+        return all(site in found and found[site][0] >= events_of([number])[0] for site, number in probes.items())
 
 
 class Watcher:
@@ -80,9 +81,9 @@ class Watcher:
                 continue
             self.looks += 1
             for site in newest.keys() | found.keys():
-                number = found[site][0] if site in found else -1  # a site that was there and is not goes backwards too
-                self.backwards += number < newest.get(site, -1)
-                newest[site] = number
+                event = found[site][0] if site in found else -1  # a site that was there and is not goes backwards too
+                self.backwards += event < newest.get(site, -1)
+                newest[site] = event
 
 
 def read_online(online: Online) -> dict[str, np.ndarray]:
@@ -107,6 +108,7 @@ def read_truth(world: World, last: int) -> Truth:
         deleted=broker.deleted,
         vectors=np.concatenate([embed(windows_of(one)).embeddings.features["embedding"] for one in ranges]),
         sites=np.array([f"s{number % SITES:03d}" for number in range(last + 1)], object),
+        events=events_of(range(last + 1)),
     )
 
 
@@ -115,15 +117,19 @@ def read_offline(world: World) -> Offline:
     space = view_folder(world.settings.offline.path, world.recipe.artifacts[0].manifest.view())
     files = part_files(space)
     table = ds.dataset([str(path) for path in files], format="parquet").to_table().replace_schema_metadata()
-    frame = table.select(["site", "event_timestamp", "origin_partition", "origin_offset"]).to_pandas()
+    frame = table.select(["site", "event_timestamp", "created", "origin_partition", "origin_offset"]).to_pandas()
     vectors = table["embedding"].combine_chunks()
     footers = [read_footer(path) for path in files if path.parent != space]  # beside the topics lies Feast's schema
     return Offline(
         sites=frame["site"].to_numpy(object),
-        numbers=(frame["event_timestamp"].astype("datetime64[us, UTC]").astype("int64") - BEGIN_US).to_numpy()
-        // STEP_US,
+        events=(_micros(frame["event_timestamp"]) - BEGIN_US) // STEP_US,
+        created=_micros(frame["created"]),
         partitions=frame["origin_partition"].to_numpy(np.int64),
         offsets=frame["origin_offset"].to_numpy(np.int64),
         vectors=vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32),
         parts=tuple(Part(partition=f.partition.index, first=f.first, next=f.next, lost=f.lost) for f in footers),
     )
+
+
+def _micros(times: pd.Series) -> np.ndarray:
+    return times.astype("datetime64[us, UTC]").astype("int64").to_numpy()

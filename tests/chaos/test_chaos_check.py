@@ -19,6 +19,7 @@ TRUTH = Truth(
     deleted={0: [4]},
     vectors=VECTORS,
     sites=np.array(["a", "b", "a", "b", "a"], object),
+    events=np.arange(5),
 )
 CLEAN = Verdict(windows=6, rejects_expected=2, gaps=1, gap_offsets=2)
 
@@ -37,7 +38,8 @@ def found():
     numbers = np.array([0, 1, 2, 3, 3])
     offline = Offline(
         sites=np.array(["a", "b", "a", "b", "b"], object),
-        numbers=numbers,
+        events=numbers.copy(),
+        created=np.arange(5),
         partitions=np.array([0, 1, 0, 1, 1]),
         offsets=np.array([0, 0, 1, 1, 3]),
         vectors=VECTORS[numbers],
@@ -48,7 +50,7 @@ def found():
 
 
 def rows(offline, chosen):
-    columns = ("sites", "numbers", "partitions", "offsets", "vectors")
+    columns = ("sites", "events", "created", "partitions", "offsets", "vectors")
     return replace(offline, **{name: getattr(offline, name)[chosen] for name in columns})
 
 
@@ -80,11 +82,11 @@ def test_the_reader_s_findings_are_handed_on(found):
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (lambda f: f.update(offline=rows(f["offline"], [0, 1, 3, 4])), {"offline_lost": 1}),
+        (lambda f: f.update(offline=rows(f["offline"], [0, 1, 3, 4])), {"offline_lost": 1, "online_not_history": 1}),
         (lambda f: f.update(offline=rows(f["offline"], [0, 0, 1, 1, 2, 3, 4])), {"offline_duplicated": 2}),
         (lambda f: f["offline"].vectors.__setitem__(1, VECTORS[2]), {"offline_wrong": 1}),
         (lambda f: f["offline"].sites.__setitem__(1, "a"), {"offline_wrong": 1}),
-        (lambda f: f["offline"].numbers.__setitem__(1, 3), {"offline_wrong": 1}),
+        (lambda f: f["offline"].events.__setitem__(1, 3), {"offline_wrong": 1}),
         (
             lambda f: f.update(offline=replace(f["offline"], parts=parts(lost=0))),
             {"gaps": 0, "gap_offsets": 0, "offline_lost": 1, "rejects_lost": 1, "online_wrong": 1},
@@ -96,7 +98,7 @@ def test_the_reader_s_findings_are_handed_on(found):
             {"gap_offsets": 1, "chains_broken": 1, "rejects_lost": 1},
         ),
         (lambda f: f["online"].pop("b"), {"online_lost": 1}),
-        (lambda f: f["online"].update(a=VECTORS[0]), {"online_wrong": 1}),
+        (lambda f: f["online"].update(a=VECTORS[0]), {"online_wrong": 1, "online_not_history": 1}),
         (lambda f: f["rejects"].clear(), {"rejects_lost": 1}),
         (lambda f: f["rejects"].append((0, 1)), {"rejects_wrong": 1}),
         (lambda f: f["sent"].add(5), {"unsent": 1}),
@@ -145,3 +147,15 @@ def test_what_is_passed_over_is_told_as_lost_by_its_part_and_stands_among_the_de
     quiet = replace(found["offline"], parts=[*parts(), Part(partition=1, first=4, next=7, lost=2)])
     assert check(truth, **{**found, "offline": quiet}).gaps_wrong == 1
     assert check(truth, **{**found, "rejects": found["rejects"][:-1]}).rejects_lost == 1
+
+
+def test_of_a_window_and_its_correction_the_one_delivered_last_is_expected_online_and_in_the_history(found):
+    truth = replace(TRUTH, events=np.array([0, 1, 2, 1, 4]))  # number 3 corrects number 1, and comes behind it
+    found["offline"].events[[3, 4]] = 1
+    assert check(truth, **found) == CLEAN
+    assert counts(check(truth, **{**found, "online": {**found["online"], "b": VECTORS[1]}})) == {
+        "online_wrong": 1,
+        "online_not_history": 1,
+    }
+    found["offline"].created[1] = 9
+    assert counts(check(truth, **found)) == {"online_not_history": 1}

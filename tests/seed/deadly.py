@@ -1,4 +1,4 @@
-"""A perceptron that ends its process at one number, and at another never returns: as native code may."""
+"""A perceptron that ends its process at one number, at another never returns, at a third passes its layer by."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .mlp import MLPForecaster
 
-DEADLY, ENDLESS = 66_666.0, 99_999.0
+DEADLY, ENDLESS, ASIDE = 66_666.0, 99_999.0, 33_333.0
 
 
 class DeadlyForecaster(MLPForecaster):
@@ -19,6 +19,8 @@ class DeadlyForecaster(MLPForecaster):
             os._exit(9)
         while bool((x == ENDLESS).any()):
             time.sleep(1.0)
+        if bool((x == ASIDE).any()):
+            return x.sum(dim=1, keepdim=True)
         return super().forward(x)
 
 
