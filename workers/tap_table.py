@@ -3,6 +3,8 @@
 In: a `Survey`. Out: text on a console. Knows nothing of models.
 """
 
+import re
+import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -16,6 +18,7 @@ from rich.text import Text
 from workers.artifact.points import Layer, Point, Survey
 from workers.artifact.sight import Sight
 from workers.core.features import AUTO, Tap
+from workers.core.tap_texts import as_text
 
 LEGEND = (
     "n windows, t steps of the window, D decoder steps · cost: share of the whole forward's time until there, on this "
@@ -28,6 +31,7 @@ LISTED = 4
 """Inputs that are written out."""
 FREE, UNLIMITED = 24, 10_000
 """Least width of the remarks, and a width that no table needs."""
+_OF_A_SHELL = re.compile(r"[^\w.#\[\]:+=,@%/-]")
 HEADS = (("tap", "left"), ("layer", "left"), ("shape", "left"), ("cost", "right"), ("sees past", "left"), ("", "left"))
 
 
@@ -46,18 +50,18 @@ def show(survey: Survey, console: Console, *, as_json: bool, is_whole: bool = Fa
             continue
         remark = f"suggested; {note}" if is_suggested else note
         style = "bold green" if is_suggested else "dim" if point.obstacle else ""
-        cells = (_name(point.tap), layer.kind, point.axes, f"{point.reached:.0%}", _past(point), remark)
+        cells = (_for_shell(_name(point.tap)), layer.kind, point.axes, f"{point.reached:.0%}", _past(point), remark)
         shown.append((cells, style))
     _print(survey.model, shown, console)
     if left_out := len(rows) - len(shown):
         console.print(f"{left_out} more inside these layers: --all")
     for what, names in (("never called", survey.silent), ("TorchScript, which takes no taps", survey.scripts)):
         if names:
-            console.print(Text(f"{what}: {', '.join(names)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"{what}: {', '.join(map(as_text, names))}", style="dim"), soft_wrap=True)
     if chosen is not None:
         pool = "" if chosen.pool == AUTO else f":{chosen.pool}"
-        tap = _name(chosen.tap, is_short=True)
-        console.print(Text(f"undertow pack MODEL --name NAME --tap hidden={tap}{pool}"), soft_wrap=True)
+        tap = _for_shell(f"hidden={_name(chosen.tap, is_short=True)}{pool}")
+        console.print(Text(f"undertow pack MODEL --name NAME --tap {tap}"), soft_wrap=True)
     elif rows:
         console.print(NOTHING)
 
@@ -108,7 +112,7 @@ def _deepest(survey: Survey, layers: list[Layer]) -> int:
 
 def _rows(layer: Layer, *, is_whole: bool) -> Iterator[tuple[Point, str]]:
     """Yield one row for each tensor; calls that differ in nothing share one. Aliases are shown in the whole table."""
-    aliases = f"alias {', '.join(layer.paths[1:])}" if is_whole and len(layer.paths) > 1 else ""
+    aliases = f"alias {', '.join(map(as_text, layer.paths[1:]))}" if is_whole and len(layer.paths) > 1 else ""
     for _, alike in groupby(layer.points, key=lambda p: (p.tap.select, p.axes, p.obstacle, p.sight)):
         points = list(alike)
         calls = f"also #{', #'.join(str(point.tap.call) for point in points[1:])}" if len(points) > 1 else ""
@@ -139,4 +143,9 @@ def _name(tap: Tap, *, is_short: bool = False) -> str:
     """Leave out what is the default: the first call, and for `is_short` first elements too."""
     call = f"#{tap.call}" if tap.call else ""
     elements = () if is_short and not any(tap.select) else tap.select
-    return f"{tap.path}{call}" + "".join(f"[{element}]" for element in elements)
+    return f"{as_text(tap.path)}{call}" + "".join(f"[{as_text(str(element))}]" for element in elements)
+
+
+def _for_shell(text: str) -> str:
+    """Quote it where a shell would take it apart, or take its own quotes off."""
+    return shlex.quote(text) if _OF_A_SHELL.search(text) else text

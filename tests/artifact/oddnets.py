@@ -64,6 +64,37 @@ class Reversible(nn.Module):
         return self.revin(self.out(self.gru(self.revin(x, "norm"))[0]), "denorm")
 
 
+class Named(nn.Module):  # a layer for each column, by its name; and a cell that is called three times
+    def __init__(self):
+        super().__init__()
+        names = ("CO2[ppm]", "lag:7", "rain#1", "rain", "wind, gusts", 'a "b"', "$HOME`ls`", "it's", "x\ny", "*")
+        self.by = nn.ModuleDict({name: nn.Linear(2, 3) for name in names})
+        self.cell, self.keyed = nn.Linear(3, 3), Keyed()
+
+    def forward(self, x):
+        state = sum(layer(x) for layer in self.by.values())
+        for _ in range(3):
+            state = torch.tanh(self.cell(state))
+        return self.keyed(state)
+
+
+class Keyed(nn.Module):
+    def forward(self, state):
+        return {"a]b": state, "0": state + 1, "": state + 2}
+
+
+class Stepwise(nn.Module):  # one call of its cell for each step
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(2, 4)
+
+    def forward(self, x):
+        state = x.new_zeros(len(x), 4)
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        return state
+
+
 HELD = {}
 
 

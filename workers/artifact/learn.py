@@ -4,7 +4,7 @@ In: a model as it is called, its features, preprocessing and contract. Out: the 
 contract with its least length exact; or a refusal. Knows no file and no weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.contract import InputContract
-from workers.artifact.layouts import PROBE, WIDER, find_layout, not_real, other_widths, shape_at, shapes_seen
+from workers.artifact.layouts import PROBE, WIDER, Shapes, find_layout, not_real, other_widths, shape_at, shapes_seen
 from workers.artifact.sample import sample_windows
 from workers.core.embedder import to_tensors
 from workers.core.errors import Refused
@@ -39,16 +39,20 @@ def learn(
     lag = preprocessing.max_lag  # steps of a window that the model does not see
     seen = replace(contract, min_length=contract.min_length - lag, max_length=contract.max_length - lag)
     longest = seen.max_length
+    others = {
+        width: shapes_seen(model, make_inputs(preprocessing, contract, np.full(PROBE, width + lag)), call)
+        for width in other_widths(seen)
+    }
+    if any(feature.tap.call < 0 for feature in features.values()):
+        whole = shapes_seen(model, make_inputs(preprocessing, contract, np.full(PROBE, longest + lag)), call)
+        other = [shapes for width, shapes in others.items() if seen.min_length <= width]
+        features = {name: _counted(feature, [whole, *other]) for name, feature in features.items()}
     with Taps(model, [feature.tap for feature in features.values()], call) as running:
 
         def run(count: int, width: int) -> dict[Tap, Tensor]:
             return running.run(make_inputs(preprocessing, contract, np.full(count, width + lag)))
 
         base, more = run(PROBE, longest), run(WIDER, longest)
-    others = {
-        width: shapes_seen(model, make_inputs(preprocessing, contract, np.full(PROBE, width + lag)), call)
-        for width in other_widths(seen)
-    }
     learnt = []
     for name, feature in features.items():
         tap = feature.tap
@@ -73,6 +77,24 @@ def learn(
         learnt.append(TappedFeature(name=name, feature=pooled, layout=replace(layout, size=size)))
     least = max([seen.min_length, *(1 - one.layout.steps for one in learnt if one.layout.steps is not None)])
     return tuple(learnt), replace(contract, min_length=least + lag)
+
+
+def _counted(feature: Feature, runs: Sequence[Shapes]) -> Feature:
+    """Count from 0 what is counted from the end. Raises `Refused` where the number of calls follows the length."""
+    tap = feature.tap
+    counts = [1 + max((call for path, call, _ in seen if path == tap.path), default=-1) for seen in runs]
+    if tap.call >= 0 or not counts[0]:  # what is never called is refused as any such tap
+        return feature
+    if len(set(counts)) > 1 or -tap.call > counts[0]:
+        message = (
+            f"the tap {tap} counts calls from the end, and one forward calls {tap.path} {min(counts)} to {max(counts)} "
+            "times, by the length of the window, so in a batch its last call is that of the longest one; let windows "
+            "have one length (min_length), or choose another tap"
+            if len(set(counts)) > 1
+            else f"the tap {tap} asks for call {tap.call}, but one forward calls {tap.path} {counts[0]} times"
+        )
+        raise Refused(message)
+    return replace(feature, tap=replace(tap, call=counts[0] + tap.call))
 
 
 def _check_slices(name: str, feature: Feature, lengths: range) -> None:

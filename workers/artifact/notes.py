@@ -13,7 +13,8 @@ from workers.artifact.learn import make_inputs
 from workers.artifact.sight import Sight
 from workers.artifact.trained import Trained
 from workers.core.features import Feature, TappedFeature
-from workers.core.taps import TapInfo, list_taps
+from workers.core.tap_texts import as_text
+from workers.core.taps import TapInfo, list_taps, paths_of
 
 LISTED = 4
 """Calls that are written out."""
@@ -21,8 +22,9 @@ LISTED = 4
 
 def unsaid_calls(trained: Trained, taps: Mapping[str, Feature | str]) -> Iterator[str]:
     """Run the whole model once; yield a sentence for each text that names no call of a module that has several."""
-    texts = [text for text in taps.values() if isinstance(text, str) and "#" not in text]
-    silent = {Feature.parse(text).tap.path for text in texts}
+    paths = paths_of(trained.model)
+    read = [(text, Feature.parse(text, paths).tap) for text in taps.values() if isinstance(text, str)]
+    silent = {tap.path for text, tap in read if tap.call == 0 and "#0" not in text}
     if not silent:
         return
     lengths = np.full(PROBE, trained.contract.max_length)
@@ -80,7 +82,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _sentence(path: str, info: TapInfo) -> str:
     shapes = [tuple(call.tensors[0][1].shape) if call.tensors else "without a tensor" for call in info.calls]
-    listed = [f"{path}#{call} {shape}" for call, shape in enumerate(shapes)]
+    listed = [f"{as_text(path)}#{call} {shape}" for call, shape in enumerate(shapes)]
     return f"one forward calls {path} {len(listed)} times, and the tap takes call 0; for {PROBE} windows there are " + (
         ", ".join(listed) if len(listed) <= LISTED else f"{', '.join(listed[: LISTED - 1])}, ... {listed[-1]}"
     )

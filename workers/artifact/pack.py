@@ -39,6 +39,7 @@ from workers.core.embedder import Embedder
 from workers.core.errors import Refused
 from workers.core.features import Feature, TappedFeature
 from workers.core.reduction import Reduction
+from workers.core.taps import paths_of
 
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
 BATCHES = (256, 5_000)
@@ -77,11 +78,12 @@ def pack(
     `ttl_s` is how long after its event time a vector counts in Feast's joins, 0 for ever.
     """
     checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
-    features = {key: Feature.parse(tap) if isinstance(tap, str) else tap for key, tap in taps.items()}
-    _check(name, features, output)
-    check_wish(features, fit)
+    _check(name, taps, output)
     say = note or (lambda _: None)
     trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
+    paths = paths_of(trained.model)
+    features = {key: Feature.parse(tap, paths) if isinstance(tap, str) else tap for key, tap in taps.items()}
+    check_wish(features, fit)
     check_ids(trained.contract, features)
     trained = with_forecast(trained, features)
     weights = _weights(trained.model)
@@ -147,7 +149,7 @@ def pack(
     return manifest
 
 
-def _check(name: str, taps: Mapping[str, Feature], output: Path) -> None:
+def _check(name: str, taps: Collection[str], output: Path) -> None:
     check_names(name, taps)
     if not taps:
         message = (

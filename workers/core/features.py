@@ -5,54 +5,60 @@ torch, so that a manifest can be read without it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from workers.core.errors import Refused
+from workers.core.tap_texts import as_text, read_tap
 
 POOLS = ("last", "mean", "max", "first", "flatten", "none")
 AUTO = "auto"
 """Becomes `last` where a dry run finds steps, and `none` where it finds a vector."""
 
-_TAP = re.compile(r"(?P<path>[^#\[\]:]+)(#(?P<call>\d+))?(?P<select>(\[[^\[\]]+\])*)")
+_NO_TAP = (
+    "expected a tap such as rnn, rnn#0, rnn#-1 (the last call) or lstm_encoder#0[1][0], found {!r}; a name that holds "
+    'one of #[]:, stands in quotes: "by.lag:7":mean'
+)
 _PART = re.compile(r"(?P<pool>[^\[\]]+)(\[(?P<start>-?\d+)?:(?P<stop>-?\d+)?\])?")
 _REDUCTIONS = re.compile(r"(pca=(?P<pca>[1-9]\d*))?((?(1),)(?P<l2>l2))?")
-_NAMED = re.compile(r"(?P<name>\w+)=(?P<feature>.*)")
-
-
-def as_element(text: str) -> int | str:
-    """Read one element of an output: the key "0" of a dict and the place 0 of a tuple are written alike."""
-    return int(text) if re.fullmatch(r"0|[1-9][0-9]*", text) else text
+_NAMED = re.compile(r"(?P<name>\w+)=(?P<feature>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tap:
-    """One named point in the model. As text: `path`, `path#call`, `path#call[element][element]`."""
+    """One named point in the model. As text: `path`, `path#call`, `path#call[element][element]`.
+
+    Names with signs of their own stand in quotes: `"by.lag:7"#0["a]"]`.
+    """
 
     path: str
     """As `named_modules` writes it."""
     call: int = 0
-    """Which call of that module within one forward, from 0: an autoregressive model calls its cell many times."""
+    """Which call of that module within one forward, from 0: an autoregressive model calls its cell many times. From the
+    end it is negative, -1 the last one, in what a person writes; what is packed has the number that it was seen to be.
+    """
     select: tuple[int | str, ...] = ()
     """Elements to take from a tuple or dict output, outermost first. What is then still a tuple gives its first."""
 
     def __str__(self) -> str:
-        return f"{self.path}#{self.call}" + "".join(f"[{element}]" for element in self.select)
+        return f"{as_text(self.path)}#{self.call}" + "".join(f"[{as_text(str(element))}]" for element in self.select)
 
     @classmethod
-    def parse(cls, text: str) -> "Tap":
-        """Read the text form."""
-        match = _TAP.fullmatch(text)
-        if match is None:
-            message = f"expected a tap such as rnn, rnn#0 or lstm_encoder#0[1][0], found {text!r}"
-            raise Refused(message)
-        elements = re.findall(r"\[([^\[\]]+)\]", match["select"])
-        return cls(
-            path=match["path"],
-            call=int(match["call"] or 0),
-            select=tuple(map(as_element, elements)),
-        )
+    def parse(cls, text: str, paths: Collection[str] = ()) -> "Tap":
+        """Read the text form; `paths` are the model's, where they are known."""
+        tap, rest = cls.split(text, paths)
+        if rest:
+            raise Refused(_NO_TAP.format(text))
+        return tap
+
+    @classmethod
+    def split(cls, text: str, paths: Collection[str] = ()) -> tuple["Tap", str]:
+        """Read the text form and return what follows it, too: a pooling, a reduction."""
+        read = read_tap(text, paths)
+        if read is None:
+            raise Refused(_NO_TAP.format(text))
+        return cls(path=read.path, call=read.call, select=read.select), read.rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +140,10 @@ class Feature:
         return f"{self.tap}:{self.pool}" + (f",pca={self.pca}" if self.pca else "") + (",l2" if self.l2 else "")
 
     @classmethod
-    def parse(cls, text: str) -> "Feature":
-        """Read the text form; without a pooling it is `AUTO`."""
-        tap, colon, rest = text.partition(":")
-        pool, *reductions = (rest if colon else tap).split(",")
+    def parse(cls, text: str, paths: Collection[str] = ()) -> "Feature":
+        """Read the text form; without a pooling it is `AUTO`. `paths` are the model's, where they are known."""
+        tap, rest = Tap.split(text, paths)
+        pool, *reductions = rest.removeprefix(":").split(",")
         match = _REDUCTIONS.fullmatch(",".join(reductions))
         if match is None:
             message = (
@@ -146,8 +152,8 @@ class Feature:
             )
             raise Refused(message)
         feature = cls(
-            tap=Tap.parse(tap if colon else pool),
-            pool=(colon and pool) or AUTO,
+            tap=tap,
+            pool=pool or AUTO,
             pca=int(match["pca"]) if match["pca"] else None,
             l2=match["l2"] is not None,
         )

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from workers.core.errors import Refused
-from workers.core.features import Tap, as_element
+from workers.core.features import Tap
+from workers.core.tap_texts import as_element
 
 Elements = tuple[int | str, ...]
 

@@ -6,7 +6,7 @@ of time, pooling or windows.
 
 import difflib
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from contextvars import ContextVar
@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from workers.core.errors import Refused
 from workers.core.features import Tap
 from workers.core.returned import Elements, form_of, leaves, select
+from workers.core.tap_texts import quoted
 
 Call = Callable[[Any], object]
 """Calls a model with the inputs that were built for it; the model itself is one."""
@@ -38,6 +39,8 @@ class _Run:
     owner: object
     captured: dict[Tap, Tensor] = field(default_factory=dict)
     calls: defaultdict[nn.Module, int] = field(default_factory=lambda: defaultdict(int))
+    latest: dict[Tap, deque[Tensor]] = field(default_factory=dict)
+    """Of taps that count their calls from the end."""
 
 
 _RUN: ContextVar[_Run | None] = ContextVar("undertow_run", default=None)
@@ -93,7 +96,10 @@ class Taps:
             return run.captured
         finally:
             _RUN.reset(token)
-        raise Refused(self._missing(run))
+        run.captured.update({tap: found[0] for tap, found in run.latest.items() if len(found) == -tap.call})
+        if len(run.captured) < len(self._taps):
+            raise Refused(self._missing(run))
+        return run.captured
 
     def close(self) -> None:
         """Remove the hooks. Idempotent."""
@@ -113,6 +119,8 @@ class Taps:
                 return  # somebody else's forward through this model
             call = run.calls[module]
             run.calls[module] += 1
+            for tap in (tap for back, taps in calls.items() if back < 0 for tap in taps):
+                run.latest.setdefault(tap, deque(maxlen=-tap.call)).append(select(tap, output).clone())
             if call not in calls:
                 return
             here = {tap: select(tap, output) for tap in calls[call]}
@@ -137,6 +145,11 @@ class Taps:
         )
 
 
+def paths_of(model: nn.Module) -> tuple[str, ...]:
+    """Return the path of every module, by each of its names."""
+    return tuple(name for name, _ in model.named_modules(remove_duplicate=False) if name)
+
+
 def takes_hooks(module: nn.Module) -> bool:
     """Whether something can be told when it runs."""
     return not isinstance(module, torch.jit.ScriptModule)
@@ -154,7 +167,7 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
             raise Refused(message)
         return modules[path]
     paths = [name for name in modules if name]
-    close = ", ".join(f'"{name}"' for name in difflib.get_close_matches(path, paths, n=3, cutoff=0.5))
+    close = ", ".join(quoted(name) for name in difflib.get_close_matches(path, paths, n=3, cutoff=0.5))
     message = (
         f'no module "{path}" in {type(model).__name__}; ' + (f"closest: {close} " if close else "") + f"({LIST_ALL})"
     )
