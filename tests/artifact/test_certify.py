@@ -152,6 +152,7 @@ def certified(tap: str) -> tuple[dict[str, Any], Certificate]:
         preprocessing=PREPROCESSING,
         space="0" * 64,
         sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
+        is_threadsafe=True,
     )
     return certify(embedder, as_trained(model), features, contract, KEPT)
 
@@ -223,6 +224,7 @@ def test_a_model_rebuilt_otherwise_than_it_was_trained_is_not_certified() -> Non
         preprocessing=PREPROCESSING,
         space="0" * 64,
         sample=sample_windows(contract, PREPROCESSING, sample_lengths(contract)),
+        is_threadsafe=True,
     )
     with pytest.raises(Refused, match="otherwise than by the whole trained model"):
         certify(embedder, as_trained(model), features, contract, KEPT)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import nn
 
 from schemas.records import REASONS
 from schemas.windows import WindowBatch
@@ -20,6 +21,7 @@ from workers.artifact.certificate import Certificate
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.spaces import digest
+from workers.artifact.threads import look_at_threads
 from workers.cli import main
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
@@ -197,11 +199,14 @@ def test_an_artifact_of_before_which_says_nothing_of_threads_lets_forwards_wait_
     packed("Gated", "calm:mean")
     file = tmp_path / "a" / "manifest.json"
     data = json.loads(file.read_text())
-    assert not is_locked(load(tmp_path / "a", code=["oddnets"]))
+    assert load(tmp_path / "a", code=["oddnets"]).is_threadsafe
     del data["sha256"], data["certificate"]["threads"], data["certificate"]["batches"]
     file.write_text(json.dumps({**data, "sha256": digest(data)}))
-    assert is_locked(load(tmp_path / "a", code=["oddnets"]))
+    assert not load(tmp_path / "a", code=["oddnets"]).is_threadsafe
 
 
-def is_locked(embedder: Embedder) -> bool:
-    return hasattr(embedder._turn, "acquire")
+def test_one_that_waits_is_not_looked_at_for_ever(packed: Callable[..., Any]) -> None:
+    embedder, _ = packed("Reversible", "revin#1:last")
+    assert not embedder.is_threadsafe
+    with pytest.raises(ValueError, match="whose forwards run at once"):
+        look_at_threads(embedder, nn.Identity(), lambda: None, windows(1), windows(1))

@@ -66,7 +66,7 @@ def certify(
 
     They must be finite, the same again, the same alone and among others, in batches of all `sizes` too, and the same
     as the trained model gives to plain hooks when it runs to the end; and their inputs must be those of the model's
-    own data set. The embedder must not wait for its turn.
+    own data set. The forwards of the embedder must not wait for each other.
     """
     windows = sample_windows(contract, trained.preprocessing, sample_lengths(contract))
     inputs = None

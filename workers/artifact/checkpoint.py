@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import io
 import sys
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from pytorch_forecasting import models
 from torch import Tensor, nn
 
 from workers.artifact.models import CLASSES, PACKAGE, model_class, quiet
+from workers.artifact.origins import describe_file, how_instead, of_library, one_line, refuse_pointer
 from workers.artifact.recipes import package_of
-from workers.artifact.state import LIGHTNING, fit_names
+from workers.artifact.state import fit_names
 from workers.core.errors import Refused
 
 NAMED = "--model-class package.module:Name --code package"
 YOURS = f"or your own: {NAMED}"
+EXPECTED = frozenset({"state_dict", "hyper_parameters", "dataset_parameters"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,42 +42,57 @@ class Checkpoint:
 
 def read_checkpoint(path: Path, *, trust: bool) -> Checkpoint:
     """Unpickle the checkpoint. Raises `Refused` without trust, or where it is no pytorch-forecasting checkpoint."""
-    if not trust:
-        message = (
-            f"{path} holds pickles, and reading them runs whatever code their author put in: it can read, change or "
-            "send away anything that you can. If you trained it or trust who did, say so: --trust (trust=True)"
-        )
-        raise Refused(message)
     try:
         content = path.read_bytes()
     except OSError as error:
         message = f"cannot read the checkpoint {path}: {error.strerror}"
         raise Refused(message) from error
-    try:
-        # A pytorch-forecasting checkpoint holds pandas and sklearn objects, so `weights_only` cannot read it.
-        data = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
-    except Exception as error:
-        message = f"{path} cannot be read as a checkpoint: {type(error).__name__}: {error}"
-        raise Refused(message) from error
-    expected = {"state_dict", "hyper_parameters", "dataset_parameters"}
-    if not isinstance(data, dict) or not expected <= data.keys() or data["dataset_parameters"] is None:
-        found = ", ".join(map(str, data)) if isinstance(data, dict) else f"a {type(data).__name__}"
+    refuse_pointer(path, content)
+    data = _load_safely(content)  # of what holds no objects it can be said without trust that it is no such checkpoint
+    if data is None and not trust:
+        message = (
+            f"{path} holds pickles, and reading them runs whatever code their author put in: it can read, change or "
+            "send away anything that you can. If you trained it or trust who did, say so: --trust (trust=True)"
+        )
+        raise Refused(message)
+    if data is None:
+        data = _unpickle(path, content)
+    if not isinstance(data, dict) or not data.keys() >= EXPECTED or data["dataset_parameters"] is None:
         message = (
             f"expected in {path} a checkpoint that Trainer.save_checkpoint wrote of a pytorch-forecasting model made "
-            f"with from_dataset ({', '.join(sorted(expected))}), found: {found}"
+            f"with from_dataset ({', '.join(sorted(EXPECTED))}), found {describe_file(content, data)}; "
+            f"{how_instead(path)}"
         )
-        if isinstance(data, dict) and data.keys() >= LIGHTNING:
-            message += (
-                "; if it is of a Lightning module of your own, describe it in a TOML, as any plain module, with "
-                f'class = "package.module:Name" and weights = "{path.name}", and pack that'
-            )
         raise Refused(message)
+    for key in EXPECTED:
+        if not isinstance(data[key], Mapping):
+            message = f"expected {key} in {path} to be a dict, found a {type(data[key]).__name__}"
+            raise Refused(message)
     return Checkpoint(
         weights=data["state_dict"],
         hyperparameters=data["hyper_parameters"],
         dataset_parameters=data["dataset_parameters"],
         digest=hashlib.sha256(content).hexdigest(),
     )
+
+
+def _load_safely(content: bytes) -> Any:
+    """Read a file that holds tensors and plain data alone; None where there is more in it, or it is no such file."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what such a file may be
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 - torch raises whatever the file makes it raise
+        return None
+
+
+def _unpickle(path: Path, content: bytes) -> Any:
+    try:
+        # A pytorch-forecasting checkpoint holds pandas and sklearn objects, so `weights_only` cannot read it.
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+    except Exception as error:
+        found = f"it is {whose}; {how_instead(path)}" if (whose := of_library(content)) else "it is no checkpoint"
+        message = f"{path} cannot be read as a checkpoint ({type(error).__name__}: {one_line(error)}): {found}"
+        raise Refused(message) from error
 
 
 def restore(checkpoint: Checkpoint, class_path: str | None = None, code: Collection[str] = ()) -> nn.Module:

@@ -6,7 +6,8 @@ In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did 
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,12 @@ from workers.artifact.layouts import PROBE, WIDER
 from workers.artifact.learn import make_inputs
 from workers.artifact.manifest import Manifest, read_compiled, read_manifest, read_weights
 from workers.artifact.precision import TOLERANCE, in_precision
-from workers.artifact.recipes import ModuleRecipe, Recipe
+from workers.artifact.recipes import ModuleRecipe, Recipe, refuse_foreign_code
 from workers.artifact.reductions import split
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.spaces import FLOAT32, Precision
 from workers.core.embedder import Embedder
-from workers.core.errors import Refused
+from workers.core.errors import Refused, UndertowError
 from workers.core.features import TappedFeature
 from workers.core.preprocessing import Preprocessing
 from workers.core.reduction import Reduction
@@ -55,9 +56,30 @@ def load(
     native code run that the artifact may hold.
     """
     manifest = read_manifest(path)
-    embedder = open_embedder(Path(path), manifest, device=device, threads=threads, code=code, run_compiled=run_compiled)
-    _check_sample(embedder, manifest)
+    with _refusing(manifest):
+        embedder = open_embedder(
+            Path(path), manifest, device=device, threads=threads, code=code, run_compiled=run_compiled
+        )
+        _check_sample(embedder, manifest)
     return embedder
+
+
+@contextmanager
+def _refusing(manifest: Manifest) -> Iterator[None]:
+    """Say of whatever a model raises here, which it did not when it was packed, by which artifact and what may mend it.
+
+    That a device has no memory passes: it may have some later.
+    """
+    try:
+        yield
+    except (UndertowError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        message = (
+            f"the artifact {manifest.name} cannot be loaded: {type(error).__name__}: {error} ({_versions(manifest)}); "
+            "install those versions, or pack it again with these"
+        )
+        raise Refused(message) from error
 
 
 def open_embedder(
@@ -67,7 +89,12 @@ def open_embedder(
     content = read_weights(path, manifest)
     where = find_device(device)
     torch.set_num_threads(threads)
-    model = build_model(manifest.model, code)
+    refuse_foreign_code(manifest.model, code)
+    try:
+        model = build_model(manifest.model, code)
+    except Refused as refusal:
+        message = f"the model of the artifact {manifest.name} cannot be built: {refusal} ({_versions(manifest)})"
+        raise Refused(message) from refusal
     settle(model, manifest.model, manifest.preprocessing, manifest.contract)
     try:
         weights, reductions = split(safetensors.torch.load(content))

@@ -4,12 +4,16 @@ In: an artifact's folder. Out: `Manifest`, its text and its Feast view. Knows ne
 that commands and controllers read it at once.
 """
 
+import functools
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from schemas.contract import InputContract
 from schemas.spaces import Facts, SpaceView
@@ -25,6 +29,8 @@ from workers.core.preprocessing import Preprocessing
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 FORMAT = 2
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What values of another form than ours make their readers raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,25 +143,37 @@ def read_manifest(path: Path | str) -> Manifest:
     path = Path(path)
     file = path / MANIFEST
     try:
-        data = json.loads(file.read_bytes())
-        seal = data.pop("sha256")
+        content = file.read_bytes()
     except FileNotFoundError as error:
         message = f"expected an artifact in {path}, found no {MANIFEST} there; make one: undertow pack"
         raise Refused(message) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        message = f"expected an artifact in {path}, a folder as `undertow pack` wrote it, found: {error.strerror}"
+        raise Refused(message) from error
+    try:
+        data = json.loads(content)
+        seal, form = data.pop("sha256"), data.get("format")
+        is_whole = form != FORMAT or seal == digest(data)
+    except UNREADABLE as error:
         message = f"{file} is damaged: it is not the JSON that `undertow pack` wrote; pack the artifact again"
         raise Refused(message) from error
-    if data.get("format") != FORMAT:
-        message = f"{file} has format {data.get('format')!r}, this version reads {FORMAT}; pack the artifact again"
+    if form != FORMAT:
+        message = f"{file} has format {form!r}, this version reads {FORMAT}; pack the artifact again"
         raise Refused(message)
-    if seal != digest(data):
+    if not is_whole:
         message = (
             f"{file} was altered after packing: its content does not have the hash it names; pack the artifact again"
         )
         raise Refused(message)
-    manifest = Manifest.from_json(data)
-    if manifest.space != data["space"]:
-        message = f"{file} names the space {data['space'][:8]}, its content makes {manifest.space[:8]}; pack it again"
+    try:
+        manifest = Manifest.from_json(data)
+        _check_types(manifest)
+        space, named = manifest.space, str(data["space"])
+    except UNREADABLE as error:
+        message = f"{file} is no manifest that this version reads: {_what(error)}; pack the artifact again"
+        raise Refused(message) from error
+    if space != named:
+        message = f"{file} names the space {named[:8]}, its content makes {space[:8]}; pack it again"
         raise Refused(message)
     try:  # an earlier version packed names that its log could not hold
         check_columns((one.name for one in manifest.contract.series), (one.name for one in manifest.features))
@@ -163,6 +181,26 @@ def read_manifest(path: Path | str) -> Manifest:
         message = f"the artifact {path} cannot be used: {refusal}"
         raise Refused(message) from None
     return manifest
+
+
+@functools.cache
+def _types() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Raise `ValidationError` where a value is of another type than its field: nothing else looks at that."""
+    _types().validate_json(json.dumps(asdict(manifest)), strict=True)
+
+
+def _what(error: Exception) -> str:
+    """Say in one line what is wrong."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {reprlib.repr(first['input'])}"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def read_weights(path: Path, manifest: Manifest) -> bytes:
@@ -181,6 +219,9 @@ def _read(file: Path, expected: str) -> bytes:
         content = file.read_bytes()
     except FileNotFoundError as error:
         message = f"{file} is missing; an artifact is the folder as `undertow pack` wrote it"
+        raise Refused(message) from error
+    except OSError as error:
+        message = f"cannot read {file}: {error.strerror}; an artifact is the folder as `undertow pack` wrote it"
         raise Refused(message) from error
     found = hashlib.sha256(content).hexdigest()
     if found != expected:

@@ -108,10 +108,10 @@ def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any], path: str 
 def build_forecaster(recipe: ModelRecipe, code: Collection[str] = ()) -> nn.Module:
     """Build the model, untrained, in eval mode. Raises `Refused`. `code` are the packages whose code may run."""
     cls = model_class(recipe.cls, code)
-    losses = [_loss(*pair) for pair in zip(recipe.losses, recipe.outputs, strict=True)]
-    normalizers = [_normalizer(output) for output in recipe.outputs]
-    several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)
     try:
+        losses = [_loss(*pair) for pair in zip(recipe.losses, recipe.outputs, strict=True)]
+        normalizers = [_normalizer(output) for output in recipe.outputs]
+        several = len(losses) > 1 or isinstance(recipe.hyperparameters.get("target"), list)
         with quiet():
             return cls(
                 **{name: _make_activation(value) for name, value in recipe.hyperparameters.items()},
@@ -120,6 +120,8 @@ def build_forecaster(recipe: ModelRecipe, code: Collection[str] = ()) -> nn.Modu
                 logging_metrics=nn.ModuleList(),
                 dataset_parameters={"target": list(recipe.targets)},
             ).eval()
+    except Refused:
+        raise
     except Exception as error:
         message = (
             f"{recipe.cls} cannot be built with its hyperparameters and without its data set: "

@@ -6,9 +6,6 @@ not there. Knows no store.
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -32,6 +29,7 @@ from workers.artifact.load import KEPT_SAMPLES, embed_samples, find_call, make_e
 from workers.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from workers.artifact.names import check_ids, check_names
 from workers.artifact.notes import unsaid_axes, unsaid_calls, unsaid_sight
+from workers.artifact.place import check_place, write
 from workers.artifact.reductions import to_tensors
 from workers.artifact.spaces import FLOAT32, Precision
 from workers.artifact.trained import read_trained
@@ -145,7 +143,7 @@ def pack(
     def check(folder: Path) -> None:
         check_again(certificate, vectors, afresh(folder, code, torch.get_num_threads()))
 
-    _write(output, {WEIGHTS: content, **packages, MANIFEST: text.encode()}, check)
+    write(output, {WEIGHTS: content, **packages, MANIFEST: text.encode()}, check)
     return manifest
 
 
@@ -156,9 +154,7 @@ def _check(name: str, taps: Collection[str], output: Path) -> None:
             "expected at least one tap, such as hidden=lstm_encoder:last, found none; see what there is: undertow taps"
         )
         raise Refused(message)
-    if output.exists():
-        message = f"{output} exists, and an artifact is never overwritten; choose another folder or remove it"
-        raise Refused(message)
+    check_place(output)
 
 
 def _compile(
@@ -198,36 +194,3 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
             raise Refused(message)
         weights[name] = tensor.detach().clone().contiguous()  # safetensors refuses modules that share their memory
     return weights
-
-
-def _write(output: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
-    """Make the folder appear at once, durable and as it was seen to load, or not at all."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        partial.chmod(0o755)
-        for name, content in files.items():
-            (partial / name).parent.mkdir(exist_ok=True)
-            with (partial / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for folder in {(partial / name).parent for name in files} | {partial}:
-            _sync(folder)
-        check(partial)
-        partial.rename(output)
-        _sync(output.parent)
-    except OSError as error:
-        message = f"cannot write the artifact to {output}: {error.strerror}"
-        raise Refused(message) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable: those of files that are durable themselves may still be lost."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,11 +16,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from workers.artifact.origins import of_library, one_line, refuse_pointer
 from workers.core.errors import Refused
 
 SAFETENSORS = ".safetensors"
 SAVE = "torch.save(model.state_dict(), PATH)"
-LIGHTNING = frozenset({"state_dict", "pytorch-lightning_version"})
+CHECKPOINTS = frozenset({"state_dict", "pytorch-lightning_version"}), frozenset({"state_dict", "hyper_parameters"})
+"""What the checkpoints of Lightning hold, and of libraries that write their own like these."""
 CHECKPOINT = ".ckpt"
 SHOWN = 3
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -48,16 +50,17 @@ def read_state(path: Path, *, trust: bool = False) -> State:
     except OSError as error:
         message = f"cannot read the weights {path}: {error.strerror}; write them by {SAVE}"
         raise Refused(message) from error
+    refuse_pointer(path, content)
     data = _read(path, content, trust=trust)
     digest = hashlib.sha256(content).hexdigest()
-    if not (isinstance(data, dict) and data.keys() >= LIGHTNING):
+    if not (isinstance(data, dict) and any(data.keys() >= keys for keys in CHECKPOINTS)):
         return State(path=path, weights=_tensors(path, data), digest=digest)
-    name = data.get("hparams_name")
+    name, kept = data.get("hparams_name"), data.get("hyper_parameters")
     return State(
         path=path,
         weights=_tensors(path, data["state_dict"]),
         digest=digest,
-        hyperparameters=data.get("hyper_parameters") or {},
+        hyperparameters=kept if isinstance(kept, Mapping) else {},
         argument=None if name == "kwargs" else name,
     )
 
@@ -129,6 +132,8 @@ def _read(path: Path, content: bytes, *, trust: bool) -> Any:
         if _QUANTISED.search(str(error)):
             raise _quantised(path, "objects of a quantised module") from error
         found = f"an object of {foreign[1]}" if foreign else f"{type(error).__name__} on reading it"
+        if whose := of_library(content):
+            found = f"{whose} ({found})"
         message = f"expected in {path} a state_dict and nothing else, found {found}; write it by {SAVE}"
         if path.suffix == CHECKPOINT:
             message += ", or, if you trust who wrote this checkpoint, run its pickles once: --trust (trust=True)"
@@ -139,7 +144,7 @@ def _unpickle(path: Path, content: bytes) -> Any:
     try:
         data = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except Exception as error:
-        message = f"{path} cannot be read: {type(error).__name__}: {error}; write it by {SAVE}"
+        message = f"{path} cannot be read: {type(error).__name__}: {one_line(error)}; write it by {SAVE}"
         raise Refused(message) from error
     if isinstance(data, nn.Module):
         message = f"expected in {path} a state_dict, found a {type(data).__name__} itself; write it by {SAVE}"

@@ -29,8 +29,12 @@ def look_at_threads(
 ) -> Threads:
     """Look at a forward of the trained model, `run`, and at two of the embedder's at once, of two batches.
 
-    The embedder must not wait for its turn, and may be changed by what happens: it remembers which batches failed.
+    The embedder must be one whose forwards do not wait for each other, and may be changed by what happens: it remembers
+    which batches failed.
     """
+    if not embedder.is_threadsafe:  # one would wait for the other for ever
+        message = "expected an embedder whose forwards run at once, to see whether they may"
+        raise ValueError(message)
     before = _state(model)
     run()
     after = _state(model)

@@ -76,6 +76,11 @@ class Embedder:
         self._turn: AbstractContextManager[object] = nullcontext() if is_threadsafe else threading.Lock()
 
     @property
+    def is_threadsafe(self) -> bool:
+        """Whether forwards of several threads run at once."""
+        return isinstance(self._turn, nullcontext)
+
+    @property
     def max_windows(self) -> int | None:
         """The most windows that one forward takes; None where no batch was too large for it."""
         return self._max_windows

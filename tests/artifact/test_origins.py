@@ -1,0 +1,153 @@
+"""Checkpoints that are not pytorch-forecasting's: what they are is said, and how their networks are packed instead."""
+
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from tests.packing import pack
+from workers.artifact.load import load
+from workers.artifact.manifest import read_manifest
+from workers.artifact.sample import sample_lengths, sample_windows
+from workers.cli import main
+from workers.core.errors import Refused
+
+TOML = """
+class = "oddnets:Gated"
+weights = "{weights}"
+[input]
+columns = ["a", "b"]
+max_length = 4
+[series]
+site = "string"
+"""
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 651614\n"
+LIGHTNING = {"epoch": 1, "global_step": 2, "pytorch-lightning_version": "2.6.6", "loops": {}}
+
+
+@pytest.fixture(scope="module")
+def state() -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        import oddnets  # type: ignore[import-not-found]  # noqa: PLC0415 it needs the path
+
+        yield oddnets.Gated().state_dict()
+    del sys.modules["oddnets"]
+
+
+@contextmanager
+def foreign(module: str, name: str) -> Iterator[Any]:
+    """Give an object of a class that is installed for so long."""
+    packages = [module[:end] for end, sign in enumerate(f"{module}.") if sign == "."]
+    for package in packages:
+        sys.modules[package] = types.ModuleType(package)
+    cls = type(name, (), {"__module__": module})
+    setattr(sys.modules[module], name, cls)
+    try:
+        yield cls()
+    finally:
+        for package in packages:
+            del sys.modules[package]
+
+
+def darts(state: dict[str, Any], path: Path) -> None:
+    """Write what darts' PLForecastingModule.on_save_checkpoint adds."""
+    more = {"model_dtype": torch.float32, "train_sample_shape": [(4, 2)], "loss_fn": nn.MSELoss()}
+    torch.save({**LIGHTNING, "state_dict": state, "hyper_parameters": {"input_chunk_length": 4}, **more}, path)
+
+
+def darts_whole(_: dict[str, Any], path: Path) -> None:
+    """Write what darts' `model.save` does: the object."""
+    with foreign("darts.models.forecasting.nbeats", "NBEATSModel") as model:
+        torch.save(model, path)
+
+
+def neuralforecast(state: dict[str, Any], path: Path) -> None:
+    with foreign("neuralforecast.losses.pytorch", "MAE") as loss:
+        torch.save({"hyper_parameters": {"h": 3, "input_size": 4, "loss": loss}, "state_dict": state}, path)
+
+
+def gluonts(state: dict[str, Any], path: Path) -> None:
+    kept = {"model_kwargs": {"prediction_length": 3}, "lr": 0.001}
+    torch.save({**LIGHTNING, "state_dict": {f"model.{k}": v for k, v in state.items()}, "hyper_parameters": kept}, path)
+
+
+FILES: dict[str, tuple[Callable[[dict[str, Any], Path], object], str]] = {
+    "darts": (darts, "a model of darts"),
+    "darts, whole": (darts_whole, "a model of darts"),
+    "neuralforecast": (neuralforecast, "a model of neuralforecast"),
+    "gluonts": (gluonts, "a model of GluonTS"),
+    "state_dict": (torch.save, "a bare state_dict of 8 tensors"),
+    "own": (lambda state, path: torch.save({"net": state, "epoch": 3}, path), "a dict of net, epoch"),
+    "numbers": (lambda _, path: torch.save([1, 2], path), "a list"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_of_others_is_named_and_its_way_through_a_toml_is_shown(
+    case: str, state: dict[str, Any], tmp_path: Path
+) -> None:
+    make, found = FILES[case]
+    make(state, tmp_path / "model.ckpt")
+    with pytest.raises(Refused) as refused:
+        pack(tmp_path / "model.ckpt", tmp_path / "a", name="walk", taps={"hidden": "calm"}, trust=True)
+    said = str(refused.value)
+    assert found in said
+    assert 'weights = "model.ckpt"' in said
+    assert "undertow pack model.toml --code package" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("case", ["gluonts", "state_dict", "own"])
+def test_what_holds_no_objects_is_told_without_asking_for_trust(
+    case: str, state: dict[str, Any], tmp_path: Path
+) -> None:
+    make, found = FILES[case]
+    make(state, tmp_path / "model.ckpt")
+    done = CliRunner().invoke(main, ["taps", str(tmp_path / "model.ckpt")])
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+    assert found in done.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("case", ["darts", "neuralforecast", "gluonts", "state_dict"])
+def test_the_way_through_a_toml_leads_to_an_artifact(case: str, state: dict[str, Any], tmp_path: Path) -> None:
+    if case == "neuralforecast":  # its loss is an object of a package that is not there
+        torch.save({"hyper_parameters": {"h": 3, "input_size": 4}, "state_dict": state}, tmp_path / "model.ckpt")
+    else:
+        FILES[case][0](state, tmp_path / "model.ckpt")
+    (tmp_path / "model.toml").write_text(TOML.format(weights="model.ckpt"))
+    given = {"name": "walk", "taps": {"hidden": "calm:mean"}, "code": ["oddnets"]}
+    pack(tmp_path / "model.toml", tmp_path / "a", trust=case == "darts", **given)
+    torch.save(state, tmp_path / "plain.pt")
+    (tmp_path / "plain.toml").write_text(TOML.format(weights="plain.pt"))
+    plain = pack(tmp_path / "plain.toml", tmp_path / "b", **given)
+    assert read_manifest(tmp_path / "a").space == plain.space
+    windows = sample_windows(plain.contract, plain.preprocessing, sample_lengths(plain.contract))
+    assert np.isfinite(load(tmp_path / "a", code=["oddnets"]).embed(windows).embeddings.features["hidden"]).all()
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.toml"])
+def test_a_pointer_of_git_lfs_says_what_it_stands_for_and_what_fetches_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").write_bytes(POINTER)
+    (tmp_path / "model.toml").write_text(
+        TOML.format(weights="model.ckpt").replace("oddnets:Gated", "torch.nn:Identity")
+    )
+    with pytest.raises(Refused, match=r"is a pointer of Git LFS that stands for a file of 651,614 bytes.*git lfs pull"):
+        pack(tmp_path / name, tmp_path / "a", name="walk", taps={"hidden": "calm"}, code=["torch"], model_class=None)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no pickle at all", pickle.dumps({"a": 1})])
+def test_a_file_that_torch_cannot_read_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").write_bytes(content)
+    with pytest.raises(Refused) as refused:
+        pack(tmp_path / "model.ckpt", tmp_path / "a", name="walk", taps={"hidden": "calm"}, trust=True)
+    assert "\n" not in str(refused.value)
