@@ -142,21 +142,6 @@ def test_a_secret_may_stand_in_a_file_that_is_read_when_it_is_needed(here, monke
     assert "hunter2" not in repr(kafka)
 
 
-def test_all_keys_of_a_login_reach_kafka_python_by_its_own_names(here):
-    for name in ("ca", "crt", "key", "lock"):
-        (here / name).write_text(name)
-    keys = ("ca_file=ca", "cert_file=crt", "key_file=key", "key_password_file=lock", "security_protocol=SSL")
-    options = load([f"kafka.{key}" for key in keys]).kafka.client_options()
-    assert options == {
-        "bootstrap_servers": ["127.0.0.1:9092"],
-        "security_protocol": "SSL",
-        "ssl_cafile": "ca",
-        "ssl_certfile": "crt",
-        "ssl_keyfile": "key",
-        "ssl_password": "lock",
-    }
-
-
 @pytest.mark.parametrize(
     "override",
     [

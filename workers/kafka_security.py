@@ -5,12 +5,12 @@ connects, when it does: its secret does not travel between processes, and may be
 """
 
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from workers.certificates import require_authorities, require_pair
 from workers.core.errors import Refused
 from workers.core.masking import secrets_in
 from workers.local_paths import LocalPath
@@ -99,24 +99,30 @@ class KafkaSecurity(Section):
             elif isinstance(value, SecretStr):
                 value = value.get_secret_value()
             elif isinstance(value, Path):
-                read_bytes(value, f"kafka.{name}")  # kafka-python would not say which file it misses
                 value = str(value)
             if name != "oauth_token_file":
                 options[self.VENDOR[name]] = value
-        self._refuse_locked_key(options.keys() | self.extra.keys())
+        self._require_files({**options, **self.extra})
         return options
 
-    def _refuse_locked_key(self, has: AbstractSet[str]) -> None:
-        """Raise `Refused` where OpenSSL would ask a terminal, that nobody may watch, for the password of our key."""
-        name = "key_file" if self.key_file else "cert_file"
-        file = getattr(self, name)
-        if file is None or "ssl_password" in has or b"ENCRYPTED" not in read_bytes(file, f"kafka.{name}"):
-            return
-        message = (
-            f"the key in {file} (kafka.{name}) is locked by a password, and none is given: "
-            "UNDERTOW_KAFKA__KEY_PASSWORD or kafka.key_password_file"
-        )
-        raise Refused(message)
+    def _require_files(self, options: Mapping[str, Any]) -> None:
+        """Raise `Refused` where what a client would be given of certificates and keys does not fit together."""
+        ours = {self.VENDOR[name]: f"kafka.{name}" for name in self.given()}
+        names = {name: ours.get(name, f"kafka.extra.{name}") for name in options}
+        if authorities := options.get("ssl_cafile"):
+            require_authorities(Path(authorities), names["ssl_cafile"])
+        if certificate := options.get("ssl_certfile"):
+            key, password = options.get("ssl_keyfile"), options.get("ssl_password")
+            require_pair(
+                Path(certificate),
+                Path(key) if key else None,
+                password,
+                {
+                    "certificate": names["ssl_certfile"],
+                    "key": names.get("ssl_keyfile", ""),
+                    "password": "UNDERTOW_KAFKA__KEY_PASSWORD or kafka.key_password_file",
+                },
+            )
 
     def secrets(self) -> list[str]:
         """Return all that no text about this broker may show."""
@@ -133,7 +139,7 @@ class KafkaSecurity(Section):
 def read_secret(file: Path, setting: str) -> str:
     """Return what a file holds, without the line break at its end. Raises `Refused`."""
     try:
-        secret = read_bytes(file, setting).decode().rstrip("\r\n")
+        secret = _read_bytes(file, setting).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         secret = ""
     if not secret:
@@ -142,7 +148,7 @@ def read_secret(file: Path, setting: str) -> str:
     return secret
 
 
-def read_bytes(file: Path, setting: str) -> bytes:
+def _read_bytes(file: Path, setting: str) -> bytes:
     """Return what a file holds. Raises `Refused`."""
     try:
         return file.read_bytes()
