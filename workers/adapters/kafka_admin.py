@@ -27,6 +27,8 @@ PATIENCE_S = 10.0
 """How long a broker may be busy, for instance making its offsets topic for the first group it ever sees."""
 LARGEST_REJECT_BYTES = 8 << 20
 HEADROOM_BYTES = 64 << 10
+LEAST_REJECT_BYTES = 2 << 10
+"""Of a letter that is nothing but headers which say why and where from."""
 _NO_MEMBERS = ("Empty", "Dead")
 
 
@@ -82,22 +84,43 @@ def ensure_topic(
 
 
 def ensure_dead_letters(settings: KafkaSettings) -> None:
-    """Make the topic for rejects where there is none, with room for the largest record of the source topic."""
-    room = max(LARGEST_REJECT_BYTES, int(_topic_config(settings, "max.message.bytes"))) + HEADROOM_BYTES
-    ensure_topic(settings, settings.dead_letter_topic, config={"max.message.bytes": str(room)})
+    """Make the topic for rejects where there is none, with room for the largest record of the source topic.
+
+    Raises `Refused` for one that cannot take a letter.
+    """
+    room = max(LARGEST_REJECT_BYTES, int(_topic_config(settings, settings.topic, "max.message.bytes"))) + HEADROOM_BYTES
+    config = {"max.message.bytes": str(room), "cleanup.policy": "delete"}
+    ensure_topic(settings, settings.dead_letter_topic, config=config)
+    describe_dead_letters(settings)
+
+
+def describe_dead_letters(settings: KafkaSettings) -> str:
+    """Say what the topic for rejects is like. Raises `Refused` for one that cannot take a letter."""
+    name = settings.dead_letter_topic
+    if find_topic(settings, name) is None:
+        return f"there is no topic {name} yet; undertow run makes it"
+    most = int(_topic_config(settings, name, "max.message.bytes"))
+    if most < LEAST_REJECT_BYTES:
+        message = (
+            f'expected the topic "{name}" (kafka.dead_letters) to take letters of {LEAST_REJECT_BYTES:,} bytes, but '
+            f"its max.message.bytes is {most:,}: raise it with kafka-configs.sh"
+        )
+        raise Refused(message)
+    policy = _topic_config(settings, name, "cleanup.policy")
+    return f"topic {name} keeps {most:,} bytes of a record at most (max.message.bytes), cleanup.policy {policy}"
 
 
 def require_topic_codec(settings: KafkaSettings) -> None:
     """Raise `Refused` where the topic has all its batches compressed by a codec whose package is not installed."""
-    codec = _topic_config(settings, "compression.type")
+    codec = _topic_config(settings, settings.topic, "compression.type")
     require_codec(codec, of=f'the topic "{settings.topic}" (its compression.type)')
 
 
-def _topic_config(settings: KafkaSettings, name: str) -> str:
-    resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic)
+def _topic_config(settings: KafkaSettings, topic: str, name: str) -> str:
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     with _open_admin(settings) as admin:
         answer = ask(settings, "describe the topic", lambda: admin.describe_configs([resource], config_filter="all"))
-    return str(answer["topic"][settings.topic][name]["value"])
+    return str(answer["topic"][topic][name]["value"])
 
 
 def group_has_members(settings: KafkaSettings) -> list[str]:

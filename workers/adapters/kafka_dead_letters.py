@@ -7,18 +7,39 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
-from schemas.records import Headers, Reject
+from schemas.records import Headers, Record, Reject
+from workers.adapters.kafka_admin import ensure_dead_letters, find_topic
 from workers.adapters.kafka_client import client_options, in_our_words
+from workers.core.errors import Refused, Unavailable
 from workers.sections import KafkaSettings
 
 PREFIX = "undertow."
+KEY = f"{PREFIX}key"
+"""Header with the key of the record."""
 LARGEST_REQUEST_BYTES = 64 << 20
 HEAD_BYTES = 64 << 10
-"""What is kept of a record that the topic does not take whole."""
+"""What is kept of a record that the topic does not take whole; half of that, and so on, where it is still too much."""
+LEAST_HEAD_BYTES = 256
 PATIENCE_MS = 15_000
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_PERHAPS_GONE = (UnknownTopicOrPartitionError, KafkaTimeoutError)
+
+
+def letter_key(record: Record, refused_by: Mapping[str, str]) -> bytes:
+    """Return the key of a letter, which no other has: a topic that is compacted would keep one letter a key.
+
+    The record's own key is among the headers.
+    """
+    space = refused_by.get("space", "")
+    return f"{record.partition}@{record.offset}/{record.appended_us}/{space}".encode()
 
 
 def headers_of(reject: Reject, refused_by: Mapping[str, str] | None = None, *, truncated: bool = False) -> Headers:
@@ -43,7 +64,7 @@ class KafkaDeadLetters:
 
     def __init__(self, settings: KafkaSettings, refused_by: Mapping[str, str] | None = None) -> None:
         """`refused_by` goes into the headers: the name of the artifact, and its space."""
-        self._settings, self._refused_by = settings, refused_by
+        self._settings, self._refused_by = settings, refused_by or {}
         defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": PATIENCE_MS}
         # Idempotence would keep state that one lost batch spoils for good, and at-least-once is all that is promised.
         fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
@@ -56,13 +77,15 @@ class KafkaDeadLetters:
             raise in_our_words(error, "connect", settings) from error
 
     def write(self, rejects: Iterable[Reject]) -> None:
-        """Return when all are acknowledged."""
+        """Return when all are acknowledged. A topic that is gone is made again, and `Unavailable` raised."""
         try:
             sent = [(reject, self._send(reject)) for reject in rejects]
-            too_large = [reject for reject, future in sent if future is None or _is_too_large(future)]
-            for future in [self._send_head(reject) for reject in too_large]:
-                future.get(timeout=PATIENCE_MS / 1000)
+            for reject, sending in sent:
+                if not _was_taken(sending):
+                    self._send_alone(reject)
         except KafkaError as error:
+            if isinstance(error, _PERHAPS_GONE):
+                self._make_again()
             doing = f"take rejects into {self._settings.dead_letter_topic} (kafka.dead_letters)"
             raise in_our_words(error, doing, self._settings) from error
 
@@ -70,38 +93,63 @@ class KafkaDeadLetters:
         """Let go."""
         self._producer.close(timeout=1)
 
-    def _send(self, reject: Reject) -> Any:
-        """Return the pending acknowledgement, None where the record is too large even to be sent."""
-        record = reject.record
-        # What an earlier pass through here said of the record is no longer true.
-        original = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+    def _send(self, reject: Reject, head: int | None = None, *, bare: bool = False) -> Any:
+        """Return the pending acknowledgement, None where the record is too large even to be sent.
+
+        `head` is how much of its value is sent, all by default; `bare` leaves its own key and headers out.
+        """
+        record, headers = reject.record, []
+        if not bare:
+            # What an earlier pass through here said of the record is no longer true.
+            headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+            headers += [(KEY, record.key)] if record.key is not None else []
         try:
             return self._producer.send(
                 self._settings.dead_letter_topic,
-                # kafka-python sends no record without both: an empty value and the reason `empty` say the same.
-                value=b"" if record.value is None and record.key is None else record.value,
-                key=record.key,
-                headers=[*original, *headers_of(reject, self._refused_by)],
+                value=(record.value or b"")[:head],  # without any, a compacted topic would drop the letter
+                key=letter_key(record, self._refused_by),
+                headers=[*headers, *headers_of(reject, self._refused_by, truncated=head is not None)],
             )
         except _TOO_LARGE:
             return None
 
-    def _send_head(self, reject: Reject) -> Any:
+    def _send_alone(self, reject: Reject) -> None:
+        """Send as much of a record as the topic takes; what it limits is a batch, so each is a batch of its own."""
         record = reject.record
         rest = sum(len(name) + len(value) for name, value in record.headers) + len(record.key or b"")
-        original = [(n, v) for n, v in record.headers if not n.startswith(PREFIX)] if rest <= HEAD_BYTES else []
-        return self._producer.send(
-            self._settings.dead_letter_topic,
-            value=(record.value or b"")[:HEAD_BYTES],
-            key=record.key if rest <= HEAD_BYTES else None,
-            headers=[*original, *headers_of(reject, self._refused_by, truncated=True)],
+        tries: list[tuple[int | None, bool]] = [(None, False)]
+        head = HEAD_BYTES
+        while head >= LEAST_HEAD_BYTES:
+            tries.append((head, rest > head))
+            head //= 2
+        for length, bare in (*tries, (0, True)):
+            if _was_taken(self._send(reject, length, bare=bare)):
+                return
+        message = (
+            f"the topic {self._settings.dead_letter_topic} (kafka.dead_letters) takes not even the headers of a "
+            "letter: its max.message.bytes is too small"
         )
+        raise Unavailable(message)
+
+    def _make_again(self) -> None:
+        """Make the topic where it is missing. Raises `Unavailable` where it is and cannot be made."""
+        topic = self._settings.dead_letter_topic
+        try:
+            if find_topic(self._settings, topic) is not None:
+                return
+            ensure_dead_letters(self._settings)
+        except Refused as error:
+            message = f"the topic {topic} (kafka.dead_letters) is missing and cannot be made again: {error}"
+            raise Unavailable(message) from error
+        message = f"the topic {topic} (kafka.dead_letters) was missing, and is made again"
+        raise Unavailable(message)
 
 
-def _is_too_large(future: Any) -> bool:
-    """Wait for the acknowledgement; return whether the broker found the record too large."""
+def _was_taken(sending: Any) -> bool:
+    """Wait for the acknowledgement; return whether the record was not too large."""
     try:
-        future.get(timeout=PATIENCE_MS / 1000)
+        if sending is not None:
+            sending.get(timeout=PATIENCE_MS / 1000)
     except _TOO_LARGE:
-        return True
-    return False
+        return False
+    return sending is not None
