@@ -85,7 +85,7 @@ def test_no_secret_is_shown_wherever_it_came_from(tmp_path, monkeypatch):
 def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_or_remedy(broker):
     output = check()
     failed = dict(re.findall(r"^failed +([a-z ]+): (.*)$", output, re.MULTILINE))
-    assert list(failed) == ["artifact", "kafka", "group", "online store"]
+    assert list(failed) == ["artifact", "kafka", "dead letters", "group", "online store"]
     assert "undertow pack" in failed["artifact"]
     assert f"{broker} (kafka.bootstrap)" in failed["kafka"]
     assert f"{broker} (kafka.bootstrap)" in failed["group"]

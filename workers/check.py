@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
-from workers.adapters.kafka_admin import describe_topic, refuse_live_group, require_topic_codec
+from workers.adapters.kafka_admin import describe_dead_letters, describe_topic, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_sign import KafkaSign
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
@@ -22,6 +22,7 @@ from workers.artifact.recipes import refuse_foreign_code
 from workers.check_log import look_at_log, verify_log
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
+from workers.core.readable import one_line
 from workers.fleet.claim import held_by, holder
 from workers.formats import check_format
 from workers.history.look import compare_online
@@ -38,7 +39,7 @@ def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -
     # Nothing is cut off where the console is narrow.
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in _flat(settings.model_dump()):
-        table.add_row(key, escape(_text(masked(key, value))), _origin(key, given))
+        table.add_row(key, _text(masked(key, value)), _origin(key, given))
     console.print(table)
     fine = True
     looks = [*_parts(settings)]
@@ -46,17 +47,16 @@ def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -
         looks.append(("offline log, read whole", partial(verify_log, settings)))
     for name, look in looks:
         try:
-            console.print(f"[green]ok[/]      {name}: {escape(look())}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("ok", "green"), f"      {name}: {one_line(look())}"), soft_wrap=True)
         except UndertowError as error:
             fine = False
-            console.print(f"[red]failed[/]  {name}: ", end="", highlight=False)
-            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("failed", "red"), f"  {name}: {one_line(str(error))}"), soft_wrap=True)
     for what, path in _kept(settings):
         if goes_with_container(path):
             text = (
                 f"{what} ({path}) goes with this container: mount a volume there (deploy/OPERATIONS.md#in-containers)"
             )
-            console.print(f"[yellow]note[/]    {escape(text)}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("note", "yellow"), f"    {text}"), soft_wrap=True)
     return fine
 
 
@@ -73,6 +73,7 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     for path in settings.model.artifacts:
         yield "artifact", partial(_artifact, settings, path)
     yield "kafka", partial(_kafka, settings)
+    yield "dead letters", lambda: describe_dead_letters(settings.kafka)
     if settings.kafka.format != "json":
         yield "format", lambda: check_format(settings.kafka)
     yield "group", partial(_group, settings)

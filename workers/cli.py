@@ -7,33 +7,24 @@ Knows no rule. Heavy imports stand inside the commands, so that `--help` answers
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 
+from workers.cli_group import OneLineGroup
 from workers.cli_history import join, rebuild
 from workers.cli_model import describe, pack, settings_options, taps
 from workers.cli_setup import apply, check
-from workers.core.errors import UndertowError
 from workers.option_paths import LocalPathType
 from workers.view.command import view
 
 
-class _Group(click.Group):
-    """Prints the errors that we raise on purpose as one line, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UndertowError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(1)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show where an error came from, too.")
 @click.version_option(version("undertow"), prog_name="undertow")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context, *, debug: bool) -> None:
     """Turn live time series into features: hidden states of forecasting models, from Kafka to Feast."""
+    ctx.obj = debug
 
 
 main.add_command(taps)
@@ -80,13 +71,12 @@ def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: boo
     \b
     undertow run --set fleet.replicas=2
     """
-    from rich.console import Console
-
     from workers.fleet.run import run as run_fleet
     from workers.settings import load
+    from workers.terminal import Terminal
 
     chosen = (*overrides, "fleet.force=true") if force else overrides
-    run_fleet(load(chosen), Console(), drain_when_idle_s=drain_when_idle)
+    run_fleet(load(chosen), Terminal(), drain_when_idle_s=drain_when_idle)
 
 
 @main.command()
@@ -99,17 +89,16 @@ def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> N
     \b
     undertow status --watch
     """
-    from rich.console import Console
-
     from workers.fleet.launch import reach
     from workers.fleet.show import show, watch
     from workers.settings import load
+    from workers.terminal import Terminal
 
     fleet = reach(load(overrides).fleet)
     if is_watching:
-        watch(fleet.status, Console(), as_json=as_json)
+        watch(fleet.status, Terminal(), as_json=as_json)
     else:
-        show(fleet.status(), Console(), as_json=as_json)
+        show(fleet.status(), Terminal(), as_json=as_json)
 
 
 @main.command()
@@ -157,12 +146,11 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
     \b
     undertow backfill history.parquet
     """
-    from rich.console import Console
-
     from workers.backfill.run import run as run_backfill
     from workers.settings import load
+    from workers.terminal import Terminal
 
-    reports = run_backfill(load(overrides), history, Console(), job=job)
+    reports = run_backfill(load(overrides), history, Terminal(), job=job)
     sys.exit(1 if any(report.took_nothing for report in reports) else 0)
 
 
@@ -190,14 +178,13 @@ def produce(
     \b
     undertow produce history.parquet --topic windows --format arrow --rate 5000
     """
-    from rich.console import Console
-
     from workers.produce import produce as run_produce
     from workers.settings import load
+    from workers.terminal import Terminal
 
     given = [f"kafka.{name}={value}" for name, value in (("topic", topic), ("format", form)) if value is not None]
     settings = load([*overrides, *given])
-    sent = run_produce(settings, history, Console(), per_second=rate, batch=batch, create_partitions=create_topic)
+    sent = run_produce(settings, history, Terminal(), per_second=rate, batch=batch, create_partitions=create_topic)
     sys.exit(0 if sent else 1)
 
 
@@ -244,23 +231,21 @@ def replay(
     undertow replay --reason number
     undertow replay --reason number --pipe "jq -c .past.ax|=map(.//0)" --send
     """
-    from rich.console import Console
-
     from workers.replay import Choice
     from workers.replay import replay as run_replay
     from workers.settings import load
+    from workers.terminal import Terminal
 
     times = {name: options[name] for name in ("since", "until")}
     choice = Choice.parse(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
-    sys.exit(0 if run_replay(load(overrides), choice, Console(), pipe=options["pipe"], send=send) else 1)
+    sys.exit(0 if run_replay(load(overrides), choice, Terminal(), pipe=options["pipe"], send=send) else 1)
 
 
 @main.command()
 @click.option("--state", type=LocalPathType(), default=Path(".undertow/demo"), show_default=True)
 def demo(state: Path) -> None:
     """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""
-    from rich.console import Console
-
     from workers.demo.flow import run_flow
+    from workers.terminal import Terminal
 
-    run_flow(state, Console())
+    run_flow(state, Terminal())

@@ -74,9 +74,8 @@ def rebuild(overrides: tuple[str, ...]) -> None:
     undertow apply --set feast.config=feature_store.redis.yaml
     undertow rebuild --set feast.config=feature_store.redis.yaml
     """
-    from rich.console import Console
-
     from workers.history.rebuild import run
     from workers.settings import load
+    from workers.terminal import Terminal
 
-    run(load(overrides), Console())
+    run(load(overrides), Terminal())

@@ -82,12 +82,12 @@ def taps(
     undertow taps model.toml --code mypackage
     """
     import torch
-    from rich.console import Console
 
     from workers.artifact.survey import survey
     from workers.artifact.trained import read_trained
     from workers.settings import load
     from workers.tap_table import show
+    from workers.terminal import Terminal
 
     settings = load(overrides).model
     torch.set_num_threads(settings.threads)  # the costs shown are a replica's
@@ -95,7 +95,7 @@ def taps(
     for sentence in trained.notes:
         click.echo(f"note: {sentence}", err=True)
     found = survey(trained)
-    show(found, Console(), as_json=as_json, is_whole=is_whole)
+    show(found, Terminal(), as_json=as_json, is_whole=is_whole)
 
 
 @click.command()
@@ -177,12 +177,11 @@ def describe(overrides: tuple[str, ...], artifact: Path | None, code: tuple[str,
     \b
     undertow describe artifact
     """
-    from rich.console import Console
-
     from workers.artifact_paths import only
     from workers.describe import describe as show
     from workers.settings import load
+    from workers.terminal import Terminal
 
     settings = load(overrides).model
     model = settings.model_copy(update={"code": (*settings.code, *code)})
-    show(artifact or only(settings.artifacts), model, Console(), as_json=as_json)
+    show(artifact or only(settings.artifacts), model, Terminal(), as_json=as_json)

@@ -21,11 +21,10 @@ def check(overrides: tuple[str, ...], *, is_whole: bool) -> None:
     \b
     undertow check --verify
     """
-    from rich.console import Console
-
     from workers.check import check as look
+    from workers.terminal import Terminal
 
-    sys.exit(0 if look(overrides, Console(), verify=is_whole) else 1)
+    sys.exit(0 if look(overrides, Terminal(), verify=is_whole) else 1)
 
 
 @click.command()

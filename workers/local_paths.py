@@ -24,6 +24,9 @@ def require_local(given: Any) -> Any:
     if isinstance(given, str) and not given.strip():
         message = "expected a path, found an empty text; the working folder is ."
         raise ValueError(message)
+    if isinstance(given, str | Path) and "\0" in str(given):
+        message = "expected a path, found a text with a zero byte in it, which no path has"
+        raise ValueError(message)
     if isinstance(given, str | Path) and (found := _SCHEME.match(str(given))):
         message = (
             "expected a path on this machine, or on a disk that is mounted at it; found an address of the form "

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from schemas.records import Headers
+from workers.core.readable import readable
 
 Format = Literal["text", "json"]
 KEPT = 10
@@ -102,7 +103,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """As time, level, who, event, what."""
         event = getattr(record, "event", record.name)
-        text = f"{iso(record.created)} {record.levelname} {self._who} {event}: {record.getMessage()}"
+        text = f"{iso(record.created)} {record.levelname} {self._who} {event}: {readable(record.getMessage())}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from workers.adapters.feast_lookup import get
 from workers.core.errors import Refused
+from workers.core.readable import readable
 from workers.settings import Settings
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,8 +34,8 @@ def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool
     if as_json:
         features = {feature: vector.tolist() for feature, vector in found.features.items()}
         return json.dumps({"view": found.view, "space": found.space, "event_timestamp": at, "features": features})
-    lines = [f"view   {found.view}", f"event  {at}{'' if found.has_fraction else WHOLE_SECONDS}"]
+    lines = [f"view   {readable(found.view)}", f"event  {at}{'' if found.has_fraction else WHOLE_SECONDS}"]
     for feature, vector in found.features.items():
         head = " ".join(f"{number:+.4f}" for number in vector[:6])
-        lines.append(f"{feature}  {len(vector)} dimensions, norm {np.linalg.norm(vector):.4f}: {head} ...")
+        lines.append(f"{readable(feature)}  {len(vector)} dimensions, norm {np.linalg.norm(vector):.4f}: {head} ...")
     return "\n".join(lines)

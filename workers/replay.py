@@ -4,8 +4,6 @@ In: settings, what to choose, a command. Out: a table, or records back in the so
 what an artifact's manifest says of its inputs.
 """
 
-import shlex
-import subprocess
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +21,13 @@ from workers.adapters.kafka_replay import DeadLetter, Note, read_dead_letters, s
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.core.errors import Refused
 from workers.core.inputs import build_inputs
+from workers.core.readable import readable
 from workers.formats import open_decode
+from workers.mending import mend, parse_command
 from workers.settings import Settings
 
-PIPE_TIMEOUT_S = 30.0
 SHOWN = 40
+LONGEST_CELL = 500
 NO_RECORD = frozenset({"bomb", "corrupt"})
 """Reasons of letters whose value is not what a producer sent."""
 DEADLY = frozenset({"hangs", "kills-replica"})
@@ -148,10 +148,11 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
 
     Return whether nothing that was meant stays behind.
     """
+    command = None if pipe is None else parse_command(pipe)
     picked = choice.pick(read_dead_letters(settings.kafka))
     manifests = [read_manifest(path) for path in settings.model.artifacts]
     takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
-    verdicts = [judge(letter, takers, settings, pipe) for letter in picked.letters]
+    verdicts = [judge(letter, takers, settings, command) for letter in picked.letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
     console.print(_table(verdicts))
     behind = len(verdicts) - len(good)
@@ -173,8 +174,8 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     return not behind
 
 
-def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe: str | None) -> Verdict:
-    """Mend one letter, and say whether the artifact that had refused it would take it now.
+def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, command: Sequence[str] | None) -> Verdict:
+    """Mend one letter by the command, and say whether the artifact that had refused it would take it now.
 
     Where that one is served no more, it is asked of those of the same name, else of all.
     """
@@ -191,12 +192,11 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe:
         fault = "it is no record, but the bytes of one or of a batch that could not be unpacked: its producer has it"
         return Verdict(letter=letter, value=letter.value, fault=fault)
     value = letter.value
-    if pipe is not None:
-        try:
-            value = _mend(value, pipe)
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip().splitlines() or ["and said nothing"]
-            return Verdict(letter=letter, value=value, fault=f"the command ended with {error.returncode}: {said[-1]}")
+    if command is not None:
+        mended = mend(value, command)
+        if mended.fault is not None:
+            return Verdict(letter=letter, value=value, fault=mended.fault)
+        value = mended.value
     record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
     asked = [one for one in takers if one.manifest.view().view == letter.view]
     asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
@@ -204,34 +204,20 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, pipe:
     return Verdict(letter=letter, value=value, fault=None if None in faults else faults[0])
 
 
-def _mend(value: bytes, pipe: str) -> bytes:
-    """Return what the command writes when it reads the value. No shell is involved."""
-    try:
-        done = subprocess.run(shlex.split(pipe), input=value, capture_output=True, check=True, timeout=PIPE_TIMEOUT_S)
-    except (OSError, ValueError, IndexError) as error:
-        message = f"cannot run the command {pipe!r} (--pipe): {error}"
-        raise Refused(message) from error
-    except subprocess.TimeoutExpired as error:
-        message = f"the command {pipe!r} (--pipe) was not done with one record after {PIPE_TIMEOUT_S:.0f} s"
-        raise Refused(message) from error
-    return done.stdout
-
-
 def _table(verdicts: Collection[Verdict]) -> Table:
     counts = Counter(verdict.letter.reason for verdict in verdicts)
-    by_reason = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
-    table = Table(
-        title=f"{len(verdicts):,} dead letters" + (f": {by_reason}" if by_reason else ""), title_justify="left"
-    )
+    by_reason = ", ".join(f"{readable(reason, LONGEST_CELL)} {count:,}" for reason, count in sorted(counts.items()))
+    title = Text(f"{len(verdicts):,} dead letters" + (f": {by_reason}" if by_reason else ""))
+    table = Table(title=title, title_justify="left")
     for name in ("refused at", "from", "by", "reason", "detail", "if sent now"):
         table.add_column(name, overflow="fold")
     times = format_times(np.array([verdict.letter.at_us for verdict in verdicts], np.int64))
     for at, verdict in islice(zip(times, verdicts, strict=True), SHOWN):
         letter = verdict.letter
         place = f"{letter.origin}@{letter.origin_offset}"
+        told = (place, letter.view, letter.reason, letter.detail, verdict.fault or "taken")
         # Text, so that brackets in what a producer sent are no markup.
-        told = (Text(letter.detail), Text(verdict.fault or "taken"))
-        table.add_row(at, place, letter.view, letter.reason, *told)
+        table.add_row(at, *(Text(readable(one, LONGEST_CELL)) for one in told))
     if len(verdicts) > SHOWN:
         table.caption = f"and {len(verdicts) - SHOWN:,} younger ones (choose by --reason, --since, --until, --limit)"
     return table

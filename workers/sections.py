@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 from schemas.event_times import EventTimes
 from schemas.times import EPOCH
 from workers.artifact_paths import Paths, parse_paths
+from workers.broker_names import FleetName, Servers, Topic
 from workers.kafka_security import KafkaSecurity, Section, read_secret
 from workers.local_paths import LocalPath, require_local
 
@@ -43,12 +44,12 @@ class KafkaSettings(KafkaSecurity):
         }
     )
 
-    bootstrap: str = "127.0.0.1:9092"
+    bootstrap: Servers = "127.0.0.1:9092"
     """`host:port`, several separated by commas."""
-    topic: str = "windows"
+    topic: Topic = "windows"
     group: str = "undertow"
     """Offsets are committed here for lag tools; nobody may be subscribed to it."""
-    dead_letters: str = ""
+    dead_letters: Topic = ""
     """Topic for rejects; empty means `<topic>.rejects`."""
     format: Literal["json", "arrow", "avro", "avro-confluent"] = "json"
     """What records are written in: `arrow` is many windows in one record, `avro` one of `schemas/window.v1.avsc`,
@@ -185,7 +186,7 @@ class OfflineSettings(Section):
 class FleetSettings(Section):
     """How many replicas, and what each may use."""
 
-    name: str = "undertow"
+    name: FleetName = "undertow"
     address: str = "local"
     """Ray's address: `local` starts a Ray of its own, `auto` joins the running one, else `ray://...` or `host:port`."""
     replicas: int = Field(default=2, ge=1)

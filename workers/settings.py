@@ -4,10 +4,13 @@ In: command-line values, environment, `undertow.toml`, defaults, in this order o
 Each room receives its own section. Knows no client, no model and no store.
 """
 
+import codecs
 import difflib
 import os
+import stat
 import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
@@ -19,6 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from workers.broker_names import require_topic
 from workers.core.errors import Refused
 from workers.core.masking import is_secret, secrets_in
 from workers.sections import (
@@ -70,6 +74,11 @@ class Settings(BaseSettings):
         if self.kafka.dead_letter_topic == self.kafka.topic:
             message = "kafka.dead_letters must be another topic than kafka.topic, or rejects would be read again"
             raise ValueError(message)
+        try:
+            require_topic(self.kafka.dead_letter_topic)
+        except ValueError as error:
+            message = f"kafka.dead_letters, which is the topic's name and .rejects unless it is set: {error}"
+            raise ValueError(message) from error
         return self
 
 
@@ -79,6 +88,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
     Raises `Refused` with every fault, each with the key that it concerns.
     """
     _refuse_strange_sections()
+    _refuse_strange_file(Path(TOML))
     flags: dict[str, Any] = {}
     for override in overrides:
         path, separator, text = override.partition("=")
@@ -109,8 +119,8 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
         message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
         raise Refused(message) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{TOML} is not valid TOML: {error}"
+    except (ValueError, RecursionError) as error:  # tomllib's own are among the former
+        message = f"{TOML} is not valid TOML, or UNDERTOW_... not valid JSON: {error}"
         raise Refused(message) from error
 
 
@@ -124,6 +134,23 @@ def _refuse_strange_sections() -> None:
             meant = f"did you mean {PREFIX}{close[0].upper()}{SEPARATOR}...?" if close else f"one of {sorted(sections)}"
             message = f"the environment has {variable}, but there is no section {section!r} of settings ({meant})"
             raise Refused(message)
+
+
+def _refuse_strange_file(path: Path) -> None:
+    """Raise `Refused` for what pydantic would pass over in silence, a folder for instance, or misread."""
+    if not os.path.lexists(path):
+        return
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            message = f"expected a file with settings at {path}, found a folder, a pipe or a device"
+            raise Refused(message)
+        begins = path.read_bytes()[:4]
+    except OSError as error:
+        message = f"expected a file with settings at {path}: {error.strerror}"
+        raise Refused(message) from error
+    if begins.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        message = f"{path} begins with a byte order mark, which TOML does not know: save it as UTF-8 without one"
+        raise Refused(message)
 
 
 def _not_by_flag(path: str) -> str:
@@ -142,5 +169,5 @@ _WITH_FILES = ("password", "key_password", "registry_credentials")
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also of a number with more digits than Python reads
         return text

@@ -22,7 +22,14 @@ def check(settings, *changes):
     ]
     result = CliRunner().invoke(main, ["check", *options, *changes])
     lines = re.findall(r"^(ok|failed) +([a-z ]+): (.*)$", result.output, re.MULTILINE)
-    assert [name for _, name, _ in lines] == ["artifact", "kafka", "group", "online store", "offline log"]
+    assert [name for _, name, _ in lines] == [
+        "artifact",
+        "kafka",
+        "dead letters",
+        "group",
+        "online store",
+        "offline log",
+    ]
     failed = [name for verdict, name, _ in lines if verdict == "failed"]
     return result.exit_code, failed, {name: told for _, name, told in lines}
 

@@ -205,6 +205,6 @@ def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, c
     )
     takers = [Taker(manifest=manifest, decode=open_decode(settings.kafka, contract))]
     assert judge(letter, takers, settings, None).fault.startswith("number: row 9: past.flow[0]: expected")
-    mended = judge(letter, takers, settings, f"{sys.executable} -c '{MEND.replace(chr(39), chr(34))}'")
+    mended = judge(letter, takers, settings, [sys.executable, "-c", MEND])
     assert mended.fault is None
     assert mended.value != letter.value

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from schemas.json_codec import encode_json
 from schemas.records import Partition, Record, Reject
@@ -205,3 +205,16 @@ def test_what_ended_or_held_up_replicas_is_sent_again_only_by_the_name_of_its_re
     assert (result.exit_code, f"sent 2 again to {kafka.topic}; 0 stay" in result.output) == (0, True)
     assert "left out" not in result.output
     assert [record.value for record in sent_again(kafka)] == [good, good]
+
+
+def test_what_another_program_wrote_into_a_letter_is_shown_and_does_nothing_to_the_terminal(place):
+    kafka, run = place
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+    odd = {"reason": "[/red]", "detail": "\x1b[2J\x1b]0;x\x07\nnext", "topic": "[/]", "artifact": "\x9b", "space": "["}
+    producer.send(kafka.dead_letter_topic, b"v", headers=[(f"undertow.{k}", v.encode()) for k, v in odd.items()])
+    producer.close()
+    result = run("--artifact", "\x9b")
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "1 dead letters: [/red] 1" in result.output
+    assert r"\x1b[2J\x1b]0;x\x07\nnext" in "".join(result.output.replace("│", " ").split())
+    assert not {"\x1b", "\x07", "\x9b"} & {*result.output}

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.text import Text
 
 from schemas.windows_arrow import windows_to_arrow
 from workers.adapters.kafka_admin import ensure_topic
@@ -167,7 +168,8 @@ def _step(console: Console, what: str, *, spins: bool = True) -> Iterator[None]:
     else:
         console.print(f"  {what}", highlight=False)
         yield
-    console.print(f"[green]✓[/green] {what} [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False)
+    took = f"{time.monotonic() - began:.1f} s"
+    console.print(Text.assemble(("✓", "green"), f" {what} ", (took, "dim")))
 
 
 @contextmanager

@@ -54,10 +54,11 @@ def download(folder: Path) -> Path:
         import jgo.parse  # noqa: PLC0415 likewise
     except ImportError:
         raise Refused(MISSING) from None
-    from rich.console import Console  # noqa: PLC0415 needed once in the life of a machine
-    from rich.progress import track  # noqa: PLC0415 likewise
+    from rich.progress import track  # noqa: PLC0415 needed once in the life of a machine
 
-    console = Console(stderr=True)
+    from workers.terminal import Terminal  # noqa: PLC0415 likewise
+
+    console = Terminal(stderr=True)
     console.print(f"Fetching Apache Kafka {KAFKA_VERSION}: 45 MB, this once, into {folder.parent}")
     maven = jgo.maven.MavenContext(repo_cache=folder / "maven", timeout=60)
     wanted = [maven.create_dependency(jgo.parse.Coordinate(*names, scope="compile")) for names in COORDINATES]

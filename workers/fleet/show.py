@@ -17,9 +17,11 @@ from rich.text import Text
 
 from schemas.records import Partition
 from workers.core.errors import Refused, Unavailable
+from workers.core.readable import readable
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.status import FleetStatus, ReplicaStatus, milliseconds
 from workers.logs import Line
+from workers.terminal import Terminal
 
 WATCH_EVERY_S = 1.0
 EVENTS = 8
@@ -66,7 +68,7 @@ def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -
                     return
                 raise
             except Unavailable as error:  # busy, or being started again: as `undertow run` sees it
-                notes = Console(stderr=True) if as_json else live.console
+                notes = Terminal(stderr=True) if as_json else live.console
                 notes.print(f"late: {error}; asking again", soft_wrap=True, markup=False, highlight=False)
                 time.sleep(WATCH_EVERY_S)
                 continue
@@ -161,7 +163,7 @@ def event(one: Line) -> Text:
     """Return one line of a log: when (this machine's time), who, what."""
     at = time.strftime("%H:%M:%S", time.localtime(one.at))
     text = Text(f"{at} {one.replica or 'controller':<14} ", no_wrap=True, overflow="ellipsis")
-    return text.append(one.event, style=STYLES.get(one.level, "")).append(f" {one.text}")
+    return text.append(one.event, style=STYLES.get(one.level, "")).append(f" {readable(one.text)}")
 
 
 def ranges(partitions: Iterable[Partition]) -> str:

@@ -1,0 +1,103 @@
+"""Whatever a command raises is one line; of what nobody foresaw, the trace is in a private file."""
+
+import os
+import stat
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from workers.cli import main
+from workers.cli_group import KEPT, TRACES, OneLineGroup, keep_trace
+from workers.core.errors import Refused
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def run(error: BaseException, *, debug: bool = False):
+    """Run a command that raises this."""
+
+    @click.group(cls=OneLineGroup)
+    @click.pass_context
+    def group(ctx):
+        ctx.obj = debug
+
+    @group.command()
+    def act():
+        raise error
+
+    return CliRunner().invoke(group, ["act"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("name"),
+        RecursionError("too deep"),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"),
+        PermissionError(13, "Permission denied", "/a/\x1b[2J"),
+        ValueError("of\ntwo lines \x1b[2J"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_nobody_foresaw_is_one_line_and_its_trace_a_private_file(error):
+    result = run(error)
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith("error: ")
+    assert line.isprintable()
+    (trace,) = TRACES.iterdir()
+    assert f"its trace is in {trace}" in line
+    assert "Traceback (most recent call last)" in trace.read_text()
+    assert stat.S_IMODE(trace.stat().st_mode) == 0o600
+    assert stat.S_IMODE(TRACES.parent.stat().st_mode) == 0o700
+
+
+def test_a_fault_of_the_file_system_names_the_file():
+    assert "error: /etc/x: Permission denied" in run(PermissionError(13, "Permission denied", "/etc/x")).output
+
+
+def test_debug_shows_the_trace_of_any_error():
+    for error in (KeyError("name"), Refused("no such thing")):
+        result = run(error, debug=True)
+        assert "Traceback" in result.output
+        assert result.output.splitlines()[-1].startswith("error: ")
+
+
+def test_debug_is_an_option_of_undertow_itself(here):
+    (here / "undertow.toml").mkdir()
+    result = CliRunner().invoke(main, ["--debug", "check"])
+    assert result.exit_code == 1
+    assert "Traceback" in result.output
+
+
+def test_what_we_refuse_leaves_no_trace():
+    assert run(Refused("expected a\nb")).output == "error: expected a b\n"
+    assert not TRACES.exists()
+
+
+def test_only_the_newest_traces_are_kept(tmp_path):
+    for number in range(KEPT + 5):
+        (tmp_path / f"2020{number:04d}T000000Z-1.txt").write_text("old")
+    kept = keep_trace(ValueError(), tmp_path)
+    assert kept in set(tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == KEPT
+
+
+def test_where_no_file_can_be_written_the_line_says_how_to_see_the_trace(here):
+    (here / TRACES.parent).write_text("a file")
+    (line,) = run(KeyError("name")).output.splitlines()
+    assert line == "error: KeyError: 'name' (unforeseen; undertow --debug COMMAND shows its trace)"
+
+
+def test_no_secret_of_an_address_is_shown_or_kept():
+    result = run(ValueError("at redis://me:hunter2@host, password=hunter3"))
+    (trace,) = TRACES.iterdir()
+    assert not any(f"hunter{n}" in text for n in (2, 3) for text in (result.output, trace.read_text()))
+
+
+def test_ctrl_c_wrong_usage_and_a_closed_pipe_stay_what_they_are():
+    assert run(KeyboardInterrupt()).output.strip() == "Aborted!"
+    assert run(click.UsageError("no")).exit_code == 2
+    assert run(BrokenPipeError(32, os.strerror(32))).output == ""

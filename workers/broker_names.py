@@ -1,0 +1,73 @@
+"""What can be an address of a broker, a name of a topic, and a name of a fleet.
+
+In: what a setting gave. Out: the same, or `ValueError` with what is expected. Knows no client.
+"""
+
+import ipaddress
+import re
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import AfterValidator
+
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+LARGEST_PORT = 65_535
+LONGEST_NAME = 200
+"""Of a fleet, as a file's name: file systems take 255 bytes, and something stands behind it."""
+
+
+def require_servers(text: str) -> str:
+    """Return `host:port,host:port`; a port may be left out, which is 9092, and IPv6 stands in brackets."""
+    for number, server in enumerate(text.split(","), start=1):
+        host, port = _split(server.strip())
+        if not _is_host(host) or (port is not None and not _is_port(port)):
+            message = f"expected host:port, several separated by commas; number {number} is none: {server!r}"
+            raise ValueError(message)
+    return text
+
+
+def require_topic(name: str) -> str:
+    """Return a name that Kafka takes for a topic; none at all stands for a default."""
+    if name and (not _TOPIC.fullmatch(name) or name in {".", ".."}):
+        message = f"Kafka takes letters (a-z), digits, . _ and - in the name of a topic, 249 at most; found {name!r}"
+        raise ValueError(message)
+    return name
+
+
+def require_fleet(name: str) -> str:
+    """Return a name that can also be a file's."""
+    if not name.isprintable() or name in {".", ".."} or len(quote(name, safe="")) > LONGEST_NAME:
+        message = f"expected a name of at most {LONGEST_NAME} printable letters (others count thrice); found {name!r}"
+        raise ValueError(message if len(name) <= LONGEST_NAME else message.partition(";")[0])
+    return name
+
+
+def _split(server: str) -> tuple[str, str | None]:
+    """Return host and port; None where there is none."""
+    if server.startswith("["):
+        host, closed, rest = server[1:].partition("]")
+        return host if closed else "", rest[1:] if rest.startswith(":") else (rest or None)
+    if server.count(":") > 1:  # IPv6 without brackets has no port
+        return server, None
+    host, colon, port = server.partition(":")
+    return host, port if colon else None
+
+
+def _is_host(text: str) -> bool:
+    if _HOST.fullmatch(text):
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text[:6]) <= LARGEST_PORT
+
+
+Servers = Annotated[str, AfterValidator(require_servers)]
+Topic = Annotated[str, AfterValidator(require_topic)]
+FleetName = Annotated[str, AfterValidator(require_fleet)]
