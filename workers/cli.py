@@ -38,7 +38,7 @@ main.add_command(settings_options(view))
 
 
 @main.command()
-@click.option("--folder", type=LocalPathType(), default=Path(".undertow/stack"), show_default=True)
+@click.option("--folder", type=LocalPathType(file_okay=False), default=Path(".undertow/stack"), show_default=True)
 @click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
 def up(folder: Path, *, persist: bool) -> None:
     """Start a real Kafka and Redis on this machine, from packages.
@@ -53,7 +53,7 @@ def up(folder: Path, *, persist: bool) -> None:
 
 
 @main.command()
-@click.option("--folder", type=LocalPathType(), default=Path(".undertow/stack"), show_default=True)
+@click.option("--folder", type=LocalPathType(file_okay=False), default=Path(".undertow/stack"), show_default=True)
 def down(folder: Path) -> None:
     """Stop what `undertow up` started."""
     from workers.devstack.stack import down as stop
@@ -242,7 +242,7 @@ def replay(
 
 
 @main.command()
-@click.option("--state", type=LocalPathType(), default=Path(".undertow/demo"), show_default=True)
+@click.option("--state", type=LocalPathType(file_okay=False), default=Path(".undertow/demo"), show_default=True)
 def demo(state: Path) -> None:
     """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""
     from workers.demo.flow import run_flow

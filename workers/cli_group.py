@@ -59,7 +59,8 @@ def describe_unforeseen(error: Exception) -> str:
 
 def keep_trace(error: Exception, folder: Path) -> Path | None:
     """Write the trace into a file that only its owner reads, and let the oldest go; None where none can be written."""
-    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
+    at = time.time()
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}.{int(at % 1 * 1e6):06d}Z-{os.getpid()}.txt"
     head = f"undertow {version('undertow')}, Python {sys.version.split()[0]}, undertow {' '.join(sys.argv[1:2])}\n"
     try:
         make_folder(folder)
