@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition
+from workers.core.marks import Mark
 from workers.core.ports import OfflineLog, Part
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class Checkpoint:
     """Offsets that could not be read."""
     latest: Mapping[Partition, int]
     """`created_us` of the last record of each."""
+    marks: Mapping[Partition, Mark]
+    """The last record of each."""
 
     @property
     def next(self) -> dict[Partition, int]:
@@ -124,6 +127,7 @@ def parts_of(checkpoint: Checkpoint) -> list[Part]:
                 offsets=offset[mine],
                 created_us=checkpoint.latest[owner],
                 lost=checkpoint.lost.get(owner, 0),
+                mark=checkpoint.marks.get(owner),
             )
         )
     return parts

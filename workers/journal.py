@@ -9,7 +9,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from schemas.records import REASONS, Reject
-from workers.core.events import Assigned, Checkpointed, ClockAhead, Event, Lost, OddTimes, Recovered, Rejected, Retrying
+from workers.core.events import (
+    Assigned,
+    Checkpointed,
+    ClockAhead,
+    Event,
+    Lost,
+    OddTimes,
+    Recovered,
+    Rejected,
+    Retrying,
+    TurnedBack,
+)
 from workers.core.ports import Clock
 from workers.logs import say, trace_of
 
@@ -50,12 +61,23 @@ class Journal:
                         "there is among the dead letters: undertow replay"
                     )
                 say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets, reason=reason)
+            case TurnedBack():
+                self._turned_back(event)
             case Rejected(rejects=rejects):
                 self._rejects(rejects)
             case OddTimes() | ClockAhead():
                 self._oddity(event)
             case _:
                 pass
+
+    def _turned_back(self, event: TurnedBack) -> None:
+        text = (
+            f"the broker has lost what was read of {event.partition}: its record {event.last.offset} (leader epoch "
+            f"{event.last.epoch}) is gone, or another. Offsets {event.first} to {event.next - 1} are read again, the "
+            "rows of the lost records stay"
+        )
+        span = {"partition": str(event.partition), "offsets": [event.first, event.next]}
+        say(log, logging.WARNING, "diverged", text, **span)
 
     def _checkpoint(self, event: Checkpointed) -> None:
         ranges: Mapping[str, tuple[int, int]] = {str(p): span for p, span in sorted(event.ranges.items())}

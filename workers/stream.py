@@ -29,9 +29,11 @@ from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
 from workers.core.events import Assigned, Checkpointed, Closed, Lost, OddTimes, Rejected, Span, Taken, Tell
 from workers.core.failpoints import reach
+from workers.core.marks import Mark
 from workers.core.order import stamp
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
 from workers.counts import Counts
+from workers.divergence import find_places
 from workers.patience import Patience
 
 LAG_EVERY_S = 0.1
@@ -80,6 +82,7 @@ class Stream:
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # what has been taken from the source
         self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record that was taken
+        self._marks: dict[Partition, Mark] = {}  # the last record that was taken
         self._lost: dict[Partition, int] = {}
         self._rows: list[Rows] = []
         self._held_rows = self._held_bytes = 0
@@ -103,11 +106,13 @@ class Stream:
             return
         if self.held - wanted:
             self.checkpoint()
-        starts = {p: self._next[p] if p in self.held else self._chain_end(p) for p in sorted(wanted)}
+        ends = self._chain_ends(wanted - self.held)
+        starts = {p: self._next[p] if p in self.held else ends[p] for p in sorted(wanted)}
         positions = self._keep_trying(lambda: self._source.assign(starts))
         for partition in self.held - wanted:
             del self._first[partition], self._next[partition]
             self._lost.pop(partition, None)
+            self._marks.pop(partition, None)
         for partition in wanted - self.held:
             position, start = positions[partition], starts[partition]
             self._first[partition] = position if start is None else start
@@ -164,7 +169,9 @@ class Stream:
         lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
         latest = {p: self._latest.get(p.index, 0) for p in ranges}
         rows = tuple(self._rows)
-        checkpoint = Checkpoint(begun_at=self._checkpoint_at, rows=rows, ranges=ranges, lost=lost, latest=latest)
+        checkpoint = Checkpoint(
+            begun_at=self._checkpoint_at, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=dict(self._marks)
+        )
         self._rows.clear()
         self._held_rows = self._held_bytes = 0
         self._keeper.begin(checkpoint, self._writing, self._source.ask_again())
@@ -242,6 +249,7 @@ class Stream:
         moved = {p: n for p, n in delivery.receipt.items() if p in self.held}
         self.counts.offsets += sum(n - self._next[p] for p, n in moved.items())
         self._next.update(moved)
+        self._marks.update(delivery.marks)
         for partition, lost in delivery.lost.items():
             self._count_lost(partition, lost)
         for gap in delivery.gaps:
@@ -282,7 +290,11 @@ class Stream:
         if offsets:
             self._tell(Lost(partition=partition, offsets=offsets, reason=reason))
 
-    def _chain_end(self, partition: Partition) -> int | None:
-        if (offline := self._offline) is None:
-            return None
-        return self._keep_trying(lambda: offline.end(partition))
+    def _chain_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int | None]:
+        if self._offline is None:
+            return dict.fromkeys(partitions)
+        found = find_places(partitions, self._offline, self._source, keep_trying=self._keep_trying, tell=self._tell)
+        self._marks.update(
+            {p: place.mark for p, place in found.items() if place is not None and place.mark is not None}
+        )
+        return {p: None if place is None else place.next for p, place in found.items()}

@@ -13,6 +13,7 @@ from workers.adapters.memory_stores import MemoryChains, MemoryOfflineLog
 from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.offline_root import claim_folder
 from workers.core.errors import Replaced, Unavailable
+from workers.core.marks import Mark, Place
 from workers.core.ports import Part
 
 SPACE = "c" * 64
@@ -20,13 +21,14 @@ VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integ
 P0, P1 = Partition("windows", 0), Partition("windows", 1)
 
 
-def part(first, after, *, partition=P0, rows=1, lost=0, created_us=0):
+def part(first, after, *, partition=P0, rows=1, lost=0, created_us=0, mark=None):
     return Part(
         partition=partition,
         first=first,
         next=after,
         lost=lost,
         created_us=created_us,
+        mark=mark,
         offsets=np.full(rows, first),
         embeddings=EmbeddingBatch(
             space=SPACE,
@@ -36,6 +38,10 @@ def part(first, after, *, partition=P0, rows=1, lost=0, created_us=0):
             features={"f": np.zeros((rows, 2), np.float32)},
         ),
     )
+
+
+def mark(offset):
+    return Mark(offset=offset, epoch=1, digest=f"{offset:032x}")
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -148,3 +154,42 @@ class TestOfflineLog:
                     act()
         owner.publish(part(3, 5))
         assert open_log().end(P0) == 5
+
+    def test_a_chain_that_is_turned_back_goes_on_from_there_and_keeps_its_parts(self, open_log):
+        log, early = open_log(), mark(2)
+        log.publish(part(0, 3, mark=early))
+        log.publish(part(3, 9, mark=mark(8)))
+        log.publish(part(9, 12, created_us=70, mark=mark(11)))
+        log.end(P0)
+        log.turn_back(P0, Place(next=3, mark=early))
+        assert (open_log().end(P0), log.end(P0)) == (3, 3)
+        assert log.latest(P0) == 70
+        later = open_log()
+        later.end(P0)
+        later.publish(part(3, 5, mark=mark(4)))
+        later.publish(part(5, 30, mark=mark(29)))
+        assert open_log().end(P0) == 30
+        places = [(place.next, place.mark) for place in open_log().places(P0)]
+        assert places == [(30, mark(29)), (5, mark(4)), (3, early), (3, early)]
+
+    def test_who_reads_on_where_a_chain_was_turned_back_from_has_been_replaced(self, open_log):
+        zombie, successor = open_log(), open_log()
+        for first in (0, 3, 6):
+            successor.publish(part(first, first + 3, mark=mark(first + 2)))
+        assert zombie.end(P0) == successor.end(P0) == 9
+        successor.turn_back(P0, Place(next=3, mark=mark(2)))
+        for _ in range(2):
+            with pytest.raises(Replaced):
+                zombie.publish(part(9, 12))
+        with pytest.raises(Replaced):
+            zombie.turn_back(P0, Place(next=6, mark=mark(5)))
+        assert open_log().end(P0) == 3
+
+    def test_a_chain_may_be_turned_back_again_and_to_its_beginning(self, open_log):
+        log = open_log()
+        log.publish(part(4, 9))
+        for _ in range(3):
+            log.end(P0)
+            log.turn_back(P0, Place(next=0, mark=None))
+            log.publish(part(0, 2))
+            assert open_log().end(P0) == 2

@@ -16,7 +16,7 @@ from schemas.json_codec import decode_json
 from schemas.records import Partition
 from workers.adapters.kafka_admin import ensure_topic
 from workers.adapters.kafka_source import KafkaSource
-from workers.core.errors import Refused, Unavailable
+from workers.core.errors import Diverged, Refused, Unavailable
 from workers.core.ports import Delivery
 from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
 from workers.devstack.processes import Process, free_port, stop
@@ -44,7 +44,7 @@ def poll(source: KafkaSource) -> Delivery | None:
     """Poll as the loop does: a broker that is away is tried again."""
     try:
         return source.poll(0.2)
-    except Unavailable:
+    except (Unavailable, Diverged):
         return None
 
 

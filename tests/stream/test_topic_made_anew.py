@@ -43,7 +43,7 @@ def make_anew(settings, windows, first_end):
     make_topic(settings, windows, first_end)
 
 
-def open_stream(settings, root, topic=None):
+def open_stream(settings, root, topic=None, tell=lambda _event: None):
     """One replica's stream, as a fleet that was started on `topic` opens it."""
     topic = topic or describe_topic(settings)
     decode = partial(decode_json, contract=CONTRACT, max_record_bytes=1 << 20)
@@ -57,6 +57,7 @@ def open_stream(settings, root, topic=None):
         ),
         dead_letters=MemoryDeadLetters(),
         limits=Limits(),
+        tell=tell,
     )
 
 

@@ -48,6 +48,15 @@ def find_places(
     return places, {p: ends[tp] for tp, p in asked.items()}
 
 
+def first_offset(consumer: Any, settings: KafkaSettings, partition: Partition) -> int:
+    """Return the first offset of a partition that there is. Raises `Unavailable`."""
+    tp = TopicPartition(partition.topic, partition.index)
+    try:
+        return int(consumer.beginning_offsets([tp], timeout_ms=ANSWER_MS)[tp])
+    except KafkaError as error:
+        raise in_our_words(error, f"say where {partition} begins", settings) from error
+
+
 def _committed(consumer: Any, tp: TopicPartition, view: str, topic_id: str) -> int | None:
     """Return the offset that was committed for us, or by whoever does not say for whom (an operator's tool)."""
     found = consumer.committed(tp, metadata=True, timeout_ms=ANSWER_MS)

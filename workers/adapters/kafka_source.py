@@ -19,10 +19,13 @@ from workers.adapters.kafka_client import client_options, in_our_words, require_
 from workers.adapters.kafka_echo import echo_note
 from workers.adapters.kafka_guard import Guard, UnreadableAtError
 from workers.adapters.kafka_login import Login
-from workers.adapters.kafka_places import ANSWER_MS, MADE_ANEW, find_places
+from workers.adapters.kafka_messages import mark_of_message, record_of
+from workers.adapters.kafka_places import ANSWER_MS, find_places, first_offset
+from workers.adapters.kafka_recall import holds
 from workers.adapters.kafka_topic_id import SameTopic
 from workers.core.care import Reach, decode_within
-from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.core.errors import Diverged, Refused, Unavailable, UndertowError
+from workers.core.marks import Mark
 from workers.core.ports import Delivery, Offsets
 from workers.sections import KafkaSettings
 
@@ -70,7 +73,7 @@ class KafkaSource:
         """Return what has arrived, or None after `timeout_s`."""
         self._narrow(reach)
         batches, lost = self._fetch(timeout_s)
-        records, odd = self._records(batches)
+        records, odd, marks = self._records(batches)
         receipt = {self._partitions[tp]: messages[-1].offset + 1 for tp, messages in batches.items()}
         receipt |= {partition: self._positions[partition] + skipped for partition, skipped in lost.items()}
         if not receipt:
@@ -93,7 +96,7 @@ class KafkaSource:
         self._positions.update(receipt)
         decoded = replace(decoded, rejects=(*decoded.rejects, *odd))
         records += [reject.record for reject in odd]
-        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, gaps=gaps)
+        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, gaps=gaps, marks=marks)
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Echo durable positions to the broker for lag tools; without `wait` an error is raised by the next call."""
@@ -114,6 +117,14 @@ class KafkaSource:
         """Ask whether what was delivered so far is of the topic that was meant; return what waits for the answer."""
         asked = self._same.ask()
         return lambda: self._same.require_answer(asked)
+
+    def holds(self, marks: Mapping[Partition, Mark]) -> Mapping[Partition, bool | None]:
+        """Return whether each record is there unchanged, None where that cannot be told."""
+        return holds(self._settings, marks)
+
+    def begins(self, partition: Partition) -> int:
+        """Return the first offset of a partition that there is."""
+        return first_offset(self._consumer, self._settings, partition)
 
     def lag(self) -> Offsets:
         """Return how many offsets lie between our position and the end, as the last fetch saw it."""
@@ -148,7 +159,8 @@ class KafkaSource:
         except OffsetOutOfRangeError:
             return {}, self._catch_up_with_retention()
         except LogTruncationError as error:
-            raise Refused("; ".join(self._gone(tp) for tp in error.divergent_offsets)) from error
+            self._same.require()
+            raise Diverged(str(error)) from error
         except (UnreadableAtError, CorruptRecordError) as error:
             raise self._unreadable(error) from error
         except KafkaError as error:
@@ -158,32 +170,29 @@ class KafkaSource:
         except Exception as error:
             # kafka-python raises errors of any kind over what it cannot read, and polled again it would loop for ever.
             raise self._unreadable(error) from error
-        if batches and self._same.has_changed():
-            self._go_back()  # should the broker have told of yesterday, it is read again
-            self._same.require()
+        if batches and self._same.is_in_doubt():
+            self._go_back()  # where nothing has changed it is read again
+            self._same.require_unbroken()
             return {}, {}
         return batches, {}
 
-    def _records(self, batches: Mapping[TopicPartition, list[Any]]) -> tuple[list[Record], list[Reject]]:
-        """Return what arrived, and apart from it what the guard has found odd."""
-        records, odd = [], []
+    def _records(
+        self, batches: Mapping[TopicPartition, list[Any]]
+    ) -> tuple[list[Record], list[Reject], dict[Partition, Mark]]:
+        """Return what arrived, apart from it what the guard has found odd, and the last that is not odd of each."""
+        records, odd, marks = [], [], {}
         for tp, messages in batches.items():
             faults = self._guard.odd(tp)
+            if (last := next((one for one in reversed(messages) if one.offset not in faults), None)) is not None:
+                marks[self._partitions[tp]] = mark_of_message(last)
             for message in messages:
-                record = Record(
-                    partition=self._partitions[tp],
-                    offset=message.offset,
-                    appended_us=message.timestamp * 1000,
-                    value=message.value,
-                    key=message.key,
-                    headers=tuple((name, value or b"") for name, value in message.headers) if message.headers else (),
-                )
+                record = record_of(message, self._partitions[tp])
                 if message.offset in faults:
                     reason, detail = faults[message.offset]
                     odd.append(Reject(record=record, reason=reason, detail=detail))
                 else:
                     records.append(record)
-        return records, odd
+        return records, odd, marks
 
     def _gather(self, timeout_s: float) -> dict[TopicPartition, list[Any]]:
         """Return what has arrived; where that is less than a batch, wait `max_delay_ms` for more."""
@@ -241,7 +250,11 @@ class KafkaSource:
 
     def _catch_up_with_retention(self) -> dict[Partition, int]:
         """Move what retention has overtaken to the earliest record there is; return how many offsets were skipped."""
-        places, _ = self._place(self._positions)
+        try:
+            places, _ = self._place(self._positions)
+        except Refused as error:  # a position lies beyond the end
+            self._same.require()
+            raise Diverged(str(error)) from error
         lost = {p: place - self._positions[p] for p, place in places.items() if place > self._positions[p]}
         for partition in lost:
             self._consumer.seek(TopicPartition(partition.topic, partition.index), places[partition])
@@ -272,11 +285,6 @@ class KafkaSource:
         """Read on from where the last delivery ended."""
         for tp, partition in self._partitions.items():
             self._consumer.seek(tp, self._positions[partition])
-
-    def _gone(self, tp: TopicPartition) -> str:
-        partition = self._partitions[tp]
-        read_from = f"expected to read {partition} from offset {self._positions[partition]} on"
-        return f"{read_from}, but the log no longer holds what came before: {MADE_ANEW}"
 
     def _complain_of_login(self) -> None:
         """Raise `Unavailable` where we are no longer let in: it would look as if nothing came.

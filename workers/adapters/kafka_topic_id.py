@@ -14,7 +14,8 @@ from typing import Any
 from kafka.errors import KafkaError, NodeNotReadyError
 
 from workers.adapters.kafka_client import in_our_words
-from workers.core.errors import Refused
+from workers.adapters.kafka_links import Links
+from workers.core.errors import Diverged, Refused
 from workers.sections import KafkaSettings
 
 ANSWER_MS = 10_000
@@ -29,10 +30,13 @@ class SameTopic:
         """Watch no consumer yet."""
         self._settings, self._expected = settings, topic_id
         self._consumer: Any = None
+        self._was_away = False
+        self._links = Links()
 
     def watch(self, consumer: Any) -> None:
         """Ask through this consumer from now on."""
         self._consumer = consumer
+        self._links.watch(consumer)
 
     def ask(self) -> Any:
         """Begin to ask the broker; return what `require` takes. Blocks for nothing."""
@@ -57,8 +61,19 @@ class SameTopic:
         except (KafkaError, RuntimeError):  # the consumer may have been closed or replaced meanwhile
             return
 
-    def has_changed(self) -> bool:
-        """Tell whether the broker has named another id by the way."""
+    def is_in_doubt(self) -> bool:
+        """Tell whether the broker has named another id by the way, or was away since the last call."""
+        self._was_away = self._links.are_renewed()
+        return self._was_away or self._has_changed()
+
+    def require_unbroken(self) -> None:
+        """Raise `Refused` where it is another topic, `Diverged` where its records may be others: a broker was away."""
+        self.require()
+        if self._was_away:
+            message = f"a broker was away, and may hold less of {self._settings.topic} than was read"
+            raise Diverged(message)
+
+    def _has_changed(self) -> bool:
         heard = self._consumer._cluster.topic_id(self._settings.topic)  # noqa: SLF001 costs nothing, so each poll looks
         return bool(self._expected) and heard is not None and str(heard) != self._expected
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from schemas.decoded import Decode
 from schemas.records import Headers, Partition, Record
 from workers.core.care import Reach, decode_within
-from workers.core.errors import Refused
+from workers.core.errors import Diverged, Refused
+from workers.core.marks import Mark, mark_of
 from workers.core.ports import Delivery, Offsets
 
 
@@ -47,6 +48,8 @@ class MemoryBroker:
         self.made: dict[str, int] = {}
         """How often each topic was made anew."""
         self.committed_of: dict[Partition, int] = {}
+        self.losses = 0
+        """How often it was away and came back with less."""
         self._logs: dict[Partition, _Log] = {}
 
     def of_another_group(self) -> "MemoryBroker":
@@ -75,6 +78,13 @@ class MemoryBroker:
     def skip(self, partition: Partition, offsets: int = 1) -> None:
         """Use offsets up without a record, as transaction markers do."""
         self.log(partition).end += offsets
+
+    def truncate(self, partition: Partition, end: int) -> None:
+        """Lose what lies from an offset on, as a broker does that was set back; the offsets are given away again."""
+        log = self.log(partition)
+        log.end = end
+        log.records = {offset: record for offset, record in log.records.items() if offset < end}
+        self.losses += 1
 
     def retain(self, partition: Partition, first: int) -> None:
         """Delete what lies before an offset, as retention does."""
@@ -109,7 +119,7 @@ class MemorySource:
         self._view = view
         self._polls, self._commits = iter(polls), iter(commits)
         self._positions: dict[Partition, int] = {}
-        self._made = dict(broker.made)
+        self._made, self._losses = dict(broker.made), broker.losses
 
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each."""
@@ -134,6 +144,10 @@ class MemorySource:
         del timeout_s
         play(self._polls)
         self._require_same(self._positions)
+        if self._losses != self._broker.losses:
+            self._losses = self._broker.losses
+            message = "the broker was away since the last delivery"
+            raise Diverged(message)
         most = self._max if reach is None or reach.at_most is None else min(self._max, reach.at_most)
         records: list[Record] = []
         receipt: dict[Partition, int] = {}
@@ -144,7 +158,7 @@ class MemorySource:
             log = self._broker.log(partition)
             if position > log.end:
                 message = f"expected to read {partition} from offset {position} on, but it ends at {log.end}"
-                raise Refused(message)
+                raise Diverged(message)
             if position < log.first:
                 lost[partition] = log.first - position
             after = max(position, log.first)
@@ -158,7 +172,8 @@ class MemorySource:
             return None
         decoded = decode_within(reach, self._decode, records)
         self._positions.update(receipt)
-        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost)
+        marks = {record.partition: _mark(record) for record in records}
+        return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, marks=marks)
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Keep positions where the next owner finds them; it never needs to wait."""
@@ -171,6 +186,20 @@ class MemorySource:
     def ask_again(self) -> Callable[[], None]:
         """Ask whether what was delivered is of the topics that were there at first."""
         return lambda: self._require_same(self._positions)
+
+    def holds(self, marks: Mapping[Partition, Mark]) -> dict[Partition, bool | None]:
+        """Return whether each record is there unchanged, None where that cannot be told."""
+        return {partition: self._holds(self._broker.log(partition), mark) for partition, mark in marks.items()}
+
+    def _holds(self, log: _Log, mark: Mark) -> bool | None:
+        if mark.offset >= log.end:
+            return False
+        record = log.records.get(mark.offset)
+        return None if record is None else _mark(record) == mark
+
+    def begins(self, partition: Partition) -> int:
+        """Return the first offset of a partition that there is."""
+        return self._broker.log(partition).first
 
     def _require_same(self, partitions: Iterable[Partition]) -> None:
         for topic in {partition.topic for partition in partitions}:
@@ -191,3 +220,13 @@ class MemorySource:
     def close(self) -> None:
         """Let go without committing."""
         self._positions = {}
+
+
+def _mark(record: Record) -> Mark:
+    return mark_of(
+        offset=record.offset,
+        epoch=-1,
+        appended_ms=record.appended_us // 1000,
+        key=record.key,
+        value=record.value,
+    )

@@ -3,8 +3,9 @@
 In: what the real ones take, and failures as data. Out: the same effects, to be looked at. Knows no store.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Reject
 from workers.adapters.memory_source import Script, play
 from workers.core.errors import Replaced, Unavailable
+from workers.core.marks import Place
 from workers.core.ports import Part
 
 SeriesKey = tuple[object, ...]
@@ -73,11 +75,13 @@ class MemoryOfflineLog:
     def __init__(self, chains: MemoryChains | None = None, *, publishes: Script = (), ends: Script = ()) -> None:
         self.chains = MemoryChains() if chains is None else chains
         self._publishes, self._ends = iter(publishes), iter(ends)
+        self._seen: dict[Partition, int | None] = {}
 
     def end(self, partition: Partition) -> int | None:
         """Return where the chain ends, None where there is none."""
         play(self._ends)
-        return self._end(partition)
+        self._seen[partition] = self._end(partition)
+        return self._seen[partition]
 
     def _end(self, partition: Partition) -> int | None:
         parts = self.chains.parts.get(partition, {})
@@ -86,10 +90,44 @@ class MemoryOfflineLog:
             raise Unavailable(message)
         if not parts:
             return None
-        at = min(parts)
-        while at in parts:
-            at = parts[at].next
-        return at
+        return self._walk(parts)[-1].next
+
+    def _walk(self, parts: dict[int, Part]) -> list[Part]:
+        """Return the parts in the order of the chain."""
+        walked, at, shift = [], min(parts), 0
+        while (part := parts.get(at)) is not None:
+            walked.append(part)
+            if part.next < part.first:
+                shift += part.first + 1 - part.next
+            at = part.next + shift
+        return walked
+
+    def places(self, partition: Partition) -> Iterator[Place]:
+        """Return where the parts of a chain end, the newest first."""
+        limit = math.inf
+        for part in reversed(self._walk(self.chains.parts[partition])):
+            if part.next <= limit:
+                yield Place(next=part.next, mark=part.mark)
+                limit = part.next if part.next < part.first else limit
+
+    def turn_back(self, partition: Partition, place: Place) -> None:
+        """Append a part without rows whose end lies before its beginning."""
+        last = self._walk(self.chains.parts[partition])[-1]
+        if last.next != self._seen[partition]:
+            message = f"another owner has appended to the chain of {partition} at {self._seen[partition]}"
+            raise Replaced(message)
+        none = last.embeddings.take(np.empty(0, np.int64))
+        self.publish(
+            replace(
+                last,
+                first=last.next,
+                next=place.next,
+                mark=place.mark,
+                embeddings=none,
+                offsets=last.offsets[:0],
+                lost=0,
+            )
+        )
 
     def latest(self, partition: Partition) -> int:
         """Return the `created_us` that the chain ends with, 0 where there is none."""
@@ -99,10 +137,13 @@ class MemoryOfflineLog:
     def publish(self, part: Part) -> None:
         """Append."""
         play(self._publishes)
-        if (end := self._end(part.partition)) is not None and part.first < end:
+        end = self._end(part.partition)
+        parts = self.chains.parts.setdefault(part.partition, {})
+        turns = [one for one in self._walk(parts) if one.next < one.first] if parts else []
+        if end is not None and (part.first < end or (turns and part.first > end)):
             message = f"another owner has appended to the chain of {part.partition} at {part.first}"
             raise Replaced(message)
-        self.chains.parts.setdefault(part.partition, {})[part.first] = part
+        parts[part.first + sum(turn.first + 1 - turn.next for turn in turns)] = part
         self.chains.begun.add(part.partition)
 
 

@@ -48,11 +48,13 @@ class Hole:
     partition: Partition
     cluster_id: str
     topic_id: str
+    shift: int
+    """`Footer.shift` of the part before."""
 
     @property
     def path(self) -> Path:
         """The part that is missing, or the first of several."""
-        return self.folder / part_name(self.first)
+        return self.folder / part_name(None if self.first is None else self.first + self.shift)
 
     def __str__(self) -> str:
         """Say which offsets are missing."""
@@ -61,7 +63,7 @@ class Hole:
 
 
 def part_name(first: int | None) -> str:
-    """Return the name of the part that begins at an offset; None is the first part of a chain."""
+    """Return the name of the part that begins at an offset, shifted; None is the first part of a chain."""
     return f"{first or 0:020d}{SUFFIX}"
 
 
@@ -90,7 +92,7 @@ def is_counted(names: list[str], last: Footer) -> bool:
 def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
     footers = [read_footer(folder / name) for name in names]
 
-    def hole(first: int | None, behind: Footer) -> Hole:
+    def hole(first: int | None, behind: Footer, shift: int = 0) -> Hole:
         return Hole(
             folder=folder,
             first=first,
@@ -98,6 +100,7 @@ def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
             partition=behind.partition,
             cluster_id=behind.cluster_id,
             topic_id=behind.topic_id,
+            shift=shift,
         )
 
     if names[0] != part_name(None):
@@ -110,7 +113,7 @@ def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
             )
             raise Refused(message)
         if before.next < after.first:
-            yield hole(before.next, after)
+            yield hole(before.next, after, before.shift)
 
 
 def chain_folders(home: Path) -> list[Path]:

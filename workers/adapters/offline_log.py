@@ -4,18 +4,22 @@ In: parts. Out: `<root>/<view>/<topic>/<partition>/<first>.parquet`, one linear 
 Knows neither Kafka's client nor Feast, which reads `<root>/<view>` as one table.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+
+import numpy as np
 
 from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
 from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
-from workers.adapters.offline_parts import Footer, encode_part, is_intact, part_files, read_footer, read_latest
+from workers.adapters.offline_parts import Footer, encode_part, is_intact, no_rows, part_files, read_footer, read_latest
 from workers.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from workers.core.errors import Refused, Replaced, Unavailable
+from workers.core.marks import Place
 from workers.core.ports import Clock, Part
 
 BACKFILLS = "@backfill"
@@ -30,13 +34,16 @@ class _End:
     """Of the last part."""
     next: int
     parts: int
+    shift: int
+    """See `Footer.shift`."""
 
 
 class FileOfflineLog:
     """The chains of one topic in one view. The first to publish at a place owns it; nothing is ever deleted.
 
     The first part of a chain is always named 0, wherever it begins: two owners who both found the chain empty contend
-    for that one name, even if retention or a commit made them begin at different offsets.
+    for that one name, even if retention or a commit made them begin at different offsets. A chain that was turned back
+    has offsets twice; the names of its parts are ahead of their offsets by then (`Footer.shift`).
     """
 
     def __init__(
@@ -81,27 +88,63 @@ class FileOfflineLog:
             raise ValueError(message)
         if part.partition not in self._ends:
             self.end(part.partition)
-        end, folder = self._ends[part.partition], self._folder(part.partition)
+        end = self._ends[part.partition]
         if end is not None and part.first > end.next:
             message = (
                 f"the chain of {part.partition} ends at {end.next}; a part that begins at {part.first} leaves a gap"
             )
             raise ValueError(message)
-        path = folder / part_name(None if end is None else part.first)
-        if (end is not None and part.first < end.next) or not self._append(path, part, end):
+        name = part_name(None if end is None else part.first + end.shift)
+        self._append(part, name, end, is_ours=end is None or part.first == end.next)
+
+    def places(self, partition: Partition) -> Iterator[Place]:
+        """Return where the parts of a chain end, the newest first, but for those that it has turned back from.
+
+        Raises `Refused` for a damaged part, `Unavailable`.
+        """
+        folder, limit = self._folder(partition), math.inf
+        for name in reversed(part_names(path.name for path in folder.iterdir())):
+            footer = read_footer(folder / name)
+            if footer.next <= limit:
+                yield Place(next=footer.next, mark=footer.mark)
+                limit = footer.next if footer.next < footer.first else limit
+
+    def turn_back(self, partition: Partition, place: Place) -> None:
+        """Append a part without rows whose end lies before its beginning. Durable on return. Raises as `publish`."""
+        end = self._ends[partition]
+        if end is None or place.next >= end.next:
+            message = f"the chain of {partition} ends at {end and end.next} and cannot be turned back to {place.next}"
+            raise ValueError(message)
+        turn = Part(
+            partition=partition,
+            first=end.next,
+            next=place.next,
+            embeddings=no_rows(self._view),
+            offsets=np.empty(0, np.int64),
+            created_us=self._latest[partition],
+            mark=place.mark,
+        )
+        self._append(turn, part_name(end.next + end.shift), end, is_ours=True)
+
+    def _append(self, part: Part, name: str, end: _End | None, *, is_ours: bool) -> None:
+        shift = (0 if end is None else end.shift) + max(0, part.first + 1 - part.next)
+        number = 0 if end is None else end.parts
+        folder = self._folder(part.partition)
+        if not is_ours or not self._publish(folder / name, part, number, shift):
             message = (
-                f"another owner has appended to the chain of {part.partition} at {part.first} ({path.parent}): "
+                f"another owner has appended to the chain of {part.partition} at {part.first} ({folder}): "
                 "this replica has been replaced"
             )
             raise Replaced(message)
-        self._ends[part.partition] = _End(name=path.name, next=part.next, parts=1 if end is None else end.parts + 1)
+        self._ends[part.partition] = _End(name=name, next=part.next, parts=number + 1, shift=shift)
         self._latest[part.partition] = part.created_us
 
-    def _append(self, path: Path, part: Part, end: _End | None) -> bool:
+    def _publish(self, path: Path, part: Part, number: int, shift: int) -> bool:
         self._require_log()
-        if end is not None:  # whoever goes on with a chain makes no folder of it
-            return publish(path, self._encode(part, end.parts), within=path.parent, after=end.name)
-        is_ours = publish(path, self._encode(part, 0), within=self._home)
+        content = self._encode(part, number, shift)
+        if (end := self._ends[part.partition]) is not None:  # whoever goes on with a chain makes no folder of it
+            return publish(path, content, within=path.parent, after=end.name)
+        is_ours = publish(path, content, within=self._home)
         publish(self._begun(part.partition), b"", within=self._home)
         return is_ours
 
@@ -112,7 +155,7 @@ class FileOfflineLog:
     def _begun(self, partition: Partition) -> Path:
         return begun_note(self._home, partition, topic_id=self._topic_id, cluster_id=self._cluster_id)
 
-    def _encode(self, part: Part, number: int) -> bytes:
+    def _encode(self, part: Part, number: int, shift: int) -> bytes:
         footer = Footer(
             partition=part.partition,
             first=part.first,
@@ -123,6 +166,8 @@ class FileOfflineLog:
             topic_id=self._topic_id,
             writer=self._writer,
             number=number,
+            mark=part.mark,
+            shift=shift,
         )
         return encode_part(
             part.embeddings,
@@ -158,7 +203,8 @@ class FileOfflineLog:
             raise Unavailable(message)
         if not begun.exists():  # of an earlier version, or whoever began it died just then
             publish(begun, b"", within=self._home)
-        end = _End(name=names[-1], next=read_footer(folder / names[-1]).next, parts=len(names))
+        last = read_footer(folder / names[-1])
+        end = _End(name=names[-1], next=last.next, parts=len(names), shift=last.shift)
         return end, _latest([folder / name for name in names])
 
     def _check_identity(self, footer: Footer) -> None:

@@ -38,6 +38,7 @@ def _part(hole: Hole, view: SpaceView) -> bytes:
         cluster_id=hole.cluster_id,
         topic_id=hole.topic_id,
         writer="accepted",
+        shift=hole.shift,
     )
     return encode_part(
         no_rows(view),

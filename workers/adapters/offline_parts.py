@@ -24,6 +24,7 @@ from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
 from workers.core.errors import Refused, Unavailable
+from workers.core.marks import Mark
 
 FORMAT = "1"
 SUFFIX = ".parquet"
@@ -48,6 +49,11 @@ class Footer:
     writer: str
     number: int | None = None
     """How many parts the chain has before this one; None in parts of earlier versions."""
+    mark: Mark | None = None
+    """The last record before `next`; None in parts of earlier versions, and where nothing was ever read."""
+    shift: int = 0
+    """By what the names of the parts that follow are ahead of their first offsets: a chain that was turned back has
+    those offsets once more, but its names go on."""
 
     def to_metadata(self) -> dict[str, str]:
         """Return the footer's keys and values."""
@@ -62,6 +68,8 @@ class Footer:
             "cluster_id": self.cluster_id,
             "topic_id": self.topic_id,
             "writer": self.writer,
+            "shift": str(self.shift),
+            **({} if self.mark is None else self.mark.to_metadata()),
         }
 
 
@@ -180,6 +188,8 @@ def read_footer(path: Path) -> Footer:
             topic_id=said["topic_id"],
             writer=said["writer"],
             number=int(said["number"]) if "number" in said else None,
+            mark=Mark.parse(said),
+            shift=int(said.get("shift", 0)),
         )
     except (KeyError, ValueError) as error:
         message = f"{path} is no part of a chain: its footer lacks or garbles {error}; move it out of the folder"

@@ -1,4 +1,4 @@
-"""Three kinds of errors, by what the caller does: reject the record, try again, or stop.
+"""Kinds of errors, by what the caller does: stop, try again, leave, or look again.
 
 Everything else is a bug and propagates. A message says what was expected, what was found, and how to see or fix it.
 """
@@ -14,6 +14,10 @@ class Refused(UndertowError):  # noqa: N818 the three names say what the caller 
 
 class Unavailable(UndertowError):  # noqa: N818 likewise
     """Try again: a store or broker did not answer, or refused for now. Nothing was lost."""
+
+
+class Diverged(UndertowError):  # noqa: N818 likewise
+    """Look again where to read: the broker no longer holds what was read last, though it is the same topic."""
 
 
 class Replaced(UndertowError):  # noqa: N818 likewise

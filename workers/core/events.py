@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.records import Partition, Record, Reject
+from workers.core.marks import Mark
 
 Span = tuple[float, float]
 """When something began and ended, in seconds of the epoch."""
@@ -68,6 +69,17 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnedBack:
+    """The broker has lost records that were read (KIP-320): a partition is read again from `first` on, not `next`."""
+
+    partition: Partition
+    first: int
+    next: int
+    last: Mark
+    """The last record that was read, and that is not there any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """These records are among the dead letters."""
 
@@ -97,6 +109,18 @@ class Closed:
     """The stream has let go of everything."""
 
 
-Event = Assigned | Taken | Checkpointed | Retrying | Recovered | Lost | Rejected | OddTimes | ClockAhead | Closed
+Event = (
+    Assigned
+    | Taken
+    | Checkpointed
+    | Retrying
+    | Recovered
+    | Lost
+    | TurnedBack
+    | Rejected
+    | OddTimes
+    | ClockAhead
+    | Closed
+)
 Tell = Callable[[Event], object]
 """Told of every event; must return soon, may be called from three threads, and must not raise."""

@@ -14,6 +14,7 @@ from schemas.decoded import Decoded
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject
 from workers.core.care import Reach
+from workers.core.marks import Mark, Place
 
 Clock = Callable[[], float]
 """Seconds; `time.time` where the epoch matters, `time.monotonic` where only differences do."""
@@ -49,6 +50,8 @@ class Delivery:
     """How many offsets retention deleted, by partition, after the last delivery and before this one could be read."""
     gaps: Sequence[Gap] = ()
     """What was passed over before the receipt's positions."""
+    marks: Mapping[Partition, Mark] = field(default_factory=dict)
+    """The last record of each partition that brought one which can be known again."""
 
 
 class Source(Protocol):
@@ -65,7 +68,7 @@ class Source(Protocol):
         """
 
     def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
-        """Return what has arrived, or None after `timeout_s`; never blocks longer. Raises `Unavailable`.
+        """Return what has arrived, or None after `timeout_s`; never blocks longer. Raises `Unavailable`, `Diverged`.
 
         With a `reach` no more is brought than it says, and the rest is brought by a later poll.
         """
@@ -82,6 +85,15 @@ class Source(Protocol):
         What is returned waits for the answer and may be called by another thread; it raises `Refused` where it is of
         another, a topic made anew. No answer is none: it returns.
         """
+
+    def holds(self, marks: Mapping[Partition, Mark]) -> Mapping[Partition, bool | None]:
+        """Return whether each record is there unchanged; None where that cannot be told: retention has deleted it.
+
+        Raises `Unavailable`.
+        """
+
+    def begins(self, partition: Partition) -> int:
+        """Return the first offset of a partition that there is. Raises `Unavailable`."""
 
     def lag(self) -> Offsets:
         """Return, for each assigned partition, how many offsets lie between our position and the end. May be stale."""
@@ -126,6 +138,8 @@ class Part:
     """Of the last record before `next`, refused ones included: what comes later in the chain has a greater one."""
     lost: int = 0
     """Offsets that could not be read: retention deleted them before, or they were passed over."""
+    mark: Mark | None = None
+    """The last record before `next`."""
 
 
 class OfflineLog(Protocol):
@@ -139,6 +153,15 @@ class OfflineLog(Protocol):
 
     def latest(self, partition: Partition) -> int:
         """Return the `created_us` that the chain ends with, as `end` or `publish` has last seen it; 0 where none is."""
+
+    def places(self, partition: Partition) -> Iterable[Place]:
+        """Return where the parts of a chain end, the newest first, but for those that it has turned back from."""
+
+    def turn_back(self, partition: Partition, place: Place) -> None:
+        """Let the chain go on from an earlier place, durably: what comes is read once more.
+
+        Raises as `publish` does.
+        """
 
     def publish(self, part: Part) -> None:
         """Append. Durable on return. Raises `Replaced` where a part already begins there, `Unavailable` (disk full)."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from schemas.records import Partition
 from workers.careful import AtHand
 from workers.core.care import NO_CARE, Care
+from workers.core.errors import Diverged
 from workers.counts import Counts
 from workers.fleet.artifact_status import ArtifactStatus
 from workers.stream import Stream
@@ -71,10 +72,17 @@ class Walk:
             self._orders.clear()
             stream.assign(*self._order)
             if stream.held:
-                stream.step()
+                self._step(stream)
             elif not self._is_ending:
                 self._orders.wait(timeout=1.0)
         stream.checkpoint()
+
+    def _step(self, stream: Stream) -> None:
+        try:
+            stream.step()
+        except Diverged as why:
+            log.info("all is given away, and asked for again: %s", why)
+            stream.assign(())
 
     def assign(self, partitions: frozenset[Partition], care: Care) -> None:
         """Read exactly these partitions, from the next batch on."""

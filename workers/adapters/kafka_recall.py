@@ -1,0 +1,87 @@
+"""Whether the broker still holds records that were read once.
+
+In: settings, marks. Out: a verdict for each. Knows nothing of chains. It connects anew, for one batch a partition.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import CorruptRecordError, KafkaError
+
+from schemas.records import Partition
+from workers.adapters.kafka_client import client_options, in_our_words
+from workers.adapters.kafka_guard import Guard
+from workers.adapters.kafka_messages import mark_of_message
+from workers.core.errors import Unavailable, UndertowError
+from workers.core.marks import Mark
+from workers.sections import KafkaSettings
+
+ANSWER_MS = 10_000
+
+
+def holds(settings: KafkaSettings, marks: Mapping[Partition, Mark]) -> dict[Partition, bool | None]:
+    """Return whether each record is there unchanged, None where that cannot be told. Raises `Unavailable`."""
+    try:
+        # Of one byte a broker makes one whole batch, which is all that is wanted.
+        options = client_options(settings, KafkaConsumer, enable_auto_commit=False, auto_offset_reset="none")
+        options |= {"group_id": None, "isolation_level": "read_committed", "max_partition_fetch_bytes": 1}
+        consumer = KafkaConsumer(**options)
+        try:
+            return _compare(
+                consumer, settings, {TopicPartition(p.topic, p.index): (p, mark) for p, mark in marks.items()}
+            )
+        finally:
+            consumer.close(autocommit=False)
+    except KafkaError as error:
+        doing = f"show {', '.join(f'offset {mark.offset} of {partition}' for partition, mark in marks.items())} again"
+        raise in_our_words(error, doing, settings) from error
+
+
+def _compare(
+    consumer: Any, settings: KafkaSettings, asked: Mapping[TopicPartition, tuple[Partition, Mark]]
+) -> dict[Partition, bool | None]:
+    Guard(batch_bytes=settings.max_unpacked_bytes, poll_bytes=settings.max_poll_bytes).watch(consumer)
+    consumer.assign(list(asked))
+    firsts = consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
+    ends = consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
+    verdicts: dict[Partition, bool | None] = {}
+    open_: dict[TopicPartition, tuple[Partition, Mark]] = {}
+    for tp, (partition, mark) in asked.items():
+        if firsts[tp] <= mark.offset < ends[tp]:
+            open_[tp] = partition, mark
+            consumer.seek(tp, mark.offset)
+        else:
+            verdicts[partition] = False if mark.offset >= ends[tp] else None
+            consumer.pause(tp)
+    give_up_at = time.monotonic() + ANSWER_MS / 1000
+    while open_:
+        if time.monotonic() > give_up_at:
+            message = f"Kafka at {settings.bootstrap} (kafka.bootstrap) did not show what was read last of {[*open_]}"
+            raise Unavailable(message)
+        for tp, verdict in _look(consumer, open_).items():
+            partition, _ = open_.pop(tp)
+            verdicts[partition] = verdict
+            consumer.pause(tp)
+    return verdicts
+
+
+def _look(consumer: Any, asked: Mapping[TopicPartition, tuple[Partition, Mark]]) -> dict[TopicPartition, bool | None]:
+    """Poll once; return the verdicts that are possible now."""
+    try:
+        batches = consumer.poll(timeout_ms=200)
+    except (KafkaError, UndertowError) as error:
+        if not isinstance(error, CorruptRecordError):
+            raise
+        return dict.fromkeys(asked, None)
+    except Exception:  # noqa: BLE001 what cannot be read any more, by whatever error of kafka-python's, cannot be told
+        return dict.fromkeys(asked, None)
+    verdicts: dict[TopicPartition, bool | None] = {}
+    for tp, (_, mark) in asked.items():
+        if messages := batches.get(tp):
+            found = messages[0]
+            verdicts[tp] = mark_of_message(found) == mark if found.offset == mark.offset else None
+        elif consumer.position(tp, timeout_ms=0) > mark.offset:  # it was compacted, or is of an aborted transaction
+            verdicts[tp] = None
+    return verdicts

@@ -1,0 +1,48 @@
+"""The last record that a position follows, so that it is known again where the broker holds it still.
+
+In: what a record is. Out: a mark that fits into a footer. Knows no broker.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One record of one partition."""
+
+    offset: int
+    epoch: int
+    """The leader's when it was appended (KIP-320), -1 where that is not known: for people."""
+    digest: str
+    """Of its timestamp, key and value."""
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return what a footer says of it."""
+        return {"last": str(self.offset), "last_epoch": str(self.epoch), "last_digest": self.digest}
+
+    @classmethod
+    def parse(cls, said: dict[str, str]) -> "Mark | None":
+        """Read what a footer says; None where it is of an earlier version. Raises `ValueError` where it is garbled."""
+        if "last_digest" not in said:
+            return None
+        return cls(offset=int(said["last"]), epoch=int(said["last_epoch"]), digest=said["last_digest"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one part of a chain ends."""
+
+    next: int
+    mark: Mark | None
+    """The last record before it; None where the part is of an earlier version, or nothing was ever read."""
+
+
+def mark_of(*, offset: int, epoch: int | None, appended_ms: int, key: bytes | None, value: bytes | None) -> Mark:
+    """Return the mark of a record."""
+    digest = blake2b(appended_ms.to_bytes(8, "big", signed=True), digest_size=DIGEST_BYTES)
+    for field in (key, value):
+        digest.update(b"\0" if field is None else b"\1" + len(field).to_bytes(8, "big") + field)
+    return Mark(offset=offset, epoch=-1 if epoch is None else epoch, digest=digest.hexdigest())
