@@ -151,7 +151,7 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
     from workers.terminal import Terminal
 
     reports = run_backfill(load(overrides), history, Terminal(), job=job)
-    sys.exit(1 if any(report.took_nothing for report in reports) else 0)
+    sys.exit(1 if any(report.took_nothing or report.faults for report in reports) else 0)
 
 
 @main.command()

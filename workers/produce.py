@@ -21,7 +21,8 @@ from workers.adapters.kafka_admin import describe_topic, ensure_topic
 from workers.adapters.kafka_producer import Send, open_send, partition_of
 from workers.artifact.manifest import read_manifest
 from workers.artifact_paths import only
-from workers.backfill.chunks import BATCH_ROWS, ChunkReader, cut, find_files
+from workers.backfill.chunks import BATCH_ROWS, ChunkReader, cut
+from workers.backfill.files import history_folder
 from workers.backfill.refusals import Refusals, lines_of
 from workers.core.errors import Refused
 from workers.core.ports import Clock
@@ -60,22 +61,26 @@ def produce(
     contract = read_manifest(only(settings.model.artifacts)).contract
     kafka = settings.kafka
     encode = open_encode(kafka, contract)
-    chunks = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch))
+    found = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch), digest_of=lambda _path: "")
+    for fault in found.faults.values():
+        raise Refused(fault)
+    for line in found.left_out:
+        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
     if create_partitions is not None:
         ensure_topic(kafka, kafka.topic, partitions=create_partitions)
     partitions = describe_topic(kafka).partitions
     if create_partitions not in {None, partitions}:
         console.print(f"the topic {kafka.topic} is there already, with {partitions} partitions", highlight=False)
     times = kafka.event_time.at(clock())
-    reader = ChunkReader(find_files(history)[0], window_schema(contract).names)
+    reader = ChunkReader(history_folder(history), window_schema(contract).names)
     sent, records, odd = 0, 0, 0
     refusals = Refusals()
     listed = settings.offline.path.parent / "produce" / f"{history.absolute().stem}.rejects.jsonl"
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
     began = time.monotonic()
     with open_send(kafka) as send, Progress(*columns, console=console) as bar:
-        task = bar.add_task("produce", total=sum(chunk.rows for chunk in chunks))
-        for chunk in chunks:
+        task = bar.add_task("produce", total=sum(chunk.rows for chunk in found.chunks))
+        for chunk in found.chunks:
             read = hold_rows(windows_from_arrow(reader.read(chunk), contract), times)
             if bad := [(one.row, one.reason, one.detail) for one in read.bad]:
                 _list(lines_of(chunk, bad), listed, is_first=not refusals.total)

@@ -30,7 +30,7 @@ def write(path, rows, *, group=4, start=0):
 
 
 def cut_all(history, chunk_rows=5):
-    return cut(history, CONTRACT, space=SPACE, chunk_rows=chunk_rows)
+    return list(cut(history, CONTRACT, space=SPACE, chunk_rows=chunk_rows).chunks)
 
 
 def test_all_files_are_cut_into_equal_chunks_and_a_rest(tmp_path):
@@ -56,7 +56,7 @@ def test_chunks_keep_their_names_when_history_moves_or_grows_and_lose_them_with_
     assert [chunk.id for chunk in cut_all(tmp_path / "two")][1:] == names
     assert len(set(names)) == 3
     others = cut(tmp_path / "two" / "a.parquet", CONTRACT, space="d" * 64, chunk_rows=5)
-    assert not set(names) & {chunk.id for chunk in others}
+    assert not set(names) & {chunk.id for chunk in others.chunks}
 
 
 @settings(max_examples=40, deadline=None)

@@ -63,7 +63,7 @@ def prepare(tmp_path, windows, *, online=None, pauses_s=()):
         history=tmp_path / "history", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
     )
     claim_folder(recipe.log_root, VIEW)
-    (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100)
+    (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100).chunks
     tools = BackfillTools(embed=embed_means, online=online)
     return recipe, chunk, ChunkEmbedder(recipe, tools, pauses_s=pauses_s)
 

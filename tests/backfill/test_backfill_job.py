@@ -19,6 +19,7 @@ from workers.adapters.offline_parts import read_metadata, read_rows
 from workers.adapters.offline_root import claim_folder
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
+from workers.backfill.run import tell
 from workers.core.embedding import Embedded
 from workers.core.errors import Refused
 from workers.sections import BackfillSettings, KafkaSettings
@@ -170,6 +171,41 @@ def test_history_in_milliseconds_is_refused_with_the_unit_and_a_second_run_says_
     assert sum(len(path.read_text().splitlines()) for path in recipe.rejects.glob("*.jsonl")) == 10
     again = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
     assert (again.took_nothing, again.skipped, again.refused_before) == (False, 3, 3)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_one_damaged_file_of_12_keeps_none_of_the_others(tmp_path):
+    history = tmp_path / "history"
+    history.mkdir()
+    for number in range(12):
+        write_history(history / f"{number:02d}.parquet", 60 * number, 60)
+    content = bytearray((bad := history / "05.parquet").read_bytes())
+    content[4:404] = bytes(byte ^ 0xFF for byte in content[4:404])  # of the first page
+    bad.write_bytes(content)
+    (history / "notes.txt").write_text("no history")
+    recipe = BackfillRecipe(history=history, contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first")
+    claim_folder(recipe.log_root, VIEW)
+    told: list[str] = []
+
+    def run():
+        return backfill(
+            recipe,
+            functools.partial(open_tools, tmp_path / "none"),
+            settings=BackfillSettings(chunk_rows=100, replicas=2),
+            tell=told.append,
+        )
+
+    report = run()
+    assert (report.windows, [*report.faults]) == (660, ["05.parquet"])
+    lines = list(tell(report, recipe))
+    assert sum(line.startswith(f"not done: {bad} is damaged, or cannot be read: ") for line in lines) == 1
+    assert any(line.startswith("1 files are not done") for line in lines)
+    assert told == ["left out: 1 that are no Parquet (notes.txt)"]
+    write_history(bad, 300, 60)
+    report = run()
+    assert (report.windows, report.skipped, report.faults) == (60, 11, {})
+    table = read_rows(tmp_path / "log" / VIEW.view)
+    assert sorted(table["event_timestamp"].cast(pa.int64()).to_pylist()) == list(range(720))
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -14,7 +14,7 @@ from workers.backfill.refusals import Refusals, lines_of
 from workers.backfill.run import tell
 from workers.cli import main
 
-CHUNK = Chunk(id="c", path="h.parquet", size=1, first=100, rows=50)
+CHUNK = Chunk(id="c", path="h.parquet", stamp="", digest="", first=100, rows=50)
 ROWS = [(3, "event-time", "too early"), (4, "number", "no number"), (9, "event-time", "too late")]
 
 

@@ -6,8 +6,8 @@ In: a Parquet file or a folder of them. Out: `Chunk`s, and the rows of each. Kno
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,15 @@ import pyarrow.parquet as pq
 
 from schemas.arrow_faults import schema_fault
 from schemas.contract import InputContract
+from workers.backfill.digests import content_digest, stamp
+from workers.backfill.files import find_files
 from workers.core.errors import Refused
 
 BATCH_ROWS = 1024  # how much is decoded at a time
-IGNORED = (".", "_")  # as Spark and Arrow do: what others are still writing, and their notes
+
+
+class FileFault(Refused):
+    """One file of history cannot be read, or holds something else than when it was cut; others may do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,57 +33,113 @@ class Chunk:
 
     id: str
     path: str
-    """Relative to the folder that `find_files` returned."""
-    size: int
-    """Bytes of the file."""
+    """Relative to the folder that history lies in."""
+    stamp: str
+    """What changes whenever the file is written to, as who cut it saw it."""
+    digest: str
+    """Of the file's content; empty where none was taken."""
     first: int
     rows: int
     before: int = 0
     """Rows of all chunks before it."""
+    old_id: str = ""
+    """What earlier versions called it, by the file's name, size and footer."""
 
     def __str__(self) -> str:
         return f"{self.id} ({self.path}, rows {self.first} to {self.first + self.rows - 1})"
 
 
-def find_files(history: Path) -> tuple[Path, list[str]]:
-    """Return the folder and the Parquet files below it, as relative paths. Raises `Refused` if there are none."""
-    if history.is_file():
-        return history.parent, [history.name]
-    found = (path.relative_to(history) for path in history.rglob("*.parquet") if path.is_file())
-    names = sorted(path.as_posix() for path in found if not any(part.startswith(IGNORED) for part in path.parts))
-    if not names:
-        message = f"expected a Parquet file or a folder of them at {history}, found none"
-        raise Refused(message)
-    return history, names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """History, cut."""
+
+    chunks: tuple[Chunk, ...]
+    left_out: tuple[str, ...]
+    """Why files were passed over."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Why files cannot be used, by their paths."""
 
 
-def cut(history: Path, contract: InputContract, *, space: str, chunk_rows: int) -> list[Chunk]:
-    """Cut history into chunks. Raises `Refused` for a file that cannot hold windows of this contract."""
-    folder, names = find_files(history)
-    chunks, before = [], 0
-    for name in names:
-        path = folder / name
+def cut(
+    history: Path,
+    contract: InputContract,
+    *,
+    space: str,
+    chunk_rows: int,
+    digest_of: Callable[[Path], str] = content_digest,
+) -> Cut:
+    """Cut history into chunks, named by what the files hold. Raises `Refused` where no file can hold windows.
+
+    Of files of one content the first counts. Where `digest_of` returns nothing, chunks are named by place alone.
+    """
+    found = find_files(history)
+    chunks: list[Chunk] = []
+    faults: dict[str, str] = {}
+    names: dict[str, str] = {}
+    before = 0
+    for name in found.names:
+        path = found.folder / name
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                rows, schema = file.metadata.num_rows, file.schema_arrow
-        except (pa.ArrowException, OSError) as error:
-            message = f"{path} is no readable Parquet file: {error}"
-            raise Refused(message) from error
-        if (fault := schema_fault(schema, contract)) is not None:
-            message = f"{path} cannot hold windows for this artifact: {fault[1]} (what it takes: undertow describe)"
-            raise Refused(message)
-        size, footer = path.stat().st_size, _footer_digest(path)
+            rows, stamped = _look(path, name, contract), stamp(path)
+            digest, old = digest_of(path), f"{name}|{path.stat().st_size}|{_footer_digest(path)}"
+        except (FileFault, OSError) as error:
+            faults[name] = str(error)
+            continue
+        if digest and names.setdefault(digest, name) != name:
+            continue
         for first in range(0, rows, chunk_rows):
-            length = min(chunk_rows, rows - first)
-            identity = f"{name}|{size}|{footer}|{first}|{length}|{space}"
-            key = hashlib.sha256(identity.encode()).hexdigest()[:32]
-            chunks.append(Chunk(id=key, path=name, size=size, first=first, rows=length, before=before + first))
+            place = f"{first}|{min(chunk_rows, rows - first)}|{space}"
+            chunks.append(
+                Chunk(
+                    id=_key(f"{digest or old}|{place}"),
+                    old_id=_key(f"{old}|{place}"),
+                    path=name,
+                    stamp=stamped,
+                    digest=digest,
+                    first=first,
+                    rows=min(chunk_rows, rows - first),
+                    before=before + first,
+                )
+            )
         before += rows
-    return chunks
+    if len(faults) == len(found.names):
+        raise Refused(next(iter(faults.values())))
+    copies = len(found.names) - len(faults) - len(names)
+    said = (f"{copies:,} of the same content as another",) if names and copies else ()
+    return Cut(chunks=tuple(chunks), left_out=(*found.left_out, *said), faults=faults)
+
+
+def _look(path: Path, name: str, contract: InputContract) -> int:
+    """Return how many rows a file has. Raises `FileFault` where they cannot be windows of this contract."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            rows, schema = int(file.metadata.num_rows), file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} is no readable Parquet file: {error}"
+        raise FileFault(message) from error
+    if (fault := schema_fault(schema, contract)) is not None:
+        message = f"{path} cannot hold windows for this artifact: {fault[1]} (what it takes: undertow describe)"
+        raise FileFault(message + _of_hive(name, contract))
+    return rows
+
+
+def _of_hive(name: str, contract: InputContract) -> str:
+    """Say so where the path has what the columns lack, as Hive and Spark partition files."""
+    pairs = [part for part in Path(name).parts[:-1] if "=" in part]
+    known = {column.name for column in contract.series} | {column.name for column in contract.static}
+    if not (ours := [pair for pair in pairs if pair.partition("=")[0] in known]):
+        return ""
+    return (
+        f"; its path has {', '.join(ours)}, but no value is read from a path: write the column into the files, in the "
+        "struct series (ids) or static"
+    )
+
+
+def _key(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def _footer_digest(path: Path) -> str:
-    """Tell files of one name and size apart: a Parquet footer holds the bounds of every column of every row group."""
     with path.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         length = int.from_bytes(file.read(4), "little")
@@ -98,14 +159,35 @@ class ChunkReader:
         self._position = 0
         self._rest: Any = None
         self._batches: Iterator[Any] = iter(())
+        self._digested: tuple[str, str, str] = ("", "", "")
 
     def read(self, chunk: Chunk) -> pa.Table:
-        """Return the chunk's rows. Raises `Refused` if the file has changed since it was cut."""
+        """Return the chunk's rows. Raises `FileFault` if the file has changed since it was cut, or is damaged."""
         path = self._folder / chunk.path
-        size = path.stat().st_size
-        if size != chunk.size:
-            message = f"{path} had {chunk.size} bytes when the backfill began and now has {size}: start it again"
-            raise Refused(message)
+        try:
+            before = self._require_same(chunk, path)
+            table = self._read(chunk, path)
+            if stamp(path) != before:
+                self._require_same(chunk, path)
+        except (pa.ArrowException, OSError, StopIteration, RuntimeError) as error:
+            self._path = ""  # what was read on from is of no use any more
+            message = f"{path} is damaged, or cannot be read: {' '.join(str(error).split()) or 'it ends too early'}"
+            raise FileFault(message) from error
+        return table
+
+    def _require_same(self, chunk: Chunk, path: Path) -> str:
+        """Return the file's stamp. One that differs may be that of a copy on another node: then its content decides."""
+        now = stamp(path)
+        if now == chunk.stamp:
+            return now
+        if chunk.digest and self._digested[:2] != (chunk.path, now):
+            self._digested = (chunk.path, now, content_digest(path))
+        if not chunk.digest or self._digested[2] != chunk.digest:
+            message = f"{path} was changed since it was looked at when this began: start it again"
+            raise FileFault(message)
+        return now
+
+    def _read(self, chunk: Chunk, path: Path) -> pa.Table:
         if chunk.path != self._path or chunk.first < self._position:
             self._seek(chunk, path)
         deque(self._read_on(chunk.first - self._position), maxlen=0)

@@ -18,7 +18,8 @@ from workers.adapters.offline_files import publish
 from workers.adapters.offline_log import BACKFILLS
 from workers.adapters.offline_parts import SUFFIX, encode_part, no_rows
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
-from workers.backfill.chunks import Chunk, ChunkReader, find_files
+from workers.backfill.chunks import Chunk, ChunkReader
+from workers.backfill.files import history_folder
 from workers.backfill.refusals import Refusals, lines_of
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
@@ -89,7 +90,7 @@ class ChunkEmbedder:
     def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
         self._recipe, self._tools, self._pauses_s = recipe, tools, pauses_s
         self._log = LogIdentity(root=recipe.log_root, nonce=read_nonce(recipe.log_root))
-        self._history = ChunkReader(find_files(recipe.history)[0], window_schema(recipe.contract).names)
+        self._history = ChunkReader(history_folder(recipe.history), window_schema(recipe.contract).names)
 
     def embed(self, chunk: Chunk) -> Done:
         """Embed one chunk. Its part is published last, so that its presence says that all of the chunk is done.

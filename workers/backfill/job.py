@@ -12,7 +12,7 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,11 +21,13 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from workers.adapters.offline_files import publish, sweep
-from workers.adapters.offline_parts import SUFFIX
 from workers.backfill.attempts import Attempts
 from workers.backfill.begin import begin_run
-from workers.backfill.chunks import Chunk, cut
+from workers.backfill.chunks import Chunk, FileFault, cut
+from workers.backfill.digests import Digests
+from workers.backfill.done import find_done
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from workers.backfill.files import history_folder
 from workers.backfill.refusals import Refusals
 from workers.backfill.stall import StallWatch
 from workers.core.errors import Refused, UndertowError
@@ -61,6 +63,8 @@ class BackfillReport:
     """Rows refused by this run."""
     refused_before: int = 0
     """Chunks done by an earlier run that hold refused rows."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Why files could not be read, or not whole, by their paths."""
 
     @property
     def took_nothing(self) -> bool:
@@ -87,6 +91,9 @@ class EmbedChunk:
                 self._embedder = ChunkEmbedder(self._recipe, self._open_tools())
             done = self._embedder.embed(chunk)
             self._attempts.end(chunk.id)
+        except FileFault as error:
+            self._attempts.end(chunk.id)
+            return _outcome(fault=f"{chunk.path}\n{error}")
         except UndertowError as error:
             return _outcome(error=f"chunk {chunk} failed: {error}")
         except Exception as error:  # noqa: BLE001 the driver raises it again, with the name of the chunk
@@ -95,12 +102,19 @@ class EmbedChunk:
 
 
 def _outcome(
-    *, windows: int = 0, odd_times: int = 0, refusals: Refusals | None = None, error: str = "", trace: str = ""
+    *,
+    windows: int = 0,
+    odd_times: int = 0,
+    refusals: Refusals | None = None,
+    fault: str = "",
+    error: str = "",
+    trace: str = "",
 ) -> dict[str, list[Any]]:
     return {
         "windows": [windows],
         "odd_times": [odd_times],
         "refusals": [(refusals or Refusals()).to_json()],
+        "fault": [fault],
         "error": [error],
         "trace": [trace],
     }
@@ -123,20 +137,32 @@ def backfill(
 ) -> BackfillReport:
     """Embed all chunks that no run of this job has done yet; return when they are durable.
 
-    Raises `Refused` for history that does not fit, and for a chunk that failed or whose workers were killed again and
+    A file that cannot be read, or not whole, is told at the end: the others are done. Raises `Refused` where no file
+    fits, and for a chunk that failed or whose workers were killed again and
     again, by its name: what the others did is kept, and the same call goes on from there. `tell` hears what may keep
     it where nothing moves for a minute.
     """
     began = clock()
-    chunks = cut(recipe.history, recipe.contract, space=recipe.view.space, chunk_rows=settings.chunk_rows)
     _claim(recipe, settings.chunk_rows)
     sweep(recipe.folder, now=began)
-    there = {path.stem for path in recipe.folder.glob(f"*{SUFFIX}")}
-    missing = [chunk for chunk in chunks if chunk.id not in there]
-    with_rejects = there & {path.stem for path in recipe.rejects.glob("*.jsonl")}
+    digests = Digests(recipe.folder / "_files.json", clock=clock)
+    found = cut(
+        recipe.history,
+        recipe.contract,
+        space=recipe.view.space,
+        chunk_rows=settings.chunk_rows,
+        digest_of=digests.of,
+    )
+    done_before = find_done(found.chunks, recipe.folder, history_folder(recipe.history), digests)
+    digests.save()
+    for line in (*(f"left out: {why}" for why in found.left_out), *found.faults.values(), *done_before.said):
+        tell(line)
+    chunks, faults = found.chunks, dict(found.faults)
+    missing = [chunk for chunk in chunks if chunk not in done_before.parts]
+    with_rejects = {path.stem for path in recipe.rejects.glob("*.jsonl")}
     if missing:
         recipe = begin_run(recipe, rows=sum(chunk.rows for chunk in chunks), now_s=began)
-    refused_before = sum(chunk.id in with_rejects for chunk in chunks)
+    refused_before = sum(part in with_rejects for part in done_before.parts.values())
     skipped = len(chunks) - len(missing)
     windows = odd_times = 0
     refusals = Refusals()
@@ -154,6 +180,9 @@ def backfill(
             if outcome["error"]:
                 message = f"{outcome['error']}; what is done is kept: run the same backfill again to go on"
                 raise Refused(message)
+            if outcome["fault"]:
+                name, fault = outcome["fault"].split("\n", 1)
+                faults.setdefault(name, fault)
             windows += outcome["windows"]
             odd_times += outcome["odd_times"]
             refusals += Refusals.from_json(outcome["refusals"])
@@ -166,6 +195,7 @@ def backfill(
         odd_times=odd_times,
         refusals=refusals,
         refused_before=refused_before,
+        faults=faults,
     )
 
 

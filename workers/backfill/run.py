@@ -31,7 +31,7 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
     for embed in artifacts:
         check_online(embed.online)
         # Whether the files can hold windows is seen before Ray is started, which takes seconds.
-        cut(history, embed.manifest.contract, space=embed.manifest.space, chunk_rows=settings.backfill.chunk_rows)
+        cut(history, embed.manifest.contract, space="", chunk_rows=settings.backfill.chunk_rows, digest_of=lambda _: "")
     artifacts = tuple(with_log(settings, embed) for embed in artifacts)
     with ray_session(settings.fleet, replicas=settings.backfill.replicas):
         return tuple(_run_one(settings, embed, history, console, job) for embed in artifacts)
@@ -77,6 +77,9 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
         f"{recipe.view.view}: {report.windows:,} windows embedded in {report.seconds:.1f} s, "
         f"{report.refusals.total:,} rejected, {report.chunks} chunks of which {report.skipped} were done before"
     )
+    yield from (f"not done: {fault}" for fault in report.faults.values())
+    if report.faults:
+        yield f"{len(report.faults)} files are not done, or not whole: mend or remove them, and run the same again"
     if report.odd_times:
         yield f"{report.odd_times:,} of the windows have event times before 1990 or after next year"
     if report.refusals.total:

@@ -1,0 +1,82 @@
+"""What files of history are told apart by: a digest of their content, taken again only where they may have changed.
+
+In: files, a note beside the job's parts. Out: digests. Knows nothing of what the files hold.
+
+A rewrite may keep a file's size, its bounds and even its time of modification. The time at which its inode changed
+cannot be set back, so a file is read again wherever size, modification or that differ from what was noted.
+"""
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from workers.adapters.offline_files import TEMPORARY
+from workers.core.errors import Unavailable
+from workers.core.ports import Clock
+
+SECOND_NS = 1_000_000_000
+SETTLED_NS = 2 * SECOND_NS
+"""File systems keep times no finer than that; so a file that was changed just now may be changed again unseen."""
+
+
+def stamp(path: Path) -> str:
+    """Return what changes whenever a file is written to: size, times of modification and of the inode's change."""
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+
+
+def changed_ns(stamped: str) -> int:
+    """Return when a file was last changed, in nanoseconds since the epoch."""
+    return max(int(number) for number in stamped.split("-")[1:])
+
+
+def content_digest(path: Path) -> str:
+    """Read a file; return the digest of its bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Digests:
+    """Digests of files, noted for the next run."""
+
+    def __init__(self, note: Path, *, clock: Clock) -> None:
+        """`clock` gives seconds since the epoch. A note that is not there or not readable as one is begun anew."""
+        self._note, self._clock = note, clock
+        self._files: dict[str, dict[str, Any]] = {}
+        try:
+            said = json.loads(note.read_bytes())
+            self._files = {str(path): dict(entry) for path, entry in said["files"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._files = {}
+
+    def of(self, path: Path) -> str:
+        """Return the digest of a file's content, read only where it may have changed. Raises `OSError`."""
+        now = stamp(path)
+        known = self._files.get(str(path), {})
+        if known.get("stamp") == now and known.get("digest"):
+            return str(known["digest"])
+        digest = content_digest(path)
+        is_settled = changed_ns(now) < self._clock() * SECOND_NS - SETTLED_NS and stamp(path) == now
+        trusted = known.get("trusted") if known.get("digest") == digest else None
+        self._files[str(path)] = {"stamp": now if is_settled else "", "digest": digest, "trusted": trusted or ""}
+        return digest
+
+    def trusts(self, path: Path, identity: str) -> bool:
+        """Whether parts of an earlier version, named by this identity, were seen to hold what the file holds now."""
+        return bool(self._files.get(str(path), {}).get("trusted") == identity)
+
+    def trust(self, path: Path, identity: str) -> None:
+        """Note that they were."""
+        self._files[str(path)]["trusted"] = identity
+
+    def save(self) -> None:
+        """Write the note. Raises `Unavailable`."""
+        temporary = self._note.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
+        try:
+            temporary.write_text(json.dumps({"files": self._files}))
+            temporary.replace(self._note)
+        except OSError as error:
+            message = f"{self._note} could not be written ({error}); free space on or repair its disk"
+            raise Unavailable(message) from error

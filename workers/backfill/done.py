@@ -1,0 +1,53 @@
+"""Which chunks earlier runs of a job have done, those of earlier versions among them where they can be trusted.
+
+In: chunks, the job's parts. Out: the part of each that is done, and a line for what must be done again. Knows no Ray.
+
+Earlier versions named a chunk by the name, the size and the footer of its file, which a rewrite may keep. Their parts
+are trusted where the file was last changed before they were made.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from workers.adapters.offline_parts import SUFFIX, read_latest
+from workers.backfill.chunks import Chunk
+from workers.backfill.digests import Digests, changed_ns
+
+US_NS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoneBefore:
+    """What need not be done."""
+
+    parts: Mapping[Chunk, str]
+    """The name of the part of each chunk, without its suffix."""
+    said: tuple[str, ...]
+
+
+def find_done(chunks: Sequence[Chunk], job: Path, history: Path, digests: Digests) -> DoneBefore:
+    """Look for the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
+    there = {path.stem for path in job.glob(f"*{SUFFIX}")}
+    parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}
+    again = []
+    for name, cut in groupby(chunks, key=lambda chunk: chunk.path):
+        old = [chunk for chunk in cut if chunk not in parts and chunk.old_id in there]
+        if not old:
+            continue
+        path, identity = history / name, old[0].old_id
+        if not digests.trusts(path, identity):
+            made_us = [us for chunk in old if (us := read_latest(job / f"{chunk.old_id}{SUFFIX}"))]
+            if not made_us or changed_ns(old[0].stamp) >= min(made_us) * US_NS:
+                again.append(name)
+                continue
+            digests.trust(path, identity)
+        parts |= {chunk: chunk.old_id for chunk in old}
+    if not again:
+        return DoneBefore(parts=parts, said=())
+    said = (
+        f"{len(again)} files were embedded by an earlier version and have changed since, or were copied, so that its "
+        f"notes do not tell whether they hold the same: they are embedded again ({', '.join(again[:5])})"
+    )
+    return DoneBefore(parts=parts, said=(said,))
