@@ -6,6 +6,10 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from schemas.contract import IdColumn
+from schemas.spaces import SpaceView
+from workers.adapters.offline_parts import encode_part, no_rows
+from workers.adapters.offline_root import claim_folder
 from workers.check import _flat
 from workers.cli import main
 from workers.devstack.processes import LOCALHOST, free_port
@@ -104,3 +108,26 @@ def test_a_format_without_its_registry_is_one_failed_line_and_its_credentials_ar
     shown = check("kafka.format=avro-confluent", f"kafka.registry=http://{LOCALHOST}:9")
     assert "failed  format: the schema registry http://127.0.0.1:9 (kafka.registry) did not answer" in shown
     assert "hush" not in shown
+
+
+def test_the_whole_log_is_read_where_asked_for_and_each_damaged_file_has_a_line(tmp_path):
+    view = SpaceView(name="v", space="5" * 64, series=(IdColumn(name="site", type="string"),), features=(("f", 2),))
+    folder = claim_folder(tmp_path / "log", view) / "@backfill" / "job"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.parquet").write_bytes(encode_part(no_rows(view), view, metadata={}))
+    assert "offline log, read whole" not in check("offline.path=log")
+    assert re.search(r"ok      offline log, read whole: 3 files of .* MB read whole, 0 faults", verified())
+    for number in (0, 2):
+        path = folder / f"{number}.parquet"
+        path.write_bytes(path.read_bytes()[:-50] + b"?" + path.read_bytes()[-49:])
+    told = verified()
+    assert "ok      offline log, read whole: 3 files of 0.0 MB read whole, 2 faults" in told
+    lines = [line.partition(" is damaged (")[0] for line in told.splitlines() if " is damaged (" in line]
+    named = [f"log/{view.view}/@backfill/job/{number}.parquet" for number in (0, 2)]
+    assert lines == [f"failed  offline log, read whole: {name}" for name in named]
+
+
+def verified():
+    options = ["--set=kafka.extra.bootstrap_timeout_ms=200", "--set=offline.path=log"]
+    return CliRunner().invoke(main, ["check", "--verify", *options]).output

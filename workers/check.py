@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from workers.adapters.kafka_sign import KafkaSign
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
 from workers.artifact.recipes import refuse_foreign_code
-from workers.check_log import look_at_log, verify_log
+from workers.check_log import look_at_log, read_log
 from workers.core.errors import Refused, UndertowError
 from workers.core.masking import masked
 from workers.core.readable import one_line
@@ -42,10 +43,7 @@ def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -
         table.add_row(key, _text(masked(key, value)), _origin(key, given))
     console.print(table)
     fine = True
-    looks = [*_parts(settings)]
-    if verify:
-        looks.append(("offline log, read whole", partial(verify_log, settings)))
-    for name, look in looks:
+    for name, look in chain(_parts(settings), read_log(settings) if verify else ()):
         try:
             console.print(Text.assemble(("ok", "green"), f"      {name}: {one_line(look())}"), soft_wrap=True)
         except UndertowError as error:

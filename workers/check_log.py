@@ -4,7 +4,8 @@ In: settings. Out: a sentence. Changes nothing.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from workers.adapters.offline_chains import require_whole
@@ -36,10 +37,13 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
     return f"{path}, {count} chains of {parts} parts, none missing" if count else str(path)
 
 
-def verify_log(settings: Settings) -> str:
-    """Read the whole log; return how much that was. Raises `Refused` with a line for each damaged file."""
+def read_log(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Read the whole log; yield what says how much that was, and what raises `Refused` for each damaged file."""
     verified = verify(settings.offline.path)
-    if verified.faults:
-        message = "\n  ".join([str(verified), *verified.faults])
-        raise Refused(message)
-    return str(verified)
+    yield "offline log, read whole", lambda: str(verified)
+    for fault in verified.faults:
+        yield "offline log, read whole", partial(_refuse, fault)
+
+
+def _refuse(fault: str) -> str:
+    raise Refused(fault)
