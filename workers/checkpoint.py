@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition
+from workers.core.clocks import Moment
 from workers.core.marks import Mark
 from workers.core.ports import OfflineLog, Part
 
@@ -25,6 +26,16 @@ class KeepTrying(Protocol):
 
     def __call__(self, act: Callable[[], T]) -> T:
         """Return its result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long and how much until a checkpoint."""
+
+    checkpoint_s: float = 2.0
+    checkpoint_rows: int = 20_000
+    checkpoint_bytes: int = 64 << 20
+    poll_timeout_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,7 @@ class Rows:
 class Checkpoint:
     """What one checkpoint makes durable."""
 
-    begun_at: float
+    begun: Moment
     rows: Sequence[Rows]
     ranges: Mapping[Partition, tuple[int, int]]
     """Of each partition that moved, where its chain ends and where it will end."""

@@ -3,11 +3,13 @@
 In: what the loop adds. Out: numbers that any thread may read. Knows no stream and no metric.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.records import Reject
 from workers.core import histogram
 from workers.core.events import ClockAhead
 from workers.patience import Trouble
@@ -44,8 +46,14 @@ class Counts:
     """From the beginning of a checkpoint until all of it was durable; the loop goes on meanwhile."""
     batches: dict[int, int] = field(default_factory=dict)
     """How many deliveries had at most 2**n windows, and more than 2**(n - 1), by n."""
-    durable_at: float | None = None
-    """When all that had been taken was last durable."""
+    durable_ticks: float | None = None
+    """When all that had been taken was last durable, by the monotonic clock."""
+
+    def refused(self, rejects: Iterable[Reject]) -> None:
+        """Count them, and keep where the last one of each reason was."""
+        for reject in rejects:
+            self.rejects[reject.reason] = self.rejects.get(reject.reason, 0) + 1
+            self.last_reject[reject.reason] = f"{reject.record.partition}@{reject.record.offset}"
 
     def took(self, seconds: NDArray[np.float64]) -> ClockAhead | None:
         """Count (n,) how long windows took from append to readable; return what is to be told where that is no time."""

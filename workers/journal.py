@@ -13,6 +13,7 @@ from workers.core.events import (
     Assigned,
     Checkpointed,
     ClockAhead,
+    ClockStepped,
     Event,
     Lost,
     OddTimes,
@@ -33,7 +34,7 @@ EVERY_S = 60.0
 class Journal:
     """A `Tell`. Rejects are told once a minute for each reason, with their number and an example; so are oddities."""
 
-    def __init__(self, clock: Clock = time.time) -> None:
+    def __init__(self, clock: Clock = time.monotonic) -> None:
         """Nothing has been said yet."""
         self._clock = clock
         self._said_at: dict[str, float] = {}
@@ -63,10 +64,10 @@ class Journal:
                 say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets, reason=reason)
             case TurnedBack():
                 self._turned_back(event)
+            case ClockStepped() | OddTimes() | ClockAhead():
+                self._clocks(event)
             case Rejected(rejects=rejects):
                 self._rejects(rejects)
-            case OddTimes() | ClockAhead():
-                self._oddity(event)
             case _:
                 pass
 
@@ -93,6 +94,17 @@ class Journal:
             return 0
         self._said_at[what] = now
         return self._unsaid.pop(what)
+
+    def _clocks(self, event: OddTimes | ClockAhead | ClockStepped) -> None:
+        if not isinstance(event, ClockStepped):
+            self._oddity(event)
+            return
+        way = "forward" if event.seconds > 0 else "back"
+        text = (
+            f"this machine's clock was set {way} by {abs(event.seconds):,.1f} s: "
+            "checkpoints and retries go on as before, latencies are measured by it from now on"
+        )
+        say(log, logging.WARNING, "clock-stepped", text, seconds=round(event.seconds, 3))
 
     def _oddity(self, event: OddTimes | ClockAhead) -> None:
         name = "odd-times" if isinstance(event, OddTimes) else "clock-ahead"

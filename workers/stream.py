@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,14 @@ from schemas.embeddings import EmbeddingBatch
 from schemas.records import Partition, Record, Reject, one_for_each_record
 from schemas.times import LAST_US
 from workers.careful import Careful, Wait
-from workers.checkpoint import Checkpoint, Keeper, Rows
+from workers.checkpoint import Checkpoint, Keeper, Limits, Rows
+from workers.core import events
 from workers.core.care import NO_CARE, Care
+from workers.core.clocks import Clocks
 from workers.core.closing import close_all
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, Closed, Lost, OddTimes, Rejected, Span, Taken, Tell
+from workers.core.events import Span, Tell
 from workers.core.failpoints import reach
 from workers.core.marks import Mark
 from workers.core.order import stamp
@@ -37,16 +39,6 @@ from workers.divergence import find_places
 from workers.patience import Patience
 
 LAG_EVERY_S = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long and how much until a checkpoint."""
-
-    checkpoint_s: float = 2.0
-    checkpoint_rows: int = 20_000
-    checkpoint_bytes: int = 64 << 20
-    poll_timeout_s: float = 0.1
 
 
 class Stream:
@@ -62,6 +54,7 @@ class Stream:
         dead_letters: DeadLetters,
         limits: Limits,
         clock: Clock = time.time,
+        ticks: Clock = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
         give_up: Callable[[], bool] = lambda: False,
         tell: Tell = lambda _event: None,
@@ -72,10 +65,10 @@ class Stream:
         self.careful = careful or Careful()
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
-        self._clock, self._tell = clock, tell
+        self._clocks, self._tell = Clocks(clock, ticks), tell
         self.counts = Counts()
         patience = Patience(
-            clock=clock, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter
+            clock=ticks, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter
         )
         self._keep_trying = patience.keep_trying
         self._keeper = Keeper(offline, self._keep_trying)
@@ -88,7 +81,7 @@ class Stream:
         self._held_rows = self._held_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
-        self._checkpoint_at = self._lag_at = clock()
+        self._checkpoint_at = self._lag_at = ticks()
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
 
@@ -97,6 +90,12 @@ class Stream:
         """Where the chain of each partition held ends, and how far it is taken. For any thread."""
         first, taken = dict(self._first), dict(self._next)
         return {p: (end, taken.get(p, end)) for p, end in first.items()}
+
+    @property
+    def durable_at(self) -> float | None:
+        """When all that had been taken was last durable, in seconds of the epoch. For any thread."""
+        ticks = self.counts.durable_ticks
+        return None if ticks is None else self._clocks.point(ticks)
 
     def assign(self, partitions: Iterable[Partition], care: Care = NO_CARE) -> None:
         """Read exactly these partitions from where their chains end. What is given away is durable first."""
@@ -121,24 +120,26 @@ class Stream:
                 self._latest[partition.index] = self._offline.latest(partition)
             self._count_lost(partition, position - self._first[partition])
         self.held, self._lag_at = wanted, -LAG_EVERY_S
-        self._tell(Assigned(positions=dict(self._next)))
+        self._tell(events.Assigned(positions=dict(self._next)))
 
     def step(self) -> bool:
         """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
-        asked_at, began, timeout_s = self._clock(), time.perf_counter(), self._limits.poll_timeout_s
+        began, timeout_s = self._clocks.now(), self._limits.poll_timeout_s
         within = self.careful.next_reach(self._next, timeout_s)
         delivery = None
         if not isinstance(within, Wait):
             delivery = self._keep_trying(lambda: self._source.poll(timeout_s, within))
-            self.counts.poll_s += time.perf_counter() - began
+            self.counts.poll_s += self._clocks.seconds(began)
             if delivery is not None:
-                self._take(delivery, {"poll": (asked_at, self._clock())})
+                self._take(delivery, {"poll": self._clocks.span(began)})
                 if self.careful.is_careful(within):
                     self.checkpoint()
             self.careful.done()
-        now = self._clock()
+        now = self._clocks.ticks()
         if delivery is None or now - self._lag_at >= LAG_EVERY_S:
             self.lag, self._lag_at = dict(self._source.lag()), now
+            if stepped := self._clocks.step():
+                self._tell(events.ClockStepped(seconds=stepped))
         self._finish_checkpoint(wait=False)
         if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_s:
             # A second one waits for the first only where there is no room left: that bounds the memory.
@@ -161,16 +162,17 @@ class Stream:
         """Hand what was taken so far to the keeper, unless it is busy."""
         if self._keeper.is_busy:
             return
-        self._checkpoint_at = self._clock()
+        begun = self._clocks.now()
+        self._checkpoint_at = begun.ticks
         ranges = {p: (self._first[p], n) for p, n in sorted(self._next.items()) if n > self._first[p]}
         if not ranges or not self._rows:
-            self.counts.durable_at = self._checkpoint_at
+            self.counts.durable_ticks = begun.ticks
             return
         lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
         latest = {p: self._latest.get(p.index, 0) for p in ranges}
         rows = tuple(self._rows)
         checkpoint = Checkpoint(
-            begun_at=self._checkpoint_at, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=dict(self._marks)
+            begun=begun, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=dict(self._marks)
         )
         self._rows.clear()
         self._held_rows = self._held_bytes = 0
@@ -191,10 +193,10 @@ class Stream:
             if self._offline is None:
                 self._keep_trying(lambda: self._source.commit(checkpoint.next))
         reach("after_commit")
-        self.counts.durable_at, now = checkpoint.begun_at, self._clock()
-        self.counts.checkpoint_s += now - checkpoint.begun_at
-        took = (checkpoint.begun_at, now)
-        self._tell(Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
+        self.counts.durable_ticks = checkpoint.begun.ticks
+        self.counts.checkpoint_s += self._clocks.seconds(checkpoint.begun)
+        took = self._clocks.span(checkpoint.begun)
+        self._tell(events.Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
 
     def close(self) -> None:
         """Let go of everything without a checkpoint. Idempotent.
@@ -209,7 +211,7 @@ class Stream:
             self._source.close,
             self._online.close,
             self._dead_letters.close,
-            lambda: self._tell(Closed()),
+            lambda: self._tell(events.Closed()),
         )
 
     def _take(self, delivery: Delivery, stages: dict[str, Span]) -> None:
@@ -217,22 +219,20 @@ class Stream:
         decoded, records = delivery.decoded, delivery.records
         power = max(0, len(decoded.windows) - 1).bit_length()
         self.counts.batches[power] = self.counts.batches.get(power, 0) + 1
-        begun_at, began = self._clock(), time.perf_counter()
+        began = self._clocks.now()
         ranges = {p: (self._next.get(p, after), after) for p, after in delivery.receipt.items()}
         with self.careful.embedding(ranges):
             embedded = self._embed(decoded.windows)
-        self.counts.embed_s += time.perf_counter() - began
-        stages["embed"] = (begun_at, self._clock())
+        self.counts.embed_s += self._clocks.seconds(began)
+        stages["embed"] = self._clocks.span(began)
         faults = [
             Reject(record=records[decoded.record_of[fault.row]], reason=fault.reason, detail=fault.detail)
             for fault in embedded.faults
         ]
         if rejects := one_for_each_record([*decoded.rejects, *faults, *(gap.reject for gap in delivery.gaps)]):
             self._keep_trying(lambda: self._dead_letters.write(rejects))
-            for reject in rejects:
-                self.counts.rejects[reject.reason] = self.counts.rejects.get(reject.reason, 0) + 1
-                self.counts.last_reject[reject.reason] = f"{reject.record.partition}@{reject.record.offset}"
-            self._tell(Rejected(rejects=rejects))
+            self.counts.refused(rejects)
+            self._tell(events.Rejected(rejects=rejects))
         self.counts.records += len(records)
         origin = decoded.record_of[embedded.rows]
         index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
@@ -257,7 +257,7 @@ class Stream:
         self.counts.ignored_columns += decoded.ignored_columns
         if decoded.odd_times:
             self.counts.odd_times += decoded.odd_times
-            self._tell(OddTimes(windows=decoded.odd_times, example=decoded.odd_time))
+            self._tell(events.OddTimes(windows=decoded.odd_times, example=decoded.odd_time))
 
     def _write(
         self,
@@ -266,16 +266,16 @@ class Stream:
         records: Sequence[Record],
         stages: dict[str, Span],
     ) -> None:
-        begun_at, began = self._clock(), time.perf_counter()
+        began = self._clocks.now()
         reach("before_online")
         self._keep_trying(lambda: self._online.write(embeddings))
         reach("after_online")
-        self.counts.write_s += time.perf_counter() - began
-        if (ahead := self.counts.took(self._clock() - appended_s)) is not None:
+        self.counts.write_s += self._clocks.seconds(began)
+        if (ahead := self.counts.took(self._clocks.wall() - appended_s)) is not None:
             self._tell(ahead)
         self.counts.windows += len(embeddings)
-        stages["write"] = (begun_at, self._clock())
-        self._tell(Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))
+        stages["write"] = self._clocks.span(began)
+        self._tell(events.Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))
 
     def _settle(self) -> None:
         """Wait until the write under way is durable; raise what it raised."""
@@ -288,7 +288,7 @@ class Stream:
         self._lost[partition] = self._lost.get(partition, 0) + offsets
         self.counts.lost += offsets
         if offsets:
-            self._tell(Lost(partition=partition, offsets=offsets, reason=reason))
+            self._tell(events.Lost(partition=partition, offsets=offsets, reason=reason))
 
     def _chain_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int | None]:
         if self._offline is None:

@@ -28,6 +28,7 @@ from workers.adapters.online_sqlite import SqliteOnline
 from workers.artifact.manifest import read_manifest
 from workers.artifact_paths import only
 from workers.careful import Careful, Turn
+from workers.checkpoint import Limits
 from workers.core.embedding import Embed
 from workers.core.errors import Refused
 from workers.core.events import Tell
@@ -37,7 +38,7 @@ from workers.formats import open_decode, require_format
 from workers.recipes import EmbedRecipe, embed_recipes, with_log
 from workers.sections import KafkaSettings
 from workers.settings import Settings
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 from workers.telling import TellRecipe, tell_recipe
 
 

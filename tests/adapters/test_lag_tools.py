@@ -15,11 +15,12 @@ from schemas.records import Partition
 from workers.adapters.kafka_admin import ensure_topic
 from workers.adapters.kafka_source import KafkaSource
 from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from workers.checkpoint import Limits
 from workers.core.embedding import Embedded
 from workers.core.errors import Refused
 from workers.devstack.jars import KAFKA_VERSION, java, kafka_jars
 from workers.sections import KafkaSettings
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

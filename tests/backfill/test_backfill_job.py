@@ -88,6 +88,7 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
             settings=BackfillSettings(**{"chunk_rows": CHUNK_ROWS, "replicas": 1, **changes}),
             on_progress=lambda *numbers: progress.append(numbers),
             clock=lambda: 5.0,
+            ticks=lambda: 5.0,
         )
 
     with pytest.raises(Refused, match=r"chunk [0-9a-f]{32} \(b\.parquet, rows 0 to 3\) failed: the weights are broken"):

@@ -13,11 +13,12 @@ from schemas.json_codec import decode_json
 from schemas.records import Partition
 from workers.adapters.memory_source import Crash, MemoryBroker, MemorySource
 from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from workers.checkpoint import Limits
 from workers.core.embedding import Embedded
 from workers.core.errors import Unavailable
 from workers.fleet.replica import Replica
 from workers.fleet.status import FleetSize
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 PUMPS, VALVES = "pumps__00000000", "valves__11111111"
 COLUMNS = {PUMPS: ("flow",), VALVES: ("flow", "head")}

@@ -28,8 +28,9 @@ from workers.adapters.online_sqlite import SqliteOnline
 from workers.backfill.begin import begin_run
 from workers.backfill.chunks import cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from workers.checkpoint import Limits
 from workers.core.errors import Replaced
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 VIEW = SpaceView(
     name="pump", space="0" * 64, series=(IdColumn(name="pump", type="string"),), features=(("embedding", 2),)

@@ -13,8 +13,9 @@ from schemas.records import Partition
 from schemas.windows import WindowBatch
 from workers.adapters.memory_source import MemoryBroker, MemorySource, Script
 from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from workers.checkpoint import Limits
 from workers.core.embedding import Embedded, Fault
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 CONTRACT = InputContract(
     series=(IdColumn(name="pump", type="string"),), past=(Column(name="flow"),), min_length=2, max_length=2
@@ -42,7 +43,7 @@ class World:
     """A broker and stores that outlive the streams which work on them."""
 
     def __init__(self) -> None:
-        self.now = 1_000.0
+        self.now, self.set_by = 1_000.0, 0.0
         self.broker, self.chains, self.dead_letters = MemoryBroker(), MemoryChains(), MemoryDeadLetters()
         self.online: dict = {}
         self.waited: list[float] = []
@@ -90,7 +91,8 @@ class World:
             offline=MemoryOfflineLog(self.chains, publishes=publishes, ends=ends) if offline else None,
             dead_letters=self.dead_letters,
             limits=Limits(checkpoint_s=10.0, checkpoint_rows=checkpoint_rows, checkpoint_bytes=checkpoint_bytes),
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.set_by,
+            ticks=lambda: self.now,
             wait=self.wait,
             jitter=lambda: 1.0,
             give_up=give_up,

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.records import Partition
@@ -118,6 +118,7 @@ acts = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(acts=acts)
 def test_whatever_a_broker_loses_all_that_it_has_at_the_end_is_embedded(new_world, acts):
     world, number = new_world(), 1

@@ -5,9 +5,10 @@ import pytest
 from schemas.records import Partition
 from workers.adapters.memory_source import MemoryBroker, MemorySource
 from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from workers.checkpoint import Limits
 from workers.core.errors import Unavailable
 from workers.core.events import Closed, Retrying
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 ZERO = Partition("windows", 0)
 

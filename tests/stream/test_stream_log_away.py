@@ -15,8 +15,9 @@ from workers.adapters.offline_chains import chains
 from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.offline_parts import read_rows
 from workers.adapters.offline_root import claim_folder, make_log
+from workers.checkpoint import Limits
 from workers.core.events import Retrying
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 VIEW = SpaceView(
     name="pumps", space="0" * 64, series=(IdColumn(name="pump", type="string"),), features=(("embedding", 2),)

@@ -17,9 +17,10 @@ from workers.adapters.memory_stores import MemoryDeadLetters, MemoryOnline
 from workers.adapters.offline_log import FileOfflineLog
 from workers.adapters.offline_parts import read_rows
 from workers.adapters.offline_root import claim_folder, view_folder
+from workers.checkpoint import Limits
 from workers.core.errors import Refused
 from workers.sections import KafkaSettings
-from workers.stream import Limits, Stream
+from workers.stream import Stream
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

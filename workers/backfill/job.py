@@ -134,6 +134,7 @@ def backfill(
     on_progress: OnProgress = _no_progress,
     tell: Callable[[str], object] = log.warning,
     clock: Clock = time.time,
+    ticks: Clock = time.monotonic,
 ) -> BackfillReport:
     """Embed all chunks that no run of this job has done yet; return when they are durable.
 
@@ -142,9 +143,9 @@ def backfill(
     again, by its name: what the others did is kept, and the same call goes on from there. `tell` hears what may keep
     it where nothing moves for a minute.
     """
-    began = clock()
+    now_s, began = clock(), ticks()
     _claim(recipe, settings.chunk_rows)
-    sweep(recipe.folder, now=began)
+    sweep(recipe.folder, now=now_s)
     digests = Digests(recipe.folder / "_files.json", clock=clock)
     found = cut(
         recipe.history,
@@ -161,7 +162,7 @@ def backfill(
     missing = [chunk for chunk in chunks if chunk not in done_before.parts]
     with_rejects = {path.stem for path in recipe.rejects.glob("*.jsonl")}
     if missing:
-        recipe = begin_run(recipe, rows=sum(chunk.rows for chunk in chunks), now_s=began)
+        recipe = begin_run(recipe, rows=sum(chunk.rows for chunk in chunks), now_s=now_s)
     refused_before = sum(part in with_rejects for part in done_before.parts.values())
     skipped = len(chunks) - len(missing)
     windows = odd_times = 0
@@ -191,7 +192,7 @@ def backfill(
         chunks=len(chunks),
         skipped=skipped,
         windows=windows,
-        seconds=clock() - began,
+        seconds=ticks() - began,
         odd_times=odd_times,
         refusals=refusals,
         refused_before=refused_before,

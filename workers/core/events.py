@@ -104,6 +104,13 @@ class ClockAhead:
     """By how much at most: so far is the clock that stamps (the broker's or the producer's) ahead of ours, or more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """This machine's clock was set by so many seconds, forwards or (below 0) backwards; nothing waits for it."""
+
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The stream has let go of everything."""
@@ -120,6 +127,7 @@ Event = (
     | Rejected
     | OddTimes
     | ClockAhead
+    | ClockStepped
     | Closed
 )
 Tell = Callable[[Event], object]

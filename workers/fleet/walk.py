@@ -122,5 +122,5 @@ class Walk:
             write_s=counts.write_s,
             checkpoint_s=counts.checkpoint_s,
             batches=dict(counts.batches),
-            durable_at=counts.durable_at,
+            durable_at=stream.durable_at if stream else None,
         )
