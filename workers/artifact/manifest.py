@@ -4,16 +4,12 @@ In: an artifact's folder. Out: `Manifest`, its text and its Feast view. Knows ne
 that commands and controllers read it at once.
 """
 
-import functools
 import hashlib
 import json
-import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from schemas.contract import InputContract
 from schemas.spaces import Facts, SpaceView
@@ -23,6 +19,7 @@ from workers.artifact.faster.pruning import Pruning
 from workers.artifact.names import check_columns
 from workers.artifact.recipes import Recipe, recipe_from_json
 from workers.artifact.spaces import Precision, digest, space_id
+from workers.artifact.typed import find_wrong
 from workers.core.errors import Refused
 from workers.core.features import TappedFeature
 from workers.core.preprocessing import Preprocessing
@@ -167,11 +164,14 @@ def read_manifest(path: Path | str) -> Manifest:
         raise Refused(message)
     try:
         manifest = Manifest.from_json(data)
-        _check_types(manifest)
-        space, named = manifest.space, str(data["space"])
+        wrong = find_wrong(manifest, Manifest)
+        space, named = "" if wrong else manifest.space, str(data["space"])
     except UNREADABLE as error:
         message = f"{file} is no manifest that this version reads: {_what(error)}; pack the artifact again"
         raise Refused(message) from error
+    if wrong:
+        message = f"{file} is no manifest that this version reads: {wrong}; pack the artifact again"
+        raise Refused(message)
     if space != named:
         message = f"{file} names the space {named[:8]}, its content makes {space[:8]}; pack it again"
         raise Refused(message)
@@ -183,21 +183,8 @@ def read_manifest(path: Path | str) -> Manifest:
     return manifest
 
 
-@functools.cache
-def _types() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)
-
-
-def _check_types(manifest: Manifest) -> None:
-    """Raise `ValidationError` where a value is of another type than its field: nothing else looks at that."""
-    _types().validate_json(json.dumps(asdict(manifest)), strict=True)
-
-
 def _what(error: Exception) -> str:
     """Say in one line what is wrong."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {reprlib.repr(first['input'])}"
     if isinstance(error, KeyError):
         return f"it has no {error}"
     return f"{type(error).__name__}: {error}"
