@@ -16,6 +16,7 @@ from workers.adapters.offline_mend import accept_holes
 from workers.adapters.offline_parts import read_footer
 from workers.adapters.offline_root import claim_folder, make_log
 from workers.core.errors import Refused, Unavailable
+from workers.core.marks import Place
 from workers.core.ports import Part
 
 SPACE = "5" * 64
@@ -114,6 +115,30 @@ def test_on_purpose_a_chain_goes_on_without_what_is_missing_and_says_so_for_ever
     assert log.end(P0) == 13
     log.publish(part(13, 15))
     assert find_holes(folder)[1] == []
+    assert [*accept_holes(home, VIEW)] == []
+
+
+TURNS = {"the turn": [13], "a part and the turn": [11, 13], "all that was turned back from": [7, 9, 11, 13]}
+
+
+@pytest.mark.parametrize("gone", TURNS)
+def test_a_chain_that_lacks_where_it_was_turned_back_is_told_and_may_go_on_without(folder, home, open_log, gone):
+    log = open_log()
+    log.end(P0)
+    log.turn_back(P0, Place(next=7, mark=None))
+    log.publish(part(7, 10))
+    names = sorted(path.name for path in folder.iterdir())
+    assert [path.name for path in whole_parts(home)] == names
+    for first in TURNS[gone]:
+        (folder / name(first)).unlink()
+    told = rf"windows/0 lacks what it had before it was turned back to offset 7 \(.*{name(TURNS[gone][0])} is missing"
+    with pytest.raises(Refused, match=told):
+        whole_parts(home)
+    assert len([*accept_holes(home, VIEW)]) == 1
+    log = open_log()
+    assert log.end(P0) == 10
+    log.publish(part(10, 12))
+    assert open_log().end(P0) == 12
     assert [*accept_holes(home, VIEW)] == []
 
 

@@ -50,6 +50,8 @@ class Hole:
     topic_id: str
     shift: int
     """`Footer.shift` of the part before."""
+    next_shift: int
+    """By what the part behind is shifted: more where a part is missing that turned the chain back."""
 
     @property
     def path(self) -> Path:
@@ -58,6 +60,8 @@ class Hole:
 
     def __str__(self) -> str:
         """Say which offsets are missing."""
+        if self.first is not None and self.next <= self.first:
+            return f"what it had before it was turned back to offset {self.next} ({self.path} is missing)"
         span = f"up to {self.next - 1}" if self.first is None else f"{self.first} to {self.next - 1}"
         return f"offsets {span} ({self.path} is missing)"
 
@@ -92,7 +96,7 @@ def is_counted(names: list[str], last: Footer) -> bool:
 def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
     footers = [read_footer(folder / name) for name in names]
 
-    def hole(first: int | None, behind: Footer, shift: int = 0) -> Hole:
+    def hole(first: int | None, behind: Footer, shift: int, next_shift: int) -> Hole:
         return Hole(
             folder=folder,
             first=first,
@@ -101,11 +105,16 @@ def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
             cluster_id=behind.cluster_id,
             topic_id=behind.topic_id,
             shift=shift,
+            next_shift=next_shift,
         )
 
     if names[0] != part_name(None):
-        yield hole(None, footers[0])
-    for before, after in pairwise(footers):
+        yield hole(None, footers[0], 0, _shift(names[0], footers[0]))
+    for (before, after), name in zip(pairwise(footers), names[1:], strict=True):
+        next_shift = _shift(name, after)
+        if next_shift > before.shift and part_name(before.next + before.shift) < name:
+            yield hole(before.next, after, before.shift, next_shift)
+            continue
         if before.next > after.first:
             message = (
                 f"the chain in {folder} breaks: a part begins at {after.first}, the part before it ends at "
@@ -113,7 +122,11 @@ def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
             )
             raise Refused(message)
         if before.next < after.first:
-            yield hole(before.next, after, before.shift)
+            yield hole(before.next, after, before.shift, next_shift)
+
+
+def _shift(name: str, footer: Footer) -> int:
+    return int(name.removesuffix(SUFFIX)) - footer.first
 
 
 def chain_folders(home: Path) -> list[Path]:

@@ -33,12 +33,12 @@ def _part(hole: Hole, view: SpaceView) -> bytes:
         partition=hole.partition,
         first=first,
         next=hole.next,
-        lost=hole.next - first,
+        lost=max(0, hole.next - first),
         space=view.space,
         cluster_id=hole.cluster_id,
         topic_id=hole.topic_id,
         writer="accepted",
-        shift=hole.shift,
+        shift=hole.next_shift,
     )
     return encode_part(
         no_rows(view),
