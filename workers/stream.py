@@ -205,7 +205,6 @@ class Stream:
         keeps none of the others open; the first such error is raised.
         """
         close_all(
-            self.careful.done,
             lambda: self._writer.shutdown(wait=True, cancel_futures=True),
             self._keeper.close,
             self._source.close,

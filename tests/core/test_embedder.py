@@ -33,6 +33,10 @@ PREPROCESSING = Preprocessing(
 RAISES, OVERFLOWS = 500.0, 700.0  # what a poisonous window holds in its first `b`
 
 
+class PanicError(BaseException):
+    """As bindings of native code raise it: no `Exception`."""
+
+
 class Model(nn.Module):
     """Raises on some windows, overflows on others, and has memory for `room` windows."""
 
@@ -43,6 +47,7 @@ class Model(nn.Module):
         self.steps = nn.Linear(5, 4)
         self.final = nn.Linear(4, 3)
         self.room, self.sizes, self.broken = room, list[tuple[int, int]](), False
+        self.error: type[BaseException] = IndexError
 
     def forward(self, x: dict[str, Any]) -> Tensor:
         values, lengths = x["encoder_cont"], x["encoder_lengths"]
@@ -52,7 +57,7 @@ class Model(nn.Module):
         first = values[:, 0, 1] * B.scale + B.center
         if self.broken or bool(torch.isclose(first, torch.tensor(RAISES)).any()):
             message = "index out of range"
-            raise IndexError(message)
+            raise self.error(message)
         out, _ = self.rnn(pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False))
         overflow = torch.where(torch.isclose(first, torch.tensor(OVERFLOWS)), torch.nan, 0.0)[:, None, None]
         hidden = self.steps(pad_packed_sequence(out, batch_first=True)[0] + overflow)  # its bias makes padding non-zero
@@ -155,6 +160,18 @@ def test_a_poisonous_window_is_a_fault_and_the_others_are_embedded(value: float)
     assert [(fault.row, fault.reason) for fault in embedded.faults] == [
         (3, "inputs" if value == RAISES else "not-finite")
     ]
+
+
+def test_a_window_at_which_native_code_panics_is_a_fault_too_and_what_asks_the_program_to_end_ends_it() -> None:
+    model = Model()
+    embedder, windows = make(model), make_windows([5, 5, 5], {1: RAISES})
+    model.error = PanicError
+    embedded = embedder.embed(windows)
+    assert embedded.rows.tolist() == [0, 2]
+    assert embedded.faults[0].detail == "the model fails on this window: PanicError: index out of range"
+    model.error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        embedder.embed(windows)
 
 
 def test_a_fault_says_what_was_found() -> None:

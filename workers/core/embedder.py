@@ -34,6 +34,9 @@ Vectors = dict[str, NDArray[np.float32]]
 Rows = NDArray[np.int64]
 Inputs = Mapping[str, Any]
 """Arrays by name, or one list of arrays for several targets."""
+ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What asks a program to end; whatever else a model raises is an error, of native code's bindings also one that is no
+`Exception` (pyo3's PanicException)."""
 Blame = tuple[str, str]
 """A code of `schemas.records.REASONS`, and a detail."""
 
@@ -143,7 +146,9 @@ class Embedder:
                 raise Unavailable(message) from error
             self._max_steps = max(1, int(x["encoder_lengths"][rows].max()) * len(rows) // 2)
             out_of_memory = True
-        except Exception as error:  # noqa: BLE001 - whatever one window makes a model raise must not stop the stream
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever one window makes a model raise must not stop the stream
             if len(rows) == 1:
                 self._forward_sample()
                 yield rows, _blame(error)
@@ -192,7 +197,7 @@ class Embedder:
         return "expected finite numbers, found others in " + ", ".join(f"{name} ({tap})" for name, tap in where.items())
 
 
-def _blame(error: Exception) -> Blame:
+def _blame(error: BaseException) -> Blame:
     """Say why a lone window has no vector: the model raises, or goes a way on which its tap does not lie."""
     if isinstance(error, Refused):
         return "tap", f"the model takes another way with this window: {error}"
