@@ -24,11 +24,13 @@ class Trouble:
     retries: int = 0
     failing: dict[object, str] = field(default_factory=dict)
     """Of each act that is being tried again, what it said last."""
+    silence: str | None = None
+    """For how long what is only listened to has said nothing."""
 
     @property
     def blocked(self) -> str | None:
         """Why something waits just now."""
-        return next(iter(list(self.failing.values())), None)
+        return next(iter(list(self.failing.values())), self.silence)
 
 
 class Patience:

@@ -137,7 +137,7 @@ class Stream:
             self.careful.done()
         now = self._clocks.ticks()
         if delivery is None or now - self._lag_at >= LAG_EVERY_S:
-            self.lag, self._lag_at = dict(self._source.lag()), now
+            self.lag, self._lag_at, self.counts.trouble.silence = dict(self._source.lag()), now, self._source.silence
             if stepped := self._clocks.step():
                 self._tell(events.ClockStepped(seconds=stepped))
         self._finish_checkpoint(wait=False)

@@ -175,7 +175,8 @@ def broker(server: KafkaServer) -> Process:
 
 
 @pytest.mark.kafka
-def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(tmp_path):
+def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(tmp_path, monkeypatch):
+    monkeypatch.setattr("workers.adapters.kafka_topic_id.SILENT_S", 2.0)
     server = KafkaServer(folder=tmp_path, port=free_port(), controller_port=free_port(), is_short_lived=True)
     process = broker(server)
     source = None
@@ -193,9 +194,11 @@ def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(
         os.kill(process.pid, signal.SIGSTOP)
         for _ in range(15):  # longer than a request may take
             assert poll(source) is None
+        assert source.silence.startswith(f"Kafka at {server.address} (kafka.bootstrap) has not answered for ")
         os.kill(process.pid, signal.SIGCONT)
         send(settings, window(1))
         assert ids(source, 1) == [1]
+        assert (poll(source), source.silence) == (None, None)
 
         stop(process, grace_s=STOP_S)
         assert poll(source) is None

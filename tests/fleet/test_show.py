@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,11 @@ def test_the_line_above_and_what_follows_below():
 
 def test_a_fleet_that_has_ended_shows_the_latency_of_its_whole_life_and_no_rate():
     assert "0 replicas · 2,000 windows · lag ? · rejects 3 · append to readable p50 5 ms" in line(a_fleet(replicas=()))
+
+
+def test_offsets_that_were_lost_are_in_the_line():
+    assert " · lost 1,234" in line(replace(a_fleet(), lost=1234))
+    assert "lost" not in line(replace(a_fleet(), lost=0))
 
 
 def test_neighbours_are_written_together():

@@ -143,3 +143,16 @@ def test_odd_event_times_are_counted_and_told_and_those_not_believed_are_dead_le
     assert (stream.counts.odd_times, stream.counts.windows) == (2, 2)
     assert [reject.reason for reject in world.dead_letters.rejects] == ["event-time"] * 2
     assert world.offline_offsets() == [1, 2]
+
+
+def test_a_broker_that_does_not_answer_is_said_to_keep_the_stream_waiting(world):
+    stream = world.stream()
+    stream.assign([Partition("windows", 0)])
+    stream.step()
+    assert stream.counts.trouble.blocked is None
+    stream._source.silence = "Kafka has not answered for 40 s"
+    stream.step()
+    assert stream.counts.trouble.blocked == "Kafka has not answered for 40 s"
+    stream._source.silence = None
+    stream.step()
+    assert stream.counts.trouble.blocked is None

@@ -1,11 +1,13 @@
-"""Whether a broker was away since it was last read from: it may have come back with less than it had.
+"""Whether a broker was away since it was last read from, and for how long it has not answered.
 
-In: a consumer. Out: yes or no. Knows nothing of records.
+In: a consumer. Out: yes or no, seconds. Knows nothing of records.
 
-A leader epoch tells of a truncation by an election (KIP-320), and kafka-python looks at it. A broker whose disk has
-lost its last writes may come back with the same epochs, but never over the same connection.
+It may have come back with less than it had. A leader epoch tells of a truncation by an election (KIP-320), and
+kafka-python looks at it. A broker whose disk has lost its last writes may come back with the same epochs, but never
+over the same connection.
 """
 
+import time
 from typing import Any
 
 
@@ -16,6 +18,7 @@ class Links:
         """Nothing is connected yet."""
         self._consumer: Any = None
         self._known: dict[Any, Any] = {}
+        self._heard = time.monotonic()
 
     def watch(self, consumer: Any) -> None:
         """Look at this consumer from now on."""
@@ -27,3 +30,10 @@ class Links:
         renewed = any(self._known.get(node, link) is not link for node, link in now.items())
         self._known |= now
         return renewed
+
+    def silent_s(self) -> float:
+        """Return for how many seconds no broker has answered anything."""
+        links = list(self._consumer._manager._conns.values())  # noqa: SLF001 as above
+        reads = [link.transport.last_read for link in links if link.connected]
+        self._heard = max([self._heard, *reads])
+        return time.monotonic() - self._heard

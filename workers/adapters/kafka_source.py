@@ -50,6 +50,7 @@ class KafkaSource:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._positions: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
+        self.silence: str | None = None
         self._reach: Reach | None = None
         self._windows_in_record = ARROW_WINDOWS if settings.format == "arrow" else 1.0
         self._not_echoed: Any = None  # the error of the last commit that nobody waited for
@@ -73,6 +74,7 @@ class KafkaSource:
         """Return what has arrived, or None after `timeout_s`."""
         self._narrow(reach)
         batches, lost = self._fetch(timeout_s)
+        self.silence = None if batches or not self._partitions else self._same.silence()
         records, odd, marks = self._records(batches)
         receipt = {self._partitions[tp]: messages[-1].offset + 1 for tp, messages in batches.items()}
         receipt |= {partition: self._positions[partition] + skipped for partition, skipped in lost.items()}

@@ -19,6 +19,8 @@ from workers.core.errors import Diverged, Refused
 from workers.sections import KafkaSettings
 
 ANSWER_MS = 10_000
+SILENT_S = 10.0
+"""A broker answers each fetch within a fraction of a second, also where there is nothing to read."""
 DOUBTS, DOUBT_S = 3, 1.0
 """A broker that has just started may tell of yesterday: so many answers in a row are believed."""
 
@@ -65,6 +67,13 @@ class SameTopic:
         """Tell whether the broker has named another id by the way, or was away since the last call."""
         self._was_away = self._links.are_renewed()
         return self._was_away or self._has_changed()
+
+    def silence(self) -> str | None:
+        """Return for how long no broker has answered, in words, None where that is not long."""
+        seconds = self._links.silent_s()
+        if seconds < SILENT_S:
+            return None
+        return f"Kafka at {self._settings.bootstrap} (kafka.bootstrap) has not answered for {seconds:.0f} s"
 
     def require_unbroken(self) -> None:
         """Raise `Refused` where it is another topic, `Diverged` where its records may be others: a broker was away."""

@@ -118,6 +118,7 @@ class MemorySource:
         self._broker, self._decode, self._max = broker, decode, max_batch
         self._view = view
         self._polls, self._commits = iter(polls), iter(commits)
+        self.silence: str | None = None
         self._positions: dict[Partition, int] = {}
         self._made, self._losses = dict(broker.made), broker.losses
 

@@ -57,6 +57,10 @@ class Delivery:
 class Source(Protocol):
     """Where windows come from. One thread owns it."""
 
+    @property
+    def silence(self) -> str | None:
+        """For how long the broker has not answered, in words; None where it does. As the last poll saw it."""
+
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each.
 

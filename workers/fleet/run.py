@@ -6,9 +6,10 @@ In: settings, a console. Out: the fleet's last status. Knows nothing of what the
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.live import Live
@@ -24,7 +25,8 @@ from workers.logs import Format, Line, json_line
 from workers.settings import Settings
 from workers.wiring import stream_recipe
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S, LOOK_AGAIN_S = 0.5, 2.0
+T = TypeVar("T")
 GOOD_ENDINGS = frozenset({"recovered", "taken-over"})
 """What was warned of before is over."""
 
@@ -73,9 +75,10 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     Where one with these settings runs already in the Ray that is joined, attach to it: the command that started it was
     killed, and the fleet has gone on.
 
-    Raises `Refused` before anything is started where a part is missing, and at the end where the fleet failed.
+    A store that does not answer is waited for. Raises `Refused` before anything is started where a part is missing,
+    and at the end where the fleet failed.
     """
-    recipe = stream_recipe(settings)
+    recipe = once_ready(lambda: stream_recipe(settings), lambda text: console.print(Text(text)))
     session = ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys)
     with session, stop_signals() as stop:
         fleet = attach(recipe, stop.is_set)
@@ -90,6 +93,21 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     if status.state == "failed":
         raise Refused(status.message or "the fleet failed")
     return status
+
+
+def once_ready(
+    look_up: Callable[[], T], say: Callable[[str], object], wait: Callable[[float], object] = time.sleep
+) -> T:
+    """Return what is looked up, once the stores answer; meanwhile say what does not, each thing once."""
+    said = ""
+    while True:
+        try:
+            return look_up()
+        except Unavailable as error:
+            if str(error) != said:
+                said = str(error)
+                say(f"nothing is started before this answers (Ctrl-C ends it): {said}")
+        wait(LOOK_AGAIN_S)
 
 
 def watch(

@@ -93,6 +93,8 @@ def line(status: FleetStatus) -> str:
         f" · lag {lag} · rejects {sum(status.rejects.values()):,}"
         f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}"
     )
+    if status.lost:
+        text += f" · lost {status.lost:,}"
     if status.failovers:
         text += f" · failovers {status.failovers}"
     return f"{text} · {status.message}" if status.message else text
