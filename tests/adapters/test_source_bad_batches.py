@@ -170,6 +170,29 @@ def test_a_checksum_that_stays_wrong_is_passed_over_and_one_that_was_wrong_once_
     assert "checksum" in gap.reject.detail
 
 
+def test_what_stays_unreadable_is_complained_of_once_however_often_it_is_fetched(settings, source, monkeypatch):
+    send(settings, [window(0)])
+    send(settings, [window(1)])
+    monkeypatch.setattr(kafka_guard, "make_plain", lambda data, **rest: make_plain(turned(data), **rest))
+    complaints, position = [], 0
+    while position < 2:
+        try:
+            delivery = source.poll(5.0)
+        except Unavailable as error:
+            complaints.append(str(error))
+        else:
+            position = max(delivery.receipt.values()) if delivery is not None else position
+    (complaint,) = complaints
+    assert f"at offset 0 of {settings.topic}-0" in complaint
+
+
+def turned(data: memoryview) -> memoryview:
+    """Turn a bit of the first batch of the topic."""
+    bits = bytearray(data)
+    bits[70] ^= struct.unpack_from(">q", bits)[0] == 0
+    return memoryview(bits)
+
+
 def test_records_that_cannot_be_told_apart_are_passed_over_and_those_before_them_are_read(
     settings, source, monkeypatch
 ):

@@ -75,9 +75,11 @@ class Guard:
         """Let the next poll unpack as much as one may."""
         self._room = self._poll_bytes
 
-    def failed(self, error: UnreadableAtError) -> None:
-        """Look more closely where something could not be read, and at last pass over it."""
-        self._failures.setdefault(error.tp, Counter())[error.offset] += 1
+    def failed(self, error: UnreadableAtError) -> int:
+        """Look more closely where something could not be read, and at last pass over it; return how often it failed."""
+        failures = self._failures.setdefault(error.tp, Counter())
+        failures[error.offset] += 1
+        return failures[error.offset]
 
     def gaps(self, tp: TopicPartition, partition: Partition, *, since: int, until: int) -> list[Gap]:
         """Return what was skipped of offsets `since <= offset < until`."""

@@ -17,7 +17,7 @@ from schemas.decoded import Decode
 from schemas.records import Partition, Record, Reject
 from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
 from workers.adapters.kafka_echo import echo_note
-from workers.adapters.kafka_guard import Guard, UnreadableAtError
+from workers.adapters.kafka_guard import TRIES, Guard, UnreadableAtError
 from workers.adapters.kafka_login import Login
 from workers.adapters.kafka_messages import mark_of_message, record_of
 from workers.adapters.kafka_places import ANSWER_MS, find_places, first_offset
@@ -163,7 +163,12 @@ class KafkaSource:
         except LogTruncationError as error:
             self._same.require()
             raise Diverged(str(error)) from error
-        except (UnreadableAtError, CorruptRecordError) as error:
+        except UnreadableAtError as error:
+            if 1 < self._guard.failed(error) <= TRIES:  # that it is tried again was told the first time
+                self._start_over()
+                return {}, {}
+            raise self._unreadable(error) from error
+        except CorruptRecordError as error:
             raise self._unreadable(error) from error
         except KafkaError as error:
             raise in_our_words(error, "deliver records", self._settings) from error
@@ -266,15 +271,13 @@ class KafkaSource:
         """Start over; return what to raise."""
         self._start_over()
         if isinstance(error, UnreadableAtError):
-            self._guard.failed(error)
             place = f"at offset {error.offset} of {self._partitions[error.tp]}"
             then = "it is fetched again, and skipped where that does not help"
         else:
-            place = f"at or soon after {self._where()}"
+            places = ", ".join(f"offset {offset} of {partition}" for partition, offset in self._positions.items())
+            place = f"at or soon after {places}"
             then = "if it stays, delete the log up to behind it (kafka-delete-records.sh): that is counted as lost"
-        return Unavailable(
-            f"Kafka delivered something that cannot be read, {place}: {type(error).__name__}: {error}; {then}"
-        )
+        return Unavailable(f"Kafka delivered what cannot be read, {place}: {type(error).__name__}: {error}; {then}")
 
     def _start_over(self) -> None:
         """Replace the consumer: polled again after a record that it cannot parse, kafka-python's loops for ever."""
@@ -295,6 +298,3 @@ class KafkaSource:
         """
         if (refusal := self._login.refusal) is not None:
             raise Unavailable(str(in_our_words(refusal, "let us in again", self._settings)))
-
-    def _where(self) -> str:
-        return ", ".join(f"offset {offset} of {partition}" for partition, offset in self._positions.items())
