@@ -4,6 +4,7 @@ In: settings, a client class, an error of kafka-python. Out: options that the cl
 topics nor windows.
 """
 
+import difflib
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,7 +41,12 @@ def client_options(settings: KafkaSettings, client: Any, *, login: Login | None 
         options["sasl_oauth_token_provider"] = FileTokens(settings.oauth_token_file)
     known = set().union(*(taker.DEFAULT_CONFIG for taker in (KafkaConsumer, KafkaProducer, KafkaAdminClient)))
     if unknown := sorted(options.keys() - known):
-        message = f"kafka.extra: kafka-python has no option {', '.join(unknown)}"
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        message = (
+            f"kafka.extra: kafka-python has no option {', '.join(unknown)}"
+            f"{f' (did you mean {close[0]}?)' if close else ''}; those that it has are listed by "
+            "python -m pydoc kafka.KafkaConsumer, kafka.KafkaProducer and kafka.KafkaAdminClient"
+        )
         raise Refused(message)
     taken = {name: value for name, value in options.items() if name in client.DEFAULT_CONFIG}
     defaults = {
