@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from schemas.contract import Column, IdColumn, InputContract
 from workers.artifact.certificate import Certificate
 from workers.artifact.certify import Weights, certify
+from workers.artifact.layouts import PROBE, WIDER, find_layout
 from workers.artifact.learn import learn, make_inputs
 from workers.artifact.recipes import ModelRecipe
 from workers.artifact.sample import sample_lengths, sample_windows
@@ -19,7 +20,7 @@ from workers.artifact.trained import Trained
 from workers.artifact.whole import left_open
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
-from workers.core.features import Feature, Layout
+from workers.core.features import Feature, Layout, Tap
 from workers.core.preprocessing import Preprocessing, Real, Target
 from workers.core.scalers import FixedScaler
 
@@ -113,6 +114,15 @@ def test_a_dry_run_learns_where_windows_and_steps_lie(tap: str, layout: Layout) 
     assert learnt(tap)[0] == layout
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.Linear])
+@pytest.mark.parametrize("widths", [[9], [9, 8, 5, 2]])
+def test_as_many_channels_as_a_window_has_steps_are_no_steps(kind: type[nn.Module], widths: list[int]) -> None:
+    """As of a decoder that takes one step at each call."""
+    shapes = dict.fromkeys(widths, (PROBE, 1, 9))
+    layout = find_layout(Tap(path="rnn", call=1), shapes, (WIDER, 1, 9), 4, kind)
+    assert layout == Layout(batch_axis=0, time_axis=1, steps=None, size=0)
+
+
 def test_the_least_length_grows_where_a_tap_begins_later() -> None:
     assert learnt("steps:last")[1].min_length == 1
     assert learnt("later:last")[1].min_length == 2
@@ -133,8 +143,14 @@ def test_one_length_of_windows_is_enough_to_learn(length: int) -> None:
         ("steps:flatten", "windows may have 1 to 9 steps"),
         ("steps:flatten[-2:]", r"flattens 1 to 2 steps.*such as flatten\[-1:\]"),
         ("steps:last+mean[4:]", r"last\+mean\[4:\] takes nothing of 1 steps"),
-        ("vector:last", "takes none"),
-        ("steps:none", "takes none"),
+        (
+            "vector:last+mean",
+            r"the tap vector#0 gives one vector of \d+ numbers for each window, .* last\+mean could pool; write",
+        ),
+        (
+            "steps:none",
+            r"the tap steps#0 gives 9 steps of \d+ numbers .*; pool them by last, mean, max, first, flatten",
+        ),
         ("empty:none", r"holds no numbers: its shape is \(3, 0\)"),
     ],
 )

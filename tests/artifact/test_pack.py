@@ -75,7 +75,7 @@ def test_windows_with_missing_steps_are_embedded_as_the_trained_model_does(
 
 def test_a_tap_without_steps_needs_the_pooling_none(trained: Train, reference: Any, tmp_path: Path) -> None:
     source, path = trained("nhits"), "model.blocks.0.layers"
-    with pytest.raises(Refused, match="takes none"):
+    with pytest.raises(Refused, match="without steps that last could pool"):
         pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": f"{path}:last"}, trust=True)
     pack(source.checkpoint, tmp_path / "a", name="walk", taps={"hidden": f"{path}:none"}, trust=True)
     expected = reference(source, path)
@@ -169,7 +169,7 @@ def test_the_class_is_found_or_can_be_named(trained: Train, tmp_path: Path) -> N
         ("lstm", {"taps": {"hidden": "rnn#99"}}, "asks for call 99"),
         ("lstm", {"taps": {"hidden": "rnn:flatten"}}, "pool by last, mean or max"),
         ("lstm", {"taps": {"hidden": "rnn:median"}}, "no pooling 'median'"),
-        ("tft", {"taps": {"hidden": "static_context_variable_selection:last"}}, "takes none"),
+        ("tft", {"taps": {"hidden": "static_context_variable_selection:last"}}, "one vector of"),
         ("lstm", {"taps": {}}, "expected at least one tap"),
         ("lstm", {"name": "My walk"}, "expected the artifact's name in small letters"),
         ("lstm", {"taps": {"a__b": "rnn"}}, "expected the feature's name in small letters"),

@@ -27,6 +27,8 @@ CHANNELS_FIRST = (
     nn.AdaptiveAvgPool1d,
 )
 """Modules whose output is (n, c, t) by definition."""
+CHANNELS_LAST = (nn.RNNBase, nn.Linear)
+"""Modules whose output is (..., c) by definition, be there as many channels as a window has steps."""
 
 Shape = tuple[int, ...]
 Shapes = Mapping[tuple[str, int, tuple[int | str, ...]], Shape]
@@ -110,7 +112,8 @@ def _steps_axis(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) ->
     first = 2 if rows > 1 and len(shape) > STEPPED else 1
     if issubclass(kind, CHANNELS_FIRST):
         return len(shape) - 1
-    fits = [axis for axis in range(first, len(shape)) if shape[axis] == longest]
+    ends = len(shape) - issubclass(kind, CHANNELS_LAST)
+    fits = [axis for axis in range(first, ends) if shape[axis] == longest]
     return fits[0] if len(fits) == 1 else first
 
 

@@ -18,7 +18,7 @@ from workers.artifact.layouts import PROBE, WIDER, Shapes, find_layout, not_real
 from workers.artifact.sample import sample_windows
 from workers.core.embedder import to_tensors
 from workers.core.errors import Refused
-from workers.core.features import AUTO, Feature, Tap, TappedFeature
+from workers.core.features import AUTO, POOLS, Feature, Tap, TappedFeature
 from workers.core.inputs import build_inputs
 from workers.core.pooling import FLAT, align, pool
 from workers.core.preprocessing import Preprocessing
@@ -67,6 +67,7 @@ def learn(
         pooled = feature
         if feature.pool == AUTO:
             pooled = replace(feature, pool="none" if hidden.ndim == FLAT else "last")
+        _check_fit(name, pooled, hidden)
         steps = hidden.shape[1] if layout.steps is None else longest + min(layout.steps, 0)
         shortest = steps if layout.steps is None else max(1, seen.min_length + min(layout.steps, 0))
         size = pool(hidden, pooled.pools).shape[1]
@@ -95,6 +96,25 @@ def _counted(feature: Feature, runs: Sequence[Shapes]) -> Feature:
         )
         raise Refused(message)
     return replace(feature, tap=replace(tap, call=counts[0] + tap.call))
+
+
+def _check_fit(name: str, feature: Feature, hidden: Tensor) -> None:
+    """Refuse a pooling over steps where there are none, and none where there are some."""
+    tap, channels = feature.tap, hidden.shape[-1]
+    takes_steps = any(part.pool != "none" for part in feature.pools)
+    if hidden.ndim == FLAT and takes_steps:
+        message = (
+            f"the feature {name}: the tap {tap} gives one vector of {channels} numbers for each window, without steps "
+            f"that {feature.pool} could pool; write --tap {name}={tap}, or {tap}:none, which is the same"
+        )
+        raise Refused(message)
+    if hidden.ndim != FLAT and any(part.pool == "none" for part in feature.pools):
+        message = (
+            f"the feature {name}: the tap {tap} gives {hidden.shape[1]} steps of {channels} numbers for a window, and "
+            f"none takes a vector as it is; pool them by {', '.join(one for one in POOLS if one != 'none')}, such as "
+            f"--tap {name}={tap}:last"
+        )
+        raise Refused(message)
 
 
 def _check_slices(name: str, feature: Feature, lengths: range) -> None:
