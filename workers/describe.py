@@ -18,6 +18,7 @@ from rich.text import Text
 
 from schemas.contract import Column, InputContract
 from schemas.json_codec import encode_json
+from schemas.windows_arrow import window_schema
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.notices import kept
 from workers.artifact.sample import sample_windows
@@ -70,6 +71,9 @@ def describe(
         console.print(Text(notice), soft_wrap=True)
     console.print(Text("\na window of made-up numbers, as one record of JSON"), style="bold")
     console.print(Text(orjson.dumps(sample).decode()), soft_wrap=True)
+    console.print(Text("\nthe columns of a Parquet file for undertow backfill, one window in each row"), style="bold")
+    for field in window_schema(manifest.contract):
+        console.print(Text(f"{field.name}: {field.type}"), soft_wrap=True)
 
 
 def _head(manifest: Manifest) -> Iterator[tuple[str, str]]:

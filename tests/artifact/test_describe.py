@@ -43,6 +43,8 @@ def test_a_person_reads_what_it_takes_what_it_gives_and_what_that_sees(packed: P
         "│ static │ place     │ a, b",
         "6 sample windows of 4 to 12 steps: finite, the same again, and within 1e-06:",
         "nothing: it runs as it was packed",
+        "the columns of a Parquet file for undertow backfill, one window in each row",
+        "\nseries: struct<recording: string>\nend: timestamp[us, tz=UTC]\npast: struct<",
     ):
         assert line in said
     assert "past 12/12 steps, newest yes" in said
