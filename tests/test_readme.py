@@ -77,8 +77,8 @@ def test_a_reader_who_runs_every_command_gets_what_it_says(checkout, tmp_path):
     for features in ("last observation", "mean and std of the window", "embedding", "embedding, mean and std"):
         assert re.search(rf"│ {features} +│ +\d+ │ +0\.\d{{3}} │", said), said[-4000:]
     assert (checkout / ".undertow/demo/space.png").stat().st_size > 50_000
-    assert "192 numbers that describe the last 2.56 s" in said
-    assert said.count("192 dimensions") == 3  # two lookups and a picture
+    assert "64 numbers that describe the last 2.56 s" in said
+    assert said.count(" 64 dimensions") == 3  # two lookups and a picture
 
 
 @pytest.mark.usefixtures("_all_gone")

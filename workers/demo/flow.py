@@ -36,7 +36,10 @@ from workers.devstack.stack import ephemeral
 from workers.settings import Settings, load
 from workers.wiring import apply_artifact
 
-NAME, FEATURE, VECTORS = "watch", "embedding", "vectors.npz"
+NAME, VECTORS = "watch", "vectors.npz"
+TAPS = {"newest": "rnn#1", "steps": "rnn:mean+max"}
+"""The network forecasts each step from the one before, so its encoder has not seen the newest step of a window. The
+first step of its decoder has, which `undertow taps` suggests; the mean and the maximum are over the encoder's."""
 PARTITIONS = 12
 """Twice the arms: the hash of six keys falls on few of six partitions."""
 WINDOWS_PER_SECOND = 150.0
@@ -66,7 +69,7 @@ def run_flow(state: Path, console: Console) -> None:
 def make_artifact(state: Path, recordings: tuple[Recording, ...], console: Console) -> Path:
     """Train and pack, unless an earlier run did."""
     recipe = Recipe()
-    artifact = state / f"artifact-{recipe.key}-{version('undertow')}"
+    artifact = state / f"artifact-{recipe.key}-{'-'.join(TAPS)}-{version('undertow')}"
     if artifact.exists():
         console.print(f"  the model of an earlier run: {checkpoint_path(state, recipe)}", highlight=False)
         return artifact
@@ -76,9 +79,8 @@ def make_artifact(state: Path, recordings: tuple[Recording, ...], console: Conso
     with _step(console, "the artifact: certified, tapped at the LSTM's hidden states, safe to load"):
         from workers.artifact.pack import pack  # noqa: PLC0415 - a repeated run need not import torch
 
-        taps, series = {FEATURE: "rnn:last+mean+max"}, ("wearer", "side")
         with quiet():
-            pack(checkpoint, artifact, name=NAME, taps=taps, series=series, trust=True)
+            pack(checkpoint, artifact, name=NAME, taps=TAPS, series=("wearer", "side"), trust=True)
     return artifact
 
 

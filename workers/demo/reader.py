@@ -28,26 +28,28 @@ LABEL, TIME, ROW = "exercise", "event_timestamp", "row"
 
 
 def join(store: Any, service: Any, labels: pd.DataFrame) -> Any:
-    """Return what the features were at the time of each label, in the order of the labels."""
+    """Return what the features were at the time of each label, in the order of the labels, by name side by side."""
     asked = labels.drop(columns=LABEL).assign(**{ROW: np.arange(len(labels))})
     found = store.get_historical_features(entity_df=asked, features=service).to_df().sort_values(ROW)
-    (feature,) = set(found.columns) - set(asked.columns)
-    missing = found.loc[found[feature].isna(), TIME]
+    features = sorted(set(found.columns) - set(asked.columns))
+    missing = found.loc[found[features].isna().any(axis=1), TIME]
     if len(found) != len(labels) or len(missing):
         message = f"{len(missing)} of {len(labels)} labels have no features, the first of {missing.min()}"
         raise SystemExit(message)
-    return np.stack(found[feature].to_numpy())
+    return np.hstack([np.stack(found[feature].to_numpy()) for feature in features])
 
 
 def look(store: Any, service: Any, entities: list[dict[str, str]]) -> Iterator[tuple[int, int, Any]]:
-    """Return the newest vector of each entity that has one: the entity's position, event time in us, values."""
+    """Return the newest features of each entity that has them: the entity's position, event time in us, values."""
     response = store.get_online_features(features=service, entity_rows=entities).proto
-    # The response counts microseconds; `to_dict` would cut them to seconds.
-    for name, column in zip(response.metadata.feature_names.val, response.results, strict=True):
-        if name not in entities[0]:
-            for row, (value, when) in enumerate(zip(column.values, column.event_timestamps, strict=True)):
-                if value.WhichOneof("val"):
-                    yield row, when.ToMicroseconds(), np.array(value.float_list_val.val)
+    names = sorted((name, place) for place, name in enumerate(response.metadata.feature_names.val))
+    columns = [response.results[place] for name, place in names if name not in entities[0]]
+    rows = zip(*(column.values for column in columns), strict=True)  # noqa: PD011  protobuf's, not pandas'
+    for row, values in enumerate(rows):
+        if all(value.WhichOneof("val") for value in values):
+            # The response counts microseconds; `to_dict` would cut them to seconds.
+            when_us = columns[0].event_timestamps[row].ToMicroseconds()
+            yield row, when_us, np.concatenate([value.float_list_val.val for value in values])
 
 
 def follow(
