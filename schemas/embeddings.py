@@ -75,9 +75,10 @@ class EmbeddingBatch:
 def offline_schema(series: Mapping[str, str], features: Sequence[str]) -> pa.Schema:
     """Return the Arrow schema of a part of the offline log.
 
-    `series` maps each id column to "string" or "integer". Timestamps are microseconds in UTC and vectors are lists of
-    float32: Feast's DuckDB store turns nanoseconds into strings. The origin columns say which record a row came from;
-    they are null in a backfill.
+    `series` maps each id column to "string" or "integer". Of rows of one series and `event_timestamp` the one with the
+    greatest `created` counts, which earlier versions did not make unique (`workers.core.order`). Timestamps are
+    microseconds in UTC and vectors are lists of float32: Feast's DuckDB store turns nanoseconds into strings. The
+    origin columns say which record a row came from; they are null in a backfill.
     """
     ids = [pa.field(name, pa.string() if kind == "string" else pa.int64()) for name, kind in series.items()]
     return pa.schema(

@@ -46,7 +46,7 @@ def check(world):
     return log
 
 
-KEYS = st.tuples(st.sampled_from(PUMPS), st.sampled_from(ENDS))
+KEYS = st.tuples(st.sampled_from(PUMPS[:1] * 3 + PUMPS), st.sampled_from(ENDS + ENDS[1:] * 2))  # mostly one of them
 FATES = st.sampled_from(["ends", "dies", "stalls"])
 WHICH = st.sampled_from([0, 0, 0, 1, 2])  # most often who came last
 ACTS = st.one_of(

@@ -97,3 +97,37 @@ def test_a_clock_that_is_set_back_by_an_hour_changes_nothing(world):
         world.finish()
         world.now -= 3_600
         assert (world.online(), as_joined(world, ["a"])) == ({"a": (END, last)}, [last])
+
+
+def test_a_zombie_that_comes_to_a_record_late_does_not_undo_its_correction(world):
+    sent_last(world, "a")
+    for other in ("b", "c"):
+        sent_last(world, other)
+    corrected = sent_last(world, "a")
+    world.finish()
+    world.now += 60
+    world.take(1)  # who was replaced reads the first three, a minute after its successor
+    assert world.online()["a"] == (END, corrected)
+    assert as_joined(world, ["a"]) == [corrected]
+
+
+def test_a_write_that_stands_still_while_its_record_is_corrected_changes_nothing_when_it_goes_on(world):
+    sent_last(world, "a")
+    world.stall(0)
+    world.take(0)
+    corrected = sent_last(world, "a")
+    world.finish()
+    world.wake(0)
+    assert (world.online(), as_joined(world, ["a"])) == ({"a": (END, corrected)}, [corrected])
+
+
+def test_of_a_record_that_an_owner_took_before_it_died_a_correction_wins_though_a_refused_one_was_stamped_ahead(world):
+    world.refuse(0, 3_600_000)
+    world.take(0)
+    world.checkpoint(0)
+    sent_last(world, "a")
+    world.take(0)  # online, and in no part
+    world.replace_owner()
+    corrected = sent_last(world, "a")
+    world.finish()
+    assert (world.online(), as_joined(world, ["a"])) == ({"a": (END, corrected)}, [corrected])

@@ -63,6 +63,13 @@ def test_a_key_written_twice_is_one_row_the_newest_created_whichever_file_comes_
     np.testing.assert_array_equal(read(folder).vectors, once.vectors)
 
 
+def test_in_parts_of_earlier_versions_whose_rows_share_one_created_the_greatest_partition_and_offset_is_drawn(tmp_path):
+    columns = {"id": [1] * 4, "event_timestamp": [BEGIN_US] * 4, "created": [7] * 4}
+    origin = {"origin_partition": [0, 1, 1, None], "origin_offset": [9, 5, 4, None]}
+    rows = read(write(tmp_path / "old.parquet", {**columns, **origin, "v": lists(np.arange(4)[:, None] * [1.0, 2.0])}))
+    assert rows.vectors.tolist() == [[1.0, 2.0]]
+
+
 def test_the_sample_is_the_same_however_the_rows_are_cut_into_files_and_batches(tmp_path, monkeypatch):
     n = 3000
     columns = {
