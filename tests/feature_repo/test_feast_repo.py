@@ -258,7 +258,7 @@ def test_the_recipe_of_a_view_that_was_not_applied_says_to_apply(feast):
 def test_the_recipe_does_not_show_what_may_hold_a_password(feast):
     recipe = feast_repo.online_recipe(with_redis(feast), NEW)
     assert recipe.type == "redis"
-    assert recipe.options["connection_string"] == os.environ["UNDERTOW_REDIS"]
+    assert recipe.options["connection_string"].startswith(os.environ["UNDERTOW_REDIS"])  # with limits of time
     assert "db=9" not in repr(recipe)
 
 
