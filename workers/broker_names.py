@@ -20,7 +20,7 @@ LONGEST_NAME = 200
 def require_servers(text: str) -> str:
     """Return `host:port,host:port`; a port may be left out, which is 9092, and IPv6 stands in brackets."""
     for number, server in enumerate(text.split(","), start=1):
-        host, port = _split(server.strip())
+        host, port = split_server(server.strip())
         if not _is_host(host) or (port is not None and not _is_port(port)):
             message = f"expected host:port, several separated by commas; number {number} is none: {server!r}"
             raise ValueError(message)
@@ -43,8 +43,8 @@ def require_fleet(name: str) -> str:
     return name
 
 
-def _split(server: str) -> tuple[str, str | None]:
-    """Return host and port; None where there is none."""
+def split_server(server: str) -> tuple[str, str | None]:
+    """Return host and port as they are written; None where there is no port."""
     if server.startswith("["):
         host, closed, rest = server[1:].partition("]")
         return host if closed else "", rest[1:] if rest.startswith(":") else (rest or None)

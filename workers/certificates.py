@@ -1,12 +1,14 @@
-"""Certificates and keys that settings name, looked at before a client is given them.
+"""Certificates and keys that settings name, looked at before a client is given them; and whether a port speaks TLS.
 
-In: files, a password, what their settings are called. Out: nothing, or `Refused` with the setting whose file is not as
-it must be. Knows no client: their own errors name neither file nor setting, and OpenSSL asks a terminal, which perhaps
-nobody watches, for the password of a locked key.
+In: files, a password, what their settings are called; a port. Out: nothing, or `Refused` with the setting whose file is
+not as it must be. Knows no client: their own errors name neither file nor setting, and OpenSSL asks a terminal, which
+perhaps nobody watches, for the password of a locked key.
 """
 
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from workers.core.errors import Refused
@@ -66,6 +68,18 @@ def require_pair(certificate: Path, key: Path | None, password: str | None, name
     except (OSError, ValueError) as error:  # a password of more than 1,023 bytes is a ValueError
         message = f"the key in {named} cannot be read: {error} (see {names['password']})"
         raise Refused(message) from error
+
+
+def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
+    """Whether a port answers as one of TLS; nothing is said to it but hello, and no certificate looked at."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with closing(socket.create_connection((host, port), timeout_s)) as bare:
+            context.wrap_socket(bare).close()
+    except OSError:  # ssl's are among them
+        return False
+    return True
 
 
 def _require_file(file: Path, setting: str) -> None:

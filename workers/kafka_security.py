@@ -85,6 +85,11 @@ class KafkaSecurity(Section):
             raise ValueError("; ".join(faults))
         return self
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections speak TLS."""
+        return str(self.security_protocol or self.extra.get("security_protocol") or "").endswith("SSL")
+
     def given(self, names: tuple[str, ...] = (*VENDOR,)) -> list[str]:
         """Return which of these keys have a value."""
         return [name for name in names if getattr(self, name)]

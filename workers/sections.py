@@ -167,6 +167,9 @@ class FeastSettings(Section):
     repo: LocalPath = Path("feature_repo")
     config: Annotated[str, BeforeValidator(require_local)] = "feature_store.yaml"
     """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
+    replace_alien_keys: bool = False
+    """Whether what somebody else keeps in Redis at the key of a series, and is no hash, may be deleted. Otherwise it
+    stays, that series is written to the offline log alone, and a warning names the key."""
 
 
 class OfflineSettings(Section):

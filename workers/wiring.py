@@ -179,7 +179,7 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
 def open_online(recipe: OnlineRecipe) -> OnlineSink:
     """Connect to the online store that Feast's configuration names."""
     if recipe.type == "redis":
-        return RedisOnline(options=recipe.options, project=recipe.project, view=recipe.view)
+        return RedisOnline(options=recipe.options, project=recipe.project, view=recipe.view, replaces=recipe.replaces)
     if recipe.type == "sqlite":
         return SqliteOnline(path=Path(recipe.options["path"]), project=recipe.project, view=recipe.view)
     return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)

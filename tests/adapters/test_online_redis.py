@@ -170,17 +170,6 @@ def test_a_server_that_lost_the_script_is_given_it_again(private):
     assert ours.write(batch(*((f"s{i}", JUNE + 1, i) for i in range(150)))) == 150
 
 
-def test_a_key_of_another_type_is_refused(redis_address, feast_project):
-    ours = sink(redis_address, feast_project)
-    ours.write(batch(("s08", JUNE, 1)))
-    connection = client(redis_address)
-    (key,) = connection.keys(f"*{feast_project}")
-    connection.delete(key)
-    connection.set(key, "not a hash")
-    with pytest.raises(Refused, match="WRONGTYPE"):
-        ours.write(batch(("s08", JUNE, 1)))
-
-
 def test_a_stopped_server_is_unavailable_and_the_same_call_succeeds_when_it_is_back(private):
     server, processes = private
     ours = sink(server.address, "p")

@@ -164,6 +164,18 @@ def test_tls_spoken_to_a_port_without_it_is_refused(secured):
     assert "kafka.security_protocol" in refusal(secured.at("scram", **keys))
 
 
+@pytest.mark.parametrize(("listener", "protocol"), [("mtls", "SSL"), ("plain", "SASL_SSL")])
+def test_plain_text_to_a_port_of_tls_is_refused_with_the_protocol_that_it_speaks(secured, listener, protocol):
+    login = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "username": "alice",
+        "password": PASSWORD,
+    }
+    keys = {"extra": {"bootstrap_timeout_ms": 500}, **(login if listener == "plain" else {})}
+    assert f"kafka.security_protocol = {protocol}" in refusal(secured.at(listener, **keys))
+
+
 @pytest.mark.parametrize("listener", ["scram", "oauth"])
 def test_a_login_that_ends_shows_in_a_running_source_and_its_return_is_enough(secured, listener, topic_name, tmp_path):
     keys = keys_of(secured, listener, "SCRAM-SHA-256", tmp_path)

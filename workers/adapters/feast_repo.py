@@ -57,6 +57,8 @@ class OnlineRecipe:
     """The whole Feast config, environment expanded."""
     definition: bytes = field(repr=False)
     """The view as Feast's FeatureView message."""
+    replaces: bool = False
+    """Whether keys in Redis that hold what is not ours may be deleted."""
     log: str = ""
     """The nonce of the offline log that the view was applied with; empty where an earlier version applied it."""
 
@@ -175,6 +177,7 @@ def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
         repo=repo,
         config=read_config(config_path(feast)),
         definition=view.to_proto().SerializeToString(),
+        replaces=feast.replace_alien_keys,
         log=view.tags.get("log", ""),
     )
 

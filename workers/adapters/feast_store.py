@@ -13,6 +13,7 @@ import yaml
 
 from workers.adapters.redis_address import bounded, in_feasts_words, read_connection
 from workers.adapters.redis_address import secrets_of as secrets_of_redis
+from workers.adapters.redis_faults import require_files
 from workers.core.errors import Refused
 from workers.core.masking import secrets_in, without
 from workers.sections import FeastSettings
@@ -27,6 +28,8 @@ def open_store(feast: FeastSettings) -> Any:
 
     config = config_path(feast)
     redis = _redis(read_config(config))  # in Feast's words
+    if redis:
+        require_files(read_connection(redis)[1])  # OpenSSL would ask a terminal for the password of a locked key
     try:
         store = FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
     except (ValueError, FeastError) as error:  # pydantic's show what they were given

@@ -17,12 +17,16 @@ from kafka.errors import KafkaError, KafkaTimeoutError, RetriableError, TopicAlr
 from schemas.records import Partition
 from workers.adapters.kafka_client import client_options, in_our_words, live_group_message
 from workers.adapters.kafka_codecs import require_codec
+from workers.broker_names import split_server
+from workers.certificates import speaks_tls
 from workers.core.errors import Refused
 from workers.core.masking import without
 from workers.sections import KafkaSettings
 
 T = TypeVar("T")
 
+DEFAULT_PORT = 9092
+LOOK_S = 1.0
 PATIENCE_S = 10.0
 """How long a broker may be busy, for instance making its offsets topic for the first group it ever sees."""
 LARGEST_REJECT_BYTES = 8 << 20
@@ -168,6 +172,13 @@ def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
     try:
         admin = KafkaAdminClient(**client_options(settings, KafkaAdminClient))
     except KafkaTimeoutError as error:
+        if not settings.has_tls and (server := _speaking_tls(settings.bootstrap)):
+            protocol = f"{'SASL_SSL' if settings.given(('sasl_mechanism',)) else 'SSL'}"
+            message = (
+                f"Kafka at {server} (kafka.bootstrap) speaks TLS there, and we do not: kafka.security_protocol = "
+                f"{protocol}, and kafka.ca_file where its authority is one of your own"
+            )
+            raise Refused(message) from error
         message = (
             f"expected a Kafka broker at {settings.bootstrap} (kafka.bootstrap), but none answered: "
             f"{without(str(error.args[0]), settings.secrets())}; one for this machine: undertow up"
@@ -179,6 +190,15 @@ def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
         yield admin
     finally:
         admin.close()
+
+
+def _speaking_tls(bootstrap: str) -> str:
+    """Return the first of the servers that speaks TLS, empty where none does."""
+    for server in bootstrap.split(","):
+        host, port = split_server(server.strip())
+        if speaks_tls(host, int(port or DEFAULT_PORT), LOOK_S):
+            return server.strip()
+    return ""
 
 
 def ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:

@@ -9,7 +9,18 @@ from importlib.util import find_spec
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import CommitFailedError, KafkaError, UnsupportedVersionError
+from kafka.errors import (
+    AuthorizationError,
+    CommitFailedError,
+    InvalidConfigurationError,
+    InvalidGroupIdError,
+    InvalidPartitionsError,
+    InvalidReplicationFactorError,
+    InvalidTopicError,
+    KafkaError,
+    PolicyViolationError,
+    UnsupportedVersionError,
+)
 
 from workers.adapters.kafka_login import IN_VAIN, FileTokens, Login, LoginRefused
 from workers.core.errors import Refused, Unavailable, UndertowError
@@ -19,6 +30,16 @@ from workers.sections import KafkaSettings
 FIRST_CONTACT_MS = 5_000
 RECONNECT_MS = 1_000
 """kafka-python would wait for up to 30 s to connect again after a broker was away."""
+
+
+_BY_THE_BROKER = (
+    InvalidConfigurationError,
+    InvalidPartitionsError,
+    InvalidReplicationFactorError,
+    PolicyViolationError,
+)
+LASTING = (*IN_VAIN, *_BY_THE_BROKER, InvalidGroupIdError, InvalidTopicError, UnsupportedVersionError)
+"""What the broker will answer again, however often it is asked."""
 
 
 def require_native_crc() -> None:
@@ -64,7 +85,7 @@ def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> Unde
     said = without(str(error) or type(error).__name__, settings.secrets())
     if isinstance(error, LoginRefused):
         return Refused(f"Kafka at {settings.bootstrap} (kafka.bootstrap): {said}")
-    if isinstance(error, (*IN_VAIN, UnsupportedVersionError)):
+    if isinstance(error, LASTING):
         return Refused(f"Kafka at {settings.bootstrap} refused to {doing}: {said} (settings: {_settings_of(error)})")
     return Unavailable(f"Kafka at {settings.bootstrap} (kafka.bootstrap) did not {doing}: {said}")
 
@@ -80,4 +101,12 @@ def live_group_message(settings: KafkaSettings, members: str = "") -> str:
 def _settings_of(error: KafkaError) -> str:
     if "Sasl" in type(error).__name__:
         return "kafka.sasl_mechanism, kafka.username, kafka.password, kafka.oauth_token_file"
+    if isinstance(error, InvalidTopicError):
+        return "kafka.topic, kafka.dead_letters"
+    if isinstance(error, InvalidGroupIdError):
+        return "kafka.group"
+    if isinstance(error, AuthorizationError):
+        return "kafka.username, kafka.cert_file: whom the broker lets do that"
+    if isinstance(error, _BY_THE_BROKER):
+        return "those of the broker at kafka.bootstrap: ask who runs it, or make the topic yourself"
     return "kafka.extra"

@@ -7,9 +7,7 @@ between rows of one event time. Never imports Feast.
 """
 
 import contextlib
-import re
-import ssl
-import textwrap
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,9 +20,13 @@ from redis.sentinel import Sentinel
 
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
-from workers.adapters.redis_address import SETTING, WAITS, address, read_connection, secrets_of
-from workers.core.errors import Refused, Unavailable
-from workers.core.masking import without
+from workers.adapters.redis_address import SETTING, WAITS, read_connection
+from workers.adapters.redis_faults import connection_of, require_files, require_language, translated
+from workers.core.errors import Refused
+from workers.core.readable import readable
+from workers.logs import say
+
+log = logging.getLogger(__name__)
 
 CHUNK = 64
 """Keys of one script call: Redis serves others between two chunks."""
@@ -43,6 +45,7 @@ local function varint(text, at)
   local value, inverse, scale = 0, 0, 1
   for i = at, at + 8 do
     local byte = text:byte(i)
+    if not byte then return 0, i end
     local low = byte % 128
     value = value + low * scale
     inverse = inverse + (127 - low) * scale
@@ -64,19 +67,22 @@ local function is_later(time, created, held, order)
     high, low = decode(time)
     held_high, held_low = decode(held)
   else
-    if not order or order:sub(9) ~= held then return true end
+    if not order or #order < 8 or order:sub(9) ~= held then return true end
     high, low = struct.unpack('>I4I4', created)
     held_high, held_low = struct.unpack('>I4I4', order)
   end
   return high > held_high or (high == held_high and low > held_low)
 end
 local ttl, order, m = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local written = 0
+local written, alien = 0, {}
 for k, key in ipairs(KEYS) do
   local at = 3 + m + (k - 1) * (m + 1)
   local created, time = ARGV[at + 1], ARGV[at + 2]
-  local held = redis.call('HMGET', key, ARGV[4], order)
-  if is_later(time, created, held[1], held[2]) then
+  local held = redis.pcall('HMGET', key, ARGV[4], order)
+  if held.err then
+    if not held.err:find('WRONGTYPE') then return held end
+    alien[#alien + 1] = k
+  elseif is_later(time, created, held[1], held[2]) then
     local fields = {order, created .. time}
     for f = 1, m do
       fields[2 * f + 1], fields[2 * f + 2] = ARGV[3 + f], ARGV[at + 1 + f]
@@ -86,20 +92,13 @@ for k, key in ipairs(KEYS) do
     written = written + 1
   end
 end
-return written
+return {written, unpack(alien)}
 """
+"""Returns how many keys it has written, and the numbers of those, from 1, that hold something else than a hash."""
 
-_PASSING = re.compile(r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b")
-"""States of a server that pass, or that its operator mends. Inside a script the code stands within the text."""
-_PASSING_ERRORS = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ClusterError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.RedisClusterException,  # no node of the cluster answers
-    redis.exceptions.TryAgainError,
-)
+MAKE_ROOM = "if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return redis.call('DEL', KEYS[1]) end return 0"
+SHOWN = 3
+
 # redis-py would wait for ever. One retry finds a connection closed while idle; waiting longer is the caller's.
 _WRITE: Mapping[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "retry": Retry(NoBackoff(), 1)}
 
@@ -107,12 +106,18 @@ _WRITE: Mapping[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, 
 class RedisOnline:
     """An `OnlineSink` for `type: redis`, be it one server, a cluster or behind sentinels. One thread at a time."""
 
-    def __init__(self, *, options: Mapping[str, Any], project: str, view: str) -> None:
-        """Take Feast's `online_store` options, its project, and the view's name in the store; connect at first use."""
+    def __init__(self, *, options: Mapping[str, Any], project: str, view: str, replaces: bool = False) -> None:
+        """Take Feast's `online_store` options, its project, and the view's name in the store; connect at first use.
+
+        Where somebody else keeps something at a series' key that is no hash, `replaces` lets us delete it; otherwise it
+        stays, that series is not written, and a warning names it.
+        """
         self._options = options
         self._project = project.encode()
         self._view = view
         self._ttl = int(options.get("key_ttl_seconds") or 0)
+        self._replaces = replaces
+        self._told: set[bytes] = set()
         self._client: Any = None
         self._sha = ""
 
@@ -136,19 +141,34 @@ class RedisOnline:
         ]
         head: list[Any] = [self._ttl, feast_bytes.redis_field(self._view, ORDER), len(fields), *fields]
         rows = list(zip(*columns, strict=True))
-        with self._translated():
+        with translated(self._options, f"write view {self._view}"):
             chunks = _chunks(keys, by_slot=self._connect())
             calls = [
                 (len(chunk), *(keys[i] for i in chunk), *head, *(value for i in chunk for value in rows[i]))
                 for chunk in chunks
             ]
-            return self._run(calls)
+            written, alien = self._run(calls)
+            if alien and self._replaces:
+                for key in alien:
+                    self._client.eval(MAKE_ROOM, 1, key)
+                written += self._run([call for call in calls if alien & {*_keys_of(call)}])[0]
+        if fresh := alien - self._told:
+            self._told |= fresh
+            self._tell_of([row for row, key in enumerate(keys) if key in fresh], keys, batch)
+        return written
 
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
         once = {**WAITS, "retry": Retry(NoBackoff(), 0)}
-        with self._translated(), contextlib.closing(_client(self._options, once)) as client:
-            client.script_load(SCRIPT)
+        servers, found = read_connection(connection_of(self._options))
+        if self._options.get("redis_type") != "redis_sentinel":  # those speak without TLS of servers with it
+            require_language(servers, found)
+        with (
+            translated(self._options, f"write view {self._view}"),
+            contextlib.closing(_client(self._options, once)) as client,
+        ):
+            with _options_are_taken():
+                client.script_load(SCRIPT)
             client.ping()
 
     def close(self) -> None:
@@ -165,25 +185,51 @@ class RedisOnline:
         if self._client is None:
             self._client = _client(self._options, _WRITE)
         if not self._sha:
-            self._sha = self._client.script_load(SCRIPT)
+            with _options_are_taken():
+                self._sha = self._client.script_load(SCRIPT)
         return isinstance(self._client, RedisCluster)
 
-    def _run(self, calls: Sequence[tuple[Any, ...]]) -> int:
-        """Send all calls in one pipeline; once more those that met a server which has lost the script."""
+    def _tell_of(self, rows: Sequence[int], keys: Sequence[bytes], batch: EmbeddingBatch) -> None:
+        """Warn of keys that hold what is not ours."""
+        of = [", ".join(f"{name}={ids[row]}" for name, ids in batch.series.items()) for row in rows[:SHOWN]]
+        names = [f"{keys[row].decode('utf-8', 'backslashreplace')} ({ids})" for row, ids in zip(rows, of, strict=False)]
+        what = (
+            "was replaced (feast.replace_alien_keys)"
+            if self._replaces
+            else "stays, and their vectors are in the offline log alone: delete it and let undertow rebuild write "
+            "them, or set feast.replace_alien_keys"
+        )
+        text = (
+            f"{len(rows)} series have keys in Redis that hold something else than a hash, which {what}: "
+            f"{readable('; '.join(names))}{', ...' if len(rows) > SHOWN else ''}"
+        )
+        say(log, logging.WARNING, "alien-keys", text, count=len(rows), keys=names)
+
+    def _run(self, calls: Sequence[tuple[Any, ...]]) -> tuple[int, set[bytes]]:
+        """Send all calls in one pipeline; once more those that met a server which has lost the script.
+
+        Return how many keys were written, and those that hold what is not ours.
+        """
         replies = self._send(calls)
         lost = [
             call
             for call, reply in zip(calls, replies, strict=True)
             if isinstance(reply, redis.exceptions.NoScriptError)
         ]
-        replies = [reply for reply in replies if not isinstance(reply, redis.exceptions.NoScriptError)]
+        pairs = [
+            pair for pair in zip(calls, replies, strict=True) if not isinstance(pair[1], redis.exceptions.NoScriptError)
+        ]
         if lost:  # restarted, failed over, or SCRIPT FLUSH
             self._client.script_load(SCRIPT)
-            replies += self._send(lost)
-        for reply in replies:
+            pairs += zip(lost, self._send(lost), strict=True)
+        written, alien = 0, set[bytes]()
+        for call, reply in pairs:
             if isinstance(reply, Exception):
                 raise reply
-        return sum(replies)
+            count, *numbers = reply
+            written += count
+            alien |= {_keys_of(call)[number - 1] for number in numbers}
+        return written, alien
 
     def _send(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipeline:
@@ -192,47 +238,28 @@ class RedisOnline:
             replies: list[Any] = pipeline.execute(raise_on_error=False)
         return replies
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        servers, _ = read_connection(_connection(self._options))
-        where = f"Redis at {address(servers)} ({SETTING})"
-        try:
-            yield
-        except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
-            said = self._without_secrets(error)
-            message = f"{where} refuses the login: {said}. See username= and password= there."
-            raise Refused(message) from None
-        except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
-            reason = textwrap.shorten(self._without_secrets(error), 200)  # redis-py shows whole clients in some
-            if _is_untrusted(error):
-                message = f"{where}: its certificate is not trusted: {reason} (ssl_ca_certs= names the authorities)"
-                raise Refused(message) from error
-            if isinstance(error, (*_PASSING_ERRORS, OSError)) or _PASSING.search(str(error)):
-                message = f"{where} does not take writes now: {type(error).__name__}: {reason}"
-                raise Unavailable(message) from error
-            message = f"{where} refuses to write view {self._view}: {reason}"
-            raise Refused(message) from error
 
-    def _without_secrets(self, error: BaseException) -> str:
-        return without(str(error), secrets_of(_connection(self._options)))
+def _keys_of(call: tuple[Any, ...]) -> Sequence[bytes]:
+    return call[1 : 1 + int(call[0])]
 
 
-def _is_untrusted(error: BaseException | None) -> bool:
-    """Whether a certificate was the reason; redis-py raises its own error from it."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _connection(options: Mapping[str, Any]) -> str:
-    return str(options.get("connection_string", "")) or "localhost:6379"
+@contextlib.contextmanager
+def _options_are_taken() -> Iterator[None]:
+    """Raise `Refused` for what redis-py stumbles over in a way of its own."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        # The text is not repeated: it may show a value.
+        message = (
+            f"{SETTING}: redis-py does not take the options there ({type(error).__name__}): compare with its manual"
+        )
+        raise Refused(message) from None
 
 
 def _client(options: Mapping[str, Any], waits: Mapping[str, Any]) -> Any:
     """Build what Feast would build; what the connection says of how long to wait comes first."""
-    servers, found = read_connection(_connection(options))
+    servers, found = read_connection(connection_of(options))
+    require_files(found)
     settings = {**waits, **found}
     kind = options.get("redis_type", "redis")
     node: Any = ClusterNode  # redis-py does not type what these two take
@@ -242,7 +269,8 @@ def _client(options: Mapping[str, Any], waits: Mapping[str, Any]) -> Any:
     if kind == "redis_sentinel":
         return sentinel(servers, **settings).master_for(options.get("sentinel_master", "mymaster"))
     (host, port), *_ = servers
-    return redis.Redis(host=host, port=port, **settings)
+    with _options_are_taken():
+        return redis.Redis(host=host, port=port, **settings)
 
 
 def _chunks(keys: Sequence[bytes], *, by_slot: bool) -> list[Sequence[int]]:

@@ -174,7 +174,8 @@ def _require(name: str, value: Any, kinds: tuple[type, ...]) -> None:
     takes = {*kinds, *({int} if float in kinds or str in kinds else ())}  # redis-py sends a number as its digits
     if type(value) not in takes:
         quotes = " (in double quotes where it reads as something else)" if str in kinds else ""
-        _refuse(f"{name}= takes {_WORDS[kinds[0]]}{quotes}, and has something else")
+        words = next((_WORDS[kind] for kind in kinds if kind in _WORDS), "nothing that a text can say")
+        _refuse(f"{name}= takes {words}{quotes}, and has something else")
     if name in _FILES and value and not Path(value).exists():
         _refuse(f"the file that {name}= names is not there")
 

@@ -1,0 +1,126 @@
+"""What an error of redis-py means: whether waiting helps, and which setting it is about.
+
+In: errors, a connection's options. Out: `Refused` or `Unavailable` in our words. Knows no keys.
+"""
+
+import re
+import socket
+import ssl
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import redis
+
+from workers.adapters.redis_address import SETTING, Servers, address, read_connection, secrets_of
+from workers.certificates import require_authorities, require_pair, speaks_tls
+from workers.core.errors import Refused, Unavailable, UndertowError
+from workers.core.masking import without
+
+LOOK_S = 1.0
+"""How long a port may take to show which language it speaks."""
+
+PASSING_WORDS = re.compile(r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b")
+"""States of a server that pass, or that its operator mends. Inside a script the code stands within the text."""
+PASSING = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ClusterError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.RedisClusterException,  # no node of the cluster answers
+    redis.exceptions.TryAgainError,
+)
+LOGIN = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
+LASTING: tuple[tuple[str, str], ...] = (
+    ("Cluster mode is not enabled", "online_store.redis_type says redis_cluster, and it is none"),
+    ("`SENTINEL`", "online_store.redis_type says redis_sentinel, and it is none"),
+    ("DB index is out of range", "db= there has a smaller number, or the server more databases"),
+    ("protocol must be", "protocol= there is 2 or 3"),
+    ("No cipher can be selected", "ssl_ciphers= there names none that OpenSSL knows"),
+)
+"""What some errors contain that redis-py takes for passing ones, and what is to be changed: waiting does not help."""
+
+
+@contextmanager
+def translated(options: Mapping[str, Any], doing: str) -> Iterator[None]:
+    """Raise what redis-py raises in our words; `options` are Feast's `online_store`, `doing` what Redis may refuse."""
+    text = connection_of(options)
+    try:
+        yield
+    except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
+        servers, _ = read_connection(text)
+        said = without(str(error), secrets_of(text))
+        # What redis-py raises of a login shows the password.
+        cause = None if isinstance(error, LOGIN) else error
+        raise in_our_words(error, said, f"Redis at {address(servers)} ({SETTING})", doing) from cause
+
+
+def in_our_words(error: Exception, said: str, where: str, doing: str) -> UndertowError:
+    """Return what to raise instead; `said` is its text without secrets."""
+    if isinstance(error, LOGIN):
+        return Refused(f"{where} refuses the login: {said}. See username= and password= there.")
+    reason = textwrap.shorten(said, 200)  # redis-py shows whole clients in some
+    if _is_untrusted(error):
+        return Refused(f"{where}: its certificate is not trusted: {reason} (ssl_ca_certs= names the authorities)")
+    for words, remedy in LASTING:
+        if words in said:
+            return Refused(f"{where}: {reason} ({remedy})")
+    if isinstance(error, (*PASSING, OSError)) or PASSING_WORDS.search(said):
+        return Unavailable(f"{where} does not take writes now: {type(error).__name__}: {reason}")
+    return Refused(f"{where} refuses to {doing}: {reason}")
+
+
+def connection_of(options: Mapping[str, Any]) -> str:
+    """Return the connection of Feast's `online_store` as it is written."""
+    return str(options.get("connection_string", "")) or "localhost:6379"
+
+
+def require_files(found: Mapping[str, Any]) -> None:
+    """Raise `Refused` where certificates and keys among redis-py's options are not as they must be."""
+    if not found.get("ssl"):
+        return
+    for name in ("ssl_ca_certs", "ssl_ca_path"):
+        if path := found.get(name):
+            require_authorities(Path(path), f"{name}= of {SETTING}")
+    if certificate := found.get("ssl_certfile"):
+        names = {"certificate": "ssl_certfile", "key": "ssl_keyfile", "password": "ssl_password"}
+        key, password = found.get("ssl_keyfile"), found.get("ssl_password")
+        named = {what: f"{name}= of {SETTING}" for what, name in names.items()}
+        require_pair(Path(certificate), Path(key) if key else None, None if password is None else str(password), named)
+
+
+def require_language(servers: Servers, found: Mapping[str, Any]) -> None:
+    """Raise `Refused` where a server speaks TLS and we would not, or the other way round; silence says nothing."""
+    speaks = spoken(*servers[0])
+    if speaks == "plain" and found.get("ssl"):
+        message = (
+            f"Redis at {address(servers)} speaks without TLS there, and ssl=true or rediss:// says TLS ({SETTING})"
+        )
+        raise Refused(message)
+    if speaks == "tls" and not found.get("ssl"):
+        message = f"Redis at {address(servers)} speaks TLS there: it takes ssl=true, or rediss:// ({SETTING})"
+        raise Refused(message)
+
+
+def spoken(host: str, port: int) -> Literal["plain", "tls", ""]:
+    """Return what a port speaks; empty where it says nothing that we know."""
+    try:
+        with closing(socket.create_connection((host.strip("[]"), port), LOOK_S)) as plain:
+            plain.sendall(b"PING\r\n")
+            if plain.recv(1) in {b"+", b"-"}:
+                return "plain"
+    except OSError:
+        pass
+    return "tls" if speaks_tls(host.strip("[]"), port, LOOK_S) else ""
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether a certificate was the reason; redis-py raises its own error from it."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
