@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from schemas.records import Partition
 from workers.core.care import Care
 from workers.core.ports import Clock
+from workers.core.verdicts import Fault
 from workers.fleet import respawn
 from workers.fleet.autoscale import Policy
 from workers.fleet.lookout import Lookout
@@ -187,7 +188,7 @@ class Controller:
         has_answered = self._seen[name].state != "starting" or name in self._adopted
         return has_answered and now - self._heard_at[name] > self._heartbeat_timeout_s
 
-    def _bury(self, name: str, reason: str | None, *, fault: respawn.Fault = "crashed") -> None:
+    def _bury(self, name: str, reason: str | None, *, fault: Fault = "crashed") -> None:
         self._replicas.remove(name)
         replica = self._seen.pop(name)
         self._summary.bury(replica)

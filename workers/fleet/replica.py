@@ -16,11 +16,11 @@ from pathlib import Path
 
 from schemas.records import Partition
 from workers.core.care import NO_CARE, Care
-from workers.core.errors import Refused, Replaced, Unavailable, UndertowError
+from workers.core.errors import Replaced, UndertowError
 from workers.core.ports import Clock
+from workers.core.verdicts import verdict_of
 from workers.fleet.artifact_status import ArtifactStatus, fields_of, together
 from workers.fleet.recent import Recent
-from workers.fleet.respawn import Fault
 from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
 from workers.fleet.walk import OpenStream, Walk
 from workers.logs import Line, say
@@ -120,7 +120,7 @@ class Replica:
             windows_per_s=rate,
             recent_latency=recent,
             error=self._error,
-            fault=_kind(self._fault),
+            fault="none" if self._fault is None else verdict_of(self._fault).fault,
             lines=self._lines(),
             log=_log_file(),
         )
@@ -177,14 +177,6 @@ class Replica:
 
     def _gives_up(self) -> bool:
         return self._fault is not None or (self._drain_by is not None and self._clock() > self._drain_by)
-
-
-def _kind(fault: BaseException | None) -> Fault:
-    if fault is None:
-        return "none"
-    if isinstance(fault, Refused):
-        return "refused"
-    return "unavailable" if isinstance(fault, Unavailable) else "crashed"
 
 
 def _log_file() -> str:

@@ -11,10 +11,8 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-Fault = Literal["none", "refused", "unavailable", "crashed"]
-"""Of an end: as ordered; over what trying again does not mend; over what may be back soon; over anything else."""
+from workers.core.verdicts import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from schemas.records import Partition
 from workers.core import histogram
 from workers.core.care import NO_CARE, Care
+from workers.core.verdicts import Fault
 from workers.fleet.artifact_status import ArtifactStatus, Progress
-from workers.fleet.respawn import Fault
 from workers.logs import Line, iso
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
