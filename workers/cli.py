@@ -14,7 +14,7 @@ from workers.cli_group import OneLineGroup
 from workers.cli_history import join, rebuild
 from workers.cli_model import describe, pack, settings_options, taps
 from workers.cli_setup import apply, check
-from workers.option_paths import LocalPathType
+from workers.option_paths import ExistingPathType, LocalPathType
 from workers.view.command import view
 
 
@@ -133,7 +133,7 @@ def drain(overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("history", type=click.Path(path_type=Path, exists=True))
+@click.argument("history", type=ExistingPathType())
 @click.option(
     "--job", help="Name of the job that goes on where it was stopped; default: the name of the file or folder."
 )
@@ -155,7 +155,7 @@ def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None
 
 
 @main.command()
-@click.argument("history", type=click.Path(path_type=Path, exists=True))
+@click.argument("history", type=ExistingPathType())
 @click.option("--topic", help="Where to; default: kafka.topic.")
 @click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True)

@@ -9,11 +9,11 @@ import click
 
 from workers.cli_duration import seconds
 from workers.cli_model import settings_options
-from workers.option_paths import LocalPathType
+from workers.option_paths import ExistingPathType, LocalPathType
 
 
 @click.command()
-@click.argument("rows", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="ROWS.parquet")
+@click.argument("rows", type=ExistingPathType(dir_okay=False), metavar="ROWS.parquet")
 @click.option("-o", "--output", type=LocalPathType(dir_okay=False), required=True, metavar="OUT.parquet")
 @click.option("--time", default="event_timestamp", show_default=True, metavar="COLUMN", help="The rows' own times.")
 @click.option(

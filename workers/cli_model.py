@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from workers.cli_duration import seconds
-from workers.option_paths import LocalPathType
+from workers.option_paths import ExistingPathType, LocalPathType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,9 +30,7 @@ def settings_options(command: F) -> F:
 def model_options(command: F) -> F:
     """Let a command read a trained model."""
     options = [
-        click.argument(
-            "checkpoint", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CHECKPOINT|TOML"
-        ),
+        click.argument("checkpoint", type=ExistingPathType(dir_okay=False), metavar="CHECKPOINT|TOML"),
         click.option(
             "--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids."
         ),
@@ -109,7 +107,7 @@ def taps(
     metavar="[FEATURE=]PATH[:POOL][,pca=N][,l2]",
     help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
 )
-@click.option("--fit", type=click.Path(path_type=Path, exists=True), help="Windows to fit pca=N on: Parquet.")
+@click.option("--fit", type=ExistingPathType(), help="Windows to fit pca=N on: Parquet.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),

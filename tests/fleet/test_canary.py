@@ -1,13 +1,17 @@
 """One secret wherever one is accepted, and servers that fail: nothing that we print, log or write shows it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.fleet.test_metrics import a_fleet, a_part, a_replica
 from workers.cli import main
 from workers.devstack.processes import LOCALHOST, free_port
+from workers.fleet.metrics import fleet_readings, replica_readings
+from workers.logs import Line
 from workers.settings import load
 from workers.wiring import stream_recipe
 
@@ -91,6 +95,17 @@ def test_a_connection_that_is_misread(said, monkeypatch, connection):
     text = said(["check"], ["run"], ["apply"], ["get", "pumps", "pump=p001"])
     assert CANARY not in text
     assert "UNDERTOW_REDIS" in text or "is no YAML" in text
+
+
+def test_no_metric_shows_what_a_store_that_fails_has_said():
+    part = a_part(blocked=f"Redis at h:1 says {CANARY}", last_reject={"number": CANARY})
+    replica = replace(
+        a_replica(part), error=CANARY, lines=(Line(at=1, level="INFO", replica="", event="e", text=CANARY),)
+    )
+    fleet = replace(a_fleet(1), replicas=(replica,), message=CANARY)
+    readings = [*replica_readings("f", replica, 104.0), *fleet_readings(fleet)]
+    assert CANARY in repr(fleet)
+    assert CANARY not in repr(readings)
 
 
 def test_what_is_handed_to_ray_does_not_show_it():

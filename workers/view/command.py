@@ -3,14 +3,13 @@
 In: arguments. Out: lines of text. Knows no rule; what is heavy waits inside.
 """
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from workers.option_paths import LocalPathType
+from workers.option_paths import ExistingPathType, LocalPathType
 
-EXISTING = click.Path(path_type=Path, exists=True)
+EXISTING = ExistingPathType()
 
 
 @click.command()
