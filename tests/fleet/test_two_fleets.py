@@ -5,6 +5,8 @@ import pytest
 
 from tests.fleet.live import assert_all_is_there_once, offline_rows, running, wait_until, with_fleet
 from workers.core.errors import Refused
+from workers.fleet.launch import start
+from workers.wiring import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -28,6 +30,11 @@ def test_two_live_fleets_forced_on_one_topic_and_group_show_each_key_once(make_p
     with running(one) as first:
         with pytest.raises(Refused, match="fleet 'one' reads this topic under this group already"), running(other):
             pass
+        own_group = other.model_copy(update={"kafka": other.kafka.model_copy(update={"group": "own"})})
+        with pytest.raises(
+            Refused, match=r"fleet 'one' writes this topic's log in \S+pumps__\w+ already.*offline.path"
+        ):
+            start(stream_recipe(own_group))
         with running(other, force=True) as second:
             for fleet in (first, second):
                 wait_until(fleet, lambda s: sum(len(replica.held) for replica in s.replicas) == 2)

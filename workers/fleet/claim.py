@@ -71,6 +71,19 @@ class Sign:
             return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What it means that another fleet shows its sign in a place."""
+
+    does: str
+    """What that fleet does."""
+    instead: str
+    """What else to choose."""
+
+
+GROUP = Held(does="reads this topic under this group", instead="another kafka.topic or kafka.group")
+
+
 def own_sign(fleet: str, run: str) -> Sign:
     """Return the sign of a fleet that this process starts now."""
     return Sign(run=run, fleet=fleet, host=socket.gethostname(), pid=os.getpid(), since=time.time())
@@ -98,24 +111,25 @@ def claim(
     *,
     read: Callable[[], str],
     write: Callable[[str], None],
+    held: Held = GROUP,
     clock: Clock = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
     """Put up our sign where nobody else's moves. Raises `Refused`, naming the other fleet and what to do."""
     if (other := holder(read=read, clock=clock, wait=wait)) is not None:
-        raise Refused(held_by(other))
+        raise Refused(held_by(other, held))
     write(own.to_text())
     wait(SETTLE_S)
     found = Sign.parse(read())
     if found is not None and found.run != own.run:
-        raise Refused(held_by(found))
+        raise Refused(held_by(found, held))
 
 
-def held_by(other: Sign) -> str:
-    """Say who reads what we would read, and what to do."""
+def held_by(other: Sign, held: Held = GROUP) -> str:
+    """Say who holds what we would hold, and what to do."""
     return (
-        f"fleet {other.fleet!r} reads this topic under this group already: {other.origin}. Drain it there "
-        f"(undertow drain --set fleet.name={other.fleet}), or choose another kafka.topic or kafka.group. To start "
+        f"fleet {other.fleet!r} {held.does} already: {other.origin}. Drain it there "
+        f"(undertow drain --set fleet.name={other.fleet}), or choose {held.instead}. To start "
         "beside it anyway, at the cost of doing work twice: undertow run --force"
     )
 

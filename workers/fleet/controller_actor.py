@@ -12,10 +12,9 @@ from typing import Any
 import ray
 
 from workers.adapters.kafka_admin import find_topic
-from workers.adapters.kafka_sign import KafkaSign
 from workers.build import Stamped
 from workers.fleet.autoscale import Policy
-from workers.fleet.claim import Beat, Sign
+from workers.fleet.claim import Sign
 from workers.fleet.controller import Controller
 from workers.fleet.flood import FloodLimit
 from workers.fleet.handle import ENDS
@@ -23,6 +22,7 @@ from workers.fleet.hello import say_hello
 from workers.fleet.lookout import Lookout
 from workers.fleet.metrics import Emitter
 from workers.fleet.ray_replicas import RayReplicas
+from workers.fleet.registers import Beats, open_registers
 from workers.fleet.status import FleetStatus
 from workers.fleet.topic_watch import TopicWatch
 from workers.logs import log_to_stderr
@@ -59,7 +59,7 @@ class ControllerActor:
         )
         self._fault: str | None = None
         self._has_ended = False
-        self._beat = Beat(sign.value, write=KafkaSign(recipe.kafka).write)
+        self._beat = Beats(sign.value, open_registers(recipe))
         TopicWatch(
             recipe.topic_id,
             ask=lambda: find_topic(recipe.kafka),

@@ -3,21 +3,22 @@
 In: settings, a recipe. Out: a `Fleet` handle that asks the controller. Knows nothing of what the fleet does.
 """
 
+import contextlib
 import uuid
 from collections.abc import Callable
 
 import ray
 from ray.actor import ActorHandle
 
-from workers.adapters.kafka_sign import KafkaSign
 from workers.build import foreign, stamped
 from workers.cluster import join_ray
 from workers.core.errors import Refused, Unavailable
-from workers.fleet.claim import Beat, Sign, claim, own_sign
+from workers.fleet.claim import Sign, own_sign
 from workers.fleet.controller_actor import controller_actor, controller_name
 from workers.fleet.differences import differences
 from workers.fleet.handle import ANSWER_S, ENDS, Fleet
 from workers.fleet.ray_replicas import orphans, remove_orphans
+from workers.fleet.registers import Beats, claim_all, open_registers
 from workers.sections import FleetSettings
 from workers.wiring import StreamRecipe
 
@@ -34,15 +35,18 @@ def start(
 ) -> Fleet:
     """Start a fleet in the Ray that was joined.
 
-    Raises `Refused` where one of this name runs here already, or one anywhere reads this topic under this group; the
-    latter not with `force`. Raises `Unavailable` where the controller does not answer within `timeout_s`, or before
-    `stops` says so; then it is taken back, for nobody would watch what it begins to read later.
+    Raises `Refused` where one of this name runs here already, or one anywhere reads this topic under this group,
+    or writes its log; the latter not with `force`. Raises `Unavailable` where the controller does not answer within
+    `timeout_s`, or before `stops` says so; then it is taken back, for nobody would watch what it begins to read later.
     """
     own = own_sign(recipe.fleet, uuid.uuid4().hex)
-    with KafkaSign(recipe.kafka) as sign:
+    with contextlib.ExitStack() as stack:
+        registers = open_registers(recipe)
+        for register in registers:
+            stack.callback(register.sign.close)
         if not force:
-            claim(own, read=sign.read, write=sign.write)
-        beat, fleet = Beat(own, write=sign.write), None
+            claim_all(own, registers)
+        beat, fleet = Beats(own, registers), None
         try:
             name = controller_name(recipe.fleet)
             if not _is_there(name):

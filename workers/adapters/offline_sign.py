@@ -1,0 +1,47 @@
+"""A sign of life where everybody who writes a log can see it: a word in a file beside the chains of a topic.
+
+In: a view's folder, a topic, texts. Out: the last text that anybody wrote. Knows nothing of who writes it and why.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from workers.adapters.offline_files import require_folder
+from workers.core.errors import Unavailable
+
+FOLDER = "_fleets"
+"""Below a view's folder. Readers of Parquet look into no such folder."""
+
+
+class FileSign:
+    """Reads and writes the text."""
+
+    def __init__(self, home: Path, topic: str) -> None:
+        """Touch nothing yet."""
+        self._home, self._path = home, home / FOLDER / f"{topic}.json"
+
+    def read(self) -> str:
+        """Return what was written last, empty where nothing was. Raises `Unavailable`."""
+        try:
+            return self._path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            message = f"{self._path} could not be read ({error}); it will be tried again"
+            raise Unavailable(message) from error
+
+    def write(self, text: str) -> None:
+        """Replace it; nobody ever sees half of it. Raises `Unavailable`."""
+        temporary = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+        try:
+            require_folder(self._home)
+            self._path.parent.mkdir(exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError as error:
+            message = f"{self._path} could not be written ({error}); it will be tried again"
+            raise Unavailable(message) from error
+
+    def close(self) -> None:
+        """Let go: nothing is held."""
