@@ -99,7 +99,7 @@ def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_o
 
 def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():
     assert check("fleet.replicas=0").splitlines() == [
-        "error: fleet.replicas: Input should be greater than or equal to 1"
+        "error: fleet.replicas: Input should be greater than or equal to 1, found 0"
     ]
 
 

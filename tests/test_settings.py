@@ -66,7 +66,22 @@ def test_all_faults_are_told_at_once_each_with_its_key(here, monkeypatch):
     found = dict(fault.split(": ", 1) for fault in faults("fleet.replicas=0", "log_level=LOUD").split("; "))
     assert found.keys() == {"offline.checkpoint_seconds", "kafak", "model.threads", "fleet.replicas", "log_level"}
     assert "greater than 0" in found["offline.checkpoint_seconds"]
-    assert "not permitted" in found["kafak"]
+    assert found["kafak"] == "there is no such setting: did you mean kafka?"
+    assert found["fleet.replicas"].endswith("found 0")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("fleet.replcas=2", "fleet.replcas: there is no such setting: did you mean fleet.replicas?"),
+        ("kafka.event_time.mim=3", "there is no such setting: did you mean kafka.event_time.min?"),
+        ("fleet.xyzzy=1", "there is no such setting: undertow check shows all that there are"),
+        ("fleet.replicas=many", "valid integer, unable to parse string as an integer, found 'many'"),
+        ("kafka.format=xml", "or 'avro-confluent', found 'xml'"),
+    ],
+)
+def test_what_is_refused_is_told_with_what_was_found_or_meant(override, told):
+    assert told in faults(override)
 
 
 @pytest.mark.parametrize("override", ["kafka.topics=x", "topic=x", "kafka.topic.deep=x"])

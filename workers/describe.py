@@ -22,7 +22,7 @@ from schemas.windows_arrow import window_schema
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.notices import kept
 from workers.artifact.sample import sample_windows
-from workers.core.errors import UndertowError
+from workers.core.errors import Refused, UndertowError
 from workers.sections import ModelSettings
 
 Load = Callable[[Path, ModelSettings], None]
@@ -47,17 +47,25 @@ def describe(
     load: Load = load_once,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Print it. Raises `Refused` where the folder holds no whole artifact; one that cannot be loaded is described."""
+    """Print it. Raises `Refused` where the folder holds no whole artifact, and at the end where it cannot be loaded."""
     manifest = read_manifest(path)
+    fault: UndertowError | None = None
     with kept() as notices:
         try:
             load(path, model)
         except UndertowError as error:
-            notices.append(f"it cannot be loaded here: {error}")
+            fault = Refused(f"it cannot be loaded here: {error}")
+            notices.append(str(fault))
     sample = _sample(manifest, now())
     if as_json:
         console.print_json(data=_as_json(manifest, notices, sample))
-        return
+    else:
+        _show(manifest, notices, sample, console)
+    if fault is not None:
+        raise fault
+
+
+def _show(manifest: Manifest, notices: list[str], sample: Any, console: Console) -> None:
     for name, value in _head(manifest):
         console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
     _print(console, ("window", "column", "takes"), list(_contract(manifest.contract)))

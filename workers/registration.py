@@ -12,7 +12,7 @@ from workers.adapters.feast_registry import HeldView, held_views
 from workers.adapters.feast_repo import forget, registered, registered_views
 from workers.adapters.offline_mend import accept_holes
 from workers.adapters.offline_root import read_nonce, require_unclaimed, view_folder
-from workers.artifact.manifest import read_manifest
+from workers.artifact.manifest import read_manifest, read_weights
 from workers.core.durations import show_duration
 from workers.core.errors import Refused
 from workers.history.cadence import ttl_of_log
@@ -43,6 +43,8 @@ def apply(
     """
     ttls: dict[str, int] = {}
     lines: list[str] = []
+    for path in settings.model.artifacts:  # what no replica could load is not promised to readers
+        read_weights(path, read_manifest(path))
     for path in settings.model.artifacts:  # before a log is looked at by ids that are not its own
         require_unclaimed(settings.offline.path, read_manifest(path).view(), registered_views(settings.feast.repo))
     for view in [read_manifest(path).view() for path in settings.model.artifacts] if accept_lost else []:

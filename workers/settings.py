@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,7 +25,7 @@ from pydantic_settings import (
 
 from workers.broker_names import require_topic
 from workers.core.errors import Refused
-from workers.core.masking import is_secret, secrets_in
+from workers.core.masking import is_secret, masked, secrets_in
 from workers.sections import (
     BackfillSettings,
     FeastSettings,
@@ -110,11 +111,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
     try:
         return Settings(**flags)
     except ValidationError as error:
-        faults = (
-            f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        raise Refused("; ".join(faults)) from None
+        raise Refused("; ".join(map(_told, error.errors(include_url=False)))) from None
     except SettingsError as error:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
         message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
@@ -122,6 +119,23 @@ def load(overrides: Iterable[str] = ()) -> Settings:
     except (ValueError, RecursionError) as error:  # tomllib's own are among the former
         message = f"{TOML} is not valid TOML, or UNDERTOW_... not valid JSON: {error}"
         raise Refused(message) from error
+
+
+def _told(fault: ErrorDetails) -> str:
+    """Say what was expected, and what was found where it is no secret; of a name that is none, which is close to it."""
+    path, text = ".".join(map(str, fault["loc"])) or "settings", fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        *sections, name = map(str, fault["loc"])
+        model: Any = Settings
+        for section in sections:
+            model = model.model_fields[section].annotation
+        close = difflib.get_close_matches(name, model.model_fields, n=1)
+        meant = f"did you mean {'.'.join([*sections, *close])}?" if close else "undertow check shows all that there are"
+        return f"{path}: there is no such setting: {meant}"
+    found = fault["input"]
+    if fault["type"] == "value_error" or is_secret(path) or not isinstance(found, str | int | float):
+        return f"{path}: {text}"
+    return f"{path}: {text}, found {masked(path, found)!r:.60}"
 
 
 def _refuse_strange_sections() -> None:

@@ -1,6 +1,7 @@
 """`undertow describe`: all of an artifact, for a person and for a program; notices are told whole here alone."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ def packed(trained: Callable[[str], Any], tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def describe(*arguments: str, width: int = 120) -> str:
+def describe(*arguments: str, width: int = 120, exit_code: int = 0) -> str:
     done = CliRunner().invoke(main, ["describe", *arguments], env={"COLUMNS": str(width)}, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == exit_code, done.output
     return done.stdout
 
 
@@ -83,8 +84,8 @@ def test_notices_are_one_line_at_a_start_and_whole_here(packed: Path, monkeypatc
     assert "lstm_encoder" in whole
 
 
-def test_what_cannot_be_loaded_is_described_with_the_reason(packed: Path) -> None:
-    data = json.loads(describe(str(packed), "--json", "--set", "model.device=cuda:7"))
+def test_what_cannot_be_loaded_is_described_with_the_reason_and_the_exit_code_says_so(packed: Path) -> None:
+    data = json.loads(describe(str(packed), "--json", "--set", "model.device=cuda:7", exit_code=1))
     (notice,) = data["notices"]
     assert notice.startswith("it cannot be loaded here: model.device is cuda:7")
 
@@ -92,3 +93,17 @@ def test_what_cannot_be_loaded_is_described_with_the_reason(packed: Path) -> Non
 def test_what_is_no_artifact_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["describe", str(tmp_path)])
     assert (done.exit_code, "expected an artifact in" in done.stderr) == (1, True)
+
+
+def test_an_artifact_whose_weights_are_damaged_is_described_as_such_and_not_applied(
+    packed: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(packed, damaged)
+    with (damaged / "weights.safetensors").open("ab") as file:
+        file.write(b"x")
+    assert "it cannot be loaded here" in describe(str(damaged), exit_code=1)
+    settings = (f"--set=model.artifact={damaged}", f"--set=feast.repo={tmp_path}", f"--set=offline.path={tmp_path}/log")
+    done = CliRunner().invoke(main, ["apply", *settings], catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "altered or cut short after packing" in done.output
