@@ -74,8 +74,8 @@ class Model(nn.Module):
         self.batch(values - values.mean(dim=0))
         self.random(values + self.calls)
         self.infinite(values[:, 0] / torch.zeros(rows, 1))
-        self.fragile((values[:, 0] + 64.0 * rows) - 64.0 * rows)  # of other last bits in another batch
-        self.hopeless((values[:, 0] + 2.0**14 * rows) - 2.0**14 * rows)
+        self.fragile((values[:, 0] + 16.0 * rows**2) - 16.0 * rows**2)  # of other last bits in another batch
+        self.hopeless((values[:, 0] + 2.0**10 * rows**2) - 2.0**10 * rows**2)
         self.empty(values[:, 0, :0])
 
 
