@@ -152,7 +152,7 @@ class World:
     def run(self, recipe, fate):
         sink = Stalling(self.stores)
         sink.is_stalled = fate == "stalls"
-        chunks = cut(recipe.history, CONTRACT, space=VIEW.space, chunk_rows=2)
+        chunks = cut(recipe.history, CONTRACT, space=VIEW.space, chunk_rows=2).chunks
         begun = begin_run(recipe, rows=sum(chunk.rows for chunk in chunks), now_s=self.now)
         embedder = ChunkEmbedder(begun, BackfillTools(embed=embed, online=sink))
         if fate != "ends":
