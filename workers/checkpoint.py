@@ -92,6 +92,11 @@ class Keeper:
         """Whether a checkpoint has begun that was not finished."""
         return self._under_way is not None
 
+    @property
+    def rows(self) -> Sequence[Rows]:
+        """What is under way, and may not be durable yet."""
+        return self._under_way[0].rows if self._under_way else ()
+
     def begin(self, checkpoint: Checkpoint, online: Future[None] | None, require_same: Callable[[], None]) -> None:
         """Append it, once the online write under way, if any, is acknowledged. Not while another is under way.
 

@@ -33,6 +33,8 @@ class Counts:
     """Taken from the source."""
     lost: int = 0
     """Offsets that retention deleted before they were read, or that were passed over."""
+    store_losses: int = 0
+    """How often this stream saw first that the online store had lost data."""
     checkpoints: int = 0
     trouble: Trouble = field(default_factory=Trouble)
     """The stores and brokers that are being tried again."""
@@ -54,6 +56,11 @@ class Counts:
         for reject in rejects:
             self.rejects[reject.reason] = self.rejects.get(reject.reason, 0) + 1
             self.last_reject[reject.reason] = f"{reject.record.partition}@{reject.record.offset}"
+
+    def delivered(self, windows: int) -> None:
+        """Count a delivery by the power of two that its windows do not exceed."""
+        power = max(0, windows - 1).bit_length()
+        self.batches[power] = self.batches.get(power, 0) + 1
 
     def took(self, seconds: NDArray[np.float64]) -> ClockAhead | None:
         """Count (n,) how long windows took from append to readable; return what is to be told where that is no time."""

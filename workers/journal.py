@@ -16,10 +16,13 @@ from workers.core.events import (
     ClockStepped,
     Event,
     Lost,
+    NotRestored,
     OddTimes,
     Recovered,
     Rejected,
+    Restored,
     Retrying,
+    StoreLost,
     TurnedBack,
 )
 from workers.core.ports import Clock
@@ -69,7 +72,7 @@ class Journal:
             case Rejected(rejects=rejects):
                 self._rejects(rejects)
             case _:
-                pass
+                _tell_store(event)
 
     def _turned_back(self, event: TurnedBack) -> None:
         text = (
@@ -142,3 +145,18 @@ class Journal:
                 detail=reject.detail,
                 trace_id=trace_of(record.headers),
             )
+
+
+def _tell_store(event: Event) -> None:
+    """Write down what became of an online store that has lost data, if that is what is told."""
+    match event:
+        case StoreLost(reason=reason, is_ours=is_ours):
+            text = f"the online store has lost data: {reason}"
+            text += "; it is filled again from the offline log, beside the stream" if is_ours else ""
+            say(log, logging.WARNING, "store-lost", text, reason=reason)
+        case Restored(series=series, written=written, seconds=seconds):
+            text = f"the online store is filled again: {written:,} of {series:,} series written in {seconds:.1f} s"
+            say(log, logging.WARNING, "store-restored", text, series=series, written=written)
+        case NotRestored(error=error):
+            text = f"the online store is not filled again: {error}; once that is mended: undertow rebuild"
+            say(log, logging.ERROR, "store-not-restored", text, error=error)

@@ -29,14 +29,15 @@ from workers.core.clocks import Clocks
 from workers.core.closing import close_all
 from workers.core.embedding import Embed
 from workers.core.errors import Unavailable
-from workers.core.events import Span, Tell
 from workers.core.failpoints import reach
+from workers.core.losses import Loss
 from workers.core.marks import Mark
 from workers.core.order import stamp
 from workers.core.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
 from workers.counts import Counts
 from workers.divergence import find_places
 from workers.patience import Patience
+from workers.store_watch import StoreWatch
 
 LAG_EVERY_S = 0.1
 
@@ -57,11 +58,12 @@ class Stream:
         ticks: Clock = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
         give_up: Callable[[], bool] = lambda: False,
-        tell: Tell = lambda _event: None,
+        tell: events.Tell = lambda _event: None,
         jitter: Callable[[], float] = random.random,
         careful: Careful | None = None,
+        take_loss: Callable[[], Loss | None] = lambda: None,
     ) -> None:
-        """Take ownership of the parts. `give_up` ends the retries of a store that does not answer (a drain's limit)."""
+        """Take ownership of the parts. `give_up` ends retries (a drain's limit); `take_loss`: see `StoreWatch`."""
         self.careful = careful or Careful()
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
@@ -81,6 +83,7 @@ class Stream:
         self._held_rows = self._held_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
+        self._watch = StoreWatch(online, self._writer, self._keeper, self.counts, take_loss, self._keep_trying, tell)
         self._checkpoint_at = self._lag_at = ticks()
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
@@ -140,6 +143,7 @@ class Stream:
             self.lag, self._lag_at, self.counts.trouble.silence = dict(self._source.lag()), now, self._source.silence
             if stepped := self._clocks.step():
                 self._tell(events.ClockStepped(seconds=stepped))
+        self._writing = self._watch.mind(now, self._writing, self._rows, is_idle=delivery is None)
         self._finish_checkpoint(wait=False)
         if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_s:
             # A second one waits for the first only where there is no room left: that bounds the memory.
@@ -213,11 +217,10 @@ class Stream:
             lambda: self._tell(events.Closed()),
         )
 
-    def _take(self, delivery: Delivery, stages: dict[str, Span]) -> None:
+    def _take(self, delivery: Delivery, stages: dict[str, events.Span]) -> None:
         """Embed one delivery, put its rejects away, and hand the rest to the writer."""
         decoded, records = delivery.decoded, delivery.records
-        power = max(0, len(decoded.windows) - 1).bit_length()
-        self.counts.batches[power] = self.counts.batches.get(power, 0) + 1
+        self.counts.delivered(len(decoded.windows))
         began = self._clocks.now()
         ranges = {p: (self._next.get(p, after), after) for p, after in delivery.receipt.items()}
         with self.careful.embedding(ranges):
@@ -263,7 +266,7 @@ class Stream:
         embeddings: EmbeddingBatch,
         appended_s: NDArray[np.float64],
         records: Sequence[Record],
-        stages: dict[str, Span],
+        stages: dict[str, events.Span],
     ) -> None:
         began = self._clocks.now()
         reach("before_online")
@@ -293,7 +296,5 @@ class Stream:
         if self._offline is None:
             return dict.fromkeys(partitions)
         found = find_places(partitions, self._offline, self._source, keep_trying=self._keep_trying, tell=self._tell)
-        self._marks.update(
-            {p: place.mark for p, place in found.items() if place is not None and place.mark is not None}
-        )
+        self._marks.update({p: place.mark for p, place in found.items() if place and place.mark})
         return {p: None if place is None else place.next for p, place in found.items()}

@@ -33,9 +33,11 @@ from workers.core.embedding import Embed
 from workers.core.errors import Refused
 from workers.core.events import Tell
 from workers.core.identity import refuse_another
+from workers.core.losses import OnLoss
 from workers.core.ports import OnlineSink
 from workers.formats import open_decode, require_format
 from workers.recipes import EmbedRecipe, embed_recipes, with_log
+from workers.restoring import History, RestoredOnline, Restorer
 from workers.sections import KafkaSettings
 from workers.settings import Settings
 from workers.stream import Stream
@@ -176,13 +178,38 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
     ).embed
 
 
-def open_online(recipe: OnlineRecipe) -> OnlineSink:
-    """Connect to the online store that Feast's configuration names."""
-    if recipe.type == "redis":
-        return RedisOnline(options=recipe.options, project=recipe.project, view=recipe.view, replaces=recipe.replaces)
-    if recipe.type == "sqlite":
-        return SqliteOnline(path=Path(recipe.options["path"]), project=recipe.project, view=recipe.view)
+def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
+    """Connect to the online store that Feast's configuration names; `on_loss` is told where it has lost data."""
+    if recipe.type in ("redis", "sqlite"):
+        return open_tallied(recipe, on_loss)
     return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
+
+
+def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
+    """Connect to a store of which can be seen that it has lost data."""
+    if recipe.type == "redis":
+        return RedisOnline(
+            options=recipe.options,
+            project=recipe.project,
+            view=recipe.view,
+            replaces=recipe.replaces,
+            on_loss=on_loss,
+        )
+    path = Path(recipe.options["path"])
+    return SqliteOnline(path=path, project=recipe.project, view=recipe.view, on_loss=on_loss)
+
+
+def open_restorer(embed: EmbedRecipe, tell: Tell) -> Restorer:
+    """Return what fills the artifact's online store again where it has lost data."""
+    view, history = embed.manifest.view(), None
+    if embed.log is not None:
+        history = History(
+            log=view_folder(embed.log.root, view),
+            view=view,
+            memory_bytes=embed.offline.read_memory_bytes,
+            keep_s=int(embed.online.options.get("key_ttl_seconds") or 0),
+        )
+    return Restorer(history, partial(open_tallied, embed.online), tell=tell)
 
 
 def check_online(recipe: OnlineRecipe) -> None:
@@ -205,11 +232,12 @@ def open_stream(
     embed = recipe.artifacts[index]
     kafka = group_settings(recipe.kafka, [one.manifest.view().view for one in recipe.artifacts])[index]
     view, contract = embed.manifest.view(), embed.manifest.contract
+    restorer = open_restorer(embed, tell)
     return Stream(
         offline=open_log(recipe, embed),  # first: a node that does not see the log shall not load a model before
         source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view, topic_id=recipe.topic_id),
         embed=open_embed(embed),
-        online=open_online(embed.online),
+        online=RestoredOnline(open_online(embed.online, restorer.noticed), restorer),
         dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),
         limits=Limits(
             checkpoint_s=embed.offline.checkpoint_seconds,
@@ -219,6 +247,7 @@ def open_stream(
         give_up=give_up,
         tell=tell,
         careful=Careful(view.view, turn),
+        take_loss=restorer.take,
     )
 
 

@@ -60,6 +60,9 @@ class FeastOnline:
         with self._translated():
             self._provider.online_read(self._config, self._view, [key])
 
+    def look(self) -> None:
+        """See nothing: what such a store has lost shows in `undertow check` alone."""
+
     def close(self) -> None:
         """Let go; Feast's stores keep their connections until the process ends."""
 

@@ -22,7 +22,10 @@ from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
 from workers.adapters.redis_address import SETTING, WAITS, read_connection
 from workers.adapters.redis_faults import connection_of, require_files, require_language, translated
+from workers.adapters.redis_script import MAKE_ROOM, SCRIPT
+from workers.adapters.redis_tally import Command, RedisTally, tally_of
 from workers.core.errors import Refused
+from workers.core.losses import OnLoss, Witness
 from workers.core.readable import readable
 from workers.logs import say
 
@@ -34,69 +37,6 @@ CHUNK = 64
 ORDER = "_order"
 """Its field is named as a feature's is, and no feature's name begins with an underscore: Feast asks for none of it."""
 
-# A Timestamp is two varints, seconds and nanos. A negative number of seconds takes ten bytes of two's complement, too
-# wide for Lua's doubles, so its complement is summed as well. An order is `created_us`, eight bytes, big-endian, and
-# behind it the time of the row that it belongs to: beside a row of somebody else's it is void, and such a row comes
-# before all others of its time, as one of an earlier version does.
-# ARGV: seconds to live, the field of the order, m, the m fields of Feast's, then of each key `created_us` and the m
-# values; the first of those is the time.
-SCRIPT = """
-local function varint(text, at)
-  local value, inverse, scale = 0, 0, 1
-  for i = at, at + 8 do
-    local byte = text:byte(i)
-    if not byte then return 0, i end
-    local low = byte % 128
-    value = value + low * scale
-    inverse = inverse + (127 - low) * scale
-    scale = scale * 128
-    if byte < 128 then return value, i + 1 end
-  end
-  return -inverse - 1, at + 10
-end
-local function decode(text)
-  local seconds, nanos, at = 0, 0, 1
-  if text:byte(at) == 8 then seconds, at = varint(text, at + 1) end
-  if text:byte(at) == 16 then nanos = varint(text, at + 1) end
-  return seconds, nanos
-end
-local function is_later(time, created, held, order)
-  local high, low, held_high, held_low
-  if not held then return true end
-  if time ~= held then
-    high, low = decode(time)
-    held_high, held_low = decode(held)
-  else
-    if not order or #order < 8 or order:sub(9) ~= held then return true end
-    high, low = struct.unpack('>I4I4', created)
-    held_high, held_low = struct.unpack('>I4I4', order)
-  end
-  return high > held_high or (high == held_high and low > held_low)
-end
-local ttl, order, m = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local written, alien = 0, {}
-for k, key in ipairs(KEYS) do
-  local at = 3 + m + (k - 1) * (m + 1)
-  local created, time = ARGV[at + 1], ARGV[at + 2]
-  local held = redis.pcall('HMGET', key, ARGV[4], order)
-  if held.err then
-    if not held.err:find('WRONGTYPE') then return held end
-    alien[#alien + 1] = k
-  elseif is_later(time, created, held[1], held[2]) then
-    local fields = {order, created .. time}
-    for f = 1, m do
-      fields[2 * f + 1], fields[2 * f + 2] = ARGV[3 + f], ARGV[at + 1 + f]
-    end
-    redis.call('HSET', key, unpack(fields))
-    if ttl > 0 then redis.call('EXPIRE', key, ttl) end
-    written = written + 1
-  end
-end
-return {written, unpack(alien)}
-"""
-"""Returns how many keys it has written, and the numbers of those, from 1, that hold something else than a hash."""
-
-MAKE_ROOM = "if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return redis.call('DEL', KEYS[1]) end return 0"
 SHOWN = 3
 
 # redis-py would wait for ever. One retry finds a connection closed while idle; waiting longer is the caller's.
@@ -106,11 +46,20 @@ _WRITE: Mapping[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, 
 class RedisOnline:
     """An `OnlineSink` for `type: redis`, be it one server, a cluster or behind sentinels. One thread at a time."""
 
-    def __init__(self, *, options: Mapping[str, Any], project: str, view: str, replaces: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        options: Mapping[str, Any],
+        project: str,
+        view: str,
+        replaces: bool = False,
+        on_loss: OnLoss | None = None,
+    ) -> None:
         """Take Feast's `online_store` options, its project, and the view's name in the store; connect at first use.
 
         Where somebody else keeps something at a series' key that is no hash, `replaces` lets us delete it; otherwise it
-        stays, that series is not written, and a warning names it.
+        stays, that series is not written, and a warning names it. `on_loss` is told where Redis no longer holds what
+        was written: see `workers.core.losses`.
         """
         self._options = options
         self._project = project.encode()
@@ -120,6 +69,7 @@ class RedisOnline:
         self._told: set[bytes] = set()
         self._client: Any = None
         self._sha = ""
+        self._witness = Witness(on_loss) if on_loss else None
 
     def write(self, batch: EmbeddingBatch) -> int:
         """Write what is newer than Redis holds; see `OnlineSink`."""
@@ -157,6 +107,20 @@ class RedisOnline:
             self._tell_of([row for row, key in enumerate(keys) if key in fresh], keys, batch)
         return written
 
+    def look(self) -> None:
+        """Tell `on_loss` where Redis no longer holds what was written."""
+        if self._witness is not None:
+            with translated(self._options, f"look at view {self._view}"):
+                self._connect()
+                tally = self._tally(self._witness.name)
+                self._witness.judge(tally.read(), tally, has_written=False)
+
+    def restored(self, claim: str) -> None:
+        """Note that what was lost is there again."""
+        with translated(self._options, f"look at view {self._view}"):
+            self._connect()
+            self._tally().restored(claim)
+
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
         once = {**WAITS, "retry": Retry(NoBackoff(), 0)}
@@ -189,6 +153,9 @@ class RedisOnline:
                 self._sha = self._client.script_load(SCRIPT)
         return isinstance(self._client, RedisCluster)
 
+    def _tally(self, writer: str = "") -> RedisTally:
+        return RedisTally(self._client, self._project.decode(), self._view, writer)
+
     def _tell_of(self, rows: Sequence[int], keys: Sequence[bytes], batch: EmbeddingBatch) -> None:
         """Warn of keys that hold what is not ours."""
         of = [", ".join(f"{name}={ids[row]}" for name, ids in batch.series.items()) for row in rows[:SHOWN]]
@@ -210,7 +177,9 @@ class RedisOnline:
 
         Return how many keys were written, and those that hold what is not ours.
         """
-        replies = self._send(calls)
+        tally = self._tally(self._witness.name) if self._witness else None
+        found = self._send(calls, tally.count if tally else ())
+        replies, shown = found[: len(calls)], found[len(calls) :]
         lost = [
             call
             for call, reply in zip(calls, replies, strict=True)
@@ -229,12 +198,16 @@ class RedisOnline:
             count, *numbers = reply
             written += count
             alien |= {_keys_of(call)[number - 1] for number in numbers}
+        if self._witness and tally:
+            self._witness.judge(tally_of(shown), tally, has_written=True)
         return written, alien
 
-    def _send(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _send(self, calls: Sequence[tuple[Any, ...]], behind: Sequence[Command] = ()) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipeline:
             for call in calls:
                 pipeline.execute_command("EVALSHA", self._sha, *call)
+            for command in behind:
+                pipeline.execute_command(*command)
             replies: list[Any] = pipeline.execute(raise_on_error=False)
         return replies
 

@@ -13,10 +13,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from schemas import feast_bytes
 from schemas.embeddings import EmbeddingBatch
+from workers.adapters.sqlite_tally import SqliteTally
 from workers.core.errors import Refused, Unavailable
+from workers.core.losses import OnLoss, Witness
 
 GUARD = "event_us"
 DELIVERED = "created_us"
@@ -43,15 +46,27 @@ _PASSING = frozenset(
 class SqliteOnline:
     """An `OnlineSink` for `type: sqlite`. Many processes may share the file; one thread of each at a time."""
 
-    def __init__(self, *, path: Path, project: str, view: str, busy_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        path: Path,
+        project: str,
+        view: str,
+        busy_timeout_s: float = 10.0,
+        on_loss: OnLoss | None = None,
+    ) -> None:
         """Take the file, Feast's project, and the view's name in the store; open at first use.
 
-        A write waits `busy_timeout_s` for other writers before it is `Unavailable`.
+        A write waits `busy_timeout_s` for other writers before it is `Unavailable`. `on_loss` is told where the file no
+        longer holds what was written: see `workers.core.losses`. With it a file or a table that was there, and is gone,
+        is waited for.
         """
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._table = f"{project}_{view}"
         self._connection: sqlite3.Connection | None = None
+        self._witness = Witness(on_loss) if on_loss else None
+        self._file: tuple[int, int] | None = None  # which one was opened last, by device and inode
 
     def write(self, batch: EmbeddingBatch) -> int:
         """Write what is newer than the file holds; see `OnlineSink`."""
@@ -70,7 +85,19 @@ class SqliteOnline:
                 values, names = feast_bytes.float_lists(vectors), [feature] * len(keys)
                 rows = zip(keys, names, values, seconds, event_us, created_us, seconds, strict=True)
                 written = connection.executemany(statement, rows).rowcount
+            self._judge(connection, has_written=True)
         return written
+
+    def look(self) -> None:
+        """Tell `on_loss` where the file no longer holds what was written."""
+        if self._witness is not None:
+            with self._translated(), _transaction(self._open()) as connection:
+                self._judge(connection, has_written=False)
+
+    def restored(self, claim: str) -> None:
+        """Note that what was lost is there again."""
+        with self._translated(), _transaction(self._open()) as connection:
+            SqliteTally(connection, self._table, "").restored(claim)
 
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
@@ -83,10 +110,19 @@ class SqliteOnline:
             self._connection.close()
             self._connection = None
 
+    def _judge(self, connection: sqlite3.Connection, *, has_written: bool) -> None:
+        if self._witness is not None:
+            tally = SqliteTally(connection, self._table, self._witness.name)
+            if has_written:
+                tally.count()
+            self._witness.judge(tally.read(), tally, has_written=has_written)
+
     def _open(self) -> sqlite3.Connection:
+        if (there := _identity(self._path)) != self._file:
+            self.close()  # moved, deleted or replaced: what is written to it no reader finds
         if self._connection is None:
-            if not self._path.exists():
-                raise Refused(self._missing("no such file"))
+            if there is None:
+                self._refuse_missing("no such file")
             connection = sqlite3.connect(
                 self._path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
             )
@@ -95,7 +131,7 @@ class SqliteOnline:
             except BaseException:
                 connection.close()
                 raise
-            self._connection = connection
+            self._connection, self._file = connection, there
         return self._connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -105,15 +141,18 @@ class SqliteOnline:
         with _transaction(connection):
             columns = {row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(self._table)})")}
             if not columns:
-                raise Refused(self._missing(f"no table {self._table}"))
+                self._refuse_missing(f"no table {self._table}")
+            SqliteTally(connection, self._table, "").make(void=GUARD not in columns)  # Feast has made the table anew
             for column in (GUARD, DELIVERED, WITNESS):
                 if column not in columns:
                     connection.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {column} INTEGER")
             if WITNESS not in columns:  # an earlier version wrote guards alone
                 connection.execute(f"UPDATE {_quoted(self._table)} SET {WITNESS} = event_ts WHERE {GUARD} NOT NULL")  # noqa: S608 - quoted
 
-    def _missing(self, found: str) -> str:
-        return f"expected the online store that Feast makes at {self._path}, found {found}; run: undertow apply"
+    def _refuse_missing(self, found: str) -> NoReturn:
+        message = f"expected the online store that Feast makes at {self._path}, found {found}; run: undertow apply"
+        was_there = self._witness is not None and self._file is not None
+        raise (Unavailable if was_there else Refused)(message)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -122,10 +161,18 @@ class SqliteOnline:
         except sqlite3.Error as error:
             self.close()
             if "no such table" in str(error):  # Feast has dropped it since
-                raise Refused(self._missing(f"no table {self._table}")) from error
+                self._refuse_missing(f"no table {self._table}")
             primary = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
             message = f"SQLite at {self._path} (online_store.path of the Feast config): {error}"
             raise (Unavailable if primary in _PASSING else Refused)(message) from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextlib.contextmanager

@@ -111,6 +111,33 @@ class ClockStepped:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLost:
+    """The online store does not hold what was written to it."""
+
+    reason: str
+    is_ours: bool
+    """Whether this replica fills it again; else another does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The online store has the newest vectors of each series in the log again."""
+
+    series: int
+    """In the log."""
+    written: int
+    """The others were online with the same event time or a newer one."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRestored:
+    """The online store could not be filled again."""
+
+    error: str
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The stream has let go of everything."""
@@ -128,6 +155,9 @@ Event = (
     | OddTimes
     | ClockAhead
     | ClockStepped
+    | StoreLost
+    | Restored
+    | NotRestored
     | Closed
 )
 Tell = Callable[[Event], object]

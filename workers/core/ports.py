@@ -119,6 +119,12 @@ class OnlineSink(Protocol):
         then have been written, and the same call may be made again.
         """
 
+    def look(self) -> None:
+        """Look whether the store still holds what was written, and tell whoever was named for it where it does not.
+
+        For a store that nothing is written to: a write looks by itself. Raises `Unavailable`.
+        """
+
     def check(self) -> None:
         """Return where the store can be written now. Raises `Unavailable`, or `Refused` where it lacks the view."""
 

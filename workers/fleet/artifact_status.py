@@ -39,6 +39,8 @@ class Progress:
     offsets: int = 0
     """Taken from the source."""
     lost: int = 0
+    store_losses: int = 0
+    """How often the online store was seen to have lost data."""
     checkpoints: int = 0
     retries: int = 0
     blocked: str | None = None
@@ -85,6 +87,7 @@ def together(parts: Sequence[Progress]) -> Progress:
         clock_ahead=sum(part.clock_ahead for part in parts),
         offsets=sum(part.offsets for part in parts),
         lost=sum(part.lost for part in parts),
+        store_losses=sum(part.store_losses for part in parts),
         checkpoints=sum(part.checkpoints for part in parts),
         retries=sum(part.retries for part in parts),
         blocked=next((told for part in parts if (told := part.blocked)), None),

@@ -55,6 +55,7 @@ DEFINITIONS = (
     Definition("undertow_windows", "counter", "windows", _EACH, "embedded and readable in the online store"),
     Definition("undertow_rejects", "counter", "records", (*_EACH, "reason"), "put among the dead letters"),
     Definition("undertow_lost", "counter", "offsets", _EACH, "deleted by retention before they were read"),
+    Definition("undertow_store_losses", "counter", "losses", _EACH, "of the online store's data, by who saw it first"),
     Definition("undertow_odd_times", "counter", "windows", _EACH, "taken though before 1990 or after next year"),
     Definition("undertow_clock_ahead", "counter", "windows", _EACH, "readable before their record's timestamp"),
     Definition("undertow_lag", "gauge", "offsets", (*_EACH, "partition"), "not yet read; 0 once given away"),
@@ -95,6 +96,7 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
     yield Reading("undertow_records", status.records, own)
     yield Reading("undertow_windows", status.windows, own)
     yield Reading("undertow_lost", status.lost, own)
+    yield Reading("undertow_store_losses", status.store_losses, own)
     yield Reading("undertow_odd_times", status.odd_times, own)
     yield Reading("undertow_clock_ahead", status.clock_ahead, own)
     yield Reading("undertow_checkpoints", status.checkpoints, own)

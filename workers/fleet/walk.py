@@ -113,6 +113,7 @@ class Walk:
             clock_ahead=counts.clock_ahead,
             offsets=counts.offsets,
             lost=counts.lost,
+            store_losses=counts.store_losses,
             checkpoints=counts.checkpoints,
             retries=counts.trouble.retries,
             blocked=counts.trouble.blocked,

@@ -8,34 +8,26 @@ started again it begins anew; the sink's guard makes what is there already cheap
 """
 
 import random
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from schemas.embeddings import EmbeddingBatch
 from schemas.spaces import SpaceView
 from workers.adapters.offline_chains import sound_parts
-from workers.adapters.offline_query import CREATED_US, EVENT_US, open_query
 from workers.adapters.offline_root import view_folder
 from workers.core.errors import Refused
 from workers.core.events import Event, Retrying
 from workers.core.ports import OnlineSink
 from workers.patience import Patience, Trouble
 from workers.recipes import EmbedRecipe, embed_recipes, with_log
+from workers.restoring import newest_rows
 from workers.settings import Settings
 from workers.wiring import open_online
-
-WRITE_ROWS, WRITE_BYTES = 2_048, 8 << 20
-"""What is written at once, in rows and in bytes of vectors."""
 
 OnProgress = Callable[[int, int, int], None]
 """Takes the series looked at, all series, and the rows written."""
@@ -67,46 +59,17 @@ def rebuild(
     vectors streamed.
     """
     began = time.monotonic()
-    files = sound_parts(log)
-    features = [name for name, _ in view.features]
     done = written = 0
-    with (
-        tempfile.TemporaryDirectory(prefix="undertow-") as spill,
-        open_query(
-            files, [c.name for c in view.series], features, memory_bytes=memory_bytes, spill=Path(spill)
-        ) as query,
-    ):
-        total = query.count_series() if files else 0
-        if not total:
+    with newest_rows(sound_parts(log), view, memory_bytes=memory_bytes) as found:
+        if not (total := found.series):
             message = f"no row of {view.view} below {log}, to fill the online store from; run `undertow backfill` first"
             raise Refused(message)
         on_progress(0, total, 0)
-        for batch in query.newest(WRITE_ROWS):
-            for rows in _batches(batch, view):
-                written += patience.keep_trying(partial(online.write, rows))
-                done += len(rows)
-                on_progress(done, total, written)
+        for rows in found.batches:
+            written += patience.keep_trying(partial(online.write, rows))
+            done += len(rows)
+            on_progress(done, total, written)
     return Rebuilt(series=total, written=written, seconds=time.monotonic() - began)
-
-
-def _batches(found: Any, view: SpaceView) -> Iterator[EmbeddingBatch]:
-    rows = min(WRITE_ROWS, max(1, WRITE_BYTES // (4 * sum(size for _, size in view.features))))
-    for first in range(0, len(found), rows):
-        piece = found.slice(first, rows)
-        yield EmbeddingBatch(
-            space=view.space,
-            series={
-                column.name: piece[column.name]
-                .to_numpy(zero_copy_only=False)
-                .astype(object if column.type == "string" else np.int64)
-                for column in view.series
-            },
-            event_us=piece[EVENT_US].to_numpy(),
-            created_us=piece[CREATED_US].to_numpy(),
-            features={
-                name: pc.list_flatten(piece[name]).to_numpy().reshape(len(piece), size) for name, size in view.features
-            },
-        )
 
 
 def run(settings: Settings, console: Console) -> tuple[Rebuilt, ...]:
