@@ -47,6 +47,7 @@ NAMES = {
         "torch._inductor:aoti_compile_and_package",
         "torch._inductor:aoti_load_package",
         "torch.utils._python_dispatch:TorchDispatchMode",
+        "torch:Tensor._version",
     ),
 }
 """By distribution: `module:attribute`, or `module:Class/self.attribute` for what its instances hold."""

@@ -16,7 +16,7 @@ from workers.backfill.chunks import cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
 from workers.cluster import ray_session
-from workers.recipes import EmbedRecipe, embed_recipes, with_log
+from workers.recipes import EmbedRecipe, embed_recipes, require_applied_log, with_log
 from workers.settings import Settings
 from workers.wiring import check_online, open_embed, open_online
 
@@ -29,6 +29,7 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
     """
     artifacts = embed_recipes(settings)
     for embed in artifacts:
+        require_applied_log(embed)
         check_online(embed.online)
         # Whether the files can hold windows is seen before Ray is started, which takes seconds.
         cut(history, embed.manifest.contract, space="", chunk_rows=settings.backfill.chunk_rows, digest_of=lambda _: "")
