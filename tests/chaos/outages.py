@@ -79,6 +79,20 @@ class RedisReadOnly(Fault):
 
 
 @dataclass(slots=True)
+class RedisEmptied(Fault):
+    """Redis emptied, its scripts as well."""
+
+    heals_itself: ClassVar[bool] = True
+    longest_s: ClassVar[float] = 0.0
+
+    def break_it(self, world: World) -> None:
+        world.emptied += 1  # before and after: what is read between may be of either
+        world.redis.flushall()
+        world.redis.script_flush()
+        world.emptied += 1
+
+
+@dataclass(slots=True)
 class RedisSlow(Fault):
     """Redis slow: it sleeps between commands."""
 

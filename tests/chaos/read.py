@@ -6,7 +6,7 @@ nothing of faults.
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -56,10 +56,13 @@ class Online:
 
 
 class Watcher:
-    """A thread that reads every site again and again, and counts where event time goes backwards."""
+    """A thread that reads every site again and again, and counts where event time goes backwards.
 
-    def __init__(self, online: Online) -> None:
-        self._online, self._stop = online, threading.Event()
+    Whenever the store has lost everything, time may begin again: `emptied` says how often.
+    """
+
+    def __init__(self, online: Online, emptied: Callable[[], int]) -> None:
+        self._online, self._emptied, self._stop = online, emptied, threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self.looks, self.backwards = 0, 0
 
@@ -74,10 +77,14 @@ class Watcher:
 
     def _watch(self) -> None:
         newest: dict[str, int] = {}
+        emptied = 0
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 found = self._online.read(SITE_NAMES)
             except (RedisError, OSError):
+                continue
+            if self._emptied() != emptied:
+                emptied, newest = self._emptied(), {}
                 continue
             self.looks += 1
             for site in newest.keys() | found.keys():

@@ -28,7 +28,7 @@ def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovere
     with running(folder) as world:
         producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, seed)
         online = Online(world.settings.feast)
-        watcher = Watcher(Online(world.settings.feast))
+        watcher = Watcher(Online(world.settings.feast), lambda: world.emptied)
         producer.start()
         watcher.start()
         for timed in script:

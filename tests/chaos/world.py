@@ -69,6 +69,8 @@ class World:
     redis_server: RedisServer
     kafka_process: Process
     redis_process: Process
+    emptied: int = 0
+    """How often the online store has lost everything."""
 
     @property
     def kafka_pid(self) -> int:
