@@ -13,7 +13,7 @@ from workers.adapters.feast_repo import forget, registered, registered_views
 from workers.adapters.offline_mend import accept_holes
 from workers.adapters.offline_root import read_nonce, require_unclaimed, view_folder
 from workers.artifact.manifest import read_manifest, read_weights
-from workers.core.durations import show_duration
+from workers.core.durations import joinable, show_duration
 from workers.core.errors import Refused
 from workers.history.cadence import ttl_of_log
 from workers.settings import Settings
@@ -61,20 +61,20 @@ def apply(
         kept = view.ttl_seconds if kept is None else kept
         if ttl_s is not None or kept is not None:
             chosen = ttl_s if ttl_s is not None else kept
-            lines.append(f"{view.view}: " + (f"ttl {show_duration(chosen)}" if chosen else NO_TTL))
+            lines.append(f"{view.view}: " + (f"ttl {_show(chosen)}" if chosen else NO_TTL))
         else:
             log = view_folder(settings.offline.path, view)
             derived = ttl_of_log(log, view, memory_bytes=settings.offline.read_memory_bytes)
             chosen = derived.seconds if derived else None
             lines.append(
-                f"{view.view}: ttl {show_duration(derived.seconds)}, {derived.reason}; after that Feast's joins find "
+                f"{view.view}: ttl {_show(derived.seconds)}, {derived.reason}; after that Feast's joins find "
                 "nothing (`undertow join` has no ttl); another: undertow apply --ttl 6h, none: --ttl 0"
                 if derived
                 else f"{view.view}: {NO_TTL}. Give one (--ttl 6h), or apply again after a backfill: it is then derived "
                 "from the windows. `undertow join` needs none"
             )
         if chosen is not None:
-            ttls[view.view] = chosen
+            ttls[view.view] = joinable(chosen)
     pruned = _choose_pruned(held, here, ask=ask) if prune else ()
     names = apply_artifact(settings, promote=promote, ttls=ttls, pruned=pruned)
     forget(settings.feast.repo, pruned)
@@ -83,6 +83,16 @@ def apply(
     for line in lines:
         say(line)
     return names
+
+
+def _show(ttl_s: int) -> str:
+    """Write a ttl as Feast is told of it."""
+    taken, wanted = show_duration(joinable(ttl_s)), show_duration(ttl_s)
+    return (
+        taken
+        if taken == wanted
+        else f"{taken} ({wanted} rounded up: Feast's joins take less than a day, or whole days)"
+    )
 
 
 def _choose_pruned(held: Mapping[str, HeldView], here: Collection[str], *, ask: bool) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.sample import sample_windows
 from workers.artifact.spaces import digest
 from workers.cli import main
-from workers.core.embedder import Embedder
+from workers.core.embedder import LEAST_WINDOWS, Embedder
 from workers.core.errors import Refused
 from workers.recipes import EmbedRecipe
 from workers.sections import ModelSettings, OfflineSettings
@@ -98,7 +98,7 @@ def test_compiled_modules_give_the_vectors_that_they_give_uncompiled(
     embedder = load(packed, device="cpu", run_compiled=True)
     calls.clear()
     found = vectors(embedder, given)
-    assert sum(calls) == len(lengths)
+    assert sum(calls) == max(len(lengths), LEAST_WINDOWS)  # fewer run beside copies
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 

@@ -23,6 +23,7 @@ from workers.artifact import fit
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.cli import main
+from workers.core import embedder as embedding
 from workers.core.errors import Refused
 
 Train = Callable[[str], Any]
@@ -121,7 +122,10 @@ def test_reduced_and_normalised_vectors_are_the_same_alone(
         np.testing.assert_allclose(alone[0], found[row], rtol=0, atol=1e-6)
 
 
-def test_vectors_that_are_too_short_to_be_normalised_are_refused(trained: Train, history: Path, tmp_path: Path) -> None:
+def test_vectors_that_are_too_short_to_be_normalised_are_refused(
+    trained: Train, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "LEAST_WINDOWS", 1)  # else a window alone is embedded as in a batch
     with pytest.raises(Refused, match=r"otherwise alone than in a batch.*l2 magnifies what differs in short vectors"):
         make(trained("lstm"), tmp_path / "a", "rnn:last,pca=4,l2", history)
 

@@ -11,6 +11,7 @@ from tests.fleet.test_metrics import a_fleet, a_part, a_replica
 from workers.cli import main
 from workers.devstack.processes import LOCALHOST, free_port
 from workers.fleet.metrics import fleet_readings, replica_readings
+from workers.fleet.run import once_ready
 from workers.logs import Line
 from workers.settings import load
 from workers.wiring import stream_recipe
@@ -68,9 +69,19 @@ def test_a_broker_that_does_not_let_us_in(said, monkeypatch, tmp_path_factory):
 def test_a_store_that_does_not_let_us_in_or_is_away(said, monkeypatch, is_there, form, redis_address):
     address = redis_address if is_there else f"{LOCALHOST}:{free_port()}"
     monkeypatch.setenv("UNDERTOW_REDIS", form.format(address, CANARY))
-    text = said(["check"], ["run"], ["get", "pumps", "pump=p001"])
+    text = said(["check"], *([["run"]] if is_there else ()), ["get", "pumps", "pump=p001"])
+    if not is_there:  # `run` waits for it
+        lines: list[str] = []
+        with pytest.raises(KeyboardInterrupt):
+            once_ready(lambda: stream_recipe(load()), lines.append, _interrupt)
+        text += "\n".join(lines)
+        assert address in lines[0]
     assert address in text
     assert CANARY not in text
+
+
+def _interrupt(_seconds):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import ibis
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -17,7 +19,7 @@ from workers.adapters import feast_repo
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.cli import main
-from workers.core.durations import LONGEST_S, parse_duration, show_duration
+from workers.core.durations import LONGEST_S, joinable, parse_duration, show_duration
 from workers.history.cadence import derive_ttl, ttl_of_log
 
 HOUR = 3_600_000_000
@@ -26,6 +28,16 @@ HOUR = 3_600_000_000
 @given(st.integers(0, LONGEST_S))
 def test_a_duration_is_read_as_it_is_written(seconds):
     assert parse_duration(show_duration(seconds)) == seconds
+
+
+@given(st.one_of(st.integers(1, LONGEST_S), st.integers(1, 4 * 24).map(lambda hours: 3600 * hours)))
+def test_feasts_joins_can_take_every_ttl_that_is_registered_and_none_is_shorter_than_what_was_given(seconds):
+    taken = joinable(seconds)
+    assert 0 <= taken - seconds < 86_400
+    ibis.literal(timedelta(seconds=taken))  # as Feast's DuckDB store does
+    if taken != seconds:
+        with pytest.raises(ValueError, match="mixed units"):
+            ibis.literal(timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("text", ["", "6", "h", "6hh", "-6h", "1.5h", "6H", "6 hours", "200000w", "1d 2x"])
@@ -104,7 +116,8 @@ def test_apply_says_which_ttl_a_view_has_and_why(artifact, here, monkeypatch):
     write_part(view_folder(here / ".undertow/offline", view) / "windows/0/0.parquet", rows)
     assert "ttl 2h, twice the longest of 3 gaps between windows of a series; after that" in apply()
     assert (f"{view.view}: ttl 2h\n" in apply(), stored(path)) == (True, 7200)
-    assert ("ttl 1d12h" in apply("--ttl", "36h"), stored(path)) == (True, 129_600)
+    assert ("ttl 2d (1d12h rounded up: Feast's joins take" in apply("--ttl", "36h"), stored(path)) == (True, 172_800)
+    assert (f"{view.view}: ttl 2d\n" in apply(), stored(path)) == (True, 172_800)
     assert ("no ttl" in apply("--ttl", "0"), stored(path)) == (True, 0)
     assert ("no ttl" in apply(), stored(path)) == (True, 0)
     wrong = CliRunner().invoke(main, ["apply", "--ttl", "six hours"])

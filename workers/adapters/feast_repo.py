@@ -25,6 +25,7 @@ from schemas.spaces import SpaceView
 from workers.adapters.feast_apply import Request
 from workers.adapters.feast_registry import series_of
 from workers.adapters.feast_store import config_path, environment, open_store, read_config, secrets_of
+from workers.core.durations import joinable
 from workers.core.errors import Refused, Unavailable
 from workers.core.identity import refuse_another
 from workers.core.masking import without
@@ -102,7 +103,7 @@ def register(
             if other != path:
                 _write_json(other, {**data, "promoted": False})
     kept = known.get(path, {}).get("ttl_seconds")
-    ttl = next((one for one in (ttl_s, kept, view.ttl_seconds) if one is not None), None)
+    ttl = next((joinable(one) for one in (ttl_s, kept, view.ttl_seconds) if one is not None), None)
     where = str(offline) if offline.is_absolute() else os.path.relpath(offline, repo)
     _write_json(path, {**view.to_json(), "ttl_seconds": ttl, "offline": where, "log": log, "promoted": promoted})
     return path

@@ -33,3 +33,13 @@ def show_duration(seconds: int) -> str:
         if number:
             texts.append(f"{number}{unit}")
     return "".join(texts) or "0"
+
+
+def joinable(seconds: int) -> int:
+    """Return the shortest ttl that is no shorter and that Feast's joins can take.
+
+    Feast 0.67 hands a ttl to ibis, which refuses a timedelta of both days and seconds: "Unable to infer interval type
+    from mixed units". So it is less than a day, or whole days.
+    """
+    day = _SECONDS["d"]
+    return seconds if seconds < day else -(-seconds // day) * day
