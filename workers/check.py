@@ -109,9 +109,10 @@ def _group(settings: Settings) -> str:
         return f"{names} {'are' if len(found) > 1 else 'is'} free"
     if other.fleet != settings.fleet.name:
         raise Refused(held_by(other))
+    again = "is refused beside it" if settings.fleet.address == "local" else "attaches to it in its Ray"
     return (
-        f"{names}: fleet {other.fleet!r} reads this topic under this group, {other.origin}; undertow run attaches "
-        "to it in its Ray, undertow drain ends it"
+        f"{names}: fleet {other.fleet!r} reads this topic under this group, {other.origin}; undertow run {again}, "
+        "undertow drain ends it"
     )
 
 

@@ -66,7 +66,7 @@ def down(folder: Path) -> None:
 @click.option("--force", is_flag=True, help="Start beside a fleet that reads the same topic under the same group.")
 @settings_options
 def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: bool) -> None:
-    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it. Attaches to one that runs already.
+    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it. Attaches to one in a joined Ray.
 
     \b
     undertow run --set fleet.replicas=2

@@ -3,7 +3,7 @@
 In: an artifact's folder. Out: text on a console, or JSON. Changes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from schemas.contract import Column, InputContract
+from schemas.contract import Column
 from schemas.json_codec import encode_json
 from schemas.windows_arrow import window_schema
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.notices import kept
 from workers.artifact.sample import sample_windows
+from workers.core.encoding import uses
 from workers.core.errors import Refused, UndertowError
 from workers.sections import ModelSettings
 
@@ -68,7 +69,7 @@ def describe(
 def _show(manifest: Manifest, notices: list[str], sample: Any, console: Console) -> None:
     for name, value in _head(manifest):
         console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
-    _print(console, ("window", "column", "takes"), list(_contract(manifest.contract)))
+    _print(console, ("window", "column", "takes"), list(_contract(manifest)))
     _print(console, ("feature", "tap", "size", "sees"), list(_features(manifest)))
     if manifest.certificate is not None:
         console.print(Text("\nseen when it was packed"), style="bold")
@@ -96,14 +97,16 @@ def _head(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "native code", f"{parts} (runs with model.run_compiled)"
 
 
-def _contract(contract: InputContract) -> Iterator[tuple[str, ...]]:
+def _contract(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    contract, known = manifest.contract, _known_ids(manifest)
     least, most = contract.min_length, contract.max_length
     steps = f"{most} steps" if least == most else f"{least} to {most} steps"
-    gaps = ", of which some may be missing" if contract.allows_gaps else ""
+    gaps = "; a step but the first and the last may be missing: null in all columns" if contract.allows_gaps else ""
     for identity in contract.series:
-        yield "series", identity.name, f"{identity.type}, a join key"
+        closed = f", in training only: {_listed(known[identity.name])}" if identity.name in known else ""
+        yield "series", identity.name, f"{identity.type}, a join key{closed}"
     for column in contract.past:
-        yield "past", column.name, f"{steps}{gaps}: {_values(column)}"
+        yield "past", column.name, f"{steps}: {_values(column)}{gaps}"
     for column in contract.future:
         yield "future", column.name, f"{contract.horizon} steps: {_values(column)}"
     for column in contract.static:
@@ -113,9 +116,19 @@ def _contract(contract: InputContract) -> Iterator[tuple[str, ...]]:
 def _values(column: Column) -> str:
     if column.categories is None:
         return "numbers"
-    listed = ", ".join(column.categories[:LISTED])
-    more = f" and {len(column.categories) - LISTED} more" if len(column.categories) > LISTED else ""
-    return f"{listed}{more}" + ("; any other and null are one class more" if column.accepts_unknown else "")
+    return _listed(column.categories) + ("; any other and null are one class more" if column.accepts_unknown else "")
+
+
+def _listed(values: Sequence[str]) -> str:
+    more = f" and {len(values) - LISTED} more" if len(values) > LISTED else ""
+    return ", ".join(values[:LISTED]) + more
+
+
+def _known_ids(manifest: Manifest) -> dict[str, list[str]]:
+    """Return the ids of series that the model encodes, by their columns: it takes none that training has not seen."""
+    closed = {one.name: one.codes for one in manifest.preprocessing.encoders if one.unknown is None}
+    found = (use for use in uses(manifest.preprocessing) if use[0] == "series" and use[2] in closed)
+    return {name: sorted(map(str, closed[encoder])) for _, name, encoder in found}
 
 
 def _features(manifest: Manifest) -> Iterator[tuple[str, ...]]:
@@ -145,6 +158,7 @@ def _as_json(manifest: Manifest, notices: list[str], sample: dict[str, Any]) -> 
         "versions": dict(manifest.versions),
         "compiled": [] if manifest.compiled is None else [part.path for part in manifest.compiled.parts],
         "contract": manifest.contract.to_json(),
+        "known_ids": _known_ids(manifest),
         "features": [
             {
                 "name": one.name,

@@ -32,10 +32,10 @@ def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool
     precision = "microseconds" if found.has_fraction else "seconds"
     at = (EPOCH + timedelta(microseconds=found.event_us)).isoformat(timespec=precision)
     if as_json:
-        features = {feature: vector.tolist() for feature, vector in found.features.items()}
+        features = {feature: vector.tolist() for feature, vector in sorted(found.features.items())}
         return json.dumps({"view": found.view, "space": found.space, "event_timestamp": at, "features": features})
     lines = [f"view   {readable(found.view)}", f"event  {at}{'' if found.has_fraction else WHOLE_SECONDS}"]
-    for feature, vector in found.features.items():
+    for feature, vector in sorted(found.features.items()):  # Feast gives them in another order each time
         head = " ".join(f"{number:+.4f}" for number in vector[:6])
         lines.append(f"{readable(feature)}  {len(vector)} dimensions, norm {np.linalg.norm(vector):.4f}: {head} ...")
     return "\n".join(lines)

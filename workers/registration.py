@@ -79,7 +79,7 @@ def apply(
     names = apply_artifact(settings, promote=promote, ttls=ttls, pruned=pruned)
     forget(settings.feast.repo, pruned)
     lines += _changed_logs(settings, logs)
-    lines += _others(names, held, here)
+    lines += _others(names, held_views(settings.feast), here)
     for line in lines:
         say(line)
     return names
@@ -116,8 +116,11 @@ def _choose_pruned(held: Mapping[str, HeldView], here: Collection[str], *, ask: 
 
 def _others(names: Collection[str], held: Mapping[str, HeldView], here: Collection[str]) -> Iterator[str]:
     """Tell of what is registered beside the artifacts of this command."""
-    if kept := sorted(held.keys() & set(names) - set(here)):
-        yield f"kept, of other artifacts: {', '.join(kept)} (delete them, vectors and all: undertow apply --prune)"
+    others = [name for name in names if name in held and name not in here]
+    readers = {name: ", ".join(held[name].services) for name in others}
+    texts = [f"{name} (served as {readers[name]})" if readers[name] else name for name in sorted(others)]
+    if texts:
+        yield f"kept, of other artifacts: {', '.join(texts)}; undertow apply --prune deletes them all, after a question"
 
 
 def _changed_logs(settings: Settings, before: Mapping[str, str]) -> Iterator[str]:

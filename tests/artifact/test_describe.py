@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from workers.artifact.faster import prepare
 from workers.artifact.load import load
 from workers.artifact.manifest import read_manifest
 from workers.cli import main
+from workers.core.preprocessing import Categorical, LabelEncoder
+from workers.describe import _contract
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,7 @@ def test_a_program_reads_the_same_and_its_sample_can_be_embedded(packed: Path) -
     manifest = read_manifest(packed)
     whole = json.loads(json.dumps(manifest.to_json()))
     assert data["contract"] == whole["contract"]
+    assert data["known_ids"] == {}
     assert (data["view"], data["name"], data["notices"]) == (manifest.view().view, "walk", [])
     assert [(one["name"], one["size"]) for one in data["features"]] == [("hidden", 16), ("static", 8)]
     assert [one["sees"]["parts"][0]["seen"] for one in data["features"]] == [12, 0]
@@ -107,3 +111,20 @@ def test_an_artifact_whose_weights_are_damaged_is_described_as_such_and_not_appl
     done = CliRunner().invoke(main, ["apply", *settings], catch_exceptions=False)
     assert done.exit_code == 1
     assert "altered or cut short after packing" in done.output
+
+
+def test_the_ids_that_a_model_was_trained_on_are_listed_where_it_takes_no_others(packed: Path) -> None:
+    manifest = read_manifest(packed)
+    known = LabelEncoder(name="of recording", codes={f"r{number}": number for number in range(9)})
+    use = Categorical(name="recording", role="series", encoder=known.name)
+    changed = replace(
+        manifest.preprocessing,
+        encoders=(*manifest.preprocessing.encoders, known),
+        categoricals=(*manifest.preprocessing.categoricals, use),
+    )
+    text = "string, a join key, in training only: r0, r1, r2, r3, r4, r5, r6, r7 and 1 more"
+    assert ("series", "recording", text) in list(_contract(replace(manifest, preprocessing=changed)))
+    open_to_all = replace(changed, encoders=(*manifest.preprocessing.encoders, replace(known, unknown=0)))
+    assert ("series", "recording", "string, a join key") in list(
+        _contract(replace(manifest, preprocessing=open_to_all))
+    )

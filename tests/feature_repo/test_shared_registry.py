@@ -16,8 +16,9 @@ from tests.fleet import quick_feast
 from workers import registration
 from workers.adapters import feast_repo
 from workers.adapters.feast_lookup import get
-from workers.adapters.feast_registry import held_views
+from workers.adapters.feast_registry import HeldView, held_views
 from workers.core.errors import Refused
+from workers.registration import _others
 from workers.sections import FeastSettings
 from workers.wiring import open_online
 
@@ -239,3 +240,11 @@ def test_a_table_that_the_store_has_lost_is_made_again(make_checkout, tmp_path):
     apply(two, SECOND)
     for view in (FIRST, SECOND, OTHER):
         write(two, view)
+
+
+def test_apply_says_of_what_it_keeps_which_is_served_to_whom():
+    view = HeldView(series=(), space="s", log="", ttl_seconds=None, services=(), on_demand=())
+    held = {"a__1": replace(view, services=("a", "of-mine")), "a__2": view, "a__3": view}
+    (line,) = _others(["a__1", "a__2", "a__3"], held, ["a__3"])
+    assert line.startswith("kept, of other artifacts: a__1 (served as a, of-mine), a__2; undertow apply --prune")
+    assert list(_others(["a__3"], held, ["a__3"])) == []
