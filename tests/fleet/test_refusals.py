@@ -135,10 +135,11 @@ def test_a_missing_feast_repository_is_named_with_its_settings(start, tmp_path):
     assert "feast.repo and feast.config" in start(feast__repo=tmp_path / "nothing")
 
 
-def test_a_redis_that_is_away_is_named_with_the_place_of_its_address(start, monkeypatch):
+def test_a_redis_that_is_away_is_named_with_the_place_of_its_address(refusal, monkeypatch, tmp_path):
     address = f"{LOCALHOST}:{free_port()}"
     monkeypatch.setenv("UNDERTOW_REDIS", address)
-    assert f"{address} (UNDERTOW_REDIS, or online_store.connection_string of the Feast config)" in start()
+    line = refusal("backfill", tmp_path)  # `run` waits for it
+    assert f"{address} (UNDERTOW_REDIS, or online_store.connection_string of the Feast config)" in line
 
 
 def test_history_of_another_shape_is_refused_before_ray_is_looked_for(refusal, tmp_path):

@@ -58,7 +58,7 @@ def test_with_a_ray_of_its_own_all_die_together_a_second_fleet_is_refused_and_th
         actors = first.die()
         assert len(actors) == 2  # the replica and the controller
         assert psutil.wait_procs(actors, timeout=15)[1] == []
-        assert "no Ray answers" in first.beside("status")
+        assert "was killed: nothing of it runs any more" in first.beside("status")
     place.produce(make_windows(200, pumps=40, seed=1), partitions=PARTITIONS)
     with running(settings, tmp_path / "again", "-s", "fleet.look_for_partitions_seconds=1") as again:
         again.wait_until(lambda: is_complete(settings, 600, PARTITIONS))
