@@ -39,6 +39,7 @@ def test_a_fleet_of_this_machine_that_was_killed_is_told_as_such_and_not_by_the_
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # whatever tests before this one have joined
     settings = FleetSettings(name="night")
     with pytest.raises(Refused, match="no fleet named 'night' runs here"):
         join_ray(settings)
