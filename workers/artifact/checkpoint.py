@@ -19,7 +19,7 @@ from pytorch_forecasting import models
 from torch import Tensor, nn
 
 from workers.artifact.models import CLASSES, PACKAGE, model_class, quiet
-from workers.artifact.origins import describe_file, how_instead, of_library, one_line, refuse_pointer
+from workers.artifact.origins import describe_file, first_line, how_instead, of_library, refuse_pointer
 from workers.artifact.recipes import package_of
 from workers.artifact.state import fit_names
 from workers.core.errors import Refused
@@ -91,7 +91,7 @@ def _unpickle(path: Path, content: bytes) -> Any:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except Exception as error:
         found = f"it is {whose}; {how_instead(path)}" if (whose := of_library(content)) else "it is no checkpoint"
-        message = f"{path} cannot be read as a checkpoint ({type(error).__name__}: {one_line(error)}): {found}"
+        message = f"{path} cannot be read as a checkpoint ({type(error).__name__}: {first_line(error)}): {found}"
         raise Refused(message) from error
 
 

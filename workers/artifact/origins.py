@@ -68,7 +68,7 @@ def of_library(content: bytes, data: Any = None) -> str | None:
     return next((f"a model of {library}" for library, known in KEYS.items() if known <= keys), None)
 
 
-def one_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return what it says in one line: torch's own go over several, with advice that is not ours."""
     return " ".join(str(error).split("\n", 1)[0].split())[:200]
 

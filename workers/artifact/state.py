@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.origins import of_library, one_line, refuse_pointer
+from workers.artifact.origins import first_line, of_library, refuse_pointer
 from workers.core.errors import Refused
 
 SAFETENSORS = ".safetensors"
@@ -144,7 +144,7 @@ def _unpickle(path: Path, content: bytes) -> Any:
     try:
         data = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
     except Exception as error:
-        message = f"{path} cannot be read: {type(error).__name__}: {one_line(error)}; write it by {SAVE}"
+        message = f"{path} cannot be read: {type(error).__name__}: {first_line(error)}; write it by {SAVE}"
         raise Refused(message) from error
     if isinstance(data, nn.Module):
         message = f"expected in {path} a state_dict, found a {type(data).__name__} itself; write it by {SAVE}"
