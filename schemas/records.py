@@ -84,6 +84,7 @@ REASONS = {
     "number": "an element is not a finite number within float32",
     "category": "a category that the model was not trained with",
     "inputs": "the model's inputs cannot be built from this window",
+    "memory": "the model asks for more memory for this window alone than there is",
     "tap": "the model takes another way with this window: its forward does not reach the tap, or not in its shape",
     "not-finite": "the embedding of this window is not finite",
     "header": "the name of a header is no UTF-8",

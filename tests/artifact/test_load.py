@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 
 from tests.packing import pack
 from workers.artifact.load import find_device, load
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.spaces import digest
-from workers.core.errors import Refused
+from workers.core.errors import Refused, Unavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,6 +156,18 @@ def test_an_artifact_that_no_longer_embeds_as_when_packed_is_refused(artifact: P
     reseal(artifact, lambda data: data["sample"].update(hidden=[[0.9] * 8, [0.9] * 8]))
     with pytest.raises(Refused, match="does not embed its sample windows as it did when packed: hidden differs"):
         load(artifact)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")], ids=repr)
+def test_memory_that_is_short_while_loading_is_waited_for(
+    error: Exception, packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_given: Any, **_named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("workers.artifact.load.open_embedder", no_room)
+    with pytest.raises(Unavailable, match="no memory to load the artifact walk"):
+        load(packed)
 
 
 @pytest.mark.parametrize("name", ["gpu", "mps", "cuda:99"])

@@ -26,8 +26,9 @@ from workers.artifact.manifest import read_manifest
 from workers.artifact.pack import pack
 from workers.artifact.sample import sample_windows
 from workers.artifact.trained import read_trained
-from workers.core.embedder import Embedder, cut, to_tensors
+from workers.core.embedder import Embedder
 from workers.core.features import Tap
+from workers.core.forwards import cut, to_tensors
 from workers.core.inputs import build_inputs
 from workers.core.taps import Taps
 
@@ -227,7 +228,7 @@ def transformer_case(folder: Path, windows: int, threads: int, device: torch.dev
 
     def embed(embedder: Embedder) -> NDArray[np.float32]:
         """Do what `Embedder.embed` does with inputs that are built."""
-        chunks: Sequence[NDArray[np.int64]] = list(cut(x["encoder_lengths"], embedder._max_steps))
+        chunks: Sequence[NDArray[np.int64]] = list(cut(x["encoder_lengths"], embedder._room.steps))
         return np.concatenate([embedder._forward(x, rows)["hidden"] for rows in chunks])
 
     expected = stopped.run(given())[tap][:, -1].cpu().numpy()

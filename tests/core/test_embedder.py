@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from schemas.windows import WindowBatch
-from workers.core.embedder import Embedder, cut
+from workers.core.embedder import Embedder
 from workers.core.errors import Refused, Unavailable
 from workers.core.features import Feature, Layout, TappedFeature
+from workers.core.forwards import cut
 from workers.core.preprocessing import Preprocessing, Real, Target
 from workers.core.scalers import FixedScaler
 
@@ -196,7 +197,7 @@ def test_a_model_that_fails_on_good_windows_too_blames_none_of_them() -> None:
 
 
 def test_a_batch_that_does_not_fit_the_memory_is_halved_and_the_size_remembered() -> None:
-    model, windows = Model(room=3), make_windows([5] * 8)
+    model, windows = Model(room=4), make_windows([5] * 8)
     embedder = make(model)
     np.testing.assert_allclose(
         embedder.embed(windows).embeddings.features["hidden"], reference(model, windows), rtol=0, atol=1e-6

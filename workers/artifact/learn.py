@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from schemas.contract import InputContract
 from workers.artifact.layouts import PROBE, WIDER, Shapes, find_layout, not_real, other_widths, shape_at, shapes_seen
 from workers.artifact.sample import sample_windows
-from workers.core.embedder import to_tensors
 from workers.core.errors import Refused
 from workers.core.features import AUTO, POOLS, Feature, Tap, TappedFeature
+from workers.core.forwards import to_tensors
 from workers.core.inputs import build_inputs
 from workers.core.pooling import FLAT, align, pool
 from workers.core.preprocessing import Preprocessing

@@ -33,8 +33,9 @@ from workers.artifact.reductions import split
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.spaces import FLOAT32, Precision
 from workers.core.embedder import Embedder
-from workers.core.errors import Refused, UndertowError
+from workers.core.errors import Refused, Unavailable, UndertowError
 from workers.core.features import TappedFeature
+from workers.core.memory import is_short_of_memory
 from workers.core.preprocessing import Preprocessing
 from workers.core.reduction import Reduction
 from workers.core.taps import Call
@@ -68,13 +69,16 @@ def load(
 def _refusing(manifest: Manifest) -> Iterator[None]:
     """Say of whatever a model raises here, which it did not when it was packed, by which artifact and what may mend it.
 
-    That a device has no memory passes: it may have some later.
+    That a machine has no memory passes: it may have some later.
     """
     try:
         yield
-    except (UndertowError, torch.cuda.OutOfMemoryError):
+    except UndertowError:
         raise
     except Exception as error:
+        if is_short_of_memory(error):
+            message = f"no memory to load the artifact {manifest.name} ({type(error).__name__}: {error}); free some"
+            raise Unavailable(message) from error
         message = (
             f"the artifact {manifest.name} cannot be loaded: {type(error).__name__}: {error} ({_versions(manifest)}); "
             "install those versions, or pack it again with these"

@@ -12,8 +12,8 @@ import torch
 from schemas.contract import Column, IdColumn
 from workers.artifact.sample import Place, sample_windows
 from workers.artifact.trained import Trained
-from workers.core.embedder import to_tensors
 from workers.core.encoding import uses
+from workers.core.forwards import to_tensors
 from workers.core.inputs import build_inputs
 
 WINDOWS = 2

@@ -17,9 +17,10 @@ from workers.artifact.learn import learn, make_inputs
 from workers.artifact.sample import sample_lengths, sample_windows
 from workers.artifact.trained import Trained
 from workers.artifact.whole import Openness, distance, left_open
-from workers.core.embedder import Embedder, Vectors, to_tensors
+from workers.core.embedder import Embedder, Vectors
 from workers.core.errors import UndertowError
 from workers.core.features import Feature, Layout, Tap, TappedFeature
+from workers.core.forwards import to_tensors
 from workers.core.inputs import build_inputs
 from workers.core.taps import Taps
 

@@ -3,10 +3,10 @@
 In: a model, its tapped features, its preprocessing; then `WindowBatch`es. Out: `Embedded`. Knows no file and no store.
 """
 
+import gc
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from schemas.windows import WindowBatch
 from workers.core.embedding import Embedded, Fault
 from workers.core.errors import Refused, Unavailable
 from workers.core.features import TappedFeature
+from workers.core.forwards import Inputs, Rows, cut, select, to_tensors
 from workers.core.inputs import build_inputs
+from workers.core.memory import Room, free, is_short_of_memory
 from workers.core.pooling import align, pool
 from workers.core.preprocessing import Preprocessing
 from workers.core.reduction import Reduction, check_reductions, reduce
@@ -26,18 +28,16 @@ from workers.core.taps import Call, Taps
 
 CPU_STEPS, GPU_STEPS = 8_192, 1 << 20
 """Windows times steps of one forward: what stays in a core's cache, and what keeps a GPU busy."""
-WASTE = 2
-"""A chunk is cut where padding to its longest window would add more than one part in so many of a full forward: cutting
-has a price too, a forward's fixed cost."""
 
 LEAST_WINDOWS = 4
 """Of a forward on the CPU. Its matrix products add in one order for so many rows and more, and in others for fewer: a
 window alone differed by 2e-7 to 2e-6 from the same one in a batch, and beside three copies of itself by nothing."""
 
+ALONE = 32
+"""Of more windows than these whose numbers are not finite, so many are embedded alone first, evenly spread: the others
+too only if that helped one. A flood of such windows would take several times as long for each, for nothing."""
+
 Vectors = dict[str, NDArray[np.float32]]
-Rows = NDArray[np.int64]
-Inputs = Mapping[str, Any]
-"""Arrays by name, or one list of arrays for several targets."""
 ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What asks a program to end; whatever else a model raises is an error, of native code's bindings also one that is no
 `Exception` (pyo3's PanicException)."""
@@ -77,7 +77,7 @@ class Embedder:
         self._preprocessing = preprocessing
         self._space = space
         self._sample = sample
-        self._max_steps = GPU_STEPS if self._device.type == "cuda" else CPU_STEPS
+        self._room = Room(GPU_STEPS if self._device.type == "cuda" else CPU_STEPS)
         self._max_windows = max_windows
         self._least = 1 if self._device.type == "cuda" else LEAST_WINDOWS
         # Waiting costs 0.1 us where nobody else is there, as in a replica: it has an embedder for each of its threads.
@@ -94,23 +94,30 @@ class Embedder:
         return self._max_windows
 
     def embed(self, windows: WindowBatch) -> Embedded:
-        """Embed all that can be embedded. Raises `Unavailable` where the device has no memory for a single window."""
-        built = build_inputs(windows, self._preprocessing)
+        """Embed all that can be embedded. Raises `Unavailable` where there is no memory for windows known to be good.
+
+        A window is refused for memory or for its numbers only after it has failed alone.
+        """
+        try:
+            built = build_inputs(windows, self._preprocessing)
+        except MemoryError as error:
+            message = f"no memory for the inputs of {len(windows)} windows; free some, or let fewer come at once"
+            raise Unavailable(message) from error
         lengths: Rows = built.x["encoder_lengths"]
         vectors = {one.name: np.zeros((len(lengths), one.size), np.float32) for one in self._features}
         blamed: dict[int, Fault] = {}
-        for chunk in cut(lengths, self._max_steps, self._max_windows):
+        in_company = np.zeros(len(lengths), bool)
+        for chunk in cut(lengths, self._room.steps, self._max_windows):
             for rows, outcome in self._attempt(built.x, chunk, self._least):
                 if isinstance(outcome, tuple):
                     reason, detail = outcome
                     blamed[int(rows[0])] = Fault(row=int(built.rows[rows[0]]), reason=reason, detail=detail)
                 else:
+                    in_company[rows] = len(rows) > 1
                     for name, array in outcome.items():
                         vectors[name][rows] = array
-        finite = np.ones(len(lengths), bool)
-        for array in vectors.values():
-            finite &= np.isfinite(array).all(axis=1)
-        for row in np.flatnonzero(~finite).tolist():
+        self._look_alone(built.x, np.flatnonzero(~_finite(vectors) & in_company), vectors)
+        for row in np.flatnonzero(~_finite(vectors)).tolist():
             blamed[row] = Fault(row=int(built.rows[row]), reason="not-finite", detail=self._not_finite(row, vectors))
         return self._embedded(windows, built.rows, vectors, blamed, built.faults)
 
@@ -137,37 +144,49 @@ class Embedder:
             faults=tuple(sorted((*faults, *blamed.values()), key=lambda fault: fault.row)),
         )
 
+    def _look_alone(self, x: Inputs, rows: Rows, vectors: Vectors) -> None:
+        """Embed alone what is not finite in company, since what one window holds may have spread to its neighbours."""
+        first = rows[np.unique(np.linspace(0, len(rows) - 1, min(ALONE, len(rows))).astype(np.int64))]
+        for some in (first, np.setdiff1d(rows, first)):
+            helped = False
+            for row in some:
+                ((lone, outcome),) = self._attempt(x, np.array([row]), self._least)
+                if not isinstance(outcome, tuple) and _finite(outcome).all():
+                    helped = True
+                    for name, array in outcome.items():
+                        vectors[name][lone] = array
+            if not helped:
+                return
+
     def _attempt(self, x: Inputs, rows: Rows, least: int) -> Iterator[tuple[Rows, Vectors | Blame]]:
         """Yield vectors, or for a lone row that fails the reason; halve what fails."""
         try:
             vectors = self._forward(x, rows, least)
-        except torch.cuda.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(rows) < least:
-                yield from self._without_copies(x, rows)
-                return
-            if len(rows) == 1:
-                message = (
-                    f"{self._device} has no memory for the forward of one window; free some, or use another device"
-                )
-                raise Unavailable(message) from error
-            self._max_steps = max(1, int(x["encoder_lengths"][rows].max()) * len(rows) // 2)
-            yield from self._halve(x, rows, least)
         except ENDINGS:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever one window makes a model raise must not stop the stream
-            if len(rows) > 1:
-                yield from self._halve(x, rows, least, may_be_too_many=True)
-            elif least > 1:
-                yield from self._without_copies(x, rows)
-            else:
-                self._forward_sample()
-                yield rows, _blame(error)
+            blame, is_short = _blame(error), is_short_of_memory(error)
         else:
+            self._room.fitted()
             yield rows, vectors
+            return
+        # The error is gone by now: its trace would hold the tensors of the forward that failed.
+        if is_short:
+            free(self._device)
+        if len(rows) < least and (is_short or len(rows) == 1):
+            yield from self._without_copies(x, rows, may_go_on=not is_short)
+        elif len(rows) > 1:
+            if is_short:
+                self._room.lower(int(x["encoder_lengths"][rows].max()) * len(rows))
+            yield from self._halve(x, rows, least, may_be_too_many=not is_short)
+        elif is_short:
+            yield rows, self._once_more(x, rows)
+        else:
+            self._forward_sample()
+            yield rows, blame
 
     def _halve(
-        self, x: Inputs, rows: Rows, least: int, *, may_be_too_many: bool = False
+        self, x: Inputs, rows: Rows, least: int, *, may_be_too_many: bool
     ) -> Iterator[tuple[Rows, Vectors | Blame]]:
         """Try both halves; where none of the windows fails alone, remember how many it may be that a forward takes."""
         for half in np.array_split(rows, 2):
@@ -177,12 +196,32 @@ class Embedder:
         if may_be_too_many:  # a forward in chunks, or one of so many windows
             self._max_windows = min(self._max_windows or len(rows), -(-len(rows) // 2))
 
-    def _without_copies(self, x: Inputs, rows: Rows) -> Iterator[tuple[Rows, Vectors | Blame]]:
+    def _without_copies(self, x: Inputs, rows: Rows, *, may_go_on: bool) -> Iterator[tuple[Rows, Vectors | Blame]]:
         """Try a few windows by themselves, and go on so where that helps: a model may take one at a time."""
         for part, outcome in self._attempt(x, rows, 1):
-            if not isinstance(outcome, tuple):
+            if may_go_on and not isinstance(outcome, tuple):
                 self._least = 1
             yield part, outcome
+
+    def _once_more(self, x: Inputs, rows: Rows) -> Vectors | Blame:
+        """Try a lone window again that found no memory, once windows known to be good have found some.
+
+        They are as long as any, so memory that is short for everybody refuses no window.
+        """
+        gc.collect()  # what a failed forward left in cycles of references
+        try:
+            self._forward_sample()
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_short_of_memory(error):
+                raise
+            message = f"{self._device} has no memory for the forward of one window; free some, or use another device"
+            raise Unavailable(message) from error
+        try:
+            return self._forward(x, rows, 1)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in `_attempt`
+            return _blame(error)
 
     def _forward_sample(self) -> None:
         """Raise the model's own error where it fails even on windows that are known to be good, one by one."""
@@ -226,47 +265,16 @@ def _blame(error: BaseException) -> Blame:
     """Say why a lone window has no vector: the model raises, or goes a way on which its tap does not lie."""
     if isinstance(error, Refused):
         return "tap", f"the model takes another way with this window: {error}"
-    return "inputs", f"the model fails on this window: {type(error).__name__}: {error}"
+    if is_short_of_memory(error):
+        return "memory", f"no memory for this window alone, tried twice, while others found some: {_named(error)}"
+    return "inputs", f"the model fails on this window: {_named(error)}"
 
 
-def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterator[Rows]:
-    """Yield the rows of each forward: shortest windows first, no chunk above `max_steps` or `max_windows`.
-
-    There is little padding in each.
-    """
-    order = np.argsort(lengths, kind="stable")
-    while len(order):
-        rest = lengths[order[:max_windows]]
-        padded = rest * np.arange(1, len(rest) + 1)  # cost of a chunk that ends with each row
-        fits = (padded <= max_steps) & ((padded - np.cumsum(rest)) * WASTE <= max_steps)
-        count = len(rest) if fits.all() else max(1, int(np.argmin(fits)))
-        yield order[:count]
-        order = order[count:]
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
-def select(x: Inputs, rows: Rows, width: int) -> Inputs:
-    """Take some rows, with their encoder padded to `width` steps only."""
-    if len(rows) == len(x["encoder_lengths"]) and bool((np.diff(rows) == 1).all()):
-        return x  # all of them, in their order: nothing to copy, and the builder has padded to the longest
-
-    def take(name: str, array: NDArray[Any]) -> NDArray[Any]:
-        trim = name.startswith("encoder_") and name != "encoder_lengths"
-        return array[rows, :width] if trim else array[rows]
-
-    return {
-        name: [take(name, one) for one in value] if isinstance(value, list | tuple) else take(name, value)
-        for name, value in x.items()
-    }
-
-
-def to_tensors(x: Inputs, device: torch.device) -> dict[str, Any]:
-    """Wrap the arrays; for a GPU copy them through pinned memory, without waiting for each."""
-
-    def move(array: NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-    return {
-        name: [move(one) for one in value] if isinstance(value, list | tuple) else move(value)
-        for name, value in x.items()
-    }
+def _finite(vectors: Vectors) -> NDArray[np.bool_]:
+    """Tell for each row whether all its numbers are finite."""
+    found: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in vectors.values()])
+    return found

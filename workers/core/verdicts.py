@@ -33,13 +33,15 @@ class Verdict:
 
 
 RECORD = Verdict(
-    what="a record that is no window, does not fit the artifact, or that the model does not take",
+    what="a record that is no window, does not fit the artifact, or that the model does not take; one window that asks "
+    "for more memory than there is, twice, alone, while windows known to be good find some",
     whose="its producer's",
     done="reject",
     read="a dead letter with the reason; a count by reason in the status; event `rejects`",
 )
 WAITING = Verdict(
-    what="a store, the broker, a disk or the registry that does not answer, is full, or refuses for now",
+    what="a store, the broker, a disk or the registry that does not answer, is full, or refuses for now; memory that "
+    "is short for any window",
     whose="whoever runs it",
     done="retry",
     read="what does not answer, and its setting: the status, events `retrying` and `recovered`",

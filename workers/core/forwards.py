@@ -1,0 +1,63 @@
+"""Which windows go through the model together, and their arrays as its tensors.
+
+In: lengths, arrays, a device. Out: rows of each forward; tensors. Knows no model.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+WASTE = 2
+"""A chunk is cut where padding to its longest window would add more than one part in so many of a full forward: cutting
+has a price too, a forward's fixed cost."""
+
+Rows = NDArray[np.int64]
+Inputs = Mapping[str, Any]
+"""Arrays by name, or one list of arrays for several targets."""
+
+
+def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterator[Rows]:
+    """Yield the rows of each forward: shortest windows first, no chunk above `max_steps` or `max_windows`.
+
+    There is little padding in each.
+    """
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        rest = lengths[order[:max_windows]]
+        padded = rest * np.arange(1, len(rest) + 1)  # cost of a chunk that ends with each row
+        fits = (padded <= max_steps) & ((padded - np.cumsum(rest)) * WASTE <= max_steps)
+        count = len(rest) if fits.all() else max(1, int(np.argmin(fits)))
+        yield order[:count]
+        order = order[count:]
+
+
+def select(x: Inputs, rows: Rows, width: int) -> Inputs:
+    """Take some rows, with their encoder padded to `width` steps only."""
+    if len(rows) == len(x["encoder_lengths"]) and bool((np.diff(rows) == 1).all()):
+        return x  # all of them, in their order: nothing to copy, and the builder has padded to the longest
+
+    def take(name: str, array: NDArray[Any]) -> NDArray[Any]:
+        trim = name.startswith("encoder_") and name != "encoder_lengths"
+        return array[rows, :width] if trim else array[rows]
+
+    return {
+        name: [take(name, one) for one in value] if isinstance(value, list | tuple) else take(name, value)
+        for name, value in x.items()
+    }
+
+
+def to_tensors(x: Inputs, device: torch.device) -> dict[str, Any]:
+    """Wrap the arrays; for a GPU copy them through pinned memory, without waiting for each."""
+
+    def move(array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+    return {
+        name: [move(one) for one in value] if isinstance(value, list | tuple) else move(value)
+        for name, value in x.items()
+    }
