@@ -13,6 +13,7 @@ import numpy as np
 from schemas.contract import Column, IdColumn, InputContract
 from schemas.lookalikes import looks_misspelt, looks_wrapped
 from schemas.times import guess_unit, parse_time
+from schemas.wording import between, counted
 
 Document = dict[str, Any]
 Fault = tuple[str, str]
@@ -83,9 +84,11 @@ def _past_faults(document: Document, contract: InputContract) -> Iterator[Fault]
     length = len(past[first])
     for name in others:
         if len(past[name]) != length:
-            yield _fault("length", f"past.{name}", f"{length} steps, as past.{first} has", str(len(past[name])))
+            yield _fault(
+                "length", f"past.{name}", f"{counted(length, 'step')}, as past.{first} has", str(len(past[name]))
+            )
     if not contract.min_length <= length <= contract.max_length:
-        yield _fault("length", "past", f"{contract.min_length} to {contract.max_length} steps", str(length))
+        yield _fault("length", "past", between(contract.min_length, contract.max_length, "step"), str(length))
     yield from _element_faults(past, "past", contract.past, _gaps(past, contract))
 
 
@@ -95,7 +98,7 @@ def _future_faults(document: Document, contract: InputContract) -> Iterator[Faul
     for column in contract.future:
         if len(future[column.name]) != contract.horizon:
             found = str(len(future[column.name]))
-            yield _fault("length", f"future.{column.name}", f"exactly {contract.horizon} steps", found)
+            yield _fault("length", f"future.{column.name}", f"exactly {counted(contract.horizon, 'step')}", found)
     yield from _element_faults(future, "future", contract.future)
 
 

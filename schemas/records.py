@@ -6,6 +6,8 @@ In: nothing. Out: `Partition`, `Record`, `Reject`. Knows nothing of any Kafka cl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from schemas.wording import counted
+
 MOST_DETAILS = 3
 """Of a record with many bad windows, so many are explained."""
 
@@ -65,7 +67,7 @@ def one_for_each_record(rejects: Iterable[Reject]) -> list[Reject]:
 def join_details(details: Sequence[str], more: int = 0) -> str:
     """Return the first details as one, and how many others there are; `more` are known by number alone."""
     more += max(0, len(details) - MOST_DETAILS)
-    return "; ".join(details[:MOST_DETAILS]) + (f"; and {more} more windows" if more else "")
+    return "; ".join(details[:MOST_DETAILS]) + (f"; and {counted(more, 'more window')}" if more else "")
 
 
 REASONS = {

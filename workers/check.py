@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from schemas.wording import counted
 from workers.adapters.kafka_admin import describe_dead_letters, describe_topic, refuse_live_group, require_topic_codec
 from workers.adapters.kafka_sign import KafkaSign
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
@@ -92,7 +93,7 @@ def _artifact(settings: Settings, path: Path) -> str:
 def _kafka(settings: Settings) -> str:
     topic = describe_topic(settings.kafka)
     require_topic_codec(settings.kafka)
-    return f"topic {topic.name} with {topic.partitions} partitions at {settings.kafka.bootstrap}"
+    return f"topic {topic.name} with {counted(topic.partitions, 'partition')} at {settings.kafka.bootstrap}"
 
 
 def _group(settings: Settings) -> str:

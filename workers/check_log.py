@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from schemas.wording import counted
 from workers.adapters.offline_chains import require_whole
 from workers.adapters.offline_root import view_folder
 from workers.adapters.offline_verify import verify
@@ -34,7 +35,7 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
         require_applied_log(recipe)
         chains = require_whole(view_folder(path, recipe.manifest.view()))
         count, parts = count + len(chains), parts + sum(map(len, chains.values()))
-    return f"{path}, {count} chains of {parts} parts, none missing" if count else str(path)
+    return f"{path}, {counted(count, 'chain')} of {counted(parts, 'part')}, none missing" if count else str(path)
 
 
 def read_log(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:

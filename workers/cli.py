@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from schemas.wording import are, counted
 from workers.cli_group import OneLineGroup
 from workers.cli_history import join, rebuild
 from workers.cli_model import describe, pack, settings_options, taps
@@ -116,7 +117,8 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
     settings = load(overrides).fleet
     found = reach(settings).scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
     idle = max(0, replicas - found.partitions)
-    note = f"; {idle} read nothing, since there are {found.partitions} partitions" if idle else ""
+    there = f"there {are(found.partitions)} {counted(found.partitions, 'partition')}"
+    note = f"; {idle} read nothing, since {there}" if idle else ""
     click.echo(f"{replicas} replica{'s' * (replicas > 1)} run{note}")
 
 
@@ -129,7 +131,7 @@ def drain(overrides: tuple[str, ...]) -> None:
 
     settings = load(overrides).fleet
     last = reach(settings).end(settings.drain_timeout_seconds + 30)
-    click.echo(f"drained: {last.windows:,} windows, {last.rejects:,} rejects")
+    click.echo(f"drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")
 
 
 @main.command()

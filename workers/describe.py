@@ -19,6 +19,7 @@ from rich.text import Text
 from schemas.contract import Column
 from schemas.json_codec import encode_json
 from schemas.windows_arrow import window_schema
+from schemas.wording import between, counted
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.notices import kept
 from workers.artifact.sample import sample_windows
@@ -99,8 +100,7 @@ def _head(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _contract(manifest: Manifest) -> Iterator[tuple[str, ...]]:
     contract, known = manifest.contract, _known_ids(manifest)
-    least, most = contract.min_length, contract.max_length
-    steps = f"{most} steps" if least == most else f"{least} to {most} steps"
+    steps = between(contract.min_length, contract.max_length, "step")
     gaps = "; a step but the first and the last may be missing: null in all columns" if contract.allows_gaps else ""
     for identity in contract.series:
         closed = f", in training only: {_listed(known[identity.name])}" if identity.name in known else ""
@@ -108,7 +108,7 @@ def _contract(manifest: Manifest) -> Iterator[tuple[str, ...]]:
     for column in contract.past:
         yield "past", column.name, f"{steps}: {_values(column)}{gaps}"
     for column in contract.future:
-        yield "future", column.name, f"{contract.horizon} steps: {_values(column)}"
+        yield "future", column.name, f"{counted(contract.horizon, 'step')}: {_values(column)}"
     for column in contract.static:
         yield "static", column.name, _values(column)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from schemas.records import REASONS, Reject
+from schemas.wording import are, counted
 from workers.core.events import (
     Assigned,
     Checkpointed,
@@ -58,11 +59,11 @@ class Journal:
                 text = f"goes on after {seconds:.1f} s of: {error}"
                 say(log, logging.INFO, "recovered", text, seconds=round(seconds, 3), error=error)
             case Lost(partition=partition, offsets=offsets, reason=reason):
-                text = f"retention deleted {offsets:,} offsets of {partition} before they were read"
+                text = f"retention deleted {counted(offsets, 'offset')} of {partition} unread"
                 if reason != "retention":
                     text = (
-                        f"{offsets:,} offsets of {partition} are passed over ({reason}: {REASONS[reason]}); what lies "
-                        "there is among the dead letters: undertow replay"
+                        f"{counted(offsets, 'offset')} of {partition} {are(offsets)} passed over ({reason}: "
+                        f"{REASONS[reason]}); what lies there is among the dead letters: undertow replay"
                     )
                 say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets, reason=reason)
             case TurnedBack():
@@ -87,7 +88,7 @@ class Journal:
         ranges: Mapping[str, tuple[int, int]] = {str(p): span for p, span in sorted(event.ranges.items())}
         seconds = event.took[1] - event.took[0]
         parts = ", ".join(f"{partition} {first} to {after - 1}" for partition, (first, after) in ranges.items())
-        text = f"{event.rows:,} rows are durable in {seconds:.3f} s: {parts}"
+        text = f"{counted(event.rows, 'row')} {are(event.rows)} durable in {seconds:.3f} s: {parts}"
         say(log, logging.DEBUG, "checkpoint", text, offsets=ranges, rows=event.rows, seconds=round(seconds, 4))
 
     def _due(self, what: str, count: int) -> int:
@@ -114,7 +115,10 @@ class Journal:
         if not (count := self._due(name, event.windows)):
             return
         if isinstance(event, OddTimes):
-            text = f"{count:,} windows taken with event times before 1990 or after next year, the last: {event.example}"
+            text = (
+                f"{counted(count, 'window')} taken with event times before 1990 or after next year, the "
+                f"last: {event.example}"
+            )
             say(log, logging.WARNING, name, text, count=count, example=event.example)
             return
         text = (

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from schemas.wording import counted
 from workers.adapters.feast_lookup import get
 from workers.core.errors import Refused
 from workers.core.readable import readable
@@ -37,5 +38,7 @@ def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool
     lines = [f"view   {readable(found.view)}", f"event  {at}{'' if found.has_fraction else WHOLE_SECONDS}"]
     for feature, vector in sorted(found.features.items()):  # Feast gives them in another order each time
         head = " ".join(f"{number:+.4f}" for number in vector[:6])
-        lines.append(f"{readable(feature)}  {len(vector)} dimensions, norm {np.linalg.norm(vector):.4f}: {head} ...")
+        lines.append(
+            f"{readable(feature)}  {counted(len(vector), 'dimension')}, norm {np.linalg.norm(vector):.4f}: {head} ..."
+        )
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from schemas.contract import InputContract
 from schemas.event_times import hold_rows
 from schemas.windows import WindowBatch
 from schemas.windows_arrow import window_schema, windows_from_arrow
+from schemas.wording import counted
 from workers.adapters.kafka_admin import describe_topic, ensure_topic
 from workers.adapters.kafka_producer import Send, open_send, partition_of
 from workers.artifact.manifest import read_manifest
@@ -70,7 +71,9 @@ def produce(
         ensure_topic(kafka, kafka.topic, partitions=create_partitions)
     partitions = describe_topic(kafka).partitions
     if create_partitions not in {None, partitions}:
-        console.print(f"the topic {kafka.topic} is there already, with {partitions} partitions", highlight=False)
+        console.print(
+            f"the topic {kafka.topic} is there already, with {counted(partitions, 'partition')}", highlight=False
+        )
     times = kafka.event_time.at(clock())
     reader = ChunkReader(history_folder(history), window_schema(contract).names)
     sent, records, odd = 0, 0, 0
@@ -93,7 +96,10 @@ def produce(
             odd += int(np.count_nonzero(times.odd(read.windows.end_us)))
             bar.advance(task, chunk.rows)
     seconds = time.monotonic() - began
-    text = f"{sent:,} windows sent to {kafka.topic} in {records:,} records of {kafka.format}, in {seconds:.1f} s"
+    text = (
+        f"{counted(sent, 'window')} sent to {kafka.topic} in {counted(records, 'record')} of {kafka.format}, "
+        f"in {seconds:.1f} s"
+    )
     if odd:
         text += f"\n{odd:,} of the windows have event times before 1990 or after next year"
     if refusals.total:
@@ -165,7 +171,7 @@ def _refuse_large(messages: list[Message], most: int) -> None:
     largest = max(messages, key=lambda message: len(message.value), default=None)
     if largest is not None and len(largest.value) > most:
         message = (
-            f"a record of {largest.windows} windows takes {len(largest.value)} bytes, and the fleet refuses more than "
-            f"{most} (kafka.max_record_bytes): send fewer in one (--batch), or raise it"
+            f"a record of {counted(largest.windows, 'window')} takes {len(largest.value)} bytes, and the fleet "
+            f"refuses more than {most} (kafka.max_record_bytes): send fewer in one (--batch), or raise it"
         )
         raise Refused(message)

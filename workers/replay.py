@@ -17,6 +17,7 @@ from rich.text import Text
 from schemas.decoded import Decode
 from schemas.records import REASONS, Record
 from schemas.times import format_times, parse_time
+from schemas.wording import counted
 from workers.adapters.kafka_replay import DeadLetter, Note, read_dead_letters, send_again
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.core.errors import Refused
@@ -207,7 +208,7 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, comma
 def _table(verdicts: Collection[Verdict]) -> Table:
     counts = Counter(verdict.letter.reason for verdict in verdicts)
     by_reason = ", ".join(f"{readable(reason, LONGEST_CELL)} {count:,}" for reason, count in sorted(counts.items()))
-    title = Text(f"{len(verdicts):,} dead letters" + (f": {by_reason}" if by_reason else ""))
+    title = Text(counted(len(verdicts), "dead letter") + (f": {by_reason}" if by_reason else ""))
     table = Table(title=title, title_justify="left")
     for name in ("refused at", "from", "by", "reason", "detail", "if sent now"):
         table.add_column(name, overflow="fold")

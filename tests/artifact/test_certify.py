@@ -142,7 +142,7 @@ def test_one_length_of_windows_is_enough_to_learn(length: int) -> None:
         ("shrunk:last", "its steps are not the window's"),
         ("steps:flatten", "windows may have 1 to 9 steps"),
         ("steps:flatten[-2:]", r"flattens 1 to 2 steps.*such as flatten\[-1:\]"),
-        ("steps:last+mean[4:]", r"last\+mean\[4:\] takes nothing of 1 steps"),
+        ("steps:last+mean[4:]", r"last\+mean\[4:\] takes nothing of 1 step,"),
         (
             "vector:last+mean",
             r"the tap vector#0 gives one vector of \d+ numbers for each window, .* last\+mean could pool; write",

@@ -248,5 +248,5 @@ class TestWhatEarlierVersionsDid:
     def test_it_is_done_again_and_said_where_the_file_has_changed_since(self, history, look):
         done, said = look(made_at=(history / "h.parquet").stat().st_ctime - 5)
         assert done == 0
-        assert "1 files were embedded by an earlier version and have changed since" in said[0]
+        assert "1 file embedded by an earlier version, and changed since or copied" in said[0]
         assert "embedded again (h.parquet)" in said[0]

@@ -204,7 +204,7 @@ def test_one_damaged_file_of_12_keeps_none_of_the_others(tmp_path):
     assert (report.windows, [*report.faults]) == (660, ["05.parquet"])
     lines = list(tell(report, recipe))
     assert sum(line.startswith(f"not done: {bad} is damaged, or cannot be read: ") for line in lines) == 1
-    assert any(line.startswith("1 files are not done") for line in lines)
+    assert any(line.startswith("1 file is not done") for line in lines)
     assert told == ["left out: 1 that are no Parquet (notes.txt)"]
     write_history(bad, 300, 60)
     report = run()

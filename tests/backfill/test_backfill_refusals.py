@@ -46,7 +46,7 @@ def test_a_report_says_why_rows_were_refused_and_where_all_of_them_are_listed(tm
         chunks=3, skipped=1, windows=9, seconds=2.0, odd_times=4, refusals=refusals, refused_before=1
     )
     lines = list(tell(whole, recipe(tmp_path)))
-    assert "9 windows embedded in 2.0 s, 3 rejected, 3 chunks of which 1 were done before" in lines[0]
+    assert "9 windows embedded in 2.0 s, 3 rejected, 3 chunks, 1 of them done before" in lines[0]
     assert lines[1].startswith("4 of the windows have event times before 1990")
     assert lines[2] == str(refusals)
     assert lines[3].startswith("1 of the chunks done before")

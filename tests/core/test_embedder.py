@@ -213,7 +213,7 @@ def test_no_memory_for_a_single_window_can_be_tried_again() -> None:
 
 
 def test_a_tap_that_is_not_as_it_was_when_packed_is_no_fault_of_a_window() -> None:
-    with pytest.raises(Refused, match="expected a hidden state of 1 steps for windows of 3"):
+    with pytest.raises(Refused, match="expected a hidden state of 1 step for windows of 3"):
         make(Model(), feature("hidden", "steps:last", 4, steps=-2)).embed(make_windows([5, 5]))
 
 

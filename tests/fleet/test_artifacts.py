@@ -221,7 +221,7 @@ def test_what_several_artifacts_refused_is_shown_by_artifact_and_sent_once(place
     assert "2 would be taken now, 2 refused again" in shown  # the columns that the heaters want are in neither record
     assert "2 dead letters: columns 2" in replay("--artifact", "heaters")
     assert "2 dead letters: number 2" in replay("--artifact", "pumps")
-    assert "1 dead letters: number 1" in replay("--artifact", recipe.artifacts[1].manifest.view().view)
+    assert "1 dead letter: number 1" in replay("--artifact", recipe.artifacts[1].manifest.view().view)
     assert f"sent 1 again to {place.settings.kafka.topic}" in replay("--artifact", "pumps", "--pipe", mend, "--send")
     assert [read_to_end(recipe, index).windows for index in range(2)] == [1, 1]
 

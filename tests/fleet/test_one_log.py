@@ -84,7 +84,7 @@ def test_a_log_that_lacks_a_part_is_told_by_check_and_at_start_and_gone_on_with_
             Part(partition=Partition("windows", 0), first=first, next=after, embeddings=no_rows(view), offsets=offsets)
         )
     told = check(settings)
-    assert (told.exit_code, f"offline log: {root}, 1 chains of 3 parts, none missing" in told.output) == (0, True)
+    assert (told.exit_code, f"offline log: {root}, 1 chain of 3 parts, none missing" in told.output) == (0, True)
     (view_folder(root, view) / "windows" / "0" / f"{3:020d}.parquet").unlink()
     told = check(settings)
     assert (told.exit_code, "windows/0 lacks offsets 3 to 5" in told.output) == (1, True)

@@ -71,7 +71,7 @@ def test_what_the_file_holds_arrives_in_the_order_of_each_series_in_one_partitio
     result = CliRunner().invoke(main, command, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     assert f"299 windows sent to {topic_name} in" in result.output
-    said = "1 rows refused (number 1), for example row 8 of history.parquet: past.flow[0]: expected a finite number"
+    said = "1 row refused (number 1), for example row 8 of history.parquet: past.flow[0]: expected a finite number"
     assert said in result.output
     listed = Path(".undertow/produce/history.rejects.jsonl")
     assert f"all refused rows are listed in {listed}" in result.output
@@ -182,7 +182,7 @@ def test_a_topic_is_made_on_demand_and_rows_that_are_all_refused_are_no_success(
     allowed = produce("poor.parquet", "--set=kafka.event_time.min=1970-01-01T00:00:00Z")
     assert allowed.exit_code == 0
     assert "39 of the windows have event times before 1990 or after next year" in allowed.output
-    assert "1 rows refused (number 1)" in allowed.output
+    assert "1 row refused (number 1)" in allowed.output
 
 
 def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, contract, make_windows):

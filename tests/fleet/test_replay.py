@@ -173,7 +173,7 @@ def test_a_record_that_was_put_among_the_dead_letters_twice_is_one_letter(place)
     record = Record(partition=first.origin, offset=first.origin_offset, appended_us=5, value=first.value, key=first.key)
     letters.write([Reject(record=record, reason="not-json", detail="seen again after a crash")])
     letters.close()
-    assert "1 dead letters: not-json 1" in run("--reason", "not-json").output
+    assert "1 dead letter: not-json 1" in run("--reason", "not-json").output
 
 
 @pytest.mark.parametrize("reason", ["bomb", "corrupt"])
@@ -215,6 +215,6 @@ def test_what_another_program_wrote_into_a_letter_is_shown_and_does_nothing_to_t
     producer.close()
     result = run("--artifact", "\x9b")
     assert isinstance(result.exception, SystemExit), result.exception
-    assert "1 dead letters: [/red] 1" in result.output
+    assert "1 dead letter: [/red] 1" in result.output
     assert r"\x1b[2J\x1b]0;x\x07\nnext" in "".join(result.output.replace("│", " ").split())
     assert not {"\x1b", "\x07", "\x9b"} & {*result.output}

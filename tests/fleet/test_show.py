@@ -13,6 +13,7 @@ from schemas.records import Partition
 from workers.core import histogram
 from workers.core.errors import Refused, Unavailable
 from workers.fleet import run
+from workers.fleet.artifact_status import ArtifactStatus
 from workers.fleet.recent import Recent
 from workers.fleet.run import Stop, news, stop_signals
 from workers.fleet.show import line, ranges, screen, watch
@@ -76,7 +77,7 @@ def test_a_row_tells_partitions_rate_latency_and_the_age_of_the_last_checkpoint(
 
 def test_the_line_above_and_what_follows_below():
     text = shown(a_fleet())
-    assert "running · 1 replicas · 2,000 windows · 812/s · lag 8 · rejects 3 · append to readable p50 5 ms p99" in text
+    assert "running · 1 replica · 2,000 windows · 812/s · lag 8 · rejects 3 · append to readable p50 5 ms p99" in text
     assert "rejects by reason: number 3 (last windows-1@7); see them: undertow replay" in text
     assert "controller     failover [bold] what happened" in text
 
@@ -231,6 +232,29 @@ def test_the_foreground_is_stopped_while_the_controller_is_late_and_ends_where_i
     assert fleet.drains == 1
     assert fleet.stopped == [False, True, False]  # the second is not waited for, the one after the order is
     assert len(fleet.answers) == 1
+
+
+def test_the_last_line_tells_how_far_behind_the_fleet_was_when_it_ended():
+    held = [Partition("windows", index) for index in range(4)]
+
+    def reading(state, **lags):
+        """So far behind is each artifact, in the partitions that it still reads."""
+        artifacts = tuple(
+            ArtifactStatus(artifact=name, held=frozenset(held), lag=dict(zip(held, lag, strict=False)), windows=5)
+            for name, lag in lags.items()
+        )
+        replica = replace(a_fleet().replicas[0], lag=dict(zip(held, lags["a"], strict=False)))
+        return a_fleet(state=state, artifacts=artifacts, replicas=(replica,))
+
+    gone = [ArtifactStatus(artifact=name, windows=5) for name in "ab"]
+    ended = a_fleet(state="drained", replicas=(), artifacts=tuple(gone))
+    assert "lag ?" in line(ended)
+    looks = reading("running", a=[9, 0, 0, 0], b=[9, 9, 0, 0]), reading("draining", a=[1, 0], b=[0, 1, 2000, 1]), ended
+    status = run.watch(Answers(*looks), Console(file=io.StringIO()), Stop(), drain_when_idle_s=None)
+    assert "drained · 0 replicas" in line(status)
+    assert "· lag 2,003 ·" in line(status)
+    assert "a: 5 windows · lag 1 " in shown(status)
+    assert "b: 5 windows · lag 2,002 " in shown(status)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

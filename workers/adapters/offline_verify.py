@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from schemas.wording import counted
 from workers.adapters.offline_chains import require_whole
 from workers.adapters.offline_parts import READERS, is_intact, part_files, translated
 from workers.core.errors import UndertowError
@@ -29,7 +30,10 @@ class Verified:
 
     def __str__(self) -> str:
         """Say what was read."""
-        told = f"{self.files:,} files of {self.size / 1e6:,.1f} MB read whole, {len(self.faults)} faults"
+        told = (
+            f"{counted(self.files, 'file')} of {self.size / 1e6:,.1f} MB read whole, "
+            f"{counted(len(self.faults), 'fault')}"
+        )
         if self.unsealed:
             told += f"; {self.unsealed:,} of them were written by an earlier version, without checksums"
         return told

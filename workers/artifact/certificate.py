@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from schemas.wording import between, counted
 from workers.artifact.sight import Sight
 
 SHOWN = 3
@@ -110,8 +111,8 @@ class Certificate:
     def lines(self, *, with_sight: bool = True) -> Iterator[str]:
         """Yield what a person wants to see."""
         yield (
-            f"{self.windows} sample windows of {self.shortest} to {self.longest} steps: finite, the same again, and "
-            f"within {self.tolerance:g}:"
+            f"{counted(self.windows, 'sample window')} of {between(self.shortest, self.longest, 'step')}: "
+            f"finite, the same again, and within {self.tolerance:g}:"
         )
         for one in self.features:
             yield (

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from schemas.arrow_faults import schema_fault
 from schemas.contract import InputContract
 from schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow
+from schemas.wording import counted
 from workers.artifact.principal import Matrix, Moments, find_components
 from workers.core.embedder import Embedder
 from workers.core.errors import Refused
@@ -119,7 +120,7 @@ class _Fit:
         if len(found.directions) < wanted:
             message = (
                 f"the feature {name} keeps {wanted} components, but its vectors vary in {len(found.directions)} "
-                f"directions only over the {count} windows in {path}; ask for fewer, or fit on other windows"
+                f"directions only over the {counted(count, 'window')} in {path}; ask for fewer, or fit on other windows"
             )
             raise Refused(message)
         mean, directions = self._moments.mean, found.directions[:wanted]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.contract import InputContract
+from schemas.wording import between, counted
 from workers.artifact.layouts import PROBE, WIDER, Shapes, find_layout, not_real, other_widths, shape_at, shapes_seen
 from workers.artifact.sample import sample_windows
 from workers.core.errors import Refused
@@ -92,7 +93,9 @@ def _counted(feature: Feature, runs: Sequence[Shapes]) -> Feature:
             "times, by the length of the window, so in a batch its last call is that of the longest one; let windows "
             "have one length (min_length), or choose another tap"
             if len(set(counts)) > 1
-            else f"the tap {tap} asks for call {tap.call}, but one forward calls {tap.path} {counts[0]} times"
+            else (
+                f"the tap {tap} asks for call {tap.call}, but one forward calls {tap.path} {counted(counts[0], 'time')}"
+            )
         )
         raise Refused(message)
     return replace(feature, tap=replace(tap, call=counts[0] + tap.call))
@@ -104,14 +107,16 @@ def _check_fit(name: str, feature: Feature, hidden: Tensor) -> None:
     takes_steps = any(part.pool != "none" for part in feature.pools)
     if hidden.ndim == FLAT and takes_steps:
         message = (
-            f"the feature {name}: the tap {tap} gives one vector of {channels} numbers for each window, without steps "
-            f"that {feature.pool} could pool; write --tap {name}={tap}, or {tap}:none, which is the same"
+            f"the feature {name}: the tap {tap} gives one vector of {counted(channels, 'number')} for each "
+            f"window, without steps that {feature.pool} could pool; write --tap {name}={tap}, or {tap}:none, which is "
+            "the same"
         )
         raise Refused(message)
     if hidden.ndim != FLAT and any(part.pool == "none" for part in feature.pools):
         message = (
-            f"the feature {name}: the tap {tap} gives {hidden.shape[1]} steps of {channels} numbers for a window, and "
-            f"none takes a vector as it is; pool them by {', '.join(one for one in POOLS if one != 'none')}, such as "
+            f"the feature {name}: the tap {tap} gives {counted(hidden.shape[1], 'step')} of "
+            f"{counted(channels, 'number')} for a window, and none takes a vector as it is; pool them by "
+            f"{', '.join(one for one in POOLS if one != 'none')}, such as "
             f"--tap {name}={tap}:last"
         )
         raise Refused(message)
@@ -119,19 +124,20 @@ def _check_fit(name: str, feature: Feature, hidden: Tensor) -> None:
 
 def _check_slices(name: str, feature: Feature, lengths: range) -> None:
     """Refuse what takes nothing of a window of these lengths, or is flattened to vectors of several sizes."""
-    spread = f"windows may have {lengths[0]} to {lengths[-1]} steps at {feature.tap}"
+    spread = f"windows may have {between(lengths[0], lengths[-1], 'step')} at {feature.tap}"
     for part in feature.pools:
         taken = [len(part.steps(length)) for length in lengths]
         if part.pool == "flatten" and len(set(taken)) > 1:
             message = (
-                f"the feature {name} flattens {min(taken)} to {max(taken)} steps, since {spread}, so its vectors would "
-                f"have several sizes; take a slice that the shortest has, such as flatten[-{lengths[0]}:], or pool by "
-                "last, mean or max"
+                f"the feature {name} flattens {between(min(taken), max(taken), 'step')}, since {spread}, so its "
+                "vectors would have several sizes; take a slice that the shortest has, such as "
+                f"flatten[-{lengths[0]}:], or pool by last, mean or max"
             )
             raise Refused(message)
         if part.pool != "none" and min(taken) == 0:
             message = (
-                f"the feature {name}: {feature.pool} takes nothing of {lengths[taken.index(0)]} steps, and {spread}; "
+                f"the feature {name}: {feature.pool} takes nothing of "
+                f"{counted(lengths[taken.index(0)], 'step')}, and {spread}; "
                 "take a slice that has a step in each"
             )
             raise Refused(message)

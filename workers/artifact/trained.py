@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from schemas.contract import InputContract
+from schemas.wording import between, counted
 from workers.artifact.checkpoint import guessed_class, read_checkpoint, restore
 from workers.artifact.dataset import extract
 from workers.artifact.foreign import build_module, find_maker, make_call, source_digest
@@ -111,8 +112,9 @@ def _run_once(path: Path, trained: Trained, recipe: ModuleRecipe) -> None:
     except Exception as error:
         given = recipe.input
         message = (
-            f"{recipe.cls} fails on sample windows of {contract.min_length} to {contract.max_length} steps as {path} "
-            f"describes them ({len(contract.past)} columns, axes = {given.axes}, dtype = {given.dtype}, argument = "
-            f"{given.argument or 'the first'}, lengths = {given.lengths or 'none'}): {type(error).__name__}: {error}"
+            f"{recipe.cls} fails on sample windows of {between(contract.min_length, contract.max_length, 'step')} as "
+            f"{path} describes them ({counted(len(contract.past), 'column')}, axes = {given.axes}, dtype = "
+            f"{given.dtype}, argument = {given.argument or 'the first'}, lengths = {given.lengths or 'none'}): "
+            f"{type(error).__name__}: {error}"
         )
         raise Refused(message) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from schemas.wording import counted
 from workers.adapters.offline_parts import SUFFIX, read_latest
 from workers.backfill.chunks import Chunk
 from workers.backfill.digests import Digests, changed_ns
@@ -47,7 +48,7 @@ def find_done(chunks: Sequence[Chunk], job: Path, history: Path, digests: Digest
     if not again:
         return DoneBefore(parts=parts, said=())
     said = (
-        f"{len(again)} files were embedded by an earlier version and have changed since, or were copied, so that its "
-        f"notes do not tell whether they hold the same: they are embedded again ({', '.join(again[:5])})"
+        f"{counted(len(again), 'file')} embedded by an earlier version, and changed since or copied, so that "
+        f"its notes do not tell whether the same is there: embedded again ({', '.join(again[:5])})"
     )
     return DoneBefore(parts=parts, said=(said,))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from schemas.wording import counted
 from workers.backfill.chunks import Chunk
 
 RefusedRow = tuple[int, str, str]
@@ -45,7 +46,7 @@ class Refusals:
     def __str__(self) -> str:
         """Say how many there are of each reason, the most frequent first, and show one."""
         counts = ", ".join(f"{reason} {count:,}" for reason, count in Counter(self.counts).most_common())
-        return f"{self.total:,} rows refused ({counts}), for example {self.first}"
+        return f"{counted(self.total, 'row')} refused ({counts}), for example {self.first}"
 
     def to_json(self) -> str:
         """Return what `from_json` reads: actors hand it to the driver."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from schemas.wording import are, counted
 from workers.backfill.chunks import cut
 from workers.backfill.embed import BackfillRecipe, BackfillTools
 from workers.backfill.job import BackfillReport, backfill
@@ -75,12 +76,15 @@ def _run_one(
 def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
     """Yield what a person must know of a run: what was done, why rows were refused, and where they are listed."""
     yield (
-        f"{recipe.view.view}: {report.windows:,} windows embedded in {report.seconds:.1f} s, "
-        f"{report.refusals.total:,} rejected, {report.chunks} chunks of which {report.skipped} were done before"
+        f"{recipe.view.view}: {counted(report.windows, 'window')} embedded in {report.seconds:.1f} s, "
+        f"{report.refusals.total:,} rejected, {counted(report.chunks, 'chunk')}, {report.skipped:,} of them done before"
     )
     yield from (f"not done: {fault}" for fault in report.faults.values())
     if report.faults:
-        yield f"{len(report.faults)} files are not done, or not whole: mend or remove them, and run the same again"
+        yield (
+            f"{counted(len(report.faults), 'file')} {are(len(report.faults))} not done, or not whole: mend or "
+            "remove them, and run the same again"
+        )
     if report.odd_times:
         yield f"{report.odd_times:,} of the windows have event times before 1990 or after next year"
     if report.refusals.total:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from schemas.embeddings import EmbeddingBatch
 from schemas.windows import WindowBatch
+from schemas.wording import counted
 from workers.core.embedding import Embedded, Fault
 from workers.core.errors import Refused, Unavailable
 from workers.core.features import TappedFeature
@@ -101,7 +102,9 @@ class Embedder:
         try:
             built = build_inputs(windows, self._preprocessing)
         except MemoryError as error:
-            message = f"no memory for the inputs of {len(windows)} windows; free some, or let fewer come at once"
+            message = (
+                f"no memory for the inputs of {counted(len(windows), 'window')}; free some, or let fewer come at once"
+            )
             raise Unavailable(message) from error
         lengths: Rows = built.x["encoder_lengths"]
         vectors = {one.name: np.zeros((len(lengths), one.size), np.float32) for one in self._features}

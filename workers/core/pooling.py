@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from schemas.wording import counted
 from workers.core.errors import Refused
 from workers.core.features import Layout, Part
 
@@ -52,8 +53,8 @@ def align(hidden: Tensor, layout: Layout, lengths: Tensor | None, width: int) ->
         return hidden, None
     if hidden.shape[1] != width + layout.steps:
         message = (
-            f"expected a hidden state of {width + layout.steps} steps for windows of {width}, as when the artifact was "
-            f"packed, found the shape {found}"
+            f"expected a hidden state of {counted(width + layout.steps, 'step')} for windows of {width}, as "
+            f"when the artifact was packed, found the shape {found}"
         )
         raise Refused(message)
     return hidden[:, :width], None if lengths is None else lengths + min(layout.steps, 0)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 
 from schemas.records import Partition
+from schemas.wording import counted
 from workers.core.care import NO_CARE, Care
 from workers.core.ports import Clock
 from workers.fleet.status import ReplicaStatus
@@ -42,7 +43,8 @@ class Quarantine:
     def lines(self) -> tuple[str, ...]:
         """Return one line for each suspect."""
         return tuple(
-            f"{partition} of {artifact} is read alone from offset {one.position} on, {one.step} records at a time"
+            f"{partition} of {artifact} is read alone from offset {one.position} on, "
+            f"{counted(one.step, 'record')} at a time"
             f" ({one.reason}), until {'nothing is left' if not one.until else f'offset {one.until}'}"
             for (artifact, partition), one in sorted(self._suspects.items())
             if one.step
@@ -127,6 +129,6 @@ class Quarantine:
         elif after.step and after.step != step_before:
             text = (
                 f"replicas that read {partition} end at offset {after.position} ({reason}): it is read alone for "
-                f"{artifact}, {after.step} records at a time"
+                f"{artifact}, {counted(after.step, 'record')} at a time"
             )
             say(log, logging.WARNING, "suspect", text, partition=str(partition), offset=after.position, step=after.step)

@@ -18,6 +18,7 @@ from rich.text import Text
 from workers.cluster import announced, ray_session
 from workers.core.errors import Refused, Unavailable
 from workers.fleet.handle import Fleet
+from workers.fleet.last_lag import LastLag
 from workers.fleet.launch import attach, start
 from workers.fleet.show import event, line, table
 from workers.fleet.status import FleetStatus
@@ -125,7 +126,7 @@ def watch(
     said: set[Line] = set()
     records, idle_since = 0, time.monotonic()
     status: FleetStatus | None = None
-    asking = Asking(fleet, stop)
+    asking, lag = Asking(fleet, stop), LastLag()
 
     def say(one: Line) -> None:
         text = event(one) if log_format == "text" else json_line(one, fleet.name)
@@ -138,16 +139,18 @@ def watch(
             except Refused:
                 if status is None or status.state != "draining":
                     raise
-                return replace(status, state="drained", replicas=())  # another that watched it has cleared it away
+                # Another that watched it has cleared it away.
+                return lag.fill(replace(status, state="drained", replicas=()))
             if isinstance(answer, Unavailable):  # busy, or being started again
                 say(Line(at=time.time(), level="WARNING", replica="", event="late", text=str(answer)))
                 continue
             status = answer
+            lag.see(status)
             live.update(Text(line(status)))
             for one in news(status, said):
                 say(one)
             if status.state in {"drained", "failed"}:
-                return status
+                return lag.fill(status)
             if status.lag != 0 or status.records != records:
                 records, idle_since = status.records, now
             idle = drain_when_idle_s is not None and now - idle_since >= drain_when_idle_s

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.records import Partition
+from schemas.wording import counted
 from workers.core.errors import Refused, Unavailable
 from workers.core.readable import readable
 from workers.fleet.artifact_status import ArtifactStatus
@@ -89,7 +90,7 @@ def line(status: FleetStatus) -> str:
     latency = lately if lately.any() else status.latency
     rate = f" · {status.windows_per_s:,.0f}/s" if status.replicas else ""
     text = (
-        f"{status.state} · {len(status.replicas)} replicas · {status.windows:,} windows{rate}"
+        f"{status.state} · {counted(len(status.replicas), 'replica')} · {counted(status.windows, 'window')}{rate}"
         f" · lag {lag} · rejects {sum(status.rejects.values()):,}"
         f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}"
     )
@@ -150,7 +151,10 @@ def _cells(replica: ReplicaStatus, now: float) -> dict[str, Text]:
 
 def _of_artifact(status: FleetStatus, artifact: ArtifactStatus) -> str:
     lag = status.lag_of(artifact)
-    text = f"{artifact.artifact}: {artifact.windows:,} windows · lag {'?' if lag is None else f'{lag:,}'} · rejects "
+    text = (
+        f"{artifact.artifact}: {counted(artifact.windows, 'window')} · lag "
+        f"{'?' if lag is None else f'{lag:,}'} · rejects "
+    )
     return text + (_counts(artifact) or "0") + (f" · {artifact.blocked}" if artifact.blocked else "")
 
 

@@ -116,8 +116,13 @@ class FleetStatus:
 
     @property
     def lag(self) -> int | None:
-        """Offsets behind the end, over all partitions; None while some partition has no reader."""
-        lags = {partition: lag for replica in self.replicas for partition, lag in replica.lag.items()}
+        """Offsets behind the end, over all partitions; None while some partition has no reader.
+
+        Of a fleet that has ended it is what its artifacts say, where `LastLag` has filled that in.
+        """
+        lags: dict[Partition, int] = {}
+        for one in self.replicas or self.artifacts:
+            lags |= {partition: max(behind, lags.get(partition, 0)) for partition, behind in one.lag.items()}
         return sum(lags.values()) if len(lags) == self.partitions else None
 
     def lag_of(self, artifact: ArtifactStatus) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.times import format_times
+from schemas.wording import counted
 from workers.view.colour import MINUTES, Colouring
 from workers.view.read import Rows
 
@@ -63,12 +64,12 @@ def describe(rows: Rows) -> str:
     if rows.is_sampled:
         parts = [f"an even sample of {count:,} of {rows.read:,} rows"]
     else:
-        parts = [f"{count:,} rows"]
+        parts = [counted(count, "row")]
         if older := rows.read - rows.unusable - count:
             parts.append(f"{older:,} older versions of them left out")
     if rows.unusable:
         parts.append(f"{rows.unusable:,} left out for want of a time or a finite vector")
-    named = [f"{rows.feature}, {size} dimensions"]
+    named = [f"{rows.feature}, {counted(size, 'dimension')}"]
     named += [] if rows.space is None else [f"space {rows.space[:8]}"]
     timed = [] if rows.event_us is None else [_span(rows.event_us)]
     return " · ".join([*named, "; ".join(parts), *timed])
