@@ -84,6 +84,15 @@ def test_each_of_300_flips_is_refused_by_the_files_name_whatever_reads_it(root, 
     assert read_rows(home).num_rows == 2 * ROWS
 
 
+def test_a_damaged_part_of_a_chain_is_not_told_to_be_embedded_by_a_backfill(root, last):
+    path, content = last
+    path.write_bytes(flipped(content, 1000))
+    with pytest.raises(Refused, match=r"its records are then read again; .* undertow apply --accept-lost") as told:
+        sound_parts(root / VIEW.view)
+    assert "backfill" not in str(told.value)
+    path.write_bytes(content)
+
+
 @given(data=st.data())
 def test_whatever_bit_flips_the_part_is_refused_and_a_footer_is_never_read_as_another(last, data):
     path, content = last

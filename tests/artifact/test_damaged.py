@@ -1,7 +1,6 @@
 """What is no artifact, or no longer one: one line that says so, whatever stands in its place."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.packing import pack
+from tests.rights import bound_by_rights
 from workers.artifact.load import load
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.artifact.spaces import digest
@@ -179,14 +179,14 @@ def test_a_folder_in_place_of_the_weights_is_refused(artifact: Path) -> None:
         load(artifact, code=["oddnets"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder; run the tests as another user")
-def test_a_folder_that_may_not_be_read_is_refused(artifact: Path) -> None:
-    artifact.chmod(0)
+@pytest.mark.parametrize("part", [".", "manifest.json", "weights.safetensors"])
+def test_what_may_not_be_read_of_an_artifact_is_refused(part: str, artifact: Path) -> None:
+    (artifact / part).chmod(0)
     try:
         with pytest.raises(Refused, match="Permission denied"):
-            read_manifest(artifact)
+            bound_by_rights(lambda: load(artifact, code=["oddnets"]))
     finally:
-        artifact.chmod(0o755)
+        (artifact / part).chmod(0o755)
 
 
 @pytest.mark.parametrize(

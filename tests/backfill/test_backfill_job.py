@@ -115,6 +115,11 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     assert sorted(mean for (mean,) in table["mean"].to_pylist()) == [float(n) for n in range(15)]
 
     assert run() == BackfillReport(chunks=5, skipped=5, windows=0, seconds=0.0)
+    lost = max(recipe.folder.glob("*.parquet"))  # as one is told to delete a damaged one
+    lost.unlink()
+    assert run().skipped == 4
+    assert read_metadata(lost)["chunk"] == lost.stem
+    assert read_rows(tmp_path / "log" / VIEW.view).num_rows == 15
 
 
 def open_deadly_tools(marks: Path) -> BackfillTools:

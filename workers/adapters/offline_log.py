@@ -16,13 +16,21 @@ from schemas.records import Partition
 from schemas.spaces import SpaceView
 from workers.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
 from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
-from workers.adapters.offline_parts import Footer, encode_part, is_intact, no_rows, part_files, read_footer, read_latest
+from workers.adapters.offline_parts import (
+    BACKFILLS,
+    Footer,
+    encode_part,
+    is_intact,
+    no_rows,
+    part_files,
+    read_footer,
+    read_latest,
+)
 from workers.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from workers.core.errors import Refused, Replaced, Unavailable
 from workers.core.marks import Place
 from workers.core.ports import Clock, Part
 
-BACKFILLS = "@backfill"
 """The folder of backfills' parts, beside those of topics: no topic can have a name with an @."""
 
 

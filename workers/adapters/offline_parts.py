@@ -6,6 +6,7 @@ part belongs to a chain or to a backfill.
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from workers.core.marks import Mark
 
 FORMAT = "1"
 SUFFIX = ".parquet"
+BACKFILLS = "@backfill"
+"""The folder of a view that holds one for each job; parts of chains lie in folders of topics."""
 PREFIX = "undertow."
 LATEST = "created_us"
 """What a part's metadata calls the `created_us` that it ends with."""
@@ -159,19 +162,32 @@ def read_latest(path: Path) -> int:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise `Refused` for a file that is damaged, `Unavailable` for one that cannot be read now."""
+    """Raise `Refused` for a file that is damaged or may not be read, `Unavailable` for one that cannot be read now."""
     try:
         yield
+    except PermissionError as error:
+        message = f"{path} cannot be read ({error.strerror}); give this user the right to read it"
+        raise Refused(message) from error
     except (pa.ArrowException, BrokenSealError, OSError) as error:
         # Arrow reports a broken footer as an OSError too, but only the system's errors have a number.
         if getattr(error, "errno", None) is not None:
             message = f"{path} could not be read ({error}); it will be tried again"
             raise Unavailable(message) from error
-        message = (
-            f"{path} is damaged ({error}); restore it from a copy, or move it out of the folder: "
-            "if it is the last of its chain, its records are then read again"
-        )
+        message = f"{path} is damaged ({error}); restore it from a copy, or {_without_it(path)}"
         raise Refused(message) from error
+
+
+def _without_it(path: Path) -> str:
+    """Say what to do about a part of which there is no copy."""
+    if path.parent.parent.name == BACKFILLS:
+        return (
+            "delete it and start its job again, which embeds that part of the history once more: undertow backfill "
+            f"HISTORY --job {shlex.quote(path.parent.name)}"
+        )
+    return (
+        "move it out of the folder: if it is the last of its chain, its records are then read again; to go on without "
+        "another one, for ever: undertow apply --accept-lost"
+    )
 
 
 def read_footer(path: Path) -> Footer:

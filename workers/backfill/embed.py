@@ -15,8 +15,7 @@ from schemas.event_times import EventTimes, hold_rows
 from schemas.spaces import SpaceView
 from schemas.windows_arrow import window_schema, windows_from_arrow
 from workers.adapters.offline_files import publish
-from workers.adapters.offline_log import BACKFILLS
-from workers.adapters.offline_parts import SUFFIX, encode_part, no_rows
+from workers.adapters.offline_parts import BACKFILLS, SUFFIX, encode_part, no_rows
 from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from workers.backfill.chunks import Chunk, ChunkReader
 from workers.backfill.files import history_folder
