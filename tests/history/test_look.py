@@ -1,6 +1,7 @@
 """`undertow check` compares the online store with the log, and `undertow rebuild` makes them equal."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.fleet import quick_feast
-from tests.history.test_join import JUNE, write_part
+from tests.history.test_join import JUNE, VIEW, write_part
 from workers.adapters.offline_root import view_folder
 from workers.artifact.manifest import read_manifest
 from workers.cli import main
 from workers.core.errors import Refused
+from workers.history.look import _sample
 
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
 
@@ -57,7 +59,7 @@ def test_a_store_that_was_switched_or_lost_is_told_and_filled_again(place):
     assert "40 of 40 series written to sqlite" in undertow("rebuild")
     line = store_line(undertow("check"))
     assert line.startswith("ok")
-    assert "series of the offline log looked up, all there" in line
+    assert re.search(r"looked at \d\d of 40 series in 4 of 4 parts of the offline log: all there", line), line
     assert "0 of 40 series written" in undertow("rebuild")
 
     to_redis = ["--set", "feast.config=feature_store.redis.yaml"]
@@ -67,3 +69,10 @@ def test_a_store_that_was_switched_or_lost_is_told_and_filled_again(place):
     assert "fill the store from the log: undertow rebuild" in line
     assert "40 of 40 series written to redis" in undertow("rebuild", *to_redis)
     assert store_line(undertow("check", *to_redis)).startswith("ok")
+
+
+def test_a_look_says_of_how_much_it_is_a_sample(tmp_path):
+    for number in range(12):
+        write_part(tmp_path / f"windows/0/{number}.parquet", [("a", lap, JUNE, JUNE, lap, 1.0) for lap in range(7)])
+    assert str(_sample(tmp_path, VIEW)) == "looked at 5 of 7 series in 8 of 12 parts of the offline log"
+    assert str(_sample(tmp_path / "none", VIEW)) == "looked at 0 of 0 series in 0 of 0 parts of the offline log"
