@@ -177,6 +177,18 @@ def test_the_chain_of_a_topic_made_anew_is_refused_with_the_way_out(tmp_path, me
     assert [chain.folder for chain in chains(tmp_path / VIEW.view)] == ["windows/0", "windows@topic/0"]
 
 
+def test_a_partition_without_a_chain_begins_none_beside_those_of_a_topic_that_was_made_anew(tmp_path, memory_clock):
+    open_log(tmp_path, memory_clock).publish(part(0, 5))
+    anew = open_log(tmp_path, memory_clock, topic_id="anew")
+    with pytest.raises(Refused, match=r"offline log of windows-0 .* made anew") as refused:
+        anew.publish(part(0, 2, partition=P1))  # else it would be moved away together with the old topic's chains
+    source, target = str(refused.value).rpartition("mv ")[2].split()
+    Path(source).rename(target)
+    anew.publish(part(0, 2, partition=P1))
+    assert anew.end(P0) is None
+    assert [chain.folder for chain in chains(tmp_path / VIEW.view)] == ["windows/1", "windows@topic/0"]
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"PAR1" * 9])
 def test_a_damaged_part_is_refused_by_name(tmp_path, memory_clock, damage):
     open_log(tmp_path, memory_clock).publish(part(0, 5))

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.records import Partition
-from tests.adapters.test_source_contract import POLLS, read, window
+from tests.adapters.test_source_contract import POLLS, poll_until, read, window
 from workers.core.errors import Refused
 from workers.core.ports import Source
 
@@ -46,6 +46,23 @@ def test_a_place_in_a_topic_is_no_place_in_the_one_that_was_made_anew(broker):
         broker.append(0, window(number))
     with pytest.raises(Refused, match=f'"{broker.topic}" was deleted and made anew'):
         source.assign({p0: 3})
+
+
+@pytest.mark.usefixtures("quick_doubts")
+def test_a_record_of_a_topic_that_was_made_anew_is_not_told_as_lost_by_the_broker(broker):
+    p0 = Partition(broker.topic, 0)
+    for number in range(3):
+        broker.append(0, window(number))
+    source = broker.source()
+    source.assign({p0: 0})
+    mark = poll_until(source, lambda found: bool(found) and p0 in found[-1].marks)[-1].marks[p0]
+    successor = broker.source()
+    assert successor.holds({p0: mark}) == {p0: True}
+    broker.recreate()
+    for number in range(9):
+        broker.append(0, window(number + 100))
+    with pytest.raises(Refused, match=f'"{broker.topic}" was deleted and made anew'):
+        successor.holds({p0: mark})
 
 
 def test_an_offset_that_was_committed_for_a_topic_that_is_gone_is_passed_over(broker):

@@ -14,6 +14,7 @@ from schemas.records import Partition
 from workers.adapters.kafka_client import client_options, in_our_words
 from workers.adapters.kafka_guard import Guard
 from workers.adapters.kafka_messages import mark_of_message
+from workers.adapters.kafka_topic_id import SameTopic
 from workers.core.errors import Unavailable, UndertowError
 from workers.core.marks import Mark
 from workers.sections import KafkaSettings
@@ -21,22 +22,27 @@ from workers.sections import KafkaSettings
 ANSWER_MS = 10_000
 
 
-def holds(settings: KafkaSettings, marks: Mapping[Partition, Mark]) -> dict[Partition, bool | None]:
-    """Return whether each record is there unchanged, None where that cannot be told. Raises `Unavailable`."""
+def holds(settings: KafkaSettings, marks: Mapping[Partition, Mark], same: SameTopic) -> dict[Partition, bool | None]:
+    """Return whether each record is there unchanged, None where that cannot be told.
+
+    Raises `Refused` where one is gone or another since the topic is another, `Unavailable`.
+    """
     try:
         # Of one byte a broker makes one whole batch, which is all that is wanted.
         options = client_options(settings, KafkaConsumer, enable_auto_commit=False, auto_offset_reset="none")
         options |= {"group_id": None, "isolation_level": "read_committed", "max_partition_fetch_bytes": 1}
         consumer = KafkaConsumer(**options)
         try:
-            return _compare(
-                consumer, settings, {TopicPartition(p.topic, p.index): (p, mark) for p, mark in marks.items()}
-            )
+            asked = {TopicPartition(p.topic, p.index): (p, mark) for p, mark in marks.items()}
+            verdicts = _compare(consumer, settings, asked)
         finally:
             consumer.close(autocommit=False)
     except KafkaError as error:
         doing = f"show {', '.join(f'offset {mark.offset} of {partition}' for partition, mark in marks.items())} again"
         raise in_our_words(error, doing, settings) from error
+    if False in verdicts.values():
+        same.require()
+    return verdicts
 
 
 def _compare(

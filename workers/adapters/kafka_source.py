@@ -122,7 +122,7 @@ class KafkaSource:
 
     def holds(self, marks: Mapping[Partition, Mark]) -> Mapping[Partition, bool | None]:
         """Return whether each record is there unchanged, None where that cannot be told."""
-        return holds(self._settings, marks)
+        return holds(self._settings, marks, self._same)
 
     def begins(self, partition: Partition) -> int:
         """Return the first offset of a partition that there is."""

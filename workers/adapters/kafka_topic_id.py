@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from kafka.errors import KafkaError, NodeNotReadyError
+from kafka.protocol.metadata import MetadataRequest
 
 from workers.adapters.kafka_client import in_our_words
 from workers.adapters.kafka_links import Links
@@ -103,10 +104,18 @@ class SameTopic:
 
     async def _look(self, consumer: Any) -> str | None:
         """Return the id, None where there is no such topic, or the broker knows no ids."""
-        manager, cluster = consumer._manager, consumer._cluster  # noqa: SLF001 as `ask`
+        manager = consumer._manager  # noqa: SLF001 as `ask`
         if (node := manager.least_loaded_node()) is None:
             raise NodeNotReadyError
-        response = await manager.send(cluster.metadata_request(), node)
+        # The consumer's own request is for what it is assigned, which at first is nothing.
+        topics = [MetadataRequest.MetadataRequestTopic(name=self._settings.topic)]
+        request = MetadataRequest(
+            topics=topics,
+            allow_auto_topic_creation=False,
+            include_cluster_authorized_operations=False,
+            include_topic_authorized_operations=False,
+        )
+        response = await manager.send(request, node)
         ids = {topic.name: topic.topic_id for topic in response.topics if not topic.error_code}
         found = ids.get(self._settings.topic)
         return None if found is None else str(found)

@@ -190,7 +190,9 @@ class MemorySource:
 
     def holds(self, marks: Mapping[Partition, Mark]) -> dict[Partition, bool | None]:
         """Return whether each record is there unchanged, None where that cannot be told."""
-        return {partition: self._holds(self._broker.log(partition), mark) for partition, mark in marks.items()}
+        verdicts = {partition: self._holds(self._broker.log(partition), mark) for partition, mark in marks.items()}
+        self._require_same(partition for partition, verdict in verdicts.items() if verdict is False)
+        return verdicts
 
     def _holds(self, log: _Log, mark: Mark) -> bool | None:
         if mark.offset >= log.end:

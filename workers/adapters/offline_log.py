@@ -200,6 +200,7 @@ class FileOfflineLog:
                     f"or restore it from a copy; it will be tried again (to begin the chain anew, remove {begun})"
                 )
                 raise Unavailable(message)
+            self._check_neighbour(folder)
             return None, 0
         sweep(folder, now=self._clock())
         sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
@@ -214,6 +215,13 @@ class FileOfflineLog:
         last = read_footer(folder / names[-1])
         end = _End(name=names[-1], next=last.next, parts=len(names), shift=last.shift)
         return end, _latest([folder / name for name in names])
+
+    def _check_neighbour(self, folder: Path) -> None:
+        """Raise `Refused` beside chains of another topic: who moves those away would move a chain begun here too."""
+        for neighbour in sorted(folder.parent.glob("[0-9]*")):
+            if names := part_names(path.name for path in neighbour.iterdir()):
+                self._check_identity(read_footer(neighbour / names[-1]))
+                return  # one tells of all: they are begun and moved together
 
     def _check_identity(self, footer: Footer) -> None:
         found, expected = (footer.cluster_id, footer.topic_id), (self._cluster_id, self._topic_id)

@@ -93,7 +93,7 @@ class Source(Protocol):
     def holds(self, marks: Mapping[Partition, Mark]) -> Mapping[Partition, bool | None]:
         """Return whether each record is there unchanged; None where that cannot be told: retention has deleted it.
 
-        Raises `Unavailable`.
+        Raises `Unavailable`, `Refused` where a record is gone or another since the topic was made anew.
         """
 
     def begins(self, partition: Partition) -> int:
