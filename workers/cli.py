@@ -216,6 +216,7 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
 @click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
 @click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
 @click.option("--again", is_flag=True, help="Also those that were sent already.")
+@click.option("as_json", "--json", is_flag=True)
 @settings_options
 def replay(
     overrides: tuple[str, ...],
@@ -225,6 +226,7 @@ def replay(
     *,
     send: bool,
     again: bool,
+    as_json: bool,
     **options: str | None,
 ) -> None:
     """Look at dead letters, mend them, and send them again to the partition they came from, each once.
@@ -240,7 +242,8 @@ def replay(
 
     times = {name: options[name] for name in ("since", "until")}
     choice = Choice.parse(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
-    sys.exit(0 if run_replay(load(overrides), choice, Terminal(), pipe=options["pipe"], send=send) else 1)
+    is_done = run_replay(load(overrides), choice, Terminal(), pipe=options["pipe"], send=send, as_json=as_json)
+    sys.exit(0 if is_done else 1)
 
 
 @main.command()

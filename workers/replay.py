@@ -1,34 +1,28 @@
 """`undertow replay`: look at dead letters, mend them by a command, send them again.
 
-In: settings, what to choose, a command. Out: a table, or records back in the source topic. Knows nothing of models but
-what an artifact's manifest says of its inputs.
+In: settings, what to choose, a command. Out: letters shown, or records back in the source topic. Knows nothing of
+models but what an artifact's manifest says of its inputs.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from schemas.decoded import Decode
 from schemas.records import REASONS, Record
-from schemas.times import format_times, parse_time
-from schemas.wording import counted
+from schemas.times import parse_time
+from schemas.wording import are
 from workers.adapters.kafka_replay import DeadLetter, Note, read_dead_letters, send_again
 from workers.artifact.manifest import Manifest, read_manifest
 from workers.core.errors import Refused
 from workers.core.inputs import build_inputs
-from workers.core.readable import readable
+from workers.dead_letter_table import letters_for, to_json
 from workers.formats import open_decode
 from workers.mending import mend, parse_command
 from workers.settings import Settings
 
-SHOWN = 40
-LONGEST_CELL = 500
 NO_RECORD = frozenset({"bomb", "corrupt"})
 """Reasons of letters whose value is not what a producer sent."""
 DEADLY = frozenset({"hangs", "kills-replica"})
@@ -144,7 +138,9 @@ class Taker:
         return next((f"{one.reason}: {one.detail}" for one in faults), None)
 
 
-def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | None, send: bool) -> bool:
+def replay(
+    settings: Settings, choice: Choice, console: Console, *, pipe: str | None, send: bool, as_json: bool = False
+) -> bool:
     """Show the letters meant, mended by the command `pipe`; with `send`, send those again that would now be taken.
 
     Return whether nothing that was meant stays behind.
@@ -155,24 +151,38 @@ def replay(settings: Settings, choice: Choice, console: Console, *, pipe: str | 
     takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
     verdicts = [judge(letter, takers, settings, command) for letter in picked.letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
-    console.print(_table(verdicts))
-    behind = len(verdicts) - len(good)
+    judged = [(verdict.letter, verdict.fault) for verdict in verdicts]
+    if not as_json:
+        console.print(letters_for(judged, console.width))
+    sent: int | None = None
     if send:
         # What several artifacts had refused is sent once: all of them read it again.
         once = {(one.letter.origin, one.letter.origin_offset, one.value): one for one in good}
         sent = send_again(settings.kafka, ((one.letter, one.value) for one in once.values()))
-        console.print(
-            f"sent {sent:,} again to {settings.kafka.topic}; {behind:,} stay, since they would be refused again"
-        )
-    elif verdicts:
-        hint = "; send the former with --send" if good else "; mend them with --pipe"
-        console.print(f"{len(good):,} would be taken now, {behind:,} refused again{hint}")
+    behind = len(verdicts) - len(good)
+    if as_json:
+        counts = {"taken": len(good), "refused_again": behind, "sent": sent}
+        left_out = {"sent_before": picked.sent, "unnamed": dict(sorted(picked.deadly.items()))}
+        console.print_json(data={"letters": [to_json(*one) for one in judged], **counts, "left_out": left_out})
+    else:
+        for line in _said(settings, picked, taken=len(good), behind=behind, sent=sent):
+            console.print(line)
+    return not behind
+
+
+def _said(settings: Settings, picked: Picked, *, taken: int, behind: int, sent: int | None) -> Iterator[str]:
+    """Yield what follows the letters: what was done or can be, and what was left out."""
+    if sent is not None:
+        stay = f"{behind:,} {'stays' if behind == 1 else 'stay'}, since {'it' if behind == 1 else 'they'}"
+        yield f"sent {sent:,} again to {settings.kafka.topic}; {stay} would be refused again"
+    elif picked.letters:
+        hint = "; send the former with --send" if taken else "; mend them with --pipe"
+        yield f"{taken:,} would be taken now, {behind:,} refused again{hint}"
     if picked.sent:
-        console.print(f"{picked.sent:,} more were sent already and are left out; --again means them too")
+        yield f"{picked.sent:,} more {are(picked.sent)} left out, sent already; --again means them too"
     for reason, count in sorted(picked.deadly.items()):
         why = f"{reason}: {REASONS[reason]}"
-        console.print(f"{count:,} more are left out ({why}); once that is mended, --reason {reason} means them")
-    return not behind
+        yield f"{count:,} more {are(count)} left out ({why}); once that is mended, --reason {reason} means them"
 
 
 def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, command: Sequence[str] | None) -> Verdict:
@@ -203,22 +213,3 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, comma
     asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
     faults = [one.fault(record) for one in asked]
     return Verdict(letter=letter, value=value, fault=None if None in faults else faults[0])
-
-
-def _table(verdicts: Collection[Verdict]) -> Table:
-    counts = Counter(verdict.letter.reason for verdict in verdicts)
-    by_reason = ", ".join(f"{readable(reason, LONGEST_CELL)} {count:,}" for reason, count in sorted(counts.items()))
-    title = Text(counted(len(verdicts), "dead letter") + (f": {by_reason}" if by_reason else ""))
-    table = Table(title=title, title_justify="left")
-    for name in ("refused at", "from", "by", "reason", "detail", "if sent now"):
-        table.add_column(name, overflow="fold")
-    times = format_times(np.array([verdict.letter.at_us for verdict in verdicts], np.int64))
-    for at, verdict in islice(zip(times, verdicts, strict=True), SHOWN):
-        letter = verdict.letter
-        place = f"{letter.origin}@{letter.origin_offset}"
-        told = (place, letter.view, letter.reason, letter.detail, verdict.fault or "taken")
-        # Text, so that brackets in what a producer sent are no markup.
-        table.add_row(at, *(Text(readable(one, LONGEST_CELL)) for one in told))
-    if len(verdicts) > SHOWN:
-        table.caption = f"and {len(verdicts) - SHOWN:,} younger ones (choose by --reason, --since, --until, --limit)"
-    return table

@@ -48,10 +48,10 @@ def place(packed, kafka_bootstrap, topic_name, make_windows):
     )
     letters.close()
 
-    def run(*arguments: str):
+    def run(*arguments: str, columns: int = 200):
         options = [f"--set=kafka.bootstrap={kafka_bootstrap}", f"--set=kafka.topic={topic_name}"]
         command = ["replay", *options, f"--set=model.artifact={packed.artifact}", *arguments]
-        return CliRunner().invoke(main, command, env={"COLUMNS": "200"})
+        return CliRunner().invoke(main, command, env={"COLUMNS": str(columns)})
 
     return kafka, run
 
@@ -79,6 +79,44 @@ def test_a_look_changes_nothing_and_says_what_would_be_refused_again(place):
     assert "it came from the topic elsewhere" in said
     assert "0 would be taken now, 5 refused again" in result.output
     assert sent_again(kafka) == []
+
+
+def test_a_narrow_terminal_shows_a_block_for_each_letter_and_breaks_no_word(place):
+    _, run = place
+    shown = run("--reason", "not-json", columns=80).output
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "1 dead letter: not-json 1"
+    assert [line.split()[0] for line in lines[1:6]] == ["refused", "from", "by", "reason", "detail"]
+    assert "from         " in shown
+    assert "detail       seen at 1" in lines
+    assert any(line.startswith("if sent now  not-json: expected ") for line in lines)
+
+
+def test_all_of_it_is_there_as_json_too(place):
+    kafka, run = place
+    done = run("--json", "--reason", "number", "--reason", "too-large", columns=40)
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert {name: value for name, value in found.items() if name != "letters"} == {
+        "taken": 0,
+        "refused_again": 4,
+        "sent": None,
+        "left_out": {"sent_before": 0, "unnamed": {}},
+    }
+    letters = sorted(found["letters"], key=lambda one: one["offset"])
+    assert [(one["topic"], one["partition"], one["offset"], one["reason"]) for one in letters] == [
+        (kafka.topic, 2, 0, "number"),
+        (kafka.topic, 2, 2, "number"),
+        (kafka.topic, 2, 3, "too-large"),
+        ("elsewhere", 2, 4, "number"),
+    ]
+    first = letters[0]
+    assert first["detail"] == "seen at 0"
+    assert first["refused_again"].startswith("number: ")
+    sent = json.loads(run("--json", "--reason", "number", "--pipe", f'{sys.executable} -c "{MEND}"', "--send").stdout)
+    assert (sent["taken"], sent["sent"], sent["refused_again"]) == (2, 2, 1)
+    assert json.loads(run("--json", "--reason", "number").stdout)["left_out"]["sent_before"] == 2
 
 
 def test_mended_records_go_back_to_their_partition_with_key_headers_and_origin(place):
@@ -156,11 +194,11 @@ def test_what_was_sent_is_not_sent_twice_unless_that_is_said(place):
     run(*mend, "--limit", "1", "--send")
     result = run(*mend, "--send")
     assert f"sent 1 again to {kafka.topic}; 1 stay" in result.output
-    assert "1 more were sent already and are left out; --again means them too" in result.output
+    assert "1 more is left out, sent already; --again means them too" in result.output
     assert [dict(record.headers)[ORIGIN] for record in sent_again(kafka)] == [
         f"{kafka.topic}-2@{offset}".encode() for offset in (0, 2)
     ]
-    assert "2 more were sent already" in run(*mend, "--send").output
+    assert "2 more are left out, sent already" in run(*mend, "--send").output
     assert len(sent_again(kafka)) == 2
     assert f"sent 2 again to {kafka.topic}" in run(*mend, "--send", "--again").output
     assert len(sent_again(kafka)) == 4
@@ -198,7 +236,7 @@ def test_what_ended_or_held_up_replicas_is_sent_again_only_by_the_name_of_its_re
     letters.close()
     result = run("--send")
     assert "5 dead letters: not-json 1, number 3, too-large 1" in result.output
-    assert "1 more are left out (hangs: the model did not return" in result.output
+    assert "1 more is left out (hangs: the model did not return" in result.output
     assert "2 more are left out (kills-replica: each replica that took this record died of it)" in result.output
     assert sent_again(kafka) == []
     result = run("--reason", "kills-replica", "--send")
