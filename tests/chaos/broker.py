@@ -4,18 +4,28 @@ In: settings. Out: records as the checker needs them. Every call tries again unt
 """
 
 import contextlib
+import threading
 import time
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import InvalidPartitionsError, KafkaError
+from kafka.admin import NewTopic
+from kafka.errors import (
+    InvalidPartitionsError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 
-from tests.chaos.places import Place, Planted
+from tests.chaos.places import Lane, Place, Planted
 from tests.chaos.windows import POISON
+from workers.adapters.kafka_admin import find_topic
 from workers.adapters.kafka_dead_letters import PREFIX
 from workers.adapters.kafka_guard import Guard, UnreadableAtError
+from workers.core.errors import Unavailable
 from workers.sections import KafkaSettings
 
 T = TypeVar("T")
@@ -32,11 +42,29 @@ class Broker:
         self.windows: dict[Place, int] = {}
         """The number of the window at each place that was looked at."""
         self.poison: set[Place] = set()
-        self.deleted: dict[int, list[int]] = defaultdict(list)
-        """By partition: below which offsets everything was deleted, one time after the other."""
+        self.deleted: dict[Lane, list[int]] = defaultdict(list)
+        """Below which offsets everything was deleted, one time after the other."""
+        self.gone: dict[Lane, int] = {}
+        """Of topics that were deleted whole: how far each chain had got before."""
+        self.writing = threading.Lock()
+        """Held by who writes windows, and by who deletes the topic: then what was looked at is all that it held."""
+        self.hurry_until = 0.0
+        """By the monotonic clock, until when windows are to be written as fast as can be."""
         self.planted: list[Planted] = []
         """What is no window, and of which some no client can read."""
         self._next: dict[int, int] = defaultdict(int)
+        self._ids: list[str] = []
+        self._ids.append(persist(self._topic_id))
+        self._began_us = [0]
+
+    @property
+    def generation(self) -> int:
+        """How many topics of this name there were before the one that there is."""
+        return len(self._ids) - 1
+
+    def generation_of(self, topic_id: str) -> int:
+        """Return the generation of a topic by its id."""
+        return self._ids.index(topic_id)
 
     def plant(self, one: Planted) -> None:
         """Take in what was sent that is no window."""
@@ -51,6 +79,22 @@ class Broker:
         """Delete what a partition holds, as retention does. What it was is looked at first."""
         persist(lambda: self._delete_all(partition))
 
+    def make_anew(self, partitions: int, chain_ends: Callable[[], Mapping[Lane, int]], hurry_s: float) -> None:
+        """Delete the topic and make another of its name, to which producers write at once; look at the old one first.
+
+        Nobody writes meanwhile. `chain_ends` tells how far the chain of each partition has got.
+        """
+        with self.writing:
+            self.look()
+            self.gone |= {Lane(index, self.generation): 0 for index in range(self.partitions)} | {**chain_ends()}
+            persist(self._delete_topic)
+            self._began_us.append(time.time_ns() // 1000)
+            persist(lambda: self._create_topic(partitions))
+            self._ids.append(persist(self._topic_id))
+            self.partitions = partitions
+            self._next.clear()
+            self.hurry_until = time.monotonic() + hurry_s
+
     def add_partitions(self, count: int) -> None:
         """Let the topic have so many."""
         persist(lambda: self._add_partitions(count))
@@ -61,14 +105,20 @@ class Broker:
         persist(self._commit_zero)
 
     def rejects(self) -> list[Place]:
-        """Return where each dead letter came from; one may be there more than once."""
+        """Return where each dead letter came from; one may be there more than once.
+
+        Of the topic it tells the name alone, but also when the record was appended.
+        """
         found: list[Place] = []
 
         def read() -> None:
             found.clear()
             for record in self._records(self._settings.dead_letter_topic, {0: 0}):
                 told = dict(record.headers)
-                found.append((int(told[f"{PREFIX}partition"]), int(told[f"{PREFIX}offset"])))
+                partition, offset, at_us = (
+                    int(told[PREFIX + name]) for name in ("partition", "offset", "timestamp_us")
+                )
+                found.append(Place(partition, offset, bisect_right(self._began_us, at_us) - 1))
 
         persist(read)
         return found
@@ -76,7 +126,7 @@ class Broker:
     def _look(self) -> None:
         starts = {index: self._next[index] for index in range(self.partitions)}
         for record in self._records(self._settings.topic, starts):
-            place = (record.partition, record.offset)
+            place = Place(record.partition, record.offset, self.generation)
             if record.value.startswith(POISON):
                 self.poison.add(place)
             elif not any(place in one.places for one in self.planted):
@@ -88,7 +138,27 @@ class Broker:
         upto = self._next[partition]
         with self._admin() as admin:
             admin.delete_records({TopicPartition(self._settings.topic, partition): upto}, timeout_ms=ANSWER_MS)
-        self.deleted[partition].append(upto)
+        self.deleted[Lane(partition, self.generation)].append(upto)
+
+    def _delete_topic(self) -> None:
+        with (
+            self._admin() as admin,
+            contextlib.suppress(UnknownTopicOrPartitionError),
+        ):  # an answer was lost: it is gone
+            admin.delete_topics([self._settings.topic], timeout_ms=ANSWER_MS)
+
+    def _create_topic(self, partitions: int) -> None:
+        topic = NewTopic(self._settings.topic, num_partitions=partitions, replication_factor=1)
+        with self._admin() as admin, contextlib.suppress(TopicAlreadyExistsError):
+            admin.create_topics([topic], timeout_ms=ANSWER_MS)
+
+    def _topic_id(self) -> str:
+        """Return the id of the topic that there is. Raises `Unavailable` while the broker tells of an earlier one."""
+        topic = find_topic(self._settings)
+        if topic is None or topic.topic_id in self._ids:
+            message = f"{self._settings.topic} is not there yet"
+            raise Unavailable(message)
+        return topic.topic_id
 
     def _add_partitions(self, count: int) -> None:
         with self._admin() as admin, contextlib.suppress(InvalidPartitionsError):  # an answer was lost: they are there
@@ -101,7 +171,8 @@ class Broker:
             places = [TopicPartition(topic, index) for index in starts]
             guard = Guard(batch_bytes=LARGEST_BATCH, poll_bytes=LARGEST_BATCH)
             guard.watch(consumer)
-            for one in self.planted if topic == self._settings.topic else ():
+            planted = [one for one in self.planted if one.generation == self.generation]
+            for one in planted if topic == self._settings.topic else ():
                 guard.failed(UnreadableAtError(TopicPartition(topic, one.partition), one.first, "planted"))
             consumer.assign(places)
             begins = consumer.beginning_offsets(places, timeout_ms=ANSWER_MS)
@@ -134,7 +205,7 @@ def persist(act: Callable[[], T]) -> T:
     while True:
         try:
             return act()
-        except (KafkaError, AssertionError, OSError):
+        except (KafkaError, Unavailable, AssertionError, OSError):
             if time.monotonic() > give_up_at:
                 raise
             time.sleep(AGAIN_S)

@@ -6,14 +6,16 @@ read nor what went wrong meanwhile.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from tests.chaos.places import Part, Place
+from tests.chaos.places import Lane, Part, Place
 
 ATOL = 1e-6
+NEVER = (-1, -1)
+"""Before any event and generation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +25,10 @@ class Truth:
     windows: Mapping[Place, int]
     """The number of the window at each place; a number sent twice has two."""
     poison: frozenset[Place]
-    deleted: Mapping[int, Sequence[int]]
-    """By partition: below which offsets everything was deleted at some time."""
+    deleted: Mapping[Lane, Sequence[int]]
+    """Below which offsets everything was deleted at some time."""
+    gone: Mapping[Lane, int] = field(default_factory=dict)
+    """Of topics that were deleted whole: how far each chain had got before. What lies behind is nobody's loss."""
     skipped: frozenset[Place] = frozenset()
     """What cannot be unpacked: its offsets are told as lost, and a dead letter stands at the first of them."""
     vectors: np.ndarray
@@ -45,25 +49,28 @@ class Offline:
     """Of rows of one site and event the one with the greatest counts."""
     partitions: np.ndarray
     offsets: np.ndarray
+    generations: np.ndarray
     vectors: np.ndarray
     parts: Sequence[Part]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is amiss: all counts are 0 where nothing is, but for the first five."""
+    """What is amiss: all counts are 0 where nothing is, but for the first six."""
 
     windows: int
     rejects_expected: int = 0
     gaps: int = 0
     """Parts that say that retention had overtaken them, or that something was passed over."""
     gap_offsets: int = 0
+    unread: int = 0
+    """Windows that went with a topic that was deleted, behind the end of its chains."""
     looks: int = 0
     """How often readers looked at every site meanwhile."""
     unsent: int = 0
     """Acknowledged to the producer, but not in the topic."""
     offline_lost: int = 0
-    """Neither in the log nor in a gap that it tells of."""
+    """Neither in the log nor in a gap that it tells of, nor unread when its topic was deleted."""
     offline_duplicated: int = 0
     offline_wrong: int = 0
     """Another vector or site than the reference's, or a row that no record gave rise to."""
@@ -83,7 +90,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "looks")
+        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "unread", "looks")
         return not any(getattr(self, name) for name in self.__slots__ if name not in told)
 
     @property
@@ -114,18 +121,21 @@ def check(
     backwards: int = 0,
 ) -> Verdict:
     """Judge. `online` has one vector for each site."""
-    rows = Counter(zip(offline.partitions.tolist(), offline.offsets.tolist(), strict=True))
+    rows = Counter(_places(offline))
     rejected = set(rejects)
     missing = truth.windows.keys() - rows.keys()
     unrejected = truth.poison - rejected
     gaps = [part for part in offline.parts if part.lost]
-    excused = {place for place in missing | unrejected if _is_in_gap(place, gaps, truth.deleted)}
+    ends = _where_gone(truth, offline.parts)
+    unread = {place for place in missing | unrejected if _is_behind(place, ends)}
+    excused = unread | {place for place in missing | unrejected if _is_in_gap(place, gaps, truth.deleted)}
     numbers = set(truth.windows.values())
     return Verdict(
         windows=len(truth.windows),
         rejects_expected=len(truth.poison),
         gaps=len(gaps),
         gap_offsets=sum(part.lost for part in gaps),
+        unread=len(unread & missing),
         looks=looks,
         unsent=len(set(sent) - numbers),
         offline_lost=len(missing - excused),
@@ -140,9 +150,27 @@ def check(
     )
 
 
+def _places(offline: Offline) -> list[Place]:
+    columns = (offline.partitions.tolist(), offline.offsets.tolist(), offline.generations.tolist())
+    return [Place(*each) for each in zip(*columns, strict=True)]
+
+
+def _where_gone(truth: Truth, parts: Iterable[Part]) -> dict[Lane, int]:
+    """Return where the chains of deleted topics end: not before where they had got when it was deleted."""
+    ends = dict(truth.gone)
+    for part in parts:
+        if part.lane in ends:
+            ends[part.lane] = max(ends[part.lane], part.next)
+    return ends
+
+
+def _is_behind(place: Place, ends: Mapping[Lane, int]) -> bool:
+    """Whether a place lies behind the end of the chain of a topic that was deleted."""
+    return place.lane in ends and place.offset >= ends[place.lane]
+
+
 def _count_wrong(truth: Truth, offline: Offline) -> int:
-    places = zip(offline.partitions.tolist(), offline.offsets.tolist(), strict=True)
-    expected = np.array([truth.windows.get(place, -1) for place in places], np.int64)
+    expected = np.array([truth.windows.get(place, -1) for place in _places(offline)], np.int64)
     right = expected >= 0
     known = np.where(right, expected, 0)
     right &= (offline.sites == truth.sites[known]) & (offline.events == truth.events[known])
@@ -155,22 +183,23 @@ def _count_wrong(truth: Truth, offline: Offline) -> int:
 def _judge_online(
     truth: Truth, offline: Offline, online: Mapping[str, np.ndarray], excused: set[Place]
 ) -> dict[str, int]:
-    """Expect the newest event of each site, and of its windows the one that lies last in its partition.
+    """Expect the newest event of each site, and of its windows the one that was delivered last.
 
-    A site moves when partitions are added: then one of either partition may have been delivered last. A window in a gap
-    may have been shown before its chain was overtaken.
+    That is the one of the last generation, which is read last, and there the one that lies last in its partition. A
+    site moves when partitions are added: then one of either partition may have been delivered last. A window in a gap,
+    or of a topic that was deleted, may have been shown before its chain had it.
     """
-    last: dict[str, dict[int, tuple[int, int, int]]] = defaultdict(dict)
+    last: dict[str, dict[Lane, tuple[tuple[int, int], int, int]]] = defaultdict(dict)
     for place, number in truth.windows.items():
         if place not in excused:
-            (partition, offset), of_site = place, last[truth.sites[number]]
-            of_site[partition] = max(of_site.get(partition, (-1, -1, -1)), (truth.events[number], offset, number))
-    newest = {site: max(event for event, _, _ in found.values()) for site, found in last.items()}
-    allowed = {site: [n for e, _, n in found.values() if e == newest[site]] for site, found in last.items()}
+            age, of_site = (int(truth.events[number]), place.generation), last[truth.sites[number]]
+            of_site[place.lane] = max(of_site.get(place.lane, (NEVER, -1, -1)), (age, place.offset, number))
+    newest = {site: max(age for age, _, _ in found.values()) for site, found in last.items()}
+    allowed = {site: [n for age, _, n in found.values() if age == newest[site]] for site, found in last.items()}
     shown: dict[str, list[int]] = defaultdict(list)
     for place in excused & truth.windows.keys():
         number = truth.windows[place]
-        if truth.events[number] >= newest.get(truth.sites[number], -1):
+        if (truth.events[number], place.generation) >= newest.get(truth.sites[number], NEVER):
             shown[truth.sites[number]].append(number)
     history = _last_of_history(offline)
     wrong = unlike = 0
@@ -191,36 +220,37 @@ def _last_of_history(offline: Offline) -> dict[str, np.ndarray]:
     return {site: offline.vectors[row] for row, site in zip(order, offline.sites[order], strict=True)}
 
 
-def _is_in_gap(place: Place, gaps: Sequence[Part], deleted: Mapping[int, Sequence[int]]) -> bool:
+def _is_in_gap(place: Place, gaps: Sequence[Part], deleted: Mapping[Lane, Sequence[int]]) -> bool:
     """Whether a part that tells of a gap spans the place, and it was deleted."""
-    partition, offset = place
     return any(
-        part.partition == partition and part.first <= offset < part.next and any(_overtook(part, deleted, offset))
+        part.lane == place.lane
+        and part.first <= place.offset < part.next
+        and any(_overtook(part, deleted, place.offset))
         for part in gaps
     )
 
 
-def _overtook(part: Part, deleted: Mapping[int, Sequence[int]], offset: int) -> Iterable[bool]:
+def _overtook(part: Part, deleted: Mapping[Lane, Sequence[int]], offset: int) -> Iterable[bool]:
     """Yield whether what was deleted covers the offset and begins or ends within the part."""
-    return (max(offset, part.first) < upto <= part.next for upto in deleted.get(part.partition, ()))
+    return (max(offset, part.first) < upto <= part.next for upto in deleted.get(part.lane, ()))
 
 
 def _is_told(part: Part, truth: Truth, rejected: set[Place], excused: set[Place]) -> bool:
     """Whether a part tells of as many offsets as are missing there; poison may have been put away before."""
-    span = [(part.partition, offset) for offset in range(part.first, part.next)]
+    span = [Place(part.partition, offset, part.generation) for offset in range(part.first, part.next)]
     gone = sum(place in excused for place in span)
-    upto = max((one for one in truth.deleted.get(part.partition, ()) if one <= part.next), default=part.first)
-    put_away = sum(place in truth.poison and place in rejected and place[1] < upto for place in span)
+    upto = max((one for one in truth.deleted.get(part.lane, ()) if one <= part.next), default=part.first)
+    put_away = sum(place in truth.poison and place in rejected and place.offset < upto for place in span)
     passed = sum(place in truth.skipped - excused for place in span)
-    return gone + sum(place in truth.skipped - excused and place[1] >= upto for place in span) <= part.lost and (
+    return gone + sum(place in truth.skipped - excused and place.offset >= upto for place in span) <= part.lost and (
         part.lost <= gone + put_away + passed
     )
 
 
 def _count_broken(parts: Iterable[Part]) -> int:
-    chains: dict[int, list[Part]] = defaultdict(list)
+    chains: dict[Lane, list[Part]] = defaultdict(list)
     for part in parts:
-        chains[part.partition].append(part)
+        chains[part.lane].append(part)
     broken = 0
     for chain in chains.values():
         chain.sort(key=lambda part: part.first)

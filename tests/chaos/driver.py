@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from workers.devstack.processes import LEASH
 from workers.fleet.status import FleetStatus
 from workers.settings import Settings
 
+ADVICE = re.compile(r"\bmv \S+ \S+$", re.MULTILINE)
+"""What the command tells an operator to do, in its last line and perhaps before."""
 ANSWER_S, ASK_EVERY_S = 40.0, 0.2
 RUN = "from workers.cli import main; main()"
 
@@ -32,6 +36,7 @@ class Driver:
         self._settings, self._folder, self._patience_s = settings, folder, patience_s
         self._eye: subprocess.Popen[bytes] | None = None
         self._run: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
         self._env = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}  # where a fleet is found by its name
         (folder / "undertow.toml").write_text(_toml(settings.model_dump(mode="json", exclude_unset=True)))
 
@@ -39,6 +44,7 @@ class Driver:
         """Start it as a service manager would: the same command in the same folder."""
         command = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), sys.executable, "-W", "ignore", "-c", RUN]
         with (self._folder / "run.log").open("ab") as log:
+            self._said_before = log.tell()
             self._run = subprocess.Popen(
                 [*command, "run"], cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env
             )
@@ -69,9 +75,18 @@ class Driver:
             assert self._run is not None
             if self._run.poll() is not None:  # `Restart=on-failure`: the killed may show signs of life
                 assert self._run.returncode, f"undertow run has ended: {self.said()}"
+                self._obey()
                 self.start()
             time.sleep(ASK_EVERY_S)
         return answer
+
+    def end(self) -> str:
+        """Wait until it has ended by itself, with a message; return what it has printed since it was started."""
+        assert self._run is not None
+        status = self._run.wait(self._patience_s)
+        self._close_eye()
+        assert status == 1, f"undertow run has ended with {status}: {self.said()}"
+        return self._said_since()
 
     def drain(self) -> None:
         """Stop it as a service manager would, and wait for its end."""
@@ -90,6 +105,17 @@ class Driver:
     def said(self) -> str:
         """Return the end of what the command has printed."""
         return (self._folder / "run.log").read_text(errors="replace")[-2000:]
+
+    def _said_since(self) -> str:
+        """Return what the command has printed since it was started the last time."""
+        with (self._folder / "run.log").open("rb") as log:
+            log.seek(self._said_before)
+            return log.read().decode(errors="replace")
+
+    def _obey(self) -> None:
+        """Do what the command has told to do when it ended, as an operator would, to the letter."""
+        for advice in ADVICE.findall(self._said_since())[-1:]:
+            subprocess.run(shlex.split(advice), cwd=self._folder, check=True)
 
     def _try(self, order: tuple[Any, ...]) -> Any:
         """Ask once; None where nobody answers."""

@@ -17,6 +17,8 @@ from workers.core.failpoints import POINTS, arm
 class Fault:
     """One fault. `break_it` and `mend_it` are called once each, in this order."""
 
+    row: ClassVar[str] = ""
+    """The row of `workers.core.verdicts` that it plays, by its name, if any."""
     heals_itself: ClassVar[bool] = False
     """Whether recovery counts from the break: the fleet has to come over it, mended or not."""
     kills_a_reader: ClassVar[bool] = False
@@ -49,6 +51,7 @@ class ReplicaKilled(Fault):
     """kill -9 of a replica."""
 
     draws: float = 0.0
+    row: ClassVar[str] = "UNKNOWN"
     heals_itself: ClassVar[bool] = True
     kills_a_reader: ClassVar[bool] = True
     longest_s: ClassVar[float] = 0.0
@@ -66,6 +69,7 @@ class ReplicaStopped(ReplicaKilled):
     """SIGSTOP of a replica, SIGCONT later."""
 
     pid: int = 0
+    row: ClassVar[str] = "OVERTAKEN"
     kills_a_reader: ClassVar[bool] = False
     longest_s: ClassVar[float] = 5.0  # longer than the heartbeat's 3 s: then it wakes beside its successor
 
@@ -83,6 +87,7 @@ class KilledAtPoint(Fault):
 
     point: str = "before_commit"
     count: int = 1
+    row: ClassVar[str] = "UNKNOWN"
     heals_itself: ClassVar[bool] = True
     kills_a_reader: ClassVar[bool] = True
     action: ClassVar[str] = "kill"
@@ -114,6 +119,7 @@ class KilledAtPoint(Fault):
 class StoppedAtPoint(KilledAtPoint):
     """SIGSTOP of a replica at a step of its checkpoint, SIGCONT later."""
 
+    row: ClassVar[str] = "OVERTAKEN"
     action: ClassVar[str] = "stop"
     kills_a_reader: ClassVar[bool] = False
     longest_s: ClassVar[float] = 5.0

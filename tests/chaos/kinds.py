@@ -1,5 +1,6 @@
 """Every kind of fault, in the order that a seed draws from."""
 
+from tests.chaos.anew import TopicMadeAnew
 from tests.chaos.faults import (
     ControllerAndReplicaKilled,
     ControllerKilled,
@@ -51,6 +52,7 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     OffsetsMovedBack,
     RetentionOvertook,
     PartitionAdded,
+    TopicMadeAnew,
     Scaled,
     RecordThatKills,
     RecordThatHangs,

@@ -23,6 +23,7 @@ NAP_S, PAUSE_S = 0.2, 0.6
 class BrokerRestarted(Fault):
     """The broker stopped and started."""
 
+    row: ClassVar[str] = "WAITING"
     every: ClassVar[int] = 2
     longest_s: ClassVar[float] = 2.0
 
@@ -37,6 +38,8 @@ class BrokerRestarted(Fault):
 class BrokerPaused(Fault):
     """SIGSTOP of the broker, SIGCONT later."""
 
+    row: ClassVar[str] = "WAITING"
+
     def break_it(self, world: World) -> None:
         world.stop(world.kafka_pid)
 
@@ -47,6 +50,8 @@ class BrokerPaused(Fault):
 @dataclass(slots=True)
 class RedisRestarted(Fault):
     """Redis stopped and started with its data."""
+
+    row: ClassVar[str] = "WAITING"
 
     def break_it(self, world: World) -> None:
         world.stop_redis()
@@ -59,6 +64,8 @@ class RedisRestarted(Fault):
 class RedisFull(Fault):
     """Redis out of memory."""
 
+    row: ClassVar[str] = "WAITING"
+
     def break_it(self, world: World) -> None:
         world.redis.config_set("maxmemory", 1)
 
@@ -69,6 +76,8 @@ class RedisFull(Fault):
 @dataclass(slots=True)
 class RedisReadOnly(Fault):
     """Redis made the replica of nobody, so that it refuses writes."""
+
+    row: ClassVar[str] = "WAITING"
 
     def break_it(self, world: World) -> None:
         world.redis.config_set("replica-serve-stale-data", "yes")
@@ -115,6 +124,7 @@ class RedisSlow(Fault):
 class DiskFull(Fault):
     """A full disk below the offline log."""
 
+    row: ClassVar[str] = "WAITING"
     action: ClassVar[str] = "full"
 
     def break_it(self, world: World) -> None:
@@ -128,12 +138,15 @@ class DiskFull(Fault):
 class DiskSlow(DiskFull):
     """A slow disk below the offline log."""
 
+    row: ClassVar[str] = ""
     action: ClassVar[str] = "slow"
 
 
 @dataclass(slots=True)
 class LogAway(Fault):
     """The offline log's folder gone, as of a disk that is unmounted, and back."""
+
+    row: ClassVar[str] = "WAITING"
 
     def break_it(self, world: World) -> None:
         log = world.settings.offline.path
@@ -185,6 +198,7 @@ class PartitionAdded(Fault):
 class KilledMeanwhile(Fault):
     """kill -9 of a replica while the broker, Redis or the disk fails."""
 
+    row: ClassVar[str] = "UNKNOWN"
     draws: float = 0.0
     condition: Fault = field(default_factory=BrokerPaused)
 

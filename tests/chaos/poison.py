@@ -29,6 +29,7 @@ class Poison(Fault):
     """Something that is no good."""
 
     draws: float = 0.0
+    row: ClassVar[str] = "RECORD"
     heals_itself: ClassVar[bool] = True
     every: ClassVar[int] = 2
     longest_s: ClassVar[float] = 0.0
@@ -54,7 +55,15 @@ class Poison(Fault):
         sending = [producer.send(TOPIC, value, partition=partition) for value in self.values()]
         offsets = sorted(one.get(timeout=20).offset for one in sending)
         producer.close()
-        world.broker.plant(Planted(partition=partition, first=offsets[0], next=offsets[-1] + 1, skipped=self.skipped))
+        world.broker.plant(
+            Planted(
+                partition=partition,
+                generation=world.broker.generation,
+                first=offsets[0],
+                next=offsets[-1] + 1,
+                skipped=self.skipped,
+            )
+        )
 
     skipped: ClassVar[bool] = False
     """Whether it cannot be unpacked."""

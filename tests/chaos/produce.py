@@ -61,7 +61,7 @@ class Producer:
 
     def _run(self) -> None:
         late: list[int] = []
-        while not self._stop.wait(EVERY_S):
+        while not self._stop.wait(0 if time.monotonic() < self._broker.hurry_until else EVERY_S):
             with self._lock:
                 numbers = list(range(self._next, self._next + BATCH))
                 self._next += BATCH
@@ -77,6 +77,10 @@ class Producer:
 
     def _send(self, numbers: list[int], poison: list[int]) -> None:
         """Return when all is acknowledged: what may have got lost is sent again."""
+        with self._broker.writing:
+            self._send_all(numbers, poison)
+
+    def _send_all(self, numbers: list[int], poison: list[int]) -> None:
         wanted = zip(numbers, encode_json(windows_of(numbers)), strict=True)
         partitions = self._broker.partitions
         records = [(n, n % SITES % partitions, value) for n, value in wanted]

@@ -20,7 +20,6 @@ from tests.chaos.places import Part
 from tests.chaos.windows import BEGIN_US, SITES, STEP_US, events_of, windows_of
 from tests.chaos.world import World
 from workers.adapters.offline_parts import part_files, read_footer
-from workers.adapters.offline_root import view_folder
 from workers.sections import FeastSettings
 from workers.wiring import open_embed
 
@@ -113,6 +112,7 @@ def read_truth(world: World, last: int) -> Truth:
         poison=frozenset(broker.poison),
         skipped=frozenset(place for one in broker.planted if one.skipped for place in one.places),
         deleted=broker.deleted,
+        gone=broker.gone,
         vectors=np.concatenate([embed(windows_of(one)).embeddings.features["embedding"] for one in ranges]),
         sites=np.array([f"s{number % SITES:03d}" for number in range(last + 1)], object),
         events=events_of(range(last + 1)),
@@ -121,20 +121,26 @@ def read_truth(world: World, last: int) -> Truth:
 
 def read_offline(world: World) -> Offline:
     """Return all rows of the offline log, and what its parts say of themselves."""
-    space = view_folder(world.settings.offline.path, world.recipe.artifacts[0].manifest.view())
+    space = world.log_space()
     files = part_files(space)
-    table = ds.dataset([str(path) for path in files], format="parquet").to_table().replace_schema_metadata()
-    frame = table.select(["site", "event_timestamp", "created", "origin_partition", "origin_offset"]).to_pandas()
+    told = {str(path): read_footer(path) for path in files if path.parent != space}  # beside them lies Feast's schema
+    generations = {path: world.broker.generation_of(footer.topic_id) for path, footer in told.items()}
+    columns = ["site", "event_timestamp", "created", "origin_partition", "origin_offset"]
+    table = ds.dataset([*told], format="parquet").to_table([*columns, "embedding", "__filename"])
+    frame = table.select([*columns, "__filename"]).to_pandas()
     vectors = table["embedding"].combine_chunks()
-    footers = [read_footer(path) for path in files if path.parent != space]  # beside the topics lies Feast's schema
     return Offline(
         sites=frame["site"].to_numpy(object),
         events=(_micros(frame["event_timestamp"]) - BEGIN_US) // STEP_US,
         created=_micros(frame["created"]),
         partitions=frame["origin_partition"].to_numpy(np.int64),
         offsets=frame["origin_offset"].to_numpy(np.int64),
+        generations=frame["__filename"].map(generations).to_numpy(np.int64),
         vectors=vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32),
-        parts=tuple(Part(partition=f.partition.index, first=f.first, next=f.next, lost=f.lost) for f in footers),
+        parts=tuple(
+            Part(partition=f.partition.index, generation=generations[path], first=f.first, next=f.next, lost=f.lost)
+            for path, f in told.items()
+        ),
     )
 
 

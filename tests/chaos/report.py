@@ -25,6 +25,8 @@ class Recovered:
 
     kind: str
     seconds: float
+    row: str = ""
+    """The row of `workers.core.verdicts` that it plays."""
     kills_a_reader: bool
     """Whether a replica died of kill -9 while its controller lived."""
 
@@ -45,13 +47,13 @@ def write_report(seed: int, recovered: Sequence[Recovered], verdict: Verdict, wa
         "|---|---|",
         *(f"| {name.replace('_', ' ')} | {count:,} |" for name, count in asdict(verdict).items()),
         "",
-        "| fault | times | recovery p50 s | p99 s | longest s |",
-        "|---|---|---|---|---|",
+        "| fault | row of the table | times | recovery p50 s | p99 s | longest s |",
+        "|---|---|---|---|---|---|",
     ]
-    kinds = sorted({one.kind for one in recovered})
-    lines += [_row(kind, [one.seconds for one in recovered if one.kind == kind]) for kind in kinds]
+    kinds = sorted({(one.kind, one.row) for one in recovered})
+    lines += [_row(kind, row, [one.seconds for one in recovered if one.kind == kind]) for kind, row in kinds]
     if killed := [one.seconds for one in recovered if one.kills_a_reader]:
-        lines.append(_row("**all kill -9 of a replica**", killed))
+        lines.append(_row("**all kill -9 of a replica**", "", killed))
     return "\n".join(lines) + "\n"
 
 
@@ -63,6 +65,6 @@ def keep(reports: Iterable[str], path: Path = README) -> None:
     path.write_text(f"{before}{BEGIN}\n" + "\n".join(reports) + f"{END}\n{after}")
 
 
-def _row(name: str, took: Sequence[float]) -> str:
+def _row(name: str, row: str, took: Sequence[float]) -> str:
     p50, p99 = np.percentile(took, [50, 99])
-    return f"| {name} | {len(took)} | {p50:.1f} | {p99:.1f} | {max(took):.1f} |"
+    return f"| {name} | {row} | {len(took)} | {p50:.1f} | {p99:.1f} | {max(took):.1f} |"

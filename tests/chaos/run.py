@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.check import Verdict, check
+from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
 from tests.chaos.report import Recovered, keep, write_report
-from tests.chaos.script import Timed, brief_script, write_script
+from tests.chaos.script import Timed, brief_script, script_of, write_script
 from tests.chaos.world import PATIENCE_S, TOPIC, World, running
 
 LOOK_EVERY_S = 0.05
+KINDS = {kind.__name__: kind for kind in EVERY_KIND}
 
 
 def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovered], Verdict]:
@@ -69,7 +71,8 @@ def _go_through(world: World, producer: Producer, online: Online, timed: Timed) 
             readable_at = time.monotonic()
         assert time.monotonic() < began + PATIENCE_S, f"{timed.fault}: {world.driver.status().to_json()}"
         time.sleep(LOOK_EVERY_S)
-    return Recovered(kind=timed.fault.kind, seconds=readable_at - began, kills_a_reader=timed.fault.kills_a_reader)
+    fault, seconds = timed.fault, readable_at - began
+    return Recovered(kind=fault.kind, row=fault.row, seconds=seconds, kills_a_reader=fault.kills_a_reader)
 
 
 def _words(one: Recovered) -> str:
@@ -85,12 +88,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--brief", action="store_true", help="the few faults of the test suite instead")
+    parser.add_argument("--kind", choices=[*KINDS], help="nothing but faults of this class")
     parser.add_argument("--times", type=int, default=1, help="run so often, with this seed and those that follow")
     parser.add_argument("--write", action="store_true", help="keep the reports in tests/chaos/README.md")
     given = parser.parse_args()
     reports: list[str] = []
     for seed in range(given.seed, given.seed + given.times):
         script = brief_script() if given.brief else write_script(seed, given.faults)
+        if given.kind is not None:
+            script = script_of(KINDS[given.kind], seed, given.faults)
         folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         again = f"what it left is in {folder}; again: make chaos FAULTS={given.faults} SEED={seed}"
         began = time.monotonic()

@@ -31,11 +31,19 @@ def write_script(seed: int, faults: int, kinds: Sequence[type[Fault]] = EVERY_KI
     while len(script) < faults:
         coming = [kind for kind in kinds if number % kind.every == 0 and not _is_over(kind, number)]
         round_ = [kind.draw(rng) for kind in rng.sample(coming, len(coming))]
-        script += [
-            Timed(after_s=rng.uniform(0.1, 0.6), fault=f, lasts_s=rng.uniform(0.1, 1.0) * f.longest_s) for f in round_
-        ]
+        script += [_time(fault, rng) for fault in round_]
         number += 1
     return tuple(script[:faults])
+
+
+def script_of(kind: type[Fault], seed: int, faults: int) -> tuple[Timed, ...]:
+    """Return so many faults of one kind, to look at it alone."""
+    rng = random.Random(seed)
+    return tuple(_time(kind.draw(rng), rng) for _ in range(faults))
+
+
+def _time(fault: Fault, rng: random.Random) -> Timed:
+    return Timed(after_s=rng.uniform(0.1, 0.6), fault=fault, lasts_s=rng.uniform(0.1, 1.0) * fault.longest_s)
 
 
 def _is_over(kind: type[Fault], number: int) -> bool:

@@ -113,10 +113,13 @@ class World:
         """Whether every partition is read by as many replicas as are wanted, and another stands by."""
         return is_ready(self.driver.status(), self.broker.partitions)
 
+    def log_space(self) -> Path:
+        """Return the folder of the offline log that holds the chains."""
+        return view_folder(self.settings.offline.path, self.recipe.artifacts[0].manifest.view())
+
     def has_chain(self, partition: int) -> bool:
         """Whether something of a partition is in the offline log."""
-        space = view_folder(self.settings.offline.path, self.recipe.artifacts[0].manifest.view())
-        return any((space / TOPIC / str(partition)).glob("*.parquet"))
+        return any((self.log_space() / TOPIC / str(partition)).glob("*.parquet"))
 
     def kill(self, pid: int) -> None:
         """Kill -9 a process, if it is still there."""
