@@ -35,6 +35,7 @@ NAMES = {
         "kafka.net.selector:NetworkSelector",
         "kafka.net.transport:KafkaTCPTransport._sock_recv",
         "kafka.partitioner.default:murmur2",
+        "kafka.protocol.metadata:MetadataRequest",
         "kafka.version:__version__",
     ),
     "pytorch-forecasting": (
