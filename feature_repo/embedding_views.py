@@ -1,8 +1,8 @@
 """Feast's definitions of the embedding spaces: what the registry holds of them, and what `spaces/` adds to it.
 
-In: Feast's registry; `spaces/<view>.json`, written by `undertow apply` (fields: `schemas.spaces.SpaceView`, and
-`offline`, `promoted`). Out: entities, sources, views and services, which `feast apply` registers. It needs Feast alone,
-so that the stock command works in any environment.
+In: Feast's registry; `spaces/<view>.json`, written by `undertow apply` (fields: `undertow.schemas.spaces.SpaceView`,
+and `offline`, `promoted`). Out: entities, sources, views and services, which `feast apply` registers. It needs Feast
+alone, so that the stock command works in any environment.
 
 `feast apply` deletes whatever it is not given, and several checkouts may share a registry: so what the registry holds
 of ours stays as it is, and a file in `spaces/` counts where the registry has no such view. What is registered is

@@ -13,16 +13,16 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
-from schemas.arrow_columns import Rows
-from schemas.arrow_faults import schema_fault
-from schemas.arrow_ipc import read_batch
-from schemas.contract import InputContract
-from schemas.decoded import Decoded
-from schemas.documents import size_fault
-from schemas.json_faults import Fault
-from schemas.records import MOST_DETAILS, Record, Reject, join_details
-from schemas.windows import WindowBatch
-from schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow, windows_to_arrow
+from undertow.schemas.arrow_columns import Rows
+from undertow.schemas.arrow_faults import schema_fault
+from undertow.schemas.arrow_ipc import read_batch
+from undertow.schemas.contract import InputContract
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.documents import size_fault
+from undertow.schemas.json_faults import Fault
+from undertow.schemas.records import MOST_DETAILS, Record, Reject, join_details
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow, windows_to_arrow
 
 
 def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:

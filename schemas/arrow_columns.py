@@ -1,8 +1,8 @@
 """Arrow columns as the arrays of a `WindowBatch`, with a mask of what is valid.
 
 In: one Arrow array and what the contract says of it. Out: a numpy array, without a copy where Arrow's memory allows,
-and which elements are good. Has no say in which types are accepted (`schemas.arrow_faults`) nor in why a row is
-refused (`schemas.json_faults`), but must agree with the latter on what is valid.
+and which elements are good. Has no say in which types are accepted (`undertow.schemas.arrow_faults`) nor in why a row
+is refused (`undertow.schemas.json_faults`), but must agree with the latter on what is valid.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.contract import Column, IdColumn
-from schemas.json_faults import FLOAT32_MAX, LONGEST_ID
-from schemas.times import FIRST_US, LAST_US
-from schemas.windows import Column as Values
+from undertow.schemas.contract import Column, IdColumn
+from undertow.schemas.json_faults import FLOAT32_MAX, LONGEST_ID
+from undertow.schemas.times import FIRST_US, LAST_US
+from undertow.schemas.windows import Column as Values
 
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]

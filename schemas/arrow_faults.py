@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as is_a
 
-from schemas.contract import Column, InputContract
-from schemas.json_faults import Fault
-from schemas.lookalikes import looks_misspelt
+from undertow.schemas.contract import Column, InputContract
+from undertow.schemas.json_faults import Fault
+from undertow.schemas.lookalikes import looks_misspelt
 
 Test = Callable[[Any], bool]
 

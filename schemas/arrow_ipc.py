@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as is_a
 
-from schemas.json_faults import Fault
-from schemas.lookalikes import looks_like
+from undertow.schemas.json_faults import Fault
+from undertow.schemas.lookalikes import looks_like
 
 GROWTH = 64
 """Strings may take so many times the bytes of the message once each has its own copy."""

@@ -11,15 +11,15 @@ from functools import partial
 
 from fastavro import schemaless_reader, schemaless_writer
 
-from schemas.avro_schemas import AvroSchema, window_avro_schema
-from schemas.avro_times import US_PER_S
-from schemas.contract import InputContract
-from schemas.decoded import Decoded
-from schemas.documents import decode_documents, to_documents
-from schemas.json_faults import Document, Fault
-from schemas.lookalikes import looks_like
-from schemas.records import Record
-from schemas.windows import WindowBatch
+from undertow.schemas.avro_schemas import AvroSchema, window_avro_schema
+from undertow.schemas.avro_times import US_PER_S
+from undertow.schemas.contract import InputContract
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.documents import decode_documents, to_documents
+from undertow.schemas.json_faults import Document, Fault
+from undertow.schemas.lookalikes import looks_like
+from undertow.schemas.records import Record
+from undertow.schemas.windows import WindowBatch
 
 SchemaOf = Callable[[int], AvroSchema | str]
 """Returns the schema of an id, or why there is none that can be read. May raise where nobody answers."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastavro.schema import SchemaParseException, expand_schema, parse_schema
 
-from schemas.avro_times import end_ticks_per_s
+from undertow.schemas.avro_times import end_ticks_per_s
 
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
@@ -29,7 +29,7 @@ class AvroSchema:
 
 def window_schema_text() -> str:
     """Return our own schema, which every artifact's windows can be written with."""
-    return files("schemas").joinpath("window.v1.avsc").read_text()
+    return files("undertow.schemas").joinpath("window.v1.avsc").read_text()
 
 
 @cache

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Record, Reject
-from schemas.windows import WindowBatch
+from undertow.schemas.records import Record, Reject
+from undertow.schemas.windows import WindowBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,7 +24,7 @@ class Decoded:
     ignored_columns: int = 0
     """Columns, summed over windows, that the input contract does not name."""
     odd_times: int = 0
-    """Windows that are taken though their event time is hardly meant (`schemas.event_times`)."""
+    """Windows that are taken though their event time is hardly meant (`undertow.schemas.event_times`)."""
     odd_time: str = ""
     """Whose the last one of them is, and what it is."""
 

@@ -2,20 +2,20 @@
 
 In: records, and what turns a value into a document. Out: `Decoded` with rejects located exactly. Knows no wire format.
 
-The fast way (`schemas.json_columns`) takes a whole batch and checks it by columns; `schemas.json_faults` looks at
-single records only where something is off, so both must agree on what is valid.
+The fast way (`undertow.schemas.json_columns`) takes a whole batch and checks it by columns;
+`undertow.schemas.json_faults` looks at single records only where something is off, so both must agree on what is valid.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from schemas.contract import InputContract
-from schemas.decoded import Decoded
-from schemas.json_columns import SUSPECT, Columns
-from schemas.json_faults import Document, Fault, find_faults
-from schemas.records import Record, Reject
-from schemas.windows import WindowBatch
+from undertow.schemas.contract import InputContract
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.json_columns import SUSPECT, Columns
+from undertow.schemas.json_faults import Document, Fault, find_faults
+from undertow.schemas.records import Record, Reject
+from undertow.schemas.windows import WindowBatch
 
 Parse = Callable[[bytes], Document | Fault]
 """Returns the object that a value holds, or what is wrong with it. Never raises for what the value is."""

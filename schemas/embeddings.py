@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.windows import Column
+from undertow.schemas.windows import Column
 
 EVENT_TIMESTAMP, CREATED, SPACE = "event_timestamp", "created", "space"
 ORIGIN_PARTITION, ORIGIN_OFFSET = "origin_partition", "origin_offset"
@@ -30,7 +30,7 @@ class EmbeddingBatch:
     """(n,) event time: microseconds since the epoch, UTC."""
     created_us: NDArray[np.int64]
     """(n,) when it was delivered, in microseconds since the epoch, UTC: of one key the row with the greatest counts
-    (`workers.core.order`). 0 as it comes from the embedder."""
+    (`undertow.stream.order`). 0 as it comes from the embedder."""
     features: Mapping[str, NDArray[np.float32]]
     """Vectors by feature name, each (n, d), C-contiguous float32, finite."""
 
@@ -76,7 +76,7 @@ def offline_schema(series: Mapping[str, str], features: Sequence[str]) -> pa.Sch
     """Return the Arrow schema of a part of the offline log.
 
     `series` maps each id column to "string" or "integer". Of rows of one series and `event_timestamp` the one with the
-    greatest `created` counts, which earlier versions did not make unique (`workers.core.order`). Timestamps are
+    greatest `created` counts, which earlier versions did not make unique (`undertow.stream.order`). Timestamps are
     microseconds in UTC and vectors are lists of float32: Feast's DuckDB store turns nanoseconds into strings. The
     origin columns say which record a row came from; they are null in a backfill.
     """

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.decoded import Decoded
-from schemas.records import MOST_DETAILS, Record, Reject, join_details, one_for_each_record
-from schemas.times import EPOCH, FIRST_US, LAST_US, format_time, guess_unit
-from schemas.windows import WindowBatch
-from schemas.windows_arrow import ArrowWindows, BadRow
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.records import MOST_DETAILS, Record, Reject, join_details, one_for_each_record
+from undertow.schemas.times import EPOCH, FIRST_US, LAST_US, format_time, guess_unit
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import ArrowWindows, BadRow
 
 REASON = "event-time"
 _US = 1_000_000

@@ -10,14 +10,14 @@ from functools import partial
 
 import orjson
 
-from schemas.contract import InputContract
-from schemas.decoded import Decoded
-from schemas.documents import decode_documents, to_documents
-from schemas.json_faults import Document, Fault, find_faults
-from schemas.lookalikes import looks_like
-from schemas.records import Record
-from schemas.times import format_times
-from schemas.windows import WindowBatch
+from undertow.schemas.contract import InputContract
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.documents import decode_documents, to_documents
+from undertow.schemas.json_faults import Document, Fault, find_faults
+from undertow.schemas.lookalikes import looks_like
+from undertow.schemas.records import Record
+from undertow.schemas.times import format_times
+from undertow.schemas.windows import WindowBatch
 
 
 def decode_json(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:

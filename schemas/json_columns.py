@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.contract import Column, InputContract
-from schemas.json_faults import FLOAT32_MAX, Document, is_id
-from schemas.times import parse_time
-from schemas.windows import Column as Values
-from schemas.windows import WindowBatch
+from undertow.schemas.contract import Column, InputContract
+from undertow.schemas.json_faults import FLOAT32_MAX, Document, is_id
+from undertow.schemas.times import parse_time
+from undertow.schemas.windows import Column as Values
+from undertow.schemas.windows import WindowBatch
 
 SUSPECT = (KeyError, TypeError, ValueError, OverflowError)
 _NUMBERS, _NAMES = frozenset({float, int}), frozenset({str, int})  # by exact type: a bool is neither

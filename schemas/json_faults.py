@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.lookalikes import looks_misspelt, looks_wrapped
-from schemas.times import guess_unit, parse_time
-from schemas.wording import between, counted
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.lookalikes import looks_misspelt, looks_wrapped
+from undertow.schemas.times import guess_unit, parse_time
+from undertow.schemas.wording import between, counted
 
 Document = dict[str, Any]
 Fault = tuple[str, str]
-"""A code of `schemas.records.REASONS`, and a detail."""
+"""A code of `undertow.schemas.records.REASONS`, and a detail."""
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LONGEST_ID = 1024

@@ -6,7 +6,7 @@ In: nothing. Out: `Partition`, `Record`, `Reject`. Knows nothing of any Kafka cl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from schemas.wording import counted
+from undertow.schemas.wording import counted
 
 MOST_DETAILS = 3
 """Of a record with many bad windows, so many are explained."""

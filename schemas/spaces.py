@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from schemas.contract import IdColumn
+from undertow.schemas.contract import IdColumn
 
 Facts = Mapping[str, Mapping[str, Any]]
 """By feature, plain JSON data by its name."""

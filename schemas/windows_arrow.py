@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.arrow_columns import (
+from undertow.schemas.arrow_columns import (
     Mask,
     Rows,
     all_of_row,
@@ -23,11 +23,11 @@ from schemas.arrow_columns import (
     read_lists,
     take_lists,
 )
-from schemas.arrow_faults import schema_fault
-from schemas.contract import Column, InputContract
-from schemas.json_faults import Document, find_faults
-from schemas.windows import Column as Values
-from schemas.windows import WindowBatch
+from undertow.schemas.arrow_faults import schema_fault
+from undertow.schemas.contract import Column, InputContract
+from undertow.schemas.json_faults import Document, find_faults
+from undertow.schemas.windows import Column as Values
+from undertow.schemas.windows import WindowBatch
 
 STAMP = pa.timestamp("us", tz="UTC")
 
@@ -38,7 +38,7 @@ class BadRow:
 
     row: int
     reason: str
-    """A code of `schemas.records.REASONS`."""
+    """A code of `undertow.schemas.records.REASONS`."""
     detail: str
 
 

@@ -1,6 +1,6 @@
 """Services and names that all tests share. Each is started at its first use, once, and is gone after the session.
 
-Kafka and Redis come from packages (`workers.devstack`), or from containers where UNDERTOW_TEST_KAFKA_IMAGE and
+Kafka and Redis come from packages (`undertow.devstack`), or from containers where UNDERTOW_TEST_KAFKA_IMAGE and
 UNDERTOW_TEST_REDIS_IMAGE name images and a Docker engine answers (tests/containers/make_images.sh makes such images).
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from workers.core.errors import Refused
-from workers.devstack.kafka import STOP_S as KAFKA_STOP_S
-from workers.devstack.kafka import KafkaServer, await_kafka, start_kafka
-from workers.devstack.processes import free_port, stop
-from workers.devstack.redis import STOP_S as REDIS_STOP_S
-from workers.devstack.redis import RedisServer, await_redis, start_redis
+from undertow.core.errors import Refused
+from undertow.devstack.kafka import STOP_S as KAFKA_STOP_S
+from undertow.devstack.kafka import KafkaServer, await_kafka, start_kafka
+from undertow.devstack.processes import free_port, stop
+from undertow.devstack.redis import STOP_S as REDIS_STOP_S
+from undertow.devstack.redis import RedisServer, await_redis, start_redis
 
 KAFKA_IMAGE = "UNDERTOW_TEST_KAFKA_IMAGE"
 REDIS_IMAGE = "UNDERTOW_TEST_REDIS_IMAGE"
@@ -161,7 +161,7 @@ class Collector(logging.Handler):
 @pytest.fixture(autouse=True)
 def no_unexpected_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test in which one of our loggers (`workers.*`) logged an error, unless it is marked `expects_errors`."""
-    collector, ours = Collector(), logging.getLogger("workers")
+    collector, ours = Collector(), logging.getLogger("undertow")
     ours.addHandler(collector)
     yield
     ours.removeHandler(collector)

@@ -7,8 +7,8 @@ import functools
 
 import torch
 
-from workers.artifact.fresh import sample_vectors
-from workers.artifact.pack import pack as pack_safely
+from undertow.artifact.pack.certify.fresh import sample_vectors
+from undertow.artifact.pack.packer import pack as pack_safely
 
 
 def look_here(folder, code, threads):

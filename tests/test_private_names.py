@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.private_names import NAMES, missing
-from workers import ray_internals
+from undertow.ray_session import internals as ray_internals
 
 ROOT = Path(__file__).parent.parent
 OWN = {"os"}  # os._exit is documented
@@ -24,7 +24,7 @@ def used():
     """Yield the private modules that are imported, and the private attributes of what is not `self`, with the file."""
     for path in sorted(file for room in ("workers", "schemas", "feature_repo") for file in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith(("workers", "schemas")):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("undertow"):
                 parts = [*node.module.split("."), *(alias.name for alias in node.names)]
                 if any(map(UNDERLINED.fullmatch, parts)) or node.module.startswith(INTERNAL):
                     yield path, f"{node.module}:{node.names[0].name}"

@@ -16,6 +16,7 @@ BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BEGUN_BY = "make test"  # which runs this file
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         not (ROOT / ".venv/ready").exists(), reason="the README's reader has run make: run these tests by `make test`"

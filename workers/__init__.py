@@ -1,1 +1,61 @@
-"""Undertow: hidden states of forecasting models, from windows in Kafka to features in Feast."""
+"""Undertow: hidden states of forecasting models, as features.
+
+Everything public stands in `__all__`; nothing else is. Importing this costs neither torch nor Ray nor Feast: a name
+brings what it needs when it is asked for (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from undertow.api.embedding import ArtifactEmbedder, Result, load
+    from undertow.api.models import pack, taps
+    from undertow.core.embedding import Fault
+    from undertow.core.errors import Refused, Unavailable, UndertowError
+    from undertow.core.features import Feature
+    from undertow.core.pooling import pool
+    from undertow.core.taps import Taps
+    from undertow.schemas.windows import WindowBatch
+
+__all__ = [
+    "ArtifactEmbedder",
+    "Fault",
+    "Feature",
+    "Refused",
+    "Result",
+    "Taps",
+    "Unavailable",
+    "UndertowError",
+    "WindowBatch",
+    "load",
+    "pack",
+    "pool",
+    "taps",
+]
+
+_HOMES = {
+    "ArtifactEmbedder": "api.embedding",
+    "Fault": "core.embedding",
+    "Feature": "core.features",
+    "Refused": "core.errors",
+    "Result": "api.embedding",
+    "Taps": "core.taps",
+    "Unavailable": "core.errors",
+    "UndertowError": "core.errors",
+    "WindowBatch": "schemas.windows",
+    "load": "api.embedding",
+    "pack": "api.models",
+    "pool": "core.pooling",
+    "taps": "api.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Headers, Partition
-from workers.adapters.kafka_admin import committed, describe_topic, ensure_topic
-from workers.adapters.kafka_source import KafkaSource
-from workers.adapters.memory_source import MemoryBroker, MemorySource
-from workers.core.ports import Source
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import committed, describe_topic, ensure_topic
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.adapters.memory_source import MemoryBroker, MemorySource
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Headers, Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Source
 
 CONTRACT = InputContract(
     series=(IdColumn(name="id", type="integer"),), past=(Column(name="x"),), min_length=1, max_length=9

@@ -9,11 +9,11 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from feast.types import Array, Float32, Int64, String
 
-from schemas.embeddings import EmbeddingBatch
-from workers.adapters.memory_stores import MemoryOnline
-from workers.adapters.online_feast import FeastOnline
-from workers.adapters.online_redis import RedisOnline
-from workers.adapters.online_sqlite import SqliteOnline
+from undertow.adapters.memory_stores import MemoryOnline
+from undertow.adapters.online_feast import FeastOnline
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.schemas.embeddings import EmbeddingBatch
 
 STRICT = ["memory", "redis", "sqlite"]
 """Stores that keep when a row was delivered."""

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from schemas.records import Headers, Partition, Record, Reject
-from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
-from workers.adapters.kafka_dead_letters import KEY, KafkaDeadLetters, headers_of
-from workers.adapters.memory_stores import MemoryDeadLetters
-from workers.core.ports import DeadLetters
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import ensure_dead_letters, ensure_topic
+from undertow.adapters.kafka_dead_letters import KEY, KafkaDeadLetters, headers_of
+from undertow.adapters.memory_stores import MemoryDeadLetters
+from undertow.schemas.records import Headers, Partition, Record, Reject
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import DeadLetters
 
 Row = tuple[bytes | None, bytes | None, dict[str, bytes]]
 

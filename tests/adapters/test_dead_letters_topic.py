@@ -5,14 +5,14 @@ import itertools
 import pytest
 from kafka import KafkaAdminClient
 
-from schemas.records import Partition, Record, Reject
-from workers.adapters import kafka_dead_letters
-from workers.adapters.kafka_admin import describe_dead_letters, ensure_dead_letters, ensure_topic
-from workers.adapters.kafka_dead_letters import KafkaDeadLetters, letter_key
-from workers.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
-from workers.core.errors import Refused, Unavailable
-from workers.replay import Choice
-from workers.sections import KafkaSettings
+from undertow.adapters import kafka_dead_letters
+from undertow.adapters.kafka_admin import describe_dead_letters, ensure_dead_letters, ensure_topic
+from undertow.adapters.kafka_dead_letters import KafkaDeadLetters, letter_key
+from undertow.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
+from undertow.commands.replay import Choice
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.records import Partition, Record, Reject
+from undertow.settings.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 OFFSETS = itertools.count()

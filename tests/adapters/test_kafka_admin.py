@@ -4,8 +4,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from schemas.records import Partition
-from workers.adapters.kafka_admin import (
+from undertow.adapters.kafka_admin import (
     committed,
     describe_topic,
     end_offsets,
@@ -14,9 +13,10 @@ from workers.adapters.kafka_admin import (
     group_has_members,
     refuse_live_group,
 )
-from workers.adapters.kafka_source import KafkaSource
-from workers.core.errors import Refused
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.core.errors import Refused
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
 
 HUSH = "hush-hush"
 QUICKLY = {"bootstrap_timeout_ms": 200}

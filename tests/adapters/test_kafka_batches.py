@@ -11,8 +11,8 @@ from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from workers.adapters.kafka_batches import UnreadableError, make_plain
-from workers.adapters.kafka_codecs import DamagedError, TooLargeError, unpack
+from undertow.adapters.kafka_batches import UnreadableError, make_plain
+from undertow.adapters.kafka_codecs import DamagedError, TooLargeError, unpack
 
 ENCODE = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
 MB = 1 << 20

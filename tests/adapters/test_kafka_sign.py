@@ -1,12 +1,12 @@
 import pytest
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from schemas.records import Partition
-from workers.adapters.kafka_admin import committed, ensure_topic
-from workers.adapters.kafka_sign import KafkaSign
-from workers.core.errors import Unavailable
-from workers.devstack.processes import LOCALHOST, free_port
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import committed, ensure_topic
+from undertow.adapters.kafka_sign import KafkaSign
+from undertow.core.errors import Unavailable
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from workers.adapters.kafka_admin import ensure_topic
-from workers.adapters.kafka_source import KafkaSource
-from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
-from workers.checkpoint import Limits
-from workers.core.embedding import Embedded
-from workers.core.errors import Refused
-from workers.devstack.jars import KAFKA_VERSION, java, kafka_jars
-from workers.sections import KafkaSettings
-from workers.stream import Stream
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from undertow.core.embedding import Embedded
+from undertow.core.errors import Refused
+from undertow.devstack.jars import KAFKA_VERSION, java, kafka_jars
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.checkpoint import Limits
+from undertow.stream.loop import Stream
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

@@ -4,20 +4,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters import offline_chains
-from workers.adapters.offline_chains import BEGUN, chains, find_holes, require_whole, whole_parts
-from workers.adapters.offline_files import publish
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_mend import accept_holes
-from workers.adapters.offline_parts import read_footer
-from workers.adapters.offline_root import claim_folder, make_log
-from workers.core.errors import Refused, Unavailable
-from workers.core.marks import Place
-from workers.core.ports import Part
+from undertow.adapters import offline_chains
+from undertow.adapters.offline_chains import BEGUN, chains, find_holes, require_whole, whole_parts
+from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_mend import accept_holes
+from undertow.adapters.offline_parts import read_footer
+from undertow.adapters.offline_root import claim_folder, make_log
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.marks import Place
+from undertow.stream.ports import Part
 
 SPACE = "5" * 64
 VIEW = SpaceView(name="pumps", space=SPACE, series=(IdColumn(name="site", type="string"),), features=(("hidden", 2),))

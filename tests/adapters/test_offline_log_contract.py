@@ -5,16 +5,16 @@ import contextlib
 import numpy as np
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.memory_stores import MemoryChains, MemoryOfflineLog
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_root import claim_folder
-from workers.core.errors import Replaced, Unavailable
-from workers.core.marks import Mark, Place
-from workers.core.ports import Part
+from undertow.adapters.memory_stores import MemoryChains, MemoryOfflineLog
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_root import claim_folder
+from undertow.core.errors import Replaced, Unavailable
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.marks import Mark, Place
+from undertow.stream.ports import Part
 
 SPACE = "c" * 64
 VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integer"),), features=(("f", 2),))

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch, offline_schema
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import Chain, chains
-from workers.adapters.offline_files import ABANDONED_S, TEMPORARY
-from workers.adapters.offline_log import FileOfflineLog, latest_in
-from workers.adapters.offline_parts import encode_part, read_footer, read_rows
-from workers.adapters.offline_root import claim_folder
-from workers.core.errors import Refused, Unavailable
-from workers.core.ports import Part
+from undertow.adapters.offline_chains import Chain, chains
+from undertow.adapters.offline_files import ABANDONED_S, TEMPORARY
+from undertow.adapters.offline_log import FileOfflineLog, latest_in
+from undertow.adapters.offline_parts import encode_part, read_footer, read_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch, offline_schema
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.ports import Part
 
 SPACE = "5" * 64
 VIEW = SpaceView(
@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_a_folder_is_unavailable(tmp_path, memory_clock)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from workers.adapters.offline_files import publish
+from undertow.adapters.offline_files import publish
 os.link = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
 publish(Path(sys.argv[1]), b"half of the story", within=Path(sys.argv[1]).parent)
 """

@@ -9,16 +9,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import chains
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_parts import part_files, read_footer, read_rows
-from workers.adapters.offline_root import claim_folder
-from workers.core.errors import Replaced
-from workers.core.ports import Part
+from undertow.adapters.offline_chains import chains
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import part_files, read_footer, read_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.core.errors import Replaced
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.ports import Part
 
 SPACE = "a" * 64
 VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integer"),), features=(("f", 1),))

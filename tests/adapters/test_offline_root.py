@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters import feast_repo
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import VIEW_NOTE, LogIdentity, claim_folder, make_log, read_nonce, view_folder
-from workers.core.errors import Refused, Unavailable
-from workers.core.ports import Part
+from undertow.adapters import feast_repo
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import VIEW_NOTE, LogIdentity, claim_folder, make_log, read_nonce, view_folder
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.ports import Part
 
 SPACE = "5" * 64
 SITE, STATION = IdColumn(name="site", type="string"), IdColumn(name="station", type="string")

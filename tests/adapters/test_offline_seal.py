@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import sound_parts
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_parts import is_intact, read_footer, read_part, read_rows
-from workers.adapters.offline_root import claim_folder
-from workers.adapters.offline_seal import MARK, seal
-from workers.adapters.offline_verify import verify
-from workers.core.errors import Refused
-from workers.core.ports import Part
+from undertow.adapters.offline_chains import sound_parts
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import is_intact, read_footer, read_part, read_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.adapters.offline_seal import MARK, seal
+from undertow.adapters.offline_verify import verify
+from undertow.core.errors import Refused
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.ports import Part
 
 SPACE = "5" * 64
 VIEW = SpaceView(name="pumps", space=SPACE, series=(IdColumn(name="site", type="string"),), features=(("hidden", 8),))

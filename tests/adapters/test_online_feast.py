@@ -4,8 +4,8 @@ import pytest
 from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Float32, String
 
-from workers.adapters.online_feast import FeastOnline
-from workers.core.errors import Refused, Unavailable
+from undertow.adapters.online_feast import FeastOnline
+from undertow.core.errors import Refused, Unavailable
 
 DEFINITION = (
     FeatureView(

@@ -8,11 +8,11 @@ import redis
 
 from tests.adapters.test_online_redis import client, private, run  # noqa: F401 - a fixture
 from tests.adapters.test_online_sqlite import FEASTS_TABLE, JUNE, VIEW, batch
-from workers.adapters.online_redis import RedisOnline
-from workers.adapters.online_sqlite import SqliteOnline
-from workers.core.errors import Refused, Unavailable
-from workers.core.losses import BY_ANOTHER, EMPTIED, OLDER, UNFINISHED, UNKNOWN
-from workers.devstack.processes import stop
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.core.errors import Refused, Unavailable
+from undertow.devstack.processes import stop
+from undertow.stream.losses import BY_ANOTHER, EMPTIED, OLDER, UNFINISHED, UNKNOWN
 
 
 class RedisStore:

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from schemas.embeddings import EmbeddingBatch
-from schemas.feast_bytes import redis_field, timestamps
-from workers.adapters.online_redis import ORDER, RedisOnline
-from workers.adapters.redis_address import parse_connection
-from workers.core.errors import Refused, Unavailable
-from workers.devstack.processes import LOCALHOST, free_port, start, stop
-from workers.devstack.redis import RedisServer, await_redis, executable, start_redis
+from undertow.adapters.feast_bytes import redis_field, timestamps
+from undertow.adapters.online_redis import ORDER, RedisOnline
+from undertow.adapters.redis_address import parse_connection
+from undertow.core.errors import Refused, Unavailable
+from undertow.devstack.processes import LOCALHOST, free_port, start, stop
+from undertow.devstack.redis import RedisServer, await_redis, executable, start_redis
+from undertow.schemas.embeddings import EmbeddingBatch
 
 pytestmark = pytest.mark.redis
 
@@ -280,7 +280,7 @@ def test_behind_sentinels_the_master_is_written(private, tmp_path):
 def test_importing_the_adapters_does_not_import_feast():
     names = ["online_redis", "online_sqlite", "online_feast", "feast_repo"]
     code = "\n".join(
-        ["import sys", *(f"import workers.adapters.{name}" for name in names), "print('feast' in sys.modules)"]
+        ["import sys", *(f"import undertow.adapters.{name}" for name in names), "print('feast' in sys.modules)"]
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

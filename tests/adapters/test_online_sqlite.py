@@ -15,10 +15,10 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Float32, String
 
-from schemas.embeddings import EmbeddingBatch
-from schemas.feast_bytes import entity_keys
-from workers.adapters.online_sqlite import SqliteOnline
-from workers.core.errors import Refused, Unavailable
+from undertow.adapters.feast_bytes import entity_keys
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.embeddings import EmbeddingBatch
 
 VIEW = "har__0a1b2c3d"
 JUNE = 1_717_200_000_123_456  # 2024-06-01 00:00:00.123456 UTC
@@ -170,9 +170,9 @@ WRITE = """
 import sys
 import numpy as np
 from pathlib import Path
-from schemas.embeddings import EmbeddingBatch
-from schemas.feast_bytes import entity_keys
-from workers.adapters.online_sqlite import SqliteOnline
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.adapters.feast_bytes import entity_keys
+from undertow.adapters.online_sqlite import SqliteOnline
 path, writer, steps, series = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 sink = SqliteOnline(path=path, project="p", view="har__0a1b2c3d")
 print("ready", flush=True)

@@ -7,8 +7,8 @@ from feast.infra.online_stores.redis import RedisOnlineStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.adapters.redis_address import in_feasts_words, parse_connection, read_connection, secrets_of
-from workers.core.errors import Refused
+from undertow.adapters.redis_address import in_feasts_words, parse_connection, read_connection, secrets_of
+from undertow.core.errors import Refused
 
 SECRET = "s3cr3t-s1ngs"
 REFUSED = (

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from schemas.feast_bytes import redis_field, timestamp_field
 from tests.adapters.test_online_redis import JUNE, VIEW, Feasts, batch, client
-from workers.adapters.online_redis import ORDER, RedisOnline
+from undertow.adapters.feast_bytes import redis_field, timestamp_field
+from undertow.adapters.online_redis import ORDER, RedisOnline
 
 pytestmark = pytest.mark.redis
 WEARERS = [f"s{number:03d}" for number in range(100)]  # more than one chunk
@@ -32,7 +32,7 @@ def place(redis_address, feast_project):
 
 @pytest.fixture
 def warnings(caplog):
-    caplog.set_level(logging.WARNING, logger="workers")
+    caplog.set_level(logging.WARNING, logger="undertow")
     return lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 

@@ -5,11 +5,11 @@ import redis
 
 from tests.security.certificates import Authority
 from tests.security.relay import tls_before
-from workers.adapters.online_redis import RedisOnline
-from workers.adapters.redis_address import in_feasts_words
-from workers.adapters.redis_faults import LASTING, LOGIN, PASSING, in_our_words
-from workers.core.errors import Refused, Unavailable
-from workers.devstack.processes import LOCALHOST, free_port
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.redis_address import in_feasts_words
+from undertow.adapters.redis_faults import LASTING, LOGIN, PASSING, in_our_words
+from undertow.core.errors import Refused, Unavailable
+from undertow.devstack.processes import LOCALHOST, free_port
 
 pytestmark = pytest.mark.redis
 
@@ -104,8 +104,8 @@ def test_every_error_of_the_client_is_either_waited_for_or_refused():
 
 
 def test_a_locked_key_is_refused_before_feasts_own_client_would_ask_for_it(redis_address, files, tmp_path):
-    from workers.adapters.feast_store import open_store  # noqa: PLC0415 - Feast takes seconds
-    from workers.sections import FeastSettings  # noqa: PLC0415 - likewise
+    from undertow.adapters.feast_store import open_store  # noqa: PLC0415 - Feast takes seconds
+    from undertow.settings.sections import FeastSettings  # noqa: PLC0415 - likewise
 
     tls = f"{redis_address},ssl=true,ssl_certfile={files['{crt}']},ssl_keyfile={files['{locked}']}"
     store = f"online_store:\n  type: redis\n  connection_string: {in_feasts_words(tls)}\n"

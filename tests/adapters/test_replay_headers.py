@@ -3,13 +3,13 @@
 import pytest
 from kafka import KafkaProducer
 
-from schemas.records import Partition, Record, Reject
-from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
-from workers.adapters.kafka_dead_letters import KafkaDeadLetters
-from workers.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
-from workers.replay import Choice, Picked, judge
-from workers.sections import KafkaSettings
-from workers.settings import Settings
+from undertow.adapters.kafka_admin import ensure_dead_letters, ensure_topic
+from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
+from undertow.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
+from undertow.commands.replay import Choice, Picked, judge
+from undertow.schemas.records import Partition, Record, Reject
+from undertow.settings.sections import KafkaSettings
+from undertow.settings.settings import Settings
 
 pytestmark = pytest.mark.kafka
 THEIRS = (("truncated", b"1"), ("partition", b"abc"), ("reason", b"because"), ("offset", b"9"), ("sent", b"x"))

@@ -6,11 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from schemas.avro_schemas import AvroSchema, window_schema_text
-from workers.adapters.schema_registry import FORGET_S, SchemaRegistry
-from workers.core.errors import Refused, Unavailable
-from workers.formats import check_format
-from workers.sections import KafkaSettings
+from undertow.adapters.schema_registry import FORGET_S, SchemaRegistry
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.avro_schemas import AvroSchema, window_schema_text
+from undertow.settings.sections import KafkaSettings
+from undertow.wiring.formats import check_format
 
 
 class Registry:

@@ -12,16 +12,16 @@ import pytest
 from kafka import KafkaProducer
 from kafka.record import default_records
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from workers.adapters import kafka_guard
-from workers.adapters.kafka_admin import ensure_topic, require_topic_codec
-from workers.adapters.kafka_batches import make_plain
-from workers.adapters.kafka_source import KafkaSource
-from workers.core.errors import Refused, Unavailable
-from workers.core.ports import Delivery
-from workers.sections import KafkaSettings
+from undertow.adapters import kafka_guard
+from undertow.adapters.kafka_admin import ensure_topic, require_topic_codec
+from undertow.adapters.kafka_batches import make_plain
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Delivery
 
 CONTRACT = InputContract(
     series=(IdColumn(name="id", type="integer"),), past=(Column(name="x"),), min_length=1, max_length=9

@@ -8,16 +8,16 @@ import pytest
 from kafka import KafkaProducer
 from kafka.errors import KafkaConnectionError
 
-from schemas.arrow_codec import decode_arrow, encode_arrow
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition, Record
-from schemas.windows import WindowBatch
-from workers.adapters.kafka_admin import ensure_topic
-from workers.adapters.kafka_source import KafkaSource
-from workers.core.errors import Unavailable
-from workers.core.ports import Delivery
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.core.errors import Unavailable
+from undertow.schemas.arrow_codec import decode_arrow, encode_arrow
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition, Record
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Delivery
 
 pytestmark = pytest.mark.kafka
 CONTRACT = InputContract(

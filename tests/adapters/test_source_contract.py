@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from schemas.records import Partition, Record
-from workers.core.errors import Refused
-from workers.core.ports import Delivery, Source
+from undertow.core.errors import Refused
+from undertow.schemas.records import Partition, Record
+from undertow.stream.ports import Delivery, Source
 
 POLLS = 40  # of half a second each, at most
 

@@ -11,16 +11,16 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.record.default_records import DefaultRecordBatch
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from workers.adapters.kafka_admin import ensure_topic
-from workers.adapters.kafka_source import KafkaSource
-from workers.core.errors import Diverged, Refused, Unavailable
-from workers.core.ports import Delivery
-from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
-from workers.devstack.processes import Process, free_port, stop
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.core.errors import Diverged, Refused, Unavailable
+from undertow.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
+from undertow.devstack.processes import Process, free_port, stop
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Delivery
 
 HUSH = "hush-hush"
 CONTRACT = InputContract(
@@ -146,7 +146,7 @@ def test_a_record_of_five_megabytes_is_read(settings, source):
 
 @pytest.mark.kafka
 def test_a_topic_that_is_not_there_is_unavailable(settings, monkeypatch):
-    monkeypatch.setattr("workers.adapters.kafka_places.ANSWER_MS", 500)
+    monkeypatch.setattr("undertow.adapters.kafka_places.ANSWER_MS", 500)
     source = KafkaSource(settings, decode)
     with pytest.raises(Unavailable, match="say where elsewhere-0 begin and end"):
         source.assign({Partition("elsewhere", 0): 0})
@@ -176,7 +176,7 @@ def broker(server: KafkaServer) -> Process:
 
 @pytest.mark.kafka
 def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(tmp_path, monkeypatch):
-    monkeypatch.setattr("workers.adapters.kafka_topic_id.SILENT_S", 2.0)
+    monkeypatch.setattr("undertow.adapters.kafka_topic_id.SILENT_S", 2.0)
     server = KafkaServer(folder=tmp_path, port=free_port(), controller_port=free_port(), is_short_lived=True)
     process = broker(server)
     source = None

@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash, MemoryBroker, MemorySource
-from workers.core.errors import Unavailable
+from undertow.adapters.memory_source import Crash, MemoryBroker, MemorySource
+from undertow.core.errors import Unavailable
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
 
 P0 = Partition("windows", 0)
 CONTRACT = InputContract(

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from schemas.records import Partition
-from workers.core.care import Reach
+from undertow.schemas.records import Partition
+from undertow.stream.care import Reach
 
 POLLS = 40  # of half a second each, at most
 

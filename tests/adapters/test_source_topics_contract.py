@@ -2,10 +2,10 @@
 
 import pytest
 
-from schemas.records import Partition
 from tests.adapters.test_source_contract import POLLS, poll_until, read, window
-from workers.core.errors import Refused
-from workers.core.ports import Source
+from undertow.core.errors import Refused
+from undertow.schemas.records import Partition
+from undertow.stream.ports import Source
 
 
 def poll_and_ask(source: Source) -> None:
@@ -16,7 +16,7 @@ def poll_and_ask(source: Source) -> None:
 
 @pytest.fixture
 def quick_doubts(monkeypatch):
-    monkeypatch.setattr("workers.adapters.kafka_topic_id.DOUBT_S", 0.05)
+    monkeypatch.setattr("undertow.adapters.kafka_topic_id.DOUBT_S", 0.05)
 
 
 @pytest.mark.usefixtures("quick_doubts")

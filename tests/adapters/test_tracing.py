@@ -13,13 +13,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from schemas.records import Partition, Record
-from workers.adapters.tracing import MOST_LINKS, Tracing
-from workers.core.events import Checkpointed, Closed, Retrying, Taken
-from workers.journal import Journal
-from workers.logs import LogRecipe
-from workers.settings import Settings
-from workers.telling import TellRecipe, open_tell, tell_recipe, traces_are_asked_for
+from undertow.schemas.records import Partition, Record
+from undertow.settings.settings import Settings
+from undertow.stream.events import Checkpointed, Closed, Retrying, Taken
+from undertow.telemetry.event_log import Journal
+from undertow.telemetry.listeners import TellRecipe, open_tell, tell_recipe, traces_are_asked_for
+from undertow.telemetry.logs import LogRecipe
+from undertow.telemetry.tracing import MOST_LINKS, Tracing
 
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
 STAGES = {"poll": (10.0, 10.5), "embed": (10.5, 11.0), "write": (11.25, 11.5)}
@@ -163,9 +163,9 @@ def collector():
 def test_a_collector_gets_the_spans_over_http_from_the_fleet_by_its_name(collector, compression):
     program = (
         "import os, sys\n"
-        "from schemas.records import Partition, Record\n"
-        "from workers.adapters.tracing import open_tracing\n"
-        "from workers.core.events import Closed, Taken\n"
+        "from undertow.schemas.records import Partition, Record\n"
+        "from undertow.telemetry.tracing import open_tracing\n"
+        "from undertow.stream.events import Closed, Taken\n"
         "otel = {'OTEL_EXPORTER_OTLP_ENDPOINT': sys.argv[1], 'OTEL_EXPORTER_OTLP_COMPRESSION': sys.argv[2]}\n"
         "tracing = open_tracing(otel, service='pumps-fleet', replica='r')\n"
         "headers = (('traceparent', b'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'),)\n"
@@ -216,11 +216,12 @@ def test_an_exporters_credentials_are_not_shown():
 
 def test_without_a_wish_there_is_a_journal_only_and_no_exporter_is_imported():
     program = (
-        "import sys, workers.wiring\n"
-        "from workers.telling import *\n"
-        "from workers.logs import LogRecipe\n"
+        "import sys, undertow.wiring.root\n"
+        "from undertow.telemetry.listeners import *\n"
+        "from undertow.telemetry.logs import LogRecipe\n"
         "tell = open_tell(TellRecipe(fleet='f', log=LogRecipe()), 'r')\n"
-        "print(type(tell).__name__, 'workers.adapters.tracing' in sys.modules, 'opentelemetry.exporter' in sys.modules)"
+        "print(type(tell).__name__, *(name in sys.modules for name in "
+        "('undertow.telemetry.tracing', 'opentelemetry.exporter')))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["Journal", "False", "False"]
@@ -235,9 +236,9 @@ def test_a_wish_without_the_package_is_a_warning_and_no_end(monkeypatch, caplog)
 
 def test_the_fleet_is_the_service_where_the_variables_name_none():
     program = (
-        "from schemas.records import Partition, Record\n"
-        "from workers.adapters.tracing import open_tracing\n"
-        "from workers.core.events import Closed, Taken\n"
+        "from undertow.schemas.records import Partition, Record\n"
+        "from undertow.telemetry.tracing import open_tracing\n"
+        "from undertow.stream.events import Closed, Taken\n"
         "tracing = open_tracing({'OTEL_TRACES_EXPORTER': 'console'}, service='pumps-fleet', replica='r')\n"
         "record = Record(partition=Partition('windows', 0), offset=0, appended_us=0, value=None)\n"
         "tracing(Taken(records=[record], windows=1, space='0', stages={'poll': (1.0, 2.0)}))\n"

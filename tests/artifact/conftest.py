@@ -17,8 +17,8 @@ from pytorch_forecasting.data import EncoderNormalizer, GroupNormalizer, MultiNo
 from pytorch_forecasting.metrics import MAE, RMSE, MultiLoss, QuantileLoss
 from sklearn.preprocessing import MinMaxScaler
 
-from schemas.windows import WindowBatch
 from tests.training import quiet_trainer
+from undertow.schemas.windows import WindowBatch
 
 STEPS = 40
 

@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from schemas.contract import Column, IdColumn, InputContract
-from workers.artifact.certificate import Certificate
-from workers.artifact.certify import Weights, certify
-from workers.artifact.layouts import PROBE, WIDER, find_layout
-from workers.artifact.learn import learn, make_inputs
-from workers.artifact.recipes import ModelRecipe
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.artifact.trained import Trained
-from workers.artifact.whole import left_open
-from workers.core.embedder import Embedder
-from workers.core.errors import Refused
-from workers.core.features import Feature, Layout, Tap
-from workers.core.preprocessing import Preprocessing, Real, Target
-from workers.core.scalers import FixedScaler
+from undertow.artifact.dry_runs.layouts import PROBE, WIDER, find_layout
+from undertow.artifact.dry_runs.learn import learn, make_inputs
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.format.certificate import Certificate
+from undertow.artifact.format.recipes import ModelRecipe
+from undertow.artifact.pack.certify.proof import Weights, certify
+from undertow.artifact.pack.certify.whole import left_open
+from undertow.artifact.pack.read.trained import Trained
+from undertow.core.embedder import Embedder
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Layout, Tap
+from undertow.core.preprocessing import Preprocessing, Real, Target
+from undertow.core.scalers import FixedScaler
+from undertow.schemas.contract import Column, IdColumn, InputContract
 
 SCALER = FixedScaler(center=100.0, scale=5.0)
 PREPROCESSING = Preprocessing(

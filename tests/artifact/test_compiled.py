@@ -18,20 +18,20 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schemas.windows import WindowBatch
 from tests.packing import pack
-from workers.artifact.faster import compiled as running
-from workers.artifact.faster import selection
-from workers.artifact.load import load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.sample import sample_windows
-from workers.artifact.spaces import digest
-from workers.cli import main
-from workers.core.embedder import LEAST_WINDOWS, Embedder
-from workers.core.errors import Refused
-from workers.recipes import EmbedRecipe
-from workers.sections import ModelSettings, OfflineSettings
-from workers.wiring import open_embed
+from undertow.artifact.dry_runs.sample import sample_windows
+from undertow.artifact.faster import compiled as running
+from undertow.artifact.faster import selection
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.format.spaces import digest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.embedder import LEAST_WINDOWS, Embedder
+from undertow.core.errors import Refused
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.sections import ModelSettings, OfflineSettings
+from undertow.wiring.recipes import EmbedRecipe
+from undertow.wiring.root import open_embed
 
 PACKAGE = "compiled/0.pt2"
 PATH = "encoder_variable_selection"

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from tests.packing import pack
 from tests.rights import bound_by_rights
-from workers.artifact.load import load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.spaces import digest
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.format.spaces import digest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 TOML = """
 class = "oddnets:Gated"

@@ -11,11 +11,11 @@ from pytorch_forecasting.data.encoders import (
 )
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, QuantileTransformer, StandardScaler
 
-from schemas.contract import Column, IdColumn, InputContract
-from workers.artifact.dataset import extract
-from workers.artifact.reference import check_inputs
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.core.errors import Refused
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.pack.certify.reference import check_inputs
+from undertow.artifact.pack.read.dataset import extract
+from undertow.core.errors import Refused
+from undertow.schemas.contract import Column, IdColumn, InputContract
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FRAME = pd.concat(

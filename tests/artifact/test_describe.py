@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from schemas.json_codec import decode_json
-from schemas.records import Partition, Record
 from tests.packing import pack
-from workers.artifact.faster import prepare
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.cli import main
-from workers.core.preprocessing import Categorical, LabelEncoder
-from workers.describe import _contract
+from undertow.artifact.faster import prepare
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.commands.describe import _contract
+from undertow.core.preprocessing import Categorical, LabelEncoder
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition, Record
 
 
 @pytest.fixture(scope="module")

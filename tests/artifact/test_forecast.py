@@ -25,12 +25,12 @@ from pytorch_forecasting.metrics import (
 from torch import nn
 
 from tests.packing import pack
-from workers.artifact.forecast_proof import forecast_facts, with_forecast
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.trained import Trained
-from workers.core.errors import Refused
-from workers.core.features import Feature
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.certify.forecast_proof import forecast_facts, with_forecast
+from undertow.artifact.pack.read.trained import Trained
+from undertow.core.errors import Refused
+from undertow.core.features import Feature
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 FIXED = {"min_encoder_length": 12}

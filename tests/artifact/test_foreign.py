@@ -13,20 +13,20 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from schemas.windows import WindowBatch
 from tests.packing import pack
-from workers.artifact.foreign import build_module
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.plain import read_description
-from workers.artifact.recipes import ModuleInput, ModuleRecipe
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.check import _parts
-from workers.cli import main
-from workers.core.errors import Refused
-from workers.recipes import EmbedRecipe, embed_recipes
-from workers.settings import load as load_settings
-from workers.wiring import open_embed
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.format.recipes import ModuleInput, ModuleRecipe
+from undertow.artifact.load.foreign import build_module
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.read.plain import read_description
+from undertow.cli.main import main
+from undertow.commands.check import _parts
+from undertow.core.errors import Refused
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.settings import load as load_settings
+from undertow.wiring.recipes import EmbedRecipe, embed_recipes
+from undertow.wiring.root import open_embed
 
 NETS = """
 import subprocess

@@ -14,12 +14,12 @@ import torch
 
 from tests.packing import look_here
 from tests.packing import pack as pack_here
-from workers.artifact.fresh import _read, look_afresh
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.core.errors import Refused
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.certify.fresh import _read, look_afresh
+from undertow.artifact.pack.packer import pack
+from undertow.core.errors import Refused
 
 HERE = Path(__file__).parent
 TOML = """

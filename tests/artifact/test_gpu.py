@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from pytorch_forecasting.utils import move_to_device
 from torch import Tensor, nn
 
-from schemas.windows import WindowBatch
-from schemas.windows_arrow import windows_to_arrow
 from tests.packing import pack
-from workers.artifact.load import find_device, load
-from workers.artifact.precision import TOLERANCE
-from workers.artifact.trained import read_trained
-from workers.core.embedder import Embedder
-from workers.core.errors import Unavailable
+from undertow.artifact.load.loader import find_device, load
+from undertow.artifact.load.precision import TOLERANCE
+from undertow.artifact.pack.read.trained import read_trained
+from undertow.core.embedder import Embedder
+from undertow.core.errors import Unavailable
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import windows_to_arrow
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,7 +8,7 @@ from pytorch_forecasting.metrics import MultiLoss
 from pytorch_forecasting.models.nn.rnn import LSTM, RNN
 from pytorch_forecasting.models.temporal_fusion_transformer import sub_modules
 
-from workers.artifact.faster import known
+from undertow.artifact.faster import known
 
 HEAVY = {"pytorch_forecasting", "lightning", "sklearn", "torch._dynamo"}
 
@@ -35,6 +35,6 @@ def test_a_class_made_from_a_known_one_is_one_but_not_exactly():
 
 
 def test_what_loads_artifacts_imports_no_library_for_training():
-    script = f"import sys, workers.artifact.load; print(sorted({HEAVY} & sys.modules.keys()))"
+    script = f"import sys, undertow.artifact.load.loader; print(sorted({HEAVY} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

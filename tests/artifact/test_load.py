@@ -16,11 +16,11 @@ import safetensors.torch
 import torch
 
 from tests.packing import pack
-from workers.artifact.load import find_device, load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.artifact.spaces import digest
-from workers.core.errors import Refused, Unavailable
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.format.spaces import digest
+from undertow.artifact.load.loader import find_device, load
+from undertow.core.errors import Refused, Unavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,7 +165,7 @@ def test_memory_that_is_short_while_loading_is_waited_for(
     def no_room(*_given: Any, **_named: Any) -> None:
         raise error
 
-    monkeypatch.setattr("workers.artifact.load.open_embedder", no_room)
+    monkeypatch.setattr("undertow.artifact.load.loader.open_embedder", no_room)
     with pytest.raises(Unavailable, match="no memory to load the artifact walk"):
         load(packed)
 
@@ -189,7 +189,10 @@ def imported(code: str) -> set[str]:
 
 
 def test_a_manifest_is_read_without_torch_or_any_vendor(packed: Path) -> None:
-    code = "from pathlib import Path; from workers.artifact.manifest import read_manifest; read_manifest(Path({!r}))"
+    code = (
+        "from pathlib import Path; from undertow.artifact.format.manifest import read_manifest; "
+        "read_manifest(Path({!r}))"
+    )
     heavy = {
         "torch",
         "pytorch_forecasting",
@@ -207,14 +210,14 @@ def test_a_manifest_is_read_without_torch_or_any_vendor(packed: Path) -> None:
 
 def test_artifacts_are_packed_and_loaded_without_kafka_ray_or_feast(packed: Path) -> None:
     parts = (ROOT / "workers/artifact").rglob("[a-z]*.py")
-    modules = ",".join(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in parts)
-    code = (
-        f"import {modules}; from pathlib import Path; workers.artifact.load.load(Path({str(packed)!r}), device='cpu')"
-    )
+    names = (".".join(file.relative_to(ROOT / "workers").with_suffix("").parts) for file in parts)
+    modules = ",".join(f"undertow.{name}" for name in names)
+    load = f"undertow.artifact.load.loader.load(Path({str(packed)!r}), device='cpu')"
+    code = f"import {modules}; from pathlib import Path; {load}"
     assert imported(code) & {"kafka", "ray", "feast", "redis", "pydantic", "click"} == set()
 
 
 def test_the_core_needs_no_vendor_and_no_settings() -> None:
-    modules = ",".join(f"workers.core.{file.stem}" for file in (ROOT / "workers/core").glob("[a-z]*.py"))
+    modules = ",".join(f"undertow.core.{file.stem}" for file in (ROOT / "workers/core").glob("[a-z]*.py"))
     vendors = {"kafka", "ray", "feast", "redis", "pydantic", "click", "rich", "pytorch_forecasting", "lightning"}
     assert imported(f"import {modules}") & vendors == set()

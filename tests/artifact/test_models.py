@@ -24,15 +24,15 @@ from pytorch_forecasting.data import (
 )
 from pytorch_forecasting.metrics import MAE, MultiLoss, QuantileLoss
 
-from schemas.windows import WindowBatch
 from tests.packing import pack
 from tests.training import quiet_trainer
-from workers.artifact.load import load
-from workers.artifact.survey import Point, survey
-from workers.artifact.trained import read_trained
-from workers.core.embedder import Embedder
-from workers.core.features import Feature
-from workers.core.taps import Taps
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.read.trained import read_trained
+from undertow.artifact.pack.survey.survey import Point, survey
+from undertow.core.embedder import Embedder
+from undertow.core.features import Feature
+from undertow.core.taps import Taps
+from undertow.schemas.windows import WindowBatch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

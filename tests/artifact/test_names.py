@@ -11,15 +11,15 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import LOG_COLUMNS
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.names import check_columns, check_ids, check_names
-from workers.artifact.spaces import digest
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.format.names import check_columns, check_ids, check_names
+from undertow.artifact.format.spaces import digest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import LOG_COLUMNS
 
 TOML = """
 class = "torch.nn:Linear"

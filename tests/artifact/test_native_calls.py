@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.faster import compiled as running
-from workers.artifact.faster import compiling
-from workers.artifact.faster.calls import flatten
-from workers.artifact.faster.parts import Compiled, Part
+from undertow.artifact.faster import compiled as running
+from undertow.artifact.faster import compiling
+from undertow.artifact.faster.calls import flatten
+from undertow.artifact.format.parts import Compiled, Part
 
 PACKAGE = "compiled/0.pt2"
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from torch import nn
 
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 TOML = """
 class = "oddnets:Gated"

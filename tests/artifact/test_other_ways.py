@@ -14,17 +14,17 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from schemas.records import REASONS
-from schemas.windows import WindowBatch
 from tests.packing import pack
-from workers.artifact.certificate import Certificate
-from workers.artifact.load import load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.spaces import digest
-from workers.artifact.threads import look_at_threads
-from workers.cli import main
-from workers.core.embedder import Embedder
-from workers.core.errors import Refused
+from undertow.artifact.format.certificate import Certificate
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.format.spaces import digest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.certify.threads import look_at_threads
+from undertow.cli.main import main
+from undertow.core.embedder import Embedder
+from undertow.core.errors import Refused
+from undertow.schemas.records import REASONS
+from undertow.schemas.windows import WindowBatch
 
 TOML = """
 class = "oddnets:{name}"

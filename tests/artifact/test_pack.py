@@ -14,13 +14,13 @@ import torch
 from click.testing import CliRunner
 from pytorch_forecasting import TimeSeriesDataSet
 
-from schemas.contract import IdColumn
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.cli import main
-from workers.core.errors import Refused
-from workers.core.features import Feature, Tap
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Tap
+from undertow.schemas.contract import IdColumn
 
 Train = Callable[[str], Any]
 RECURRENT = "pytorch_forecasting.RecurrentNetwork"

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from tests.packing import pack
-from workers.artifact.place import check_place, write
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.pack.place import check_place, write
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 
 def below_a_file(folder: Path) -> Path:

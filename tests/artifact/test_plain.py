@@ -11,12 +11,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from schemas.contract import IdColumn
-from schemas.windows import WindowBatch
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.plain import read_description
-from workers.core.errors import Refused
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.read.plain import read_description
+from undertow.core.errors import Refused
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.windows import WindowBatch
 
 INPUT = """
 [input]

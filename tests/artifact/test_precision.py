@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.artifact.precision import TOLERANCE
-from workers.core.errors import Refused
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.load.loader import load
+from undertow.artifact.load.precision import TOLERANCE
+from undertow.core.errors import Refused
 
 Train = Callable[[str], Any]
 

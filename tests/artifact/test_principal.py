@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.artifact.principal import Components, Moments, find_components
+from undertow.artifact.pack.principal import Components, Moments, find_components
 
 Array = NDArray[Any]
 

@@ -13,16 +13,16 @@ from pytorch_forecasting.models.nn.rnn import LSTM
 from torch import Tensor, nn
 
 from tests.packing import pack
-from workers.artifact.faster import prepare
-from workers.artifact.faster.pruning import Pruning
-from workers.artifact.faster.search import find_pruning
-from workers.artifact.faster.skipping import fill, skip
-from workers.artifact.faster.templates import Seen, find_template
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.core.errors import Refused
-from workers.core.features import Tap
-from workers.core.taps import Taps
+from undertow.artifact.faster import prepare
+from undertow.artifact.faster.search import find_pruning
+from undertow.artifact.faster.skipping import fill, skip
+from undertow.artifact.faster.templates import Seen, find_template
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.format.pruning import Pruning
+from undertow.artifact.load.loader import load
+from undertow.core.errors import Refused
+from undertow.core.features import Tap
+from undertow.core.taps import Taps
 
 INPUTS = [torch.randn(count, steps, 3, generator=torch.Generator().manual_seed(1)) for count, steps in ((3, 8), (4, 5))]
 

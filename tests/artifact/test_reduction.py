@@ -15,16 +15,16 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from schemas.spaces import SpaceView
-from schemas.windows import WindowBatch
-from schemas.windows_arrow import windows_to_arrow
 from tests.packing import pack
-from workers.artifact import fit
-from workers.artifact.load import load
-from workers.artifact.manifest import Manifest, read_manifest
-from workers.cli import main
-from workers.core import embedder as embedding
-from workers.core.errors import Refused
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack import fit
+from undertow.cli.main import main
+from undertow.core import embedder as embedding
+from undertow.core.errors import Refused
+from undertow.schemas.spaces import SpaceView
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import windows_to_arrow
 
 Train = Callable[[str], Any]
 TAP = "encoder_variable_selection"

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from schemas.windows import WindowBatch
-from workers.artifact.dataset import extract
-from workers.artifact.reference import check_inputs
-from workers.artifact.sample import sample_lengths, sample_windows
-from workers.core.errors import Refused
-from workers.core.preprocessing import Preprocessing
-from workers.core.scalers import FixedScaler
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.pack.certify.reference import check_inputs
+from undertow.artifact.pack.read.dataset import extract
+from undertow.core.errors import Refused
+from undertow.core.preprocessing import Preprocessing
+from undertow.core.scalers import FixedScaler
+from undertow.schemas.windows import WindowBatch
 
 Case = tuple[WindowBatch, Preprocessing, Any]
 

@@ -23,9 +23,9 @@ from pytorch_forecasting.metrics import MAE
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from workers.artifact.faster import rewrite as rewriting
-from workers.artifact.faster.rewrite import TOLERANCE, distance, rewrite
-from workers.artifact.faster.selection import faster_selection
+from undertow.artifact.faster import rewrite as rewriting
+from undertow.artifact.faster.rewrite import TOLERANCE, distance, rewrite
+from undertow.artifact.faster.selection import faster_selection
 
 Made = tuple[Any, list[Any]]
 """A model, and inputs for it: windows of other lengths, and some of one length."""

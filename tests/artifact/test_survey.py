@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from rich.console import Console
 from torch import nn
 
-from schemas.contract import Column, IdColumn, InputContract
-from workers.artifact.points import Point, Survey
-from workers.artifact.recipes import ModelRecipe
-from workers.artifact.survey import survey
-from workers.artifact.trained import Trained, read_trained
-from workers.cli import main
-from workers.core.preprocessing import Preprocessing, Real
-from workers.tap_table import LEGEND, _print
+from undertow.artifact.format.recipes import ModelRecipe
+from undertow.artifact.pack.read.trained import Trained, read_trained
+from undertow.artifact.pack.survey.points import Point, Survey
+from undertow.artifact.pack.survey.survey import survey
+from undertow.cli.main import main
+from undertow.commands.taps import LEGEND, _print
+from undertow.core.preprocessing import Preprocessing, Real
+from undertow.schemas.contract import Column, IdColumn, InputContract
 
 Train = Callable[[str], Any]
 SUGGESTED = {

@@ -12,13 +12,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from schemas.windows import WindowBatch
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.cli import main
-from workers.core.errors import Refused
-from workers.core.features import Feature
-from workers.core.taps import Taps, find_module, paths_of
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
+from undertow.core.features import Feature
+from undertow.core.taps import Taps, find_module, paths_of
+from undertow.schemas.windows import WindowBatch
 
 TOML = """
 class = "oddnets:{name}"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from workers.artifact.typed import find_wrong
+from undertow.artifact.format.typed import find_wrong
 
 TYPES = (
     int, float, str, bool, int | None, float | str, tuple[int, ...], tuple[str, int], tuple[tuple[float, ...], ...],

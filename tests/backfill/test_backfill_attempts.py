@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers.backfill.attempts import MOST_DEATHS, Attempts
-from workers.core.errors import Refused, Unavailable
+from undertow.backfill.attempts import MOST_DEATHS, Attempts
+from undertow.core.errors import Refused, Unavailable
 
 
 def test_a_chunk_is_begun_as_often_as_workers_may_die_and_then_refused_with_what_to_set(tmp_path, monkeypatch):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import Column, IdColumn, InputContract
-from workers.backfill.chunks import ChunkReader, cut
-from workers.core.errors import Refused
+from undertow.backfill.chunks import ChunkReader, cut
+from undertow.core.errors import Refused
+from undertow.schemas.contract import Column, IdColumn, InputContract
 
 CONTRACT = InputContract(
     series=(IdColumn(name="sensor", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8

@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.spaces import SpaceView
-from workers.adapters.memory_stores import MemoryOnline
-from workers.adapters.offline_parts import read_metadata, read_rows
-from workers.adapters.offline_root import claim_folder
-from workers.backfill.chunks import cut
-from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, Done
-from workers.core.embedding import Embedded, Fault
-from workers.core.errors import Unavailable
+from undertow.adapters.memory_stores import MemoryOnline
+from undertow.adapters.offline_parts import read_metadata, read_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.backfill.chunks import cut
+from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, Done
+from undertow.core.embedding import Embedded, Fault
+from undertow.core.errors import Unavailable
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
 
 SPACE = "e" * 64
 CONTRACT = InputContract(

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.spaces import SpaceView
-from workers.adapters.offline_parts import encode_part
-from workers.backfill import digests as digests_module
-from workers.backfill.chunks import ChunkReader, FileFault, cut
-from workers.backfill.digests import Digests, content_digest
-from workers.backfill.done import find_done
-from workers.backfill.files import find_files
-from workers.core.errors import Refused
+from undertow.adapters.offline_parts import encode_part
+from undertow.backfill import digests as digests_module
+from undertow.backfill.chunks import ChunkReader, FileFault, cut
+from undertow.backfill.digests import Digests, content_digest
+from undertow.backfill.done import find_done
+from undertow.backfill.files import find_files
+from undertow.core.errors import Refused
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
 
 CONTRACT = InputContract(
     series=(IdColumn(name="site", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8

@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from ray import cloudpickle
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.spaces import SpaceView
-from workers.adapters.offline_parts import read_metadata, read_rows
-from workers.adapters.offline_root import claim_folder
-from workers.backfill.embed import BackfillRecipe, BackfillTools
-from workers.backfill.job import BackfillReport, backfill
-from workers.backfill.run import tell
-from workers.core.embedding import Embedded
-from workers.core.errors import Refused
-from workers.sections import BackfillSettings, KafkaSettings
+from undertow.adapters.offline_parts import read_metadata, read_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.backfill.embed import BackfillRecipe, BackfillTools
+from undertow.backfill.job import BackfillReport, backfill
+from undertow.backfill.run import tell
+from undertow.core.embedding import Embedded
+from undertow.core.errors import Refused
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import BackfillSettings, KafkaSettings
 
 pytestmark = pytest.mark.ray
 

@@ -5,14 +5,14 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.spaces import SpaceView
-from workers.backfill.chunks import Chunk
-from workers.backfill.embed import BackfillRecipe
-from workers.backfill.job import BackfillReport
-from workers.backfill.refusals import Refusals, lines_of
-from workers.backfill.run import tell
-from workers.cli import main
+from undertow.backfill.chunks import Chunk
+from undertow.backfill.embed import BackfillRecipe
+from undertow.backfill.job import BackfillReport
+from undertow.backfill.refusals import Refusals, lines_of
+from undertow.backfill.run import tell
+from undertow.cli.main import main
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.spaces import SpaceView
 
 CHUNK = Chunk(id="c", path="h.parquet", stamp="", digest="", first=100, rows=50)
 ROWS = [(3, "event-time", "too early"), (4, "number", "no number"), (9, "event-time", "too late")]
@@ -66,5 +66,5 @@ def test_the_command_fails_where_every_row_was_refused_for_an_artifact(windows, 
         BackfillReport(chunks=1, skipped=0, windows=n, seconds=0.0, refusals=Refusals.of(CHUNK, ROWS[:m]))
         for n, m in zip(windows, refused, strict=True)
     )
-    monkeypatch.setattr("workers.backfill.run.run", lambda *_args, **_options: reports)
+    monkeypatch.setattr("undertow.backfill.run.run", lambda *_args, **_options: reports)
     assert CliRunner().invoke(main, ["backfill", str(here)]).exit_code == code

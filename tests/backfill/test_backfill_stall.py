@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from workers.backfill.attempts import Attempts
-from workers.backfill.stall import StallWatch, memory_in_use
+from undertow.backfill.attempts import Attempts
+from undertow.backfill.stall import StallWatch, memory_in_use
 
 
 class Listener:

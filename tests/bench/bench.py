@@ -31,7 +31,7 @@ from readme import Section
 from report import print_machine, print_ratios, print_stages, print_table
 from report_extra import print_latency, print_scaling, print_series
 
-from workers.devstack.stack import Stack, ephemeral
+from undertow.devstack.stack import Stack, ephemeral
 
 HERE = Path(__file__).parent
 CASE_TIMEOUT_S = 400

@@ -15,9 +15,9 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from numpy.typing import NDArray
 
-from schemas.arrow_codec import encode_arrow
-from schemas.contract import InputContract
-from schemas.windows import WindowBatch
+from undertow.schemas.arrow_codec import encode_arrow
+from undertow.schemas.contract import InputContract
+from undertow.schemas.windows import WindowBatch
 
 COLUMNS = ("level", "flow", "heat", "wind")
 TARGET = COLUMNS[0]

@@ -21,7 +21,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from workers.artifact.load import find_device
+from undertow.artifact.load.loader import find_device
 
 SIZES = (1, 64, 256, 1024, 4096)
 GPU_SIZES = (*SIZES, 16_384, 65_536)

@@ -17,20 +17,20 @@ from pytorch_forecasting import TemporalFusionTransformer, TimeSeriesDataSet
 from pytorch_forecasting.models.nn.rnn import LSTM
 from torch import Tensor, nn
 
-from schemas.windows import WindowBatch
-from workers.artifact.faster.rewrite import rewrite
-from workers.artifact.faster.search import find_pruning
-from workers.artifact.faster.skipping import skip
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
-from workers.artifact.sample import sample_windows
-from workers.artifact.trained import read_trained
-from workers.core.embedder import Embedder
-from workers.core.features import Tap
-from workers.core.forwards import cut, to_tensors
-from workers.core.inputs import build_inputs
-from workers.core.taps import Taps
+from undertow.artifact.dry_runs.sample import sample_windows
+from undertow.artifact.faster.rewrite import rewrite
+from undertow.artifact.faster.search import find_pruning
+from undertow.artifact.faster.skipping import skip
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.packer import pack
+from undertow.artifact.pack.read.trained import read_trained
+from undertow.core.embedder import Embedder
+from undertow.core.features import Tap
+from undertow.core.forwards import cut, to_tensors
+from undertow.core.inputs import build_inputs
+from undertow.core.taps import Taps
+from undertow.schemas.windows import WindowBatch
 
 STEPS, HORIZON = 24, 6
 UNKNOWN = ("c0", "c1", "c2", "c3", "c4")

@@ -13,11 +13,11 @@ from case import Given
 from data import make_topic
 from product import settings_of
 
-from workers.cluster import ray_session
-from workers.fleet.handle import Fleet
-from workers.fleet.launch import start
-from workers.fleet.status import FleetStatus
-from workers.wiring import stream_recipe
+from undertow.fleet.handle import Fleet
+from undertow.fleet.launch import start
+from undertow.fleet.status import FleetStatus
+from undertow.ray_session.session import ray_session
+from undertow.wiring.root import stream_recipe
 
 READY_S = 120.0
 LOOK_EVERY_S = 0.02

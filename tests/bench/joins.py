@@ -22,13 +22,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.spaces import SpaceView
-from workers.adapters import feast_repo
-from workers.adapters.offline_parts import encode_part
-from workers.history.join import join
-from workers.sections import FeastSettings
+from undertow.adapters import feast_repo
+from undertow.adapters.offline_parts import encode_part
+from undertow.history.join import join
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import FeastSettings
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 BEGIN, HOUR_US, SIZE, PART = 1_700_000_000_000_000, 3_600_000_000, 64, 50_000

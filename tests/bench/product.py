@@ -13,18 +13,18 @@ from feast import FeatureStore
 from model import TAP
 from stages import Stages
 
-from schemas.contract import InputContract
-from workers import formats
-from workers.adapters.kafka_source import KafkaSource
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.online_redis import RedisOnline
-from workers.artifact.manifest import read_manifest
-from workers.artifact.pack import pack
-from workers.core import embedder
-from workers.core.taps import Taps
-from workers.sections import FeastSettings, FleetSettings, KafkaSettings, ModelSettings, OfflineSettings
-from workers.settings import Settings
-from workers.wiring import apply_artifact
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.online_redis import RedisOnline
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.pack.packer import pack
+from undertow.core import embedder
+from undertow.core.taps import Taps
+from undertow.schemas.contract import InputContract
+from undertow.settings.sections import FeastSettings, FleetSettings, KafkaSettings, ModelSettings, OfflineSettings
+from undertow.settings.settings import Settings
+from undertow.wiring import formats
+from undertow.wiring.root import apply_artifact
 
 REPOSITORY = Path(__file__).parents[2] / "feature_repo"
 CONFIG = "feature_store.redis.yaml"

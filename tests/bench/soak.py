@@ -34,9 +34,9 @@ from rich.console import Console
 from soak_verdict import Minute, judge
 from steady import START_S, controller_pid, most, process, tell
 
-from workers.devstack.stack import ephemeral
-from workers.fleet.handle import Fleet
-from workers.fleet.status import FleetStatus
+from undertow.devstack.stack import ephemeral
+from undertow.fleet.handle import Fleet
+from undertow.fleet.status import FleetStatus
 
 RETENTION = {"retention.ms": "300000", "segment.bytes": str(32 << 20), "segment.ms": "60000"}
 """The broker's disk stays bounded: it looks every five minutes."""

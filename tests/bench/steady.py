@@ -20,7 +20,7 @@ from load import Load
 from numpy.typing import NDArray
 from product import feature_of, open_store
 
-from workers.fleet.handle import Fleet
+from undertow.fleet.handle import Fleet
 
 HERE = Path(__file__).parent
 WARM_UP_S = 30.0

@@ -11,8 +11,8 @@ from typing import ClassVar, Self
 from tests.chaos.faults import Fault
 from tests.chaos.places import Lane
 from tests.chaos.world import PARTITIONS, TOPIC, World
-from workers.adapters.offline_chains import part_names
-from workers.adapters.offline_parts import read_footer
+from undertow.adapters.offline_chains import part_names
+from undertow.adapters.offline_parts import read_footer
 
 HURRY_S = 3.0
 """So long producers write as fast as they can: the new topic is to reach beyond where the old one was read to."""

@@ -22,11 +22,11 @@ from kafka.errors import (
 
 from tests.chaos.places import Lane, Place, Planted
 from tests.chaos.windows import POISON
-from workers.adapters.kafka_admin import find_topic
-from workers.adapters.kafka_dead_letters import PREFIX
-from workers.adapters.kafka_guard import Guard, UnreadableAtError
-from workers.core.errors import Unavailable
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import find_topic
+from undertow.adapters.kafka_dead_letters import PREFIX
+from undertow.adapters.kafka_guard import Guard, UnreadableAtError
+from undertow.core.errors import Unavailable
+from undertow.settings.sections import KafkaSettings
 
 T = TypeVar("T")
 PATIENCE_S, AGAIN_S, ANSWER_MS = 300.0, 0.2, 10_000

@@ -19,14 +19,14 @@ from typing import Any
 
 import psutil
 
-from workers.devstack.processes import LEASH
-from workers.fleet.status import FleetStatus
-from workers.settings import Settings
+from undertow.devstack.processes import LEASH
+from undertow.fleet.status import FleetStatus
+from undertow.settings.settings import Settings
 
 ADVICE = re.compile(r"\bmv \S+ \S+$", re.MULTILINE)
 """What the command tells an operator to do, in its last line and perhaps before."""
 ANSWER_S, ASK_EVERY_S = 40.0, 0.2
-RUN = "from workers.cli import main; main()"
+RUN = "from undertow.cli.main import main; main()"
 
 
 class Driver:

@@ -11,10 +11,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from workers.core.errors import Refused
-from workers.fleet.handle import Fleet
-from workers.fleet.launch import reach
-from workers.sections import FleetSettings
+from undertow.core.errors import Refused
+from undertow.fleet.handle import Fleet
+from undertow.fleet.launch import reach
+from undertow.settings.sections import FleetSettings
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import psutil
 
 from tests.chaos.world import REPLICAS, World
-from workers.core.failpoints import POINTS, arm
+from undertow.stream.failpoints import POINTS, arm
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Fault:
     """One fault. `break_it` and `mend_it` are called once each, in this order."""
 
     row: ClassVar[str] = ""
-    """The row of `workers.core.verdicts` that it plays, by its name, if any."""
+    """The row of `undertow.stream.verdicts` that it plays, by its name, if any."""
     heals_itself: ClassVar[bool] = False
     """Whether recovery counts from the break: the fleet has to come over it, mended or not."""
     kills_a_reader: ClassVar[bool] = False

@@ -14,7 +14,7 @@ from redis import RedisError
 
 from tests.chaos.faults import Fault
 from tests.chaos.world import World
-from workers.core.failpoints import arm, disarm
+from undertow.stream.failpoints import arm, disarm
 
 NAP_S, PAUSE_S = 0.2, 0.6
 

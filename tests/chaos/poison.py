@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Self
 from kafka import KafkaProducer
 from kafka.record import default_records
 
-from schemas.json_codec import encode_json
 from tests.chaos.broker import persist
 from tests.chaos.faults import Fault
 from tests.chaos.places import Planted
 from tests.chaos.windows import windows_of
 from tests.chaos.world import TOPIC, World
 from tests.seed.deadly import ASIDE, DEADLY, ENDLESS
+from undertow.schemas.json_codec import encode_json
 
 BOMB_BYTES = 8 << 20
 """More than the world's `kafka.max_unpacked_bytes`."""

@@ -13,9 +13,9 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from schemas.json_codec import encode_json
 from tests.chaos.broker import Broker
 from tests.chaos.windows import POISON, SITES, is_correction, windows_of
+from undertow.schemas.json_codec import encode_json
 
 BATCH, EVERY_S, HELD_BACK, TWICE, POISONED = 20, 0.1, 0.05, 0.05, 0.02
 

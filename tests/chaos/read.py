@@ -19,9 +19,9 @@ from tests.chaos.check import Offline, Truth
 from tests.chaos.places import Part
 from tests.chaos.windows import BEGIN_US, SITES, STEP_US, events_of, windows_of
 from tests.chaos.world import World
-from workers.adapters.offline_parts import part_files, read_footer
-from workers.sections import FeastSettings
-from workers.wiring import open_embed
+from undertow.adapters.offline_parts import part_files, read_footer
+from undertow.settings.sections import FeastSettings
+from undertow.wiring.root import open_embed
 
 SITE_NAMES = [f"s{index:03d}" for index in range(SITES)]
 CHUNK, LOOK_EVERY_S = 4096, 0.25

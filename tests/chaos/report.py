@@ -26,7 +26,7 @@ class Recovered:
     kind: str
     seconds: float
     row: str = ""
-    """The row of `workers.core.verdicts` that it plays."""
+    """The row of `undertow.stream.verdicts` that it plays."""
     kills_a_reader: bool
     """Whether a replica died of kill -9 while its controller lived."""
 

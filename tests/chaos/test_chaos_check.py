@@ -10,7 +10,7 @@ from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.places import Lane, Part, Place
 from tests.chaos.report import BEGIN, END, Recovered, keep, write_report
 from tests.chaos.script import write_script
-from workers.core import verdicts
+from undertow.stream import verdicts
 
 VECTORS = np.arange(15, dtype=np.float32).reshape(5, 3)
 TRUTH = Truth(

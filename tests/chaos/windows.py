@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.windows import WindowBatch
+from undertow.schemas.windows import WindowBatch
 
 COLUMNS, LENGTH, SITES = ("flow", "head"), 6, 60
 BEGIN_US, STEP_US = 1_767_225_600_000_000, 1_000_000

@@ -22,15 +22,15 @@ from tests.chaos.broker import Broker
 from tests.chaos.driver import Driver
 from tests.chaos.windows import COLUMNS, LENGTH
 from tests.packing import pack
-from workers.adapters.kafka_admin import ensure_topic
-from workers.adapters.offline_root import view_folder
-from workers.core.failpoints import FOLDER
-from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
-from workers.devstack.processes import Process, free_port, stop
-from workers.devstack.redis import RedisServer, await_redis, start_redis
-from workers.fleet.status import FleetStatus
-from workers.settings import Settings
-from workers.wiring import StreamRecipe, apply_artifact, stream_recipe
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.adapters.offline_root import view_folder
+from undertow.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
+from undertow.devstack.processes import Process, free_port, stop
+from undertow.devstack.redis import RedisServer, await_redis, start_redis
+from undertow.fleet.status import FleetStatus
+from undertow.settings.settings import Settings
+from undertow.stream.failpoints import FOLDER
+from undertow.wiring.root import StreamRecipe, apply_artifact, stream_recipe
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workers import mending
-from workers.core.errors import Refused
-from workers.mending import mend, parse_command
+from undertow.commands import replay_pipe as mending
+from undertow.commands.replay_pipe import mend, parse_command
+from undertow.core.errors import Refused
 
 
 def shell(script: str) -> tuple[str, ...]:

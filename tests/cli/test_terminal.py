@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from workers.terminal import Terminal
+from undertow.telemetry.terminal import Terminal
 
 ODD = "\x1b]0;mine\x07[/red] :bug: \x9b2J"
 

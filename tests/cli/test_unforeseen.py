@@ -7,9 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from workers.cli import main
-from workers.cli_group import KEPT, TRACES, OneLineGroup, keep_trace
-from workers.core.errors import Refused
+from undertow.cli.group import KEPT, TRACES, OneLineGroup, keep_trace
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -19,11 +19,11 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.cli import main
-from workers.core.errors import Refused
-from workers.devstack.processes import LOCALHOST, free_port
-from workers.option_paths import ExistingPathType, LocalPathType
-from workers.settings import Settings, load
+from undertow.cli.main import main
+from undertow.cli.paths import ExistingPathType, LocalPathType
+from undertow.core.errors import Refused
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.settings.settings import Settings, load
 
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
 ODD = "[/red]\x1b[2J\u202e\ud800"

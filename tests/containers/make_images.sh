@@ -26,7 +26,7 @@ skeleton() { # root
 # Redis --------------------------------------------------------------------------------------------------------------
 redis=$work/redis
 skeleton "$redis"
-add "$redis" "$("$python" -c 'from workers.devstack.redis import executable; print(executable())')" /bin/redis-server
+add "$redis" "$("$python" -c 'from undertow.devstack.redis import executable; print(executable())')" /bin/redis-server
 tar -C "$redis" -c . | docker import \
     --change 'EXPOSE 6379' \
     --change 'CMD ["/bin/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]' \
@@ -35,10 +35,10 @@ tar -C "$redis" -c . | docker import \
 # Kafka: takes its configuration as apache/kafka does, KAFKA_NODE_ID for node.id and so on ------------------------------
 kafka=$work/kafka
 skeleton "$kafka"
-java=$("$python" -c 'from workers.devstack.jars import java; print(java())')
+java=$("$python" -c 'from undertow.devstack.jars import java; print(java())')
 mkdir -p "$kafka/opt"
 cp -RL "$(dirname "$(dirname "$java")")" "$kafka/opt/java"
-cp -RL "$("$python" -c 'from workers.devstack.jars import kafka_jars; print(kafka_jars())')" "$kafka/opt/kafka"
+cp -RL "$("$python" -c 'from undertow.devstack.jars import kafka_jars; print(kafka_jars())')" "$kafka/opt/kafka"
 add "$kafka" "$java" /opt/java/bin/java
 add "$kafka" "$(dirname "$(dirname "$java")")/lib/server/libjvm.so" /opt/java/lib/server/libjvm.so
 for program in sh env sed tr cut; do

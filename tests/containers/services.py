@@ -21,8 +21,8 @@ import redis
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from workers.devstack.kafka import KafkaServer, cluster_id, properties
-from workers.devstack.processes import LOCALHOST, free_port
+from undertow.devstack.kafka import KafkaServer, cluster_id, properties
+from undertow.devstack.processes import LOCALHOST, free_port
 
 ANSWER_S = 120.0
 REDIS_PORT = 6379

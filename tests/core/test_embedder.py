@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from schemas.windows import WindowBatch
-from workers.core.embedder import Embedder
-from workers.core.errors import Refused, Unavailable
-from workers.core.features import Feature, Layout, TappedFeature
-from workers.core.forwards import cut
-from workers.core.preprocessing import Preprocessing, Real, Target
-from workers.core.scalers import FixedScaler
+from undertow.core.embedder import Embedder
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.features import Feature, Layout, TappedFeature
+from undertow.core.forwards import cut
+from undertow.core.preprocessing import Preprocessing, Real, Target
+from undertow.core.scalers import FixedScaler
+from undertow.schemas.windows import WindowBatch
 
 A, B = FixedScaler(center=1.0, scale=2.0), FixedScaler(center=-0.5, scale=0.25)
 PREPROCESSING = Preprocessing(

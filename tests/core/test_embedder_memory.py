@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from schemas.records import REASONS
 from tests.core.test_embedder import RAISES, B, Model, make, make_windows, reference
-from workers.core.embedder import CPU_STEPS
-from workers.core.errors import Unavailable
-from workers.core.memory import GROW_AFTER, Room, is_short_of_memory
+from undertow.core.embedder import CPU_STEPS
+from undertow.core.errors import Unavailable
+from undertow.core.memory import GROW_AFTER, Room, is_short_of_memory
+from undertow.schemas.records import REASONS
 
 SHORT = {
     "Python's": MemoryError,

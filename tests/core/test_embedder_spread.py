@@ -5,7 +5,7 @@ import pytest
 from torch import Tensor, nn
 
 from tests.core.test_embedder import OVERFLOWS, Model, make, make_windows, reference
-from workers.core.embedder import ALONE
+from undertow.core.embedder import ALONE
 
 
 class Spreading(Model):

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from workers.core import failpoints
-from workers.core.failpoints import arm, disarm, reach
+from undertow.stream import failpoints
+from undertow.stream.failpoints import arm, disarm, reach
 
 
 def come_by(folder, times):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.histogram import EDGES_S, empty, observe, percentile
+from undertow.stream.histogram import EDGES_S, empty, observe, percentile
 
 RESOLUTION = max(EDGES_S[1:] / EDGES_S[:-1])
 

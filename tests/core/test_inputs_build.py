@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from schemas.windows import WindowBatch
-from workers.core.inputs import build_inputs
-from workers.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real, Target
-from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, WindowScaler
+from undertow.core.inputs import build_inputs
+from undertow.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real, Target
+from undertow.core.scalers import FixedScaler, GroupScaler, GroupTable, WindowScaler
+from undertow.schemas.windows import WindowBatch
 
 STORES = LabelEncoder(name="store", codes={"s0": 0, "s1": 1})
 LABELS = LabelEncoder(name="label", codes={"nan": 0, "a": 1, "b": 2})

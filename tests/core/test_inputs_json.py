@@ -4,8 +4,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.preprocessing import Categorical, LabelEncoder, Lag, Preprocessing, Real, Target
-from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, RangeScaler, WindowScaler
+from undertow.core.preprocessing import Categorical, LabelEncoder, Lag, Preprocessing, Real, Target
+from undertow.core.scalers import FixedScaler, GroupScaler, GroupTable, RangeScaler, WindowScaler
 
 NUMBERS = st.one_of(st.floats(allow_infinity=False, allow_nan=False), st.just(math.nan))
 NAMES = st.text(max_size=5)

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.windows import WindowBatch
-from workers.core.inputs import build_inputs
-from workers.core.preprocessing import Categorical, LabelEncoder, Lag, Preprocessing, Real, Target
-from workers.core.scalers import FixedScaler, WindowScaler
+from undertow.core.inputs import build_inputs
+from undertow.core.preprocessing import Categorical, LabelEncoder, Lag, Preprocessing, Real, Target
+from undertow.core.scalers import FixedScaler, WindowScaler
+from undertow.schemas.windows import WindowBatch
 
 HORIZON, LONGEST = 2, 4
 LENGTHS = (3, 1, 2)  # of the encoder

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.times import LAST_US
-from workers.core.order import STEP_US, backfill_begin, stamp, stamp_backfill
+from undertow.schemas.times import LAST_US
+from undertow.stream.order import STEP_US, backfill_begin, stamp, stamp_backfill
 
 JUNE = 1_717_200_000_123_000
 RECORDS = st.lists(

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.core.errors import Refused
-from workers.core.features import Feature, Layout, Part
-from workers.core.pooling import align, pool
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Layout, Part
+from undertow.core.pooling import align, pool
 
 REFERENCE = {
     "first": lambda steps: steps[0],

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.readable import one_line, readable
+from undertow.core.readable import one_line, readable
 
 ODD = "\x1b[2J\x1b]0;x\x07 a\nb \u202eabc \ud800 \x9b"
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.errors import Refused
-from workers.core.features import Feature, Layout, Tap, TappedFeature, name_features
-from workers.core.reduction import Reduction, check_reductions, reduce
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Layout, Tap, TappedFeature, name_features
+from undertow.core.reduction import Reduction, check_reductions, reduce
 
 PLAIN = Feature.parse("rnn:last")
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.core.errors import Refused
-from workers.core.features import Feature, Tap
-from workers.core.tap_texts import as_element
-from workers.tap_table import _for_shell
+from undertow.commands.taps import _for_shell
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Tap
+from undertow.core.tap_texts import as_element
 
 SIGNS = st.sampled_from(list("#[]:,\"'\\=+0-1ab \n\x1b$*é"))
 NAMES = st.text(SIGNS | st.characters(exclude_categories=["Cs"], exclude_characters="."), min_size=1, max_size=6)

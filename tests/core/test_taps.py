@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workers.core.errors import Refused
-from workers.core.features import Feature, Tap
-from workers.core.taps import Taps, list_taps
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Tap
+from undertow.core.taps import Taps, list_taps
 
 
 class Block(nn.Module):

@@ -9,14 +9,14 @@ import kafka.errors
 import pytest
 import redis
 
-from workers.adapters import redis_faults
-from workers.adapters.kafka_client import LASTING as KAFKA_LASTING
-from workers.adapters.kafka_client import in_our_words
-from workers.adapters.kafka_login import LoginRefused
-from workers.adapters.online_sqlite import SqliteOnline
-from workers.core.errors import Refused, Replaced, Unavailable, UndertowError
-from workers.core.verdicts import LASTING, OVERTAKEN, TABLE, UNKNOWN, WAITING, as_markdown, verdict_of
-from workers.sections import KafkaSettings
+from undertow.adapters import redis_faults
+from undertow.adapters.kafka_client import LASTING as KAFKA_LASTING
+from undertow.adapters.kafka_client import in_our_words
+from undertow.adapters.kafka_login import LoginRefused
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.core.errors import Refused, Replaced, Unavailable, UndertowError
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.verdicts import LASTING, OVERTAKEN, TABLE, UNKNOWN, WAITING, as_markdown, verdict_of
 
 PAGE = Path(__file__).parents[2] / "deploy/OPERATIONS.md"
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from schemas.windows import WindowBatch
-from workers.core.errors import Refused
-from workers.demo.classify import Score, compare, feature_sets
-from workers.demo.follow import Followed
-from workers.demo.produce import play
-from workers.demo.repo import copy_repo
-from workers.demo.table import comparison, live_line
+from undertow.core.errors import Refused
+from undertow.demo.classify import Score, compare, feature_sets
+from undertow.demo.follow import Followed
+from undertow.demo.produce import play
+from undertow.demo.repo import copy_repo
+from undertow.demo.table import comparison, live_line
+from undertow.schemas.windows import WindowBatch
 
 
 def windows_of(count):

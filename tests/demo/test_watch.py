@@ -8,9 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workers.core.errors import Refused
-from workers.demo import watch
-from workers.demo.watch import CHANNELS, EXERCISES, STEPS, STRIDE, cut, halve_rate, load_recordings, observations, split
+from undertow.core.errors import Refused
+from undertow.demo import watch
+from undertow.demo.watch import (
+    CHANNELS,
+    EXERCISES,
+    STEPS,
+    STRIDE,
+    cut,
+    halve_rate,
+    load_recordings,
+    observations,
+    split,
+)
 
 
 @pytest.fixture(scope="module")

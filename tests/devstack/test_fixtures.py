@@ -42,4 +42,4 @@ def test_a_topic_is_not_created_by_asking_for_it(kafka_bootstrap: str, topic_nam
 
 @pytest.mark.expects_errors
 def test_an_error_that_is_expected_may_be_logged() -> None:
-    logging.getLogger("workers.devstack").error("on purpose")
+    logging.getLogger("undertow.devstack").error("on purpose")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from workers.core.errors import Refused, Unavailable
-from workers.devstack import jars
-from workers.devstack.kafka import KafkaServer, format_storage, properties, start_kafka
-from workers.devstack.processes import free_port
-from workers.devstack.redis import RedisServer, await_redis, executable, start_redis
+from undertow.core.errors import Refused, Unavailable
+from undertow.devstack import jars
+from undertow.devstack.kafka import KafkaServer, format_storage, properties, start_kafka
+from undertow.devstack.processes import free_port
+from undertow.devstack.redis import RedisServer, await_redis, executable, start_redis
 
 
 @pytest.mark.redis

@@ -14,11 +14,11 @@ import redis
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
-from workers.core.errors import Refused
-from workers.devstack import stack as module
-from workers.devstack.kafka import KafkaServer
-from workers.devstack.processes import Process, began, is_port_free
-from workers.devstack.stack import ABSENT, Stack, down, ephemeral, running, up, write
+from undertow.core.errors import Refused
+from undertow.devstack import stack as module
+from undertow.devstack.kafka import KafkaServer
+from undertow.devstack.processes import Process, began, is_port_free
+from undertow.devstack.stack import ABSENT, Stack, down, ephemeral, running, up, write
 
 TOPIC = "windows"
 EXIT_THREAD = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # the number of the system call `exit`
@@ -138,7 +138,7 @@ def test_killing_the_process_ends_the_servers_of_its_block(tmp_path: Path) -> No
     script = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from workers.devstack.stack import ephemeral\n"
+        "from undertow.devstack.stack import ephemeral\n"
         "def block():\n"
         "    manager = ephemeral(Path(sys.argv[1]))\n"
         "    manager.__enter__()\n"

@@ -12,10 +12,10 @@ from feast import FeatureView
 from feast.infra.offline_stores.ibis import point_in_time_join
 from ibis.common.exceptions import IbisError
 
-from schemas.contract import IdColumn
-from schemas.spaces import SpaceView
-from workers.adapters import feast_repo
-from workers.artifact.names import DROPPED, OF_JOINS
+from undertow.adapters import feast_repo
+from undertow.artifact.format.names import DROPPED, OF_JOINS
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.spaces import SpaceView
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 VIEW = SpaceView(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import offline_schema
-from schemas.spaces import SpaceView
-from workers.adapters import feast_repo
-from workers.core.errors import Refused
-from workers.sections import FeastSettings
+from undertow.adapters import feast_repo
+from undertow.core.errors import Refused
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import offline_schema
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import FeastSettings
 
 
 def space(digit, name="har", series="wearer", feature="hidden"):

@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch, offline_schema
-from schemas.spaces import SpaceView
 from tests.feature_repo.stock import copy_of_repo, run_feast
-from workers.adapters import feast_lookup, feast_repo
-from workers.adapters.online_feast import FeastOnline
-from workers.adapters.online_redis import RedisOnline
-from workers.adapters.online_sqlite import SqliteOnline
-from workers.core.errors import Refused
-from workers.sections import FeastSettings
+from undertow.adapters import feast_lookup, feast_repo
+from undertow.adapters.online_feast import FeastOnline
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.core.errors import Refused
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch, offline_schema
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import FeastSettings
 
 JUNE = 1_717_200_000_000_000  # 2024-06-01, whole seconds: what SQLite's readers can tell
 SERIES = (IdColumn(name="wearer", type="string"), IdColumn(name="session", type="integer"))
@@ -154,7 +154,7 @@ print(json.dumps({
     "history": [[r.wearer, (r.event_timestamp - june).total_seconds() / 60,
                  None if r.hidden is None else r.hidden.tolist(), None if r.gate is None else str(r.gate.dtype)]
                 for r in frame.itertuples()],
-    "ours": [name for name in sys.modules if name.split(".")[0] in ("workers", "schemas")],
+    "ours": [name for name in sys.modules if name.split(".")[0] == "undertow"],
 }))
 ibis.options.default_backend = None
 """

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from feast import FeatureStore
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.spaces import SpaceView
 from tests.feature_repo.stock import copy_of_repo, run_feast
 from tests.fleet import quick_feast
-from workers import registration
-from workers.adapters import feast_repo
-from workers.adapters.feast_lookup import get
-from workers.adapters.feast_registry import HeldView, held_views
-from workers.core.errors import Refused
-from workers.registration import _others
-from workers.sections import FeastSettings
-from workers.wiring import open_online
+from undertow.adapters import feast_repo
+from undertow.adapters.feast_lookup import get
+from undertow.adapters.feast_registry import HeldView, held_views
+from undertow.commands import apply as registration
+from undertow.commands.apply import _others
+from undertow.core.errors import Refused
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import FeastSettings
+from undertow.wiring.root import open_online
 
 SERIES = (IdColumn(name="wearer", type="string"),)
 FIRST, SECOND, THIRD = (

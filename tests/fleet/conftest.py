@@ -18,15 +18,15 @@ from pytorch_forecasting import RecurrentNetwork, TimeSeriesDataSet
 from pytorch_forecasting.data import EncoderNormalizer, MultiNormalizer, TorchNormalizer
 from pytorch_forecasting.metrics import MAE, MultiLoss
 
-from schemas.json_codec import encode_json
-from schemas.windows import WindowBatch
 from tests.fleet import quick_feast
 from tests.fleet.scripted import Scene
 from tests.packing import pack
 from tests.training import quiet_trainer
-from workers import wiring
-from workers.adapters.kafka_admin import ensure_topic
-from workers.settings import Settings
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.settings import Settings
+from undertow.wiring import root as wiring
 
 COLUMNS, SHORTEST, LONGEST, HORIZON = ("flow", "head"), 4, 12, 3
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"

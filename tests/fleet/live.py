@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from feast import FeatureStore
 
-from schemas.windows import WindowBatch
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.fleet.handle import Fleet
-from workers.fleet.launch import start
-from workers.fleet.status import FleetStatus
-from workers.settings import Settings
-from workers.wiring import stream_recipe
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.fleet.handle import Fleet
+from undertow.fleet.launch import start
+from undertow.fleet.status import FleetStatus
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.settings import Settings
+from undertow.wiring.root import stream_recipe
 
 
 def with_fleet(settings: Settings, **changes: object) -> Settings:

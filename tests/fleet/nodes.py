@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from workers.devstack.processes import LOCALHOST, free_port
+from undertow.devstack.processes import LOCALHOST, free_port
 
 RAY = Path(sys.executable).with_name("ray")
 IS_UP = "will now block forever"

@@ -7,18 +7,18 @@ from functools import partial
 
 import numpy as np
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash, MemoryBroker, MemorySource
-from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
-from workers.checkpoint import Limits
-from workers.core.embedding import Embedded
-from workers.core.errors import Unavailable
-from workers.fleet.replica import Replica
-from workers.fleet.status import FleetSize
-from workers.stream import Stream
+from undertow.adapters.memory_source import Crash, MemoryBroker, MemorySource
+from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from undertow.core.embedding import Embedded
+from undertow.core.errors import Unavailable
+from undertow.fleet.replica import Replica
+from undertow.fleet.status import FleetSize
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.stream.checkpoint import Limits
+from undertow.stream.loop import Stream
 
 PUMPS, VALVES = "pumps__00000000", "valves__11111111"
 COLUMNS = {PUMPS: ("flow",), VALVES: ("flow", "head")}

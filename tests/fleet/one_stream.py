@@ -1,7 +1,7 @@
 """One replica's stream in the process of the test, without Ray."""
 
-from workers.counts import Counts
-from workers.wiring import StreamRecipe, open_stream
+from undertow.stream.counts import Counts
+from undertow.wiring.root import StreamRecipe, open_stream
 
 
 def read_to_end(recipe: StreamRecipe, index: int = 0) -> Counts:

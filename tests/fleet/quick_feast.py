@@ -1,4 +1,4 @@
-"""`workers.adapters.feast_repo.apply` in a fork of a process that has imported Feast: each import costs seconds of CPU.
+"""`undertow.adapters.feast_repo.apply` in a fork of a process that has imported Feast: an import costs seconds of CPU.
 
 In: what that function takes. Out: the registry, as it makes it by a process of its own. Knows no test.
 """
@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from workers.adapters.feast_apply import Request, carry_out
-from workers.adapters.feast_store import config_path, environment
-from workers.sections import FeastSettings
+from undertow.adapters.feast_apply import Request, carry_out
+from undertow.adapters.feast_store import config_path, environment
+from undertow.settings.sections import FeastSettings
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["feast.repo_operations", "workers.adapters.feast_apply"])
+_FORKS.set_forkserver_preload(["feast.repo_operations", "undertow.adapters.feast_apply"])
 
 
 def apply(

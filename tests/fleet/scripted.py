@@ -3,10 +3,10 @@
 import itertools
 from dataclasses import replace
 
-from schemas.records import Partition
-from workers.fleet.autoscale import Policy
-from workers.fleet.controller import Controller
-from workers.fleet.status import ReplicaStatus
+from undertow.fleet.autoscale import Policy
+from undertow.fleet.controller import Controller
+from undertow.fleet.status import ReplicaStatus
+from undertow.schemas.records import Partition
 
 PARTITIONS = tuple(Partition("windows", index) for index in range(8))
 

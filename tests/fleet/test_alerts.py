@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workers.fleet.metrics import DEFINITIONS
+from undertow.fleet.metrics import DEFINITIONS
 
 HERE = Path(__file__).parent
 DEPLOY = HERE.parents[1] / "deploy"

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from schemas.records import Partition
-from workers.core import histogram
-from workers.fleet.artifact_status import ArtifactStatus, by_artifact
-from workers.fleet.show import table
-from workers.fleet.status import FleetStatus
+from undertow.fleet.artifact_status import ArtifactStatus, by_artifact
+from undertow.fleet.show import table
+from undertow.fleet.status import FleetStatus
+from undertow.schemas.records import Partition
+from undertow.stream import histogram
 
 ONE, OTHER = Partition("windows", 0), Partition("windows", 1)
 

@@ -14,20 +14,20 @@ from kafka import KafkaProducer
 from pytorch_forecasting import RecurrentNetwork, TimeSeriesDataSet
 from pytorch_forecasting.data import TorchNormalizer
 
-from schemas.json_codec import decode_json, encode_json
-from schemas.records import Partition, Record
 from tests.fleet.one_stream import read_to_end
 from tests.packing import pack
 from tests.training import quiet_trainer
-from workers.adapters.kafka_admin import committed, end_offsets
-from workers.adapters.kafka_replay import read_dead_letters
-from workers.adapters.offline_parts import read_rows
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.cli import main
-from workers.core.errors import Refused
-from workers.fleet.launch import start
-from workers.wiring import apply_artifact, stream_recipe
+from undertow.adapters.kafka_admin import committed, end_offsets
+from undertow.adapters.kafka_replay import read_dead_letters
+from undertow.adapters.offline_parts import read_rows
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
+from undertow.fleet.launch import start
+from undertow.schemas.json_codec import decode_json, encode_json
+from undertow.schemas.records import Partition, Record
+from undertow.wiring.root import apply_artifact, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import Partition
-from workers.fleet.autoscale import OVER_S, Decision, Load, Meter, Policy, decide, take_reading
-from workers.fleet.status import ReplicaStatus
+from undertow.fleet.autoscale import OVER_S, Decision, Load, Meter, Policy, decide, take_reading
+from undertow.fleet.status import ReplicaStatus
+from undertow.schemas.records import Partition
 
 POLICY = Policy(least=1, most=6, catch_up_s=60.0, up_delay_s=10.0, down_delay_s=300.0)
 BUSY = Load(lag=60_000, arrival=500.0, rate=400.0)  # (1000 + 500) / 400: four

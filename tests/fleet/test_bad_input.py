@@ -14,18 +14,18 @@ from kafka import KafkaProducer
 from pytorch_forecasting import RecurrentNetwork, TimeSeriesDataSet
 from pytorch_forecasting.data import TorchNormalizer
 
-from schemas.json_codec import encode_json
-from schemas.records import Partition
 from tests.fleet.one_stream import read_to_end
 from tests.packing import pack
 from tests.training import quiet_trainer
-from workers.adapters.kafka_admin import committed, end_offsets
-from workers.adapters.kafka_dead_letters import KEY
-from workers.adapters.offline_chains import chains
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.wiring import stream_recipe
+from undertow.adapters.kafka_admin import committed, end_offsets
+from undertow.adapters.kafka_dead_letters import KEY
+from undertow.adapters.offline_chains import chains
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.records import Partition
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

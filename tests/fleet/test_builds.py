@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from workers import build
-from workers.build import BUILD, stamped
-from workers.core.errors import Refused
-from workers.fleet.controller_actor import controller_name
-from workers.fleet.handle import Fleet
-from workers.fleet.hello import Hello, hear, say_hello
-from workers.fleet.launch import attach, reach
-from workers.fleet.ray_replicas import RayReplicas
-from workers.sections import FleetSettings
+from undertow.core.errors import Refused
+from undertow.fleet import build
+from undertow.fleet.build import BUILD, stamped
+from undertow.fleet.controller_actor import controller_name
+from undertow.fleet.handle import Fleet
+from undertow.fleet.hello import Hello, hear, say_hello
+from undertow.fleet.launch import attach, reach
+from undertow.fleet.ray_replicas import RayReplicas
+from undertow.settings.sections import FleetSettings
 
 OTHER = "0.0.9+0ld0ld0l"
 read: list[str] = []
@@ -153,7 +153,7 @@ def test_a_replica_on_a_node_of_another_build_is_refused_by_the_name_of_both(nam
 def test_a_replica_whose_process_cannot_begin_says_why(named, topic_name):
     class Broken:
         def __init__(self):
-            raise ModuleNotFoundError("No module named 'workers.fleet.later'")
+            raise ModuleNotFoundError("No module named 'undertow.fleet.later'")
 
         def hello(self):
             pass
@@ -165,5 +165,5 @@ def test_a_replica_whose_process_cannot_begin_says_why(named, topic_name):
     replicas = RayReplicas(SimpleNamespace(fleet=topic_name, num_cpus=0, num_gpus=0))
     (name,) = replicas.names()
     assert look_until(replicas, name) == (
-        "its process could not begin: ModuleNotFoundError: No module named 'workers.fleet.later'"
+        "its process could not begin: ModuleNotFoundError: No module named 'undertow.fleet.later'"
     )

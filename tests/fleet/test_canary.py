@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from tests.fleet.test_metrics import a_fleet, a_part, a_replica
-from workers.cli import main
-from workers.devstack.processes import LOCALHOST, free_port
-from workers.fleet.metrics import fleet_readings, replica_readings
-from workers.fleet.run import once_ready
-from workers.logs import Line
-from workers.settings import load
-from workers.wiring import stream_recipe
+from undertow.cli.main import main
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.fleet.metrics import fleet_readings, replica_readings
+from undertow.fleet.run import once_ready
+from undertow.settings.settings import load
+from undertow.telemetry.logs import Line
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -5,10 +5,10 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from workers.adapters.kafka_sign import KafkaSign
-from workers.cli import main
-from workers.devstack.processes import LOCALHOST, free_port
-from workers.fleet import claim
+from undertow.adapters.kafka_sign import KafkaSign
+from undertow.cli.main import main
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.fleet import claim
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from workers.core.errors import Refused, Unavailable
-from workers.fleet.claim import BEAT_S, CHANGES, LOOK_EVERY_S, SETTLE_S, SILENCE_S, Beat, Sign, claim
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet.claim import BEAT_S, CHANGES, LOOK_EVERY_S, SETTLE_S, SILENCE_S, Beat, Sign, claim
 
 MINE = Sign(run="mine", fleet="tonight", host="here", pid=1, since=0.0)
 THEIRS = Sign(run="theirs", fleet="last-week", host="elsewhere", pid=4711, since=1_767_225_600.0)

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from schemas.records import Partition
-from workers.fleet.respawn import Policy
-from workers.fleet.status import FleetSize
+from undertow.fleet.respawn import Policy
+from undertow.fleet.status import FleetSize
+from undertow.schemas.records import Partition
 
 PARTITIONS = tuple(Partition("windows", index) for index in range(8))
 

@@ -3,8 +3,8 @@
 import itertools
 from dataclasses import replace
 
-from schemas.records import Partition
-from workers.fleet.autoscale import Policy
+from undertow.fleet.autoscale import Policy
+from undertow.schemas.records import Partition
 
 
 def test_partitions_that_are_added_are_read_and_move_no_others(scene):

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from workers.fleet.respawn import Policy
+from undertow.fleet.respawn import Policy
 
 
 class AnyStory(RuleBasedStateMachine):

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.records import Partition
-from workers.adapters.kafka_admin import TopicInfo
-from workers.fleet.claim import Beat, Sign
-from workers.fleet.daemon import LONGEST_DELAY_S, repeat, start_daemon
-from workers.fleet.topic_watch import TopicWatch
+from undertow.adapters.kafka_admin import TopicInfo
+from undertow.fleet.claim import Beat, Sign
+from undertow.fleet.daemon import LONGEST_DELAY_S, repeat, start_daemon
+from undertow.fleet.topic_watch import TopicWatch
+from undertow.schemas.records import Partition
 
 pytestmark = pytest.mark.expects_errors
 MINE = Sign(run="mine", fleet="f", host="here", pid=1, since=0.0)
@@ -43,7 +43,7 @@ def test_a_thread_has_a_name_that_its_errors_carry(caplog):
 
 
 def test_the_topic_is_looked_at_again_after_an_error_that_nobody_expected(monkeypatch):
-    monkeypatch.setattr("workers.fleet.daemon.FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr("undertow.fleet.daemon.FIRST_DELAY_S", 0.0)
     topic = TopicInfo(name="windows", topic_id="ours", cluster_id="c", partitions=2)
     answers, seen = [KeyError("no such node"), topic], threading.Event()
 
@@ -62,7 +62,7 @@ def test_the_topic_is_looked_at_again_after_an_error_that_nobody_expected(monkey
 
 
 def test_a_sign_of_life_is_shown_again_after_an_error_that_nobody_expected(monkeypatch):
-    monkeypatch.setattr("workers.fleet.daemon.FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr("undertow.fleet.daemon.FIRST_DELAY_S", 0.0)
     written, enough = [], threading.Event()
 
     def write(text):

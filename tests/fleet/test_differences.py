@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from workers.fleet.differences import differences
-from workers.sections import KafkaSettings
+from undertow.fleet.differences import differences
+from undertow.settings.sections import KafkaSettings
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from workers.fleet.flood import Counted, FloodLimit, flood, keep
-from workers.fleet.lookout import Lookout
+from undertow.fleet.flood import Counted, FloodLimit, flood, keep
+from undertow.fleet.lookout import Lookout
 
 LIMIT = FloodLimit(max_ratio=0.5, window_s=60.0, min_records=10)
 
@@ -116,7 +116,7 @@ def test_a_restarted_controller_does_not_take_the_past_for_a_flood(flooded):
 
 
 def test_how_long_partitions_had_no_reader_is_logged(scene, caplog):
-    caplog.set_level("INFO", "workers")
+    caplog.set_level("INFO", "undertow")
     scene.settle()
     held = sorted(map(str, scene.replicas.living["replica-1"].held))
     scene.replicas.die("replica-1", "its process died")

@@ -5,11 +5,11 @@ import time
 import pytest
 from kafka import KafkaProducer
 
-from schemas.json_codec import encode_json
-from schemas.records import Partition
-from workers.adapters.kafka_admin import committed, end_offsets
-from workers.fleet.launch import start
-from workers.wiring import stream_recipe
+from undertow.adapters.kafka_admin import committed, end_offsets
+from undertow.fleet.launch import start
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.records import Partition
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

@@ -7,11 +7,11 @@ import numpy as np
 import psutil
 import pytest
 
-from schemas.records import Partition
 from tests.fleet.live import assert_all_is_there_once, offline_rows, running, wait_until, with_fleet
-from workers.adapters.kafka_admin import committed
-from workers.fleet.launch import start
-from workers.wiring import stream_recipe
+from undertow.adapters.kafka_admin import committed
+from undertow.fleet.launch import start
+from undertow.schemas.records import Partition
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from schemas.embeddings import EmbeddingBatch
-from workers.cli import main
-from workers.recipes import embed_recipes
-from workers.wiring import open_online
+from undertow.cli.main import main
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.wiring.recipes import embed_recipes
+from undertow.wiring.root import open_online
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

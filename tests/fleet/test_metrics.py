@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.records import REASONS, Partition
-from workers.cli import main
-from workers.core import histogram
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.metrics import DEFINITIONS, Emitter, fleet_readings, ray_metric, replica_readings
-from workers.fleet.slots import new_name
-from workers.fleet.status import FleetStatus, ReplicaStatus
+from undertow.cli.main import main
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.metrics import DEFINITIONS, Emitter, fleet_readings, ray_metric, replica_readings
+from undertow.fleet.slots import new_name
+from undertow.fleet.status import FleetStatus, ReplicaStatus
+from undertow.schemas.records import REASONS, Partition
+from undertow.stream import histogram
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PARTITION = Partition("windows", 3)

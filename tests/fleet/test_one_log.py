@@ -10,22 +10,22 @@ import ray
 from click.testing import CliRunner
 from rich.console import Console
 
-from schemas.records import Partition
 from tests.fleet import quick_feast
-from workers import wiring
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_parts import no_rows
-from workers.adapters.offline_root import LOG_NOTE, LogIdentity, make_log, read_nonce, view_folder
-from workers.artifact.manifest import read_manifest
-from workers.backfill.run import _open_tools
-from workers.backfill.run import run as run_backfill
-from workers.cli import main
-from workers.cluster_nodes import Expected, look_on_nodes
-from workers.core.errors import Refused
-from workers.core.ports import Part
-from workers.recipes import embed_recipes
-from workers.registration import apply
-from workers.wiring import open_stream, stream_recipe
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import no_rows
+from undertow.adapters.offline_root import LOG_NOTE, LogIdentity, make_log, read_nonce, view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.backfill.run import _open_tools
+from undertow.backfill.run import run as run_backfill
+from undertow.cli.main import main
+from undertow.commands.apply import apply
+from undertow.commands.check_nodes import Expected, look_on_nodes
+from undertow.core.errors import Refused
+from undertow.schemas.records import Partition
+from undertow.stream.ports import Part
+from undertow.wiring import root as wiring
+from undertow.wiring.recipes import embed_recipes
+from undertow.wiring.root import open_stream, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

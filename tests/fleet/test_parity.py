@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from schemas.windows_arrow import windows_to_arrow
 from tests.fleet.one_stream import read_to_end
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.backfill.run import run as run_backfill
-from workers.sections import BackfillSettings
-from workers.wiring import apply_artifact, stream_recipe
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.backfill.run import run as run_backfill
+from undertow.schemas.windows_arrow import windows_to_arrow
+from undertow.settings.sections import BackfillSettings
+from undertow.wiring.root import apply_artifact, stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -40,7 +40,7 @@ rows = [{"pump": pump} for pump in sorted(set(asked["pump"]))]
 online = store.get_online_features(service, entity_rows=rows).to_dict()["embedding"]
 (folder / "online.json").write_text(json.dumps(online))
 store.get_historical_features(asked, service).to_df().to_parquet(folder / "past.parquet")
-assert not {name.split(".")[0] for name in sys.modules} & {"workers", "schemas"}
+assert not {name.split(".")[0] for name in sys.modules} & {"undertow"}
 """
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from schemas.records import Partition
-from workers.fleet.placement import Placement
+from undertow.fleet.placement import Placement
+from undertow.schemas.records import Partition
 
 PARTITIONS = frozenset(Partition("windows", index) for index in range(4))
 SUSPECT = frozenset([Partition("windows", 0)])

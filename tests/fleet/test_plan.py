@@ -4,8 +4,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import Partition
-from workers.fleet.plan import LEAST_GAIN, LEAST_OFFSETS, plan
+from undertow.fleet.plan import LEAST_GAIN, LEAST_OFFSETS, plan
+from undertow.schemas.records import Partition
 
 REPLICAS = st.lists(st.sampled_from([f"replica-{n}" for n in range(1, 9)]), unique=True)
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.json_codec import encode_json
-from schemas.windows import WindowBatch
 from tests.fleet.live import offline_rows, running, wait_until, with_fleet
 from tests.packing import pack
 from tests.seed.deadly import DEADLY, state
-from workers.adapters.kafka_dead_letters import PREFIX
+from undertow.adapters.kafka_dead_letters import PREFIX
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.windows import WindowBatch
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

@@ -11,21 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from schemas.arrow_codec import encode_arrow
-from schemas.json_codec import encode_json
-from schemas.records import Partition
-from schemas.windows_arrow import windows_to_arrow
-from workers.adapters.kafka_admin import describe_topic, ensure_topic
-from workers.adapters.kafka_producer import partition_of
-from workers.adapters.kafka_replay import DeadLetter
-from workers.adapters.kafka_source import KafkaSource
-from workers.artifact.manifest import read_manifest
-from workers.cli import main
-from workers.formats import open_decode, open_encode
-from workers.produce import Message, pack, play
-from workers.replay import Taker, judge
-from workers.sections import KafkaSettings, ModelSettings
-from workers.settings import Settings
+from undertow.adapters.kafka_admin import describe_topic, ensure_topic
+from undertow.adapters.kafka_producer import partition_of
+from undertow.adapters.kafka_replay import DeadLetter
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.artifact.format.manifest import read_manifest
+from undertow.cli.main import main
+from undertow.commands.produce import Message, pack, play
+from undertow.commands.replay import Taker, judge
+from undertow.schemas.arrow_codec import encode_arrow
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.records import Partition
+from undertow.schemas.windows_arrow import windows_to_arrow
+from undertow.settings.sections import KafkaSettings, ModelSettings
+from undertow.settings.settings import Settings
+from undertow.wiring.formats import open_decode, open_encode
 
 MEND = """
 import sys, pyarrow as pa, pyarrow.compute as pc

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from workers.cluster import ray_session
-from workers.core.errors import Refused
-from workers.ray_start import LONGEST_SOCKET, NOISE, refuse_bad_folder
-from workers.sections import FleetSettings
+from undertow.core.errors import Refused
+from undertow.ray_session.session import ray_session
+from undertow.ray_session.start import LONGEST_SOCKET, NOISE, refuse_bad_folder
+from undertow.settings.sections import FleetSettings
 
 
 def folder_of(tmp_path, length):
@@ -20,7 +20,7 @@ def folder_of(tmp_path, length):
 @pytest.fixture
 def no_ray(monkeypatch):
     """As long as no Ray has been started in this process, which tests share."""
-    monkeypatch.setattr("workers.cluster.ray.is_initialized", lambda: False)
+    monkeypatch.setattr("undertow.ray_session.session.ray.is_initialized", lambda: False)
 
 
 @pytest.mark.usefixtures("no_ray")
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_written_is_refused_by_its_name(tmp_path, monkey
 
 PROGRAM = """
 import os, subprocess, sys
-from workers.ray_start import without_noise
+from undertow.ray_session.start import without_noise
 with without_noise():
     os.write(2, b"[2026] logging.cc:303: %s RAY_BACKEND_LOG_LEVEL to 3\\n" )
     os.write(2, b"what went wrong\\nlast words without an end")

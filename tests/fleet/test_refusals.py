@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 from kafka import KafkaConsumer
 
-from workers.adapters.kafka_admin import ensure_topic
-from workers.cli import main
-from workers.devstack.processes import LOCALHOST, free_port
-from workers.sections import KafkaSettings
-from workers.settings import load
-from workers.wiring import apply_artifact
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.cli.main import main
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.settings.sections import KafkaSettings
+from undertow.settings.settings import load
+from undertow.wiring.root import apply_artifact
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from workers.adapters.offline_sign import FOLDER, FileSign
-from workers.core.errors import Refused, Unavailable
-from workers.fleet.claim import GROUP, Held, Sign
-from workers.fleet.registers import Beats, Register, claim_all
+from undertow.adapters.offline_sign import FOLDER, FileSign
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet.claim import GROUP, Held, Sign
+from undertow.fleet.registers import Beats, Register, claim_all
 
 LOG = Held(does="writes this log", instead="another offline.path")
 

@@ -12,19 +12,20 @@ import pytest
 from feast import FeatureStore
 from rich.console import Console
 
-from schemas.contract import IdColumn
-from schemas.windows_arrow import windows_to_arrow
 from tests.fleet import quick_feast
 from tests.fleet.one_stream import read_to_end
-from workers import registration, wiring
-from workers.adapters.feast_repo import registered
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import LOG_NOTE, VIEW_NOTE, view_folder
-from workers.artifact.manifest import MANIFEST, read_manifest
-from workers.backfill.run import run as run_backfill
-from workers.core.errors import Refused
-from workers.history.rebuild import run as rebuild
-from workers.wiring import stream_recipe
+from undertow.adapters.feast_repo import registered
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import LOG_NOTE, VIEW_NOTE, view_folder
+from undertow.artifact.format.manifest import MANIFEST, read_manifest
+from undertow.backfill.run import run as run_backfill
+from undertow.commands import apply as registration
+from undertow.core.errors import Refused
+from undertow.history.rebuild import run as rebuild
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.windows_arrow import windows_to_arrow
+from undertow.wiring import root as wiring
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

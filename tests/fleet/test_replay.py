@@ -7,13 +7,13 @@ import pytest
 from click.testing import CliRunner
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from schemas.json_codec import encode_json
-from schemas.records import Partition, Record, Reject
-from workers.adapters.kafka_admin import ensure_dead_letters, ensure_topic
-from workers.adapters.kafka_dead_letters import KafkaDeadLetters
-from workers.adapters.kafka_replay import ORIGIN, DeadLetter, read_dead_letters
-from workers.cli import main
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import ensure_dead_letters, ensure_topic
+from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
+from undertow.adapters.kafka_replay import ORIGIN, DeadLetter, read_dead_letters
+from undertow.cli.main import main
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.records import Partition, Record, Reject
+from undertow.settings.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 

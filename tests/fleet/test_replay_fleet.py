@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from kafka import KafkaProducer
 
-from schemas.json_codec import encode_json
 from tests.fleet.live import assert_all_is_there_once, running, wait_until
-from workers.cli import main
+from undertow.cli.main import main
+from undertow.schemas.json_codec import encode_json
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from tests.fleet.one_replica import PARTITIONS, PUMPS, SIZE, VALVES, Running, World, fails_when
-from workers.adapters.memory_source import Crash
-from workers.core.errors import Refused
+from undertow.adapters.memory_source import Crash
+from undertow.core.errors import Refused
 
 
 @pytest.fixture

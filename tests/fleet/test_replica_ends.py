@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.fleet.one_replica import PARTITIONS, PUMPS, SIZE, Running, World, fails_when
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.fleet.respawn import Decision, End, History, Living, Policy, decide, remember
+from undertow.fleet.respawn import Decision, End, History, Living, Policy, decide, remember
 
 POLICY = Policy()
 A, B = "node-a", "node-b"

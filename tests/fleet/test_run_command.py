@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas.records import Partition
 from tests.fleet.command import running
-from workers.adapters.kafka_admin import committed, end_offsets
-from workers.adapters.offline_chains import chains
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
+from undertow.adapters.kafka_admin import committed, end_offsets
+from undertow.adapters.offline_chains import chains
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.schemas.records import Partition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.timeout(200)]
 

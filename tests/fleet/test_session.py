@@ -7,15 +7,15 @@ import sys
 import pytest
 
 from tests.fleet.command import UNDERTOW
-from workers.cluster import _note, join_ray
-from workers.core.errors import Refused
-from workers.devstack.processes import LOCALHOST, free_port
-from workers.sections import FleetSettings
+from undertow.core.errors import Refused
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.ray_session.session import _note, join_ray
+from undertow.settings.sections import FleetSettings
 
 SCRIPT = """
 import os, ray
-from workers.cluster import ray_session
-from workers.sections import FleetSettings
+from undertow.ray_session.session import ray_session
+from undertow.settings.sections import FleetSettings
 with ray_session(FleetSettings(), replicas=1):
     print(ray.get(ray.remote(lambda: os.nice(0)).remote()))
 """

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from schemas.records import Partition
-from workers.core import histogram
-from workers.core.errors import Refused, Unavailable
-from workers.fleet import run
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.recent import Recent
-from workers.fleet.run import Stop, news, stop_signals
-from workers.fleet.show import line, ranges, screen, watch
-from workers.fleet.status import FleetStatus, ReplicaStatus
-from workers.logs import Line
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet import run
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.recent import Recent
+from undertow.fleet.run import Stop, news, stop_signals
+from undertow.fleet.show import line, ranges, screen, watch
+from undertow.fleet.status import FleetStatus, ReplicaStatus
+from undertow.schemas.records import Partition
+from undertow.stream import histogram
+from undertow.telemetry.logs import Line
 
 
 def said(event="failover", level="WARNING", at=5.0):
@@ -160,7 +160,7 @@ def test_a_watch_ends_in_peace_only_where_the_fleet_was_about_to_end(state):
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_watch_asks_again_where_the_controller_is_late(as_json, monkeypatch, capsys):
-    monkeypatch.setattr("workers.fleet.show.WATCH_EVERY_S", 0.0)
+    monkeypatch.setattr("undertow.fleet.show.WATCH_EVERY_S", 0.0)
     late = Unavailable("the controller has not answered for 30 s")
     answers = [a_fleet(state="running"), late, late, a_fleet(state="drained")]
 

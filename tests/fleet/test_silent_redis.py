@@ -6,10 +6,10 @@ import socket
 import pytest
 from click.testing import CliRunner
 
-from workers.adapters import redis_address
-from workers.adapters.feast_store import environment
-from workers.cli import main
-from workers.devstack.processes import LOCALHOST
+from undertow.adapters import redis_address
+from undertow.adapters.feast_store import environment
+from undertow.cli.main import main
+from undertow.devstack.processes import LOCALHOST
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(60)]
 

@@ -7,13 +7,14 @@ import pytest
 import redis
 
 from tests.fleet import quick_feast
-from workers import restoring, wiring
-from workers.adapters.feast_lookup import get
-from workers.core.errors import Unavailable
-from workers.core.events import NotRestored, Restored, StoreLost
-from workers.devstack.processes import free_port, stop
-from workers.devstack.redis import RedisServer, await_redis, start_redis
-from workers.wiring import open_stream, stream_recipe
+from undertow.adapters.feast_lookup import get
+from undertow.core.errors import Unavailable
+from undertow.devstack.processes import free_port, stop
+from undertow.devstack.redis import RedisServer, await_redis, start_redis
+from undertow.stream.events import NotRestored, Restored, StoreLost
+from undertow.wiring import restoring
+from undertow.wiring import root as wiring
+from undertow.wiring.root import open_stream, stream_recipe
 
 pytestmark = [pytest.mark.kafka]
 

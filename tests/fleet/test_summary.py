@@ -6,11 +6,11 @@ import pickle
 import tracemalloc
 from dataclasses import replace
 
-from schemas.records import Partition
-from workers.core import histogram
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.status import ReplicaStatus
-from workers.fleet.summary import COUNTS, Summary
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.status import ReplicaStatus
+from undertow.fleet.summary import COUNTS, Summary
+from undertow.schemas.records import Partition
+from undertow.stream import histogram
 
 ZERO = Partition("windows", 0)
 BURIALS = 2_000
@@ -71,7 +71,7 @@ def test_who_is_buried_holds_nothing_lags_behind_nothing_and_waits_for_nothing()
 
 
 def test_a_controller_keeps_nothing_of_each_of_its_dead(scene, caplog):
-    caplog.set_level(logging.CRITICAL, logger="workers.fleet.lookout")  # pytest keeps every line that is logged
+    caplog.set_level(logging.CRITICAL, logger="undertow.fleet.lookout")  # pytest keeps every line that is logged
 
     def die_and_be_replaced():
         scene.settle(rounds=2)

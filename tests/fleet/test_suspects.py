@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import Partition
-from workers.fleet.suspects import ENDS_OF_ONE, FORGET_S, STEPS, End, Progress, care_of, decide, learn
+from undertow.fleet.suspects import ENDS_OF_ONE, FORGET_S, STEPS, End, Progress, care_of, decide, learn
+from undertow.schemas.records import Partition
 
 KEY = ("a", Partition("windows", 0))
 

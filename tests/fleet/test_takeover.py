@@ -7,13 +7,13 @@ import pytest
 import ray
 
 from tests.fleet.live import running, wait_until, with_fleet
-from workers.adapters.kafka_sign import KafkaSign
-from workers.core.errors import Unavailable
-from workers.fleet.controller_actor import controller_name
-from workers.fleet.launch import start
-from workers.fleet.ray_replicas import RayReplicas
-from workers.fleet.replica_actor import replica_actor
-from workers.wiring import stream_recipe
+from undertow.adapters.kafka_sign import KafkaSign
+from undertow.core.errors import Unavailable
+from undertow.fleet.controller_actor import controller_name
+from undertow.fleet.launch import start
+from undertow.fleet.ray_replicas import RayReplicas
+from undertow.fleet.replica_actor import replica_actor
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

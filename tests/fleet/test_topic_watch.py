@@ -1,9 +1,9 @@
 """What a running fleet makes of the broker's answers about its topic."""
 
-from schemas.records import Partition
-from workers.adapters.kafka_admin import TopicInfo
-from workers.core.errors import Unavailable
-from workers.fleet.topic_watch import DOUBTS, TopicWatch
+from undertow.adapters.kafka_admin import TopicInfo
+from undertow.core.errors import Unavailable
+from undertow.fleet.topic_watch import DOUBTS, TopicWatch
+from undertow.schemas.records import Partition
 
 OURS = TopicInfo(name="windows", topic_id="ours", cluster_id="c", partitions=3)
 OTHER = TopicInfo(name="windows", topic_id="other", cluster_id="c", partitions=3)

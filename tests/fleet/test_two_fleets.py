@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.fleet.live import assert_all_is_there_once, offline_rows, running, wait_until, with_fleet
-from workers.core.errors import Refused
-from workers.fleet.launch import start
-from workers.wiring import stream_recipe
+from undertow.core.errors import Refused
+from undertow.fleet.launch import start
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

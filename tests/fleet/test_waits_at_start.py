@@ -2,11 +2,11 @@
 
 import pytest
 
-from workers.core.errors import Refused, Unavailable
-from workers.devstack.processes import free_port, stop
-from workers.devstack.redis import RedisServer, await_redis, start_redis
-from workers.fleet.run import once_ready
-from workers.wiring import stream_recipe
+from undertow.core.errors import Refused, Unavailable
+from undertow.devstack.processes import free_port, stop
+from undertow.devstack.redis import RedisServer, await_redis, start_redis
+from undertow.fleet.run import once_ready
+from undertow.wiring.root import stream_recipe
 
 
 def test_what_does_not_answer_is_named_once_and_asked_again():

@@ -12,17 +12,17 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from schemas.json_codec import encode_json
-from schemas.windows_arrow import windows_to_arrow
 from tests.fleet import weather
 from tests.fleet.one_stream import read_to_end
 from tests.packing import pack
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.backfill.run import run as run_backfill
-from workers.cli import main
-from workers.wiring import stream_recipe
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.backfill.run import run as run_backfill
+from undertow.cli.main import main
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.windows_arrow import windows_to_arrow
+from undertow.wiring.root import stream_recipe
 
 pytestmark = [
     pytest.mark.slow,

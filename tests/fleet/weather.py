@@ -13,8 +13,8 @@ from pytorch_forecasting import TemporalFusionTransformer, TimeSeriesDataSet
 from pytorch_forecasting.data import GroupNormalizer
 from pytorch_forecasting.metrics import QuantileLoss
 
-from schemas.windows import WindowBatch
 from tests.training import quiet_trainer
+from undertow.schemas.windows import WindowBatch
 
 STATIONS, LENGTH, HORIZON = ("bergen", "kiel", "ulm"), 24, 6
 UNKNOWN, KNOWN = ("temperature", "humidity", "pressure"), ("hour_sin", "hour_cos", "weekend")

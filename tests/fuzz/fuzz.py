@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from schemas.arrow_ipc import GROWTH
-from schemas.records import REASONS
-from schemas.windows_arrow import window_schema
+from undertow.schemas.arrow_ipc import GROWTH
+from undertow.schemas.records import REASONS
+from undertow.schemas.windows_arrow import window_schema
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "schemas"))  # tests are no package
 from formats import CONTRACT, FORMATS, Format, documents, stream_of

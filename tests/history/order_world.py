@@ -13,24 +13,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 
-from schemas.contract import IdColumn
-from schemas.feast_bytes import entity_keys, redis_field, timestamp_field, timestamps
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from schemas.spaces import SpaceView
 from tests.stream.conftest import CONTRACT, embed
-from workers.adapters.memory_source import Crash, MemoryBroker, MemorySource
-from workers.adapters.memory_stores import MemoryDeadLetters, MemoryOnline
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_root import claim_folder
-from workers.adapters.online_redis import RedisOnline
-from workers.adapters.online_sqlite import SqliteOnline
-from workers.backfill.begin import begin_run
-from workers.backfill.chunks import cut
-from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
-from workers.checkpoint import Limits
-from workers.core.errors import Replaced
-from workers.stream import Stream
+from undertow.adapters.feast_bytes import entity_keys, redis_field, timestamp_field, timestamps
+from undertow.adapters.memory_source import Crash, MemoryBroker, MemorySource
+from undertow.adapters.memory_stores import MemoryDeadLetters, MemoryOnline
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_root import claim_folder
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.backfill.begin import begin_run
+from undertow.backfill.chunks import cut
+from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from undertow.core.errors import Replaced
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.checkpoint import Limits
+from undertow.stream.loop import Stream
 
 VIEW = SpaceView(
     name="pump", space="0" * 64, series=(IdColumn(name="pump", type="string"),), features=(("embedding", 2),)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import IdColumn
-from schemas.embeddings import offline_schema
-from schemas.spaces import SpaceView
-from workers.core.errors import Refused
-from workers.history.join import Joined, join
+from undertow.core.errors import Refused
+from undertow.history.join import Joined, join
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import offline_schema
+from undertow.schemas.spaces import SpaceView
 
 JUNE = 1_717_200_000_000_000
 VIEW = SpaceView(

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from tests.fleet import quick_feast
 from tests.history.test_join import JUNE, VIEW, write_part
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.cli import main
-from workers.core.errors import Refused
-from workers.history.look import _sample
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.cli.main import main
+from undertow.core.errors import Refused
+from undertow.history.look import _sample
 
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
 
@@ -32,9 +32,9 @@ def place(artifact, here, redis_address, feast_project, monkeypatch):
     monkeypatch.setenv("UNDERTOW_REDIS", redis_address)
     monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", str(artifact))
     monkeypatch.setenv("UNDERTOW_MODEL__CODE", json.dumps(["seed"]))
-    monkeypatch.setattr("workers.wiring.apply", quick_feast.apply)
+    monkeypatch.setattr("undertow.wiring.root.apply", quick_feast.apply)
     for question in ("describe_topic", "refuse_live_group"):
-        monkeypatch.setattr(f"workers.check.{question}", no_broker)
+        monkeypatch.setattr(f"undertow.commands.check.{question}", no_broker)
     log = view_folder(here / ".undertow/offline", read_manifest(artifact).view())
     for number in range(4):
         rows = [("a", lap, JUNE + 1_500_000 * (1 + number), JUNE, lap, 1.0 * number) for lap in range(number, 40)]

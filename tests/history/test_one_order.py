@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.history.order_world import ENDS, VIEW, World
-from workers.adapters.offline_parts import read_rows
-from workers.history.join import join
+from undertow.adapters.offline_parts import read_rows
+from undertow.history.join import join
 
 FEW = 15
 EXAMPLES = max(FEW, settings.default.max_examples // 5)  # 1,000 with the profile `long`

@@ -10,14 +10,14 @@ import pytest
 import redis
 from rich.console import Console
 
-from schemas.embeddings import EmbeddingBatch
-from schemas.feast_bytes import entity_keys, redis_field, timestamp_field, timestamps
 from tests.history.test_join import JUNE, VIEW, write_part
-from workers.adapters.memory_source import Crash
-from workers.adapters.memory_stores import MemoryOnline
-from workers.adapters.online_redis import RedisOnline
-from workers.core.errors import Refused, Unavailable
-from workers.history.rebuild import patience, rebuild
+from undertow.adapters.feast_bytes import entity_keys, redis_field, timestamp_field, timestamps
+from undertow.adapters.memory_source import Crash
+from undertow.adapters.memory_stores import MemoryOnline
+from undertow.adapters.online_redis import RedisOnline
+from undertow.core.errors import Refused, Unavailable
+from undertow.history.rebuild import patience, rebuild
+from undertow.schemas.embeddings import EmbeddingBatch
 
 MEMORY = 128 << 20
 SERIES = 20_000

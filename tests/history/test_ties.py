@@ -8,11 +8,11 @@ import pytest
 from tests.feature_repo.stock import copy_of_repo
 from tests.fleet import quick_feast
 from tests.history.order_world import ENDS, VIEW, World
-from workers.adapters import feast_repo
-from workers.adapters.feast_store import open_store
-from workers.adapters.offline_parts import read_rows
-from workers.history.join import join
-from workers.sections import FeastSettings
+from undertow.adapters import feast_repo
+from undertow.adapters.feast_store import open_store
+from undertow.adapters.offline_parts import read_rows
+from undertow.history.join import join
+from undertow.settings.sections import FeastSettings
 
 pytestmark = pytest.mark.redis
 END = ENDS[0]

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.spaces import SpaceView
 from tests.history.test_join import JUNE, VIEW, write_part
 from tests.packing import pack
-from workers.adapters import feast_repo
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.cli import main
-from workers.core.durations import LONGEST_S, joinable, parse_duration, show_duration
-from workers.history.cadence import derive_ttl, ttl_of_log
+from undertow.adapters import feast_repo
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.cli.main import main
+from undertow.core.durations import LONGEST_S, joinable, parse_duration, show_duration
+from undertow.history.cadence import derive_ttl, ttl_of_log
+from undertow.schemas.spaces import SpaceView
 
 HOUR = 3_600_000_000
 
@@ -98,9 +98,9 @@ def test_a_view_keeps_its_ttl_when_it_is_registered_again(tmp_path):
 
 
 def test_apply_says_which_ttl_a_view_has_and_why(artifact, here, monkeypatch):
-    monkeypatch.setattr("workers.wiring.apply", lambda *_, **__: ())
-    for room in ("wiring", "registration"):
-        monkeypatch.setattr(f"workers.{room}.held_views", lambda _feast: {})
+    monkeypatch.setattr("undertow.wiring.root.apply", lambda *_, **__: ())
+    for module in ("wiring.root", "commands.apply"):
+        monkeypatch.setattr(f"undertow.{module}.held_views", lambda _feast: {})
     view = read_manifest(artifact).view()
     path = here / "feature_repo/spaces" / f"{view.view}.json"
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from pytorch_forecasting import TimeSeriesDataSet
 
-from schemas.json_codec import decode_json, encode_json
-from schemas.records import Partition, Record
-from schemas.windows import WindowBatch
-from workers.artifact.dataset import extract
-from workers.core.inputs import build_inputs
-from workers.core.preprocessing import Preprocessing
+from undertow.artifact.pack.read.dataset import extract
+from undertow.core.inputs import build_inputs
+from undertow.core.preprocessing import Preprocessing
+from undertow.schemas.json_codec import decode_json, encode_json
+from undertow.schemas.records import Partition, Record
+from undertow.schemas.windows import WindowBatch
 
 IDS = {"store": ["s0", "s1"], "lap": [0, 3], "site": ["north", "south"]}
 

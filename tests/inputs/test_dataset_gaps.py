@@ -5,9 +5,9 @@ import pytest
 from pytorch_forecasting import TimeSeriesDataSet
 from pytorch_forecasting.data.encoders import EncoderNormalizer, NaNLabelEncoder, TorchNormalizer
 
-from workers.artifact.dataset import extract
-from workers.artifact.reference import check_inputs
-from workers.artifact.sample import sample_lengths, sample_windows
+from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
+from undertow.artifact.pack.certify.reference import check_inputs
+from undertow.artifact.pack.read.dataset import extract
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the dataset warns of what these tests provoke
 COLUMNS = ["u0", "y0"]

@@ -5,8 +5,8 @@ import pytest
 from pytorch_forecasting import TimeSeriesDataSet
 from pytorch_forecasting.data.encoders import GroupNormalizer, MultiNormalizer, NaNLabelEncoder, TorchNormalizer
 
-from workers.artifact.dataset import extract
-from workers.core.inputs import build_inputs
+from undertow.artifact.pack.read.dataset import extract
+from undertow.core.inputs import build_inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the dataset warns of what these tests provoke
 SERIES = ["store", "lap"]

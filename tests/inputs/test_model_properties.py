@@ -19,10 +19,10 @@ from sklearn.preprocessing import StandardScaler
 from tests.inputs.drawn import options, options_with_gaps, options_with_lags
 from tests.packing import pack
 from tests.training import quiet_trainer
-from workers.artifact.load import load
-from workers.core.errors import Refused
-from workers.core.features import Feature, Tap
-from workers.core.returned import unpack
+from undertow.artifact.load.loader import load
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, Tap
+from undertow.core.returned import unpack
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FEW = 15  # the same ones each time

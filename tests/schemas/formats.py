@@ -9,15 +9,15 @@ from functools import partial
 import pyarrow as pa
 from fastavro import schemaless_writer
 
-from schemas.arrow_codec import decode_arrow, encode_arrow
-from schemas.avro_codec import decode_avro, decode_confluent, encode_avro
-from schemas.avro_schemas import window_avro_schema
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.decoded import Decoded
-from schemas.json_codec import decode_json, encode_json
-from schemas.records import Partition, Record
-from schemas.windows import WindowBatch
-from schemas.windows_arrow import window_schema
+from undertow.schemas.arrow_codec import decode_arrow, encode_arrow
+from undertow.schemas.avro_codec import decode_avro, decode_confluent, encode_avro
+from undertow.schemas.avro_schemas import window_avro_schema
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.json_codec import decode_json, encode_json
+from undertow.schemas.records import Partition, Record
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import window_schema
 
 CONTRACT = InputContract(
     series=(IdColumn(name="wearer", type="string"), IdColumn(name="limb", type="integer")),

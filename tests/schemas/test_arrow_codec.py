@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.json_codec import encode_json
-from schemas.windows_arrow import window_schema
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.windows_arrow import window_schema
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from formats import CONTRACT, FORMATS, documents, stream_of

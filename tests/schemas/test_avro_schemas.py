@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fastavro import schemaless_writer
 
-from schemas.avro_codec import decode_confluent
-from schemas.avro_schemas import read_schema, window_schema_text
-from schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.avro_codec import decode_confluent
+from undertow.schemas.avro_schemas import read_schema, window_schema_text
+from undertow.schemas.contract import Column, IdColumn, InputContract
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from formats import records

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 from fastavro import schemaless_writer
 
-from schemas.avro_codec import decode_confluent
-from schemas.avro_schemas import read_schema
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.records import Partition, Record
+from undertow.schemas.avro_codec import decode_confluent
+from undertow.schemas.avro_schemas import read_schema
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.records import Partition, Record
 
 CONTRACT = InputContract(
     series=(IdColumn(name="pump", type="string"),), past=(Column(name="flow"),), min_length=1, max_length=4

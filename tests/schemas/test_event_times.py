@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.arrow_codec import encode_arrow
-from schemas.event_times import EventTimes, hold_records, hold_rows
-from schemas.records import REASONS
-from schemas.times import FIRST_US, LAST_US, format_time, guess_unit
-from schemas.windows_arrow import window_schema, windows_from_arrow
+from undertow.schemas.arrow_codec import encode_arrow
+from undertow.schemas.event_times import EventTimes, hold_records, hold_rows
+from undertow.schemas.records import REASONS
+from undertow.schemas.times import FIRST_US, LAST_US, format_time, guess_unit
+from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from formats import CONTRACT, FORMATS, LIMIT, documents, records

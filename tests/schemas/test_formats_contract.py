@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.json_codec import encode_json
-from schemas.records import REASONS
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.records import REASONS
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from formats import CONTRACT, FORMATS, LIMIT, documents

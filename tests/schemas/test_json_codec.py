@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.decoded import Decoded
-from schemas.json_codec import decode_json, encode_json
-from schemas.records import REASONS, Partition, Record
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.json_codec import decode_json, encode_json
+from undertow.schemas.records import REASONS, Partition, Record
 
 CONTRACT = InputContract(
     series=(IdColumn(name="wearer", type="string"), IdColumn(name="limb", type="integer")),

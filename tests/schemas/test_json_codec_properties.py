@@ -14,9 +14,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json, encode_json
-from schemas.records import REASONS, Partition, Record
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json, encode_json
+from undertow.schemas.records import REASONS, Partition, Record
 
 CONTRACT = InputContract(
     series=(IdColumn(name="a", type="string"), IdColumn(name="b", type="integer")),
@@ -30,7 +30,7 @@ CONTRACT = InputContract(
 LIMIT = 600
 FLOAT32_MAX = 3.4028234663852886e38
 Row = tuple[Any, ...]
-SCHEMA = json.loads(files("schemas").joinpath("window.v1.schema.json").read_text())
+SCHEMA = json.loads(files("undertow.schemas").joinpath("window.v1.schema.json").read_text())
 
 # The naive reference -------------------------------------------------------------------------------------------------
 

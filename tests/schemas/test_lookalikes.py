@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.arrow_faults import schema_fault
+from undertow.schemas.arrow_faults import schema_fault
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from formats import CONTRACT, FORMATS, HEADER, SCHEMA_ID, documents

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.times import FIRST_US, LAST_US, format_times, parse_time
+from undertow.schemas.times import FIRST_US, LAST_US, format_times, parse_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

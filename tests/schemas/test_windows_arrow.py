@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition, Record
-from schemas.windows import WindowBatch
-from schemas.windows_arrow import window_schema, windows_from_arrow, windows_to_arrow
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition, Record
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import window_schema, windows_from_arrow, windows_to_arrow
 
 CONTRACT = InputContract(
     series=(IdColumn(name="wearer", type="string"), IdColumn(name="channel", type="integer")),

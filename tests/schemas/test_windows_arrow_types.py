@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.arrow_faults import schema_fault
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.windows_arrow import windows_from_arrow
+from undertow.schemas.arrow_faults import schema_fault
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.windows_arrow import windows_from_arrow
 
 REALS = InputContract(
     series=(IdColumn(name="sensor", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.wording import are, between, counted
+from undertow.schemas.wording import are, between, counted
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.security.certificates import Authority
-from workers.core.errors import Refused
-from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, java_command, properties
-from workers.devstack.processes import LOCALHOST, Process, free_port, start, stop
-from workers.sections import KafkaSettings
+from undertow.core.errors import Refused
+from undertow.devstack.kafka import STOP_S, KafkaServer, await_kafka, java_command, properties
+from undertow.devstack.processes import LOCALHOST, Process, free_port, start, stop
+from undertow.settings.sections import KafkaSettings
 
 PASSWORD = "first-password"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")

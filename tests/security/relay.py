@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from tests.security.certificates import Authority, Pair
-from workers.devstack.processes import LOCALHOST
+from undertow.devstack.processes import LOCALHOST
 
 
 @contextlib.contextmanager

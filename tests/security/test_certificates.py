@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from tests.security.certificates import Authority
-from workers.core.errors import Refused
-from workers.sections import KafkaSettings
+from undertow.core.errors import Refused
+from undertow.settings.sections import KafkaSettings
 
 TLS = {"bootstrap": "localhost:1", "security_protocol": "SSL"}
 

@@ -8,18 +8,18 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition
 from tests.security.certificates import Authority
 from tests.security.conftest import PASSWORD, token
-from workers.adapters.kafka_admin import committed, describe_topic, ensure_dead_letters, ensure_topic
-from workers.adapters.kafka_dead_letters import KafkaDeadLetters
-from workers.adapters.kafka_producer import open_send
-from workers.adapters.kafka_replay import read_dead_letters, send_again
-from workers.adapters.kafka_source import KafkaSource
-from workers.core.errors import Refused, Unavailable
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import committed, describe_topic, ensure_dead_letters, ensure_topic
+from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
+from undertow.adapters.kafka_producer import open_send
+from undertow.adapters.kafka_replay import read_dead_letters, send_again
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 

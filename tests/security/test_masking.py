@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.masking import MASK, is_secret, masked, secrets_in, without
+from undertow.core.masking import MASK, is_secret, masked, secrets_in, without
 
 NAMES = ("sasl_plain_password", "client_secret", "bearer.auth.token", "basic.auth.user.info", "ssl.key.password")
 # Nothing that an innocent text holds by chance.

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from workers.core.errors import Refused
-from workers.private_files import cache_folder, keep_secret, make_folder
-from workers.ray_start import keep_token_private, reaching
+from undertow.core.errors import Refused
+from undertow.core.private_files import cache_folder, keep_secret, make_folder
+from undertow.ray_session.start import keep_token_private, reaching
 
 
 def mode(path):

@@ -8,11 +8,11 @@ import redis
 from tests.adapters.test_online_redis import JUNE, VIEW, Feasts, batch
 from tests.security.certificates import Authority
 from tests.security.relay import tls_before
-from workers.adapters.online_redis import RedisOnline
-from workers.adapters.redis_address import in_feasts_words
-from workers.core.errors import Refused
-from workers.devstack.processes import LOCALHOST, free_port, stop
-from workers.devstack.redis import RedisServer, await_redis, start_redis
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.redis_address import in_feasts_words
+from undertow.core.errors import Refused
+from undertow.devstack.processes import LOCALHOST, free_port, stop
+from undertow.devstack.redis import RedisServer, await_redis, start_redis
 
 pytestmark = pytest.mark.redis
 

@@ -15,9 +15,9 @@ import torch
 from pytorch_forecasting import TemporalFusionTransformer
 from torch import Tensor, nn
 
-from schemas.windows import WindowBatch
 from tests.packing import pack
-from workers.artifact.load import load
+from undertow.artifact.load.loader import load
+from undertow.schemas.windows import WindowBatch
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute '.*' is an instance of", "ignore:.*num_workers")
 

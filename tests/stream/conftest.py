@@ -5,17 +5,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.arrow_codec import decode_arrow
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.embeddings import EmbeddingBatch
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from schemas.windows import WindowBatch
-from workers.adapters.memory_source import MemoryBroker, MemorySource, Script
-from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
-from workers.checkpoint import Limits
-from workers.core.embedding import Embedded, Fault
-from workers.stream import Stream
+from undertow.adapters.memory_source import MemoryBroker, MemorySource, Script
+from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from undertow.core.embedding import Embedded, Fault
+from undertow.schemas.arrow_codec import decode_arrow
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.schemas.windows import WindowBatch
+from undertow.stream.checkpoint import Limits
+from undertow.stream.loop import Stream
 
 CONTRACT = InputContract(
     series=(IdColumn(name="pump", type="string"),), past=(Column(name="flow"),), min_length=2, max_length=2

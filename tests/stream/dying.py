@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash
-from workers.careful import Careful, Turn
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.controller import Controller
-from workers.fleet.status import FleetSize, ReplicaStatus
+from undertow.adapters.memory_source import Crash
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.controller import Controller
+from undertow.fleet.status import FleetSize, ReplicaStatus
+from undertow.schemas.records import Partition
+from undertow.stream.careful import Careful, Turn
 
 ZERO, ONE, TWO = (Partition("windows", index) for index in range(3))
 DEADLY, ENDLESS, CRASHING = 666.0, 999.0, 777.0

@@ -5,17 +5,17 @@ import shutil
 import pytest
 from kafka import KafkaProducer
 
-from schemas.records import Partition
 from tests.stream.test_topic_made_anew import VIEW, open_stream, read_all
-from workers.adapters.kafka_admin import describe_topic, ensure_topic
-from workers.adapters.offline_chains import chains
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import view_folder
-from workers.core.errors import Diverged
-from workers.core.events import TurnedBack
-from workers.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
-from workers.devstack.processes import free_port, stop
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import describe_topic, ensure_topic
+from undertow.adapters.offline_chains import chains
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import view_folder
+from undertow.core.errors import Diverged
+from undertow.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
+from undertow.devstack.processes import free_port, stop
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.events import TurnedBack
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

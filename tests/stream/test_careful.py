@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from schemas.records import Partition
-from workers.careful import ASKS_AGAIN_S, WAIT, Careful, Turn
-from workers.core.care import Care, Reach
+from undertow.schemas.records import Partition
+from undertow.stream.care import Care, Reach
+from undertow.stream.careful import ASKS_AGAIN_S, WAIT, Careful, Turn
 
 ZERO = Partition("windows", 0)
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import Partition
-from workers.core.clocks import STEP_S, Clocks
-from workers.core.errors import Unavailable
-from workers.core.events import Checkpointed, ClockStepped, Recovered, Retrying
-from workers.journal import Journal
+from undertow.core.errors import Unavailable
+from undertow.schemas.records import Partition
+from undertow.stream.clocks import STEP_S, Clocks
+from undertow.stream.events import Checkpointed, ClockStepped, Recovered, Retrying
+from undertow.telemetry.event_log import Journal
 
 P0 = Partition("windows", 0)
 HOUR = 3600.0

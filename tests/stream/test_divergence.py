@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.records import Partition
-from workers.core.errors import Diverged, Refused
-from workers.core.events import TurnedBack
-from workers.core.marks import Mark, Place
-from workers.divergence import newest
+from undertow.core.errors import Diverged, Refused
+from undertow.schemas.records import Partition
+from undertow.stream.divergence import newest
+from undertow.stream.events import TurnedBack
+from undertow.stream.marks import Mark, Place
 
 P0 = Partition("windows", 0)
 

@@ -1,9 +1,9 @@
 import pytest
 
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash
-from workers.core.errors import Replaced, Unavailable
-from workers.core.histogram import EDGES_S
+from undertow.adapters.memory_source import Crash
+from undertow.core.errors import Replaced, Unavailable
+from undertow.schemas.records import Partition
+from undertow.stream.histogram import EDGES_S
 
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
 

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash
-from workers.core.events import Checkpointed
+from undertow.adapters.memory_source import Crash
+from undertow.schemas.records import Partition
+from undertow.stream.events import Checkpointed
 
 ZERO = Partition("windows", 0)
 

@@ -6,9 +6,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash
-from workers.core.errors import Replaced, Unavailable
+from undertow.adapters.memory_source import Crash
+from undertow.core.errors import Replaced, Unavailable
+from undertow.schemas.records import Partition
 
 PARTITIONS = [Partition("windows", index) for index in range(3)]
 STEPS = st.sampled_from([None, None, None, Crash(), Unavailable("away")])

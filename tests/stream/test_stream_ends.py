@@ -2,13 +2,13 @@
 
 import pytest
 
-from schemas.records import Partition
-from workers.adapters.memory_source import MemoryBroker, MemorySource
-from workers.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
-from workers.checkpoint import Limits
-from workers.core.errors import Unavailable
-from workers.core.events import Closed, Retrying
-from workers.stream import Stream
+from undertow.adapters.memory_source import MemoryBroker, MemorySource
+from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from undertow.core.errors import Unavailable
+from undertow.schemas.records import Partition
+from undertow.stream.checkpoint import Limits
+from undertow.stream.events import Closed, Retrying
+from undertow.stream.loop import Stream
 
 ZERO = Partition("windows", 0)
 

@@ -4,11 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.event_times import EventTimes, hold_records
-from schemas.records import Partition, Record, Reject
-from workers.core.errors import Unavailable
-from workers.core.events import Assigned, Checkpointed, ClockAhead, Lost, OddTimes, Recovered, Rejected, Retrying, Taken
-from workers.core.ports import Gap
+from undertow.core.errors import Unavailable
+from undertow.schemas.event_times import EventTimes, hold_records
+from undertow.schemas.records import Partition, Record, Reject
+from undertow.stream.events import (
+    Assigned,
+    Checkpointed,
+    ClockAhead,
+    Lost,
+    OddTimes,
+    Recovered,
+    Rejected,
+    Retrying,
+    Taken,
+)
+from undertow.stream.ports import Gap
 
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
 

@@ -5,19 +5,19 @@ A rename stands for the disk that is not mounted for a while: a mount would need
 
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.records import Partition
-from schemas.spaces import SpaceView
 from tests.stream.conftest import embed
-from workers.adapters.memory_source import MemorySource
-from workers.adapters.memory_stores import MemoryOnline
-from workers.adapters.offline_chains import chains
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import claim_folder, make_log
-from workers.checkpoint import Limits
-from workers.core.events import Retrying
-from workers.stream import Stream
+from undertow.adapters.memory_source import MemorySource
+from undertow.adapters.memory_stores import MemoryOnline
+from undertow.adapters.offline_chains import chains
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import claim_folder, make_log
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.checkpoint import Limits
+from undertow.stream.events import Retrying
+from undertow.stream.loop import Stream
 
 VIEW = SpaceView(
     name="pumps", space="0" * 64, series=(IdColumn(name="pump", type="string"),), features=(("embedding", 2),)

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from schemas.records import Partition
-from workers.adapters.memory_source import Crash
+from undertow.adapters.memory_source import Crash
+from undertow.schemas.records import Partition
 
 ZERO = Partition("windows", 0)
 POISON = 1313.0  # the model of these tests fails on it

@@ -6,21 +6,21 @@ from functools import partial
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
-from schemas.contract import Column, IdColumn, InputContract
-from schemas.json_codec import decode_json
-from schemas.records import Partition
-from schemas.spaces import SpaceView
 from tests.stream.conftest import embed
-from workers.adapters.kafka_admin import committed, describe_topic, ensure_topic
-from workers.adapters.kafka_source import KafkaSource
-from workers.adapters.memory_stores import MemoryDeadLetters, MemoryOnline
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_parts import read_rows
-from workers.adapters.offline_root import claim_folder, view_folder
-from workers.checkpoint import Limits
-from workers.core.errors import Refused
-from workers.sections import KafkaSettings
-from workers.stream import Stream
+from undertow.adapters.kafka_admin import committed, describe_topic, ensure_topic
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.adapters.memory_stores import MemoryDeadLetters, MemoryOnline
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import claim_folder, view_folder
+from undertow.core.errors import Refused
+from undertow.schemas.contract import Column, IdColumn, InputContract
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.checkpoint import Limits
+from undertow.stream.loop import Stream
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -78,7 +78,7 @@ def step_until_it_ends(stream):
 def test_all_of_a_topic_that_was_made_anew_is_read_once_the_old_chain_is_moved_away(
     kafka_bootstrap, topic_name, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("workers.adapters.kafka_topic_id.DOUBT_S", 0.05)
+    monkeypatch.setattr("undertow.adapters.kafka_topic_id.DOUBT_S", 0.05)
     settings = KafkaSettings(bootstrap=kafka_bootstrap, topic=topic_name, group=topic_name)
     make_topic(settings, 50, first_end=0)
     before = describe_topic(settings)

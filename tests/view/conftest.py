@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.spaces import SpaceView
-from workers.adapters.offline_parts import encode_part
+from undertow.adapters.offline_parts import encode_part
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
 
 SECOND_US = 1_000_000
 BEGIN_US = 1_767_225_600_000_000  # 2026-01-01

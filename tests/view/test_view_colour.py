@@ -9,11 +9,11 @@ import pytest
 from matplotlib.colors import LinearSegmentedColormap
 from scipy.spatial.distance import cdist
 
-from workers.core.errors import Refused
-from workers.view.colour import VIRIDIS, Categories, Scale, categories, choose_colours
-from workers.view.columns import Span
-from workers.view.labels import join_labels
-from workers.view.read import read_rows
+from undertow.core.errors import Refused
+from undertow.view.colour import VIRIDIS, Categories, Scale, categories, choose_colours
+from undertow.view.columns import Span
+from undertow.view.labels import join_labels
+from undertow.view.read import read_rows
 
 BEGIN_US = 1_767_225_600_000_000
 

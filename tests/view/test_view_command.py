@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from schemas.spaces import SpaceView
-from workers.cli import main
-from workers.view.colour import categories
-from workers.view.draw import render
-from workers.view.picture import Picture, Projection
-from workers.view.write import WRITERS
+from undertow.cli.main import main
+from undertow.schemas.spaces import SpaceView
+from undertow.view.colour import categories
+from undertow.view.draw import render
+from undertow.view.picture import Picture, Projection
+from undertow.view.write import WRITERS
 
 EVIL = "</script><img src=x onerror=alert(1)>&{{data}}<!--$x_$\x07"
 
@@ -170,10 +170,10 @@ def test_without_a_source_the_artifacts_space_in_the_offline_log_is_drawn(write_
     write_part(space="a" * 64)
     root = write_part(space="b" * 64, rows=30).parent
     settings = ["--set", f"offline.path={root}", "--output", tmp_path / "space.html"]
-    monkeypatch.setattr("workers.view.run.read_manifest", lambda _: Artifact("b" * 64))
+    monkeypatch.setattr("undertow.view.run.read_manifest", lambda _: Artifact("b" * 64))
     assert run(*settings).startswith("embedding, 4 dimensions · space bbbbbbbb · 30 rows · ")
     assert Page((tmp_path / "space.html").read_text()).data["title"] == "The space of watch__bbbbbbbb"
-    monkeypatch.setattr("workers.view.run.read_manifest", lambda _: Artifact("c" * 64))
+    monkeypatch.setattr("undertow.view.run.read_manifest", lambda _: Artifact("c" * 64))
     assert "the offline log has nothing of watch__cccccccc" in run(*settings, code=1)
 
 
@@ -199,7 +199,7 @@ def test_without_the_extra_the_line_that_installs_it_is_named_before_anything_is
 
 def test_help_loads_nothing_heavy():
     program = (
-        "import sys; from workers.cli import main; main(['view', '-h'], standalone_mode=False);"
+        "import sys; from undertow.cli.main import main; main(['view', '-h'], standalone_mode=False);"
         "print({'torch', 'feast', 'pandas', 'numpy', 'matplotlib', 'sklearn', 'pyarrow'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -5,8 +5,8 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
-from workers.core.errors import Refused
-from workers.view.project import project
+from undertow.core.errors import Refused
+from undertow.view.project import project
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chisquare
 
-from schemas.contract import IdColumn
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.offline_log import FileOfflineLog
-from workers.adapters.offline_root import claim_folder
-from workers.core.errors import Refused
-from workers.core.ports import Part
-from workers.view.columns import Span
-from workers.view.read import read_rows
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_root import claim_folder
+from undertow.core.errors import Refused
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.ports import Part
+from undertow.view.columns import Span
+from undertow.view.read import read_rows
 
 BEGIN_US = 1_767_225_600_000_000
 
@@ -82,7 +82,7 @@ def test_the_sample_is_the_same_however_the_rows_are_cut_into_files_and_batches(
     (tmp_path / "many").mkdir()
     for part in range(3):
         pq.write_table(shuffled.slice(part * 1000, 1000), tmp_path / "many" / f"{part}.parquet", row_group_size=300)
-    monkeypatch.setattr("workers.view.read.BATCH_ROWS", 64)
+    monkeypatch.setattr("undertow.view.read.BATCH_ROWS", 64)
     many = read(tmp_path / "many", sample=100)
     np.testing.assert_array_equal(one.vectors, many.vectors)
     assert (len(one.vectors), one.read, one.is_sampled) == (100, n, True)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.adapters.feast_registry import is_ours
-from workers.adapters.feast_store import open_store, secrets_of
-from workers.core.errors import Refused, Unavailable
-from workers.core.masking import without
-from workers.sections import FeastSettings
+from undertow.adapters.feast_registry import is_ours
+from undertow.adapters.feast_store import open_store, secrets_of
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.masking import without
+from undertow.settings.sections import FeastSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

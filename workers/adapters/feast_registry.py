@@ -7,12 +7,12 @@ import textwrap
 from dataclasses import dataclass, replace
 from typing import Any
 
-from schemas.contract import IdColumn, IdType
-from schemas.spaces import SpaceView
-from workers.adapters.feast_store import open_store, secrets_of
-from workers.core.errors import Unavailable, UndertowError
-from workers.core.masking import without
-from workers.sections import FeastSettings
+from undertow.adapters.feast_store import open_store, secrets_of
+from undertow.core.errors import Unavailable, UndertowError
+from undertow.core.masking import without
+from undertow.schemas.contract import IdColumn, IdType
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import FeastSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

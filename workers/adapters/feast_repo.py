@@ -19,25 +19,25 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from schemas.embeddings import offline_schema
-from schemas.feast_bytes import KEY_VERSION
-from schemas.spaces import SpaceView
-from workers.adapters.feast_apply import Request
-from workers.adapters.feast_registry import series_of
-from workers.adapters.feast_store import config_path, environment, open_store, read_config, secrets_of
-from workers.core.durations import joinable
-from workers.core.errors import Refused, Unavailable
-from workers.core.identity import refuse_another
-from workers.core.masking import without
-from workers.local_paths import require_local
-from workers.private_files import make_folder
-from workers.sections import FeastSettings
+from undertow.adapters.feast_apply import Request
+from undertow.adapters.feast_bytes import KEY_VERSION
+from undertow.adapters.feast_registry import series_of
+from undertow.adapters.feast_store import config_path, environment, open_store, read_config, secrets_of
+from undertow.core.durations import joinable
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.identity import refuse_another
+from undertow.core.masking import without
+from undertow.core.private_files import make_folder
+from undertow.schemas.embeddings import offline_schema
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.local_paths import require_local
+from undertow.settings.sections import FeastSettings
 
 SEED = "00000-schema.parquet"
 """The empty part that shows Feast the columns before there is any row."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_APPLY = "from workers.adapters.feast_apply import main; main()"
+_APPLY = "from undertow.adapters.feast_apply import main; main()"
 _NOTHING: Mapping[str, bool] = MappingProxyType({})
 
 

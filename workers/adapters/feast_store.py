@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from workers.adapters.redis_address import bounded, in_feasts_words, read_connection
-from workers.adapters.redis_address import secrets_of as secrets_of_redis
-from workers.adapters.redis_faults import require_files
-from workers.core.errors import Refused
-from workers.core.masking import secrets_in, without
-from workers.sections import FeastSettings
+from undertow.adapters.redis_address import bounded, in_feasts_words, read_connection
+from undertow.adapters.redis_address import secrets_of as secrets_of_redis
+from undertow.adapters.redis_faults import require_files
+from undertow.core.errors import Refused
+from undertow.core.masking import secrets_in, without
+from undertow.settings.sections import FeastSettings
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 

@@ -5,11 +5,11 @@ In: `FeastSettings`, a view, ids. Out: event times. Knows no store.
 
 from collections.abc import Mapping, Sequence
 
-from schemas.spaces import SpaceView
-from workers.adapters.feast_store import open_store, secrets_of
-from workers.core.errors import Unavailable
-from workers.core.masking import without
-from workers.sections import FeastSettings
+from undertow.adapters.feast_store import open_store, secrets_of
+from undertow.core.errors import Unavailable
+from undertow.core.masking import without
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import FeastSettings
 
 
 def online_times(feast: FeastSettings, view: SpaceView, series: Sequence[Mapping[str, str | int]]) -> list[int | None]:

@@ -14,14 +14,14 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import KafkaError, KafkaTimeoutError, RetriableError, TopicAlreadyExistsError, for_code
 
-from schemas.records import Partition
-from workers.adapters.kafka_client import client_options, in_our_words, live_group_message
-from workers.adapters.kafka_codecs import require_codec
-from workers.broker_names import split_server
-from workers.certificates import speaks_tls
-from workers.core.errors import Refused
-from workers.core.masking import without
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_client import client_options, in_our_words, live_group_message
+from undertow.adapters.kafka_codecs import require_codec
+from undertow.core.errors import Refused
+from undertow.core.masking import without
+from undertow.schemas.records import Partition
+from undertow.settings.broker_names import split_server
+from undertow.settings.certificates import speaks_tls
+from undertow.settings.sections import KafkaSettings
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import crc32c
 
-from workers.adapters.kafka_codecs import DamagedError, TooLargeError, unpack
-from workers.adapters.kafka_records import mend
+from undertow.adapters.kafka_codecs import DamagedError, TooLargeError, unpack
+from undertow.adapters.kafka_records import mend
 
 HEADER = struct.Struct(">qiibIhiqqqhii")
 """Offset, length, leader epoch, magic, checksum, attributes, last offset's delta, first and greatest timestamp,

@@ -22,10 +22,10 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
-from workers.adapters.kafka_login import IN_VAIN, FileTokens, Login, LoginRefused
-from workers.core.errors import Refused, Unavailable, UndertowError
-from workers.core.masking import without
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_login import IN_VAIN, FileTokens, Login, LoginRefused
+from undertow.core.errors import Refused, Unavailable, UndertowError
+from undertow.core.masking import without
+from undertow.settings.sections import KafkaSettings
 
 FIRST_CONTACT_MS = 5_000
 RECONNECT_MS = 1_000

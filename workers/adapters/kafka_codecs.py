@@ -8,7 +8,7 @@ kafka-python unpacks a batch whole, however large that becomes: a few kilobytes 
 import zlib
 from collections.abc import Callable, Iterator
 
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
 
 PIECE_BYTES = 1 << 20
 """Taken out at a time, so that no codec sets memory aside for more than it finds."""

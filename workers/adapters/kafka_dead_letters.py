@@ -15,11 +15,11 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from schemas.records import Headers, Record, Reject
-from workers.adapters.kafka_admin import ensure_dead_letters, find_topic
-from workers.adapters.kafka_client import client_options, in_our_words
-from workers.core.errors import Refused, Unavailable
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import ensure_dead_letters, find_topic
+from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.records import Headers, Record, Reject
+from undertow.settings.sections import KafkaSettings
 
 PREFIX = "undertow."
 KEY = f"{PREFIX}key"

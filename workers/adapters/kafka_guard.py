@@ -15,10 +15,10 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.version import __version__ as installed
 
-from schemas.records import Partition, Record, Reject
-from workers.adapters.kafka_batches import Plain, Skipped, UnreadableError, make_plain
-from workers.core.errors import Refused, UndertowError
-from workers.core.ports import Gap
+from undertow.adapters.kafka_batches import Plain, Skipped, UnreadableError, make_plain
+from undertow.core.errors import Refused, UndertowError
+from undertow.schemas.records import Partition, Record, Reject
+from undertow.stream.ports import Gap
 
 TRIES = 3
 """So often something is fetched again before it is skipped: it may have been spoilt on its way here."""

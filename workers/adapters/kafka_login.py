@@ -22,8 +22,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.sasl.oauth import AbstractTokenProvider
 from kafka.net.selector import NetworkSelector
 
-from workers.core.errors import Refused
-from workers.kafka_security import read_secret
+from undertow.core.errors import Refused
+from undertow.settings.kafka_security import read_secret
 
 IN_VAIN = (
     AuthorizationError,

@@ -5,8 +5,8 @@ In: what a consumer hands out. Out: the same in our words. Knows no consumer.
 
 from typing import Any
 
-from schemas.records import Partition, Record
-from workers.core.marks import Mark, mark_of
+from undertow.schemas.records import Partition, Record
+from undertow.stream.marks import Mark, mark_of
 
 
 def record_of(message: Any, partition: Partition) -> Record:

@@ -9,11 +9,11 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from schemas.records import Partition
-from workers.adapters.kafka_client import in_our_words
-from workers.adapters.kafka_echo import is_anothers
-from workers.core.errors import Refused
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_client import in_our_words
+from undertow.adapters.kafka_echo import is_anothers
+from undertow.core.errors import Refused
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
 
 ANSWER_MS = 10_000
 MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"

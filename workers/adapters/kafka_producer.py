@@ -11,8 +11,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
-from workers.adapters.kafka_client import client_options, in_our_words
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.settings.sections import KafkaSettings
 
 
 class Send(Protocol):

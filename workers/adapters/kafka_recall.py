@@ -10,14 +10,14 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError
 
-from schemas.records import Partition
-from workers.adapters.kafka_client import client_options, in_our_words
-from workers.adapters.kafka_guard import Guard
-from workers.adapters.kafka_messages import mark_of_message
-from workers.adapters.kafka_topic_id import SameTopic
-from workers.core.errors import Unavailable, UndertowError
-from workers.core.marks import Mark
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.adapters.kafka_guard import Guard
+from undertow.adapters.kafka_messages import mark_of_message
+from undertow.adapters.kafka_topic_id import SameTopic
+from undertow.core.errors import Unavailable, UndertowError
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.marks import Mark
 
 ANSWER_MS = 10_000
 

@@ -12,12 +12,12 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from schemas.records import Headers, Partition
-from workers.adapters.kafka_admin import describe_topic
-from workers.adapters.kafka_client import client_options, in_our_words
-from workers.adapters.kafka_dead_letters import KEY, PATIENCE_MS, PREFIX
-from workers.core.errors import Refused
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import describe_topic
+from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.adapters.kafka_dead_letters import KEY, PATIENCE_MS, PREFIX
+from undertow.core.errors import Refused
+from undertow.schemas.records import Headers, Partition
+from undertow.settings.sections import KafkaSettings
 
 ORIGIN = "undertow-origin"
 """Header of a record that was sent again: where it first came from, as topic-partition@offset."""

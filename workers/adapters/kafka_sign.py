@@ -16,9 +16,9 @@ from kafka.admin import OffsetSpec
 from kafka.errors import NoError
 from kafka.structs import OffsetAndMetadata
 
-from workers.adapters.kafka_admin import ask
-from workers.adapters.kafka_client import client_options
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_admin import ask
+from undertow.adapters.kafka_client import client_options
+from undertow.settings.sections import KafkaSettings
 
 
 class KafkaSign:

@@ -13,21 +13,21 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
-from schemas.decoded import Decode
-from schemas.records import Partition, Record, Reject
-from workers.adapters.kafka_client import client_options, in_our_words, require_native_crc
-from workers.adapters.kafka_echo import echo_note
-from workers.adapters.kafka_guard import TRIES, Guard, UnreadableAtError
-from workers.adapters.kafka_login import Login
-from workers.adapters.kafka_messages import mark_of_message, record_of
-from workers.adapters.kafka_places import ANSWER_MS, find_places, first_offset
-from workers.adapters.kafka_recall import holds
-from workers.adapters.kafka_topic_id import SameTopic
-from workers.core.care import Reach, decode_within
-from workers.core.errors import Diverged, Refused, Unavailable, UndertowError
-from workers.core.marks import Mark
-from workers.core.ports import Delivery, Offsets
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_client import client_options, in_our_words, require_native_crc
+from undertow.adapters.kafka_echo import echo_note
+from undertow.adapters.kafka_guard import TRIES, Guard, UnreadableAtError
+from undertow.adapters.kafka_login import Login
+from undertow.adapters.kafka_messages import mark_of_message, record_of
+from undertow.adapters.kafka_places import ANSWER_MS, find_places, first_offset
+from undertow.adapters.kafka_recall import holds
+from undertow.adapters.kafka_topic_id import SameTopic
+from undertow.core.errors import Diverged, Refused, Unavailable, UndertowError
+from undertow.schemas.decoded import Decode
+from undertow.schemas.records import Partition, Record, Reject
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.care import Reach, decode_within
+from undertow.stream.marks import Mark
+from undertow.stream.ports import Delivery, Offsets
 
 CLOSE_MS = 2_000
 FETCH_WAIT_MS = 50

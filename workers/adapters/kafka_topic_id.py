@@ -14,10 +14,10 @@ from typing import Any
 from kafka.errors import KafkaError, NodeNotReadyError
 from kafka.protocol.metadata import MetadataRequest
 
-from workers.adapters.kafka_client import in_our_words
-from workers.adapters.kafka_links import Links
-from workers.core.errors import Diverged, Refused
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_client import in_our_words
+from undertow.adapters.kafka_links import Links
+from undertow.core.errors import Diverged, Refused
+from undertow.settings.sections import KafkaSettings
 
 ANSWER_MS = 10_000
 SILENT_S = 10.0

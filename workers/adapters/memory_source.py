@@ -6,12 +6,12 @@ In: records that a test appends, and failures as data. Out: the same deliveries 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from schemas.decoded import Decode
-from schemas.records import Headers, Partition, Record
-from workers.core.care import Reach, decode_within
-from workers.core.errors import Diverged, Refused
-from workers.core.marks import Mark, mark_of
-from workers.core.ports import Delivery, Offsets
+from undertow.core.errors import Diverged, Refused
+from undertow.schemas.decoded import Decode
+from undertow.schemas.records import Headers, Partition, Record
+from undertow.stream.care import Reach, decode_within
+from undertow.stream.marks import Mark, mark_of
+from undertow.stream.ports import Delivery, Offsets
 
 
 class Crash(Exception):  # noqa: N818 it is what happens to a process, not what it finds

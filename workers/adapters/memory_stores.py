@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.embeddings import EmbeddingBatch
-from schemas.records import Partition, Reject
-from workers.adapters.memory_source import Script, play
-from workers.core.errors import Replaced, Unavailable
-from workers.core.marks import Place
-from workers.core.ports import Part
+from undertow.adapters.memory_source import Script, play
+from undertow.core.errors import Replaced, Unavailable
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition, Reject
+from undertow.stream.marks import Place
+from undertow.stream.ports import Part
 
 SeriesKey = tuple[object, ...]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from schemas.records import Partition
-from workers.adapters.offline_parts import SUFFIX, Footer, part_files, read_footer, require_intact
-from workers.core.errors import Refused
+from undertow.adapters.offline_parts import SUFFIX, Footer, part_files, read_footer, require_intact
+from undertow.core.errors import Refused
+from undertow.schemas.records import Partition
 
 BEGUN, NOTE = "_chains", ".begun"
 """Below a view's folder: a note of each chain that was begun. Readers of Parquet look into no such folder."""

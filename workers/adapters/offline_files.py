@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from workers.core.errors import Refused, Unavailable
-from workers.core.failpoints import reach
+from undertow.core.errors import Refused, Unavailable
+from undertow.stream.failpoints import reach
 
 TEMPORARY = ".tmp"
 ABANDONED_S = 3600.0

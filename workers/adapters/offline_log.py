@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
-from workers.adapters.offline_files import publish, require_folder, sweep, sync_folder
-from workers.adapters.offline_parts import (
+from undertow.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
+from undertow.adapters.offline_files import publish, require_folder, sweep, sync_folder
+from undertow.adapters.offline_parts import (
     BACKFILLS,
     Footer,
     encode_part,
@@ -26,10 +24,12 @@ from workers.adapters.offline_parts import (
     read_footer,
     read_latest,
 )
-from workers.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
-from workers.core.errors import Refused, Replaced, Unavailable
-from workers.core.marks import Place
-from workers.core.ports import Clock, Part
+from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
+from undertow.core.errors import Refused, Replaced, Unavailable
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.marks import Place
+from undertow.stream.ports import Clock, Part
 
 """The folder of backfills' parts, beside those of topics: no topic can have a name with an @."""
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import Hole, chain_folders, find_holes, gone_chains
-from workers.adapters.offline_files import publish
-from workers.adapters.offline_parts import Footer, encode_part, no_rows
+from undertow.adapters.offline_chains import Hole, chain_folders, find_holes, gone_chains
+from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_parts import Footer, encode_part, no_rows
+from undertow.schemas.spaces import SpaceView
 
 
 def accept_holes(home: Path, view: SpaceView) -> Iterator[str]:

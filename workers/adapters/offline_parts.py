@@ -20,12 +20,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
-from schemas.records import Partition
-from schemas.spaces import SpaceView
-from workers.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
-from workers.core.errors import Refused, Unavailable
-from workers.core.marks import Mark
+from undertow.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.marks import Mark
 
 FORMAT = "1"
 SUFFIX = ".parquet"

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
-from workers.core.errors import Refused, Unavailable
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
 
 ROW, EVENT_US, CREATED_US, AGE_US = "__row", "__event_us", "__created_us", "__age_us"
 """Columns of what is asked and found. No id and no feature begins with an underscore."""
@@ -24,7 +24,7 @@ ROW, EVENT_US, CREATED_US, AGE_US = "__row", "__event_us", "__created_us", "__ag
 class LogQuery:
     """Questions to the parts of one space. Of rows of one series and event time the one delivered last counts.
 
-    Delivered last is: `created` last (`workers.core.order`). Parts of earlier versions have one `created` for all of
+    Delivered last is: `created` last (`undertow.stream.order`). Parts of earlier versions have one `created` for all of
     their rows; of those the greatest partition and offset, then the last in the order of the files.
     """
 

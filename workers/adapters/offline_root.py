@@ -18,11 +18,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.spaces import SpaceView
-from workers.adapters.offline_files import make_folder, publish
-from workers.adapters.offline_parts import part_files, part_schema
-from workers.core.errors import Refused, Unavailable
-from workers.core.identity import refuse_another
+from undertow.adapters.offline_files import make_folder, publish
+from undertow.adapters.offline_parts import part_files, part_schema
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.identity import refuse_another
+from undertow.schemas.spaces import SpaceView
 
 LOG_NOTE, VIEW_NOTE = "_log.json", "_view.json"
 """Readers of Parquet look into no file that begins with an underscore."""

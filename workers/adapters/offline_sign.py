@@ -7,8 +7,8 @@ import os
 import threading
 from pathlib import Path
 
-from workers.adapters.offline_files import require_folder
-from workers.core.errors import Unavailable
+from undertow.adapters.offline_files import require_folder
+from undertow.core.errors import Unavailable
 
 FOLDER = "_fleets"
 """Below a view's folder. Readers of Parquet look into no such folder."""

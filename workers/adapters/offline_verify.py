@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from schemas.wording import counted
-from workers.adapters.offline_chains import require_whole
-from workers.adapters.offline_parts import READERS, is_intact, part_files, translated
-from workers.core.errors import UndertowError
+from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_parts import READERS, is_intact, part_files, translated
+from undertow.core.errors import UndertowError
+from undertow.schemas.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from schemas import feast_bytes
-from schemas.embeddings import EmbeddingBatch
-from workers.core.errors import Refused, Unavailable
-from workers.core.masking import secrets_in, without
+from undertow.adapters import feast_bytes
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.masking import secrets_in, without
+from undertow.schemas.embeddings import EmbeddingBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -18,16 +18,16 @@ from redis.crc import key_slot
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from schemas import feast_bytes
-from schemas.embeddings import EmbeddingBatch
-from workers.adapters.redis_address import SETTING, WAITS, read_connection
-from workers.adapters.redis_faults import connection_of, require_files, require_language, translated
-from workers.adapters.redis_script import MAKE_ROOM, SCRIPT
-from workers.adapters.redis_tally import Command, RedisTally, tally_of
-from workers.core.errors import Refused
-from workers.core.losses import OnLoss, Witness
-from workers.core.readable import readable
-from workers.logs import say
+from undertow.adapters import feast_bytes
+from undertow.adapters.redis_address import SETTING, WAITS, read_connection
+from undertow.adapters.redis_faults import connection_of, require_files, require_language, translated
+from undertow.adapters.redis_script import MAKE_ROOM, SCRIPT
+from undertow.adapters.redis_tally import Command, RedisTally, tally_of
+from undertow.core.errors import Refused
+from undertow.core.readable import readable
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.stream.losses import OnLoss, Witness
+from undertow.telemetry.logs import say
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class RedisOnline:
 
         Where somebody else keeps something at a series' key that is no hash, `replaces` lets us delete it; otherwise it
         stays, that series is not written, and a warning names it. `on_loss` is told where Redis no longer holds what
-        was written: see `workers.core.losses`.
+        was written: see `undertow.stream.losses`.
         """
         self._options = options
         self._project = project.encode()

@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
-from schemas import feast_bytes
-from schemas.embeddings import EmbeddingBatch
-from workers.adapters.sqlite_tally import SqliteTally
-from workers.core.errors import Refused, Unavailable
-from workers.core.losses import OnLoss, Witness
+from undertow.adapters import feast_bytes
+from undertow.adapters.sqlite_tally import SqliteTally
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.stream.losses import OnLoss, Witness
 
 GUARD = "event_us"
 DELIVERED = "created_us"
@@ -58,8 +58,8 @@ class SqliteOnline:
         """Take the file, Feast's project, and the view's name in the store; open at first use.
 
         A write waits `busy_timeout_s` for other writers before it is `Unavailable`. `on_loss` is told where the file no
-        longer holds what was written: see `workers.core.losses`. With it a file or a table that was there, and is gone,
-        is waited for.
+        longer holds what was written: see `undertow.stream.losses`. With it a file or a table that was there, and is
+        gone, is waited for.
         """
         self._path = path
         self._busy_timeout_s = busy_timeout_s

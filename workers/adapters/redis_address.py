@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import redis
 from redis.cluster import RedisCluster
 
-from workers.core.errors import Refused
-from workers.core.masking import is_secret
+from undertow.core.errors import Refused
+from undertow.core.masking import is_secret
 
 SETTING = "UNDERTOW_REDIS, or online_store.connection_string of the Feast config"
 _FORMS = "expected host:port,option=value,... or redis://user:password@host:port/db (rediss:// with TLS)"

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import redis
 
-from workers.adapters.redis_address import SETTING, Servers, address, read_connection, secrets_of
-from workers.certificates import require_authorities, require_pair, speaks_tls
-from workers.core.errors import Refused, Unavailable, UndertowError
-from workers.core.masking import without
+from undertow.adapters.redis_address import SETTING, Servers, address, read_connection, secrets_of
+from undertow.core.errors import Refused, Unavailable, UndertowError
+from undertow.core.masking import without
+from undertow.settings.certificates import require_authorities, require_pair, speaks_tls
 
 LOOK_S = 1.0
 """How long a port may take to show which language it speaks."""

@@ -1,4 +1,4 @@
-"""The tally of one view in Redis, by which its writers see that it has lost data: see `workers.core.losses`.
+"""The tally of one view in Redis, by which its writers see that it has lost data: see `undertow.stream.losses`.
 
 In: a client. Out: `Tally`s. One slot of a cluster holds it, so a loss of its other nodes is not seen. Knows no vector.
 """
@@ -6,7 +6,7 @@ In: a client. Out: `Tally`s. One slot of a cluster holds it, so a loss of its ot
 from collections.abc import Sequence
 from typing import Any
 
-from workers.core.losses import Tally
+from undertow.stream.losses import Tally
 
 FORGET_S = 86_400
 """A writer that is gone needs no count any more; one that lives looks every few seconds."""

@@ -7,11 +7,11 @@ import time
 import warnings
 from typing import Any
 
-from schemas.avro_schemas import AvroSchema, read_schema, window_schema_text
-from workers.core.errors import Refused, Unavailable, UndertowError
-from workers.core.masking import secrets_in, without
-from workers.core.ports import Clock
-from workers.sections import KafkaSettings
+from undertow.core.errors import Refused, Unavailable, UndertowError
+from undertow.core.masking import secrets_in, without
+from undertow.schemas.avro_schemas import AvroSchema, read_schema, window_schema_text
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Clock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # authlib, which the client imports, speaks of its own next release

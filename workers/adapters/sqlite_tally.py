@@ -1,4 +1,4 @@
-"""The tally of one view in an SQLite file, by which its writers see that it has lost data: see `workers.core.losses`.
+"""The tally of one view in an SQLite file, by which writers see that it has lost data: see `undertow.stream.losses`.
 
 In: a connection, within a transaction. Out: `Tally`s. Knows no vector.
 """
@@ -6,7 +6,7 @@ In: a connection, within a transaction. Out: `Tally`s. Knows no vector.
 import sqlite3
 import time
 
-from workers.core.losses import Tally
+from undertow.stream.losses import Tally
 
 TABLE = "undertow_tally"
 FORGET_S = 86_400

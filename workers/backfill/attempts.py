@@ -8,7 +8,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from workers.core.errors import Refused, Unavailable
+from undertow.core.errors import Refused, Unavailable
 
 MOST_DEATHS = 3
 """Of one chunk. One may be anybody's doing, such as a node that goes; Ray itself would go on for ever."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from workers.adapters.offline_files import publish
-from workers.adapters.offline_log import latest_in
-from workers.backfill.embed import BackfillRecipe
-from workers.core.order import backfill_begin, stamp_backfill
+from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_log import latest_in
+from undertow.backfill.embed import BackfillRecipe
+from undertow.stream.order import backfill_begin, stamp_backfill
 
 
 def begin_run(recipe: BackfillRecipe, *, rows: int, now_s: float) -> BackfillRecipe:

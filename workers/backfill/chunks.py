@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.arrow_faults import schema_fault
-from schemas.contract import InputContract
-from workers.backfill.digests import content_digest, stamp
-from workers.backfill.files import find_files
-from workers.core.errors import Refused
+from undertow.backfill.digests import content_digest, stamp
+from undertow.backfill.files import find_files
+from undertow.core.errors import Refused
+from undertow.schemas.arrow_faults import schema_fault
+from undertow.schemas.contract import InputContract
 
 BATCH_ROWS = 1024  # how much is decoded at a time
 

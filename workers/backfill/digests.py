@@ -12,9 +12,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from workers.adapters.offline_files import TEMPORARY
-from workers.core.errors import Unavailable
-from workers.core.ports import Clock
+from undertow.adapters.offline_files import TEMPORARY
+from undertow.core.errors import Unavailable
+from undertow.stream.ports import Clock
 
 SECOND_NS = 1_000_000_000
 SETTLED_NS = 2 * SECOND_NS

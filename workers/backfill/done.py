@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from schemas.wording import counted
-from workers.adapters.offline_parts import SUFFIX, read_latest
-from workers.backfill.chunks import Chunk
-from workers.backfill.digests import Digests, changed_ns
+from undertow.adapters.offline_parts import SUFFIX, read_latest
+from undertow.backfill.chunks import Chunk
+from undertow.backfill.digests import Digests, changed_ns
+from undertow.schemas.wording import counted
 
 US_NS = 1_000
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.contract import InputContract
-from schemas.event_times import EventTimes, hold_rows
-from schemas.spaces import SpaceView
-from schemas.windows_arrow import window_schema, windows_from_arrow
-from workers.adapters.offline_files import publish
-from workers.adapters.offline_parts import BACKFILLS, SUFFIX, encode_part, no_rows
-from workers.adapters.offline_root import LogIdentity, read_nonce, view_folder
-from workers.backfill.chunks import Chunk, ChunkReader
-from workers.backfill.files import history_folder
-from workers.backfill.refusals import Refusals, lines_of
-from workers.core.embedding import Embed
-from workers.core.errors import Unavailable
-from workers.core.order import stamp_backfill
-from workers.core.ports import OnlineSink
+from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_parts import BACKFILLS, SUFFIX, encode_part, no_rows
+from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
+from undertow.backfill.chunks import Chunk, ChunkReader
+from undertow.backfill.files import history_folder
+from undertow.backfill.refusals import Refusals, lines_of
+from undertow.core.embedding import Embed
+from undertow.core.errors import Unavailable
+from undertow.schemas.contract import InputContract
+from undertow.schemas.event_times import EventTimes, hold_rows
+from undertow.schemas.spaces import SpaceView
+from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
+from undertow.stream.order import stamp_backfill
+from undertow.stream.ports import OnlineSink
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long to wait before each further try of a store that does not answer."""
@@ -34,7 +34,7 @@ class BackfillRecipe:
     """Which history goes into which space. Paths must be the same on every node."""
 
     history: Path
-    """A Parquet file, or a folder of them, in the schema of `schemas.windows_arrow`."""
+    """A Parquet file, or a folder of them, in the schema of `undertow.schemas.windows_arrow`."""
     contract: InputContract
     view: SpaceView
     log_root: Path
@@ -44,7 +44,7 @@ class BackfillRecipe:
     times: EventTimes = field(default_factory=EventTimes)
     """Taken once for the whole run, so that no row is judged by the clock of who comes to it, or when."""
     begin_us: int = 0
-    """`created_us` of the first row (`workers.backfill.begin`), taken once for the whole run too: an actor that is
+    """`created_us` of the first row (`undertow.backfill.begin`), taken once for the whole run too: an actor that is
     taken for dead must not write later rows than who does its chunk again."""
 
     @property
@@ -79,7 +79,7 @@ class Done:
 
     windows: int
     odd_times: int = 0
-    """Windows whose event time is hardly meant (`schemas.event_times`), though it is taken."""
+    """Windows whose event time is hardly meant (`undertow.schemas.event_times`), though it is taken."""
     refusals: Refusals = field(default_factory=Refusals)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
 
 SUFFIXES = (".parquet", ".pq", ".parq")
 """In any case. Files of other names, which Arrow would take too, are taken where they begin as Parquet does."""

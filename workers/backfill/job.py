@@ -20,19 +20,19 @@ import numpy as np
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from workers.adapters.offline_files import publish, sweep
-from workers.backfill.attempts import Attempts
-from workers.backfill.begin import begin_run
-from workers.backfill.chunks import Chunk, FileFault, cut
-from workers.backfill.digests import Digests
-from workers.backfill.done import find_done
-from workers.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
-from workers.backfill.files import history_folder
-from workers.backfill.refusals import Refusals
-from workers.backfill.stall import StallWatch
-from workers.core.errors import Refused, UndertowError
-from workers.core.ports import Clock
-from workers.sections import BackfillSettings
+from undertow.adapters.offline_files import publish, sweep
+from undertow.backfill.attempts import Attempts
+from undertow.backfill.begin import begin_run
+from undertow.backfill.chunks import Chunk, FileFault, cut
+from undertow.backfill.digests import Digests
+from undertow.backfill.done import find_done
+from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from undertow.backfill.files import history_folder
+from undertow.backfill.refusals import Refusals
+from undertow.backfill.stall import StallWatch
+from undertow.core.errors import Refused, UndertowError
+from undertow.settings.sections import BackfillSettings
+from undertow.stream.ports import Clock
 
 log = logging.getLogger(__name__)
 

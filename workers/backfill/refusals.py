@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.wording import counted
-from workers.backfill.chunks import Chunk
+from undertow.backfill.chunks import Chunk
+from undertow.schemas.wording import counted
 
 RefusedRow = tuple[int, str, str]
-"""The row within its chunk, a code of `schemas.records.REASONS`, and what was expected and found."""
+"""The row within its chunk, a code of `undertow.schemas.records.REASONS`, and what was expected and found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from schemas.wording import are, counted
-from workers.backfill.chunks import cut
-from workers.backfill.embed import BackfillRecipe, BackfillTools
-from workers.backfill.job import BackfillReport, backfill
-from workers.cluster import ray_session
-from workers.recipes import EmbedRecipe, embed_recipes, require_applied_log, with_log
-from workers.settings import Settings
-from workers.wiring import check_online, open_embed, open_online
+from undertow.backfill.chunks import cut
+from undertow.backfill.embed import BackfillRecipe, BackfillTools
+from undertow.backfill.job import BackfillReport, backfill
+from undertow.ray_session.session import ray_session
+from undertow.schemas.wording import are, counted
+from undertow.settings.settings import Settings
+from undertow.wiring.recipes import EmbedRecipe, embed_recipes, require_applied_log, with_log
+from undertow.wiring.root import check_online, open_embed, open_online
 
 
 def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from workers.backfill.attempts import RAYS_OWN_THRESHOLD, THRESHOLD, Attempts
+from undertow.backfill.attempts import RAYS_OWN_THRESHOLD, THRESHOLD, Attempts
 
 AFTER_S = 60.0
 

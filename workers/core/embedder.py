@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from schemas.embeddings import EmbeddingBatch
-from schemas.windows import WindowBatch
-from schemas.wording import counted
-from workers.core.embedding import Embedded, Fault
-from workers.core.errors import Refused, Unavailable
-from workers.core.features import TappedFeature
-from workers.core.forwards import Inputs, Rows, cut, select, to_tensors
-from workers.core.inputs import build_inputs
-from workers.core.memory import Room, free, is_short_of_memory
-from workers.core.pooling import align, pool
-from workers.core.preprocessing import Preprocessing
-from workers.core.reduction import Reduction, check_reductions, reduce
-from workers.core.taps import Call, Taps
+from undertow.core.embedding import Embedded, Fault
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.features import TappedFeature
+from undertow.core.forwards import Inputs, Rows, cut, select, to_tensors
+from undertow.core.inputs import build_inputs
+from undertow.core.memory import Room, free, is_short_of_memory
+from undertow.core.pooling import align, pool
+from undertow.core.preprocessing import Preprocessing
+from undertow.core.reduction import Reduction, check_reductions, reduce
+from undertow.core.taps import Call, Taps
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.wording import counted
 
 CPU_STEPS, GPU_STEPS = 8_192, 1 << 20
 """Windows times steps of one forward: what stays in a core's cache, and what keeps a GPU busy."""
@@ -43,7 +43,7 @@ ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What asks a program to end; whatever else a model raises is an error, of native code's bindings also one that is no
 `Exception` (pyo3's PanicException)."""
 Blame = tuple[str, str]
-"""A code of `schemas.records.REASONS`, and a detail."""
+"""A code of `undertow.schemas.records.REASONS`, and a detail."""
 
 
 class Embedder:

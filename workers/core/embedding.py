@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.embeddings import EmbeddingBatch
-from schemas.windows import WindowBatch
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.windows import WindowBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Fault:
 
     row: int
     reason: str
-    """A code of `schemas.records.REASONS`."""
+    """A code of `undertow.schemas.records.REASONS`."""
     detail: str
 
 

@@ -10,10 +10,10 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.windows import Column, WindowBatch
-from workers.core.embedding import Fault
-from workers.core.preprocessing import LabelEncoder, Preprocessing
-from workers.core.scalers import GroupScaler
+from undertow.core.embedding import Fault
+from undertow.core.preprocessing import LabelEncoder, Preprocessing
+from undertow.core.scalers import GroupScaler
+from undertow.schemas.windows import Column, WindowBatch
 
 Use = tuple[str, str, str]
 """One column that one encoder encodes: (part of the window, column, name of the encoder)."""

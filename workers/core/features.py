@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workers.core.errors import Refused
-from workers.core.tap_texts import as_text, read_tap
+from undertow.core.errors import Refused
+from undertow.core.tap_texts import as_text, read_tap
 
 POOLS = ("last", "mean", "max", "first", "flatten", "none")
 AUTO = "auto"

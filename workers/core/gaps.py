@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from schemas.windows import WindowBatch
-from workers.core.preprocessing import Preprocessing
-from workers.core.steps import Steps
+from undertow.core.preprocessing import Preprocessing
+from undertow.core.steps import Steps
+from undertow.schemas.windows import WindowBatch
 
 
 def fill_gaps(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[WindowBatch, NDArray[np.bool_]]:

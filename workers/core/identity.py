@@ -3,8 +3,8 @@
 In: views, and where one of them was found. Out: nothing, or `Refused`. Knows no store.
 """
 
-from schemas.spaces import SpaceView
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
+from undertow.schemas.spaces import SpaceView
 
 
 def refuse_another(view: SpaceView, there: SpaceView, *, where: str) -> None:

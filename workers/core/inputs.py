@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.windows import WindowBatch
-from workers.core.embedding import Fault
-from workers.core.encoding import PARTS, Codes, encode
-from workers.core.gaps import fill_gaps
-from workers.core.lags import add_lags
-from workers.core.preprocessing import Preprocessing, Target
-from workers.core.reals import build_reals
-from workers.core.scalers import WindowScaler
-from workers.core.scaling import Norm, trained_norm, window_norm
-from workers.core.steps import Steps
+from undertow.core.embedding import Fault
+from undertow.core.encoding import PARTS, Codes, encode
+from undertow.core.gaps import fill_gaps
+from undertow.core.lags import add_lags
+from undertow.core.preprocessing import Preprocessing, Target
+from undertow.core.reals import build_reals
+from undertow.core.scalers import WindowScaler
+from undertow.core.scaling import Norm, trained_norm, window_norm
+from undertow.core.steps import Steps
+from undertow.schemas.windows import WindowBatch
 
 Inputs = dict[str, Any]
 """Arrays by name; `encoder_target`, `decoder_target` and `target_scale` are lists of arrays for several targets."""

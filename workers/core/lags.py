@@ -7,8 +7,8 @@ the encoder's steps, which hold the lagged columns too. Knows no scaler and no c
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.windows import Column, WindowBatch
-from workers.core.preprocessing import Lag, Preprocessing
+from undertow.core.preprocessing import Lag, Preprocessing
+from undertow.schemas.windows import Column, WindowBatch
 
 
 def add_lags(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:

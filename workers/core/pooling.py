@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from schemas.wording import counted
-from workers.core.errors import Refused
-from workers.core.features import Layout, Part
+from undertow.core.errors import Refused
+from undertow.core.features import Layout, Part
+from undertow.schemas.wording import counted
 
 FLAT, STEPPED = 2, 3  # ranks: (n, c) and (n, t, c)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workers.core.scalers import NormScaler, Scaler, norm_from_json, scaler_from_json
+from undertow.core.scalers import NormScaler, Scaler, norm_from_json, scaler_from_json
 
 RealRole = Literal["static", "known", "unknown", "target", "relative_time", "length", "center", "scale"]
 """Where a real comes from: columns of the window, or computed (the last four)."""

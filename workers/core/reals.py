@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.windows import WindowBatch
-from workers.core.encoding import Codes
-from workers.core.gaps import set_time_evenly
-from workers.core.preprocessing import Preprocessing, Real
-from workers.core.scalers import NormScaler, RangeScaler, Scaler, WindowScaler
-from workers.core.scaling import Norm, trained_norm, window_norm
-from workers.core.steps import Steps
-from workers.core.transformations import transform
+from undertow.core.encoding import Codes
+from undertow.core.gaps import set_time_evenly
+from undertow.core.preprocessing import Preprocessing, Real
+from undertow.core.scalers import NormScaler, RangeScaler, Scaler, WindowScaler
+from undertow.core.scaling import Norm, trained_norm, window_norm
+from undertow.core.steps import Steps
+from undertow.core.transformations import transform
+from undertow.schemas.windows import WindowBatch
 
 
 def build_reals(

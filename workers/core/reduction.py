@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.core.errors import Refused
-from workers.core.features import Feature, TappedFeature
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, TappedFeature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from workers.core.errors import Refused
-from workers.core.features import Tap
-from workers.core.tap_texts import as_element
+from undertow.core.errors import Refused
+from undertow.core.features import Tap
+from undertow.core.tap_texts import as_element
 
 Elements = tuple[int | str, ...]
 

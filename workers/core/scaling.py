@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workers.core.encoding import Codes
-from workers.core.scalers import FixedScaler, GroupScaler, GroupTable, WindowScaler
-from workers.core.transformations import transform
+from undertow.core.encoding import Codes
+from undertow.core.scalers import FixedScaler, GroupScaler, GroupTable, WindowScaler
+from undertow.core.transformations import transform
 
 Norm = tuple[Any, Any]
 """(centre, scale): two floats for all windows, or two arrays (n,)."""

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from workers.core.errors import Refused
-from workers.core.features import Tap
-from workers.core.returned import Elements, form_of, leaves, select
-from workers.core.tap_texts import quoted
+from undertow.core.errors import Refused
+from undertow.core.features import Tap
+from undertow.core.returned import Elements, form_of, leaves, select
+from undertow.core.tap_texts import quoted
 
 Call = Callable[[Any], object]
 """Calls a model with the inputs that were built for it; the model itself is one."""

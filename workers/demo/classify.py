@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
 
 Features = NDArray[np.floating]
 Names = NDArray[np.object_]

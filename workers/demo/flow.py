@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from schemas.windows_arrow import windows_to_arrow
-from workers.adapters.kafka_admin import ensure_topic
-from workers.artifact.manifest import read_manifest
-from workers.backfill.run import run as run_backfill
-from workers.cluster import ray_session
-from workers.core.errors import Refused
-from workers.demo.classify import compare, feature_sets
-from workers.demo.follow import Reader, open_reader
-from workers.demo.picture import draw
-from workers.demo.repo import copy_repo, own_settings
-from workers.demo.streaming import stream
-from workers.demo.table import comparison
-from workers.demo.train import Recipe, checkpoint_path, quiet, train
-from workers.demo.watch import Labelled, Recording, cut, load_recordings, observations, split
-from workers.devstack.stack import ephemeral
-from workers.settings import Settings, load
-from workers.wiring import apply_artifact
+from undertow.adapters.kafka_admin import ensure_topic
+from undertow.artifact.format.manifest import read_manifest
+from undertow.backfill.run import run as run_backfill
+from undertow.core.errors import Refused
+from undertow.demo.classify import compare, feature_sets
+from undertow.demo.follow import Reader, open_reader
+from undertow.demo.picture import draw
+from undertow.demo.repo import copy_repo, own_settings
+from undertow.demo.streaming import stream
+from undertow.demo.table import comparison
+from undertow.demo.train import Recipe, checkpoint_path, quiet, train
+from undertow.demo.watch import Labelled, Recording, cut, load_recordings, observations, split
+from undertow.devstack.stack import ephemeral
+from undertow.ray_session.session import ray_session
+from undertow.schemas.windows_arrow import windows_to_arrow
+from undertow.settings.settings import Settings, load
+from undertow.wiring.root import apply_artifact
 
 NAME, VECTORS = "watch", "vectors.npz"
 TAPS = {"newest": "rnn#1", "steps": "rnn:mean+max"}
@@ -77,7 +77,7 @@ def make_artifact(state: Path, recordings: tuple[Recording, ...], console: Conso
     with _step(console, what, spins=False):
         checkpoint = train(recordings, state, recipe, console)
     with _step(console, "the artifact: certified, tapped at the LSTM's hidden states, safe to load"):
-        from workers.artifact.pack import pack  # noqa: PLC0415 - a repeated run need not import torch
+        from undertow.artifact.pack.packer import pack  # noqa: PLC0415 - a repeated run need not import torch
 
         with quiet():
             pack(checkpoint, artifact, name=NAME, taps=TAPS, series=("wearer", "side"), trust=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.core.errors import Refused
-from workers.demo.produce import Key
+from undertow.core.errors import Refused
+from undertow.demo.produce import Key
 
 PROGRAM = Path(__file__).with_name("reader.py")
 END_S = 10.0

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.view.colour import categories
-from workers.view.write import make_picture, write
+from undertow.view.colour import categories
+from undertow.view.write import make_picture, write
 
 MOST_NEIGHBOURS = 1200
 """Enough to see, and t-SNE takes seconds."""

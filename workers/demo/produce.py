@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, MutableMapping
 
-from schemas.json_codec import encode_json
-from schemas.windows import WindowBatch
-from workers.adapters.kafka_producer import Send, open_send
-from workers.core.ports import Clock
-from workers.sections import KafkaSettings
+from undertow.adapters.kafka_producer import Send, open_send
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Clock
 
 Key = tuple[str, ...]
 Sent = MutableMapping[tuple[Key, int], float]

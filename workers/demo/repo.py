@@ -6,9 +6,9 @@ In: the user's repository, where servers answer. Out: a copy of its definitions,
 import shutil
 from pathlib import Path
 
-from workers.core.errors import Refused
-from workers.private_files import make_folder
-from workers.sections import (
+from undertow.core.errors import Refused
+from undertow.core.private_files import make_folder
+from undertow.settings.sections import (
     BackfillSettings,
     FeastSettings,
     FleetSettings,
@@ -16,7 +16,7 @@ from workers.sections import (
     ModelSettings,
     OfflineSettings,
 )
-from workers.settings import Settings
+from undertow.settings.settings import Settings
 
 REDIS_CONFIG, VARIABLE = "feature_store.redis.yaml", "${UNDERTOW_REDIS}"
 

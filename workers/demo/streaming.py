@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from schemas.windows import WindowBatch
-from workers.cluster import ray_session
-from workers.core.errors import Refused
-from workers.demo.follow import Followed, Reader
-from workers.demo.produce import Key, Playing, keys
-from workers.demo.table import live_line
-from workers.fleet.handle import Fleet
-from workers.fleet.launch import start
-from workers.fleet.status import FleetStatus
-from workers.settings import Settings
-from workers.wiring import stream_recipe
+from undertow.core.errors import Refused
+from undertow.demo.follow import Followed, Reader
+from undertow.demo.produce import Key, Playing, keys
+from undertow.demo.table import live_line
+from undertow.fleet.handle import Fleet
+from undertow.fleet.launch import start
+from undertow.fleet.status import FleetStatus
+from undertow.ray_session.session import ray_session
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.settings import Settings
+from undertow.wiring.root import stream_recipe
 
 LOOK_EVERY_S = 0.25
 RATE_OVER_S = 3.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from workers.demo.classify import Score
+from undertow.demo.classify import Score
 
 
 def comparison(scores: Sequence[Score], *, windows: int, wearers: int) -> Table:

@@ -21,8 +21,8 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from workers.demo.watch import CHANNELS, STEPS, Recording
-from workers.private_files import make_folder
+from undertow.core.private_files import make_folder
+from undertow.demo.watch import CHANNELS, STEPS, Recording
 
 LIBRARIES = ("torch", "lightning", "pytorch-forecasting", "seglearn")
 

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from schemas.embeddings import EVENT_TIMESTAMP
-from schemas.windows import Column, WindowBatch
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
+from undertow.schemas.embeddings import EVENT_TIMESTAMP
+from undertow.schemas.windows import Column, WindowBatch
 
 CHANNELS = ("ax", "ay", "az", "wx", "wy", "wz")
 """Acceleration in g, then angular velocity in rad/s."""

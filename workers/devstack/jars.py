@@ -8,8 +8,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from workers.core.errors import Refused, Unavailable
-from workers.private_files import cache_folder
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.private_files import cache_folder
 
 KAFKA_VERSION = "4.3.1"
 COORDINATES = (
@@ -56,7 +56,7 @@ def download(folder: Path) -> Path:
         raise Refused(MISSING) from None
     from rich.progress import track  # noqa: PLC0415 needed once in the life of a machine
 
-    from workers.terminal import Terminal  # noqa: PLC0415 likewise
+    from undertow.telemetry.terminal import Terminal  # noqa: PLC0415 likewise
 
     console = Terminal(stderr=True)
     console.print(f"Fetching Apache Kafka {KAFKA_VERSION}: 45 MB, this once, into {folder.parent}")

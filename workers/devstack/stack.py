@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workers.core.errors import Refused
-from workers.devstack.kafka import STOP_S as KAFKA_STOP_S
-from workers.devstack.kafka import KafkaServer, await_kafka, start_kafka
-from workers.devstack.processes import Process, free_port, is_port_free, stop
-from workers.devstack.redis import STOP_S as REDIS_STOP_S
-from workers.devstack.redis import RedisServer, await_redis, start_redis
-from workers.private_files import make_folder
+from undertow.core.errors import Refused
+from undertow.core.private_files import make_folder
+from undertow.devstack.kafka import STOP_S as KAFKA_STOP_S
+from undertow.devstack.kafka import KafkaServer, await_kafka, start_kafka
+from undertow.devstack.processes import Process, free_port, is_port_free, stop
+from undertow.devstack.redis import STOP_S as REDIS_STOP_S
+from undertow.devstack.redis import RedisServer, await_redis, start_redis
 
 RECORD = "stack.json"
 KAFKA_FOLDER = "stack.kafka"  # names that nobody else has: we remove these folders

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Partition
-from workers.careful import AtHand
-from workers.core import histogram
+from undertow.schemas.records import Partition
+from undertow.stream import histogram
+from undertow.stream.careful import AtHand
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P", bound="Progress")
@@ -45,7 +45,7 @@ class Progress:
     retries: int = 0
     blocked: str | None = None
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
-    """Append to readable, in the buckets of `workers.core.histogram`."""
+    """Append to readable, in the buckets of `undertow.stream.histogram`."""
     poll_s: float = 0.0
     embed_s: float = 0.0
     write_s: float = 0.0

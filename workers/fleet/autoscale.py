@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from workers.fleet.status import ReplicaStatus
+from undertow.fleet.status import ReplicaStatus
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Whose topic and group it is: a fleet shows a sign of life, and a second one that would read the same is refused.
 
-In: what reads and writes the sign (`workers.adapters.kafka_sign`), who we are. Out: the claim, or `Refused`. Knows
+In: what reads and writes the sign (`undertow.adapters.kafka_sign`), who we are. Out: the claim, or `Refused`. Knows
 neither Kafka nor Ray.
 
 No clock is shared: a fleet is alive where its sign changes while we look, and it changes every `BEAT_S`. A fleet that
@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from workers.core.errors import Refused, UndertowError
-from workers.core.ports import Clock
-from workers.fleet.daemon import start_daemon
+from undertow.core.errors import Refused, UndertowError
+from undertow.fleet.daemon import start_daemon
+from undertow.stream.ports import Clock
 
 log = logging.getLogger(__name__)
 

@@ -9,20 +9,20 @@ not the fence: the fence is the chain of the offline log.
 
 from collections.abc import Callable, Iterable
 
-from schemas.records import Partition
-from workers.core.care import Care
-from workers.core.ports import Clock
-from workers.core.verdicts import Fault
-from workers.fleet import respawn
-from workers.fleet.autoscale import Policy
-from workers.fleet.lookout import Lookout
-from workers.fleet.placement import Placement, owners
-from workers.fleet.quarantine import Quarantine
-from workers.fleet.replicas import Replicas
-from workers.fleet.sizing import Sizing
-from workers.fleet.slots import new_name
-from workers.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
-from workers.fleet.summary import Summary
+from undertow.fleet import respawn
+from undertow.fleet.autoscale import Policy
+from undertow.fleet.lookout import Lookout
+from undertow.fleet.placement import Placement, owners
+from undertow.fleet.quarantine import Quarantine
+from undertow.fleet.replicas import Replicas
+from undertow.fleet.sizing import Sizing
+from undertow.fleet.slots import new_name
+from undertow.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
+from undertow.fleet.summary import Summary
+from undertow.schemas.records import Partition
+from undertow.stream.care import Care
+from undertow.stream.ports import Clock
+from undertow.stream.verdicts import Fault
 
 RESPAWN = respawn.Policy()
 

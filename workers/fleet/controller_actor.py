@@ -11,22 +11,22 @@ from typing import Any
 
 import ray
 
-from workers.adapters.kafka_admin import find_topic
-from workers.build import Stamped
-from workers.fleet.autoscale import Policy
-from workers.fleet.claim import Sign
-from workers.fleet.controller import Controller
-from workers.fleet.flood import FloodLimit
-from workers.fleet.handle import ENDS
-from workers.fleet.hello import say_hello
-from workers.fleet.lookout import Lookout
-from workers.fleet.metrics import Emitter
-from workers.fleet.ray_replicas import RayReplicas
-from workers.fleet.registers import Beats, open_registers
-from workers.fleet.status import FleetStatus
-from workers.fleet.topic_watch import TopicWatch
-from workers.logs import log_to_stderr
-from workers.wiring import StreamRecipe
+from undertow.adapters.kafka_admin import find_topic
+from undertow.fleet.autoscale import Policy
+from undertow.fleet.build import Stamped
+from undertow.fleet.claim import Sign
+from undertow.fleet.controller import Controller
+from undertow.fleet.flood import FloodLimit
+from undertow.fleet.handle import ENDS
+from undertow.fleet.hello import say_hello
+from undertow.fleet.lookout import Lookout
+from undertow.fleet.metrics import Emitter
+from undertow.fleet.ray_replicas import RayReplicas
+from undertow.fleet.registers import Beats, open_registers
+from undertow.fleet.status import FleetStatus
+from undertow.fleet.topic_watch import TopicWatch
+from undertow.telemetry.logs import log_to_stderr
+from undertow.wiring.root import StreamRecipe
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from workers.artifact.manifest import Manifest
-from workers.wiring import StreamRecipe
+from undertow.artifact.format.manifest import Manifest
+from undertow.wiring.root import StreamRecipe
 
 PASSED_OVER = frozenset({"partitions", "definition"})
 """A running fleet follows the topic's partitions by itself; what Feast keeps of a view says nothing that its name,

@@ -13,11 +13,11 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from workers.build import foreign
-from workers.core.errors import Refused, Unavailable
-from workers.fleet.hello import UNKNOWN, Hello, hear
-from workers.fleet.status import FleetStatus
-from workers.wiring import StreamRecipe
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet.build import foreign
+from undertow.fleet.hello import UNKNOWN, Hello, hear
+from undertow.fleet.status import FleetStatus
+from undertow.wiring.root import StreamRecipe
 
 ANSWER_S = 30.0
 LOOK_EVERY_S = 0.1

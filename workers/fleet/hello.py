@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from workers.build import BUILD
+from undertow.fleet.build import BUILD
 
 UNKNOWN = "an older build"
 

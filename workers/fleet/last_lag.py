@@ -6,8 +6,8 @@ In: the statuses of one fleet. Out: its last one, with the newest lag of each pa
 from collections import defaultdict
 from dataclasses import replace
 
-from schemas.records import Partition
-from workers.fleet.status import FleetStatus
+from undertow.fleet.status import FleetStatus
+from undertow.schemas.records import Partition
 
 
 class LastLag:

@@ -10,17 +10,17 @@ from collections.abc import Callable
 import ray
 from ray.actor import ActorHandle
 
-from workers.build import foreign, stamped
-from workers.cluster import join_ray
-from workers.core.errors import Refused, Unavailable
-from workers.fleet.claim import Sign, own_sign
-from workers.fleet.controller_actor import controller_actor, controller_name
-from workers.fleet.differences import differences
-from workers.fleet.handle import ANSWER_S, ENDS, Fleet
-from workers.fleet.ray_replicas import orphans, remove_orphans
-from workers.fleet.registers import Beats, claim_all, open_registers
-from workers.sections import FleetSettings
-from workers.wiring import StreamRecipe
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet.build import foreign, stamped
+from undertow.fleet.claim import Sign, own_sign
+from undertow.fleet.controller_actor import controller_actor, controller_name
+from undertow.fleet.differences import differences
+from undertow.fleet.handle import ANSWER_S, ENDS, Fleet
+from undertow.fleet.ray_replicas import orphans, remove_orphans
+from undertow.fleet.registers import Beats, claim_all, open_registers
+from undertow.ray_session.session import join_ray
+from undertow.settings.sections import FleetSettings
+from undertow.wiring.root import StreamRecipe
 
 START_S = 120.0
 """A controller's process may have to be started first, on a machine that is busy with others."""

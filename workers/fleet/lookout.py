@@ -7,10 +7,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from workers.core.ports import Clock
-from workers.fleet.flood import Counted, FloodLimit, flood, keep
-from workers.fleet.status import FleetStatus, ReplicaStatus
-from workers.logs import Line, say
+from undertow.fleet.flood import Counted, FloodLimit, flood, keep
+from undertow.fleet.status import FleetStatus, ReplicaStatus
+from undertow.stream.ports import Clock
+from undertow.telemetry.logs import Line, say
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from ray.util.metrics import Gauge
 
-from schemas.records import REASONS
-from workers.core import histogram
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.daemon import start_daemon
-from workers.fleet.slots import slot_of
-from workers.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.daemon import start_daemon
+from undertow.fleet.slots import slot_of
+from undertow.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
+from undertow.schemas.records import REASONS
+from undertow.stream import histogram
 
 Key = tuple[tuple[str, str], ...]
 """Names and values of labels, sorted."""

@@ -8,8 +8,8 @@ import logging
 
 import ray
 
-from workers.fleet.daemon import start_daemon
-from workers.ray_internals import draining_nodes
+from undertow.fleet.daemon import start_daemon
+from undertow.ray_session.internals import draining_nodes
 
 log = logging.getLogger(__name__)
 

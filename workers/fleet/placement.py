@@ -5,10 +5,10 @@ In: who can read, who reads, how far behind each partition is. Out: each replica
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.records import Partition
-from workers.core.ports import Clock
-from workers.fleet.plan import plan
-from workers.fleet.status import ReplicaStatus
+from undertow.fleet.plan import plan
+from undertow.fleet.status import ReplicaStatus
+from undertow.schemas.records import Partition
+from undertow.stream.ports import Clock
 
 EVEN_OUT_EVERY_S = 30.0
 """How often a fleet in which nothing else moves is looked at for lags that differ."""

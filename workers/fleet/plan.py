@@ -10,7 +10,7 @@ behind; two partitions change places only where that pays for the two handovers 
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.records import Partition
+from undertow.schemas.records import Partition
 
 LEAST_GAIN = 0.25
 """An exchange must take this share off the lag of the replica that is furthest behind..."""

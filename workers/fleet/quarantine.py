@@ -7,13 +7,23 @@ In: statuses, and ends. Out: which partitions are read with care, and how. Knows
 import logging
 from collections.abc import Iterator
 
-from schemas.records import Partition
-from schemas.wording import counted
-from workers.core.care import NO_CARE, Care
-from workers.core.ports import Clock
-from workers.fleet.status import ReplicaStatus
-from workers.fleet.suspects import HOPELESS, End, Progress, Suspect, Suspects, after_end, after_progress, care_of, learn
-from workers.logs import say
+from undertow.fleet.status import ReplicaStatus
+from undertow.fleet.suspects import (
+    HOPELESS,
+    End,
+    Progress,
+    Suspect,
+    Suspects,
+    after_end,
+    after_progress,
+    care_of,
+    learn,
+)
+from undertow.schemas.records import Partition
+from undertow.schemas.wording import counted
+from undertow.stream.care import NO_CARE, Care
+from undertow.stream.ports import Clock
+from undertow.telemetry.logs import say
 
 log = logging.getLogger(__name__)
 

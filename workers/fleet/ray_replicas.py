@@ -13,14 +13,14 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
-from schemas.records import Partition
-from workers.build import foreign, stamped
-from workers.core.care import Care
-from workers.fleet.hello import Hello, hear
-from workers.fleet.node_watch import NodeWatch
-from workers.fleet.replica_actor import CONTROL, replica_actor
-from workers.fleet.status import FleetSize, ReplicaStatus
-from workers.wiring import StreamRecipe
+from undertow.fleet.build import foreign, stamped
+from undertow.fleet.hello import Hello, hear
+from undertow.fleet.node_watch import NodeWatch
+from undertow.fleet.replica_actor import CONTROL, replica_actor
+from undertow.fleet.status import FleetSize, ReplicaStatus
+from undertow.schemas.records import Partition
+from undertow.stream.care import Care
+from undertow.wiring.root import StreamRecipe
 
 NODE_LABEL = "ray.io/node-id"
 

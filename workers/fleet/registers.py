@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.adapters.kafka_sign import KafkaSign
-from workers.adapters.offline_root import view_folder
-from workers.adapters.offline_sign import FileSign
-from workers.core.errors import Refused
-from workers.fleet.claim import GROUP, Beat, Held, Sign, claim
-from workers.wiring import StreamRecipe
+from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.offline_root import view_folder
+from undertow.adapters.offline_sign import FileSign
+from undertow.core.errors import Refused
+from undertow.fleet.claim import GROUP, Beat, Held, Sign, claim
+from undertow.wiring.root import StreamRecipe
 
 
 class Shows(Protocol):

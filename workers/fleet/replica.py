@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from schemas.records import Partition
-from workers.core.care import NO_CARE, Care
-from workers.core.errors import Replaced, UndertowError
-from workers.core.ports import Clock
-from workers.core.verdicts import verdict_of
-from workers.fleet.artifact_status import ArtifactStatus, fields_of, together
-from workers.fleet.recent import Recent
-from workers.fleet.status import FleetSize, ReplicaState, ReplicaStatus
-from workers.fleet.walk import OpenStream, Walk
-from workers.logs import Line, say
+from undertow.core.errors import Replaced, UndertowError
+from undertow.fleet.artifact_status import ArtifactStatus, fields_of, together
+from undertow.fleet.recent import Recent
+from undertow.fleet.status import FleetSize, ReplicaState, ReplicaStatus
+from undertow.fleet.walk import OpenStream, Walk
+from undertow.schemas.records import Partition
+from undertow.stream.care import NO_CARE, Care
+from undertow.stream.ports import Clock
+from undertow.stream.verdicts import verdict_of
+from undertow.telemetry.logs import Line, say
 
 log = logging.getLogger(__name__)
 

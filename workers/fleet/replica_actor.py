@@ -14,16 +14,16 @@ from typing import Any
 
 import ray
 
-from schemas.records import Partition
-from workers.build import Stamped
-from workers.core.care import Care
-from workers.fleet.hello import say_hello
-from workers.fleet.metrics import emit_replica
-from workers.fleet.replica import Replica
-from workers.fleet.status import FleetSize, ReplicaStatus
-from workers.logs import log_to_stderr
-from workers.telling import open_tell
-from workers.wiring import StreamRecipe, stream_openers
+from undertow.fleet.build import Stamped
+from undertow.fleet.hello import say_hello
+from undertow.fleet.metrics import emit_replica
+from undertow.fleet.replica import Replica
+from undertow.fleet.status import FleetSize, ReplicaStatus
+from undertow.schemas.records import Partition
+from undertow.stream.care import Care
+from undertow.telemetry.listeners import open_tell
+from undertow.telemetry.logs import log_to_stderr
+from undertow.wiring.root import StreamRecipe, stream_openers
 
 LOOK_EVERY_S = 0.1
 BURIAL_S = 10.0

@@ -1,14 +1,14 @@
 """The living replicas, as the controller reaches them.
 
-In: orders. Out: answers, as far as they have come. Implemented over Ray by `workers.fleet.ray_replicas`.
+In: orders. Out: answers, as far as they have come. Implemented over Ray by `undertow.fleet.ray_replicas`.
 """
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from schemas.records import Partition
-from workers.core.care import Care
-from workers.fleet.status import FleetSize, ReplicaStatus
+from undertow.fleet.status import FleetSize, ReplicaStatus
+from undertow.schemas.records import Partition
+from undertow.stream.care import Care
 
 
 class Replicas(Protocol):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from workers.core.verdicts import Fault
+from undertow.stream.verdicts import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from workers.cluster import announced, ray_session
-from workers.core.errors import Refused, Unavailable
-from workers.fleet.handle import Fleet
-from workers.fleet.last_lag import LastLag
-from workers.fleet.launch import attach, start
-from workers.fleet.show import event, line, table
-from workers.fleet.status import FleetStatus
-from workers.logs import Format, Line, json_line
-from workers.settings import Settings
-from workers.wiring import stream_recipe
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet.handle import Fleet
+from undertow.fleet.last_lag import LastLag
+from undertow.fleet.launch import attach, start
+from undertow.fleet.show import event, line, table
+from undertow.fleet.status import FleetStatus
+from undertow.ray_session.session import announced, ray_session
+from undertow.settings.settings import Settings
+from undertow.telemetry.logs import Format, Line, json_line
+from undertow.wiring.root import stream_recipe
 
 LOOK_EVERY_S, LOOK_AGAIN_S = 0.5, 2.0
 T = TypeVar("T")

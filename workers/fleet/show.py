@@ -15,14 +15,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from schemas.records import Partition
-from schemas.wording import counted
-from workers.core.errors import Refused, Unavailable
-from workers.core.readable import readable
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.fleet.status import FleetStatus, ReplicaStatus, milliseconds
-from workers.logs import Line
-from workers.terminal import Terminal
+from undertow.core.errors import Refused, Unavailable
+from undertow.core.readable import readable
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.status import FleetStatus, ReplicaStatus, milliseconds
+from undertow.schemas.records import Partition
+from undertow.schemas.wording import counted
+from undertow.telemetry.logs import Line
+from undertow.telemetry.terminal import Terminal
 
 WATCH_EVERY_S = 1.0
 EVENTS = 8

@@ -6,9 +6,9 @@ In: orders, what replicas carry of earlier ones, their readings. Out: a size. Kn
 from collections import deque
 from collections.abc import Iterable
 
-from workers.core.ports import Clock
-from workers.fleet.autoscale import Autoscaler, Policy
-from workers.fleet.status import FleetSize, ReplicaStatus
+from undertow.fleet.autoscale import Autoscaler, Policy
+from undertow.fleet.status import FleetSize, ReplicaStatus
+from undertow.stream.ports import Clock
 
 
 class Sizing:

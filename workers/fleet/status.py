@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Partition
-from workers.core import histogram
-from workers.core.care import NO_CARE, Care
-from workers.core.verdicts import Fault
-from workers.fleet.artifact_status import ArtifactStatus, Progress
-from workers.logs import Line, iso
+from undertow.fleet.artifact_status import ArtifactStatus, Progress
+from undertow.schemas.records import Partition
+from undertow.stream import histogram
+from undertow.stream.care import NO_CARE, Care
+from undertow.stream.verdicts import Fault
+from undertow.telemetry.logs import Line, iso
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
 FleetState = Literal["starting", "running", "draining", "drained", "failed"]

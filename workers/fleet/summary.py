@@ -6,8 +6,8 @@ In: the statuses of both. Out: the fleet's counts. Knows nothing of orders.
 from collections.abc import Sequence
 from typing import Any
 
-from workers.fleet.artifact_status import ArtifactStatus, Progress, at_rest, by_artifact, together
-from workers.fleet.status import ReplicaStatus
+from undertow.fleet.artifact_status import ArtifactStatus, Progress, at_rest, by_artifact, together
+from undertow.fleet.status import ReplicaStatus
 
 COUNTS = ("records", "windows", "rejects", "last_reject", "ignored_columns", "lost", "retries", "latency")
 

@@ -4,8 +4,8 @@ In: how replicas ended, what they read and how far that was durable. Out: what i
 and what is refused. Knows neither Ray nor Kafka, and no replica by name.
 
 A position is where a chain ends: the next record to be read. Two ends at one position in a row make a suspect of its
-partition, which is then read with care (`workers.core.care`): an end is then known to be of the step that began at the
-position announced. The step shrinks with each such end and grows again behind what it was of. An end of one record
+partition, which is then read with care (`undertow.stream.care`): an end is then known to be of the step that began at
+the position announced. The step shrinks with each such end and grows again behind what it was of. An end of one record
 alone, twice (anybody may be killed once), condemns it: it is refused, and what follows is read on.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from schemas.records import Partition
-from workers.core.care import Care
+from undertow.schemas.records import Partition
+from undertow.stream.care import Care
 
 STEPS = (256, 16, 1)
 ENDS_OF_ONE: Mapping[str, int] = {"kills-replica": 2, "hangs": 1}

@@ -7,10 +7,10 @@ long. Knows neither Ray nor what is done with the answers.
 import logging
 from collections.abc import Callable, Iterable
 
-from schemas.records import Partition
-from workers.adapters.kafka_admin import TopicInfo
-from workers.core.errors import UndertowError
-from workers.fleet.daemon import start_daemon
+from undertow.adapters.kafka_admin import TopicInfo
+from undertow.core.errors import UndertowError
+from undertow.fleet.daemon import start_daemon
+from undertow.schemas.records import Partition
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ import logging
 import threading
 from collections.abc import Callable
 
-from schemas.records import Partition
-from workers.careful import AtHand
-from workers.core.care import NO_CARE, Care
-from workers.core.errors import Diverged
-from workers.counts import Counts
-from workers.fleet.artifact_status import ArtifactStatus
-from workers.stream import Stream
+from undertow.core.errors import Diverged
+from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.schemas.records import Partition
+from undertow.stream.care import NO_CARE, Care
+from undertow.stream.careful import AtHand
+from undertow.stream.counts import Counts
+from undertow.stream.loop import Stream
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.spaces import SpaceView
-from workers.adapters.offline_parts import part_files
-from workers.adapters.offline_query import open_query
-from workers.core.durations import show_duration
+from undertow.adapters.offline_parts import part_files
+from undertow.adapters.offline_query import open_query
+from undertow.core.durations import show_duration
+from undertow.schemas.spaces import SpaceView
 
 SERIES = 200
 """How many series are looked at."""

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import sound_parts
-from workers.adapters.offline_query import AGE_US, ROW, open_query
-from workers.core.errors import Refused
-from workers.history.ordering import in_order
-from workers.history.rows import BATCH_ROWS, AskedRows
+from undertow.adapters.offline_chains import sound_parts
+from undertow.adapters.offline_query import AGE_US, ROW, open_query
+from undertow.core.errors import Refused
+from undertow.history.ordering import in_order
+from undertow.history.rows import BATCH_ROWS, AskedRows
+from undertow.schemas.spaces import SpaceView
 
 FOUND, AGE = "found", "age_seconds"
 GROUP_BYTES = 32 << 20

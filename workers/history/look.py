@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.embeddings import EVENT_TIMESTAMP
-from schemas.spaces import SpaceView
-from schemas.wording import are, counted
-from workers.adapters.feast_times import online_times
-from workers.adapters.offline_parts import part_files, read_part
-from workers.core.errors import Refused
-from workers.sections import FeastSettings
+from undertow.adapters.feast_times import online_times
+from undertow.adapters.offline_parts import part_files, read_part
+from undertow.core.errors import Refused
+from undertow.schemas.embeddings import EVENT_TIMESTAMP
+from undertow.schemas.spaces import SpaceView
+from undertow.schemas.wording import are, counted
+from undertow.settings.sections import FeastSettings
 
 FILES, ROWS = 8, 5
 """So many parts are opened, and so many rows of each are looked at, all evenly spread."""

@@ -17,17 +17,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from schemas.spaces import SpaceView
-from workers.adapters.offline_chains import sound_parts
-from workers.adapters.offline_root import view_folder
-from workers.core.errors import Refused
-from workers.core.events import Event, Retrying
-from workers.core.ports import OnlineSink
-from workers.patience import Patience, Trouble
-from workers.recipes import EmbedRecipe, embed_recipes, with_log
-from workers.restoring import newest_rows
-from workers.settings import Settings
-from workers.wiring import open_online
+from undertow.adapters.offline_chains import sound_parts
+from undertow.adapters.offline_root import view_folder
+from undertow.core.errors import Refused
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.settings import Settings
+from undertow.stream.events import Event, Retrying
+from undertow.stream.ports import OnlineSink
+from undertow.stream.retry import Patience, Trouble
+from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
+from undertow.wiring.restoring import newest_rows
+from undertow.wiring.root import open_online
 
 OnProgress = Callable[[int, int, int], None]
 """Takes the series looked at, all series, and the rows written."""

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.lookalikes import looks_misspelt
-from workers.adapters.offline_query import EVENT_US, ROW
-from workers.core.errors import Refused
+from undertow.adapters.offline_query import EVENT_US, ROW
+from undertow.core.errors import Refused
+from undertow.schemas.lookalikes import looks_misspelt
 
 NANOS = 1_000
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}

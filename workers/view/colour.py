@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from schemas.embeddings import EVENT_TIMESTAMP
-from schemas.times import format_times
-from workers.core.errors import Refused
-from workers.view.read import Rows
+from undertow.core.errors import Refused
+from undertow.schemas.embeddings import EVENT_TIMESTAMP
+from undertow.schemas.times import format_times
+from undertow.view.read import Rows
 
 ENTITY, TIME, DRIFT = "entity", "time", "drift"
 INK = "#3B3B3B"

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
-from workers.core.errors import Refused
+from undertow.core.errors import Refused
+from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
 
 SEVERAL = 2
 OURS = (EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET)

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from workers.view.colour import GREY, SMALL, VIRIDIS, Categories, Scale
-from workers.view.picture import PCA_TITLE, TSNE_TITLE, Picture, readable
+from undertow.view.colour import GREY, SMALL, VIRIDIS, Categories, Scale
+from undertow.view.picture import PCA_TITLE, TSNE_TITLE, Picture, readable
 
 SHAPES = {
     "circle": "o",

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from schemas.embeddings import EVENT_TIMESTAMP
-from workers.core.errors import Refused
-from workers.view.read import Rows
+from undertow.core.errors import Refused
+from undertow.schemas.embeddings import EVENT_TIMESTAMP
+from undertow.view.read import Rows
 
 CSV = ".csv"
 

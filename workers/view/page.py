@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workers.view.colour import INK, VIRIDIS, Categories, Colouring
-from workers.view.picture import PCA_TITLE, TSNE_TITLE, Picture
+from undertow.view.colour import INK, VIRIDIS, Categories, Colouring
+from undertow.view.picture import PCA_TITLE, TSNE_TITLE, Picture
 
 GRID = 9999
 """Places are whole numbers up to this: finer than any screen, and short."""
@@ -29,7 +29,7 @@ def render(picture: Picture) -> bytes:
         "<", "\\u003c"
     )
     parts = {"title": html.escape(picture.title), "data": data}
-    template = files("workers.view").joinpath("page.html").read_text("utf-8")
+    template = files("undertow.view").joinpath("page.html").read_text("utf-8")
     return PLACEHOLDER.sub(lambda found: parts[found[1]], template).encode()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.times import format_times
-from schemas.wording import counted
-from workers.view.colour import MINUTES, Colouring
-from workers.view.read import Rows
+from undertow.schemas.times import format_times
+from undertow.schemas.wording import counted
+from undertow.view.colour import MINUTES, Colouring
+from undertow.view.read import Rows
 
 LONGEST = 32
 MOST_NEIGHBOURS = 3000

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from workers.core.errors import Refused
-from workers.view.picture import Projection
+from undertow.core.errors import Refused
+from undertow.view.picture import Projection
 
 FEWEST = 5
 KEPT = 50

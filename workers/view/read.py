@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
-from workers.adapters.offline_parts import part_files, require_intact
-from workers.core.errors import Refused
-from workers.view.columns import OURS, SEVERAL, Columns, Span
-from workers.view.sample import Sampler, hash_keys
+from undertow.adapters.offline_parts import part_files, require_intact
+from undertow.core.errors import Refused
+from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
+from undertow.view.columns import OURS, SEVERAL, Columns, Span
+from undertow.view.sample import Sampler, hash_keys
 
 BATCH_ROWS = 8192
 # Reading ahead fills hundreds of megabytes and is no faster: what is read is mostly thrown away at once.

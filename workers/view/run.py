@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.times import parse_time
-from workers.adapters.offline_chains import require_whole
-from workers.adapters.offline_root import view_folder
-from workers.artifact.manifest import read_manifest
-from workers.artifact_paths import only
-from workers.core.errors import Refused
-from workers.settings import Settings
-from workers.view.colour import ENTITY, TIME, Colouring, categories, choose_colours
-from workers.view.columns import Span
-from workers.view.labels import join_labels
-from workers.view.picture import describe
-from workers.view.read import Rows, read_rows
-from workers.view.write import make_picture, refuse_early, write
+from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_root import view_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.core.errors import Refused
+from undertow.schemas.times import parse_time
+from undertow.settings.artifact_paths import only
+from undertow.settings.settings import Settings
+from undertow.view.colour import ENTITY, TIME, Colouring, categories, choose_colours
+from undertow.view.columns import Span
+from undertow.view.labels import join_labels
+from undertow.view.picture import describe
+from undertow.view.read import Rows, read_rows
+from undertow.view.write import make_picture, refuse_early, write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

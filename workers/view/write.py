@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.core.errors import Refused
-from workers.private_files import make_folder
-from workers.view import page
-from workers.view.colour import Colouring
-from workers.view.picture import MOST_NEIGHBOURS, Picture
+from undertow.core.errors import Refused
+from undertow.core.private_files import make_folder
+from undertow.view import page
+from undertow.view.colour import Colouring
+from undertow.view.picture import MOST_NEIGHBOURS, Picture
 
 NEEDED = ("matplotlib", "sklearn")
 
@@ -46,7 +46,7 @@ def make_picture(
 
     Raises `Refused` for too few vectors and for equal ones.
     """
-    from workers.view.project import project  # noqa: PLC0415 - needs the extra, and a second to load
+    from undertow.view.project import project  # noqa: PLC0415 - needs the extra, and a second to load
 
     return Picture(
         title=title,
@@ -72,7 +72,7 @@ def write(picture: Picture, path: Path) -> Path:
 
 def _image(form: str) -> Callable[[Picture], bytes]:
     def draw(picture: Picture) -> bytes:
-        from workers.view.draw import render  # noqa: PLC0415 - likewise
+        from undertow.view.draw import render  # noqa: PLC0415 - likewise
 
         return render(picture, form=form)
 

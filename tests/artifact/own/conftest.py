@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.windows import WindowBatch
+from undertow.schemas.windows import WindowBatch
 
 TEXT = """class = "{nets}:{name}"
 weights = "model.pt"

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from pytorch_forecasting import TemporalFusionTransformer
 
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.recipes import refuse_foreign_code
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.format.recipes import refuse_foreign_code
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 NETS = "forecastnets"
 TAPS = {"hidden": "lstm_encoder:last"}

@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner
 
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import read_manifest
-from workers.artifact.survey import survey
-from workers.artifact.trained import read_trained
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.read.trained import read_trained
+from undertow.artifact.pack.survey.survey import survey
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 NETS = "formnets"
 LENGTHS = [9, 5, 7, 9, 5]

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tests.packing import pack
 from tests.training import quiet_trainer
-from workers.artifact.load import load
-from workers.core.errors import Refused
+from undertow.artifact.load.loader import load
+from undertow.core.errors import Refused
 
 NETS = "statenets"
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.packing import pack
-from workers.artifact.load import load
+from undertow.artifact.load.loader import load
 
 NETS = "padded"
 COLUMNS = "abcdefghijkl"

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.artifact.manifest import MANIFEST, read_manifest
-from workers.artifact.points import Survey
-from workers.artifact.probes import MOST_STEPS, chosen_steps
-from workers.artifact.spaces import digest
-from workers.artifact.survey import survey
-from workers.artifact.trained import read_trained
-from workers.cli import main
+from undertow.artifact.format.manifest import MANIFEST, read_manifest
+from undertow.artifact.format.spaces import digest
+from undertow.artifact.load.loader import load
+from undertow.artifact.pack.certify.probes import MOST_STEPS, chosen_steps
+from undertow.artifact.pack.read.trained import read_trained
+from undertow.artifact.pack.survey.points import Survey
+from undertow.artifact.pack.survey.survey import survey
+from undertow.cli.main import main
 
 NETS = "sightnets"
 Describe = Callable[..., Path]

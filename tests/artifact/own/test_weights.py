@@ -12,9 +12,9 @@ from torch import nn
 from torch.ao.quantization import quantize_dynamic
 
 from tests.packing import pack
-from workers.artifact.load import load
-from workers.cli import main
-from workers.core.errors import Refused
+from undertow.artifact.load.loader import load
+from undertow.cli.main import main
+from undertow.core.errors import Refused
 
 NETS = "statenets"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

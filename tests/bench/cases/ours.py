@@ -7,7 +7,7 @@ from case import Given, Measured, Meter, answer
 from data import SERIES
 from product import FORWARD, count_stages, settings_of
 
-from workers.wiring import open_stream, stream_recipe
+from undertow.wiring.root import open_stream, stream_recipe
 
 
 def run(given: Given) -> Measured:

@@ -6,10 +6,10 @@ from data import encoded
 from model import BATCH
 from product import contract_of, settings_of
 
-from schemas.json_codec import decode_json
-from schemas.records import Partition, Record
-from workers.artifact.load import load
-from workers.core.inputs import build_inputs
+from undertow.artifact.load.loader import load
+from undertow.core.inputs import build_inputs
+from undertow.schemas.json_codec import decode_json
+from undertow.schemas.records import Partition, Record
 
 
 def run(given: Given) -> Measured:

@@ -18,9 +18,9 @@ from confluent_kafka import Producer
 from data import COLUMNS, IN_MESSAGE, START, STEPS, block_values, make_topic
 from product import contract_of, settings_of
 
-from schemas.arrow_codec import encode_arrow
-from schemas.windows import WindowBatch
-from workers.wiring import open_stream, stream_recipe
+from undertow.schemas.arrow_codec import encode_arrow
+from undertow.schemas.windows import WindowBatch
+from undertow.wiring.root import open_stream, stream_recipe
 
 SHARES = (0.01, 0.1, 1.0)
 MIB = 1 << 20

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from workers.artifact.faster.parts import Arguments, Part
-from workers.core.returned import form_of
+from undertow.artifact.format.parts import Arguments, Part
+from undertow.core.returned import form_of
 
 
 def flatten(value: Any, tensors: list[Tensor]) -> Arguments:

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.faster.calls import fits, flatten
-from workers.artifact.faster.known import VARIABLE_SELECTION, is_a
-from workers.artifact.faster.parts import Compiled, Part
-from workers.artifact.faster.rewrite import TOLERANCE, distance
-from workers.artifact.faster.selection import in_slices
-from workers.artifact.notices import tell, tell_error
+from undertow.artifact.faster.calls import fits, flatten
+from undertow.artifact.faster.known import VARIABLE_SELECTION, is_a
+from undertow.artifact.faster.notices import tell, tell_error
+from undertow.artifact.faster.rewrite import TOLERANCE, distance
+from undertow.artifact.faster.selection import in_slices
+from undertow.artifact.format.parts import Compiled, Part
 
 MARGIN = TOLERANCE / 2
 """What all compiled parts together may change, as much as all rewrites may."""

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from workers.artifact.faster.calls import flatten, rebuild
-from workers.artifact.faster.compiled import find_target
-from workers.artifact.faster.parts import Arguments, Compiled, Part, Size
-from workers.artifact.faster.skipping import tensors_of
-from workers.core.taps import find_module, takes_hooks
+from undertow.artifact.faster.calls import flatten, rebuild
+from undertow.artifact.faster.compiled import find_target
+from undertow.artifact.faster.skipping import tensors_of
+from undertow.artifact.format.parts import Arguments, Compiled, Part, Size
+from undertow.core.taps import find_module, takes_hooks
 
 SHARE = 0.1
 """Of all numbers that a forward's operations write, what a part must write."""

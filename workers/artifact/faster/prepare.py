@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from schemas.contract import InputContract
-from workers.artifact.faster.pruning import Pruning
-from workers.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
-from workers.artifact.faster.search import Vectors, find_pruning
-from workers.artifact.faster.skipping import skip
-from workers.artifact.layouts import PROBE, WIDER
-from workers.artifact.learn import make_inputs
-from workers.artifact.notices import tell, tell_error
-from workers.artifact.sample import sample_lengths
-from workers.core.features import Tap, TappedFeature
-from workers.core.pooling import align, pool
-from workers.core.preprocessing import Preprocessing
-from workers.core.taps import Call, Taps
+from undertow.artifact.dry_runs.layouts import PROBE, WIDER
+from undertow.artifact.dry_runs.learn import make_inputs
+from undertow.artifact.dry_runs.sample import sample_lengths
+from undertow.artifact.faster.notices import tell, tell_error
+from undertow.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
+from undertow.artifact.faster.search import Vectors, find_pruning
+from undertow.artifact.faster.skipping import skip
+from undertow.artifact.format.pruning import Pruning
+from undertow.core.features import Tap, TappedFeature
+from undertow.core.pooling import align, pool
+from undertow.core.preprocessing import Preprocessing
+from undertow.core.taps import Call, Taps
+from undertow.schemas.contract import InputContract
 
 PROOF = 64
 """So many windows prove what is rewritten: one in some hundred is such that a last bit grows."""

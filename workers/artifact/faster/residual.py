@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workers.artifact.faster.folding import constant, gate_of, is_plain
+from undertow.artifact.faster.folding import constant, gate_of, is_plain
 
 STEPPED = 3
 """Axes of what has steps: windows, steps, channels."""

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.faster.recurrent import faster_recurrent
-from workers.artifact.faster.residual import faster_residual
-from workers.artifact.faster.selection import faster_selection
-from workers.artifact.notices import tell, tell_error
-from workers.core.taps import find_module
+from undertow.artifact.faster.notices import tell, tell_error
+from undertow.artifact.faster.recurrent import faster_recurrent
+from undertow.artifact.faster.residual import faster_residual
+from undertow.artifact.faster.selection import faster_selection
+from undertow.core.taps import find_module
 
 TOLERANCE = 1e-6
 """Of a tensor, in units of its largest number or of 1."""

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.faster.pruning import Output, Pruning
-from workers.artifact.faster.recurrent import LAYERS
-from workers.artifact.faster.skipping import skipping, tensors_of
-from workers.artifact.faster.templates import Seen, find_template
-from workers.artifact.notices import tell_error
-from workers.core.features import Tap
-from workers.core.taps import Call, Taps, find_module, takes_hooks
+from undertow.artifact.faster.notices import tell_error
+from undertow.artifact.faster.recurrent import LAYERS
+from undertow.artifact.faster.skipping import skipping, tensors_of
+from undertow.artifact.faster.templates import Seen, find_template
+from undertow.artifact.format.pruning import Output, Pruning
+from undertow.core.features import Tap
+from undertow.core.taps import Call, Taps, find_module, takes_hooks
 
 NUMBERS = (math.nan, 0.0, 1e3, -1e3)
 """What stands in the place of what is left out, one after the other."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workers.artifact.faster.folding import (
+from undertow.artifact.faster.folding import (
     constant,
     double,
     gate_of,
@@ -27,9 +27,9 @@ from workers.artifact.faster.folding import (
     is_plain,
     skip_of,
 )
-from workers.artifact.faster.known import RESAMPLE_NORM, VARIABLE_SELECTION, is_a, is_exactly
-from workers.artifact.faster.norms import layer_norm
-from workers.artifact.faster.residual import STEPPED, faster_residual, project_context
+from undertow.artifact.faster.known import RESAMPLE_NORM, VARIABLE_SELECTION, is_a, is_exactly
+from undertow.artifact.faster.norms import layer_norm
+from undertow.artifact.faster.residual import STEPPED, faster_residual, project_context
 
 ROWS = 4096
 """Windows times steps of one slice on a CPU."""

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.artifact.faster.pruning import Output
-from workers.core.errors import Refused
+from undertow.artifact.format.pruning import Output
+from undertow.core.errors import Refused
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], dropped: Sequence[str]) -> None:

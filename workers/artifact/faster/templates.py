@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.artifact.faster.pruning import Output, Size
+from undertow.artifact.format.pruning import Output, Size
 
 Shape = tuple[int, ...]
 

@@ -1,0 +1,136 @@
+"""`undertow check` where nothing is there: every setting with its origin, no secret, and what is missing."""
+
+import os
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from undertow.adapters.offline_parts import encode_part, no_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.cli.main import main
+from undertow.commands.check import _flat
+from undertow.devstack.processes import LOCALHOST, free_port
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.settings import TOML, Settings
+
+
+@pytest.fixture(autouse=True)
+def broker(tmp_path, monkeypatch):
+    """An empty working folder, no settings in the environment but the address of a broker that is away."""
+    for name in [name for name in os.environ if name.upper().startswith("UNDERTOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    address = f"{LOCALHOST}:{free_port()}"
+    monkeypatch.setenv("UNDERTOW_KAFKA__BOOTSTRAP", address)
+    return address
+
+
+def check(*overrides):
+    """Run it for a broker that gets a moment to answer; return what it printed."""
+    options = [f"--set={override}" for override in ("kafka.extra.bootstrap_timeout_ms=200", *overrides)]
+    result = CliRunner().invoke(main, ["check", *options])
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1
+    return result.output
+
+
+def rows(output):
+    """Read the table back; a long value goes on in rows without a key."""
+    table: dict[str, list[str]] = {}
+    key = ""
+    for line in output.splitlines():
+        if line.startswith("│"):
+            found, *cells = (cell.strip() for cell in line.split("│")[1:4])
+            key = found or key
+            table[key] = ["".join(parts) for parts in zip(table.get(key, ["", ""]), cells, strict=True)]
+    return table
+
+
+def test_every_setting_is_shown_whole_with_where_it_came_from(tmp_path, monkeypatch, broker):
+    (tmp_path / TOML).write_text('[fleet]\nreplicas = 3\nname = "file"\n[kafka.extra]\nretries = 4\n')
+    monkeypatch.setenv("UNDERTOW_FLEET__HEARTBEAT_TIMEOUT_SECONDS", "7")
+    long = "folder/" * 20 + "[bold]"
+    table = rows(check("fleet.name=flag", f"model.artifact={long}"))
+    assert {key for key, _ in _flat(Settings().model_dump())} - table.keys() == set()
+    assert table["fleet.name"] == ["flag", "--set"]
+    assert table["model.artifact"] == [long, "--set"]
+    assert table["kafka.bootstrap"] == [broker, "UNDERTOW_KAFKA__BOOTSTRAP"]
+    assert table["fleet.heartbeat_timeout_seconds"] == ["7.0", "UNDERTOW_FLEET__HEARTBEAT_TIMEOUT_SECONDS"]
+    assert table["fleet.replicas"] == ["3", TOML]
+    assert table["kafka.extra.retries"] == ["4", TOML]
+    assert table["fleet.num_cpus"] == ["1.0", "default"]
+
+
+def test_no_secret_is_shown_wherever_it_came_from(tmp_path, monkeypatch):
+    (tmp_path / TOML).write_text(
+        '[kafka.extra]\nssl_password = "hunter1"\nproxy_url = "http://me:hunter2@proxy"\n'
+        '[kafka.registry_extra]\n"bearer.auth.token" = "hunter3"\n"ssl.key.location" = "key.pem"\n'
+    )
+    (tmp_path / "secret").write_text("hunter4\n")
+    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD", "hunter5")
+    monkeypatch.setenv("UNDERTOW_KAFKA__REGISTRY_CREDENTIALS_FILE", "secret")
+    monkeypatch.setenv("UNDERTOW_KAFKA__EXTRA__CLIENT_SECRET", "hunter6")
+    output = check(
+        "kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN", "kafka.username=me", "kafka.registry=http://x"
+    )
+    assert "hunter" not in output
+    table = rows(output)
+    assert table["kafka.password"] == ["***", "UNDERTOW_KAFKA__PASSWORD"]
+    assert table["kafka.extra.ssl_password"] == ["***", TOML]
+    assert table["kafka.extra.proxy_url"] == ["http://***@proxy", TOML]
+    assert table["kafka.extra.client_secret"] == ["***", "UNDERTOW_KAFKA__EXTRA__CLIENT_SECRET"]
+    assert table["kafka.registry_extra.bearer.auth.token"] == ["***", TOML]
+    assert table["kafka.registry_extra.ssl.key.location"] == ["key.pem", TOML]
+    assert table["kafka.registry_credentials_file"] == ["secret", "UNDERTOW_KAFKA__REGISTRY_CREDENTIALS_FILE"]
+
+
+def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_or_remedy(broker):
+    output = check()
+    failed = dict(re.findall(r"^failed +([a-z ]+): (.*)$", output, re.MULTILINE))
+    assert list(failed) == ["artifact", "kafka", "dead letters", "group", "online store"]
+    assert "undertow pack" in failed["artifact"]
+    assert f"{broker} (kafka.bootstrap)" in failed["kafka"]
+    assert f"{broker} (kafka.bootstrap)" in failed["group"]
+    assert output.splitlines()[-1] == "ok      offline log: .undertow/offline"
+    assert "Traceback" not in output
+
+
+def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():
+    assert check("fleet.replicas=0").splitlines() == [
+        "error: fleet.replicas: Input should be greater than or equal to 1, found 0"
+    ]
+
+
+def test_a_format_without_its_registry_is_one_failed_line_and_its_credentials_are_masked(monkeypatch):
+    monkeypatch.setenv("UNDERTOW_KAFKA__REGISTRY_EXTRA", '{"basic.auth.user.info": "me:hush"}')
+    shown = check("kafka.format=avro-confluent", f"kafka.registry=http://{LOCALHOST}:9")
+    assert "failed  format: the schema registry http://127.0.0.1:9 (kafka.registry) did not answer" in shown
+    assert "hush" not in shown
+
+
+def test_the_whole_log_is_read_where_asked_for_and_each_damaged_file_has_a_line(tmp_path):
+    view = SpaceView(name="v", space="5" * 64, series=(IdColumn(name="site", type="string"),), features=(("f", 2),))
+    folder = claim_folder(tmp_path / "log", view) / "@backfill" / "job"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.parquet").write_bytes(encode_part(no_rows(view), view, metadata={}))
+    assert "offline log, read whole" not in check("offline.path=log")
+    assert re.search(r"ok      offline log, read whole: 3 files of .* MB read whole, 0 faults", verified())
+    for number in (0, 2):
+        path = folder / f"{number}.parquet"
+        path.write_bytes(path.read_bytes()[:-50] + b"?" + path.read_bytes()[-49:])
+    told = verified()
+    assert "ok      offline log, read whole: 3 files of 0.0 MB read whole, 2 faults" in told
+    lines = [line.partition(" is damaged (")[0] for line in told.splitlines() if " is damaged (" in line]
+    named = [f"log/{view.view}/@backfill/job/{number}.parquet" for number in (0, 2)]
+    assert lines == [f"failed  offline log, read whole: {name}" for name in named]
+    assert told.count("delete it and start its job again") == 2
+    assert "undertow backfill HISTORY --job job" in told
+    assert "chain" not in told
+
+
+def verified():
+    options = ["--set=kafka.extra.bootstrap_timeout_ms=200", "--set=offline.path=log"]
+    return CliRunner().invoke(main, ["check", "--verify", *options]).output

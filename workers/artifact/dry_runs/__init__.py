@@ -1,0 +1,1 @@
+"""What a model does with windows made up, told from its shapes."""

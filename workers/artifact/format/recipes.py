@@ -1,0 +1,127 @@
+"""How to build the model that weights belong to: one of pytorch-forecasting's, or a class of its owner's.
+
+In: plain data. Out: recipes, their JSON, and the rule which code a recipe may name. Knows neither torch nor any model,
+and imports nothing by name.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from undertow.artifact.format.outputs import Output
+from undertow.core.errors import Refused
+
+Axes = Literal["ntc", "nct", "tnc", "nf"]
+"""n windows, t steps, c columns, f = steps times columns: the columns of the first step, those of the second, ..."""
+Dtype = Literal["float32", "int64"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecipe:
+    """A model of pytorch-forecasting, or of a class that its owner has derived from one."""
+
+    cls: str
+    """One of `undertow.artifact.load.models.CLASSES`, or its owner's: `package.module:Name`."""
+    hyperparameters: Mapping[str, Any]
+    """Plain JSON data."""
+    targets: tuple[str, ...]
+    """Names of the targets, which some models leave out of their inputs."""
+    losses: tuple[str, ...]
+    """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
+    outputs: tuple[Output, ...]
+    """One for each loss: how the model's output is scaled back."""
+    source: str | None = None
+    """Of a class of its owner's, the SHA-256 of the file that defines it; not in the JSON form of others."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        return {
+            **({} if self.source is None else {"source": self.source}),
+            "class": self.cls,
+            "hyperparameters": dict(self.hyperparameters),
+            "targets": list(self.targets),
+            "losses": list(self.losses),
+            "outputs": [output.to_json() for output in self.outputs],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleInput:
+    """What a plain module is called with."""
+
+    argument: str | None = None
+    """The keyword of the tensor; None passes it as the first argument."""
+    axes: Axes = "ntc"
+    dtype: Dtype = "float32"
+    """float32 takes scaled numbers, int64 the codes of categories."""
+    lengths: str | None = None
+    """The keyword that takes the (n,) int64 lengths of windows that are padded behind their end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleRecipe:
+    """Any `nn.Module`, by the name of the code that makes it."""
+
+    cls: str
+    """`package.module:Name` of a class, or of a function that is annotated to return a module."""
+    arguments: Mapping[str, Any]
+    """Keyword arguments: plain JSON data."""
+    source: str
+    """SHA-256 of the file that defines it: other code is another space."""
+    input: ModuleInput
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json`."""
+        return {
+            "kind": "module",
+            "class": self.cls,
+            "arguments": dict(self.arguments),
+            "source": self.source,
+            "input": asdict(self.input),
+        }
+
+
+Recipe = ModelRecipe | ModuleRecipe
+
+
+def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
+    """Read what a recipe's `to_json` wrote."""
+    if data.get("kind") == "module":
+        return ModuleRecipe(
+            cls=data["class"],
+            arguments=data["arguments"],
+            source=data["source"],
+            input=ModuleInput(**data["input"]),
+        )
+    return ModelRecipe(
+        cls=data["class"],
+        hyperparameters=data["hyperparameters"],
+        targets=tuple(data["targets"]),
+        losses=tuple(data["losses"]),
+        outputs=tuple(map(Output.from_json, data["outputs"])),
+        source=data.get("source"),
+    )
+
+
+def refuse_foreign_code(recipe: Recipe, code: Collection[str]) -> None:
+    """Raise `Refused` where building the model would import a package that is not in `code`. Imports nothing itself."""
+    if recipe.source is not None:
+        refuse_foreign(recipe.cls, code)
+
+
+def refuse_foreign(cls: str, code: Collection[str]) -> None:
+    """Raise `Refused` where the package of the class `package.module:Name` is not in `code`."""
+    package = package_of(cls)
+    if package not in code:
+        message = (
+            f"the model is {cls}, and importing {package} runs its code, which can do anything that you can. "
+            f"Code is imported only from packages that model.code lists, found {', '.join(code) or 'none'}. If you "
+            f"trust {package}: --set 'model.code=[\"{package}\"]', or UNDERTOW_MODEL__CODE='[\"{package}\"]', or "
+            f"--code {package} when it is packed"
+        )
+        raise Refused(message)
+
+
+def package_of(cls: str) -> str:
+    """Return the package that stands first in a class's path."""
+    return cls.partition(":")[0].partition(".")[0]

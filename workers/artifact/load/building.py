@@ -1,0 +1,21 @@
+"""From a recipe to a model: the one place that knows that there are two kinds.
+
+In: a `Recipe`. Out: a model without weights, in eval mode. Knows neither kind's rules.
+"""
+
+from collections.abc import Collection
+
+from torch import nn
+
+from undertow.artifact.format.recipes import ModuleRecipe, Recipe
+from undertow.artifact.load.foreign import build_module
+
+
+def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
+    """Build the model, untrained. Raises `Refused`. `code` are the packages whose code may run."""
+    if isinstance(recipe, ModuleRecipe):
+        return build_module(recipe, code)
+    # pytorch-forecasting and Lightning cost seconds of CPU, which a replica of a plain module need not wait for.
+    from undertow.artifact.load.models import build_forecaster  # noqa: PLC0415
+
+    return build_forecaster(recipe, code)

@@ -1,0 +1,1 @@
+"""The proof of what an artifact promises."""

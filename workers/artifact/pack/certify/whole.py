@@ -1,0 +1,135 @@
+"""The trained model run to its end with the simplest hooks there are, in float32 or in double precision.
+
+In: a trained model, features, inputs. Out: what `Taps` is held against, and what float32 leaves open of it. Knows no
+embedder.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from undertow.artifact.pack.read.trained import Trained
+from undertow.core.features import TappedFeature
+from undertow.core.pooling import align, pool
+from undertow.core.reduction import Reduction, reduce
+from undertow.core.returned import pick, unpack
+from undertow.core.taps import Call, find_module
+
+Vectors = dict[str, NDArray[np.float32]]
+MOST_OPEN = 1e-4
+"""Of a vector, in units of its largest number or of 1: where float32 leaves more open, there is nothing to rely on."""
+
+
+class Openness:
+    """What float32 leaves open of each feature, looked up only where it matters."""
+
+    def __init__(self, look: Callable[[], Mapping[str, float]]) -> None:
+        self._look, self._found = look, dict[str, float]()
+
+    def of(self, name: str) -> float:
+        """Return it, or 0 where it is so much that nothing can be relied on."""
+        self._found = self._found or dict(self._look())
+        return self._found[name] if self._found[name] <= MOST_OPEN else 0.0
+
+    def known(self, name: str) -> float:
+        """Return it, or 0 where it did not matter."""
+        return self._found.get(name, 0.0)
+
+
+def full_forward(
+    model: nn.Module,
+    call: Call,
+    features: Sequence[TappedFeature],
+    x: Mapping[str, Any],
+    reductions: Mapping[str, Reduction] = MappingProxyType({}),
+) -> tuple[Vectors, dict[str, tuple[int, ...]]]:
+    """Embed without `Taps` and without an early end; also return the shapes of the hidden states."""
+    fired: dict[nn.Module, list[Any]] = {}
+    modules = {find_module(model, one.feature.tap.path) for one in features}
+    handles = [
+        module.register_forward_hook(lambda module, _, output: fired.setdefault(module, []).append(_copy(output)))
+        for module in modules
+    ]
+    try:
+        with torch.inference_mode():
+            call(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    vectors: Vectors = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for one in features:
+        tap = one.feature.tap
+        value = fired[find_module(model, tap.path)][tap.call]
+        for element in tap.select:
+            value = pick(value, element)
+        while isinstance(value, list):
+            value = value[0]
+        valid = x["encoder_lengths"]
+        hidden, steps = align(value, one.layout, valid, int(valid.max()))
+        pooled = pool(hidden, one.feature.pools, steps)
+        vectors[one.name] = reduce(pooled, one.feature, reductions.get(one.name)).numpy()
+        shapes[one.name] = tuple(value.shape)
+    return vectors, shapes
+
+
+def left_open(
+    trained: Trained,
+    features: Sequence[TappedFeature],
+    x: Mapping[str, Any],
+    reductions: Mapping[str, Reduction] = MappingProxyType({}),
+) -> dict[str, float]:
+    """Return of each feature how far its vectors are from those in double precision, in their largest number or in 1.
+
+    A norm over few channels that are all but equal magnifies a last bit a thousand times. That is no fault of a batch:
+    the model itself says no more. 0 where it cannot be known, since the model does not run in double precision.
+    """
+    plain, _ = full_forward(trained.model, trained.call, features, x, reductions)
+    try:
+        with _doubled(trained.model):
+            exact, _ = full_forward(trained.model, trained.call, features, _widen(x), reductions)
+    except Exception:  # noqa: BLE001 - a model may hold tensors that are not its parameters
+        return dict.fromkeys(plain, 0.0)
+    return {name: distance(array, exact[name]) for name, array in plain.items()}
+
+
+def distance(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return how far apart they are at most, in units of the largest number expected or of 1."""
+    return float(np.abs(expected - found).max()) / max(1.0, float(np.abs(expected).max()))
+
+
+@contextmanager
+def _doubled(model: nn.Module) -> Iterator[None]:
+    """Let it compute in double precision; afterwards its numbers are, bit for bit, what they were."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # of what a forward itself makes
+    model.double()
+    try:
+        yield
+    finally:
+        model.float()
+        torch.set_default_dtype(before)
+
+
+def _widen(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.double() if x.is_floating_point() else x
+    if isinstance(x, Mapping):
+        return {key: _widen(value) for key, value in x.items()}
+    return [_widen(one) for one in x] if isinstance(x, list | tuple) else x
+
+
+def _copy(output: Any) -> Any:
+    """Copy its tensors: the forward goes on, and may write into them in place, as an in-place ReLU does."""
+    output = unpack(output)
+    if isinstance(output, Tensor):
+        return output.clone()
+    if isinstance(output, Mapping):
+        return {key: _copy(value) for key, value in output.items()}
+    return [_copy(value) for value in output] if isinstance(output, tuple | list) else output

@@ -1,0 +1,196 @@
+"""Pack a trained model into an artifact, once, where its owner trusts it.
+
+In: a Lightning checkpoint or the TOML of a plain module, taps, a name. Out: a folder of safetensors and JSON, whole or
+not there. Knows no store.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from undertow.artifact.dry_runs.learn import learn
+from undertow.artifact.faster.compiling import compile_parts
+from undertow.artifact.faster.prepare import find_unneeded
+from undertow.artifact.faster.skipping import fill
+from undertow.artifact.format.manifest import MANIFEST, WEIGHTS, Manifest
+from undertow.artifact.format.names import check_ids, check_names
+from undertow.artifact.format.reductions import to_tensors
+from undertow.artifact.format.spaces import FLOAT32, Precision
+from undertow.artifact.load.building import build_model
+from undertow.artifact.load.loader import KEPT_SAMPLES, embed_samples, find_call, make_embedder, settle, use_compiled
+from undertow.artifact.pack.certify.forecast_proof import forecast_facts, with_forecast
+from undertow.artifact.pack.certify.fresh import Afresh, look_afresh
+from undertow.artifact.pack.certify.proof import Weights, certify, check_again
+from undertow.artifact.pack.fit import Fitted, check_company, check_sizes, check_wish, fit_reductions, without_reduction
+from undertow.artifact.pack.notes import unsaid_axes, unsaid_calls, unsaid_sight
+from undertow.artifact.pack.place import check_place, write
+from undertow.artifact.pack.read.trained import read_trained
+from undertow.core.embedder import Embedder
+from undertow.core.errors import Refused
+from undertow.core.features import Feature, TappedFeature
+from undertow.core.reduction import Reduction
+from undertow.core.taps import paths_of
+
+LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
+BATCHES = (256, 5_000)
+"""Unless settings say otherwise, `kafka.max_batch` and `backfill.chunk_rows`."""
+
+
+def pack(
+    checkpoint: Path | str,
+    output: Path | str,
+    *,
+    name: str,
+    taps: Mapping[str, Feature | str],
+    series: Sequence[str] | None = None,
+    model_class: str | None = None,
+    description: str = "",
+    trust: bool = False,
+    code: Collection[str] = (),
+    note: Callable[[str], object] | None = None,
+    fit: Path | str | None = None,
+    precision: Precision = FLOAT32,
+    is_compiled: bool = False,
+    ttl_s: int | None = None,
+    batches: Sequence[int] = BATCHES,
+    afresh: Afresh = look_afresh,
+) -> Manifest:
+    """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
+
+    `taps` maps feature names to taps, as `Feature` or as text: `{"hidden": "rnn:last+mean"}`. `series` names the id
+    columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
+    `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
+    where they do not say it. `fit` is a Parquet file or a folder of them, as for a backfill: the windows that a PCA is
+    fitted on. `precision` lets torch.autocast narrow the forward: another space. With `is_compiled` the artifact holds
+    native code for this kind of machine too, where that can be made. `afresh` loads the folder before it gets its
+    name: a process that is started for it, which finds code where the environment (PYTHONPATH) alone leads to.
+    `batches` are sizes in which windows will come: it is certified in as large ones, as far as that costs seconds only.
+    `ttl_s` is how long after its event time a vector counts in Feast's joins, 0 for ever.
+    """
+    checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
+    _check(name, taps, output)
+    say = note or (lambda _: None)
+    trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
+    paths = paths_of(trained.model)
+    features = {key: Feature.parse(tap, paths) if isinstance(tap, str) else tap for key, tap in taps.items()}
+    check_wish(features, fit)
+    check_ids(trained.contract, features)
+    trained = with_forecast(trained, features)
+    weights = _weights(trained.model)
+    rebuilt = build_model(trained.recipe, code)
+    settle(rebuilt, trained.recipe, trained.preprocessing, trained.contract)
+    rebuilt.load_state_dict(weights)
+    tapped, contract = learn(trained.model, features, trained.preprocessing, trained.contract, trained.call)
+    check_sizes(tapped)
+    call = find_call(trained.recipe, rebuilt, tapped, precision, torch.device("cpu"))
+    pruning = find_unneeded(rebuilt, tapped, trained.preprocessing, contract, call)
+    kept = {key: tensor for key, tensor in weights.items() if key not in pruning.dropped}
+    fill(rebuilt, kept, pruning.dropped)
+    content = safetensors.torch.save(kept)
+    draft = Manifest(
+        name=name,
+        description=description or _describe(trained.model, tapped, precision),
+        model=trained.recipe,
+        features=tapped,
+        preprocessing=trained.preprocessing,
+        contract=contract,
+        pruning=pruning,
+        weights=hashlib.sha256(content).hexdigest(),
+        checkpoint=trained.digest,
+        precision=precision,
+        versions={library: version(library) for library in LIBRARIES},
+        sample={},
+        facts=forecast_facts(trained, features),
+        certificate=None,
+        ttl_seconds=ttl_s,
+    )
+    reductions: dict[str, Reduction] = {}
+    if fit is not None:
+        before = make_embedder(replace(draft, features=without_reduction(tapped)), rebuilt)
+        fitted = fit_reductions(before, tapped, fit, contract)
+        before.close()
+        reductions = {key: one.reduction for key, one in fitted.items()}
+        content = safetensors.torch.save({**kept, **to_tensors(reductions)})
+        draft = replace(
+            draft,
+            weights=hashlib.sha256(content).hexdigest(),
+            description=description or _describe(trained.model, tapped, precision, fitted),
+            facts={**draft.facts, **{key: one.facts() for key, one in fitted.items()}},
+        )
+    embedder = make_embedder(draft, rebuilt, reductions=reductions)
+    if fit is not None:
+        check_company(embedder, fit, contract)
+    stored = Weights(parameters=pruning.kept, size=len(content))
+    vectors, certificate = certify(embedder, trained, tapped, contract, stored, precision, reductions, batches)
+    draft, packages = _compile(draft, rebuilt, embedder, say) if is_compiled else (draft, {})
+    embedder.close()
+    sights = {one.name: one.sight for one in certificate.features if one.sight is not None}
+    unseen = unsaid_sight(tapped, sights, trained.preprocessing.prediction_length)
+    for sentence in (*trained.notes, *unsaid_calls(trained, taps), *unsaid_axes(tapped), *unseen):
+        say(sentence)
+    sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
+    manifest = replace(draft, sample=sample, certificate=certificate)
+    text = json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n"  # some models follow the order of a dict
+
+    def check(folder: Path) -> None:
+        check_again(certificate, vectors, afresh(folder, code, torch.get_num_threads()))
+
+    write(output, {WEIGHTS: content, **packages, MANIFEST: text.encode()}, check)
+    return manifest
+
+
+def _check(name: str, taps: Collection[str], output: Path) -> None:
+    check_names(name, taps)
+    if not taps:
+        message = (
+            "expected at least one tap, such as hidden=lstm_encoder:last, found none; see what there is: undertow taps"
+        )
+        raise Refused(message)
+    check_place(output)
+
+
+def _compile(
+    draft: Manifest, model: nn.Module, embedder: Embedder, say: Callable[[str], object]
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest with what is compiled, and the packages; without, where they do not give the same."""
+    if draft.precision != FLOAT32:
+        say(f"nothing is compiled: expected a forward in float32, found {draft.precision}")
+        return draft, {}
+    paths = [one.feature.tap.path for one in draft.features]
+    compiled, packages = compile_parts(model, paths, lambda: embed_samples(embedder, draft), say)
+    made = replace(draft, compiled=compiled)
+    if compiled is None or not use_compiled(embedder, model, made, packages, torch.device("cpu")):
+        return draft, {}
+    return made, packages
+
+
+def _describe(
+    model: nn.Module,
+    features: Sequence[TappedFeature],
+    precision: Precision,
+    fitted: Mapping[str, Fitted] = MappingProxyType({}),
+) -> str:
+    kept = {name: f" ({sum(one.explained):.1%} of the variance)" for name, one in fitted.items()}
+    texts = (f"{one.name} = {one.feature}{kept.get(one.name, '')}" for one in features)
+    narrow = "" if precision == FLOAT32 else f" in {precision}"
+    return f"{type(model).__name__}{narrow}, " + ", ".join(texts)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            message = (
+                f"expected weights in float32, found {tensor.dtype} in {name}; save the checkpoint in full precision"
+            )
+            raise Refused(message)
+        weights[name] = tensor.detach().clone().contiguous()  # safetensors refuses modules that share their memory
+    return weights

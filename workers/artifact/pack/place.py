@@ -1,0 +1,79 @@
+"""The folder that an artifact is written to: seen to be possible before the work, whole or not there after it.
+
+In: a path and files. Out: a folder that appears at once. Knows nothing of what the files hold.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from undertow.core.errors import Refused
+
+
+def check_place(output: Path) -> None:
+    """Raise `Refused` where the folder could not be made there, or is there; leave nothing behind."""
+    if _is_there(output):
+        message = f"{output} exists, and an artifact is never overwritten; choose another folder or remove it"
+        raise Refused(message)
+    new = [output, *(folder for folder in output.parents if not _is_there(folder))]
+    with _refusing(output):
+        try:
+            _begin(output).rmdir()
+            output.mkdir()
+        finally:
+            for folder in new:
+                if _is_there(folder):
+                    folder.rmdir()
+
+
+def write(output: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
+    """Make the folder appear at once, durable and as `check` has seen it, or not at all. Raises `Refused`."""
+    with _refusing(output):
+        partial = _begin(output)
+        try:
+            partial.chmod(0o755)
+            for name, content in files.items():
+                (partial / name).parent.mkdir(exist_ok=True)
+                with (partial / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for folder in {(partial / name).parent for name in files} | {partial}:
+                _sync(folder)
+            check(partial)
+            partial.rename(output)
+            _sync(output.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)  # a link that leads nowhere is there, too
+
+
+@contextmanager
+def _refusing(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename and Path(error.filename) != output else ""
+        message = f"cannot write the artifact to {output}: {error.strerror}{where}; choose another folder: --output"
+        raise Refused(message) from error
+
+
+def _begin(output: Path) -> Path:
+    """Make a folder beside it. Its name is short: one that holds the other's could be too long where that is not."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=".pack.", dir=output.parent))
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder durable: those of files that are durable themselves may still be lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Checkpoints and descriptions of models, read once."""

@@ -1,0 +1,1 @@
+"""What can be tapped in a model."""

@@ -1,0 +1,34 @@
+"""`undertow backfill`: history from Parquet.
+
+In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from undertow.cli.options import settings_options
+from undertow.cli.paths import ExistingPathType
+
+
+@click.command()
+@click.argument("history", type=ExistingPathType())
+@click.option(
+    "--job", help="Name of the job that goes on where it was stopped; default: the name of the file or folder."
+)
+@settings_options
+def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None:
+    """Embed history from Parquet into the same offline log, the newest also online. Goes on where it was stopped.
+
+    A row is a window; `undertow describe` shows the columns and one as an example.
+
+    \b
+    undertow backfill history.parquet
+    """
+    from undertow.backfill.run import run as run_backfill
+    from undertow.settings.settings import load
+    from undertow.telemetry.terminal import Terminal
+
+    reports = run_backfill(load(overrides), history, Terminal(), job=job)
+    sys.exit(1 if any(report.took_nothing or report.faults for report in reports) else 0)

@@ -1,0 +1,81 @@
+"""`undertow run`, `status`, `scale` and `drain`: a fleet, and orders to it.
+
+In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+"""
+
+import click
+
+from undertow.cli.options import settings_options
+from undertow.schemas.wording import are, counted
+
+
+@click.command()
+@click.option("--drain-when-idle", type=float, metavar="SECONDS", help="End when nothing came for so long.")
+@click.option("--force", is_flag=True, help="Start beside a fleet that reads the same topic under the same group.")
+@settings_options
+def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: bool) -> None:
+    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it. Attaches to one in a joined Ray.
+
+    \b
+    undertow run --set fleet.replicas=2
+    """
+    from undertow.fleet.run import run as run_fleet
+    from undertow.settings.settings import load
+    from undertow.telemetry.terminal import Terminal
+
+    chosen = (*overrides, "fleet.force=true") if force else overrides
+    run_fleet(load(chosen), Terminal(), drain_when_idle_s=drain_when_idle)
+
+
+@click.command()
+@click.option("as_json", "--json", is_flag=True)
+@click.option("is_watching", "--watch", is_flag=True, help="Show it anew every second until Ctrl-C or the fleet's end.")
+@settings_options
+def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> None:
+    """Show the running fleet.
+
+    \b
+    undertow status --watch
+    """
+    from undertow.fleet.launch import reach
+    from undertow.fleet.show import show, watch
+    from undertow.settings.settings import load
+    from undertow.telemetry.terminal import Terminal
+
+    fleet = reach(load(overrides).fleet)
+    if is_watching:
+        watch(fleet.status, Terminal(), as_json=as_json)
+    else:
+        show(fleet.status(), Terminal(), as_json=as_json)
+
+
+@click.command()
+@click.argument("replicas", type=click.IntRange(min=1))
+@settings_options
+def scale(replicas: int, overrides: tuple[str, ...]) -> None:
+    """Give the running fleet so many replicas; those that are too many finish their batches first.
+
+    \b
+    undertow scale 4
+    """
+    from undertow.fleet.launch import reach
+    from undertow.settings.settings import load
+
+    settings = load(overrides).fleet
+    found = reach(settings).scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
+    idle = max(0, replicas - found.partitions)
+    there = f"there {are(found.partitions)} {counted(found.partitions, 'partition')}"
+    note = f"; {idle} read nothing, since {there}" if idle else ""
+    click.echo(f"{replicas} replica{'s' * (replicas > 1)} run{note}")
+
+
+@click.command()
+@settings_options
+def drain(overrides: tuple[str, ...]) -> None:
+    """Let the running fleet finish its batches, write its checkpoints and end."""
+    from undertow.fleet.launch import reach
+    from undertow.settings.settings import load
+
+    settings = load(overrides).fleet
+    last = reach(settings).end(settings.drain_timeout_seconds + 30)
+    click.echo(f"drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")

@@ -1,0 +1,83 @@
+"""How every command ends: what went wrong is one line on standard error.
+
+In: a command, and whatever it raises. Out: that line and exit code 1; of what nobody foresaw, also its trace in a
+private file. Knows no command.
+"""
+
+import errno
+import os
+import sys
+import time
+import traceback
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from undertow.core.errors import UndertowError
+from undertow.core.masking import masked
+from undertow.core.private_files import OURS, make_folder
+from undertow.core.readable import one_line
+
+TRACES = Path(OURS) / "errors"
+KEPT = 20
+"""So many traces are kept, the newest."""
+
+
+class OneLineGroup(click.Group):
+    """Prints one line for any error. Its context's `obj` says whether traces are shown as well."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click's own errors (wrong usage, Ctrl-C) are click's to show."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except UndertowError as error:
+            return _fail(ctx, error, one_line(str(error)))
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever reads us, such as `head`, has enough: click ends quietly
+            return _fail(ctx, error, f"{describe_unforeseen(error)} ({_where(keep_trace(error, TRACES))})")
+
+
+def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:
+    if ctx.obj:
+        click.echo(_trace(error), err=True, nl=False)
+    click.echo(f"error: {told}", err=True)
+    ctx.exit(1)
+
+
+def describe_unforeseen(error: Exception) -> str:
+    """Return one line about an error that no code of ours has put into words."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    return one_line(masked("", f"{type(error).__name__}: {error}"))
+
+
+def keep_trace(error: Exception, folder: Path) -> Path | None:
+    """Write the trace into a file that only its owner reads, and let the oldest go; None where none can be written."""
+    at = time.time()
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}.{int(at % 1 * 1e6):06d}Z-{os.getpid()}.txt"
+    head = f"undertow {version('undertow')}, Python {sys.version.split()[0]}, undertow {' '.join(sys.argv[1:2])}\n"
+    try:
+        make_folder(folder)
+        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as f:
+            f.write(head + _trace(error))
+        for old in sorted(folder.glob("*.txt"))[:-KEPT]:
+            with suppress(FileNotFoundError):  # another command was first
+                old.unlink()
+    except OSError:
+        return None
+    return folder / name
+
+
+def _trace(error: Exception) -> str:
+    return str(masked("", "".join(traceback.format_exception(error))))
+
+
+def _where(trace: Path | None) -> str:
+    shown = "undertow --debug COMMAND shows it"
+    return f"unforeseen; its trace is in {trace}, and {shown}" if trace else f"unforeseen; {shown[:-3]} its trace"

@@ -1,0 +1,78 @@
+"""`undertow pack`: a checkpoint becomes an artifact.
+
+In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from undertow.cli.options import model_options, seconds
+from undertow.cli.paths import ExistingPathType, LocalPathType
+
+
+@click.command()
+@model_options
+@click.option("--name", required=True, help="The stable name that readers use.")
+@click.option(
+    "--tap",
+    "taps",
+    required=True,
+    multiple=True,
+    metavar="[FEATURE=]PATH[:POOL][,pca=N][,l2]",
+    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
+)
+@click.option("--fit", type=ExistingPathType(), help="Windows to fit pca=N on: Parquet.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="bfloat16 where torch.autocast takes it: other numbers, so another space.",
+)
+@click.option(
+    "--compile", "is_compiled", is_flag=True, help="Keep native code for this machine too; model.run_compiled runs it."
+)
+@click.option(
+    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
+)
+@click.option("--output", type=LocalPathType(), help="Folder to write; default: model.artifact.")
+def pack(
+    overrides: tuple[str, ...],
+    taps: tuple[str, ...],
+    series: tuple[str, ...],
+    code: tuple[str, ...],
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Turn a Lightning checkpoint, or a plain module that a TOML describes, into an artifact: certified, safe to load.
+
+    \b
+    undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
+    undertow pack model.ckpt --name watch --tap hidden=rnn:mean[-8:],pca=16,l2 --tap ahead=forecast --fit past.parquet
+    undertow pack model.toml --name watch --tap conv1:mean+max --code mypackage
+    """
+    from undertow.artifact.pack.certify.fresh import fresh_process
+    from undertow.core.features import name_features
+    from undertow.settings.artifact_paths import only
+    from undertow.settings.settings import load
+
+    everything = load(overrides)
+    settings = everything.model
+    folder = output or only(settings.artifacts)
+    options["batches"] = (everything.kafka.max_batch, everything.backfill.chunk_rows)
+    options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
+    named = name_features(taps)
+    with fresh_process(is_forecaster=options["checkpoint"].suffix != ".toml") as afresh:  # it imports beside us
+        import torch
+
+        from undertow.artifact.pack.packer import pack as pack_artifact
+
+        # What is certified is a replica's forward; and a container that has fewer cores than its machine, for each of
+        # which torch would start a thread, would spend its time waiting for them.
+        torch.set_num_threads(settings.threads)
+        manifest = pack_artifact(output=folder, taps=named, series=series or None, afresh=afresh, **options)
+    click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
+    if manifest.certificate is not None:
+        click.echo("\n".join(manifest.certificate.lines()))

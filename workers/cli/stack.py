@@ -1,0 +1,34 @@
+"""`undertow up` and `undertow down`: a Kafka and a Redis on this machine.
+
+In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+"""
+
+from pathlib import Path
+
+import click
+
+from undertow.cli.paths import LocalPathType
+
+
+@click.command()
+@click.option("--folder", type=LocalPathType(file_okay=False), default=Path(".undertow/stack"), show_default=True)
+@click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
+def up(folder: Path, *, persist: bool) -> None:
+    """Start a real Kafka and Redis on this machine, from packages.
+
+    \b
+    undertow up
+    """
+    from undertow.devstack.stack import up as start
+
+    stack = start(folder, persist=persist)
+    click.echo(f"export UNDERTOW_KAFKA__BOOTSTRAP={stack.bootstrap}\nexport UNDERTOW_REDIS={stack.redis}")
+
+
+@click.command()
+@click.option("--folder", type=LocalPathType(file_okay=False), default=Path(".undertow/stack"), show_default=True)
+def down(folder: Path) -> None:
+    """Stop what `undertow up` started."""
+    from undertow.devstack.stack import down as stop
+
+    click.echo("stopped" if stop(folder) else "nothing was running")

@@ -1,0 +1,1 @@
+"""What the commands do that have no room of their own."""

@@ -1,0 +1,175 @@
+"""`undertow check`: the settings in force, where each came from, and whether what they name can be reached.
+
+In: overrides from the command line. Out: a table and one line for each part. Changes nothing.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from undertow.adapters.kafka_admin import describe_dead_letters, describe_topic, refuse_live_group, require_topic_codec
+from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
+from undertow.artifact.format.manifest import read_manifest, read_weights
+from undertow.artifact.format.recipes import refuse_foreign_code
+from undertow.commands.check_log import look_at_log, read_log
+from undertow.core.errors import Refused, UndertowError
+from undertow.core.masking import masked
+from undertow.core.readable import one_line
+from undertow.fleet.claim import held_by, holder
+from undertow.history.look import compare_online
+from undertow.schemas.wording import counted
+from undertow.settings.local_paths import goes_with_container
+from undertow.settings.settings import TOML, Settings, load
+from undertow.wiring.formats import check_format
+from undertow.wiring.recipes import EmbedRecipe, embed_recipe
+from undertow.wiring.root import check_online, group_settings
+
+
+def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -> bool:
+    """Print everything; return whether all parts can be reached. With `verify` the whole offline log is read."""
+    given = tuple(overrides)
+    settings = load(given)
+    # Nothing is cut off where the console is narrow.
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
+    for key, value in _flat(settings.model_dump()):
+        table.add_row(key, _text(masked(key, value)), _origin(key, given))
+    console.print(table)
+    fine = True
+    for name, look in chain(_parts(settings), read_log(settings) if verify else ()):
+        try:
+            console.print(Text.assemble(("ok", "green"), f"      {name}: {one_line(look())}"), soft_wrap=True)
+        except UndertowError as error:
+            fine = False
+            console.print(Text.assemble(("failed", "red"), f"  {name}: {one_line(str(error))}"), soft_wrap=True)
+    for what, path in _kept(settings):
+        if goes_with_container(path):
+            text = (
+                f"{what} ({path}) goes with this container: mount a volume there (deploy/OPERATIONS.md#in-containers)"
+            )
+            console.print(Text.assemble(("note", "yellow"), f"    {text}"), soft_wrap=True)
+    return fine
+
+
+def _kept(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield what outlives a command, and where it lies."""
+    yield "what Feast's files hold, its registry among them", settings.feast.repo / "data"
+    yield "which views are applied", settings.feast.repo / "spaces"
+    if settings.offline.enabled:
+        yield "the offline log", settings.offline.path
+
+
+def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    recipe_of = cache(partial(embed_recipe, settings))
+    for path in settings.model.artifacts:
+        yield "artifact", partial(_artifact, settings, path)
+    yield "kafka", partial(_kafka, settings)
+    yield "dead letters", lambda: describe_dead_letters(settings.kafka)
+    if settings.kafka.format != "json":
+        yield "format", lambda: check_format(settings.kafka)
+    yield "group", partial(_group, settings)
+    for path in settings.model.artifacts:
+        yield "online store", partial(_online, settings, recipe_of, path)
+    yield "offline log", partial(look_at_log, settings, recipe_of)
+    if settings.fleet.address != "local":
+        yield "nodes", partial(_nodes, settings)
+
+
+def _artifact(settings: Settings, path: Path) -> str:
+    manifest = read_manifest(path)
+    read_weights(path, manifest)
+    refuse_foreign_code(manifest.model, settings.model.code)
+    return f"{manifest.view().view}, {manifest.description}"
+
+
+def _kafka(settings: Settings) -> str:
+    topic = describe_topic(settings.kafka)
+    require_topic_codec(settings.kafka)
+    return f"topic {topic.name} with {counted(topic.partitions, 'partition')} at {settings.kafka.bootstrap}"
+
+
+def _group(settings: Settings) -> str:
+    paths = settings.model.artifacts
+    # One alone is not looked at, so that the group is also told of where the artifact is missing.
+    views = [read_manifest(path).view().view for path in paths] if len(paths) > 1 else [""]
+    found = group_settings(settings.kafka, views)
+    for kafka in found:
+        refuse_live_group(kafka)
+    with KafkaSign(settings.kafka) as sign:
+        other = holder(read=sign.read)
+    names = ", ".join(kafka.group for kafka in found)
+    if other is None:
+        return f"{names} {'are' if len(found) > 1 else 'is'} free"
+    if other.fleet != settings.fleet.name:
+        raise Refused(held_by(other))
+    again = "is refused beside it" if settings.fleet.address == "local" else "attaches to it in its Ray"
+    return (
+        f"{names}: fleet {other.fleet!r} reads this topic under this group, {other.origin}; undertow run {again}, "
+        "undertow drain ends it"
+    )
+
+
+def _nodes(settings: Settings) -> str:
+    # Half a second, and only a joined Ray is asked.
+    from undertow.commands.check_nodes import Expected, look_on_nodes  # noqa: PLC0415
+    from undertow.ray_session.session import ray_session  # noqa: PLC0415
+
+    paths = [path.absolute() for path in settings.model.artifacts]
+    root = settings.offline.path.absolute()
+    nonce = read_nonce(root) if settings.offline.enabled else ""
+    expected = Expected(
+        artifacts=tuple((path, read_manifest(path).space) for path in paths),
+        log=LogIdentity(root=root, nonce=nonce) if nonce else None,
+    )
+    with ray_session(settings.fleet, replicas=0):
+        hosts = look_on_nodes(expected)
+    seen = "the artifacts and the offline log" if nonce else "the artifacts (there is no offline log yet)"
+    return f"{len(hosts)} at {settings.fleet.address}, each sees {seen}: {', '.join(hosts)}"
+
+
+def _online(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe], path: Path) -> str:
+    recipe = recipe_of(path)
+    check_online(recipe.online)
+    said = f"{recipe.online.type}, view {recipe.online.view}"
+    # Where series expire by a setting of Feast's, those that are gone say nothing.
+    if settings.offline.enabled and not recipe.online.options.get("key_ttl_seconds"):
+        view = recipe.manifest.view()
+        said += f", {compare_online(settings.feast, view, view_folder(recipe.offline.path, view))}"
+    return said
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _text(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _origin(key: str, given: tuple[str, ...]) -> str:
+    """Name the source that a key was read from; `load` has looked at them in this order."""
+    if any(_covers(override.partition("=")[0], key) for override in given):
+        return "--set"
+    variables = (name for name in os.environ if name.startswith("UNDERTOW_"))
+    for name in variables:
+        if _covers(name.removeprefix("UNDERTOW_").lower().replace("__", "."), key.lower()):
+            return name
+    if Path(TOML).exists() and any(found == key for found, _ in _flat(tomllib.loads(Path(TOML).read_text()))):
+        return TOML
+    return "default"
+
+
+def _covers(named: str, key: str) -> bool:
+    return key == named or key.startswith(f"{named}.")

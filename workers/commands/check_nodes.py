@@ -1,0 +1,78 @@
+"""What each node of a Ray that is joined sees of what all must see: the offline log, the artifacts, this code.
+
+In: what is expected. Out: the nodes' names, or `Refused` with a line for each that lacks something. Changes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from undertow.adapters.offline_root import LogIdentity
+from undertow.artifact.format.manifest import read_manifest, read_weights
+from undertow.core.errors import Refused, UndertowError
+
+ANSWER_S = 60.0
+"""A node may have to start a process first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a replica on any node needs."""
+
+    artifacts: tuple[tuple[Path, str], ...]
+    """Absolute folders, each with its space."""
+    log: LogIdentity | None
+    """None where none is written, or there is none yet."""
+
+    def fault(self) -> str:
+        """Return what this process, on its node, does not see; nothing where it sees all."""
+        try:
+            if self.log is not None:
+                self.log.require()
+            for path, space in self.artifacts:
+                manifest = read_manifest(path)
+                read_weights(path, manifest)
+                if manifest.space != space:
+                    return f"{path} is of space {manifest.space[:8]} there, expected {space[:8]}"
+        except UndertowError as error:
+            return str(error)
+        return ""
+
+
+def look_on_nodes(expected: Expected) -> tuple[str, ...]:
+    """Return the hosts of all nodes, each of which sees what is expected. Ray must have been joined.
+
+    Raises `Refused`.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    asked = [(node["NodeManagerHostname"], _ask(node["NodeID"], expected)) for node in nodes]
+    faults = [f"{host}: {fault}" for host, answer in asked if (fault := _answer(answer))]
+    if faults:
+        message = f"{len(faults)} of {len(nodes)} nodes lack what replicas need there; " + "; ".join(faults)
+        raise Refused(message)
+    return tuple(host for host, _ in asked)
+
+
+def _fault(expected: Expected) -> str:
+    return expected.fault()
+
+
+_remote_fault: Any = ray.remote(num_cpus=0, max_retries=0)(_fault)
+
+
+def _ask(node: str, expected: Expected) -> Any:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return _remote_fault.options(scheduling_strategy=there).remote(expected)
+
+
+def _answer(asked: Any) -> str:
+    try:
+        return str(ray.get(asked, timeout=ANSWER_S))
+    except GetTimeoutError:
+        return f"has not answered for {ANSWER_S:.0f} s"
+    except RayError as error:  # another version of the package, or none
+        return " ".join(str(error).split())[-200:]

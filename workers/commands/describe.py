@@ -1,0 +1,185 @@
+"""`undertow describe`: all that an artifact says of itself, and what its model says of being loaded here.
+
+In: an artifact's folder. Out: text on a console, or JSON. Changes nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from undertow.artifact.dry_runs.sample import sample_windows
+from undertow.artifact.faster.notices import kept
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.core.encoding import uses
+from undertow.core.errors import Refused, UndertowError
+from undertow.schemas.contract import Column
+from undertow.schemas.json_codec import encode_json
+from undertow.schemas.windows_arrow import window_schema
+from undertow.schemas.wording import between, counted
+from undertow.settings.sections import ModelSettings
+
+Load = Callable[[Path, ModelSettings], None]
+LISTED = 8
+"""Categories that are written out."""
+
+
+def load_once(path: Path, model: ModelSettings) -> None:
+    """Load the artifact as a replica does, and let it go."""
+    # Torch and pytorch-forecasting cost seconds, which who only reads the module need not wait for.
+    from undertow.artifact.load.loader import load  # noqa: PLC0415
+
+    load(path, device=model.device, threads=model.threads, code=model.code, run_compiled=model.run_compiled).close()
+
+
+def describe(
+    path: Path,
+    model: ModelSettings,
+    console: Console,
+    *,
+    as_json: bool = False,
+    load: Load = load_once,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Print it. Raises `Refused` where the folder holds no whole artifact, and at the end where it cannot be loaded."""
+    manifest = read_manifest(path)
+    fault: UndertowError | None = None
+    with kept() as notices:
+        try:
+            load(path, model)
+        except UndertowError as error:
+            fault = Refused(f"it cannot be loaded here: {error}")
+            notices.append(str(fault))
+    sample = _sample(manifest, now())
+    if as_json:
+        console.print_json(data=_as_json(manifest, notices, sample))
+    else:
+        _show(manifest, notices, sample, console)
+    if fault is not None:
+        raise fault
+
+
+def _show(manifest: Manifest, notices: list[str], sample: Any, console: Console) -> None:
+    for name, value in _head(manifest):
+        console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
+    _print(console, ("window", "column", "takes"), list(_contract(manifest)))
+    _print(console, ("feature", "tap", "size", "sees"), list(_features(manifest)))
+    if manifest.certificate is not None:
+        console.print(Text("\nseen when it was packed"), style="bold")
+        for line in manifest.certificate.lines(with_sight=False):
+            console.print(Text(line), soft_wrap=True)
+    console.print(Text("\nsaid when it was loaded here"), style="bold")
+    for notice in notices or ["nothing: it runs as it was packed"]:
+        console.print(Text(notice), soft_wrap=True)
+    console.print(Text("\na window of made-up numbers, as one record of JSON"), style="bold")
+    console.print(Text(orjson.dumps(sample).decode()), soft_wrap=True)
+    console.print(Text("\nthe columns of a Parquet file for undertow backfill, one window in each row"), style="bold")
+    for field in window_schema(manifest.contract):
+        console.print(Text(f"{field.name}: {field.type}"), soft_wrap=True)
+
+
+def _head(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    view = manifest.view()
+    yield "artifact", f"{manifest.name}: {manifest.description}"
+    yield "view", view.view
+    yield "space", view.space
+    yield "model", f"{manifest.model.cls}, in {manifest.precision}"
+    yield "packed with", ", ".join(f"{library} {version}" for library, version in sorted(manifest.versions.items()))
+    if manifest.compiled is not None:
+        parts = ", ".join(part.path for part in manifest.compiled.parts)
+        yield "native code", f"{parts} (runs with model.run_compiled)"
+
+
+def _contract(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    contract, known = manifest.contract, _known_ids(manifest)
+    steps = between(contract.min_length, contract.max_length, "step")
+    gaps = "; a step but the first and the last may be missing: null in all columns" if contract.allows_gaps else ""
+    for identity in contract.series:
+        closed = f", in training only: {_listed(known[identity.name])}" if identity.name in known else ""
+        yield "series", identity.name, f"{identity.type}, a join key{closed}"
+    for column in contract.past:
+        yield "past", column.name, f"{steps}: {_values(column)}{gaps}"
+    for column in contract.future:
+        yield "future", column.name, f"{counted(contract.horizon, 'step')}: {_values(column)}"
+    for column in contract.static:
+        yield "static", column.name, _values(column)
+
+
+def _values(column: Column) -> str:
+    if column.categories is None:
+        return "numbers"
+    return _listed(column.categories) + ("; any other and null are one class more" if column.accepts_unknown else "")
+
+
+def _listed(values: Sequence[str]) -> str:
+    more = f" and {len(values) - LISTED} more" if len(values) > LISTED else ""
+    return ", ".join(values[:LISTED]) + more
+
+
+def _known_ids(manifest: Manifest) -> dict[str, list[str]]:
+    """Return the ids of series that the model encodes, by their columns: it takes none that training has not seen."""
+    closed = {one.name: one.codes for one in manifest.preprocessing.encoders if one.unknown is None}
+    found = (use for use in uses(manifest.preprocessing) if use[0] == "series" and use[2] in closed)
+    return {name: sorted(map(str, closed[encoder])) for _, name, encoder in found}
+
+
+def _features(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    proofs = {one.name: one for one in manifest.certificate.features} if manifest.certificate else {}
+    for one in manifest.features:
+        proof = proofs.get(one.name)
+        sight = "not measured" if proof is None or proof.sight is None else "; ".join(proof.sight.words())
+        yield one.name, str(one.feature), str(one.size), sight
+
+
+def _sample(manifest: Manifest, now: datetime) -> dict[str, Any]:
+    """Return the shortest window that the artifact takes, as of now."""
+    windows = sample_windows(manifest.contract, manifest.preprocessing, np.array([manifest.contract.min_length]))
+    at = np.array([int(now.timestamp()) * 1_000_000], np.int64)
+    document: dict[str, Any] = orjson.loads(encode_json(replace(windows, end_us=at))[0])
+    return document
+
+
+def _as_json(manifest: Manifest, notices: list[str], sample: dict[str, Any]) -> dict[str, Any]:
+    view, certificate = manifest.view(), manifest.certificate
+    proofs = {one.name: one.sight for one in certificate.features} if certificate else {}
+    return {
+        **view.to_json(),
+        "view": view.view,
+        "model": manifest.model.cls,
+        "numeric": manifest.precision,
+        "versions": dict(manifest.versions),
+        "compiled": [] if manifest.compiled is None else [part.path for part in manifest.compiled.parts],
+        "contract": manifest.contract.to_json(),
+        "known_ids": _known_ids(manifest),
+        "features": [
+            {
+                "name": one.name,
+                "feature": str(one.feature),
+                "size": one.size,
+                "sees": None if (sight := proofs.get(one.name)) is None else sight.to_json(),
+            }
+            for one in manifest.features
+        ],
+        "certificate": None if certificate is None else certificate.to_json(),
+        "notices": notices,
+        "sample": sample,
+    }
+
+
+def _print(console: Console, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table whose last column alone is wrapped: what is broken cannot be copied."""
+    table = Table(title_justify="left")
+    for head in heads:
+        table.add_column(head, no_wrap=head != heads[-1], overflow="fold")
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    least = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
+    console.print(table, width=max(console.width, least), crop=False)

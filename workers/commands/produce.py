@@ -1,0 +1,177 @@
+"""`undertow produce`: windows from Parquet into Kafka, in any format, so many a second.
+
+In: settings, a file or folder of Parquet, a rate. Out: records, a series always in one partition, in the order of the
+file; a closing line. Knows no model but what its manifest says of a window.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from undertow.adapters.kafka_admin import describe_topic, ensure_topic
+from undertow.adapters.kafka_producer import Send, open_send, partition_of
+from undertow.artifact.format.manifest import read_manifest
+from undertow.backfill.chunks import BATCH_ROWS, ChunkReader, cut
+from undertow.backfill.files import history_folder
+from undertow.backfill.refusals import Refusals, lines_of
+from undertow.core.errors import Refused
+from undertow.core.private_files import make_folder
+from undertow.schemas.contract import InputContract
+from undertow.schemas.event_times import hold_rows
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
+from undertow.schemas.wording import counted
+from undertow.settings.artifact_paths import only
+from undertow.settings.settings import Settings
+from undertow.stream.ports import Clock
+from undertow.wiring.formats import Encode, open_encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One record to be sent."""
+
+    last: int
+    """The last of its windows, counted from the first of the batch: the record is due when that window is."""
+    windows: int
+    key: bytes | None
+    partition: int
+    value: bytes
+
+
+def produce(
+    settings: Settings,
+    history: Path,
+    console: Console,
+    *,
+    per_second: float,
+    batch: int,
+    create_partitions: int | None = None,
+    clock: Clock = time.time,
+) -> bool:
+    """Send what the files hold; return whether anything was, unless they hold nothing.
+
+    Raises `Refused` before anything is sent where they cannot hold windows of the artifact. `create_partitions` makes
+    the topic with so many where it is not there; `clock` gives seconds since the epoch, for event times to be held to.
+    """
+    contract = read_manifest(only(settings.model.artifacts)).contract
+    kafka = settings.kafka
+    encode = open_encode(kafka, contract)
+    found = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch), digest_of=lambda _path: "")
+    for fault in found.faults.values():
+        raise Refused(fault)
+    for line in found.left_out:
+        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
+    if create_partitions is not None:
+        ensure_topic(kafka, kafka.topic, partitions=create_partitions)
+    partitions = describe_topic(kafka).partitions
+    if create_partitions not in {None, partitions}:
+        console.print(
+            f"the topic {kafka.topic} is there already, with {counted(partitions, 'partition')}", highlight=False
+        )
+    times = kafka.event_time.at(clock())
+    reader = ChunkReader(history_folder(history), window_schema(contract).names)
+    sent, records, odd = 0, 0, 0
+    refusals = Refusals()
+    listed = settings.offline.path.parent / "produce" / f"{history.absolute().stem}.rejects.jsonl"
+    columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
+    began = time.monotonic()
+    with open_send(kafka) as send, Progress(*columns, console=console) as bar:
+        task = bar.add_task("produce", total=sum(chunk.rows for chunk in found.chunks))
+        for chunk in found.chunks:
+            read = hold_rows(windows_from_arrow(reader.read(chunk), contract), times)
+            if bad := [(one.row, one.reason, one.detail) for one in read.bad]:
+                _list(lines_of(chunk, bad), listed, is_first=not refusals.total)
+                refusals += Refusals.of(chunk, bad)
+            of_format = batch if kafka.format == "arrow" else 1
+            messages = list(pack(read.windows, encode, contract, partitions=partitions, batch=of_format))
+            _refuse_large(messages, kafka.max_record_bytes)
+            play(messages, send, began=began, sent=sent, per_second=per_second)
+            sent, records = sent + len(read.windows), records + len(messages)
+            odd += int(np.count_nonzero(times.odd(read.windows.end_us)))
+            bar.advance(task, chunk.rows)
+    seconds = time.monotonic() - began
+    text = (
+        f"{counted(sent, 'window')} sent to {kafka.topic} in {counted(records, 'record')} of {kafka.format}, "
+        f"in {seconds:.1f} s"
+    )
+    if odd:
+        text += f"\n{odd:,} of the windows have event times before 1990 or after next year"
+    if refusals.total:
+        text += f"\n{refusals}\nall refused rows are listed in {listed}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return bool(sent) or not refusals.total
+
+
+def pack(
+    windows: WindowBatch, encode: Encode, contract: InputContract, *, partitions: int, batch: int
+) -> Iterator[Message]:
+    """Yield the records of windows, in the order they are due: up to `batch` windows in each, of one partition."""
+    ids = zip(*(windows.series[column.name].tolist() for column in contract.series), strict=True)
+    keys = ["/".join(map(str, series)).encode() for series in ids]
+    if batch == 1:
+        for row, (key, value) in enumerate(zip(keys, _one_by_one(windows, encode), strict=True)):
+            yield Message(last=row, windows=1, key=key, partition=partition_of(key, partitions), value=value)
+        return
+    places = np.array([partition_of(key, partitions) for key in keys], np.int64)
+    groups = [
+        (int(rows[-1]), place, rows)
+        for place in np.unique(places).tolist()
+        for mine in [np.flatnonzero(places == place)]
+        for rows in np.split(mine, range(batch, len(mine), batch))
+    ]
+    for last, place, rows in sorted(groups, key=lambda group: group[0]):
+        (value,) = encode(windows.take(rows))
+        yield Message(last=last, windows=len(rows), key=None, partition=place, value=value)
+
+
+def _one_by_one(windows: WindowBatch, encode: Encode) -> list[bytes]:
+    """Return a record for each window, of a format that would put them all into one too."""
+    values = encode(windows)
+    if len(values) == len(windows):
+        return values
+    return [encode(windows.take(np.array([row])))[0] for row in range(len(windows))]
+
+
+def play(
+    messages: list[Message],
+    send: Send,
+    *,
+    began: float,
+    sent: int,
+    per_second: float,
+    clock: Clock = time.monotonic,
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Send each record when its last window is due, `sent` windows having gone since `began`."""
+    for message in messages:
+        early = began + (sent + message.last) / per_second - clock()
+        if early > 0:
+            wait(early)
+        send(message.key, message.value, message.partition)
+
+
+def _list(lines: bytes, path: Path, *, is_first: bool) -> None:
+    """Write refused rows down; the first of a run replace those of the last one."""
+    try:
+        make_folder(path.parent)
+        with path.open("wb" if is_first else "ab") as file:
+            file.write(lines)
+    except OSError as error:
+        message = f"rows are refused, and the list of them cannot be written to {path} (beside offline.path): {error}"
+        raise Refused(message) from error
+
+
+def _refuse_large(messages: list[Message], most: int) -> None:
+    largest = max(messages, key=lambda message: len(message.value), default=None)
+    if largest is not None and len(largest.value) > most:
+        message = (
+            f"a record of {counted(largest.windows, 'window')} takes {len(largest.value)} bytes, and the fleet "
+            f"refuses more than {most} (kafka.max_record_bytes): send fewer in one (--batch), or raise it"
+        )
+        raise Refused(message)

@@ -1,0 +1,215 @@
+"""`undertow replay`: look at dead letters, mend them by a command, send them again.
+
+In: settings, what to choose, a command. Out: letters shown, or records back in the source topic. Knows nothing of
+models but what an artifact's manifest says of its inputs.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from undertow.adapters.kafka_replay import DeadLetter, Note, read_dead_letters, send_again
+from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.commands.dead_letter_table import letters_for, to_json
+from undertow.commands.replay_pipe import mend, parse_command
+from undertow.core.errors import Refused
+from undertow.core.inputs import build_inputs
+from undertow.schemas.decoded import Decode
+from undertow.schemas.records import REASONS, Record
+from undertow.schemas.times import parse_time
+from undertow.schemas.wording import are
+from undertow.settings.settings import Settings
+from undertow.wiring.formats import open_decode
+
+NO_RECORD = frozenset({"bomb", "corrupt"})
+"""Reasons of letters whose value is not what a producer sent."""
+DEADLY = frozenset({"hangs", "kills-replica"})
+"""Reasons of letters that ended or held up who took them, and would again unless something has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """Those that are meant, and how many others would be."""
+
+    letters: list[DeadLetter]
+    """Oldest first."""
+    sent: int = 0
+    """So many were sent already."""
+    deadly: Mapping[str, int] = field(default_factory=dict)
+    """By reason, how many must be asked for by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which dead letters."""
+
+    reasons: Collection[str] = ()
+    """Empty is all but the `DEADLY`."""
+    artifacts: Collection[str] = ()
+    """Who refused them, by name or by view; empty is all."""
+    since_us: int | None = None
+    until_us: int | None = None
+    """When they were refused: microseconds since the epoch, UTC; `until_us` is not included."""
+    limit: int | None = None
+    again: bool = False
+    """Whether those that were sent already are meant too."""
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        reasons: Collection[str] = (),
+        artifacts: Collection[str] = (),
+        since: str | None,
+        until: str | None,
+        limit: int | None = None,
+        again: bool = False,
+    ) -> "Choice":
+        """Read what a command was given. Raises `Refused`."""
+        if unknown := sorted(set(reasons) - REASONS.keys()):
+            message = f"no reason {unknown[0]!r}; there are {', '.join(REASONS)}"
+            raise Refused(message)
+        try:
+            since_us, until_us = (None if text is None else parse_time(text) for text in (since, until))
+        except ValueError as error:
+            message = (
+                f"expected --since and --until as 2026-01-31T12:00:00Z, found {since or ''} {until or ''}: {error}"
+            )
+            raise Refused(message) from error
+        times = {"since_us": since_us, "until_us": until_us}
+        return cls(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
+
+    def pick(self, topic: Iterable[DeadLetter | Note]) -> Picked:
+        """Choose.
+
+        A record whose replica died between the dead letter and the checkpoint has two letters: it is meant once, for
+        each artifact that refused it. What would end replicas is meant only by the name of its reason.
+        """
+        meant: dict[tuple[object, ...], list[DeadLetter]] = {}
+        sent: set[str] = set()
+        for one in topic:
+            if isinstance(one, Note):
+                sent.add(one.letter)
+            elif self._means(one):
+                meant.setdefault((one.view, one.origin, one.origin_offset, one.key, one.value), []).append(one)
+        waiting = [
+            letters[0] for letters in meant.values() if self.again or not any(one.place in sent for one in letters)
+        ]
+        unnamed = DEADLY.difference(self.reasons)
+        return Picked(
+            letters=[one for one in waiting if one.reason not in unnamed][: self.limit],
+            sent=len(meant) - len(waiting),
+            deadly=Counter(one.reason for one in waiting if one.reason in unnamed),
+        )
+
+    def _means(self, letter: DeadLetter) -> bool:
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (not self.artifacts or bool({letter.artifact, letter.view} & {*self.artifacts}))
+            and (self.since_us is None or letter.at_us >= self.since_us)
+            and (self.until_us is None or letter.at_us < self.until_us)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What would become of one letter if it were sent now."""
+
+    letter: DeadLetter
+    value: bytes
+    """As it would be sent."""
+    fault: str | None
+    """Why it is not sent; None where the input contract is met."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taker:
+    """An artifact that would be given a letter again."""
+
+    manifest: Manifest
+    decode: Decode
+
+    def fault(self, record: Record) -> str | None:
+        """Say why it would refuse it, None where it meets the contract and the model's inputs can be built from it."""
+        decoded = self.decode([record])
+        faults = decoded.rejects or build_inputs(decoded.windows, self.manifest.preprocessing).faults
+        return next((f"{one.reason}: {one.detail}" for one in faults), None)
+
+
+def replay(
+    settings: Settings, choice: Choice, console: Console, *, pipe: str | None, send: bool, as_json: bool = False
+) -> bool:
+    """Show the letters meant, mended by the command `pipe`; with `send`, send those again that would now be taken.
+
+    Return whether nothing that was meant stays behind.
+    """
+    command = None if pipe is None else parse_command(pipe)
+    picked = choice.pick(read_dead_letters(settings.kafka))
+    manifests = [read_manifest(path) for path in settings.model.artifacts]
+    takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
+    verdicts = [judge(letter, takers, settings, command) for letter in picked.letters]
+    good = [verdict for verdict in verdicts if verdict.fault is None]
+    judged = [(verdict.letter, verdict.fault) for verdict in verdicts]
+    if not as_json:
+        console.print(letters_for(judged, console.width))
+    sent: int | None = None
+    if send:
+        # What several artifacts had refused is sent once: all of them read it again.
+        once = {(one.letter.origin, one.letter.origin_offset, one.value): one for one in good}
+        sent = send_again(settings.kafka, ((one.letter, one.value) for one in once.values()))
+    behind = len(verdicts) - len(good)
+    if as_json:
+        counts = {"taken": len(good), "refused_again": behind, "sent": sent}
+        left_out = {"sent_before": picked.sent, "unnamed": dict(sorted(picked.deadly.items()))}
+        console.print_json(data={"letters": [to_json(*one) for one in judged], **counts, "left_out": left_out})
+    else:
+        for line in _said(settings, picked, taken=len(good), behind=behind, sent=sent):
+            console.print(line)
+    return not behind
+
+
+def _said(settings: Settings, picked: Picked, *, taken: int, behind: int, sent: int | None) -> Iterator[str]:
+    """Yield what follows the letters: what was done or can be, and what was left out."""
+    if sent is not None:
+        stay = f"{behind:,} {'stays' if behind == 1 else 'stay'}, since {'it' if behind == 1 else 'they'}"
+        yield f"sent {sent:,} again to {settings.kafka.topic}; {stay} would be refused again"
+    elif picked.letters:
+        hint = "; send the former with --send" if taken else "; mend them with --pipe"
+        yield f"{taken:,} would be taken now, {behind:,} refused again{hint}"
+    if picked.sent:
+        yield f"{picked.sent:,} more {are(picked.sent)} left out, sent already; --again means them too"
+    for reason, count in sorted(picked.deadly.items()):
+        why = f"{reason}: {REASONS[reason]}"
+        yield f"{count:,} more {are(count)} left out ({why}); once that is mended, --reason {reason} means them"
+
+
+def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, command: Sequence[str] | None) -> Verdict:
+    """Mend one letter by the command, and say whether the artifact that had refused it would take it now.
+
+    Where that one is served no more, it is asked of those of the same name, else of all.
+    """
+    kafka = settings.kafka
+    if letter.origin.topic != kafka.topic:
+        fault = f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {kafka.topic}"
+        return Verdict(letter=letter, value=letter.value, fault=fault)
+    if letter.origin.index < 0:
+        fault = "it does not tell which partition it came from: another program wrote it"
+        return Verdict(letter=letter, value=letter.value, fault=fault)
+    if letter.is_cut:
+        return Verdict(letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large")
+    if letter.reason in NO_RECORD:
+        fault = "it is no record, but the bytes of one or of a batch that could not be unpacked: its producer has it"
+        return Verdict(letter=letter, value=letter.value, fault=fault)
+    value = letter.value
+    if command is not None:
+        mended = mend(value, command)
+        if mended.fault is not None:
+            return Verdict(letter=letter, value=value, fault=mended.fault)
+        value = mended.value
+    record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
+    asked = [one for one in takers if one.manifest.view().view == letter.view]
+    asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
+    faults = [one.fault(record) for one in asked]
+    return Verdict(letter=letter, value=value, fault=None if None in faults else faults[0])

@@ -1,0 +1,120 @@
+"""A command of the user's that mends records: bytes on its standard input, bytes from its standard output.
+
+In: a command line, one record. Out: what it wrote, or why it did not. Knows nothing of records.
+
+The command has a session of its own, so no terminal to ask; when it is done, or its time is, all that it has started
+goes with it.
+"""
+
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from undertow.core.errors import Refused
+
+TIMEOUT_S = 30.0
+LARGEST_BYTES = 64 << 20
+"""What it may write for one record; the largest request to Kafka is as large."""
+LAST_WORDS_BYTES = 4 << 10
+"""What is kept of its standard error."""
+LOOK_EVERY_S = 0.05
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """What a command made of one record."""
+
+    value: bytes
+    fault: str | None = None
+    """Why there is no value."""
+
+
+def parse_command(pipe: str) -> tuple[str, ...]:
+    """Split a command line as a shell does; no shell is involved. Raises `Refused`."""
+    try:
+        words = tuple(shlex.split(pipe))
+    except ValueError as error:
+        message = f"cannot run the command {pipe!r} (--pipe): {error}"
+        raise Refused(message) from error
+    if not words or not words[0]:
+        message = "expected a command behind --pipe, such as --pipe 'jq -c .past.ax|=map(.//0)'; found an empty one"
+        raise Refused(message)
+    return words
+
+
+def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> Mended:
+    """Give one record to the command. Raises `Refused` where it cannot be run, or is not done in time."""
+    with tempfile.TemporaryFile() as given:
+        given.write(value)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            )
+        except (OSError, ValueError) as error:
+            message = f"cannot run the command {shlex.join(command)!r} (--pipe): {error}"
+            raise Refused(message) from error
+        written, said = bytearray(), bytearray()
+        try:
+            is_whole = _read(process, written, said, timeout_s)
+        finally:
+            _end(process)
+    if is_whole is None:
+        message = f"the command {shlex.join(command)!r} (--pipe) was not done with one record after {timeout_s:.0f} s"
+        raise Refused(message)
+    if not is_whole:
+        return Mended(value=b"", fault=f"the command wrote more than {LARGEST_BYTES:,} bytes")
+    if process.returncode:
+        last = said.decode(errors="replace").strip().splitlines() or ["and said nothing"]
+        return Mended(value=b"", fault=f"the command ended with {process.returncode}: {last[-1]}")
+    return Mended(value=bytes(written))
+
+
+def _read(process: subprocess.Popen[bytes], written: bytearray, said: bytearray, timeout_s: float) -> bool | None:
+    """Read both of its outputs until it has ended, whoever else still holds them.
+
+    Return whether that is all it wrote: not where it wrote too much, None where its time was up.
+    """
+    deadline = time.monotonic() + timeout_s
+    with selectors.DefaultSelector() as waiting:
+        for stream, kept in ((process.stdout, written), (process.stderr, said)):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                waiting.register(stream, selectors.EVENT_READ, kept)
+        while time.monotonic() < deadline:
+            ended = _has_ended(process)  # asked before reading, so that nothing it wrote is missed
+            events = waiting.select(0 if ended else LOOK_EVERY_S)
+            if ended and not events:
+                return True
+            for key, _ in events:
+                if block := os.read(key.fd, _BLOCK):
+                    key.data.extend(block)
+                else:
+                    waiting.unregister(key.fileobj)
+            del said[:-LAST_WORDS_BYTES]
+            if len(written) > LARGEST_BYTES:
+                return False
+    return None
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Look without taking the process away: while it is there, nobody else gets the number of its group."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End whatever of its group is left, and take it away."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,66 @@
+"""Folders and files that only their owner may read.
+
+In: paths. Out: what is there, closed to others. Knows nothing of what is kept in them.
+"""
+
+import contextlib
+import os
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+
+from undertow.core.errors import Refused
+
+OURS = ".undertow"
+"""The folder that commands write to where nothing else is set: data, models and logs of whoever runs them."""
+_OTHERS = 0o077
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with its parents; one among them that is named `OURS` is its owner's alone. Raises `OSError`."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700 if folder.name == OURS else 0o777, exist_ok=True)
+
+
+def cache_folder() -> Path:
+    """Return our folder in the user's cache, made or mended so that nobody else reads it. Raises `OSError`."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertow"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    close_to_others(folder)
+    return folder
+
+
+def close_to_others(path: Path) -> bool:
+    """Take the rights of others away; return whether they had any. Raises `OSError`."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & _OTHERS:
+        path.chmod(mode & ~_OTHERS)
+    return bool(mode & _OTHERS)
+
+
+def keep_secret(path: Path, setting: str) -> bool:
+    """Make sure of a file with a random secret that nobody else can read, in a folder that nobody else can enter.
+
+    Return whether others could read the secret until now. Raises `Refused`, which names the setting.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        close_to_others(path.parent)
+        if not path.exists():
+            _write_once(path, secrets.token_hex(32))
+        return close_to_others(path)
+    except OSError as error:
+        message = f"expected {path} to be ours to write and to close to others, but: {error.strerror} (see {setting})"
+        raise Refused(message) from error
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file whole; where another process was first, keep its."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file:  # made with mode 0600
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)

@@ -1,0 +1,1 @@
+"""The Ray that fleets and backfills run on."""

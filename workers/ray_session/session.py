@@ -1,0 +1,121 @@
+"""The Ray that fleets and backfills run on: started for one command, or joined.
+
+In: settings. Out: a session. Knows nothing of what runs on it.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import ray
+from ray.exceptions import RayError
+
+from undertow.core.errors import Refused
+from undertow.core.private_files import cache_folder
+from undertow.ray_session.internals import found_ray, show_token
+from undertow.ray_session.start import keep_token_private, of_this_machine, reaching, refuse_bad_folder, without_noise
+from undertow.settings.sections import FleetSettings
+
+NAMESPACE = "undertow"
+_TOKEN = "~/.ray/auth_token"  # noqa: S105  a place
+OBJECT_STORE_BYTES = 128 << 20  # windows never pass through Ray's object store
+
+
+@contextlib.contextmanager
+def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
+    """Join the Ray that the settings name, or start one that ends with this block; inside another block, share its."""
+    if ray.is_initialized():
+        yield
+        return
+    if settings.address == "local":
+        # Ray's C++ side prints advice about actors as errors, past every logger; what fails reaches us as exceptions.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        # Ray would run its workers at niceness 15: behind the broker, the stores and all else on the machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        # Logical CPUs: those of the replicas, and one for what starts beside them, whatever the machine has.
+        cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
+        refuse_bad_folder(os.getpid())
+        keep_token_private()
+        with of_this_machine(), without_noise():
+            ray.init(
+                address="local",
+                namespace=NAMESPACE,
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                logging_level="ERROR",
+            )
+    else:
+        join_ray(settings)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def announced(settings: FleetSettings) -> Iterator[None]:
+    """For the time of this block, let other processes of this user find the session by the fleet's name.
+
+    Ray itself finds the youngest session of the machine, which may be another fleet's or a backfill's.
+    """
+    note = _note(settings)
+    address = ray.get_runtime_context().gcs_address
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(address)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if note.read_text() == address:  # else another fleet of this name was started by force
+                note.unlink()
+
+
+def join_ray(settings: FleetSettings) -> None:
+    """Join the Ray of a fleet that runs already. Raises `Refused` where there is none."""
+    if ray.is_initialized():
+        return
+    address = settings.address
+    if address == "local":
+        try:
+            address = _note(settings).read_text()
+        except FileNotFoundError as error:
+            message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
+            raise Refused(message) from error
+    if settings.address in {"local", "auto"}:
+        show_token()  # for other addresses the user says RAY_AUTH_MODE=token
+    try:
+        if address == "auto":
+            address = found_ray()
+        reached = reaching(address, network=ray.util.get_node_ip_address())
+    except OSError as error:
+        message = f"no Ray answers at fleet.address = {address!r} (is the fleet running? undertow run): {error}"
+        if settings.address == "local":  # a fleet that ends takes its note away
+            message = (
+                f"fleet {settings.name!r} was killed: nothing of it runs any more. undertow run starts it again, and "
+                "goes on from what it had made durable"
+            )
+        raise Refused(message) from error
+    try:
+        with reached, without_noise():
+            ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError, RayError) as error:  # a ValueError of what is no address
+        said = " ".join(str(error).split())[:200]
+        message = (
+            f"no Ray lets us in at {address!r} (fleet.address = {settings.address!r}): {said}. Is the fleet running "
+            f"(undertow run)? Is {_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address "
+            "of another machine?"
+        )
+        raise Refused(message) from error
+
+
+def _note(settings: FleetSettings) -> Path:
+    try:
+        return cache_folder() / "fleets" / quote(settings.name, safe="")
+    except OSError as error:
+        message = f"expected a folder of ours in the user's cache, but: {error} (see XDG_CACHE_HOME, HOME)"
+        raise Refused(message) from error

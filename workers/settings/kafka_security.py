@@ -1,0 +1,202 @@
+"""How we show Kafka who we are, and how Kafka shows us that it is Kafka: a part of the section `kafka`.
+
+In: the section's values, and files that they name. Out: options of kafka-python. A file is read by the process that
+connects, when it does: its secret does not travel between processes, and may be replaced while a fleet runs.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from undertow.core.errors import Refused
+from undertow.core.masking import secrets_in
+from undertow.settings.certificates import require_authorities, require_pair
+from undertow.settings.local_paths import LocalPath
+
+_SASL = ("sasl_mechanism", "username", "password", "password_file", "oauth_token_file")
+_TLS = ("ca_file", "cert_file", "key_file", "key_password", "key_password_file")
+
+
+class Section(BaseModel):
+    """A frozen section; a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_blank(cls, given: Any, about: ValidationInfo) -> Any:
+        """Refuse no text where one is needed, and spaces alone anywhere but in a secret."""
+        field = cls.model_fields[str(about.field_name)]
+        if not isinstance(given, str) or given.strip() or SecretStr in (field.annotation, *get_args(field.annotation)):
+            return given
+        if given == field.default:
+            return given
+        default = f", {field.default}" if isinstance(field.default, str | Path) and str(field.default) else ""
+        message = (
+            f"expected a value, found {'spaces' if given else 'an empty text'}; leave it out for its default{default}"
+        )
+        raise ValueError(message)
+
+
+class KafkaSecurity(Section):
+    """Keys of the section `kafka` that say how to log in."""
+
+    VENDOR: ClassVar[Mapping[str, str]] = {
+        "security_protocol": "security_protocol",
+        "sasl_mechanism": "sasl_mechanism",
+        "username": "sasl_plain_username",
+        "password": "sasl_plain_password",
+        "password_file": "sasl_plain_password",
+        "oauth_token_file": "sasl_oauth_token_provider",
+        "ca_file": "ssl_cafile",
+        "cert_file": "ssl_certfile",
+        "key_file": "ssl_keyfile",
+        "key_password": "ssl_password",
+        "key_password_file": "ssl_password",
+    }
+    """Our keys by what kafka-python calls them."""
+
+    security_protocol: Literal["", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = ""
+    """SSL is TLS, SASL a login by a mechanism; SASL_PLAINTEXT sends everything in the clear. Empty is PLAINTEXT."""
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] = ""
+    username: str = ""
+    password: SecretStr | None = None
+    """Of the username, for PLAIN and SCRAM; set it by environment or file, never by flag."""
+    password_file: LocalPath | None = None
+    """Holds the password, as a mounted secret does."""
+    oauth_token_file: LocalPath | None = None
+    """Holds the token of OAUTHBEARER; read again for each login, so it may be replaced at any time."""
+    ca_file: LocalPath | None = None
+    """Certificates (PEM) of the authorities that may have signed the brokers'; without it those of the system."""
+    cert_file: LocalPath | None = None
+    """Our certificate (PEM), where the brokers ask for one."""
+    key_file: LocalPath | None = None
+    """Its key (PEM), where it is not in `cert_file` too."""
+    key_password: SecretStr | None = None
+    key_password_file: LocalPath | None = None
+    extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Handed to kafka-python untouched: timeouts, ciphers, Kerberos. Not in our repr: it may hold passwords."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> "KafkaSecurity":
+        if faults := list(_faults(self)):
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections speak TLS."""
+        return str(self.security_protocol or self.extra.get("security_protocol") or "").endswith("SSL")
+
+    def given(self, names: tuple[str, ...] = (*VENDOR,)) -> list[str]:
+        """Return which of these keys have a value."""
+        return [name for name in names if getattr(self, name)]
+
+    def login_options(self) -> dict[str, Any]:
+        """Return what kafka-python takes, but for a token. Raises `Refused` where a file cannot be read."""
+        options: dict[str, Any] = {}
+        for name in self.given():
+            value = getattr(self, name)
+            if name.endswith("password_file"):
+                value = read_secret(value, f"kafka.{name}")
+            elif isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            elif isinstance(value, Path):
+                value = str(value)
+            if name != "oauth_token_file":
+                options[self.VENDOR[name]] = value
+        self._require_files({**options, **self.extra})
+        return options
+
+    def _require_files(self, options: Mapping[str, Any]) -> None:
+        """Raise `Refused` where what a client would be given of certificates and keys does not fit together."""
+        ours = {self.VENDOR[name]: f"kafka.{name}" for name in self.given()}
+        names = {name: ours.get(name, f"kafka.extra.{name}") for name in options}
+        if authorities := options.get("ssl_cafile"):
+            require_authorities(Path(authorities), names["ssl_cafile"])
+        if certificate := options.get("ssl_certfile"):
+            key, password = options.get("ssl_keyfile"), options.get("ssl_password")
+            require_pair(
+                Path(certificate),
+                Path(key) if key else None,
+                password,
+                {
+                    "certificate": names["ssl_certfile"],
+                    "key": names.get("ssl_keyfile", ""),
+                    "password": "UNDERTOW_KAFKA__KEY_PASSWORD or kafka.key_password_file",
+                },
+            )
+
+    def secrets(self) -> list[str]:
+        """Return all that no text about this broker may show."""
+        values = [getattr(self, name) for name in self.given()]
+        files = [value for name in self.given(("password_file", "key_password_file", "oauth_token_file"))
+                 if (value := getattr(self, name)).is_file()]  # fmt: skip
+        return [
+            *secrets_in(self.extra),
+            *(value.get_secret_value() for value in values if isinstance(value, SecretStr)),
+            *(file.read_text("utf-8", "replace").strip() for file in files),
+        ]
+
+
+def read_secret(file: Path, setting: str) -> str:
+    """Return what a file holds, without the line break at its end. Raises `Refused`."""
+    try:
+        secret = _read_bytes(file, setting).decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret:
+        message = f"expected a secret in UTF-8 in {file} ({setting}), but the file holds none"
+        raise Refused(message)
+    return secret
+
+
+def _read_bytes(file: Path, setting: str) -> bytes:
+    """Return what a file holds. Raises `Refused`."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        message = f"expected a file at {file} ({setting}): {error.strerror}"
+        raise Refused(message) from error
+
+
+def _faults(kafka: KafkaSecurity) -> Iterator[str]:
+    """Say what does not go together."""
+    given, vendor = kafka.given(), kafka.VENDOR
+    for name in given:
+        if vendor[name] in kafka.extra:
+            yield f"kafka.{name} is also set as {vendor[name]} in kafka.extra: keep one of them"
+        if f"{name}_file" in given:
+            yield f"kafka.{name} and kafka.{name}_file are both set: keep one of them"
+    protocol = kafka.security_protocol or kafka.extra.get("security_protocol") or "PLAINTEXT"
+    if not protocol.startswith("SASL") and (vain := kafka.given(_SASL)):
+        yield (
+            f"kafka.{vain[0]} is set, but kafka.security_protocol = {protocol} has no login: "
+            "SASL_SSL has one, and so has SASL_PLAINTEXT, which sends it in the clear"
+        )
+    if not protocol.endswith("SSL") and (vain := kafka.given(_TLS)):
+        yield f"kafka.{vain[0]} is set, but kafka.security_protocol = {protocol} has no TLS: SSL and SASL_SSL have"
+    has = {vendor[name] for name in given} | kafka.extra.keys()
+    if protocol.startswith("SASL"):
+        yield from _login_faults(protocol, kafka.sasl_mechanism or kafka.extra.get("sasl_mechanism") or "", has)
+    if "ssl_keyfile" in has and "ssl_certfile" not in has:
+        yield "kafka.key_file needs kafka.cert_file, the certificate that it belongs to"
+
+
+def _login_faults(protocol: str, mechanism: str, has: set[str]) -> Iterator[str]:
+    if not mechanism:
+        yield f"kafka.security_protocol = {protocol} needs kafka.sasl_mechanism, for example SCRAM-SHA-512"
+    takes_password, takes_token = mechanism.startswith(("PLAIN", "SCRAM")), mechanism == "OAUTHBEARER"
+    if takes_password and "sasl_plain_username" not in has:
+        yield f"kafka.sasl_mechanism = {mechanism} needs kafka.username"
+    if takes_password and "sasl_plain_password" not in has:
+        yield f"kafka.sasl_mechanism = {mechanism} needs a password: UNDERTOW_KAFKA__PASSWORD or kafka.password_file"
+    if takes_token and "sasl_oauth_token_provider" not in has:
+        yield "kafka.sasl_mechanism = OAUTHBEARER needs kafka.oauth_token_file, which holds the token"
+    for needless in () if takes_password else ("sasl_plain_username", "sasl_plain_password"):
+        if mechanism and needless in has:
+            yield f"kafka.sasl_mechanism = {mechanism} takes no {needless.removeprefix('sasl_plain_')}"
+    if mechanism and not takes_token and "sasl_oauth_token_provider" in has:
+        yield f"kafka.sasl_mechanism = {mechanism} takes no token: kafka.oauth_token_file is for OAUTHBEARER"

@@ -1,0 +1,187 @@
+"""The one settings object: where everything is and how much of it there may be.
+
+In: command-line values, environment, `undertow.toml`, defaults, in this order of precedence. Out: a frozen `Settings`.
+Each room receives its own section. Knows no client, no model and no store.
+"""
+
+import codecs
+import difflib
+import os
+import stat
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from undertow.core.errors import Refused
+from undertow.core.masking import is_secret, masked, secrets_in
+from undertow.settings.broker_names import require_topic
+from undertow.settings.sections import (
+    BackfillSettings,
+    FeastSettings,
+    FleetSettings,
+    KafkaSettings,
+    ModelSettings,
+    OfflineSettings,
+)
+
+TOML = "undertow.toml"
+PREFIX, SEPARATOR = "UNDERTOW_", "__"
+"""UNDERTOW_KAFKA__TOPIC is the key `topic` of the section `kafka`."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, read once in the command line."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR, toml_file=TOML
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    model: ModelSettings = ModelSettings()
+    feast: FeastSettings = FeastSettings()
+    offline: OfflineSettings = OfflineSettings()
+    fleet: FleetSettings = FleetSettings()
+    backfill: BackfillSettings = BackfillSettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    """`json` is one object a line."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look at flags first, then at the environment, then at the TOML file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _dead_letters_apart(self) -> "Settings":
+        if self.kafka.dead_letter_topic == self.kafka.topic:
+            message = "kafka.dead_letters must be another topic than kafka.topic, or rejects would be read again"
+            raise ValueError(message)
+        try:
+            require_topic(self.kafka.dead_letter_topic)
+        except ValueError as error:
+            message = f"kafka.dead_letters, which is the topic's name and .rejects unless it is set: {error}"
+            raise ValueError(message) from error
+        return self
+
+
+def load(overrides: Iterable[str] = ()) -> Settings:
+    """Resolve the settings; `overrides` are `section.key=value`, the value as TOML or else as a plain string.
+
+    Raises `Refused` with every fault, each with the key that it concerns.
+    """
+    _refuse_strange_sections()
+    _refuse_strange_file(Path(TOML))
+    flags: dict[str, Any] = {}
+    for override in overrides:
+        path, separator, text = override.partition("=")
+        *sections, key = path.strip().split(".")
+        if not separator or not key:
+            # What was typed is not repeated: it may be the value, and the value a secret.
+            found = "no = sign" if not separator else "no key before the = sign"
+            message = f"--set takes section.key=value, for example kafka.topic=windows; found {found} in one of them"
+            raise Refused(message)
+        section = flags
+        for name in sections:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                message = f"--set gives {name} both a value and keys of its own: {path}"
+                raise Refused(message)
+        section[key] = _value(text)
+        if is_secret(path) or list(secrets_in({path: section[key]})):
+            raise Refused(_not_by_flag(path.strip()))
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        raise Refused("; ".join(map(_told, error.errors(include_url=False)))) from None
+    except SettingsError as error:
+        found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+        message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
+        raise Refused(message) from error
+    except (ValueError, RecursionError) as error:  # tomllib's own are among the former
+        message = f"{TOML} is not valid TOML, or UNDERTOW_... not valid JSON: {error}"
+        raise Refused(message) from error
+
+
+def _told(fault: ErrorDetails) -> str:
+    """Say what was expected, and what was found where it is no secret; of a name that is none, which is close to it."""
+    path, text = ".".join(map(str, fault["loc"])) or "settings", fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        *sections, name = map(str, fault["loc"])
+        model: Any = Settings
+        for section in sections:
+            model = model.model_fields[section].annotation
+        close = difflib.get_close_matches(name, model.model_fields, n=1)
+        meant = f"did you mean {'.'.join([*sections, *close])}?" if close else "undertow check shows all that there are"
+        return f"{path}: there is no such setting: {meant}"
+    found = fault["input"]
+    if fault["type"] == "value_error" or is_secret(path) or not isinstance(found, str | int | float):
+        return f"{path}: {text}"
+    return f"{path}: {text}, found {masked(path, found)!r:.60}"
+
+
+def _refuse_strange_sections() -> None:
+    """Raise `Refused` for UNDERTOW_KAFAK__TOPIC: pydantic would pass over it in silence."""
+    sections = {name for name in Settings.model_fields if not name.startswith("log_")}
+    for variable in os.environ:
+        section, separator, _ = variable.lower().removeprefix(PREFIX.lower()).partition(SEPARATOR)
+        if variable.upper().startswith(PREFIX) and separator and section not in sections:
+            close = difflib.get_close_matches(section, sections, n=1)
+            meant = f"did you mean {PREFIX}{close[0].upper()}{SEPARATOR}...?" if close else f"one of {sorted(sections)}"
+            message = f"the environment has {variable}, but there is no section {section!r} of settings ({meant})"
+            raise Refused(message)
+
+
+def _refuse_strange_file(path: Path) -> None:
+    """Raise `Refused` for what pydantic would pass over in silence, a folder for instance, or misread."""
+    if not os.path.lexists(path):
+        return
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            message = f"expected a file with settings at {path}, found a folder, a pipe or a device"
+            raise Refused(message)
+        begins = path.read_bytes()[:4]
+    except OSError as error:
+        message = f"expected a file with settings at {path}: {error.strerror}"
+        raise Refused(message) from error
+    if begins.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        message = f"{path} begins with a byte order mark, which TOML does not know: save it as UTF-8 without one"
+        raise Refused(message)
+
+
+def _not_by_flag(path: str) -> str:
+    first, _, rest = path.partition(".")
+    variable = f"{PREFIX}{first}{SEPARATOR}{rest.split('.')[0]}".upper()
+    file = "" if rest not in _WITH_FILES else f", or name a file that holds it: --set {path}_file=/run/secrets/..."
+    return (
+        f"{path} is a secret, and a command line can be read by every user of the machine: "
+        f"set {variable} in the environment, put it into {TOML}{file}"
+    )
+
+
+_WITH_FILES = ("password", "key_password", "registry_credentials")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):  # also of a number with more digits than Python reads
+        return text

@@ -1,0 +1,171 @@
+"""Reading with care: before a suspect partition is touched, whoever asks how we are has been told of it.
+
+In: the order what to read with care; how far each partition is read. Out: what the next poll may bring; what is being
+touched. Knows neither the source nor who asks.
+
+A process that dies says nothing. What it was at is known for certain only if it said so before: the position is
+announced, and the record is touched once two heartbeats have been asked for since. The second one shows that the answer
+to the first, which told of the position, has arrived.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from undertow.schemas.records import Partition
+from undertow.stream.care import NO_CARE, Care, Reach
+from undertow.stream.ports import Clock
+
+ASKED_TO_BE_TOLD = 2
+ASKS_AGAIN_S = 1.0
+"""A stream that waits for its turn asks after each `poll_timeout_s`, which is a tenth of that."""
+Place = tuple[Partition, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtHand:
+    """What a stream is at, as it says when asked."""
+
+    place: Place | None = None
+    """The partition that is read with care and is about to be touched, and from which position."""
+    embedding: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
+    """Of what the model has just now: by partition the first position and the next after the last."""
+    seconds: float = 0.0
+    """For how long it has it."""
+
+
+class Turn:
+    """Which of a process's streams may read while any reads with care: of two at once nobody knew who killed it.
+
+    Whoever asked first comes first. Who does not ask again within `ASKS_AGAIN_S`, because it waits for a store, keeps
+    nobody from reading.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._owner: object = None
+        self._asked: dict[object, float] = {}
+
+    def take(self, owner: object) -> bool:
+        """Return whether it is the owner's now."""
+        with self._lock:
+            now = self._clock()
+            if self._owner is None:
+                self._asked[owner] = now
+                first = next(one for one, at in self._asked.items() if now - at <= ASKS_AGAIN_S)
+                if first is owner:
+                    del self._asked[owner]
+                    self._owner = owner
+            elif self._owner is not owner:
+                self._asked[owner] = now
+            return self._owner is owner
+
+    def give(self, owner: object) -> None:
+        """Let the next have it, if it is the owner's."""
+        with self._lock:
+            self._asked.pop(owner, None)
+            if self._owner is owner:
+                self._owner = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It is not yet time to read."""
+
+
+WAIT = Wait()
+
+
+class Careful:
+    """Takes turns between what is read as ever and each partition that is read with care. One thread owns it.
+
+    Any thread may call `ask`.
+    """
+
+    def __init__(self, artifact: str = "", turn: Turn | None = None, clock: Clock = time.monotonic) -> None:
+        """Nothing is read with care yet."""
+        self._artifact, self._turn, self._clock = artifact, turn or Turn(), clock
+        self._embedding: tuple[float, Mapping[Partition, tuple[int, int]]] | None = None
+        self._care = NO_CARE
+        self._place: Place | None = None
+        self._asked = 0
+        self._told, self._lock = threading.Event(), threading.Lock()
+        self._round: list[Partition | None] = []  # None for all that is read as ever
+
+    def order(self, care: Care) -> None:
+        """Read these with care from now on."""
+        if care != self._care:
+            self._care = care
+            self.done()
+            self._round = []
+
+    def ask(self, *, is_heartbeat: bool) -> AtHand:
+        """Say what is at hand. The heartbeats are counted."""
+        with self._lock:
+            place, embedding = self._place, self._embedding
+            if place is not None and is_heartbeat:
+                self._asked += 1
+                if self._asked >= ASKED_TO_BE_TOLD:
+                    self._told.set()
+        if embedding is None:
+            return AtHand(place=place)
+        since, ranges = embedding
+        return AtHand(place=place, embedding=ranges, seconds=self._clock() - since)
+
+    @contextmanager
+    def embedding(self, ranges: Mapping[Partition, tuple[int, int]]) -> Iterator[None]:
+        """Say that the model has these offsets, for as long as it has them."""
+        self._embedding = self._clock(), ranges
+        try:
+            yield
+        finally:
+            self._embedding = None
+
+    def next_reach(self, positions: Mapping[Partition, int], timeout_s: float) -> Reach | Wait | None:
+        """Return what to poll for, None for all. Waits for no longer than `timeout_s` until a place is told."""
+        careful = sorted(p for p in self._care.steps if p in positions)
+        if not careful:
+            self.done()
+            return None
+        if not self._turn.take(self):
+            threading.Event().wait(timeout_s)
+            return WAIT
+        if self._place is not None:
+            about_to, _ = self._place
+            if about_to not in positions:
+                self.done()
+            elif self._told.wait(timeout_s):
+                return Reach(only=frozenset([about_to]), at_most=self._care.steps[about_to])
+            return WAIT
+        while True:
+            self._round = self._round or [None, *careful]
+            one = self._round.pop(0)
+            if one is None:
+                if others := frozenset(positions) - frozenset(careful):
+                    return Reach(only=others)
+            elif one in positions and one in self._care.steps:
+                return self._turn_to(one, positions[one])
+
+    def _turn_to(self, partition: Partition, position: int) -> Reach | Wait:
+        at, reason = self._care.refused.get((self._artifact, partition), (None, ""))
+        if at == position:
+            detail = f"each replica that took it ended ({reason}), the last with nothing else at hand: refused unseen"
+            return Reach(only=frozenset([partition]), at_most=1, refused=(reason, detail))
+        self._announce((partition, position))
+        return WAIT
+
+    def _announce(self, place: Place | None) -> None:
+        with self._lock:
+            self._told.clear()
+            self._asked, self._place = 0, place
+
+    def is_careful(self, reach: Reach | None) -> bool:
+        """Tell whether what comes must be durable before anything else is read."""
+        return reach is not None and not reach.only.isdisjoint(self._care.steps)
+
+    def done(self) -> None:
+        """Let go of what was polled for: all of it is taken care of."""
+        self._announce(None)
+        self._turn.give(self)

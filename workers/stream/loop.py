@@ -1,0 +1,300 @@
+"""The loop of one replica: poll, embed, write online, and every few seconds a checkpoint.
+
+In: a source, an embedder, sinks. Out: embeddings in both stores, rejects among the dead letters, offsets committed.
+Knows no vendor: what it is given keeps the promises of `undertow.stream.ports`.
+
+The order of effects is the delivery guarantee. A window's embedding is written online at once. At a checkpoint, when
+all online writes and dead letters so far are acknowledged, each partition's rows are appended to its chain in the
+offline log, and then its offset is committed. A crash anywhere re-reads from the chain's end, and every effect is
+idempotent. The loop waits for neither write: one online write and one checkpoint are under way while it goes on.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.core.embedding import Embed
+from undertow.core.errors import Unavailable
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition, Record, Reject, one_for_each_record
+from undertow.schemas.times import LAST_US
+from undertow.stream import events
+from undertow.stream.care import NO_CARE, Care
+from undertow.stream.careful import Careful, Wait
+from undertow.stream.checkpoint import Checkpoint, Keeper, Limits, Rows
+from undertow.stream.clocks import Clocks
+from undertow.stream.closing import close_all
+from undertow.stream.counts import Counts
+from undertow.stream.divergence import find_places
+from undertow.stream.failpoints import reach
+from undertow.stream.losses import Loss
+from undertow.stream.marks import Mark
+from undertow.stream.order import stamp
+from undertow.stream.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
+from undertow.stream.retry import Patience
+from undertow.stream.store_watch import StoreWatch
+
+LAG_EVERY_S = 0.1
+
+
+class Stream:
+    """Walks windows from a source into the stores. One thread owns it; others may read `counts`, `held` and `lag`."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        embed: Embed,
+        online: OnlineSink,
+        offline: OfflineLog | None,
+        dead_letters: DeadLetters,
+        limits: Limits,
+        clock: Clock = time.time,
+        ticks: Clock = time.monotonic,
+        wait: Callable[[float], object] = time.sleep,
+        give_up: Callable[[], bool] = lambda: False,
+        tell: events.Tell = lambda _event: None,
+        jitter: Callable[[], float] = random.random,
+        careful: Careful | None = None,
+        take_loss: Callable[[], Loss | None] = lambda: None,
+    ) -> None:
+        """Take ownership of the parts. `give_up` ends retries (a drain's limit); `take_loss`: see `StoreWatch`."""
+        self.careful = careful or Careful()
+        self._source, self._embed, self._online = source, embed, online
+        self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
+        self._clocks, self._tell = Clocks(clock, ticks), tell
+        self.counts = Counts()
+        patience = Patience(
+            clock=ticks, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter
+        )
+        self._keep_trying = patience.keep_trying
+        self._keeper = Keeper(offline, self._keep_trying)
+        self._first: dict[Partition, int] = {}  # where each chain ends
+        self._next: dict[Partition, int] = {}  # what has been taken from the source
+        self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record that was taken
+        self._marks: dict[Partition, Mark] = {}  # the last record that was taken
+        self._lost: dict[Partition, int] = {}
+        self._rows: list[Rows] = []
+        self._held_rows = self._held_bytes = 0
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
+        self._writing: Future[None] | None = None
+        self._watch = StoreWatch(online, self._writer, self._keeper, self.counts, take_loss, self._keep_trying, tell)
+        self._checkpoint_at = self._lag_at = ticks()
+        self.held: frozenset[Partition] = frozenset()
+        self.lag: Mapping[Partition, int] = {}
+
+    @property
+    def ends(self) -> Mapping[Partition, tuple[int, int]]:
+        """Where the chain of each partition held ends, and how far it is taken. For any thread."""
+        first, taken = dict(self._first), dict(self._next)
+        return {p: (end, taken.get(p, end)) for p, end in first.items()}
+
+    @property
+    def durable_at(self) -> float | None:
+        """When all that had been taken was last durable, in seconds of the epoch. For any thread."""
+        ticks = self.counts.durable_ticks
+        return None if ticks is None else self._clocks.point(ticks)
+
+    def assign(self, partitions: Iterable[Partition], care: Care = NO_CARE) -> None:
+        """Read exactly these partitions from where their chains end. What is given away is durable first."""
+        self.careful.order(care)
+        wanted = frozenset(partitions)
+        if wanted == self.held:
+            return
+        if self.held - wanted:
+            self.checkpoint()
+        ends = self._chain_ends(wanted - self.held)
+        starts = {p: self._next[p] if p in self.held else ends[p] for p in sorted(wanted)}
+        positions = self._keep_trying(lambda: self._source.assign(starts))
+        for partition in self.held - wanted:
+            del self._first[partition], self._next[partition]
+            self._lost.pop(partition, None)
+            self._marks.pop(partition, None)
+        for partition in wanted - self.held:
+            position, start = positions[partition], starts[partition]
+            self._first[partition] = position if start is None else start
+            self._next[partition] = position
+            if self._offline is not None:
+                self._latest[partition.index] = self._offline.latest(partition)
+            self._count_lost(partition, position - self._first[partition])
+        self.held, self._lag_at = wanted, -LAG_EVERY_S
+        self._tell(events.Assigned(positions=dict(self._next)))
+
+    def step(self) -> bool:
+        """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
+        began, timeout_s = self._clocks.now(), self._limits.poll_timeout_s
+        within = self.careful.next_reach(self._next, timeout_s)
+        delivery = None
+        if not isinstance(within, Wait):
+            delivery = self._keep_trying(lambda: self._source.poll(timeout_s, within))
+            self.counts.poll_s += self._clocks.seconds(began)
+            if delivery is not None:
+                self._take(delivery, {"poll": self._clocks.span(began)})
+                if self.careful.is_careful(within):
+                    self.checkpoint()
+            self.careful.done()
+        now = self._clocks.ticks()
+        if delivery is None or now - self._lag_at >= LAG_EVERY_S:
+            self.lag, self._lag_at, self.counts.trouble.silence = dict(self._source.lag()), now, self._source.silence
+            if stepped := self._clocks.step():
+                self._tell(events.ClockStepped(seconds=stepped))
+        self._writing = self._watch.mind(now, self._writing, self._rows, is_idle=delivery is None)
+        self._finish_checkpoint(wait=False)
+        if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_s:
+            # A second one waits for the first only where there is no room left: that bounds the memory.
+            self._finish_checkpoint(wait=self._is_full())
+            self._begin_checkpoint()
+        return delivery is not None
+
+    def checkpoint(self) -> None:
+        """Make all that was taken so far durable, and commit it."""
+        self._finish_checkpoint(wait=True)
+        self._begin_checkpoint()
+        self._finish_checkpoint(wait=True)
+        self._settle()
+
+    def _is_full(self) -> bool:
+        limits = self._limits
+        return self._held_rows >= limits.checkpoint_rows or self._held_bytes >= limits.checkpoint_bytes
+
+    def _begin_checkpoint(self) -> None:
+        """Hand what was taken so far to the keeper, unless it is busy."""
+        if self._keeper.is_busy:
+            return
+        begun = self._clocks.now()
+        self._checkpoint_at = begun.ticks
+        ranges = {p: (self._first[p], n) for p, n in sorted(self._next.items()) if n > self._first[p]}
+        if not ranges or not self._rows:
+            self.counts.durable_ticks = begun.ticks
+            return
+        lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
+        latest = {p: self._latest.get(p.index, 0) for p in ranges}
+        rows = tuple(self._rows)
+        checkpoint = Checkpoint(
+            begun=begun, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=dict(self._marks)
+        )
+        self._rows.clear()
+        self._held_rows = self._held_bytes = 0
+        self._keeper.begin(checkpoint, self._writing, self._source.ask_again())
+
+    def _finish_checkpoint(self, *, wait: bool) -> None:
+        """Commit what has become durable."""
+        checkpoint = self._keeper.finish(wait=wait)
+        if checkpoint is None:
+            return
+        self._first.update(checkpoint.next)
+        self.counts.checkpoints += 1
+        reach("before_commit")
+        try:
+            self._source.commit(checkpoint.next, wait=wait or self._offline is None)
+        except Unavailable:
+            # The chain is the record and its echo follows with the next checkpoint; without one the echo is the record.
+            if self._offline is None:
+                self._keep_trying(lambda: self._source.commit(checkpoint.next))
+        reach("after_commit")
+        self.counts.durable_ticks = checkpoint.begun.ticks
+        self.counts.checkpoint_s += self._clocks.seconds(checkpoint.begun)
+        took = self._clocks.span(checkpoint.begun)
+        self._tell(events.Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
+
+    def close(self) -> None:
+        """Let go of everything without a checkpoint. Idempotent.
+
+        Waits for a write that is under way, which goes on until it is time to give up. A part that cannot be closed
+        keeps none of the others open; the first such error is raised.
+        """
+        close_all(
+            lambda: self._writer.shutdown(wait=True, cancel_futures=True),
+            self._keeper.close,
+            self._source.close,
+            self._online.close,
+            self._dead_letters.close,
+            lambda: self._tell(events.Closed()),
+        )
+
+    def _take(self, delivery: Delivery, stages: dict[str, events.Span]) -> None:
+        """Embed one delivery, put its rejects away, and hand the rest to the writer."""
+        decoded, records = delivery.decoded, delivery.records
+        self.counts.delivered(len(decoded.windows))
+        began = self._clocks.now()
+        ranges = {p: (self._next.get(p, after), after) for p, after in delivery.receipt.items()}
+        with self.careful.embedding(ranges):
+            embedded = self._embed(decoded.windows)
+        self.counts.embed_s += self._clocks.seconds(began)
+        stages["embed"] = self._clocks.span(began)
+        faults = [
+            Reject(record=records[decoded.record_of[fault.row]], reason=fault.reason, detail=fault.detail)
+            for fault in embedded.faults
+        ]
+        if rejects := one_for_each_record([*decoded.rejects, *faults, *(gap.reject for gap in delivery.gaps)]):
+            self._keep_trying(lambda: self._dead_letters.write(rejects))
+            self.counts.refused(rejects)
+            self._tell(events.Rejected(rejects=rejects))
+        self.counts.records += len(records)
+        origin = decoded.record_of[embedded.rows]
+        index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
+        offset = np.fromiter((record.offset for record in records), np.int64, len(records))
+        appended_us = np.fromiter((min(record.appended_us, LAST_US) for record in records), np.int64, len(records))
+        created_us, self._latest = stamp(index, appended_us, decoded.record_of, self._latest)
+        embeddings = replace(embedded.embeddings, created_us=created_us[embedded.rows])
+        self._settle()  # one write under way at a time: it overlaps the forward just done
+        self._writing = self._writer.submit(self._write, embeddings, appended_us[origin] / 1e6, records, stages)
+        rows = Rows(embeddings=embeddings, partition=index[origin], offset=offset[origin])
+        self._rows.append(rows)
+        self._held_rows += len(origin)
+        self._held_bytes += rows.nbytes
+        moved = {p: n for p, n in delivery.receipt.items() if p in self.held}
+        self.counts.offsets += sum(n - self._next[p] for p, n in moved.items())
+        self._next.update(moved)
+        self._marks.update(delivery.marks)
+        for partition, lost in delivery.lost.items():
+            self._count_lost(partition, lost)
+        for gap in delivery.gaps:
+            self._count_lost(gap.reject.record.partition, gap.offsets, gap.reject.reason)
+        self.counts.ignored_columns += decoded.ignored_columns
+        if decoded.odd_times:
+            self.counts.odd_times += decoded.odd_times
+            self._tell(events.OddTimes(windows=decoded.odd_times, example=decoded.odd_time))
+
+    def _write(
+        self,
+        embeddings: EmbeddingBatch,
+        appended_s: NDArray[np.float64],
+        records: Sequence[Record],
+        stages: dict[str, events.Span],
+    ) -> None:
+        began = self._clocks.now()
+        reach("before_online")
+        self._keep_trying(lambda: self._online.write(embeddings))
+        reach("after_online")
+        self.counts.write_s += self._clocks.seconds(began)
+        if (ahead := self.counts.took(self._clocks.wall() - appended_s)) is not None:
+            self._tell(ahead)
+        self.counts.windows += len(embeddings)
+        stages["write"] = self._clocks.span(began)
+        self._tell(events.Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))
+
+    def _settle(self) -> None:
+        """Wait until the write under way is durable; raise what it raised."""
+        if self._writing is not None:
+            self._writing.result()  # after an error it stays, so that no checkpoint can pass over it
+            self._writing = None
+
+    def _count_lost(self, partition: Partition, offsets: int, reason: str = "retention") -> None:
+        """Remember for the partition's next part what could not be read."""
+        self._lost[partition] = self._lost.get(partition, 0) + offsets
+        self.counts.lost += offsets
+        if offsets:
+            self._tell(events.Lost(partition=partition, offsets=offsets, reason=reason))
+
+    def _chain_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int | None]:
+        if self._offline is None:
+            return dict.fromkeys(partitions)
+        found = find_places(partitions, self._offline, self._source, keep_trying=self._keep_trying, tell=self._tell)
+        self._marks.update({p: place.mark for p, place in found.items() if place and place.mark})
+        return {p: None if place is None else place.next for p, place in found.items()}

@@ -1,0 +1,1 @@
+"""What a process tells: log lines, events, traces, and the terminal."""

@@ -1,0 +1,67 @@
+"""Who is told of what happens in a stream: its log, and traces where they are asked for.
+
+In: settings and the standard OTEL_* variables, read once on the driver. Out: in each replica, one function that is
+told everything. Knows neither streams nor exporters.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from undertow.settings.settings import Settings
+from undertow.stream.events import Event, Tell
+from undertow.telemetry.event_log import Journal
+from undertow.telemetry.logs import LogRecipe, say
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellRecipe:
+    """How a fleet logs and traces."""
+
+    fleet: str
+    log: LogRecipe
+    otel: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The OTEL_* variables, where they ask for traces. Not in our repr: they may hold an exporter's credentials."""
+
+
+def tell_recipe(settings: Settings, environment: Mapping[str, str] = os.environ) -> TellRecipe:
+    """Read what is asked for."""
+    otel = {name: value for name, value in environment.items() if name.startswith("OTEL_")}
+    return TellRecipe(
+        fleet=settings.fleet.name,
+        log=LogRecipe(level=settings.log_level, format=settings.log_format),
+        otel=otel if traces_are_asked_for(otel) else {},
+    )
+
+
+def traces_are_asked_for(otel: Mapping[str, str]) -> bool:
+    """Tell whether the variables name an endpoint or an exporter, and nobody has said no."""
+    if otel.get("OTEL_SDK_DISABLED", "").lower() == "true" or otel.get("OTEL_TRACES_EXPORTER") == "none":
+        return False
+    names = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return any(otel.get(name) for name in names)
+
+
+def open_tell(recipe: TellRecipe, replica: str) -> Tell:
+    """Return the function that a replica's stream tells."""
+    journal = Journal()
+    if not recipe.otel:
+        return journal
+    try:
+        # An optional extra: without a wish for traces nothing of it is imported.
+        from undertow.telemetry.tracing import open_tracing  # noqa: PLC0415
+
+        tracing = open_tracing(recipe.otel, service=recipe.fleet, replica=replica)
+    except ImportError as error:
+        text = f"OTEL_* variables ask for traces, which need: pip install 'undertow[tracing]' ({error})"
+        say(log, logging.WARNING, "no-traces", text)
+        return journal
+
+    def tell(event: Event) -> None:
+        journal(event)
+        tracing(event)
+
+    return tell

@@ -1,0 +1,1 @@
+"""The composition root: from settings to recipes, and from recipes to running parts."""

@@ -1,0 +1,88 @@
+"""The wire formats, chosen by `kafka.format`.
+
+In: settings and an input contract. Out: the decoder and the encoder of the format. Knows no model and no stream.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+
+from undertow.core.errors import Refused
+from undertow.schemas.arrow_codec import decode_arrow, encode_arrow
+from undertow.schemas.contract import InputContract
+from undertow.schemas.decoded import Decode, Decoded
+from undertow.schemas.event_times import hold_records
+from undertow.schemas.json_codec import decode_json, encode_json
+from undertow.schemas.records import Record
+from undertow.schemas.windows import WindowBatch
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.ports import Clock
+
+Encode = Callable[[WindowBatch], list[bytes]]
+"""Returns the values of records: one for each window, or of Arrow one for them all."""
+
+
+def require_format(settings: KafkaSettings) -> None:
+    """Raise `Refused` where the packages that a format needs are not installed."""
+    needed = {"avro": ("fastavro",), "avro-confluent": ("fastavro", "confluent_kafka", "httpx", "authlib")}
+    if missing := [name for name in needed.get(settings.format, ()) if find_spec(name) is None]:
+        message = (
+            f"kafka.format = {settings.format} needs {', '.join(missing)}, not installed: pip install 'undertow[avro]'"
+        )
+        raise Refused(message)
+
+
+def check_format(settings: KafkaSettings) -> str:
+    """Say which format it is. Raises `Refused` without its packages, `Unavailable` where the registry is away."""
+    require_format(settings)
+    if settings.format != "avro-confluent":
+        return settings.format
+    from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+
+    return f"{settings.format}, registry with {SchemaRegistry(settings).count_subjects()} subjects"
+
+
+def open_decode(settings: KafkaSettings, contract: InputContract, clock: Clock = time.time) -> Decode:
+    """Return what reads the records of a topic, and refuses event times that are not believed at the time by `clock`.
+
+    `clock` gives seconds since the epoch.
+    """
+    require_format(settings)
+    decode = _open_codec(settings, contract)
+
+    def decode_and_hold(records: Sequence[Record]) -> Decoded:
+        return hold_records(decode(records), records, settings.event_time.at(clock()))
+
+    return decode_and_hold
+
+
+def _open_codec(settings: KafkaSettings, contract: InputContract) -> Decode:
+    if settings.format == "json":
+        return partial(decode_json, contract=contract, max_record_bytes=settings.max_record_bytes)
+    if settings.format == "arrow":
+        return partial(decode_arrow, contract=contract, max_record_bytes=settings.max_record_bytes)
+    from undertow.schemas.avro_codec import decode_avro, decode_confluent  # noqa: PLC0415  # an extra
+
+    if settings.format == "avro":
+        return partial(decode_avro, contract=contract, max_record_bytes=settings.max_record_bytes)
+    from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+
+    schema_of = SchemaRegistry(settings).schema_of
+    return partial(decode_confluent, contract=contract, max_record_bytes=settings.max_record_bytes, schema_of=schema_of)
+
+
+def open_encode(settings: KafkaSettings, contract: InputContract) -> Encode:
+    """Return what writes the records of a topic; of a registry's format the schema is registered first."""
+    require_format(settings)
+    if settings.format == "json":
+        return encode_json
+    if settings.format == "arrow":
+        return lambda windows: [encode_arrow(windows, contract)]
+    from undertow.schemas.avro_codec import encode_avro  # noqa: PLC0415  # an extra
+
+    if settings.format == "avro":
+        return encode_avro
+    from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+
+    return partial(encode_avro, schema_id=SchemaRegistry(settings).register())

@@ -1,0 +1,243 @@
+"""An online store that has lost data, filled again from the offline log by the replica that saw it, beside its stream.
+
+In: a `Loss`, told by the sink that writes; the log of the view. Out: the newest vectors of each series online again,
+and events. Knows no store, no broker and no model.
+
+Every write is guarded by the sink, so a restore beside the stream, beside another restore, or again from the beginning
+is harmless. What the log has not got yet is written again by whoever holds it: see `undertow.stream.loop`.
+"""
+
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.compute as pc
+
+from undertow.adapters.feast_repo import SEED
+from undertow.adapters.offline_chains import whole_parts
+from undertow.adapters.offline_parts import require_intact
+from undertow.core.errors import UndertowError
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.events import NotRestored, Restored, Tell
+from undertow.stream.losses import Loss
+from undertow.stream.ports import Clock, OnlineSink
+from undertow.stream.retry import Patience, Trouble
+from undertow.stream.store_watch import LOOK_EVERY_S
+
+WRITE_ROWS, WRITE_BYTES = 2_048, 8 << 20
+"""What is written at once, in rows and in bytes of vectors."""
+
+
+SETTLE_S = 2 * LOOK_EVERY_S
+"""After so long all replicas have learnt of a loss."""
+LONGEST_END_S = 10.0
+"""So long a stream that ends waits for a question to the log, which nothing cuts short; the process's end does."""
+
+
+class TalliedSink(OnlineSink, Protocol):
+    """A sink of a store that keeps a tally."""
+
+    def restored(self, claim: str) -> None:
+        """Note that what was lost is there again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The newest rows of a log."""
+
+    series: int
+    batches: Iterator[EmbeddingBatch]
+
+
+@contextmanager
+def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Iterator[Found]:
+    """Find the newest row of each series in these parts, in batches that are fit to be written at once.
+
+    Memory is bounded by `memory_bytes`, whatever the number of series: their places are spilled, their vectors
+    streamed.
+    """
+    # DuckDB costs 50 MB, and a stream whose store keeps what it has needs none of it.
+    from undertow.adapters.offline_query import open_query  # noqa: PLC0415
+
+    if not files:
+        yield Found(series=0, batches=iter(()))
+        return
+    ids, features = [column.name for column in view.series], [name for name, _ in view.features]
+    with (
+        tempfile.TemporaryDirectory(prefix="undertow-") as spill,
+        open_query(files, ids, features, memory_bytes=memory_bytes, spill=Path(spill)) as query,
+    ):
+        series = query.count_series()
+        batches = (rows for batch in query.newest(WRITE_ROWS) for rows in _batches(batch, view))
+        yield Found(series=series, batches=batches)
+
+
+def _parts(log: Path) -> list[Path]:
+    return [path for path in whole_parts(log) if path.name != SEED]
+
+
+def _batches(found: Any, view: SpaceView) -> Iterator[EmbeddingBatch]:
+    rows = min(WRITE_ROWS, max(1, WRITE_BYTES // (4 * sum(size for _, size in view.features))))
+    for first in range(0, len(found), rows):
+        piece = found.slice(first, rows)
+        yield EmbeddingBatch(
+            space=view.space,
+            series={
+                column.name: piece[column.name]
+                .to_numpy(zero_copy_only=False)
+                .astype(object if column.type == "string" else np.int64)
+                for column in view.series
+            },
+            event_us=piece["__event_us"].to_numpy(),
+            created_us=piece["__created_us"].to_numpy(),
+            features={
+                name: pc.list_flatten(piece[name]).to_numpy().reshape(len(piece), size) for name, size in view.features
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Where a store is filled from."""
+
+    log: Path
+    view: SpaceView
+    memory_bytes: int
+    keep_s: int = 0
+    """Rows delivered longer ago are left out, since the store has let them expire; 0 for none."""
+
+
+class Restorer:
+    """Restores one view's store in a thread of its own, whenever a loss is told. Any thread may tell and ask."""
+
+    def __init__(
+        self,
+        history: History | None,
+        open_sink: Callable[[], TalliedSink],
+        *,
+        tell: Tell,
+        clock: Clock = time.time,
+    ) -> None:
+        """Without a history nothing is restored. `clock` says what has expired meanwhile."""
+        self._history, self._open_sink, self._tell = history, open_sink, tell
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._wanted: Loss | None = None
+        self._thread: threading.Thread | None = None
+        self._untold: Loss | None = None
+        self._ends = threading.Event()
+
+    def noticed(self, loss: Loss) -> None:
+        """Take note of a loss, and begin to restore where that is ours to do. Returns at once."""
+        with self._changed:
+            if not loss.is_first:
+                self._untold = loss
+            if not loss.is_ours or self._ends.is_set():
+                return
+            self._wanted = loss
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
+                self._thread.start()
+
+    def take(self) -> Loss | None:
+        """Return the last loss that nobody has taken yet."""
+        if self._untold is None:  # what every step of a stream asks
+            return None
+        with self._changed:
+            loss, self._untold = self._untold, None
+            return loss
+
+    def close(self) -> None:
+        """End what is under way; whoever starts next begins it anew. Idempotent."""
+        self._ends.set()
+        if (thread := self._thread) is not None:
+            thread.join(timeout=LONGEST_END_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                loss, self._wanted = self._wanted, None
+                if loss is None or self._ends.is_set():
+                    self._thread = None
+                    return
+            try:
+                with closing(self._open_sink()) as sink:
+                    self._restore(loss, sink)
+            except Exception as error:  # noqa: BLE001  whatever it is, the stream goes on, and somebody must learn of it
+                if not self._ends.is_set():
+                    kind = "" if isinstance(error, UndertowError) else f"{type(error).__name__}: "
+                    self._tell(NotRestored(error=f"{kind}{error}"))
+
+    def _restore(self, loss: Loss, sink: TalliedSink) -> None:
+        if (history := self._history) is None:
+            self._tell(NotRestored(error="there is no offline log to fill it from (offline.enabled)"))
+            return
+        began = time.monotonic()
+        first = _parts(history.log)
+        series, written = self._write(first, history, sink)
+        if not loss.is_first:
+            # What others held, and have put into the log before they learnt of the loss.
+            self._ends.wait(max(0.0, began + SETTLE_S - time.monotonic()))
+            _, more = self._write(sorted({*_parts(history.log)} - {*first}), history, sink)
+            written += more
+        if self._ends.is_set():
+            return
+        self._patience().keep_trying(partial(sink.restored, loss.claim))
+        if loss.is_first and written:
+            with self._changed:
+                self._untold = loss
+        if not loss.is_first or written:
+            self._tell(Restored(series=series, written=written, seconds=time.monotonic() - began))
+
+    def _write(self, files: list[Path], history: History, sink: TalliedSink) -> tuple[int, int]:
+        written = 0
+        patience = self._patience()
+        require_intact(files)
+        with newest_rows(files, history.view, memory_bytes=history.memory_bytes) as found:
+            for batch in found.batches:
+                if self._ends.is_set():
+                    break
+                began = time.monotonic()
+                written += patience.keep_trying(partial(sink.write, self._alive(batch, history.keep_s)))
+                self._ends.wait(time.monotonic() - began)  # at most half of what the store can take: the rest is live
+        return found.series, written
+
+    def _alive(self, batch: EmbeddingBatch, keep_s: int) -> EmbeddingBatch:
+        if not keep_s:
+            return batch
+        return batch.take(np.flatnonzero(batch.created_us > (self._clock() - keep_s) * 1e6))
+
+    def _patience(self) -> Patience:
+        return Patience(
+            clock=time.monotonic,
+            wait=self._ends.wait,
+            give_up=self._ends.is_set,
+            tell=lambda _event: None,  # the stream waits for the same store, and says so
+            trouble=Trouble(),
+            jitter=random.random,
+        )
+
+
+class RestoredOnline:
+    """An `OnlineSink` whose store is restored: closing it ends that, too."""
+
+    def __init__(self, sink: OnlineSink, restorer: Restorer) -> None:
+        """Take both over."""
+        self._sink, self._restorer = sink, restorer
+        self.write, self.look, self.check, self.take = sink.write, sink.look, sink.check, restorer.take
+
+    def close(self) -> None:
+        """End both. Idempotent."""
+        try:
+            self._restorer.close()
+        finally:
+            self._sink.close()

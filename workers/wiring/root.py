@@ -1,0 +1,277 @@
+"""The one composition root: from settings to recipes, and from recipes to running parts.
+
+In: settings, read once on the driver. Out: recipes (frozen plain data that travel to other processes), and in those
+processes the parts built from them. Every fault that can be found before anything starts is found here, in one line.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from undertow.adapters.feast_registry import held_views
+from undertow.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
+from undertow.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
+from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
+from undertow.adapters.kafka_source import KafkaSource
+from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_root import claim_folder, make_log, view_folder
+from undertow.adapters.online_feast import FeastOnline
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.artifact.format.manifest import read_manifest
+from undertow.core.embedding import Embed
+from undertow.core.errors import Refused
+from undertow.core.identity import refuse_another
+from undertow.schemas.records import Partition
+from undertow.settings.artifact_paths import only
+from undertow.settings.sections import KafkaSettings
+from undertow.settings.settings import Settings
+from undertow.stream.careful import Careful, Turn
+from undertow.stream.checkpoint import Limits
+from undertow.stream.events import Tell
+from undertow.stream.loop import Stream
+from undertow.stream.losses import OnLoss
+from undertow.stream.ports import OnlineSink
+from undertow.telemetry.listeners import TellRecipe, tell_recipe
+from undertow.wiring.formats import open_decode, require_format
+from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
+from undertow.wiring.restoring import History, RestoredOnline, Restorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRecipe:
+    """Everything that a fleet needs."""
+
+    fleet: str
+    artifacts: tuple[EmbedRecipe, ...]
+    """Those that it serves, each by a stream of its own in every replica."""
+    kafka: KafkaSettings
+    topic_id: str
+    cluster_id: str
+    partitions: tuple[Partition, ...]
+    replicas: int
+    standbys: int
+    min_replicas: int
+    max_replicas: int
+    """0 where the size is set by hand."""
+    catch_up_s: float
+    scale_up_s: float
+    scale_down_s: float
+    look_for_partitions_s: float
+    num_cpus: float
+    num_gpus: float
+    heartbeat_timeout_s: float
+    drain_timeout_s: float
+    max_reject_ratio: float | None
+    reject_window_s: float
+    reject_window_records: int
+    tell: TellRecipe
+
+
+def apply_artifact(
+    settings: Settings,
+    *,
+    promote: bool = False,
+    ttls: Mapping[str, int] = MappingProxyType({}),
+    pruned: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Register each artifact's space with Feast; return what is registered now. Needs no broker.
+
+    The first space of a name is served to its readers at once, a later one only with `promote`. `ttls` are
+    seconds by view: see `register`. Spaces that others have registered stay, but for the views in `pruned`.
+    """
+    views = [read_manifest(path).view() for path in settings.model.artifacts]
+    if promote and len({view.name for view in views}) < len(views):
+        message = (
+            f"of one name only one space can be promoted, found {', '.join(view.view for view in views)}; say which: "
+            f"--promote --set model.artifact={settings.model.artifacts[-1]}"
+        )
+        raise Refused(message)
+    held = held_views(settings.feast)
+    for view in views:
+        if there := held.get(view.view):
+            refuse_another(view, there.as_view(view), where=f"Feast ({settings.feast.repo / settings.feast.config})")
+    log, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
+    for view in views:
+        folder = claim_folder(log.root, view, registered=known)
+        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
+    return apply(settings.feast, {view.view: promote for view in views}, pruned=pruned)
+
+
+def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaSettings, ...]:
+    """Return for each artifact's view the settings of its stream, which differ in the group that it commits to.
+
+    One artifact alone commits to `kafka.group`; each of several to a group of its own, since each has come as far as
+    it has. Their names follow from the views: whatever the order in the setting, no artifact takes another's offsets.
+    """
+    if len(views) == 1:
+        return (kafka,)
+    return tuple(kafka.model_copy(update={"group": f"{kafka.group}.{view}"}) for view in views)
+
+
+def stream_recipe(settings: Settings) -> StreamRecipe:
+    """Look everything up that a fleet needs. Raises `Refused` where something is missing, before anything starts."""
+    artifacts = embed_recipes(settings)
+    if len(artifacts) > 1 and not settings.offline.enabled:
+        message = (
+            "several artifacts (model.artifact) need the offline log (offline.enabled = true), which records how far "
+            "each has come: the committed offset alone does not tell for whom it was committed"
+        )
+        raise Refused(message)
+    require_format(settings.kafka)
+    topic = describe_topic(settings.kafka)
+    for kafka in group_settings(settings.kafka, [one.manifest.view().view for one in artifacts]):
+        refuse_live_group(kafka)
+    require_topic_codec(settings.kafka)
+    ensure_dead_letters(settings.kafka)
+    for artifact in artifacts:
+        check_online(artifact.online)
+    if settings.offline.enabled:
+        artifacts = tuple(with_log(settings, artifact) for artifact in artifacts)
+        for artifact in artifacts:
+            require_whole(view_folder(artifact.offline.path, artifact.manifest.view()))
+    return StreamRecipe(
+        fleet=settings.fleet.name,
+        artifacts=artifacts,
+        kafka=settings.kafka,
+        topic_id=topic.topic_id,
+        cluster_id=topic.cluster_id,
+        partitions=tuple(Partition(topic.name, index) for index in range(topic.partitions)),
+        replicas=settings.fleet.replicas,
+        standbys=settings.fleet.standbys,
+        min_replicas=settings.fleet.min_replicas,
+        max_replicas=settings.fleet.max_replicas,
+        catch_up_s=settings.fleet.catch_up_seconds,
+        scale_up_s=settings.fleet.scale_up_seconds,
+        scale_down_s=settings.fleet.scale_down_seconds,
+        look_for_partitions_s=settings.fleet.look_for_partitions_seconds,
+        # A Ray of our own has nobody to share with, and counting its CPUs would only keep a fleet from growing.
+        num_cpus=0.0 if settings.fleet.address == "local" else settings.fleet.num_cpus,
+        num_gpus=settings.fleet.num_gpus,
+        heartbeat_timeout_s=settings.fleet.heartbeat_timeout_seconds,
+        drain_timeout_s=settings.fleet.drain_timeout_seconds,
+        max_reject_ratio=settings.fleet.max_reject_ratio,
+        reject_window_s=settings.fleet.reject_window_seconds,
+        reject_window_records=settings.fleet.reject_window_records,
+        tell=tell_recipe(settings),
+    )
+
+
+def open_embed(recipe: EmbedRecipe) -> Embed:
+    """Load the model in this process."""
+    # Torch and pytorch-forecasting cost seconds and are needed only where windows are embedded.
+    from undertow.artifact.load.loader import load  # noqa: PLC0415
+
+    model = recipe.model
+    return load(
+        only(model.artifacts),
+        device=model.device,
+        threads=model.threads,
+        code=model.code,
+        run_compiled=model.run_compiled,
+    ).embed
+
+
+def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
+    """Connect to the online store that Feast's configuration names; `on_loss` is told where it has lost data."""
+    if recipe.type in ("redis", "sqlite"):
+        return open_tallied(recipe, on_loss)
+    return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
+
+
+def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
+    """Connect to a store of which can be seen that it has lost data."""
+    if recipe.type == "redis":
+        return RedisOnline(
+            options=recipe.options,
+            project=recipe.project,
+            view=recipe.view,
+            replaces=recipe.replaces,
+            on_loss=on_loss,
+        )
+    path = Path(recipe.options["path"])
+    return SqliteOnline(path=path, project=recipe.project, view=recipe.view, on_loss=on_loss)
+
+
+def open_restorer(embed: EmbedRecipe, tell: Tell) -> Restorer:
+    """Return what fills the artifact's online store again where it has lost data."""
+    view, history = embed.manifest.view(), None
+    if embed.log is not None:
+        history = History(
+            log=view_folder(embed.log.root, view),
+            view=view,
+            memory_bytes=embed.offline.read_memory_bytes,
+            keep_s=int(embed.online.options.get("key_ttl_seconds") or 0),
+        )
+    return Restorer(history, partial(open_tallied, embed.online), tell=tell)
+
+
+def check_online(recipe: OnlineRecipe) -> None:
+    """Raise `Unavailable` or `Refused` where the online store cannot be written now."""
+    sink = open_online(recipe)
+    try:
+        sink.check()
+    finally:
+        sink.close()
+
+
+def open_stream(
+    recipe: StreamRecipe,
+    give_up: Callable[[], bool],
+    index: int = 0,
+    tell: Tell = lambda _event: None,
+    turn: Turn | None = None,
+) -> Stream:
+    """Build in this process one replica's stream of one artifact; its streams share the `turn`."""
+    embed = recipe.artifacts[index]
+    kafka = group_settings(recipe.kafka, [one.manifest.view().view for one in recipe.artifacts])[index]
+    view, contract = embed.manifest.view(), embed.manifest.contract
+    restorer = open_restorer(embed, tell)
+    return Stream(
+        offline=open_log(recipe, embed),  # first: a node that does not see the log shall not load a model before
+        source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view, topic_id=recipe.topic_id),
+        embed=open_embed(embed),
+        online=RestoredOnline(open_online(embed.online, restorer.noticed), restorer),
+        dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),
+        limits=Limits(
+            checkpoint_s=embed.offline.checkpoint_seconds,
+            checkpoint_rows=embed.offline.checkpoint_rows,
+            checkpoint_bytes=embed.offline.checkpoint_bytes,
+        ),
+        give_up=give_up,
+        tell=tell,
+        careful=Careful(view.view, turn),
+        take_loss=restorer.take,
+    )
+
+
+def open_log(recipe: StreamRecipe, embed: EmbedRecipe) -> FileOfflineLog | None:
+    """Open the chains of one artifact; None where none are kept. Raises `Refused` where this node lacks the log."""
+    if embed.log is None:
+        return None
+    embed.log.require()
+    return FileOfflineLog(
+        embed.log.root,
+        embed.manifest.view(),
+        cluster_id=recipe.cluster_id,
+        topic_id=recipe.topic_id,
+        writer=f"{socket.gethostname()}:{os.getpid()}",
+        clock=time.time,
+    )
+
+
+def stream_openers(
+    recipe: StreamRecipe, new_tell: Callable[[], Tell]
+) -> dict[str, Callable[[Callable[[], bool]], Stream]]:
+    """Return what builds the stream of each artifact, by the name of its view."""
+    turn = Turn()
+    return {
+        artifact.manifest.view().view: partial(open_stream, recipe, index=index, tell=new_tell(), turn=turn)
+        for index, artifact in enumerate(recipe.artifacts)
+    }
