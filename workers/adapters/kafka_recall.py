@@ -49,7 +49,6 @@ def _compare(
     consumer: Any, settings: KafkaSettings, asked: Mapping[TopicPartition, tuple[Partition, Mark]]
 ) -> dict[Partition, bool | None]:
     Guard(batch_bytes=settings.max_unpacked_bytes, poll_bytes=settings.max_poll_bytes).watch(consumer)
-    consumer.assign(list(asked))
     firsts = consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
     ends = consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
     verdicts: dict[Partition, bool | None] = {}
@@ -57,10 +56,11 @@ def _compare(
     for tp, (partition, mark) in asked.items():
         if firsts[tp] <= mark.offset < ends[tp]:
             open_[tp] = partition, mark
-            consumer.seek(tp, mark.offset)
         else:
             verdicts[partition] = False if mark.offset >= ends[tp] else None
-            consumer.pause(tp)
+    consumer.assign(list(open_))  # and no other: polled with a partition that has no position, kafka-python raises
+    for tp, (_, mark) in open_.items():
+        consumer.seek(tp, mark.offset)
     give_up_at = time.monotonic() + ANSWER_MS / 1000
     while open_:
         if time.monotonic() > give_up_at:
