@@ -53,8 +53,8 @@ def test_imports_only_point_down(tmp_path):
 
 def test_the_wheel_holds_one_package_with_its_data_and_nothing_else(tmp_path):
     source = tmp_path / "source"  # setuptools leaves a build folder beside the sources
-    for name in ("workers", "schemas"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("workers", "schemas", "feature_repo"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "data", "spaces"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     options = ("-q", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path))
@@ -65,6 +65,8 @@ def test_the_wheel_holds_one_package_with_its_data_and_nothing_else(tmp_path):
     wanted = {"/".join(("undertow", *path.parts[path.parts[0] == "workers" :])) for path in modules}
     data = {"undertow/py.typed", "undertow/view/page.html", "undertow/schemas/py.typed"}
     data |= {f"undertow/schemas/{path.name}" for path in (ROOT / "schemas").glob("window.v1.*")}
+    repository = ("README.md", "embedding_views.py", "feature_store.redis.yaml", "feature_store.yaml", ".feastignore")
+    data |= {f"undertow/feature_repo/{name}" for name in repository}
     assert names == wanted | data
 
 

@@ -16,11 +16,13 @@ from undertow.cli.describe import describe
 from undertow.cli.fleet import drain, run, scale, status
 from undertow.cli.get import get
 from undertow.cli.group import OneLineGroup
+from undertow.cli.init import init
 from undertow.cli.join import join
 from undertow.cli.pack import pack
 from undertow.cli.produce import produce
 from undertow.cli.rebuild import rebuild
 from undertow.cli.replay import replay
+from undertow.cli.settings import settings
 from undertow.cli.stack import down, up
 from undertow.cli.taps import taps
 from undertow.cli.view import view
@@ -37,6 +39,8 @@ def main(ctx: click.Context, *, debug: bool) -> None:
 
 for command in (
     demo,
+    init,
+    settings,
     up,
     down,
     taps,

@@ -61,7 +61,9 @@ class KafkaSecurity(Section):
     security_protocol: Literal["", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = ""
     """SSL is TLS, SASL a login by a mechanism; SASL_PLAINTEXT sends everything in the clear. Empty is PLAINTEXT."""
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] = ""
+    """How to log in, where `security_protocol` is one of SASL's."""
     username: str = ""
+    """Of PLAIN and SCRAM."""
     password: SecretStr | None = None
     """Of the username, for PLAIN and SCRAM; set it by environment or file, never by flag."""
     password_file: LocalPath | None = None
@@ -75,7 +77,9 @@ class KafkaSecurity(Section):
     key_file: LocalPath | None = None
     """Its key (PEM), where it is not in `cert_file` too."""
     key_password: SecretStr | None = None
+    """Unlocks `key_file`; set it by environment or file, never by flag."""
     key_password_file: LocalPath | None = None
+    """Holds that password, as a mounted secret does."""
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to kafka-python untouched: timeouts, ciphers, Kerberos. Not in our repr: it may hold passwords."""
 

@@ -47,6 +47,7 @@ class KafkaSettings(KafkaSecurity):
     bootstrap: Servers = "127.0.0.1:9092"
     """`host:port`, several separated by commas."""
     topic: Topic = "windows"
+    """Where windows are read from."""
     group: str = "undertow"
     """Offsets are committed here for lag tools; nobody may be subscribed to it."""
     dead_letters: Topic = ""
@@ -61,6 +62,7 @@ class KafkaSettings(KafkaSecurity):
     registry_credentials: SecretStr | None = None
     """`user:password`; set it by environment or file, never by flag."""
     registry_credentials_file: LocalPath | None = None
+    """Holds them, as a mounted secret does."""
     max_batch: int = Field(default=256, ge=1)
     """Windows that are embedded together at most; a record of many windows (`arrow`) is never cut. On a GPU let it be
     thousands: a forward of 1,024 windows was seen to take as long as one of 64 (`tests/bench/README.md`)."""
@@ -165,6 +167,7 @@ class FeastSettings(Section):
     """The Feast repository; the online store is whatever its YAML says."""
 
     repo: LocalPath = Path("feature_repo")
+    """The folder of the Feast repository; `undertow init` makes one."""
     config: Annotated[str, BeforeValidator(require_local)] = "feature_store.yaml"
     """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
     replace_alien_keys: bool = False
@@ -176,10 +179,13 @@ class OfflineSettings(Section):
     """The history of embeddings, which is also the record of progress."""
 
     path: LocalPath = Path(".undertow/offline")
+    """The folder of the log; one that all nodes share, where a fleet runs on several."""
     enabled: bool = True
     """Without it Kafka's committed offset is the record of progress, moved after the online write."""
     checkpoint_seconds: float = Field(default=2.0, gt=0)
+    """How often what is online becomes durable; after a crash as much is read again. Sooner by rows or bytes."""
     checkpoint_rows: int = Field(default=20_000, ge=1)
+    """Of rows that are not yet durable."""
     checkpoint_bytes: int = Field(default=64 << 20, ge=1)
     """Of vectors that are not yet durable; with the rows, and twice over, it bounds what a replica holds in memory."""
     read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
@@ -190,12 +196,15 @@ class FleetSettings(Section):
     """How many replicas, and what each may use."""
 
     name: FleetName = "undertow"
+    """By which `status`, `scale`, `drain` and an `undertow run` that attaches find the fleet in its Ray."""
     address: str = "local"
     """Ray's address: `local` starts a Ray of its own, `auto` joins the running one, else `ray://...` or `host:port`."""
     replicas: int = Field(default=2, ge=1)
+    """How many read at the start; `undertow scale` changes it. Of a topic with fewer partitions some read nothing."""
     standbys: int = Field(default=0, ge=0)
     """So many more are loaded and read nothing until another dies: then they take over at once."""
     min_replicas: int = Field(default=1, ge=1)
+    """The fewest of an autoscaled fleet."""
     max_replicas: int = Field(default=0, ge=0)
     """Above 0 the size follows the lag, within these two, from `replicas` on; no larger than there are partitions."""
     catch_up_seconds: float = Field(default=60.0, gt=0)
@@ -209,6 +218,7 @@ class FleetSettings(Section):
     force: bool = False
     """Start even where another fleet reads this topic under this group: both do all the work, readers see it once."""
     num_cpus: float = Field(default=1.0, ge=0)
+    """Of each replica, as Ray counts them: how many go onto a node."""
     num_gpus: float = Field(default=0.0, ge=0)
     """Of each replica, such as 0.25 where four share one. With 0 each sees all GPUs of its node, and `auto` takes the
     first: right where there is one, and no way to spread over several."""
@@ -219,6 +229,7 @@ class FleetSettings(Section):
     max_reject_ratio: float | None = Field(default=None, ge=0, lt=1)
     """The fleet stops where a larger share of the records was refused over the last seconds; None is never."""
     reject_window_seconds: float = Field(default=60.0, gt=0)
+    """Over which the share of rejects is taken."""
     reject_window_records: int = Field(default=1_000, ge=1)
     """Of fewer records within the window no share is taken."""
 
@@ -237,4 +248,6 @@ class BackfillSettings(Section):
     """How history is cut and how wide it runs."""
 
     chunk_rows: int = Field(default=5_000, ge=1)
+    """Rows of one chunk, which is embedded and made durable as a whole. A job keeps the one it began with."""
     replicas: int = Field(default=2, ge=1)
+    """How many actors embed at once."""

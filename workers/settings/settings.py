@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     fleet: FleetSettings = FleetSettings()
     backfill: BackfillSettings = BackfillSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least of what log lines tell."""
     log_format: Literal["text", "json"] = "text"
     """`json` is one object a line."""
 
