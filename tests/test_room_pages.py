@@ -1,14 +1,27 @@
-"""What the rooms' pages say of files and imports is so."""
+"""What the pages say of files, imports, settings and make's targets is so."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from undertow.settings.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 
 
 ROOMS = sorted(path.parent for path in [*ROOT.glob("workers/*/README.md"), ROOT / "schemas/README.md"])
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "workers/README.md")]
+PAGES = [*ROOT_PAGES, *sorted(ROOT.glob(".github/**/*.md")), *(folder / "README.md" for folder in ROOMS)]
+CODE = re.compile(r"^```bash.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python.*?^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)+/?")
+
+
+def words_of(page: str) -> set[str]:
+    """Return what stands as code in a page, word by word, Python apart."""
+    return {word.strip("`,;") for code in CODE.findall(PYTHON.sub("", page)) for word in code.split()}
 
 
 @pytest.mark.parametrize("folder", ROOMS, ids=lambda folder: folder.name)
@@ -42,3 +55,33 @@ def test_ray_is_imported_where_the_page_of_the_fleet_says():
     assert elsewhere <= said
     page = (ROOT / "workers/fleet/README.md").read_text()
     assert "Ray is imported here, in `ray_session`, by `backfill/job.py` and `commands/check_nodes.py`" in page
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_target_and_setting_that_a_page_names_is_there(path):
+    page = path.read_text()
+    roots = (ROOT, ROOT / "workers", path.parent)
+    top = {entry.name for root in roots for entry in root.iterdir()} - {".undertow", ".venv"}
+    files = {word for word in words_of(page) if FILE.fullmatch(word)} - {"tests/ROOM"}
+    files = {word for word in files if word.split("/")[0] in top or word.endswith((".py", ".md", ".toml", ".yml"))}
+    linked = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page) if "://" not in link} - {""}
+    assert [file for file in files if not any((root / file).exists() for root in roots)] == []
+    assert [file for file in linked if not (path.parent / file).exists()] == []
+
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for code in CODE.findall(page) for target in re.findall(r"\bmake ([a-z-]+)", code)}
+    assert named - targets == set()
+
+    settings = [re.fullmatch(r"([a-z]+)\.([a-z_]+)(?:=\S+)?", word) for word in words_of(page)]
+    sections = {name: field.annotation for name, field in Settings.model_fields.items() if not name.startswith("log_")}
+    keys = {match.groups() for match in settings if match and match[1] in sections and match[2] not in {"py", "md"}}
+    assert {(section, key) for section, key in keys if key not in sections[section].model_fields} == set()
+
+
+def test_the_page_of_the_whole_shows_the_rooms_in_the_layers_that_import_linter_holds():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    picture = (ROOT / "workers/README.md").read_text().partition("## The rooms")[2].partition("## ")[0]
+    shown = [re.split(r" {2,}", line.strip())[0] for line in picture.splitlines() if line.startswith("    ")]
+    assert shown == next(
+        one["layers"] for one in contracts if one.get("exhaustive") and one["containers"] == ["undertow"]
+    )
