@@ -149,7 +149,7 @@ def load_weights(embedder: Embedder) -> Any:
 
 
 def test_a_model_whose_windows_are_others_in_a_large_batch_is_not_packed(packed: Callable[..., Any]) -> None:
-    with pytest.raises(Refused, match="embedded otherwise in a batch of 256, among windows of zeros"):
+    with pytest.raises(Refused, match="embedded otherwise in a batch of 1024, than in one of 6"):
         packed("Counting", "out:last")
 
 
