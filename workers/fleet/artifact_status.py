@@ -1,4 +1,4 @@
-"""What streams have done: of one artifact in one replica, and summed up over several of either.
+"""The counters of one artifact's stream in one replica, and their sums over artifacts or replicas.
 
 In: nothing. Out: frozen plain data that travels between processes. Knows neither Ray nor Kafka.
 """
@@ -21,39 +21,39 @@ P = TypeVar("P", bound="Progress")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Progress:
-    """One stream, or several, at one moment. Counts are since they began."""
+    """The state of one stream, or the sum of several. Counts are since they began."""
 
     held: frozenset[Partition] = frozenset()
-    """What is read: nobody else may yet."""
+    """The partitions it reads: nobody else may yet."""
     lag: Mapping[Partition, int] = field(default_factory=dict)
     records: int = 0
     windows: int = 0
     rejects: Mapping[str, int] = field(default_factory=dict)
     last_reject: Mapping[str, str] = field(default_factory=dict)
-    """Where the last one of each reason was, as topic-partition@offset."""
+    """The place of the last reject of each reason, as topic-partition@offset."""
     ignored_columns: int = 0
     odd_times: int = 0
-    """Windows taken though their event time is hardly meant."""
+    """Windows accepted with an implausible event time."""
     clock_ahead: int = 0
-    """Windows readable before the time that their records were stamped with."""
+    """Windows that were readable before their record's timestamp."""
     offsets: int = 0
-    """Taken from the source."""
+    """Offsets read from the source."""
     lost: int = 0
     store_losses: int = 0
-    """How often the online store was seen to have lost data."""
+    """How often the online store was found to have lost data."""
     checkpoints: int = 0
     retries: int = 0
     blocked: str | None = None
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
-    """Append to readable, in the buckets of `undertow.stream.histogram`."""
+    """End-to-end latency (append to readable), in the buckets of `undertow.stream.histogram`."""
     poll_s: float = 0.0
     embed_s: float = 0.0
     write_s: float = 0.0
     checkpoint_s: float = 0.0
     batches: Mapping[int, int] = field(default_factory=dict)
-    """Deliveries by the power of two that their windows do not exceed."""
+    """By n, the number of deliveries with more than 2**(n - 1) and at most 2**n windows."""
     durable_at: float | None = None
-    """When all that it had taken was last durable, in seconds of the epoch."""
+    """When everything read was last durable, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,14 +63,14 @@ class ArtifactStatus(Progress):
     artifact: str
     """The name of its view: `<name>__<space8>`."""
     ends: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
-    """Of each partition held: where its chain ends, and how far it is taken."""
+    """By partition held: the end of its chain, and the next offset to read."""
     at_hand: AtHand = field(default_factory=AtHand)
 
 
 def together(parts: Sequence[Progress]) -> Progress:
-    """Sum up what streams say: of several artifacts in one replica, or of one artifact in several replicas.
+    """Sum over streams: of several artifacts in one replica, or of one artifact in several replicas.
 
-    A partition's lag is that of the stream which is furthest behind; `held` is what any stream still reads.
+    A partition's lag is that of the stream which is furthest behind; `held` is the union.
     """
     lag: dict[Partition, int] = {}
     for part in parts:
@@ -102,14 +102,14 @@ def together(parts: Sequence[Progress]) -> Progress:
 
 
 def fields_of(progress: Progress) -> dict[str, Any]:
-    """Return its fields by their names, for a status that has them as well."""
+    """Return its fields by name, for a status that has them as well."""
     return {one.name: getattr(progress, one.name) for one in fields(Progress)}
 
 
 def by_artifact(
     alive: Iterable[Sequence[ArtifactStatus]], gone: Iterable[Sequence[ArtifactStatus]]
 ) -> tuple[ArtifactStatus, ...]:
-    """Sum each artifact up over replicas; of those that are gone the counts go on, and they read nothing any more."""
+    """Sum each artifact over replicas; of those that have ended only the counts remain."""
     parts = [part for replica in alive for part in replica]
     parts += [at_rest(part) for replica in gone for part in replica]
     names = sorted({part.artifact for part in parts})
@@ -120,7 +120,7 @@ def by_artifact(
 
 
 def at_rest(progress: P) -> P:
-    """Return the counts of who reads nothing any more."""
+    """Return the counts of a stream that no longer reads."""
     return replace(progress, held=frozenset(), lag={}, blocked=None, durable_at=None)
 
 

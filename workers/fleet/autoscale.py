@@ -1,10 +1,10 @@
-"""How many replicas a fleet should have, by its lag: a pure function, and the rates it is given.
+"""Autoscaling: the number of replicas by lag and rates, as a pure function.
 
-In: what a fleet has read and is behind, now and then. Out: a size, and why. Knows neither Ray nor Kafka.
+In: repeated measurements of what a fleet has read and of its lag. Out: a size, and why. Knows neither Ray nor Kafka.
 
-A fleet should catch up within `catch_up_s` while it keeps up with what arrives. It grows when that has asked for more
-for `up_delay_s`, at once to what is needed; it shrinks when less would do, with `HEADROOM` to spare, for
-`down_delay_s`, by one. What is not known moves nothing.
+A fleet should catch up within `catch_up_s` while it keeps up with new records. It grows at once to the size needed
+when more has been needed for `up_delay_s`; it shrinks by one when fewer would suffice, with `HEADROOM` to spare, for
+`down_delay_s`. A load that is not known changes nothing.
 """
 
 import logging
@@ -17,16 +17,16 @@ from undertow.fleet.status import ReplicaStatus
 log = logging.getLogger(__name__)
 
 HEADROOM = 1.2
-"""A fleet that shrinks must be able to take so many times of what it has to: or it would grow again at once."""
+"""A fleet shrinks only where the smaller one has this multiple of the capacity needed, or it would grow again."""
 OVER_S = 5.0
-"""Rates are looked at over so long."""
+"""Rates are measured over this time."""
 WEIGHT = 0.3
-"""Of the newest rate in the one that is kept."""
+"""Of the newest rate in the exponential moving average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Within which limits a fleet changes its size, and how fast."""
+    """The limits of a fleet's size, and how fast it changes."""
 
     least: int
     most: int
@@ -37,17 +37,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a fleet has to do. Offsets, and offsets a second."""
+    """The load of a fleet, in offsets and offsets per second."""
 
     lag: int
     arrival: float
     rate: float
-    """What one replica reads when it never waits."""
+    """The capacity of one replica: what it reads when it never waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A size, why, and since when another one has been asked for: to be handed to the next call."""
+    """A size, its reason, and since when another has been needed: input to the next call."""
 
     size: int
     reason: str = "nothing measured yet"
@@ -56,8 +56,8 @@ class Decision:
 
 
 def decide(policy: Policy, before: Decision, load: Load | None, *, partitions: int, now: float) -> Decision:
-    """Return what follows from the load of this moment; None is a load that could not be measured: all stays."""
-    most = max(policy.least, min(policy.most, partitions))  # a replica without a partition is no help
+    """Return the decision for the present load; a load of None, which could not be measured, changes nothing."""
+    most = max(policy.least, min(policy.most, partitions))  # a replica without a partition reads nothing
     size = min(max(before.size, policy.least), most)
     if load is None or load.rate <= 0:
         return Decision(size=size, reason="held: no rate is known yet")
@@ -80,21 +80,21 @@ def decide(policy: Policy, before: Decision, load: Load | None, *, partitions: i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a fleet has done up to one moment."""
+    """The counters of a fleet at one moment."""
 
     at: float
     offsets: int
-    """Taken from the source, by all replicas that live."""
+    """Offsets read from the source by all living replicas."""
     lag: int
     poll_s: float
-    """Time that they have waited for records, decoding included."""
+    """Time that they spent polling, decoding included."""
     replicas: int
-    """That read."""
+    """Number of replicas that read."""
     names: frozenset[str]
 
 
 def take_reading(replicas: Iterable[ReplicaStatus], *, partitions: int, now: float) -> Reading | None:
-    """Sum the fleet up; None where some partition has no reader, so that its lag is not known."""
+    """Sum over the fleet; None where some partition has no reader, so that its lag is not known."""
     readers = [one for one in replicas if one.lag]
     if len({partition for one in readers for partition in one.lag}) != partitions:
         return None
@@ -110,14 +110,14 @@ def take_reading(replicas: Iterable[ReplicaStatus], *, partitions: int, now: flo
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Rates from readings; frozen, each look returns the next one."""
+    """Computes rates from readings; frozen, each `look` returns the next meter."""
 
     since: Reading | None = None
     load: Load | None = None
     rate: float = 0.0
 
     def look(self, reading: Reading | None) -> "Meter":
-        """Take a reading in. Between fleets of other replicas nothing can be compared: the load is not known."""
+        """Add a reading. Where the replicas have changed since the last one, the load is not known."""
         if reading is None or self.since is None or reading.names != self.since.names:
             return Meter(reading, None, self.rate)
         elapsed = reading.at - self.since.at
@@ -126,10 +126,10 @@ class Meter:
         taken = reading.offsets - self.since.offsets
         busy_s = max(elapsed * reading.replicas - (reading.poll_s - self.since.poll_s), 0.0)
         rate = self.rate
-        if min(reading.lag, self.since.lag) * OVER_S > taken:  # never less than a second's work lay there
+        if min(reading.lag, self.since.lag) * OVER_S > taken:  # at least a second's work was waiting throughout
             newest = taken / elapsed / reading.replicas
             rate = newest if not rate else (1 - WEIGHT) * rate + WEIGHT * newest
-        elif not rate and taken and busy_s > 0:  # never seen at work all the time: by the share of it
+        elif not rate and taken and busy_s > 0:  # never busy all the time: extrapolate from the busy share
             newest = taken / busy_s
             return Meter(reading, Load(lag=reading.lag, arrival=self._arrival(reading, taken), rate=newest), 0.0)
         load = Load(lag=reading.lag, arrival=self._arrival(reading, taken), rate=rate) if rate else None
@@ -141,10 +141,10 @@ class Meter:
 
 
 class Autoscaler:
-    """A policy, and what it needs to know from one look to the next."""
+    """A policy with its state between two looks."""
 
     def __init__(self, policy: Policy, size: int) -> None:
-        """Begin with a size."""
+        """Start with the present size."""
         self._policy, self._meter, self._decision = policy, Meter(), Decision(size=size)
 
     @property
@@ -153,7 +153,7 @@ class Autoscaler:
         return self._decision.reason
 
     def look(self, replicas: Iterable[ReplicaStatus], *, size: int, partitions: int, now: float) -> int:
-        """Return the size that the lag asks for. `size` is the present one, whoever has set it."""
+        """Return the size that the lag requires. `size` is the present one, set by anyone."""
         self._meter = self._meter.look(take_reading(replicas, partitions=partitions, now=now))
         before = replace(self._decision, size=size)
         self._decision = decide(self._policy, before, self._meter.load, partitions=partitions, now=now)

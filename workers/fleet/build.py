@@ -1,10 +1,10 @@
-"""Which build of Undertow this process runs, and what of it may go to another process.
+"""The build id of this process, and messages that only a process of the same build can unpickle.
 
-In: the sources of this installation. Out: an id, and a wrapper that a process of another build refuses to open. Knows
-nothing of what it wraps.
+In: the sources of this installation. Out: an id, and a wrapper that a process of another build rejects. Knows nothing
+of what it wraps.
 
-Ray carries our dataclasses by the position of their fields, so two builds may take each other's for something else
-without an error. A stamp is read first, and where it is foreign nothing behind it is.
+Ray pickles our dataclasses by the position of their fields, so a process of another build could misread them without an
+error. The stamp is unpickled first; where it is foreign, nothing after it is.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def _build() -> str:
-    """Version and sources: two checkouts of one version may differ."""
+    """Identify version and sources: two checkouts of one version may differ."""
     digest = hashlib.sha256()
     for root in (Path(__file__).parents[1], Path(next(iter(schemas.__path__)))):
         for path in sorted(root.rglob("*.py")):
@@ -29,26 +29,26 @@ def _build() -> str:
 
 
 BUILD = _build()
-"""Of this process, which goes on with what it has imported whatever becomes of the files."""
+"""Of this process, computed once: changes of the files do not change what is imported."""
 
 
 class Stamp:
-    """The build of the process that has written it. It cannot be read in another one."""
+    """The build id of the sender. A process of another build cannot unpickle it."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        """Travel as a call, which is made before anything behind it is read."""
+        """Pickle as a call, which is made before anything after it is unpickled."""
         return accept, (BUILD,)
 
 
 def accept(build: str) -> Stamp:
-    """Return the stamp of our own build. Raises `Refused` for another's. Its name and place never change."""
+    """Return the stamp of our own build. Raises `Refused` for another's. Its name and module never change."""
     if build != BUILD:
         raise Refused(foreign(build))
     return Stamp()
 
 
 def foreign(build: str) -> str:
-    """Say that a process runs another build than the one it has to do with."""
+    """Return the message that a process runs another build than the one it talks to."""
     return (
         f"expected one build of Undertow in all processes, found {build} there and {BUILD} here: install the same on "
         "all nodes. A fleet of any build is ended by: undertow drain"
@@ -57,12 +57,12 @@ def foreign(build: str) -> str:
 
 @dataclass(frozen=True)
 class Stamped(Generic[T]):
-    """Plain data for a process of the same build. Without slots, so that its fields travel by name, in their order."""
+    """Plain data for a process of the same build. Without slots, so that fields are pickled by name, in order."""
 
     stamp: Stamp
     value: T
 
 
 def stamped(value: T) -> Stamped[T]:
-    """Return it with our stamp before it."""
+    """Return the value with our stamp before it."""
     return Stamped(Stamp(), value)

@@ -1,14 +1,14 @@
-"""Whose topic and group it is: a fleet shows a sign of life, and a second one that would read the same is refused.
+"""A lease on topic and group: a fleet writes a heartbeat, and a second fleet that would read the same is refused.
 
-In: what reads and writes the sign (`undertow.adapters.kafka_sign`), who we are. Out: the claim, or `Refused`. Knows
+In: what reads and writes the sign (`undertow.adapters.kafka_sign`), our own sign. Out: the lease, or `Refused`. Knows
 neither Kafka nor Ray.
 
-No clock is shared: a fleet is alive where its sign changes while we look, and it changes every `BEAT_S`. A fleet that
-was killed leaves a sign that stands still, which costs its successor `SILENCE_S`; one that ends takes its sign away. Of
-two that start at the same moment the one whose sign is read back after `SETTLE_S` goes on, if writing takes no longer.
+No clock is shared: a fleet is alive where its sign changes while we watch, and it changes every `BEAT_S`. A killed
+fleet leaves a sign that does not change, which delays its successor by `SILENCE_S`; one that ends deletes its sign. Of
+two that start together the one whose sign is read back after `SETTLE_S` wins, if writing takes no longer.
 
-This keeps people from a mistake. It is no fence: who is taken for dead and is not, or who is started by force, can do
-no harm, since the chain of the offline log takes each part once.
+This prevents mistakes of people. It is no fence: a fleet taken for dead that is not, or one started by force, does no
+harm, since the chain of the offline log accepts each part once.
 """
 
 import datetime as dt
@@ -31,26 +31,26 @@ BEAT_S = 1.0
 LOOK_EVERY_S = 0.25
 SETTLE_S = 0.5
 SILENCE_S = 4.0
-"""A sign that stands still for so long belongs to nobody: a controller that Ray starts again is silent for less."""
+"""A sign unchanged for this long is expired: a controller that Ray restarts is silent for less."""
 GOODBYE_S = 3.0
 CHANGES = 3
-"""So many are a living fleet: one that was just killed may change it once or twice more."""
+"""This many changes prove a living fleet: writes of one that was just killed may still arrive once or twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
-    """What a fleet shows."""
+    """The heartbeat record of a fleet."""
 
     run: str
-    """Differs from start to start; a restarted controller goes on with the one of its fleet."""
+    """Unique to each start of a fleet; a restarted controller keeps it."""
     fleet: str
     host: str
     pid: int
-    """Of the process that started it."""
+    """The process that started it."""
     since: float
-    """Seconds of the epoch by the clock of `host`, for people."""
+    """Seconds since the epoch by the clock of `host`, for people."""
     beat: str = ""
-    """Differs from beat to beat."""
+    """Unique to each heartbeat."""
 
     @property
     def origin(self) -> str:
@@ -59,12 +59,12 @@ class Sign:
         return f"started on {self.host} by process {self.pid}, {since}"
 
     def to_text(self) -> str:
-        """Return what stands beside the offset."""
+        """Serialize it, as metadata of a committed offset."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> "Sign | None":
-        """Read what somebody wrote; None where it is no sign of ours."""
+        """Parse such metadata; None where it is no sign of ours."""
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError):
@@ -73,12 +73,12 @@ class Sign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What it means that another fleet shows its sign in a place."""
+    """The texts for a place that another fleet holds."""
 
     does: str
     """What that fleet does."""
     instead: str
-    """What else to choose."""
+    """What to choose instead."""
 
 
 GROUP = Held(does="reads this topic under this group", instead="another kafka.topic or kafka.group")
@@ -92,9 +92,9 @@ def own_sign(fleet: str, run: str) -> Sign:
 def holder(
     *, read: Callable[[], str], clock: Clock = time.monotonic, wait: Callable[[float], object] = time.sleep
 ) -> Sign | None:
-    """Return the sign of the fleet that lives, None where none does. Changes nothing.
+    """Return the sign of the living fleet, None without one. Changes nothing.
 
-    Takes seconds where there is a sign: whether it moves must be seen.
+    Takes seconds where there is a sign, to see whether it changes.
     """
     seen, changes, quiet_since = read(), 0, clock()
     while Sign.parse(seen) is not None and clock() - quiet_since < SILENCE_S:
@@ -115,7 +115,7 @@ def claim(
     clock: Clock = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Put up our sign where nobody else's moves. Raises `Refused`, naming the other fleet and what to do."""
+    """Write our sign where no other fleet is alive. Raises `Refused`, naming the other fleet and what to do."""
     if (other := holder(read=read, clock=clock, wait=wait)) is not None:
         raise Refused(held_by(other, held))
     write(own.to_text())
@@ -126,7 +126,7 @@ def claim(
 
 
 def held_by(other: Sign, held: Held = GROUP) -> str:
-    """Say who holds what we would hold, and what to do."""
+    """Return the message that another fleet holds this place, and what to do."""
     return (
         f"fleet {other.fleet!r} {held.does} already: {other.origin}. Drain it there "
         f"(undertow drain --set fleet.name={other.fleet}), or choose {held.instead}. To start "
@@ -135,22 +135,22 @@ def held_by(other: Sign, held: Held = GROUP) -> str:
 
 
 class Beat:
-    """Shows a sign from a thread of its own, until told to stop. A broker that does not answer is asked again."""
+    """Writes the heartbeat in a thread of its own until stopped; retries while the broker is unavailable."""
 
     def __init__(self, own: Sign, *, write: Callable[[str], None]) -> None:
-        """Begin."""
+        """Start."""
         self._own, self._write = own, write
         self._enough, self._is_last, self._has_gone = threading.Event(), False, False
         self._thread = start_daemon("the sign of life", self._beat, wait=self._enough.wait)
 
     def stop(self, *, is_last: bool) -> None:
-        """Show it no more; with `is_last`, take it away. Waits for a broker that does not answer for `GOODBYE_S`."""
+        """Stop; with `is_last`, delete the sign. Waits at most `GOODBYE_S` for an unavailable broker."""
         self._is_last = is_last
         self._enough.set()
         self._thread.join(timeout=GOODBYE_S)
 
     def _beat(self) -> float | None:
-        """Show the sign, changed; at the end try once to take it away."""
+        """Write the next heartbeat; at the end try once to delete the sign."""
         if not self._enough.is_set():
             self._show(self._changed())
             return BEAT_S

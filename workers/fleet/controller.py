@@ -1,10 +1,10 @@
-"""The fleet's controller without Ray: looks at the replicas, decides, gives orders; a tick never waits.
+"""The fleet's controller without Ray: observes the replicas, decides, sends orders; a tick never blocks.
 
 In: partitions, a wanted number of replicas, a view of living replicas. Out: orders to them, and the fleet's status.
-Knows nothing of actors. It keeps no state that it could not learn from the replicas again, so it may die at any time.
+Knows nothing of actors. All its state can be learned from the replicas again, so it may die at any time.
 
-A partition is given to a replica only when no living replica reads it any more. That is a courtesy which saves work,
-not the fence: the fence is the chain of the offline log.
+A partition is assigned to a replica only when no living replica reads it any more. That only saves work; the fence is
+the chain of the offline log.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,9 +28,9 @@ RESPAWN = respawn.Policy()
 
 
 class Controller:
-    """Keeps so many replicas alive as are wanted, and every partition read.
+    """Keeps the wanted number of replicas alive and every partition assigned.
 
-    One thread ticks; any may call `status`, `scale` and `drain`.
+    One thread calls `tick`; any may call `status`, `scale` and `drain`.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Controller:
         new_name: Callable[[Iterable[str]], str] = new_name,
         lookout: Lookout | None = None,
     ) -> None:
-        """Take over the replicas that are alive already. `standbys` are loaded and read nothing until another dies.
+        """Adopt the replicas that are alive already. `standbys` are loaded and read nothing until another dies.
 
-        With a `policy` the size follows the lag, from `wanted` on.
+        With a `policy` autoscaling starts from `wanted`.
         """
         self._fleet, self._partitions = fleet, frozenset(partitions)
         self._added: frozenset[Partition] = frozenset()
@@ -77,12 +77,12 @@ class Controller:
         self._status = self._sum_up()
 
     def tick(self) -> None:
-        """Look once at everything and give the orders that follow."""
+        """Observe everything once and send the orders that follow."""
         self._going = self._replicas.draining_nodes()
         self._partitions |= self._added
         for name in list(self._seen):
             self._look(name)
-        if not self._adopted:  # a restarted controller first hears how everybody is
+        if not self._adopted:  # a restarted controller first waits for a status of every replica
             self._judge()
         if self._failure is not None:
             for name in list(self._seen):
@@ -96,36 +96,36 @@ class Controller:
         self._status = self._sum_up()
         if not self._adopted and (flood := self._lookout.see(self._status)):
             self._flood = flood
-            self.drain()  # what was taken becomes durable, and no offset passes a record that was not
+            self.drain()  # everything read becomes durable, and no offset skips a record
 
     def drain(self) -> None:
-        """Let every replica finish its batch, write its checkpoint and end."""
+        """Order every replica to finish its batch, write a checkpoint and end."""
         self.scale(0)
 
     def scale(self, replicas: int) -> None:
-        """Want so many replicas from now on. Those that are too many finish their batches and end."""
+        """Change the wanted number of replicas. Surplus ones finish their batches and end."""
         self._sizing.order(replicas)
 
     def grow(self, partitions: Iterable[Partition]) -> None:
-        """Read these as well from now on: partitions are added to a topic, and never taken away."""
+        """Read these partitions as well: Kafka adds partitions to a topic and never removes any."""
         self._added |= frozenset(partitions)
 
     def fail(self, reason: str) -> None:
-        """End all replicas as they are: there is nothing left that they could do."""
+        """Kill all replicas and fail the fleet, for this reason."""
         self._failure = self._failure or reason
 
     @property
     def _doomed(self) -> set[str]:
-        """Who lives on a node that is about to go."""
+        """The replicas on nodes that are draining."""
         return {name for name, one in self._seen.items() if one.ray_node in self._going}
 
     @property
     def _loaded(self) -> int:
-        """How many replicas there should be, with the standbys."""
+        """The wanted number of replicas, standbys included."""
         return 0 if self._sizing.is_draining else self._sizing.size.replicas + self._standbys
 
     def status(self) -> FleetStatus:
-        """Return what the last tick saw."""
+        """Return the status as of the last tick."""
         return self._status
 
     def _sum_up(self) -> FleetStatus:
@@ -157,7 +157,7 @@ class Controller:
         return self._failure or self._flood or blocked or self._decision.told
 
     def _look(self, name: str) -> None:
-        """Take in a replica's answer; bury it where it is dead, has ended or has been silent for too long."""
+        """Take in a replica's answer; remove it where it is dead, has ended or has been silent for too long."""
         answer, now = self._replicas.look(name), self._clock()
         if isinstance(answer, ReplicaStatus):
             self._seen[name], self._heard_at[name] = answer, now
@@ -165,7 +165,7 @@ class Controller:
             self._quarantine.hear(answer, is_adopted=name in self._adopted)
             if answer.state == "running":
                 self._run_since.setdefault(name, now)
-            if answer.state == "draining":  # by our order, our predecessor's, or since its process was told to end
+            if answer.state == "draining":  # by our order, our predecessor's, or because of SIGTERM
                 self._leaving.add(name)
             if name in self._adopted:
                 self._adopted.discard(name)
@@ -184,7 +184,7 @@ class Controller:
             self._bury(name, f"no heartbeat for {now - self._heard_at[name]:.1f} s")
 
     def _is_silent(self, name: str, now: float) -> bool:
-        """Tell whether a replica that has answered before, to us or to our predecessor, no longer does."""
+        """Return whether a replica that has answered before, to us or to our predecessor, no longer does."""
         has_answered = self._seen[name].state != "starting" or name in self._adopted
         return has_answered and now - self._heard_at[name] > self._heartbeat_timeout_s
 
@@ -196,7 +196,7 @@ class Controller:
         sent = self._sent.pop(name, frozenset())
         self._told.pop(name, None)
         self._leaving.discard(name)
-        # Whom our predecessor has started and we have never heard may have run for years.
+        # A replica of our predecessor that never answered us may have run for years.
         has_run = self._run_since.pop(name, None) is not None or name in self._adopted
         self._adopted.discard(name)
         del self._heard_at[name]
@@ -218,7 +218,7 @@ class Controller:
         )
 
     def _judge(self) -> None:
-        """Draw the conclusions from how replicas have ended."""
+        """Decide about restarts, from how replicas have ended."""
         ended, self._ended, now = self._ended, [], self._clock()
         living = [
             respawn.Living(node=one.ray_node, runs_since=self._run_since.get(name), has_worked=one.windows > 0)
@@ -241,9 +241,9 @@ class Controller:
             self._heard_at[name] = self._clock()
 
     def _retire(self) -> None:
-        """Let those that are too many finish: first those that are about to, then those that read the least.
+        """Drain surplus replicas: first those on draining nodes, then those that read the least.
 
-        Who lives on a node that is about to go finishes as soon as there are enough others.
+        A replica on a draining node is drained as soon as there are enough others.
         """
         doomed = self._doomed - self._leaving
         order = {"draining": 0, "starting": 1, "running": 2}
@@ -260,7 +260,7 @@ class Controller:
             self._replicas.drain(name, self._sizing.size)
 
     def _place(self) -> None:
-        """Tell each ready replica what to read: its share of the plan, less what another still holds."""
+        """Assign to each ready replica its share of the plan, less what another still holds."""
         ready = [name for name, one in self._seen.items() if one.state == "running" and name not in self._leaving]
         shares = self._placement.shares(
             self._partitions,

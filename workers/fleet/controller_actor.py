@@ -1,6 +1,6 @@
-"""The controller of a fleet as a Ray actor: detached, found by name, started again by Ray when it dies.
+"""The controller of a fleet as a Ray actor: detached, found by name, restarted by Ray when it dies.
 
-In: a recipe, what users ask. Out: the fleet's status. Knows no rule: what is decided stands in `controller`.
+In: a recipe, requests of users. Out: the fleet's status. Knows no rule: decisions are made in `controller`.
 """
 
 import logging
@@ -34,15 +34,15 @@ TICK_S = 0.1
 
 
 def controller_name(fleet: str) -> str:
-    """Return the name that a fleet's controller is found by."""
+    """Return the actor name of a fleet's controller."""
     return f"{fleet}:controller"
 
 
 class ControllerActor:
-    """The one controller of a fleet; after its own death Ray starts it again and it finds its replicas by name."""
+    """The one controller of a fleet; after a crash Ray restarts it and it finds its replicas by name."""
 
     def __init__(self, recipe_of_a_build: Stamped[StreamRecipe], sign: Stamped[Sign]) -> None:
-        """Begin to tick, to show the sign, and to look at the topic."""
+        """Start to tick, to write the heartbeat, and to watch the topic."""
         recipe = recipe_of_a_build.value
         ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet)
         self._recipe = recipe
@@ -79,26 +79,26 @@ class ControllerActor:
         )
 
     def status(self) -> FleetStatus:
-        """Say how the fleet is. Its end is told when its sign has been taken away: then the next one may start."""
+        """Return the status. The end is reported once the sign is deleted: then the next fleet may start."""
         status = self._controller.status()
         if status.state in ENDS and not self._has_ended:
             status = replace(status, state="draining")
         return status if self._fault is None else replace(status, message=self._fault)
 
     def recipe(self) -> StreamRecipe:
-        """Return what the fleet was started with."""
+        """Return the recipe that the fleet was started with."""
         return self._recipe
 
     def drain(self) -> None:
-        """Let all replicas finish; a process of any build may ask for it."""
+        """Drain all replicas; a process of any build may ask for it."""
         self._controller.drain()
 
     def scale(self, replicas: int) -> None:
-        """Want so many replicas from now on."""
+        """Change the wanted number of replicas."""
         self._controller.scale(replicas)
 
     def _tick(self) -> None:
-        """Tick for as long as there is a fleet. A tick that fails is told in the status and tried again."""
+        """Tick until the fleet has ended. A tick that fails is reported in the status and retried."""
         emitter = Emitter()
         while self._controller.status().state not in ENDS:
             try:

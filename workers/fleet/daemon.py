@@ -1,6 +1,6 @@
-"""A thread beside the work that no error ends.
+"""Run a function periodically in a daemon thread that survives its errors.
 
-In: what is to be done again and again. Out: a daemon thread. Knows nothing of what is done.
+In: a function. Out: a daemon thread. Knows nothing of what the function does.
 """
 
 import logging
@@ -14,9 +14,9 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0
 
 
 def repeat(act: Callable[[], float | None], *, wait: Callable[[float], object] = time.sleep) -> None:
-    """Call `act` again and again. It returns how many seconds to wait until the next time, None to end.
+    """Call `act` repeatedly. It returns the seconds to wait until the next call, None to end.
 
-    What it raises is logged, and it is called again after a delay that doubles from error to error.
+    Its errors are logged, and it is called again after a delay that doubles with each error in a row.
     """
     delay = FIRST_DELAY_S
     while True:

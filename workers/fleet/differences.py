@@ -1,7 +1,7 @@
-"""What two recipes of a fleet differ in, for people.
+"""Compare two recipes of a fleet, for messages to people.
 
-In: two recipes. Out: one line for each setting that differs; the value of one that may be a secret is not shown.
-Knows nothing of what the settings mean.
+In: two recipes. Out: one line for each setting that differs; values that may be secret are not shown. Knows nothing of
+what the settings mean.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from undertow.artifact.format.manifest import Manifest
 from undertow.wiring.root import StreamRecipe
 
 PASSED_OVER = frozenset({"partitions", "definition"})
-"""A running fleet follows the topic's partitions by itself; what Feast keeps of a view says nothing that its name,
-which holds the space, does not say."""
+"""A running fleet follows the topic's partitions by itself; Feast's definition of a view adds nothing to its name,
+which contains the space."""
 LONGEST_SHOWN = 60
 
 
 def differences(running: StreamRecipe, wanted: StreamRecipe) -> list[str]:
-    """Return what differs, empty where one fleet does for both."""
+    """Return one line per difference, empty where one fleet serves both."""
     return list(_walk("", running, wanted))
 
 
@@ -45,7 +45,7 @@ def _walk(path: str, running: Any, wanted: Any) -> Iterator[str]:
 
 
 def _shown(value: Any) -> dict[str, bool]:
-    """Return the fields to look into, and whether a repr may show them; none of a plain value."""
+    """Return the fields to compare, and whether a repr may show them; none for a plain value."""
     if isinstance(value, BaseModel):
         return {name: field.repr for name, field in type(value).model_fields.items()}
     if is_dataclass(value) and not isinstance(value, type):

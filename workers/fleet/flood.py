@@ -1,6 +1,6 @@
-"""When a flood of rejects stops the fleet: a pure function over what was counted.
+"""Stop the fleet when its reject ratio exceeds a limit: a pure function over counters.
 
-In: a limit, counts at several times. Out: why the fleet must stop, or None. Knows neither replicas nor Kafka.
+In: a limit, counters at several times. Out: why the fleet must stop, or None. Knows neither replicas nor Kafka.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloodLimit:
-    """Which share of the records may be refused, over how long."""
+    """The highest reject ratio that is accepted, and over which window."""
 
     max_ratio: float
     window_s: float
     min_records: int
-    """Below so many records within the window no share says anything."""
+    """With fewer records in the window the ratio means nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What a fleet had counted at one time; it only grows."""
+    """A fleet's counters at one time; they only grow."""
 
     at: float
     records: int
@@ -27,13 +27,13 @@ class Counted:
 
 
 def keep(seen: Sequence[Counted], now: Counted, window_s: float) -> list[Counted]:
-    """Return what is needed to look back over the window from now: the newest that is as old as it, and all later."""
+    """Return the samples needed for the window that ends now: the newest that is as old as it, and all later ones."""
     before = [one for one in seen if one.at <= now.at - window_s]
     return [*before[-1:], *(one for one in seen if one.at > now.at - window_s), now]
 
 
 def flood(limit: FloodLimit, seen: Sequence[Counted]) -> str | None:
-    """Say what stands against going on, where more was refused between the first and the last than the limit allows."""
+    """Return why to stop, where the reject ratio between the first and the last sample exceeds the limit; else None."""
     first, last = seen[0], seen[-1]
     records = last.records - first.records
     grown = {reason: count - first.rejects.get(reason, 0) for reason, count in last.rejects.items()}

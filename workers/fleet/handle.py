@@ -1,8 +1,8 @@
-"""A running fleet as other processes reach it: its controller's answers, and orders to it.
+"""The client of a running fleet: requests to its controller from other processes.
 
-In: the controller's handle. Out: statuses; orders. Knows nothing of what the fleet does.
+In: the controller's actor handle. Out: statuses; orders. Knows nothing of what the fleet does.
 
-To a controller of another build only `hello` and `drain` are sent, which are the same in all.
+A controller of another build is sent only `hello` and `drain`, which are the same in all builds.
 """
 
 import time
@@ -29,11 +29,11 @@ class State(Protocol):
 
     @property
     def state(self) -> str:
-        """Where the fleet is."""
+        """The phase of the fleet."""
 
     @property
     def message(self) -> str | None:
-        """Why."""
+        """The reason for it."""
 
 
 S = TypeVar("S", bound=State)
@@ -43,14 +43,14 @@ class Fleet:
     """A running fleet, seen through its controller."""
 
     def __init__(self, name: str, controller: ActorHandle) -> None:
-        """Hold the controller's handle."""
+        """Keep the controller's handle."""
         self.name, self._controller, self._is_ours = name, controller, False
 
     def hello(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> Hello:
-        """Ask which build it is and how far it has come.
+        """Return the controller's build and state.
 
-        Like all that asks the controller, raises `Refused` where it is gone, `Unavailable` where it is late. Where
-        `stops` says so, it is late at once.
+        Like all requests, raises `Refused` where the controller is gone, `Unavailable` where it does not answer in
+        time, or as soon as `stops` returns True.
         """
         try:
             asked = self._controller.hello.remote()
@@ -59,13 +59,13 @@ class Fleet:
         return hear(self._answer(asked, timeout_s, stops))
 
     def status(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> FleetStatus:
-        """Ask. Raises `Refused` also where it is of another build, as `scale` and `recipe` do."""
+        """Return the status. Raises `Refused` also for a controller of another build, as `scale` and `recipe` do."""
         self._meet(timeout_s, stops)
         status: FleetStatus = self._answer(self._controller.status.remote(), timeout_s, stops)
         return status
 
     def scale(self, replicas: int, timeout_s: float) -> FleetStatus:
-        """Want so many replicas; return when so many and no others run, and every partition is read.
+        """Change the number of replicas; return when exactly that many run, and every partition is read.
 
         Raises `Refused` after `timeout_s`.
         """
@@ -95,7 +95,7 @@ class Fleet:
             time.sleep(0.1)
 
     def drain(self) -> None:
-        """Order every replica to finish. Waits for no answer: a controller that is late takes it when it is back."""
+        """Order every replica to drain. Does not wait: a controller that is late gets the order when it is back."""
         self._controller.drain.remote()
 
     def drain_and_wait(self, timeout_s: float) -> FleetStatus:
@@ -103,7 +103,7 @@ class Fleet:
         return self._drain_and_look(self.status, timeout_s)
 
     def end(self, timeout_s: float) -> Hello:
-        """Drain, whatever build it is, and return its last words. Raises `Refused` after `timeout_s`."""
+        """Drain a fleet of any build, and return its last answer. Raises `Refused` after `timeout_s`."""
         return self._drain_and_look(self.hello, timeout_s)
 
     def _drain_and_look(self, look: Callable[[], S], timeout_s: float) -> S:
@@ -117,12 +117,12 @@ class Fleet:
             time.sleep(LOOK_EVERY_S)
             try:
                 seen = look()
-            except Refused:  # gone: the foreground command has seen the end before us
+            except Refused:  # gone: the foreground command has seen the end and removed it
                 break
         return seen
 
     def recipe(self) -> StreamRecipe:
-        """Return what it was started with."""
+        """Return the recipe it was started with."""
         self._meet()
         recipe: StreamRecipe = self._answer(self._controller.recipe.remote())
         return recipe
@@ -132,7 +132,7 @@ class Fleet:
         ray.kill(self._controller, no_restart=True)
 
     def _meet(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> None:
-        """See to it once that what it answers can be read here."""
+        """Check once that the controller is of our build."""
         if self._is_ours:
             return
         hello = self.hello(timeout_s, stops)
@@ -142,7 +142,7 @@ class Fleet:
         self._is_ours = True
 
     def _answer(self, asked: Any, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> Any:
-        """Wait for what the controller was asked."""
+        """Wait for the controller's answer."""
         give_up_at = time.monotonic() + timeout_s
         try:
             while not ray.wait([asked], timeout=max(0.0, min(0.5, give_up_at - time.monotonic())))[0]:

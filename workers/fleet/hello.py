@@ -1,7 +1,7 @@
-"""What an actor of a fleet says to a process of any build: which build it is itself, and how far it has come.
+"""The handshake between processes of different builds: an actor's build id and state.
 
-In: plain values. Out: a mapping of plain values, and what one of any build is read as. Keys may be added; none is ever
-renamed, taken away or given another meaning. Knows neither Ray nor statuses.
+In: plain values. Out: a mapping of plain values, and its parsed form. Keys may be added; none is ever renamed, removed
+or given another meaning. Knows neither Ray nor statuses.
 """
 
 import socket
@@ -16,12 +16,12 @@ UNKNOWN = "an older build"
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """One actor at one moment."""
+    """An actor's build and state."""
 
     build: str = UNKNOWN
     state: str = "starting"
     message: str = ""
-    """Of a fleet: why it failed or is blocked."""
+    """Why a fleet failed or is blocked."""
     windows: int = 0
     rejects: int = 0
     host: str = ""
@@ -29,16 +29,16 @@ class Hello:
 
     @property
     def is_ours(self) -> bool:
-        """Whether its other answers can be read here."""
+        """Whether it is of our build, so that its other answers can be read."""
         return self.build == BUILD
 
 
 def say_hello(**values: Any) -> dict[str, Any]:
-    """Return what an actor of this process says."""
+    """Return the handshake of this process, with these values."""
     return asdict(Hello(build=BUILD, host=socket.gethostname(), **values))
 
 
 def hear(said: Mapping[str, Any]) -> Hello:
-    """Read what one of any build says."""
+    """Parse the handshake of an actor of any build."""
     known = {field.name for field in fields(Hello)}
     return Hello(**{key: value for key, value in said.items() if key in known})

@@ -1,4 +1,4 @@
-"""How far behind a fleet was when it ended: replicas that are gone read nothing, so nobody can be asked any more.
+"""The lag of a fleet that has ended: the last known one of each partition, since no replica is left to ask.
 
 In: the statuses of one fleet. Out: its last one, with the newest lag of each partition. Knows no Ray.
 """
@@ -14,14 +14,14 @@ class LastLag:
     """Remembers the lag of each partition while replicas read it. One thread owns it."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Start without a lag."""
         self._lags: defaultdict[str, dict[Partition, int]] = defaultdict(dict)
 
     def see(self, status: FleetStatus) -> None:
-        """Take in what is known now."""
+        """Remember the lags of this status."""
         for one in status.artifacts:
             self._lags[one.artifact].update(one.lag)
 
     def fill(self, status: FleetStatus) -> FleetStatus:
-        """Return it with the lag that was known last."""
+        """Return the status with the last known lags."""
         return replace(status, artifacts=tuple(replace(one, lag=self._lags[one.artifact]) for one in status.artifacts))

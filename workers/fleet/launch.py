@@ -1,6 +1,6 @@
-"""Start a fleet, or reach one that runs.
+"""Start a fleet, or connect to a running one.
 
-In: settings, a recipe. Out: a `Fleet` handle that asks the controller. Knows nothing of what the fleet does.
+In: settings, a recipe. Out: a `Fleet`, the controller's client. Knows nothing of what the fleet does.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from undertow.settings.sections import FleetSettings
 from undertow.wiring.root import StreamRecipe
 
 START_S = 120.0
-"""A controller's process may have to be started first, on a machine that is busy with others."""
+"""The controller's process may have to be started first, on a busy machine."""
 
 
 def start(
@@ -33,11 +33,11 @@ def start(
     stops: Callable[[], bool] = lambda: False,
     timeout_s: float = START_S,
 ) -> Fleet:
-    """Start a fleet in the Ray that was joined.
+    """Start a fleet in the connected Ray cluster.
 
-    Raises `Refused` where one of this name runs here already, or one anywhere reads this topic under this group,
+    Raises `Refused` where one of this name runs here already, or any fleet anywhere reads this topic under this group
     or writes its log; the latter not with `force`. Raises `Unavailable` where the controller does not answer within
-    `timeout_s`, or before `stops` says so; then it is taken back, for nobody would watch what it begins to read later.
+    `timeout_s`, or before `stops` returns True; then it is killed, for nobody would watch what it starts to read later.
     """
     own = own_sign(recipe.fleet, uuid.uuid4().hex)
     with contextlib.ExitStack() as stack:
@@ -52,7 +52,7 @@ def start(
             if not _is_there(name):
                 remove_orphans(recipe.fleet)
             fleet = Fleet(recipe.fleet, _start_controller(name, recipe, own))
-            fleet.status(timeout_s, stops)  # from here on the controller shows the sign
+            fleet.status(timeout_s, stops)  # from here on the controller writes the heartbeat
         except ValueError as error:
             message = f"a fleet named {recipe.fleet!r} runs already: drain it first, or set another fleet.name"
             raise Refused(message) from error
@@ -84,10 +84,10 @@ def _is_there(name: str) -> bool:
 
 
 def attach(recipe: StreamRecipe, stops: Callable[[], bool] = lambda: False) -> Fleet | None:
-    """Return the fleet of this name in the Ray that was joined, None where there is none or it has come to its end.
+    """Return the fleet of this name in the connected Ray cluster, None where there is none or it has ended.
 
-    A fleet that drains is waited for. Raises `Refused` where it was started with other settings, naming them, or by
-    another build; `Unavailable` where its controller is late, at once where `stops` says so.
+    Waits for a draining fleet to end. Raises `Refused` where it was started with other settings, naming them, or by
+    another build; `Unavailable` where its controller does not answer in time, or as soon as `stops` returns True.
     """
     try:
         fleet = Fleet(recipe.fleet, ray.get_actor(controller_name(recipe.fleet)))
@@ -112,7 +112,7 @@ def attach(recipe: StreamRecipe, stops: Callable[[], bool] = lambda: False) -> F
 
 
 def reach(settings: FleetSettings) -> Fleet:
-    """Join the Ray of a running fleet and return its handle. Raises `Refused` where there is none of this name."""
+    """Connect to the Ray cluster and the fleet in it. Raises `Refused` where there is no fleet of this name."""
     join_ray(settings)
     try:
         return Fleet(settings.name, ray.get_actor(controller_name(settings.name)))

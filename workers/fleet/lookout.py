@@ -1,6 +1,6 @@
-"""What the controller notices from tick to tick, beside what it decides: floods, gaps between readers, log lines.
+"""What the controller monitors from tick to tick: the reject ratio, partitions without a reader, log lines.
 
-In: the fleet's status, tick by tick. Out: why the fleet must stop, or None; log lines. Knows nothing of orders.
+In: the fleet's status at each tick. Out: why the fleet must stop, or None; log lines. Knows nothing of orders.
 """
 
 import logging
@@ -18,19 +18,19 @@ KEPT = 30
 
 
 class Lookout:
-    """Looks at one fleet. The thread that ticks owns it."""
+    """The monitor of one fleet. The thread that ticks owns it."""
 
     def __init__(
         self, clock: Clock, *, limit: FloodLimit | None = None, lines: Callable[[], tuple[Line, ...]] = tuple
     ) -> None:
-        """`lines` returns the newest of this process's log."""
+        """`lines` returns the newest lines of this process's log."""
         self._clock, self._limit, self._own = clock, limit, lines
         self._counted: list[Counted] = []
         self._of_the_gone = deque[Line](maxlen=KEPT)
         self._unread_since: float | None = None
 
     def gone(self, replica: ReplicaStatus, reason: str | None) -> None:
-        """Keep the last words of one that has ended; a reason is one that was not asked to."""
+        """Keep the last log lines of a replica that has ended; `reason` is None where it was drained."""
         self._of_the_gone.extend(replica.lines)
         if reason is None:
             return
@@ -42,11 +42,11 @@ class Lookout:
             self._unread_since = self._clock()
 
     def lines(self, alive: Iterable[ReplicaStatus]) -> tuple[Line, ...]:
-        """Return the newest of all logs, the oldest first."""
+        """Return the newest lines of all logs, oldest first."""
         return tuple(sorted({*self._own(), *self._of_the_gone, *(line for one in alive for line in one.lines)})[-KEPT:])
 
     def see(self, status: FleetStatus) -> str | None:
-        """Take in what a tick saw; return why the fleet must stop, if it must."""
+        """Take in the status of a tick; return why the fleet must stop, None where it need not."""
         if self._unread_since is not None and not status.unread:
             seconds, self._unread_since = self._clock() - self._unread_since, None
             text = f"all partitions are read again, {seconds:.1f} s after"

@@ -1,13 +1,12 @@
-"""What a fleet shows to Prometheus, by Ray's metrics agent: the definitions and their emission.
+"""The Prometheus metrics of a fleet, exported by Ray's metrics agent: definitions and emission.
 
-In: statuses, which are counted anyway. Out: totals and levels, each second, from a thread beside the stream.
-Knows neither Kafka nor a store, and names no entity: labels are fleet, replica (its slot), artifact, partition,
-reason, stage and `le`.
+In: statuses. Out: counters and gauges, each second, from a thread beside the stream. Knows neither Kafka nor a store,
+and exports no series id: labels are fleet, replica (its slot), artifact, partition, reason, stage and `le`.
 
-Every total is shown from 0 on, for a series that begins with its first loss has grown by nothing. All go out as gauges
-of Ray: its counters take no 0, and its agent shows those of a process that is gone for ever (2.60), gauges for 20 s.
-Prometheus computes `rate` and `increase` of either. A histogram is one total for each `le`, since Ray's own takes one
-call for each observation, which is one for each window.
+Every counter is exported from 0 on, since a time series that starts at its first loss shows no increase. All are gauges
+to Ray: its counters accept no 0, and its agent exports those of a dead process for ever (2.60), gauges for 20 s.
+Prometheus computes `rate` and `increase` of either. A histogram is one counter for each `le`, since Ray's own needs one
+call per observation, which is one per window.
 """
 
 import time
@@ -35,7 +34,7 @@ LATENCY_EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric."""
+    """The definition of one metric."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -45,7 +44,7 @@ class Definition:
 
     @property
     def in_ray(self) -> str:
-        """What Ray is told; Prometheus shows it with `ray_` in front."""
+        """Its name for Ray; Prometheus shows it with the prefix `ray_`."""
         return self.name if self.kind == "gauge" else f"{self.name}_total"
 
 
@@ -78,7 +77,7 @@ DEFINITIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The value of one metric now; a counter's is its total since the process began."""
+    """The present value of one metric; a counter's is its total since the process began."""
 
     name: str
     value: float
@@ -86,7 +85,7 @@ class Reading:
 
 
 def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[Reading]:
-    """Yield what a replica shows of each artifact at the time `now`, in seconds of the epoch."""
+    """Yield a replica's metrics of each artifact at the time `now`, in seconds since the epoch."""
     for artifact in status.artifacts:
         labels = {"fleet": fleet, "replica": slot_of(status.name), "artifact": artifact.artifact}
         yield from _artifact_readings(labels, artifact, now)
@@ -103,7 +102,7 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
     yield Reading("undertow_retries", status.retries, own)
     yield Reading("undertow_blocked", float(status.blocked is not None), own)
     if status.durable_at is not None:
-        age = max(0.0, now - status.durable_at) if status.held else 0.0  # who holds nothing writes no checkpoint
+        age = max(0.0, now - status.durable_at) if status.held else 0.0  # without partitions there are no checkpoints
         yield Reading("undertow_checkpoint_age_seconds", age, own)
     yield from _by_reason("undertow_rejects", status.rejects, own)
     for partition, lag in status.lag.items():
@@ -123,7 +122,7 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
     yield Reading("undertow_batch_windows_bucket", sum(c for _, c in sizes), {**own, "le": "+Inf"})
     below = np.cumsum(status.latency)
     for edge in LATENCY_EDGES_S:
-        # The bucket that the edge falls into counts as slower: what is shown is never better than what was.
+        # The bucket that the edge falls into counts as slower: the metric is never better than the truth.
         whole = int(np.searchsorted(histogram.EDGES_S, edge * (1 + 1e-9), side="right")) - 1
         yield Reading("undertow_latency_seconds_bucket", float(below[whole]), {**own, "le": str(edge)})
     yield Reading("undertow_latency_seconds_bucket", float(below[-1]), {**own, "le": "+Inf"})
@@ -135,9 +134,9 @@ def _by_reason(name: str, rejects: Mapping[str, int], own: Mapping[str, str]) ->
 
 
 def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterator[Reading]:
-    """Yield what the controller shows. Its totals wait until it `has_heard_all` the replicas that it found.
+    """Yield the controller's metrics; counters only once it `has_heard_all` the replicas that it found.
 
-    A controller that is started again learns from them what was done before: none of that is new.
+    A restarted controller learns the counts so far from them; they must not appear as an increase.
     """
     fleet = {"fleet": status.name}
     if has_heard_all:
@@ -153,22 +152,22 @@ def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterat
 
 
 def ray_metric(definition: Definition) -> Any:
-    """Make Ray's metric for a definition."""
+    """Create Ray's metric for a definition."""
     return Gauge(definition.in_ray, description=definition.meaning, tag_keys=definition.labels)
 
 
 class Emitter:
-    """Hands readings to Ray. One thread owns it."""
+    """Exports readings through Ray. One thread owns it."""
 
     def __init__(self, make: Callable[[Definition], Any] = ray_metric) -> None:
-        """Define nothing yet: a metric without a value is not shown. `make` returns what is set."""
+        """`make` creates a metric at its first value: Ray does not export one without."""
         self._make = make
         self._metrics: dict[str, Any] = {}
         self._lags: set[Key] = set()
         self._has_heard_all = False
 
     def emit(self, readings: Iterable[Reading]) -> None:
-        """Show these; a partition's lag that is no longer among them is shown as 0 once more."""
+        """Export these; a partition's lag that is no longer among them is exported as 0 once more."""
         before, self._lags = self._lags, set()
         for reading in readings:
             labels = tuple(sorted(reading.labels.items()))
@@ -179,7 +178,7 @@ class Emitter:
             self._show(LAG, labels, 0.0)
 
     def emit_fleet(self, status: FleetStatus) -> None:
-        """Show what the controller shows."""
+        """Export the controller's metrics."""
         self._has_heard_all = self._has_heard_all or all(replica.pid for replica in status.replicas)
         self.emit(fleet_readings(status, has_heard_all=self._has_heard_all))
 
@@ -190,7 +189,7 @@ class Emitter:
 
 
 def emit_replica(fleet: str, status: Callable[[], ReplicaStatus]) -> None:
-    """Show a replica each second from a thread of its own, which ends with the replica."""
+    """Export a replica's metrics each second from a thread of its own, which ends with the replica."""
     emitter = Emitter()
 
     def show() -> float | None:

@@ -1,4 +1,4 @@
-"""The nodes of Ray, looked at again and again: which have room for a replica, and which are about to go.
+"""Poll Ray's nodes in a thread: which have room for a replica, and which are draining.
 
 In: what a replica needs. Out: two sets of node ids. Runs in a thread of its own, since Ray may be slow to answer. Knows
 nothing of replicas.
@@ -17,20 +17,20 @@ EVERY_S = 1.0
 
 
 class NodeWatch:
-    """Knows what it has last seen; nothing until then."""
+    """The nodes as of the last poll; empty before the first."""
 
     def __init__(self, *, num_cpus: float, num_gpus: float) -> None:
-        """Begin to look."""
+        """Start to poll."""
         self._needs = {"CPU": num_cpus, "GPU": num_gpus}
         self.roomy: frozenset[str] = frozenset()
-        """Those that live and could hold a replica when nothing else is there."""
+        """Live nodes whose total resources suffice for a replica."""
         self.draining: frozenset[str] = frozenset()
-        """Those that are about to go."""
+        """Nodes that Ray is draining."""
         self._can_tell = True
         start_daemon("the look at the nodes", self._watch)
 
     def _watch(self) -> float:
-        if ray.is_initialized():  # else this process has left it, and waits for its own end
+        if ray.is_initialized():  # else this process has left Ray, and is about to end
             self._look()
         return EVERY_S
 

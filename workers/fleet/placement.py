@@ -1,6 +1,6 @@
-"""Which replica is to read which partition, from tick to tick: the plan, made anew when something has changed.
+"""Assign partitions to replicas from tick to tick: replan when something has changed.
 
-In: who can read, who reads, how far behind each partition is. Out: each replica's share. Knows nothing of orders.
+In: the ready replicas, who reads what, the lag of each partition. Out: each replica's share. Knows nothing of orders.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,14 @@ from undertow.schemas.records import Partition
 from undertow.stream.ports import Clock
 
 EVEN_OUT_EVERY_S = 30.0
-"""How often a fleet in which nothing else moves is looked at for lags that differ."""
+"""How often a fleet in which nothing else changes is rebalanced by lag."""
 
 
 class Placement:
-    """The plan of one fleet, and the lags that it is made by. The thread that ticks owns it."""
+    """The plan of one fleet, and the lags it is based on. The thread that ticks owns it."""
 
     def __init__(self, clock: Clock) -> None:
-        """Nothing is planned yet."""
+        """Start without a plan."""
         self._clock = clock
         self._plan: dict[Partition, str] = {}
         self._planned_for: object = None
@@ -26,7 +26,7 @@ class Placement:
         self._lag: dict[Partition, int] = {}
 
     def hear(self, lag: Mapping[Partition, int]) -> None:
-        """Take in how far behind some partitions are."""
+        """Take in the lag of some partitions."""
         self._lag.update(lag)
 
     def shares(
@@ -38,10 +38,10 @@ class Placement:
         size: int,
         careful: frozenset[Partition] = frozenset(),
     ) -> dict[str, frozenset[Partition]]:
-        """Return what each of the ready is to read: its share of the plan, less what another still holds.
+        """Return the partitions of each ready replica: its share of the plan, less what another still holds.
 
-        Of those that are ready so many as the `size` says share the partitions; the rest stand by. Those in `careful`
-        kill who reads them: where there are several, one reads these and no others.
+        `size` of the ready replicas share the partitions; the rest are standbys. The partitions in `careful` have
+        killed replicas: where there are several replicas, one reads these and no others.
         """
         ready, readers = list(ready), set(owners.values())
         active = sorted(ready, key=lambda name: (name not in readers, name))[:size]
@@ -63,7 +63,7 @@ class Placement:
     def _share_out(
         self, partitions: frozenset[Partition], active: Sequence[str], owners: Mapping[Partition, str]
     ) -> Mapping[Partition, str]:
-        """Plan by lag when something has changed, and now and then; in between, what was planned is carried out."""
+        """Replan by lag when something has changed, and periodically; in between, keep the plan."""
         current = {**owners, **{p: name for p, name in self._plan.items() if name in active}}
         situation, now = (frozenset(active), partitions), self._clock()
         if situation != self._planned_for or now >= self._even_out_at:
@@ -75,10 +75,10 @@ class Placement:
 def _tester(
     active: Sequence[str], owners: Mapping[Partition, str], careful: frozenset[Partition], *, is_complete: bool
 ) -> str | None:
-    """Return who reads what must be read with care: who reads nothing else, if need be one that will not any more.
+    """Return the replica for quarantined partitions: one that reads nothing else, or else hands its others over.
 
-    None while somebody is still to come who reads nothing yet: he takes it, and nobody hands anything over for it; and
-    where nobody is left to read, in a fleet that drains.
+    None while a replica without partitions is still starting: it takes them, so that nobody hands anything over; and
+    in a fleet that drains.
     """
     reads_else = {name: sum(owner == name for p, owner in owners.items() if p not in careful) for name in active}
     reads_them = {owner for p, owner in owners.items() if p in careful}
@@ -89,7 +89,7 @@ def _tester(
 
 
 def owners(alive: Mapping[str, ReplicaStatus], sent: Mapping[str, frozenset[Partition]]) -> Mapping[Partition, str]:
-    """Return who reads each partition, or has been told to."""
+    """Return the replica that reads each partition, or has been ordered to."""
     return {
         partition: name
         for name, status in alive.items()

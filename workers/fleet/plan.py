@@ -1,11 +1,11 @@
-"""Who reads which partition: a pure function.
+"""The assignment of partitions to replicas: a pure function, sticky and balanced by count, then by lag.
 
-In: partitions, living replicas, who reads what now, how far behind each partition is. Out: an owner for each partition.
-Knows neither Ray nor Kafka.
+In: partitions, living replicas, present owners, the lag of each partition. Out: an owner for each partition. Knows
+neither Ray nor Kafka.
 
-Counts come first: they differ by one at most, whatever the lags are, because a lag is a moment and a partition is for
-long. Among plans of these counts the lags are evened out: what has no owner goes, largest first, to whom is the least
-behind; two partitions change places only where that pays for the two handovers it costs.
+Counts come first: they differ by one at most, whatever the lags are, because lags change faster than assignments.
+Among such plans the lags are balanced: unowned partitions go, largest lag first, to the replica with the least; two
+partitions are swapped only where that is worth the two handovers it costs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from undertow.schemas.records import Partition
 
 LEAST_GAIN = 0.25
-"""An exchange must take this share off the lag of the replica that is furthest behind..."""
+"""A swap must reduce the lag of the replica that is furthest behind by this share..."""
 LEAST_OFFSETS = 1_000
-"""...and at least so many offsets: below, a handover costs more than it gains."""
+"""...and at least this many offsets: below, a handover costs more than it gains."""
 
 
 def plan(
@@ -26,8 +26,7 @@ def plan(
 ) -> dict[Partition, str]:
     """Give every partition an owner: balanced within one, by lag where it is given, and with few moves.
 
-    Without a replica nothing is owned. The result depends on nothing but the arguments. A partition of unknown lag
-    counts as one that is not behind.
+    Without a replica the result is empty. It depends on the arguments alone. An unknown lag counts as 0.
     """
     if not replicas:
         return {}
@@ -39,8 +38,8 @@ def plan(
     _trim(shares, behind)
     kept = {partition for share in shares.values() for partition in share}
     for partition in sorted(behind.keys() - kept, key=lambda p: (-behind[p], p)):
-        # In rounds: whoever has the fewest, and of these who is the least behind. From nothing, this keeps the lags of
-        # any two replicas within one partition's: each round's largest goes where the least is.
+        # In rounds: the replica with the fewest partitions, and of these with the least lag. From nothing, this keeps
+        # the lags of any two replicas within one partition's: each round's largest goes where the least is.
         least = min(shares, key=lambda replica: (len(shares[replica]), _sum(shares[replica], behind)))
         shares[least].append(partition)
     while lag is not None and _exchange(shares, behind):
@@ -49,7 +48,7 @@ def plan(
 
 
 def _trim(shares: dict[str, list[Partition]], behind: Mapping[Partition, int]) -> None:
-    """Let those that have more than their part give some up: which, is chosen to leave them near the mean lag."""
+    """Take partitions from replicas that have too many, chosen so that their lags stay near the mean."""
     part, extra = divmod(len(behind), len(shares))
     mean = sum(behind.values()) / len(shares)
     # The replicas that read the most now keep the larger parts, so that fewer partitions move.
@@ -62,7 +61,7 @@ def _trim(shares: dict[str, list[Partition]], behind: Mapping[Partition, int]) -
 
 
 def _exchange(shares: dict[str, list[Partition]], behind: Mapping[Partition, int]) -> bool:
-    """Let the replica that is furthest behind change one partition for another's, if that pays."""
+    """Swap one partition of the replica that is furthest behind for another's, if that is worth it."""
     loads = {replica: _sum(share, behind) for replica, share in shares.items()}
     worst = max(loads, key=lambda replica: loads[replica])
     better: list[tuple[int, Partition, str, Partition]] = []

@@ -1,7 +1,7 @@
-"""What the controller knows of partitions that replicas die of, from tick to tick.
+"""The quarantine of partitions that kill replicas, as the controller keeps it from tick to tick.
 
-In: statuses, and ends. Out: which partitions are read with care, and how. Knows no rule: what is decided stands in
-`suspects`; and keeps nothing that a new controller could not learn from the replicas, or from two more ends.
+In: statuses, and ends of replicas. Out: which partitions are quarantined, and how. Knows no rule: decisions are made in
+`suspects`. All its state can be learned by a new controller from the replicas, or from two more ends.
 """
 
 import logging
@@ -29,25 +29,25 @@ log = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """The suspects of one fleet. The thread that ticks owns it."""
+    """The suspect partitions of one fleet. The thread that ticks owns it."""
 
     def __init__(self, clock: Clock) -> None:
-        """Nothing is suspected yet."""
+        """Start without suspects."""
         self._clock = clock
         self._suspects: Suspects = {}
         self._care = NO_CARE
         self._condemned, self._windows = 0, 0
         self.gives_up: str | None = None
-        """Why the fleet cannot go on: it is not the records."""
+        """Why the fleet must stop: the records are not the cause."""
 
     @property
     def care(self) -> Care:
-        """What is to be read with care."""
+        """The order for the replicas."""
         return self._care
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """Those that are to be read with care, and by themselves."""
+        """The quarantined partitions, which one replica reads alone."""
         return frozenset(self._care.steps)
 
     def lines(self) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class Quarantine:
         )
 
     def hear(self, replica: ReplicaStatus, *, is_adopted: bool) -> None:
-        """Take in what a replica says. Of one that a predecessor has started its order is taken over as well."""
+        """Take in a replica's status; from an adopted one, its order as well."""
         if is_adopted and replica.care.steps:
             known = {(part.artifact, p): end for part in replica.artifacts for p, (end, _) in part.ends.items()}
             artifacts = [part.artifact for part in replica.artifacts]
@@ -76,9 +76,9 @@ class Quarantine:
                     self._become(after_progress(self._suspects, Progress(key=key, position=end, is_read_up=is_read_up)))
 
     def ended(self, replica: ReplicaStatus, sent: frozenset[Partition], reason: str, *, windows: int) -> None:
-        """Take in how a replica ended that was not asked to: its last status, what it was to read, and why.
+        """Take in the unexpected end of a replica: its last status, the partitions assigned to it, and the reason.
 
-        `windows` are those of the whole fleet so far.
+        `windows` is the number embedded by the whole fleet so far.
         """
         for end in self._ends(replica, sent):
             before = self._suspects.get(end.key)
@@ -90,7 +90,7 @@ class Quarantine:
         self._care = care_of(suspects)
 
     def _ends(self, replica: ReplicaStatus, sent: frozenset[Partition]) -> Iterator[End]:
-        """Yield what an end tells of partitions. Who waited for a store, or ended as we do, tells nothing."""
+        """Yield the ends by partition; none where the replica was waiting for a store, or ended by a handled error."""
         if replica.state == "starting" or replica.fault in {"refused", "unavailable"}:
             return
         if replica.blocked and replica.hangs is None:

@@ -1,7 +1,7 @@
-"""The replicas of a fleet as Ray actors, as the controller reaches them.
+"""The controller's access to the replicas as Ray actors.
 
-In: a recipe, orders. Out: detached, named actors, and their answers. Knows no rule: what is decided stands in
-`controller` and `plan`.
+In: a recipe, orders. Out: detached, named actors, and their answers. Knows no rule: decisions are made in `controller`
+and `plan`.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ NODE_LABEL = "ray.io/node-id"
 
 
 def remove_orphans(fleet: str) -> None:
-    """End the replicas of a fleet whose controller is gone for good: they may read with other settings than ours."""
+    """Kill the replicas of a fleet whose controller is gone for good: their settings may differ from ours."""
     for full in orphans(fleet):
         with contextlib.suppress(ValueError):  # it has just ended
             ray.kill(ray.get_actor(full), no_restart=True)
 
 
 def orphans(fleet: str) -> list[str]:
-    """Return the names of all replicas of a fleet, which are orphans where it has no controller."""
+    """Return the names of all replicas of a fleet: orphans where it has no controller."""
     return [full for full in ray.util.list_named_actors() if full.startswith(f"{fleet}:replica-")]
 
 
@@ -41,7 +41,7 @@ class RayReplicas:
     """The replicas of one fleet, as Ray actors found by name. Implements `Replicas`."""
 
     def __init__(self, recipe: StreamRecipe) -> None:
-        """Nothing is started yet."""
+        """Start no replica yet."""
         self._recipe = recipe
         self._actors: dict[str, ActorHandle] = {}
         self._asked: dict[str, ray.ObjectRef[Any]] = {}
@@ -49,12 +49,12 @@ class RayReplicas:
         self._nodes = NodeWatch(num_cpus=recipe.num_cpus, num_gpus=recipe.num_gpus)
 
     def names(self) -> Iterable[str]:
-        """Find the living by their names, and see to it that they run: who has spawned them may have died before."""
+        """Find the living replicas by name, and make sure that they run: a controller may have died after `spawn`."""
         for full in orphans(self._recipe.fleet):
             name = full.removeprefix(f"{self._recipe.fleet}:")
             try:
                 self._actors[name] = ray.get_actor(full)
-            except ValueError:  # it has died since; a controller that fails to begin is not started again
+            except ValueError:  # it has died since; Ray does not restart a controller whose start fails
                 continue
             self._actors[name].run.remote(stamped(self._recipe))
             yield name
@@ -72,9 +72,9 @@ class RayReplicas:
         self._actors[name] = actor
 
     def look(self, name: str) -> ReplicaStatus | str | None:
-        """Collect the outstanding heartbeat, if it is there, and ask for the next one.
+        """Return the pending heartbeat's answer, if it has arrived, and request the next one.
 
-        The first answer says of which build it is; one of another build is not asked for what could not be read.
+        The first answer contains the replica's build; one of another build is asked for nothing more.
         """
         asked = self._asked.pop(name, None)
         if asked is None:
@@ -94,7 +94,7 @@ class RayReplicas:
         return answer
 
     def _read(self, name: str, answer: Any) -> ReplicaStatus | None:
-        """Return a status. The first answer is a greeting: it makes two processes known to each other, or strangers."""
+        """Return a status, None for the first answer, which is the handshake, of a replica of our build."""
         if name in self._met:
             status: ReplicaStatus = answer
             return status
@@ -110,36 +110,36 @@ class RayReplicas:
         self._asked[name] = question.options(**CONTROL).remote()
 
     def draining_nodes(self) -> frozenset[str]:
-        """Return what was last seen."""
+        """Return them as of the last poll."""
         return self._nodes.draining
 
     def nodes(self) -> frozenset[str]:
-        """Return what was last seen."""
+        """Return them as of the last poll."""
         return self._nodes.roomy
 
     def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
-        """Send the order; the next heartbeat tells when it has been followed, the one under way may not."""
+        """Send the order; the pending heartbeat may not reflect it, the next one does."""
         self._asked.pop(name, None)
         self._actors[name].assign.options(**CONTROL).remote(partitions, size, care)
 
     def drain(self, name: str, size: FleetSize) -> None:
-        """Send the order; repeating it changes nothing."""
+        """Send the order. Idempotent."""
         self._actors[name].drain.options(**CONTROL).remote(size)
 
     def remove(self, name: str) -> None:
-        """Kill the process; a stopped one is dead to Ray at once and may live some seconds more."""
+        """Kill the process; a stopped one (SIGSTOP) is dead to Ray at once and may live some seconds more."""
         self._asked.pop(name, None)
         self._met.discard(name)
         ray.kill(self._actors.pop(name), no_restart=True)
 
 
 def _anywhere_but(avoid: frozenset[str]) -> Any:
-    """Let Ray choose the node; one of these only where no other has room."""
+    """Return a scheduling strategy: one of these nodes only where no other has room."""
     return NodeLabelSchedulingStrategy(hard={}, soft={NODE_LABEL: NotIn(*sorted(avoid))}) if avoid else "DEFAULT"
 
 
 def _last_words(error: RayError) -> str:
-    """Say why a process died, where Ray knows more than that it did."""
+    """Return why a process died, as far as Ray knows."""
     if not isinstance(error, ActorDiedError):
         return str(error).splitlines()[0]
     if not error.actor_init_failed:
@@ -148,7 +148,7 @@ def _last_words(error: RayError) -> str:
 
 
 def _stranger(name: str, hello: Hello) -> ReplicaStatus:
-    """Return what the controller sees of a replica that runs on a node of another build."""
+    """Return a status for a replica of another build."""
     return ReplicaStatus(
         name=name,
         state="ended",

@@ -1,4 +1,4 @@
-"""What a replica did over the last seconds, from counts that only grow.
+"""The rate and latency of the last seconds, from cumulative counters.
 
 In: a time, a count, a histogram. Out: a rate and the histogram of the last seconds. Knows nothing of what is counted.
 """
@@ -12,14 +12,14 @@ OVER_S, EVERY_S = 10.0, 0.5
 
 
 class Recent:
-    """Remembers the counts of the last seconds. One thread owns it."""
+    """The counters of the last seconds. One thread owns it."""
 
     def __init__(self) -> None:
-        """Nothing has been seen yet."""
+        """Start without counters."""
         self._seen: deque[tuple[float, int, NDArray[np.int64]]] = deque()
 
     def see(self, now: float, count: int, latency: NDArray[np.int64]) -> tuple[float, NDArray[np.int64]]:
-        """Return how much a second the count grew by, and the observations, since about `OVER_S` ago."""
+        """Return the count's rate per second and the observations over about the last `OVER_S`."""
         if not self._seen or now - self._seen[-1][0] >= EVERY_S:
             self._seen.append((now, count, latency))
         while len(self._seen) > 1 and self._seen[1][0] <= now - OVER_S:

@@ -1,6 +1,6 @@
-"""Where a fleet shows its sign: where the offsets of its group are committed, and in each log that it writes.
+"""The places where a fleet writes its heartbeat: its group's committed offsets, and each log that it writes.
 
-In: a recipe, a sign. Out: the claim to all of it, or `Refused`; beats. Knows nothing of how a sign is judged.
+In: a recipe, a sign. Out: the leases on all of them, or `Refused`; heartbeats. Knows nothing of how a sign is judged.
 """
 
 from collections.abc import Iterable
@@ -20,25 +20,25 @@ class Shows(Protocol):
     """Reads and writes a sign in one place."""
 
     def read(self) -> str:
-        """Return what was written last."""
+        """Return the sign as last written."""
 
     def write(self, text: str) -> None:
         """Replace it."""
 
     def close(self) -> None:
-        """Let go. Idempotent."""
+        """Close. Idempotent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
-    """One place, and what it means that another fleet shows its sign there."""
+    """One place, and the texts for the case that another fleet holds it."""
 
     sign: Shows
     held: Held
 
 
 def open_registers(recipe: StreamRecipe) -> list[Register]:
-    """Return all places in which a fleet of this recipe shows its sign. Nothing is touched yet."""
+    """Return all places in which a fleet of this recipe writes its sign. Connects to none yet."""
     registers = [Register(sign=KafkaSign(recipe.kafka), held=GROUP)]
     for artifact in recipe.artifacts:
         if artifact.log is not None:
@@ -49,7 +49,7 @@ def open_registers(recipe: StreamRecipe) -> list[Register]:
 
 
 def claim_all(own: Sign, registers: Iterable[Register]) -> None:
-    """Put up our sign in all places, where nobody else's moves in any. Raises `Refused`; then ours is gone again."""
+    """Write our sign in all places, if no other fleet is alive in any. Raises `Refused`, with our signs deleted."""
     registers = list(registers)
 
     def claim_one(one: Register) -> Refused | None:
@@ -59,7 +59,7 @@ def claim_all(own: Sign, registers: Iterable[Register]) -> None:
             return error
         return None
 
-    with ThreadPoolExecutor(len(registers)) as pool:  # each may have to look for seconds
+    with ThreadPoolExecutor(len(registers)) as pool:  # each may have to watch for seconds
         refusals = list(pool.map(claim_one, registers))
     if refused := next((one for one in refusals if one is not None), None):
         for register in registers:
@@ -70,13 +70,13 @@ def claim_all(own: Sign, registers: Iterable[Register]) -> None:
 
 
 class Beats:
-    """Shows a sign in all places, each by a thread of its own: one that does not answer keeps no other waiting."""
+    """Writes the heartbeat in all places, each by a thread of its own: one that is unavailable delays no other."""
 
     def __init__(self, own: Sign, registers: Iterable[Register]) -> None:
-        """Begin."""
+        """Start."""
         self._beats = [Beat(own, write=register.sign.write) for register in registers]
 
     def stop(self, *, is_last: bool) -> None:
-        """Show it no more; with `is_last`, take it away."""
+        """Stop; with `is_last`, delete the sign."""
         for beat in self._beats:
             beat.stop(is_last=is_last)

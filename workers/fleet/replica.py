@@ -1,6 +1,6 @@
-"""One replica without Ray: a stream for each artifact, which reads what it was told to, until it is told to stop.
+"""One replica without Ray: a stream for each artifact, which reads the assigned partitions until drained.
 
-In: what builds the streams, and orders from other threads. Out: the streams' effects, and a status at any moment.
+In: factories of the streams, and orders from other threads. Out: the streams' effects, and a status at any moment.
 Knows nothing of actors.
 """
 
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Replica:
     """Runs its streams until drained; every method but `run` may be called from any thread and returns at once.
 
-    One stream runs in the calling thread. Of several each has a thread of its own, so that one which waits for a store
-    does not keep the others waiting. Where one ends with an error the others finish, and the replica with them.
+    A single stream runs in the calling thread. Several have a thread each, so that one that waits for a store does not
+    delay the others. Where one ends with an error the others drain, and the replica ends.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Replica:
         clock: Clock = time.monotonic,
         lines: Callable[[], tuple[Line, ...]] = tuple,
     ) -> None:
-        """`open_streams` is by the artifact's name; nothing is opened before `run`. `lines` are the log's newest."""
+        """`open_streams` is by artifact name; nothing is opened before `run`. `lines` returns the log's newest."""
         self._name, self._drain_timeout_s, self._clock = name, drain_timeout_s, clock
         self._max_embed_s = max_embed_s
         self._walks = tuple(Walk(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
@@ -62,7 +62,7 @@ class Replica:
         self._error: str | None = None
 
     def run(self) -> None:
-        """Read until drained, or until an error that trying again does not mend; both end in the state `ended`.
+        """Read until drained, or until an error that is not retried; both end in the state `ended`.
 
         Every call but the first returns at once.
         """
@@ -98,10 +98,10 @@ class Replica:
         self._end()
 
     def status(self, *, is_heartbeat: bool = False) -> ReplicaStatus:
-        """Say what is going on; never waits for a stream."""
+        """Return the status; never waits for a stream."""
         parts = tuple(walk.status(is_heartbeat=is_heartbeat) for walk in self._walks)
         whole = together(parts)
-        # What one stream does not read yet is not read: a fleet has caught up when all its artifacts have.
+        # A partition is read when every stream reads it: a fleet has caught up when all its artifacts have.
         lag = {p: behind for p, behind in whole.lag.items() if all(p in part.lag for part in parts)}
         whole = replace(whole, lag=lag, offsets=min(part.offsets for part in parts))
         with self._looking:
@@ -143,19 +143,19 @@ class Replica:
 
     def _run(self, walk: Walk) -> None:
         try:
-            with self._opening:  # one after another: loading a model sets what is the whole process's
+            with self._opening:  # one after another: loading a model changes global state of the process
                 began = self._clock()
                 walk.open()
                 seconds = self._clock() - began
-            if walk.is_open:  # else it was told to end before
+            if walk.is_open:  # else it was ordered to end before
                 text = f"model and clients of {walk.artifact} are ready after {seconds:.1f} s"
                 say(log, logging.INFO, "started", text, seconds=seconds, artifact=walk.artifact)
             walk.run()
-        except BaseException as error:  # noqa: BLE001 `run` raises what is no `UndertowError` again, in its own thread
+        except BaseException as error:  # noqa: BLE001 `run` re-raises all but `UndertowError`, in its own thread
             self._fail(walk, error)
 
     def _fail(self, walk: Walk, error: BaseException) -> None:
-        """Keep the first error, and let the others finish; those do not wait for a store any more."""
+        """Keep the first error, and drain the other streams, which no longer wait for a store."""
         with self._failing:
             if self._fault is None:
                 of_artifact = f"{walk.artifact}: " if len(self._walks) > 1 else ""
@@ -180,7 +180,7 @@ class Replica:
 
 
 def _log_file() -> str:
-    """Return the file that this process's standard error goes to, which is Ray's choice; empty where it is none."""
+    """Return the file that Ray redirects this process's standard error to; empty where it does not."""
     try:
         target = Path("/proc/self/fd/2").readlink()
     except OSError:

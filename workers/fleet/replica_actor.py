@@ -1,6 +1,6 @@
 """One replica as a Ray actor: a process of its own.
 
-In: a recipe, orders. Out: the replica's heartbeats. Knows no rule: what it does stands in `replica`.
+In: a recipe, orders. Out: the replica's heartbeats. Knows no rule: its behaviour is in `replica`.
 """
 
 import os
@@ -27,14 +27,14 @@ from undertow.wiring.root import StreamRecipe, stream_openers
 
 LOOK_EVERY_S = 0.1
 BURIAL_S = 10.0
-"""Within it a controller has seen that a replica has ended, if there is one."""
+"""A controller, if there is one, notices within this time that a replica has ended."""
 
 
 class ReplicaActor:
-    """One process, one model of each artifact. The data threads run the streams; those of group `control` answer."""
+    """One process, one model per artifact. Data threads run the streams; threads of group `control` answer requests."""
 
     def __init__(self, name: str) -> None:
-        """Be there, so that the first heartbeat is answered while the model loads. A node of any build can do so."""
+        """Load nothing, so that the first heartbeat is answered while the model loads, on a node of any build."""
         self._name, self._ray_node = name, ray.get_runtime_context().get_node_id()
         self._replica: Replica | None = None
         on_sigterm(self._leave)
@@ -45,7 +45,7 @@ class ReplicaActor:
         return say_hello(ray_node=self._ray_node, state=state)
 
     def _leave(self) -> None:
-        """Hand over and end, as a process does that is told to."""
+        """Drain and end, on SIGTERM."""
         if self._replica is None:
             os._exit(0)
         self._replica.drain(self._replica.status().size)
@@ -55,7 +55,7 @@ class ReplicaActor:
         os._exit(0)
 
     def run(self, recipe_of_a_build: Stamped[StreamRecipe]) -> None:
-        """Occupy the data thread until drained; asked again, by a controller that took over, do nothing more."""
+        """Occupy the data thread until drained; a second call, by a restarted controller, does nothing."""
         recipe = recipe_of_a_build.value
         if self._replica is None:
             ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=self._name)
@@ -77,25 +77,25 @@ class ReplicaActor:
         return replace(self._replica.status(is_heartbeat=True), ray_node=self._ray_node)
 
     def assign(self, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
-        """Read exactly these."""
+        """Read exactly these partitions."""
         if self._replica is not None:
             self._replica.assign(partitions, size, care)
 
     def drain(self, size: FleetSize) -> None:
-        """Finish."""
+        """Drain."""
         if self._replica is not None:
             self._replica.drain(size)
 
 
 def on_sigterm(act: Callable[[], object]) -> None:
-    """Call this, in a thread of its own, when the process is told to end. Call it from the main thread.
+    """Call `act`, in a thread of its own, on SIGTERM. To be called from the main thread.
 
-    Ray's own handler ends the process soon after, in the midst of its work. Ours in its place does nothing, and may
-    run late, for the main thread waits outside of Python: it is what C writes for each signal that arrives at once.
+    Ray's own handler would end the process in the midst of its work. Ours replaces it and does nothing, since it may
+    run late, while the main thread waits outside of Python; the thread reads the wakeup fd, written at once in C.
     """
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     reads, writes = os.pipe()
-    os.set_blocking(writes, False)  # as Python wants it
+    os.set_blocking(writes, False)  # as signal.set_wakeup_fd requires
     signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
 
     def wait() -> None:

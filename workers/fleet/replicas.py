@@ -1,6 +1,6 @@
-"""The living replicas, as the controller reaches them.
+"""The port by which the controller reaches the living replicas.
 
-In: orders. Out: answers, as far as they have come. Implemented over Ray by `undertow.fleet.ray_replicas`.
+In: orders. Out: the answers that have arrived. Knows no Ray: implemented by `undertow.fleet.ray_replicas`.
 """
 
 from collections.abc import Iterable
@@ -12,31 +12,31 @@ from undertow.stream.care import Care
 
 
 class Replicas(Protocol):
-    """The living replicas. No call waits."""
+    """The living replicas. No call blocks."""
 
     def names(self) -> Iterable[str]:
-        """Return those that are alive now: how a restarted controller finds its fleet."""
+        """Return the names of the living: how a restarted controller finds its fleet."""
 
     def spawn(self, name: str, avoid: frozenset[str]) -> None:
-        """Start one, on other nodes than these where others have room."""
+        """Start a replica, avoiding these nodes where others have room."""
 
     def nodes(self) -> frozenset[str]:
-        """Return the nodes on which a replica has room when nothing else is there; empty where that is not known."""
+        """Return the nodes whose total resources suffice for a replica; empty where that is not known."""
 
     def look(self, name: str) -> ReplicaStatus | str | None:
-        """Return its newest answer; a string says that it is dead, and why; None where nothing new has come.
+        """Return its newest status; a string where it is dead, with the reason; None where nothing new has arrived.
 
-        An answer that was asked for before the last `assign` is not returned: it would tell of what was before.
+        A status that was requested before the last `assign` is not returned: it would be stale.
         """
 
     def draining_nodes(self) -> frozenset[str]:
-        """Return the nodes that are about to go (`ReplicaStatus.ray_node`), as far as is known."""
+        """Return the nodes that are known to be draining (`ReplicaStatus.ray_node`)."""
 
     def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
-        """Tell it what to read, and what of it with care, and how large the fleet should be."""
+        """Order it to read these partitions, tell it which are quarantined and how large the fleet should be."""
 
     def drain(self, name: str, size: FleetSize) -> None:
-        """Tell it to finish."""
+        """Order it to drain."""
 
     def remove(self, name: str) -> None:
-        """End its process now."""
+        """Kill its process."""

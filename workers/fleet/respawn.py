@@ -1,10 +1,10 @@
-"""Whether what has ended gets a successor, when, and where better not: a pure function.
+"""The restart policy: whether, when and where a replica that ended is replaced, as a pure function.
 
-In: a policy, how replicas have ended and who lives. Out: go on or give up, and why. Knows neither Ray nor Kafka.
+In: a policy, how replicas have ended and who lives. Out: continue or give up, and why. Knows neither Ray nor Kafka.
 
-A replica that has run and dies is replaced, however often that happens: nodes go, processes are killed. What tells of
-more is a start that fails. It is held against its node, not against the fleet, which goes on for as long as it has a
-healthy replica, or a node that has not failed yet.
+A replica that has run and dies is replaced, however often that happens: nodes go, processes are killed. A failed start
+means more. It counts against its node, not against the fleet, which continues while it has a healthy replica, or a
+node that has not failed yet.
 """
 
 import itertools
@@ -17,67 +17,67 @@ from undertow.stream.verdicts import Fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How much is put up with."""
+    """The limits of restarts."""
 
     starts: int = 5
-    """So many failed starts are a node's fault, even where none says that it cannot be mended."""
+    """This many failed starts mark a node as bad, even where none of the errors is permanent."""
     burst_s: float = 1.0
-    """Ends within it count as one: Ray tells of a lost node actor by actor."""
+    """Ends within this time count as one: Ray reports a lost node actor by actor."""
     memory_s: float = 600.0
-    """Then a node gets its next chance."""
+    """After this time a bad node is tried again."""
     longest_delay_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """One replica that ended and was not asked to."""
+    """The unexpected end of one replica."""
 
     at: float
     reason: str
     fault: Fault = "crashed"
     node: str = ""
-    """Ray's id; empty where it ended before it was heard of."""
+    """Ray's id; empty where it ended before its first status."""
     host: str = ""
     has_run: bool = False
-    """Whether it had opened all that it needs."""
+    """Whether it had opened all its resources."""
     has_worked: bool = False
     """Whether it had embedded a window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Living:
-    """One replica that lives."""
+    """One living replica."""
 
     node: str = ""
     runs_since: float | None = None
-    """None where it still starts."""
+    """None where it is still starting."""
     has_worked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is known of a fleet. Times are those of one monotonic clock, in seconds."""
+    """The history of a fleet's replicas. Times are in seconds of one monotonic clock."""
 
     ends: tuple[End, ...] = ()
     living: tuple[Living, ...] = ()
     nodes: frozenset[str] = frozenset()
-    """Those that have room for a replica when nothing else is there; empty where that is not known."""
+    """Nodes whose total resources suffice for a replica; empty where that is not known."""
     healthy_at: float = -math.inf
     """When a healthy replica was last seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What follows."""
+    """The decision about restarts."""
 
     spawn_at: float = -math.inf
-    """No successor is started before."""
+    """No replacement is started before."""
     avoid: frozenset[str] = frozenset()
-    """Nodes on which starts have failed."""
+    """Nodes to avoid, since starts have failed there."""
     gives_up: str | None = None
-    """Why nobody can be started anywhere."""
+    """Why no replica can be started anywhere."""
     told: str | None = None
-    """What a status says of failed starts meanwhile."""
+    """The status message about failed starts meanwhile."""
 
 
 def remember(
@@ -89,7 +89,7 @@ def remember(
     nodes: frozenset[str],
     now: float,
 ) -> History:
-    """Return the history with what a tick saw; what is too old, or has been shown to be over, is forgotten."""
+    """Return the history with the observations of a tick, without ends that are too old or known to be over."""
     fresh = [one for one in (*before.ends, *ended) if one.at > now - policy.memory_s]
     ends = tuple(one for one in fresh if not any(_is_answered(one, by) for by in living))
     after = History(ends=ends, living=tuple(living), nodes=nodes, healthy_at=before.healthy_at)
@@ -97,7 +97,7 @@ def remember(
 
 
 def decide(policy: Policy, history: History, now: float) -> Decision:
-    """Return what follows from the history at this moment."""
+    """Return the decision that follows from the history at this moment."""
     fruitless = [one for one in history.ends if not one.has_worked]
     failed = _failed(history.ends)
     if not fruitless:
@@ -117,7 +117,7 @@ def decide(policy: Policy, history: History, now: float) -> Decision:
 
 
 def _failed(ends: Iterable[End]) -> list[End]:
-    """Return those ends that another start would come to as well. To be refused at the first window is one."""
+    """Return the ends that another start would repeat, which includes a refusal at the first window."""
     return [
         one
         for one in ends
@@ -126,14 +126,14 @@ def _failed(ends: Iterable[End]) -> list[End]:
 
 
 def _is_answered(end: End, by: Living) -> bool:
-    """Whether a replica on the same node has since come further than the one that ended."""
+    """Whether a replica on the same node has since got further than the one that ended."""
     if by.node != end.node or by.runs_since is None:
         return False
     return by.has_worked if end.has_run else by.runs_since > end.at
 
 
 def _is_healthy(policy: Policy, history: History) -> bool:
-    """Whether some replica runs. On a node where others are refused it must have worked: it may be the next."""
+    """Whether some replica runs. On a node where others were refused it must have embedded: it may be the next."""
     bad = _bad_nodes(policy, _failed(history.ends))
     return any(one.runs_since is not None and (one.has_worked or one.node not in bad) for one in history.living)
 
@@ -157,12 +157,12 @@ def _bursts(policy: Policy, ends: Iterable[End]) -> int:
 
 
 def _delay_s(policy: Policy, bursts: int) -> float:
-    """None after the first, which may be anything; then doubled from one second on."""
+    """Return the backoff: 0 after the first burst, which may be chance; then doubling from one second."""
     return 0.0 if bursts <= 1 else min(2.0 ** min(bursts - 2, 60), policy.longest_delay_s)
 
 
 def _told(fruitless: Sequence[End], wait_s: float) -> str | None:
-    """Say of failed starts how many, where, why, and when the next one comes; ends of those that ran are no news."""
+    """Return a message of how many starts failed, where, why, and when the next is due."""
     starts = [one for one in fruitless if not one.has_run or one.fault in {"refused", "unavailable"}]
     if not starts:
         return None

@@ -29,34 +29,34 @@ from undertow.wiring.root import stream_recipe
 LOOK_EVERY_S, LOOK_AGAIN_S = 0.5, 2.0
 T = TypeVar("T")
 GOOD_ENDINGS = frozenset({"recovered", "taken-over"})
-"""What was warned of before is over."""
+"""Events that end what a warning reported before."""
 
 
 class Stop:
-    """Whether to stop. Set in a signal's handler, which may run in the midst of anything: it must not take a lock."""
+    """A stop flag, set in a signal handler, which may interrupt anything: it must not take a lock."""
 
     def __init__(self) -> None:
-        """Not yet."""
+        """Start unset."""
         self._is_set = False
 
     def set(self) -> None:
-        """From now on."""
+        """Set the flag."""
         self._is_set = True
 
     def is_set(self) -> bool:
-        """Whether it was."""
+        """Return whether it was set."""
         return self._is_set
 
 
 class Asking:
-    """Asks the controller how its fleet is. While it is late, a stop becomes the order to drain, which waits for it."""
+    """Polls the controller. While it is late, a stop sends the order to drain, which it will get when it is back."""
 
     def __init__(self, fleet: Fleet, stop: Stop) -> None:
-        """Nothing is ordered yet."""
+        """Start without an order."""
         self._fleet, self._stop, self._has_ordered = fleet, stop, False
 
     def look(self) -> FleetStatus | Unavailable:
-        """Return the status, or that the controller is late. Raises `Unavailable` where it still is after the order."""
+        """Return the status, or the error that the controller is late. Raises it where it is late after the order."""
         try:
             status = self._fleet.status(stops=lambda: self._stop.is_set() and not self._has_ordered)
         except Unavailable as error:
@@ -73,11 +73,11 @@ class Asking:
 def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None = None) -> FleetStatus:
     """Run a fleet until it is drained: by Ctrl-C, SIGTERM, SIGHUP, `undertow drain`, or when idle for so long.
 
-    Where one with these settings runs already in the Ray that is joined, attach to it: the command that started it was
-    killed, and the fleet has gone on.
+    Where one with these settings runs already in the connected Ray cluster, attach to it: the command that started it
+    was killed, and the fleet has continued.
 
-    A store that does not answer is waited for. Raises `Refused` before anything is started where a part is missing,
-    and at the end where the fleet failed.
+    Waits for an unavailable store. Raises `Refused` before anything is started where a part is missing, and at the end
+    where the fleet failed.
     """
     recipe = once_ready(lambda: stream_recipe(settings), lambda text: console.print(Text(text)))
     session = ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys)
@@ -89,7 +89,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
             fleet = start(recipe, force=settings.fleet.force, stops=stop.is_set)
         with announced(settings.fleet):
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s, log_format=settings.log_format)
-        fleet.remove()  # only at its end: a fleet that we merely stop watching needs its controller
+        fleet.remove()  # only at its end: a fleet that we only stop watching needs its controller
     console.print(Text(line(status)), table(status, time.time(), console.width), sep="\n")
     if status.state == "failed":
         raise Refused(status.message or "the fleet failed")
@@ -99,7 +99,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
 def once_ready(
     look_up: Callable[[], T], say: Callable[[str], object], wait: Callable[[float], object] = time.sleep
 ) -> T:
-    """Return what is looked up, once the stores answer; meanwhile say what does not, each thing once."""
+    """Return the result of the lookup once the stores are available; meanwhile print each error once."""
     said = ""
     while True:
         try:
@@ -119,9 +119,9 @@ def watch(
     drain_when_idle_s: float | None,
     log_format: Format = "text",
 ) -> FleetStatus:
-    """Show the live line, and above it what goes wrong, until the fleet has ended; pass a stop on as a drain.
+    """Show the live line, with warnings above it, until the fleet has ended; a stop drains the fleet.
 
-    A controller that is late is waited for. Raises `Unavailable` where it stays late after a stop.
+    Waits for a controller that is late. Raises `Unavailable` where it is still late after a stop.
     """
     said: set[Line] = set()
     records, idle_since = 0, time.monotonic()
@@ -139,9 +139,9 @@ def watch(
             except Refused:
                 if status is None or status.state != "draining":
                     raise
-                # Another that watched it has cleared it away.
+                # Another command that watched the fleet has removed it.
                 return lag.fill(replace(status, state="drained", replicas=()))
-            if isinstance(answer, Unavailable):  # busy, or being started again
+            if isinstance(answer, Unavailable):  # busy, or being restarted
                 say(Line(at=time.time(), level="WARNING", replica="", event="late", text=str(answer)))
                 continue
             status = answer
@@ -181,7 +181,7 @@ def stop_signals() -> Iterator[Stop]:
 
 
 def news(status: FleetStatus, said: set[Line]) -> list[Line]:
-    """Return the warnings, errors and good endings that have not been said yet, which `said` keeps."""
+    """Return the warnings, errors and good endings that are not in `said` yet, and add them to it."""
     new = [one for one in status.lines if one not in said and (one.level != "INFO" or one.event in GOOD_ENDINGS)]
     said.update(new)
     return new

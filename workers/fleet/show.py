@@ -1,4 +1,4 @@
-"""A fleet's status for a terminal.
+"""Render a fleet's status for a terminal.
 
 In: a `FleetStatus`. Out: a line, a rich table, the newest events. Knows neither Ray nor Kafka.
 """
@@ -42,12 +42,12 @@ COLUMNS = {
     "note": "left",
 }
 NARROW, WIDE_ONLY = 110, frozenset({"pid", "/s", "p50", "rejects", "note"})
-"""A terminal of fewer columns than that shows none of these, and notes below the table: half a number is worse."""
+"""A terminal of fewer columns omits these, and shows notes below the table: a truncated number is worse than none."""
 STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
 def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
-    """Print it once."""
+    """Print the status once."""
     if as_json:
         console.print_json(data=status.to_json())
     else:
@@ -55,9 +55,9 @@ def show(status: FleetStatus, console: Console, *, as_json: bool) -> None:
 
 
 def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -> None:
-    """Print it again and again, as a table that changes or one line of JSON a look, until the fleet has ended.
+    """Print it repeatedly, as a live table or as one line of JSON each time, until the fleet has ended.
 
-    A controller that is late is asked again, after a line that says so: on standard error where lines of JSON go out.
+    A controller that is late is retried, after a line that says so: on standard error where the output is JSON.
     """
     with Live(console=console, auto_refresh=False) as live:
         state = "starting"
@@ -65,10 +65,10 @@ def watch(look: Callable[[], FleetStatus], console: Console, *, as_json: bool) -
             try:
                 status = look()
             except Refused:
-                if state == "draining":  # it has ended since, and its controller with it
+                if state == "draining":  # the fleet has ended since, and its controller with it
                     return
                 raise
-            except Unavailable as error:  # busy, or being started again: as `undertow run` sees it
+            except Unavailable as error:  # busy, or being restarted: as in `undertow run`
                 notes = Terminal(stderr=True) if as_json else live.console
                 notes.print(f"late: {error}; asking again", soft_wrap=True, markup=False, highlight=False)
                 time.sleep(WATCH_EVERY_S)
@@ -102,7 +102,7 @@ def line(status: FleetStatus) -> str:
 
 
 def screen(status: FleetStatus, now: float | None = None, *, width: int) -> Group:
-    """Return all that `undertow status` shows: the line, a row for each replica, the newest events."""
+    """Return the output of `undertow status`: the line, a row for each replica, the newest events."""
     events = [Text(), *(event(one) for one in status.lines[-EVENTS:])] if status.lines else []
     return Group(Text(line(status)), table(status, time.time() if now is None else now, width), *events)
 
@@ -173,14 +173,14 @@ def event(one: Line) -> Text:
 
 
 def ranges(partitions: Iterable[Partition]) -> str:
-    """Return numbers of partitions, neighbours together, such as `0-3 7`."""
+    """Return partition numbers with consecutive ones as ranges, such as `0-3 7`."""
     runs = itertools.groupby(enumerate(sorted(p.index for p in partitions)), lambda pair: pair[1] - pair[0])
     spans = [[index for _, index in run] for _, run in runs]
     return " ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
 
 
 def _age(replica: ReplicaStatus, now: float) -> str:
-    """How long ago all that it had taken was durable; nothing where it takes nothing."""
+    """Return how long ago everything it had read was durable; empty where it reads nothing."""
     if replica.durable_at is None or not replica.held:
         return ""
     return f"{max(0.0, now - replica.durable_at):.1f} s"

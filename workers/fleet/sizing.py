@@ -1,6 +1,6 @@
-"""How many replicas there should be, from tick to tick: by the last order, or by the lag.
+"""The wanted number of replicas, from tick to tick: by the last order, or by autoscaling.
 
-In: orders, what replicas carry of earlier ones, their readings. Out: a size. Knows nothing of who is started or ended.
+In: orders, earlier ones as replicas remember them, statuses. Out: a size. Knows nothing of starts and ends of replicas.
 """
 
 from collections import deque
@@ -15,38 +15,38 @@ class Sizing:
     """The size of one fleet. Any thread may `order`; the thread that ticks owns the rest."""
 
     def __init__(self, wanted: int, policy: Policy | None, clock: Clock) -> None:
-        """Begin with so many; with a `policy` the size follows the lag from there on."""
+        """Start with this size; with a `policy` autoscaling continues from it."""
         self._size, self._clock = FleetSize(0, wanted), clock
         self._autoscaler = None if policy is None else Autoscaler(policy, wanted)
         self._orders: deque[int] = deque()
 
     @property
     def size(self) -> FleetSize:
-        """The present one."""
+        """The present size."""
         return self._size
 
     @property
     def is_draining(self) -> bool:
-        """Whether there should be none any more, which is for good."""
+        """Whether the fleet is ordered to drain, which is final."""
         return self._size.replicas == 0
 
     @property
     def reason(self) -> str | None:
-        """Why it is what it is; None where it is set by hand."""
+        """Why autoscaling chose the size; None where it is set by hand."""
         return None if self._autoscaler is None else self._autoscaler.reason
 
     def order(self, replicas: int) -> None:
-        """Want so many; the next `follow` takes it up."""
+        """Order a size; the next `follow` applies it."""
         self._orders.append(replicas)
 
     def hear(self, size: FleetSize) -> None:
-        """Take in what a replica carries of the fleet: our predecessor may have given newer orders."""
+        """Take in the size that a replica remembers: our predecessor may have given newer orders."""
         self._size = max(self._size, size)
 
     def follow(self, replicas: Iterable[ReplicaStatus], partitions: int) -> None:
-        """Follow all orders, one after another, now that the newest size that any replica carries is known.
+        """Apply all orders in turn, once the newest size that any replica remembers is known.
 
-        Where the lag asks for another size, that is an order too; one by hand goes first, and it goes on from there.
+        Autoscaling gives orders too; one given by hand goes first, and autoscaling continues from it.
         """
         if self._autoscaler is not None and not self.is_draining:
             present = self._size.replicas

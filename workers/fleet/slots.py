@@ -1,8 +1,8 @@
-"""Slots: what of a replica's name stays when it is replaced, so that whoever watches a fleet sees few series.
+"""Slots: the part of a replica's name that its replacement keeps, so that metrics have few label values.
 
-In: the names of the living. Out: a name that nobody has had, in a slot that nobody has. Knows nothing of replicas.
+In: the names of the living. Out: a new name in the lowest free slot. Knows nothing of replicas.
 
-The slot is in the name, and Ray keeps the names: a controller that is started again finds the slots as they were.
+The slot is in the name, and Ray keeps the names: a restarted controller finds the slots unchanged.
 """
 
 import re
@@ -14,9 +14,9 @@ _IN_NAME = re.compile(r"replica-(\d+)(?:-|$)")
 
 
 def new_name(living: Iterable[str]) -> str:
-    """Return `replica-<slot>-<6 letters>`, in the lowest slot that none of these takes.
+    """Return `replica-<slot>-<6 letters>`, in the lowest free slot.
 
-    The letters differ each time: a name is Ray's until the process that had it is gone.
+    The letters differ each time: Ray reserves a name until its process is gone.
     """
     taken = {slot_of(name) for name in living}
     slot = next(slot for slot in map("replica-{}".format, count()) if slot not in taken)

@@ -1,4 +1,4 @@
-"""What a replica and a fleet say of themselves.
+"""The status of a replica and of a fleet.
 
 In: nothing. Out: frozen plain data that travels between processes. Knows neither Ray nor Kafka.
 """
@@ -23,60 +23,59 @@ FleetState = Literal["starting", "running", "draining", "drained", "failed"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class FleetSize:
-    """How many replicas there should be; every replica carries it, so that a restarted controller learns it again."""
+    """The wanted number of replicas; every replica remembers it, so that a restarted controller learns it again."""
 
     version: int = 0
-    """The higher one is the newer."""
+    """The higher version is the newer order."""
     replicas: int = 0
-    """None is a fleet that drains."""
+    """0 means that the fleet drains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReplicaStatus(Progress):
-    """One replica at one moment: what all its streams have done since it began, and what it is."""
+    """The status of one replica: the counters of all its streams since it began, and its state."""
 
     name: str
     state: ReplicaState
     pid: int = 0
     node: str = ""
     ray_node: str = ""
-    """Ray's id of the node, by which Ray says that it is about to go."""
+    """Ray's id of its node."""
     wanted: frozenset[Partition] = frozenset()
-    """What the controller last asked it to read."""
+    """The partitions the controller last assigned to it."""
     size: FleetSize = FleetSize()
-    """What the controller last told it of the fleet."""
+    """The fleet's size as the controller last told it."""
     care: Care = NO_CARE
-    """What the controller last told it to read with care; every one carries its own, so that a restarted controller
-    learns it again."""
+    """The quarantine order as the controller last gave it; a restarted controller learns it again from here."""
     hangs: str | None = None
-    """Why its model is taken not to return any more."""
+    """Why its model's forward is taken to hang."""
     artifacts: tuple[ArtifactStatus, ...] = ()
-    """By artifact, what the counts sum up."""
+    """By artifact, the counters that this status sums up."""
     windows_per_s: float = 0.0
-    """Over the last ten seconds."""
+    """Mean over the last ten seconds."""
     error: str | None = None
     """Why it ended, unless it was drained."""
     fault: Fault = "none"
-    """Of what kind the error is."""
+    """The kind of the error."""
     recent_latency: NDArray[np.int64] = field(default_factory=histogram.empty)
-    """Append to readable, of the last ten seconds."""
+    """End-to-end latency over the last ten seconds."""
     lines: tuple[Line, ...] = ()
-    """The newest of its log."""
+    """The newest lines of its log."""
     log: str = ""
-    """The file on its node that its log goes to."""
+    """The log file on its node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FleetStatus:
-    """The whole fleet at one moment. Counts include replicas that have ended."""
+    """The status of the whole fleet. Counts include replicas that have ended."""
 
     name: str
     state: FleetState
     replicas: tuple[ReplicaStatus, ...]
     wanted: int
-    """How many replicas there should be."""
+    """The wanted number of replicas."""
     standbys: int = 0
-    """How many more are loaded and wait for one of these to die."""
+    """The number of further replicas that are loaded and read nothing until another dies."""
     partitions: int
     windows: int
     rejects: Mapping[str, int]
@@ -87,38 +86,38 @@ class FleetStatus:
     """Replicas that died or hung and were replaced."""
     latency: NDArray[np.int64]
     autoscale: str | None = None
-    """Why it is as large as it is; None where its size is set by hand."""
+    """Why autoscaling chose the size; None where it is set by hand."""
     artifacts: tuple[ArtifactStatus, ...] = ()
-    """By artifact, over all replicas."""
+    """By artifact, summed over all replicas."""
     message: str | None = None
     """Why the fleet failed or is blocked."""
     suspects: tuple[str, ...] = ()
-    """Partitions that replicas died of, and how they are read since; one line each."""
+    """Partitions that killed replicas, and how they are read since; one line each."""
     records: int = 0
     last_reject: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
-    """The newest of all logs, the oldest first."""
+    """The newest lines of all logs, oldest first."""
 
     @property
     def unread(self) -> int:
-        """How many partitions no replica reads now."""
+        """Number of partitions that no replica reads now."""
         return self.partitions - len({partition for replica in self.replicas for partition in replica.held})
 
     @property
     def windows_per_s(self) -> float:
-        """Over the last ten seconds."""
+        """Mean over the last ten seconds."""
         return sum(replica.windows_per_s for replica in self.replicas)
 
     @property
     def recent_latency(self) -> NDArray[np.int64]:
-        """Append to readable, of the last ten seconds."""
+        """End-to-end latency over the last ten seconds."""
         return sum((replica.recent_latency for replica in self.replicas), histogram.empty())
 
     @property
     def lag(self) -> int | None:
         """Offsets behind the end, over all partitions; None while some partition has no reader.
 
-        Of a fleet that has ended it is what its artifacts say, where `LastLag` has filled that in.
+        For a fleet that has ended it is the sum over artifacts, as `LastLag` has filled it in.
         """
         lags: dict[Partition, int] = {}
         for one in self.replicas or self.artifacts:
@@ -194,12 +193,12 @@ class FleetStatus:
         }
 
     def latency_ms(self, share: float) -> float | None:
-        """Append to readable in milliseconds, at a share from 0 to 1."""
+        """Return the end-to-end latency in milliseconds at this quantile, `share` from 0 to 1."""
         return milliseconds(self.latency, share)
 
 
 def milliseconds(latency: NDArray[np.int64], share: float) -> float | None:
-    """Return what this share of a histogram stayed below; None where it is empty."""
+    """Return this quantile of a histogram in milliseconds; None where it is empty."""
     seconds = histogram.percentile(latency, share)
     return None if seconds is None else 1000 * seconds
 

@@ -1,4 +1,4 @@
-"""What a fleet has done, over the replicas that live and those that are gone.
+"""The counters of a fleet, over living replicas and those that have ended.
 
 In: the statuses of both. Out: the fleet's counts. Knows nothing of orders.
 """
@@ -13,20 +13,20 @@ COUNTS = ("records", "windows", "rejects", "last_reject", "ignored_columns", "lo
 
 
 class Summary:
-    """Keeps what the gone have done, as one sum however many there are. The thread that ticks owns it."""
+    """Keeps the counters of ended replicas, as one sum. The thread that ticks owns it."""
 
     def __init__(self) -> None:
-        """Nobody is gone yet."""
+        """Start with no replica ended."""
         self._gone = Progress()
         self._gone_artifacts: tuple[ArtifactStatus, ...] = ()
 
     def bury(self, replica: ReplicaStatus) -> None:
-        """Take in the last status of one that has ended."""
+        """Add the last status of a replica that has ended."""
         self._gone = at_rest(together([replica, self._gone]))
         self._gone_artifacts = by_artifact([], [replica.artifacts, self._gone_artifacts])
 
     def counts(self, alive: Sequence[ReplicaStatus]) -> dict[str, Any]:
-        """Return the fields of `FleetStatus` that sum up."""
+        """Return the fields of `FleetStatus` that are sums."""
         whole = together([*alive, self._gone])
         artifacts = by_artifact((one.artifacts for one in alive), [self._gone_artifacts])
         return {"artifacts": artifacts, **{name: getattr(whole, name) for name in COUNTS}}

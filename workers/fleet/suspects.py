@@ -1,12 +1,12 @@
-"""Which partitions replicas die of, and what is done about it: pure functions.
+"""Find the records that kill replicas (poison pills) by bisection: pure functions.
 
-In: how replicas ended, what they read and how far that was durable. Out: what is to be read with care, in which steps,
-and what is refused. Knows neither Ray nor Kafka, and no replica by name.
+In: how replicas ended, what they read and how far that was durable. Out: which partitions to quarantine, in which
+steps, and which records to reject. Knows neither Ray nor Kafka, and no replica by name.
 
-A position is where a chain ends: the next record to be read. Two ends at one position in a row make a suspect of its
-partition, which is then read with care (`undertow.stream.care`): an end is then known to be of the step that began at
-the position announced. The step shrinks with each such end and grows again behind what it was of. An end of one record
-alone, twice (anybody may be killed once), condemns it: it is refused, and what follows is read on.
+A position is the end of a chain: the next record to be read. Two ends in a row at one position make its partition a
+suspect, which is then quarantined (`undertow.stream.care`): the next end is known to be caused by the step that began
+at the announced position. The step shrinks with each such end and grows again after it has passed. A step of one record
+that ends a replica twice (any process may be killed once) condemns the record: it is rejected, and reading continues.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ from undertow.stream.care import Care
 
 STEPS = (256, 16, 1)
 ENDS_OF_ONE: Mapping[str, int] = {"kills-replica": 2, "hangs": 1}
-"""So many ends of one record alone condemn it; nobody hangs by chance."""
+"""By fault, the ends at a step of one record that condemn it; no process hangs by chance."""
 SPAN = 5_000
-"""How many offsets behind the furthest known position are read with care: what the last heartbeat did not yet tell."""
+"""Offsets past the furthest known position that are quarantined: read, but not yet reported by the last heartbeat."""
 FORGET_S = 600.0
-"""One end so long ago is no evidence any more."""
+"""A single end is forgotten after this time."""
 HOPELESS = 5
-"""So many records condemned before any window was embedded: the fault is the model's, and none of theirs."""
+"""With this many records condemned before any window was embedded, the model is at fault, not the records."""
 
 Reason = Literal["kills-replica", "hangs"]
 Key = tuple[str, Partition]
@@ -33,35 +33,35 @@ Key = tuple[str, Partition]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How a replica ended that was not asked to, as far as it concerns one artifact and one partition."""
+    """The unexpected end of a replica, for one artifact and one partition."""
 
     key: Key
     position: int | None
-    """Where the chain ended when it was last heard of; None where it was not."""
+    """The last known end of the chain; None where unknown."""
     read_to: int | None = None
     reason: Reason = "kills-replica"
     step: int = 0
-    """Of a step read with care, how many records it was of; then `position` is where it began. 0 otherwise."""
+    """In quarantine, the records of the step; then `position` is where it began. 0 otherwise."""
     at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """What is known of one partition for one artifact."""
+    """The evidence against one partition for one artifact."""
 
     position: int | None
     ends: int
-    """In a row, at this position and by this step."""
+    """Number of ends in a row at this position and step."""
     step: int
-    """0 where one end is no evidence yet: it is read as ever."""
+    """0 after a single end, which is not enough evidence: the partition is read as usual."""
     until: int = 0
-    """To where it is read with care."""
+    """The offset up to which it is quarantined."""
     bad_until: int = 0
-    """To where the guilty record can be, for all that is known."""
+    """The offset before which the guilty record must be."""
     reason: Reason = "kills-replica"
     at: float = 0.0
     refused: int | None = None
-    """The position that is condemned and not passed yet."""
+    """The condemned offset that has not been passed yet."""
 
 
 Suspects = Mapping[Key, Suspect]
@@ -69,16 +69,16 @@ Suspects = Mapping[Key, Suspect]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one artifact has come in one partition."""
+    """The progress of one artifact in one partition."""
 
     key: Key
     position: int
     is_read_up: bool = False
-    """Whether nothing was left to read with care."""
+    """Whether nothing quarantined was left to read."""
 
 
 def decide(history: Iterable[End | Progress]) -> Suspects:
-    """Return what follows of all that happened, the oldest first."""
+    """Return the suspects after all these events, oldest first."""
     suspects: Suspects = {}
     for event in history:
         suspects = after_end(suspects, event) if isinstance(event, End) else after_progress(suspects, event)
@@ -86,17 +86,17 @@ def decide(history: Iterable[End | Progress]) -> Suspects:
 
 
 def after_end(suspects: Suspects, end: End) -> Suspects:
-    """Return what is suspected now that a replica has ended."""
+    """Return the suspects after the end of a replica."""
     before = suspects.get(end.key)
     if end.step and before is not None and before.step:
         return {**suspects, end.key: _after_step(before, end)}
     if before is not None and before.step:
-        return suspects  # it is read with care already, and this end was of something else
+        return suspects  # it is quarantined already, and this end had another cause
     return {**suspects, end.key: _after_any(before, end)}
 
 
 def _after_any(before: Suspect | None, end: End) -> Suspect:
-    """Return a suspect of whom nothing is known but that a replica which read it has ended."""
+    """Return the suspect after the end of a replica that read it without quarantine."""
     is_again = (
         before is not None
         and end.at - before.at <= FORGET_S
@@ -110,10 +110,10 @@ def _after_any(before: Suspect | None, end: End) -> Suspect:
 
 
 def _after_step(before: Suspect, end: End) -> Suspect:
-    """Return a suspect of whom a replica has ended that read it with care."""
+    """Return the suspect after the end of a replica that read it in quarantine."""
     position = end.position if end.position is not None else before.position or 0
     ends = before.ends + 1 if position == before.position and end.step == before.step else 1
-    reason = end.reason if before.refused is None else before.reason  # of the refusal, until that is passed
+    reason = end.reason if before.refused is None else before.reason  # the reason of the rejection, until it is passed
     now = replace(before, position=position, reason=reason, at=end.at, bad_until=position + end.step)
     if end.step > STEPS[-1]:
         return replace(now, step=next(step for step in STEPS if step < end.step), ends=0)
@@ -123,7 +123,7 @@ def _after_step(before: Suspect, end: End) -> Suspect:
 
 
 def after_progress(suspects: Suspects, progress: Progress) -> Suspects:
-    """Return what is still suspected now that something has become durable."""
+    """Return the suspects after some offsets became durable."""
     before = suspects.get(progress.key)
     if before is None:
         return suspects
@@ -145,7 +145,7 @@ def after_progress(suspects: Suspects, progress: Progress) -> Suspects:
 
 
 def care_of(suspects: Suspects) -> Care:
-    """Return the order that follows: a partition is read with care for all artifacts, in the smallest of steps."""
+    """Return the order that follows: a partition is quarantined for all artifacts, in the smallest of their steps."""
     steps: dict[Partition, int] = {}
     for (_, partition), suspect in suspects.items():
         if suspect.step:
@@ -157,7 +157,7 @@ def care_of(suspects: Suspects) -> Care:
 
 
 def learn(care: Care, artifacts: Iterable[str], known: Mapping[Key, int]) -> Suspects:
-    """Return what a controller that is new must have suspected when this order was given."""
+    """Reconstruct the suspects from the order that a predecessor gave."""
     suspects: dict[Key, Suspect] = {}
     for artifact in artifacts:
         for partition, step in care.steps.items():

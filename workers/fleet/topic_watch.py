@@ -1,7 +1,7 @@
-"""The topic, looked at again and again while a fleet runs: partitions are added, and somebody may delete it.
+"""Poll the topic while a fleet runs: partitions may be added, and the topic may be deleted or re-created.
 
-In: a question to the broker. Out: calls that tell the controller. Runs in a thread of its own, since an answer may take
-long. Knows neither Ray nor what is done with the answers.
+In: a request to the broker. Out: calls to the controller. Runs in a thread of its own, since an answer may take long.
+Knows neither Ray nor what follows from the answers.
 """
 
 import logging
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 DOUBT_S = 1.0
 DOUBTS = 3
-"""A broker that has just started may tell of yesterday: so many answers in a row are believed."""
+"""A broker that has just started may give stale answers: this many in a row are believed."""
 
 
 class TopicWatch:
-    """Judges what the broker says of the topic."""
+    """Evaluates the broker's answers about the topic."""
 
     def __init__(
         self,
@@ -30,12 +30,12 @@ class TopicWatch:
         grow: Callable[[Iterable[Partition]], object],
         fail: Callable[[str], object],
     ) -> None:
-        """`topic_id` is the topic's that the fleet was started on; `ask` returns None where there is no topic."""
+        """`topic_id` is that of the topic at the fleet's start; `ask` returns None where there is no topic."""
         self._topic_id, self._ask, self._grow, self._fail = topic_id, ask, grow, fail
         self._doubts = 0
 
     def look(self) -> bool:
-        """Look once; return whether the answer was as usual. A broker that does not answer says nothing."""
+        """Poll once; return whether the topic is unchanged. An unavailable broker is ignored."""
         try:
             topic = self._ask()
         except UndertowError as error:
@@ -55,5 +55,5 @@ class TopicWatch:
         return False
 
     def start(self, every_s: float) -> None:
-        """Look every so many seconds, from now on."""
+        """Poll every `every_s` seconds from now on."""
         start_daemon("the look at the topic", lambda: every_s if self.look() else DOUBT_S)

@@ -1,7 +1,7 @@
-"""One stream of a replica, and the loop that runs it; a replica has as many as there are artifacts.
+"""The loop that runs one stream of a replica; a replica has one per artifact.
 
-In: what builds the stream, and orders from other threads. Out: the stream's effects, and a status at any moment.
-Knows neither actors nor the other streams; orders only set flags, which the loop looks at between batches.
+In: a factory of the stream, and orders from other threads. Out: the stream's effects, and a status at any moment.
+Knows neither actors nor the other streams; orders only set flags, which the loop reads between batches.
 """
 
 import logging
@@ -19,14 +19,14 @@ from undertow.stream.loop import Stream
 log = logging.getLogger(__name__)
 
 OpenStream = Callable[[Callable[[], bool]], Stream]
-"""Builds the stream inside the replica's process; it is given the question whether to give up on a silent store."""
+"""Builds the stream inside the replica's process; its argument returns whether to give up on an unavailable store."""
 
 
 class Walk:
     """Opens, runs and closes one stream in one thread; every other method may be called from any thread."""
 
     def __init__(self, artifact: str, open_stream: OpenStream, gives_up: Callable[[], bool]) -> None:
-        """Nothing is opened before `open`."""
+        """Open nothing before `open`."""
         self.artifact = artifact
         self._open, self._gives_up = open_stream, gives_up
         self._order: tuple[frozenset[Partition], Care] = (frozenset(), NO_CARE)
@@ -36,19 +36,19 @@ class Walk:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes orders to read."""
+        """Whether it accepts assignments."""
         return self._stream is not None
 
     def open(self) -> None:
-        """Build the stream, unless the end has been ordered before."""
+        """Build the stream, unless `end` was called before."""
         if not self._is_ending:
             self._stream = self._open(lambda: self._has_failed or self._gives_up())
 
     def run(self) -> None:
-        """Read what is wanted until told to end; the last thing is a checkpoint.
+        """Read the assigned partitions until told to end, then checkpoint.
 
-        An error ends it at once: a write of its own that a store keeps waiting is given up, and what fails to close is
-        only told.
+        An error ends it at once: its pending write to an unavailable store is given up, and errors of closing are only
+        logged.
         """
         stream = self._stream
         if stream is None:
@@ -95,7 +95,7 @@ class Walk:
         self._orders.set()
 
     def status(self, *, is_heartbeat: bool = False) -> ArtifactStatus:
-        """Say what is going on; never waits for the stream."""
+        """Return the status; never waits for the stream."""
         stream = self._stream
         counts = stream.counts if stream else Counts()
         return ArtifactStatus(

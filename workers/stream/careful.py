@@ -1,11 +1,11 @@
-"""Reading with care: before a suspect partition is touched, whoever asks how we are has been told of it.
+"""Read quarantined partitions: announce a position in the heartbeat before processing it.
 
-In: the order what to read with care; how far each partition is read. Out: what the next poll may bring; what is being
-touched. Knows neither the source nor who asks.
+In: the quarantine order; how far each partition is read. Out: what the next poll may return; what is being processed.
+Knows neither the source nor who asks for heartbeats.
 
-A process that dies says nothing. What it was at is known for certain only if it said so before: the position is
-announced, and the record is touched once two heartbeats have been asked for since. The second one shows that the answer
-to the first, which told of the position, has arrived.
+A process that dies cannot report what it was processing, so it must say so before: the position is announced, and the
+record is processed after two more heartbeats were requested. The request for the second one shows that the answer to
+the first, which contained the position, has arrived.
 """
 
 import threading
@@ -20,27 +20,27 @@ from undertow.stream.ports import Clock
 
 ASKED_TO_BE_TOLD = 2
 ASKS_AGAIN_S = 1.0
-"""A stream that waits for its turn asks after each `poll_timeout_s`, which is a tenth of that."""
+"""A stream that waits for its turn asks again after each `poll_timeout_s`, which is a tenth of this."""
 Place = tuple[Partition, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtHand:
-    """What a stream is at, as it says when asked."""
+    """What a stream is processing, as its heartbeat reports it."""
 
     place: Place | None = None
-    """The partition that is read with care and is about to be touched, and from which position."""
+    """The quarantined partition that is about to be processed, and from which offset."""
     embedding: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
-    """Of what the model has just now: by partition the first position and the next after the last."""
+    """The offsets that the model is embedding now: by partition the first, and the next after the last."""
     seconds: float = 0.0
-    """For how long it has it."""
+    """For how long the model has been embedding them."""
 
 
 class Turn:
-    """Which of a process's streams may read while any reads with care: of two at once nobody knew who killed it.
+    """A lock for the streams of one process: one at a time while any is in quarantine, so that a death has one culprit.
 
-    Whoever asked first comes first. Who does not ask again within `ASKS_AGAIN_S`, because it waits for a store, keeps
-    nobody from reading.
+    First come, first served. A stream that does not ask again within `ASKS_AGAIN_S`, because it waits for a store,
+    loses its place.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -49,7 +49,7 @@ class Turn:
         self._asked: dict[object, float] = {}
 
     def take(self, owner: object) -> bool:
-        """Return whether it is the owner's now."""
+        """Return whether the owner holds it now."""
         with self._lock:
             now = self._clock()
             if self._owner is None:
@@ -63,7 +63,7 @@ class Turn:
             return self._owner is owner
 
     def give(self, owner: object) -> None:
-        """Let the next have it, if it is the owner's."""
+        """Release it, if the owner holds it."""
         with self._lock:
             self._asked.pop(owner, None)
             if self._owner is owner:
@@ -72,37 +72,37 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """It is not yet time to read."""
+    """Nothing may be polled yet."""
 
 
 WAIT = Wait()
 
 
 class Careful:
-    """Takes turns between what is read as ever and each partition that is read with care. One thread owns it.
+    """Alternates between the ordinary partitions and each quarantined one. One thread owns it.
 
     Any thread may call `ask`.
     """
 
     def __init__(self, artifact: str = "", turn: Turn | None = None, clock: Clock = time.monotonic) -> None:
-        """Nothing is read with care yet."""
+        """Start without a quarantined partition."""
         self._artifact, self._turn, self._clock = artifact, turn or Turn(), clock
         self._embedding: tuple[float, Mapping[Partition, tuple[int, int]]] | None = None
         self._care = NO_CARE
         self._place: Place | None = None
         self._asked = 0
         self._told, self._lock = threading.Event(), threading.Lock()
-        self._round: list[Partition | None] = []  # None for all that is read as ever
+        self._round: list[Partition | None] = []  # None for all ordinary partitions together
 
     def order(self, care: Care) -> None:
-        """Read these with care from now on."""
+        """Quarantine these partitions from now on."""
         if care != self._care:
             self._care = care
             self.done()
             self._round = []
 
     def ask(self, *, is_heartbeat: bool) -> AtHand:
-        """Say what is at hand. The heartbeats are counted."""
+        """Return what is being processed, and count the heartbeat."""
         with self._lock:
             place, embedding = self._place, self._embedding
             if place is not None and is_heartbeat:
@@ -116,7 +116,7 @@ class Careful:
 
     @contextmanager
     def embedding(self, ranges: Mapping[Partition, tuple[int, int]]) -> Iterator[None]:
-        """Say that the model has these offsets, for as long as it has them."""
+        """Record that the model is embedding these offsets, for as long as the context lasts."""
         self._embedding = self._clock(), ranges
         try:
             yield
@@ -124,7 +124,7 @@ class Careful:
             self._embedding = None
 
     def next_reach(self, positions: Mapping[Partition, int], timeout_s: float) -> Reach | Wait | None:
-        """Return what to poll for, None for all. Waits for no longer than `timeout_s` until a place is told."""
+        """Return what to poll for, None for all. Waits at most `timeout_s` for an announced position to be heard."""
         careful = sorted(p for p in self._care.steps if p in positions)
         if not careful:
             self.done()
@@ -162,10 +162,10 @@ class Careful:
             self._asked, self._place = 0, place
 
     def is_careful(self, reach: Reach | None) -> bool:
-        """Tell whether what comes must be durable before anything else is read."""
+        """Return whether this delivery must be durable before anything else is read."""
         return reach is not None and not reach.only.isdisjoint(self._care.steps)
 
     def done(self) -> None:
-        """Let go of what was polled for: all of it is taken care of."""
+        """Release the turn: everything polled has been processed."""
         self._announce(None)
         self._turn.give(self)

@@ -1,7 +1,7 @@
-"""The checkpoint of one replica: what is online becomes durable in the offline log, beside the loop.
+"""The checkpoint of one replica: append embeddings to the offline log in a thread beside the loop.
 
 In: rows that are online or about to be, and how far each partition was read. Out: parts in the chains. Knows neither
-where windows come from nor what is done with an offset that has become durable.
+where windows come from nor how a durable offset is committed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class KeepTrying(Protocol):
-    """Calls an act until it no longer raises `Unavailable`."""
+    """Retries an operation until it no longer raises `Unavailable`."""
 
     def __call__(self, act: Callable[[], T]) -> T:
         """Return its result."""
@@ -30,7 +30,7 @@ class KeepTrying(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long and how much until a checkpoint."""
+    """When to checkpoint: after how long, and after how much data."""
 
     checkpoint_s: float = 2.0
     checkpoint_rows: int = 20_000
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Embeddings of one delivery, for the offline log."""
+    """The embeddings of one delivery, for the offline log."""
 
     embeddings: EmbeddingBatch
     partition: NDArray[np.int64]  # (n,)
@@ -48,33 +48,33 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """How much memory the vectors take."""
+        """Bytes of memory that the vectors take."""
         return sum(vectors.nbytes for vectors in self.embeddings.features.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What one checkpoint makes durable."""
+    """The data that one checkpoint makes durable."""
 
     begun: Moment
     rows: Sequence[Rows]
     ranges: Mapping[Partition, tuple[int, int]]
     """Of each partition that moved, where its chain ends and where it will end."""
     lost: Mapping[Partition, int]
-    """Offsets that could not be read."""
+    """Number of offsets that could not be read, by partition and reason."""
     latest: Mapping[Partition, int]
-    """`created_us` of the last record of each."""
+    """`created_us` of the last record of each partition."""
     marks: Mapping[Partition, Mark]
-    """The last record of each."""
+    """The last record of each partition."""
 
     @property
     def next(self) -> dict[Partition, int]:
-        """The offsets to commit when it is durable."""
+        """The offsets to commit once it is durable."""
         return {partition: after for partition, (_, after) in self.ranges.items()}
 
     @property
     def count(self) -> int:
-        """How many rows."""
+        """Number of rows."""
         return sum(len(rows.offset) for rows in self.rows)
 
 
@@ -82,39 +82,39 @@ class Keeper:
     """Appends one checkpoint at a time in a thread of its own. The thread that begins one also finishes it."""
 
     def __init__(self, offline: OfflineLog | None, keep_trying: KeepTrying) -> None:
-        """Without an offline log a checkpoint is durable when its online writes are."""
+        """Where `offline` is None a checkpoint is durable when its online writes are."""
         self._offline, self._keep_trying = offline, keep_trying
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline")
         self._under_way: tuple[Checkpoint, Future[None]] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """Whether a checkpoint has begun that was not finished."""
+        """Whether a checkpoint is in progress."""
         return self._under_way is not None
 
     @property
     def rows(self) -> Sequence[Rows]:
-        """What is under way, and may not be durable yet."""
+        """The rows of the checkpoint in progress, which may not be durable yet."""
         return self._under_way[0].rows if self._under_way else ()
 
     def begin(self, checkpoint: Checkpoint, online: Future[None] | None, require_same: Callable[[], None]) -> None:
-        """Append it, once the online write under way, if any, is acknowledged. Not while another is under way.
+        """Append it after `online`, the pending online write, if any, is acknowledged. Only one may be in progress.
 
-        `require_same` raises where what was read is of another log than its offsets are to be kept for.
+        `require_same` raises where the topic was re-created, so that the records read are not those of these offsets.
         """
         self._under_way = checkpoint, self._thread.submit(self._keep, checkpoint, online, require_same)
 
     def finish(self, *, wait: bool) -> Checkpoint | None:
-        """Return the checkpoint that has become durable, if there is one; raise what stood in its way, every time."""
+        """Return the checkpoint that has become durable, if any. Raises its error, on every call."""
         if self._under_way is None or not (wait or self._under_way[1].done()):
             return None
         checkpoint, done = self._under_way
-        done.result()  # after an error it stays under way for ever: its rows must not be missing from a later part
+        done.result()  # after an error it stays in progress for ever: its rows must not be missing from a later part
         self._under_way = None
         return checkpoint
 
     def close(self) -> None:
-        """Let what is under way end. Idempotent."""
+        """Wait for the checkpoint in progress. Idempotent."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _keep(self, checkpoint: Checkpoint, online: Future[None] | None, require_same: Callable[[], None]) -> None:

@@ -1,13 +1,13 @@
-"""Closing several parts, whichever of them fail.
+"""Close several resources, even where closing some of them fails.
 
-In: what closes each. Out: all closed; the first error. Knows nothing of what is closed.
+In: functions that close one each. Out: all closed; the first error. Knows nothing of what is closed.
 """
 
 from collections.abc import Callable
 
 
 def close_all(*closes: Callable[[], object]) -> None:
-    """Call each in turn, whatever the others raise; then raise the first error, which names the later ones in notes."""
+    """Call each in turn, even after an error; then raise the first error, with the later ones as its notes."""
     first: BaseException | None = None
     for close in closes:
         try:

@@ -1,17 +1,17 @@
-"""Where the reading of a partition begins, also where the broker has lost what was read last.
+"""Find the start offset of each partition, detecting log truncation (KIP-320): records read that the broker has lost.
 
-In: chains, a source. Out: the position of each partition, chains that were turned back. Knows no vendor.
+In: chains, a source. Out: the start offset of each partition; chains that were turned back. Knows no vendor.
 
-A broker that loses its last seconds (a power cut, an unclean election; KIP-320) keeps the topic's id and gives the lost
-offsets to other records. The rule: at every assignment the last record that a chain was read up to is looked at again.
+A broker that loses its last seconds (a power cut, an unclean election) keeps the topic's id and gives the lost offsets
+to other records. So at every assignment the last record that each chain covers is compared with the broker's.
 
-1. Is it there unchanged, or can that not be told, since retention or compaction has deleted it, or the part is of an
-   earlier version: the reading goes on where the chain ends.
-2. Is it gone, or is another record there: the reading goes back to the end of the last part whose last record is there
-   unchanged; where there is none, to the beginning of what the broker holds. The chain gets a part without rows that
-   says so (its `next` lies before its `first`) and goes on from there, so no record that the broker has is passed over.
-3. Rows of the lost records stay in the history and online: they were true when they were read. Records that were not
-   lost and lie behind the place gone back to are embedded again, which changes nothing. The event tells the span.
+1. It is unchanged, or that cannot be determined, since retention or compaction has deleted it, or an earlier version
+   wrote the part: reading continues at the end of the chain.
+2. It is gone, or another record has its offset: reading returns to the end of the newest part whose last record is
+   unchanged; without one, to the earliest offset of the broker. The chain gets a part without rows that records this
+   (its `next` is before its `first`) and continues from there, so no record that the broker has is skipped.
+3. Rows of lost records stay in the history and online: they were valid when they were read. Records after the new
+   start that were not lost are embedded again, which is idempotent. The event reports the range.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ from undertow.stream.ports import OfflineLog, Source
 def find_places(
     partitions: Iterable[Partition], offline: OfflineLog, source: Source, *, keep_trying: KeepTrying, tell: Tell
 ) -> dict[Partition, Place | None]:
-    """Return where each partition's reading goes on, None where no chain has begun.
+    """Return the start offset of each partition, None where it has no chain.
 
     Raises what `OfflineLog.end` and `turn_back` do.
     """
@@ -51,7 +51,7 @@ def find_places(
 
 
 def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, keep_trying: KeepTrying) -> Place:
-    """Return the end of the newest part whose last record the broker still holds, else where its log begins."""
+    """Return the end of the newest part whose last record the broker still has, else the broker's earliest offset."""
     places = keep_trying(lambda: list(offline.places(partition)))
 
     def agrees(mark: Mark | None) -> bool:
@@ -62,9 +62,9 @@ def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, keep
 
 
 def newest(places: Sequence[Place], agrees: Callable[[Place], bool]) -> int | None:
-    """Return the index of the first place that agrees, the first of all being known not to; None where none does.
+    """Return the index of the newest place that agrees, `places[0]` being known not to; None where none does.
 
-    Asks few times: what was lost lies at the end of a chain, so from some place on all agree.
+    A galloping search: lost records are at the end of a chain, so all places older than one that agrees do as well.
     """
     low, high = 0, 1
     while high < len(places) and not agrees(places[high]):

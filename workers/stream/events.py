@@ -1,7 +1,7 @@
-"""What happens in a stream that somebody outside may want to know.
+"""The events of a stream: plain data for logs, traces and statuses.
 
-In: nothing. Out: frozen plain data, told to one function as it happens. Knows nothing of logs and traces, which are
-made of it. Some are told by the threads that write.
+In: nothing. Out: frozen plain data, passed to one callback as it happens. Knows nothing of the logs and traces that
+are made from it. Some events come from the threads that write.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from undertow.schemas.records import Partition, Record, Reject
 from undertow.stream.marks import Mark
 
 Span = tuple[float, float]
-"""When something began and ended, in seconds of the epoch."""
+"""Start and end in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,90 +23,90 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A delivery is embedded, its windows are readable online and its rejects are among the dead letters."""
+    """A delivery is embedded: its windows are readable online, its rejects are in the dead-letter topic."""
 
     records: Sequence[Record]
     windows: int
     space: str
     stages: Mapping[str, Span]
-    """By name: poll (waiting for records and decoding them), embed, write."""
+    """By stage: poll (waiting for records and decoding them), embed, write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpointed:
-    """All that was taken is durable in both stores."""
+    """Everything read so far is durable in both stores."""
 
     ranges: Mapping[Partition, tuple[int, int]]
-    """Of each partition that moved, the offsets of its new part: the first, and the next after the last."""
+    """By partition that advanced, the offsets of its new part: the first, and the next after the last."""
     rows: int
     took: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
-    """A store or the broker does not answer; told once a minute."""
+    """A store or the broker is unavailable; emitted once a minute."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What was being retried has answered."""
+    """An operation that was being retried has succeeded."""
 
     error: str
-    """The last it had said."""
+    """The last error."""
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """So many offsets of a partition could not be read: retention deleted them before, or they are passed over."""
+    """Offsets of a partition could not be read: retention deleted them before, or they were skipped."""
 
     partition: Partition
     offsets: int
     reason: str = "retention"
-    """Or why they were passed over: a code of `undertow.schemas.records.REASONS`."""
+    """Why: `retention`, or a code of `undertow.schemas.records.REASONS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnedBack:
-    """The broker has lost records that were read (KIP-320): a partition is read again from `first` on, not `next`."""
+    """The broker has lost records that were read (KIP-320): a partition is read from `first` again, not from `next`."""
 
     partition: Partition
     first: int
     next: int
     last: Mark
-    """The last record that was read, and that is not there any more."""
+    """The last record that was read, which the broker no longer has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """These records are among the dead letters."""
+    """These records are in the dead-letter topic."""
 
     rejects: Sequence[Reject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddTimes:
-    """So many windows of a delivery are taken though their event time is hardly meant."""
+    """Windows of a delivery were accepted with an implausible event time."""
 
     windows: int
     example: str
-    """Whose the last one is, and what it is."""
+    """The series of the last one, and its event time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockAhead:
-    """So many windows were readable before the time that their records were stamped with: their latency counts as 0."""
+    """Windows were readable before their record's timestamp; their latency counts as 0."""
 
     windows: int
     seconds: float
-    """By how much at most: so far is the clock that stamps (the broker's or the producer's) ahead of ours, or more."""
+    """The largest difference: the stamping clock (broker's or producer's) is ahead of ours by at least this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStepped:
-    """This machine's clock was set by so many seconds, forwards or (below 0) backwards; nothing waits for it."""
+    """This machine's wall clock was stepped forwards or (below 0) backwards; nothing depends on it."""
 
     seconds: float
 
@@ -117,30 +117,30 @@ class StoreLost:
 
     reason: str
     is_ours: bool
-    """Whether this replica fills it again; else another does."""
+    """Whether this replica restores it; else another does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """The online store has the newest vectors of each series in the log again."""
+    """The online store has the newest vectors of every series in the log again."""
 
     series: int
     """In the log."""
     written: int
-    """The others were online with the same event time or a newer one."""
+    """Rows written; the others were online with the same event time or a newer one."""
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotRestored:
-    """The online store could not be filled again."""
+    """The online store could not be restored."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The stream has let go of everything."""
+    """The stream has closed all its resources."""
 
 
 Event = (
@@ -161,4 +161,4 @@ Event = (
     | Closed
 )
 Tell = Callable[[Event], object]
-"""Told of every event; must return soon, may be called from three threads, and must not raise."""
+"""Called with every event; must return soon, be safe for three threads at once, and not raise."""

@@ -1,11 +1,11 @@
-"""Points of the checkpoint at which a chaos run stops, kills, starves or slows down the process that reaches them.
+"""Failpoints: places in a checkpoint where a chaos run stops, kills or slows the process, or simulates a full disk.
 
 In: files in the folder that UNDERTOW_FAILPOINTS names. Out: signals to this process, errors of a full disk.
 Knows nothing of what the points mean. Without the variable, which is everywhere but in a chaos run, nothing happens.
 
-A file named after a point holds an action and a count: `kill 3` kills the process that claims it when it comes by for
-the third time, `stop 1` stops it at once. Who renames the file claims it, and names it `<point>.<pid>` when it acts.
-`full 1` and `slow 3` (tenths of a second, at each passage) stay until they are removed.
+A file named after a point contains an action and a count: `kill 3` kills the process that claims it when it reaches
+the point for the third time, `stop 1` stops it at once. A process claims the file by renaming it, and names it
+`<point>.<pid>` when it acts. `full 1` and `slow 3` (tenths of a second each time) stay until they are removed.
 """
 
 import errno
@@ -18,11 +18,11 @@ FOLDER = "UNDERTOW_FAILPOINTS"
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after_link", "before_commit", "after_commit")
 
-_pending: dict[str, tuple[str, int]] = {}  # claimed by this process: action, how often it has yet to come by
+_pending: dict[str, tuple[str, int]] = {}  # claimed by this process: action, how often the point must still be reached
 
 
 def reach(point: str) -> None:
-    """Say that this process is at a point. Raises `OSError` where the point plays a full disk."""
+    """Perform the action of this point, if it is armed. Raises `OSError` where it simulates a full disk."""
     folder = os.environ.get(FOLDER)
     if folder is None:
         return
@@ -39,7 +39,7 @@ def reach(point: str) -> None:
 
 
 def _claim(folder: Path, point: str) -> bool:
-    """Take the point's file for this process."""
+    """Claim the point's file for this process."""
     armed = folder / point
     try:
         action, count = armed.read_text().split()
@@ -56,14 +56,14 @@ def _claim(folder: Path, point: str) -> bool:
 
 
 def arm(folder: Path, point: str, action: str, count: int = 1) -> None:
-    """Let the next process that reaches the point act there, at the `count`-th time."""
+    """Arm a point: the first process to reach it claims it and acts the `count`-th time."""
     beside = folder / f".{point}"
     beside.write_text(f"{action} {count}\n")
     beside.rename(folder / point)
 
 
 def disarm(folder: Path, point: str) -> bool:
-    """Take an unclaimed point back; return whether it was there."""
+    """Remove an unclaimed point; return whether there was one."""
     try:
         (folder / point).unlink()
     except FileNotFoundError:

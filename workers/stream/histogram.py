@@ -1,4 +1,4 @@
-"""A histogram of durations that can be sent, added up and asked for percentiles.
+"""A histogram of durations as an array of counts: easy to send, to add up and to take percentiles of.
 
 In: seconds. Out: counts in fixed buckets, percentiles. Knows nothing of what is measured.
 """
@@ -11,7 +11,7 @@ EDGES_S = np.geomspace(1e-4, 1e3, 29 * 7 + 1)
 
 
 def empty() -> NDArray[np.int64]:
-    """Return no observations: (len(EDGES_S) + 1,) zeros."""
+    """Return an empty histogram: (len(EDGES_S) + 1,) zeros."""
     return np.zeros(len(EDGES_S) + 1, np.int64)
 
 

@@ -1,12 +1,12 @@
 """The loop of one replica: poll, embed, write online, and every few seconds a checkpoint.
 
-In: a source, an embedder, sinks. Out: embeddings in both stores, rejects among the dead letters, offsets committed.
-Knows no vendor: what it is given keeps the promises of `undertow.stream.ports`.
+In: a source, an embedder, sinks. Out: embeddings in both stores, rejects in the dead-letter topic, committed offsets.
+Knows no vendor: its parts implement the Protocols of `undertow.stream.ports`.
 
 The order of effects is the delivery guarantee. A window's embedding is written online at once. At a checkpoint, when
 all online writes and dead letters so far are acknowledged, each partition's rows are appended to its chain in the
 offline log, and then its offset is committed. A crash anywhere re-reads from the chain's end, and every effect is
-idempotent. The loop waits for neither write: one online write and one checkpoint are under way while it goes on.
+idempotent. The loop waits for neither: one online write and one checkpoint run concurrently with it.
 """
 
 import random
@@ -43,7 +43,7 @@ LAG_EVERY_S = 0.1
 
 
 class Stream:
-    """Walks windows from a source into the stores. One thread owns it; others may read `counts`, `held` and `lag`."""
+    """Moves windows from a source into the stores. One thread owns it; others may read `counts`, `held` and `lag`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Stream:
         careful: Careful | None = None,
         take_loss: Callable[[], Loss | None] = lambda: None,
     ) -> None:
-        """Take ownership of the parts. `give_up` ends retries (a drain's limit); `take_loss`: see `StoreWatch`."""
+        """Take ownership of the parts. `give_up` ends retries (the drain timeout); `take_loss`: see `StoreWatch`."""
         self.careful = careful or Careful()
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
@@ -75,9 +75,9 @@ class Stream:
         self._keep_trying = patience.keep_trying
         self._keeper = Keeper(offline, self._keep_trying)
         self._first: dict[Partition, int] = {}  # where each chain ends
-        self._next: dict[Partition, int] = {}  # what has been taken from the source
-        self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record that was taken
-        self._marks: dict[Partition, Mark] = {}  # the last record that was taken
+        self._next: dict[Partition, int] = {}  # the next offset to read
+        self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record read
+        self._marks: dict[Partition, Mark] = {}  # the last record read
         self._lost: dict[Partition, int] = {}
         self._rows: list[Rows] = []
         self._held_rows = self._held_bytes = 0
@@ -90,18 +90,18 @@ class Stream:
 
     @property
     def ends(self) -> Mapping[Partition, tuple[int, int]]:
-        """Where the chain of each partition held ends, and how far it is taken. For any thread."""
+        """By assigned partition: the end of its chain and the next offset to read. For any thread."""
         first, taken = dict(self._first), dict(self._next)
         return {p: (end, taken.get(p, end)) for p, end in first.items()}
 
     @property
     def durable_at(self) -> float | None:
-        """When all that had been taken was last durable, in seconds of the epoch. For any thread."""
+        """When everything read was last durable, in seconds since the epoch. For any thread."""
         ticks = self.counts.durable_ticks
         return None if ticks is None else self._clocks.point(ticks)
 
     def assign(self, partitions: Iterable[Partition], care: Care = NO_CARE) -> None:
-        """Read exactly these partitions from where their chains end. What is given away is durable first."""
+        """Read exactly these partitions, from the ends of their chains. Revoked partitions are made durable first."""
         self.careful.order(care)
         wanted = frozenset(partitions)
         if wanted == self.held:
@@ -126,7 +126,7 @@ class Stream:
         self._tell(events.Assigned(positions=dict(self._next)))
 
     def step(self) -> bool:
-        """Take one delivery, if there is one, and checkpoint when it is time. Return whether anything arrived."""
+        """Process one delivery, if there is one, and checkpoint when it is due. Return whether anything arrived."""
         began, timeout_s = self._clocks.now(), self._limits.poll_timeout_s
         within = self.careful.next_reach(self._next, timeout_s)
         delivery = None
@@ -146,13 +146,13 @@ class Stream:
         self._writing = self._watch.mind(now, self._writing, self._rows, is_idle=delivery is None)
         self._finish_checkpoint(wait=False)
         if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_s:
-            # A second one waits for the first only where there is no room left: that bounds the memory.
+            # Wait for the checkpoint in progress only where the buffer is full: that bounds the memory.
             self._finish_checkpoint(wait=self._is_full())
             self._begin_checkpoint()
         return delivery is not None
 
     def checkpoint(self) -> None:
-        """Make all that was taken so far durable, and commit it."""
+        """Make everything read so far durable, and commit it."""
         self._finish_checkpoint(wait=True)
         self._begin_checkpoint()
         self._finish_checkpoint(wait=True)
@@ -163,7 +163,7 @@ class Stream:
         return self._held_rows >= limits.checkpoint_rows or self._held_bytes >= limits.checkpoint_bytes
 
     def _begin_checkpoint(self) -> None:
-        """Hand what was taken so far to the keeper, unless it is busy."""
+        """Hand everything read so far to the keeper, unless it is busy."""
         if self._keeper.is_busy:
             return
         begun = self._clocks.now()
@@ -183,7 +183,7 @@ class Stream:
         self._keeper.begin(checkpoint, self._writing, self._source.ask_again())
 
     def _finish_checkpoint(self, *, wait: bool) -> None:
-        """Commit what has become durable."""
+        """Commit the offsets that have become durable."""
         checkpoint = self._keeper.finish(wait=wait)
         if checkpoint is None:
             return
@@ -203,10 +203,10 @@ class Stream:
         self._tell(events.Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
 
     def close(self) -> None:
-        """Let go of everything without a checkpoint. Idempotent.
+        """Close everything without a checkpoint. Idempotent.
 
-        Waits for a write that is under way, which goes on until it is time to give up. A part that cannot be closed
-        keeps none of the others open; the first such error is raised.
+        Waits for a pending write, which is retried until `give_up`. All parts are closed even where some fail; the
+        first error is raised.
         """
         close_all(
             lambda: self._writer.shutdown(wait=True, cancel_futures=True),
@@ -218,7 +218,7 @@ class Stream:
         )
 
     def _take(self, delivery: Delivery, stages: dict[str, events.Span]) -> None:
-        """Embed one delivery, put its rejects away, and hand the rest to the writer."""
+        """Embed one delivery, write its rejects as dead letters, and hand the rest to the writer."""
         decoded, records = delivery.decoded, delivery.records
         self.counts.delivered(len(decoded.windows))
         began = self._clocks.now()
@@ -242,7 +242,7 @@ class Stream:
         appended_us = np.fromiter((min(record.appended_us, LAST_US) for record in records), np.int64, len(records))
         created_us, self._latest = stamp(index, appended_us, decoded.record_of, self._latest)
         embeddings = replace(embedded.embeddings, created_us=created_us[embedded.rows])
-        self._settle()  # one write under way at a time: it overlaps the forward just done
+        self._settle()  # one pending write at a time: it overlaps the forward just done
         self._writing = self._writer.submit(self._write, embeddings, appended_us[origin] / 1e6, records, stages)
         rows = Rows(embeddings=embeddings, partition=index[origin], offset=offset[origin])
         self._rows.append(rows)
@@ -280,13 +280,13 @@ class Stream:
         self._tell(events.Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))
 
     def _settle(self) -> None:
-        """Wait until the write under way is durable; raise what it raised."""
+        """Wait until the pending write is durable; raise its error."""
         if self._writing is not None:
-            self._writing.result()  # after an error it stays, so that no checkpoint can pass over it
+            self._writing.result()  # after an error it stays pending, so that no checkpoint can skip it
             self._writing = None
 
     def _count_lost(self, partition: Partition, offsets: int, reason: str = "retention") -> None:
-        """Remember for the partition's next part what could not be read."""
+        """Count unreadable offsets, for the partition's next part."""
         self._lost[partition] = self._lost.get(partition, 0) + offsets
         self.counts.lost += offsets
         if offsets:

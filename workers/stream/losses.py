@@ -1,12 +1,12 @@
-"""Whether an online store still holds what was written to it: a tally that is kept beside the vectors.
+"""Detect that an online store has lost data, by a tally that is kept beside the vectors.
 
-In: the tally that a store shows after a write. Out: a `Loss`, where it shows less than it did. Knows no store.
+In: the tally read after a write. Out: a `Loss`, where it shows less than before. Knows no store.
 
-The tally of a view has two parts. Of each writer it counts the writes, behind the vectors of each: a store that went
-back to an earlier state, as a failover does to its last second, shows a smaller count than the writer has seen, and one
-that was emptied none. And it holds a claim, made anew by the first who sees a loss, who then restores the store; the
-others learn of it by the new claim. The claim is noted as restored only when all is there, so whoever comes after one
-that was killed meanwhile restores again, which is harmless: every write is guarded.
+The tally of a view has two parts. It counts the writes of each writer, after the vectors: a store that returned to an
+earlier state, as in a failover that loses the last second, shows a smaller count than the writer has seen, an emptied
+one shows none. And it has a claim, replaced by the first writer that detects a loss, which then restores the store; the
+others learn of the loss by the new claim. The claim is marked as restored only when all is written, so the successor of
+a writer that was killed meanwhile restores again, which is idempotent.
 """
 
 import uuid
@@ -17,31 +17,31 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a store shows."""
+    """The tally as read from the store."""
 
     claim: str
-    """Empty where it was never written by a fleet, or was emptied."""
+    """Empty where no fleet has written to the store, or it was emptied."""
     restored: str
     """The claim that was last restored."""
     count: int
-    """How many writes of this writer it has seen; 0 where it knows none."""
+    """Number of this writer's writes; 0 where the store has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A store does not hold what was written to it."""
+    """A store has lost data that was written to it."""
 
     reason: str
     claim: str
-    """What is noted as restored when all is there again."""
+    """The claim to mark as restored when all is written again."""
     is_ours: bool
-    """Whether whoever is told of it restores the store; else another does."""
+    """Whether this writer restores the store; else another does."""
     is_first: bool = False
-    """Whether the writer had seen nothing of the store before: it may be a new one."""
+    """Whether the writer had not read the store's tally before: the store may be new."""
 
 
 OnLoss = Callable[[Loss], object]
-"""Called by the thread that writes; must return soon."""
+"""Called in the thread that writes; must return soon."""
 
 EMPTIED = "it holds nothing of this view any more: it was emptied, replaced, or its data is gone"
 OLDER = "it has gone back to an earlier state: its last writes are gone"
@@ -51,27 +51,27 @@ BY_ANOTHER = "another replica has seen that it lost data, and fills it again"
 
 
 class TalliedStore(Protocol):
-    """Where the tally of a view is."""
+    """The store that has the tally of a view."""
 
     def read(self) -> Tally:
-        """Return what the store shows now."""
+        """Return the present tally."""
 
     def claim(self, held: str, new: str) -> bool:
-        """Put a new claim in the place of the held one; False where another was quicker."""
+        """Compare-and-set: replace the claim `held` by `new`; False where another writer was faster."""
 
 
 class Witness:
-    """Of one writer of one view: remembers what its store has shown."""
+    """Remembers the tallies that one writer of one view has read."""
 
     def __init__(self, on_loss: OnLoss) -> None:
-        """Nothing was seen yet."""
+        """Start without a tally."""
         self.name = uuid.uuid4().hex
         self._on_loss = on_loss
         self._seen: Tally | None = None
-        self._former: set[str] = set()  # claims that others have followed: a store that shows one went back
+        self._former: set[str] = set()  # claims that were replaced: a store that shows one went back in time
 
     def judge(self, found: Tally, store: TalliedStore, *, has_written: bool) -> None:
-        """Compare with what was seen before; `has_written` where the count was raised since. Tells of a loss."""
+        """Compare with the tally before, and report a loss; `has_written` where the count was incremented since."""
         seen, self._seen = self._seen, found
         if seen and seen.claim != found.claim:
             self._former.add(seen.claim)
@@ -82,7 +82,7 @@ class Witness:
                 self._on_loss(Loss(reason=UNFINISHED, claim=found.claim, is_ours=True, is_first=True))
         elif found.claim in self._former or (found.claim == seen.claim and found.count < seen.count + has_written):
             self._claim(found, store, OLDER)
-        elif found.claim != seen.claim:  # whatever has become of our count: who put it there restores all
+        elif found.claim != seen.claim:  # whatever our count is: the writer that set the new claim restores everything
             self._on_loss(Loss(reason=BY_ANOTHER, claim=found.claim, is_ours=False))
 
     def _claim(self, found: Tally, store: TalliedStore, reason: str, *, is_first: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""The last record that a position follows, so that it is known again where the broker holds it still.
+"""Marks: fingerprints of the last record before an offset, to recognize whether the broker still has it.
 
-In: what a record is. Out: a mark that fits into a footer. Knows no broker.
+In: a record's fields. Out: a mark that is stored in a Parquet footer. Knows no broker.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One record of one partition."""
+    """The fingerprint of one record of one partition."""
 
     offset: int
     epoch: int
-    """The leader's when it was appended (KIP-320), -1 where that is not known: for people."""
+    """The leader epoch at its append (KIP-320), -1 where that is not known: for people."""
     digest: str
-    """Of its timestamp, key and value."""
+    """Digest of its timestamp, key and value."""
 
     def to_metadata(self) -> dict[str, str]:
-        """Return what a footer says of it."""
+        """Return it as metadata of a footer."""
         return {"last": str(self.offset), "last_epoch": str(self.epoch), "last_digest": self.digest}
 
     @classmethod
     def parse(cls, said: dict[str, str]) -> "Mark | None":
-        """Read what a footer says; None where it is of an earlier version. Raises `ValueError` where it is garbled."""
+        """Read it from a footer; None where an earlier version wrote that. Raises `ValueError` where it is garbled."""
         if "last_digest" not in said:
             return None
         return cls(offset=int(said["last"]), epoch=int(said["last_epoch"]), digest=said["last_digest"])
@@ -33,11 +33,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where one part of a chain ends."""
+    """The end of one part of a chain."""
 
     next: int
     mark: Mark | None
-    """The last record before it; None where the part is of an earlier version, or nothing was ever read."""
+    """The last record before it; None where an earlier version wrote the part, or nothing was ever read."""
 
 
 def mark_of(*, offset: int, epoch: int | None, appended_ms: int, key: bytes | None, value: bytes | None) -> Mark:

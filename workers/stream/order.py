@@ -1,9 +1,9 @@
-"""When a row was delivered, as one number: of rows of one series and event time the greatest counts, in every store.
+"""The version of a row, `created_us`: of rows of one series and event time the greatest wins, in every store.
 
-In: the timestamps of records, what their chains end with, when a backfill began. Out: `created_us`, microseconds since
-the epoch. Knows no clock: a zombie and its successor must give a record the same number, or the zombie's late write
-could win over a correction. So it follows from the partition's log alone: a record's timestamp in Kafka, but always
-after the record before it, whatever the clocks of producers say.
+In: the timestamps of records, the last `created_us` of their chains, the start of a backfill. Out: `created_us`,
+microseconds since the epoch. Knows no clock: a zombie and its successor must give a record the same version, or the
+zombie's late write could win over a correction. So it depends on the partition's log alone: a record's timestamp in
+Kafka, made strictly increasing within the partition, whatever the clocks of producers say.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from undertow.schemas.times import LAST_US
 
 STEP_US = 64
-"""Between two rows of a chain. What lies between belongs to others: the even numbers to chains of other partitions, the
-odd ones to backfills, so that rows of one time and millisecond still have an order."""
+"""Between two rows of a chain. The values between belong to others: the even ones to chains of other partitions, the
+odd ones to backfills, so that rows of one event time and millisecond still have an order."""
 CHAINS = STEP_US // 2
 BACKFILL_STEP_US = 2
 
@@ -25,11 +25,11 @@ Ints = NDArray[np.int64]
 def stamp(
     partition: Ints, appended_us: Ints, record_of: Ints, latest: Mapping[int, int]
 ) -> tuple[Ints, dict[int, int]]:
-    """Return `created_us` of each window, and of each partition what its last record has, refused or not.
+    """Return `created_us` of each window, and by partition that of its last record, rejected or not.
 
-    `partition` and `appended_us` are those of the records, in the order of their log; `record_of` says of each window,
-    ascending, which record it came in; `latest` is what each partition's chain ended with before. A record takes a step
-    for each of its windows, at least one.
+    `partition` and `appended_us` are those of the records, in log order; `record_of` is the index of each window's
+    record, ascending; `latest` is the last `created_us` of each partition's chain. A record advances by one step for
+    each of its windows, at least one.
     """
     steps = np.maximum(np.bincount(record_of, minlength=len(partition)), 1)
     timestamp = np.clip(appended_us, 0, LAST_US) // STEP_US
@@ -48,10 +48,10 @@ def stamp(
 
 
 def backfill_begin(now_us: int, latest_us: int) -> int:
-    """Return `created_us` of a backfill's first row: now, but after all that the log has."""
+    """Return `created_us` of a backfill's first row: now, but greater than any in the log."""
     return max(now_us, latest_us + 1) | 1
 
 
 def stamp_backfill(begin_us: int, rows: Ints) -> Ints:
-    """Return `created_us` of rows of a backfill, by their places in all of its history."""
+    """Return `created_us` of rows of a backfill, from their indices in its whole history."""
     return begin_us + rows * BACKFILL_STEP_US

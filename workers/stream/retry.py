@@ -1,7 +1,7 @@
-"""Trying again until what does not answer answers.
+"""Retry with exponential backoff and jitter while a dependency is unavailable.
 
-In: an act that may raise `Unavailable`. Out: its result, and meanwhile what it was that did not answer. Knows nothing
-of what is tried.
+In: an operation that may raise `Unavailable`. Out: its result; meanwhile, which dependency is unavailable. Knows
+nothing of the operation.
 """
 
 from collections.abc import Callable
@@ -19,22 +19,22 @@ FIRST_DELAY_S, LONGEST_DELAY_S, SAY_SO_EVERY_S = 0.05, 5.0, 60.0
 
 @dataclass(slots=True)
 class Trouble:
-    """What has not answered so far. Written by those who try, read by anyone."""
+    """The operations that are being retried. Written by those who retry, read by any thread."""
 
     retries: int = 0
     failing: dict[object, str] = field(default_factory=dict)
-    """Of each act that is being tried again, what it said last."""
+    """By operation that is being retried, its last error."""
     silence: str | None = None
-    """For how long what is only listened to has said nothing."""
+    """For how long the broker has not answered the polls, in words; None where it does."""
 
     @property
     def blocked(self) -> str | None:
-        """Why something waits just now."""
+        """Why an operation is being retried; None where none is."""
         return next(iter(list(self.failing.values())), self.silence)
 
 
 class Patience:
-    """Tries again with growing delays, for any number of threads at once."""
+    """Retries with exponential backoff, for any number of threads at once."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class Patience:
         trouble: Trouble,
         jitter: Callable[[], float],
     ) -> None:
-        """`give_up` ends the trying; `jitter` draws from [0, 1], so that replicas do not knock in step."""
+        """`give_up` ends the retries; `jitter` draws from [0, 1], so that replicas do not retry in step."""
         self._clock, self._wait, self._give_up, self._tell, self._jitter = clock, wait, give_up, tell, jitter
         self._trouble = trouble
 
     def keep_trying(self, act: Callable[[], T]) -> T:
-        """Call until it no longer raises `Unavailable`; the last of them, where it is time to give up."""
+        """Call until it no longer raises `Unavailable`, or `give_up` is true: then raise the last one."""
         try:
             return act()
         except Unavailable as error:

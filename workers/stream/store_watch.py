@@ -1,8 +1,8 @@
-"""What a stream does about its online store beside writing to it: looks at one that is idle, mends one that lost data.
+"""Check an idle online store for lost data, and repeat the writes that it lost before they were in the log.
 
-In: what the sink has seen. Out: writes, by the thread that writes. Knows neither stores nor the log: what the log has
-already is written again by `undertow.wiring.restoring`, what it has not got yet is written again here, by whoever
-holds it.
+In: the losses that the sink has detected. Out: writes, in the writer's thread. Knows neither stores nor the log: rows
+that are in the log are restored by `undertow.wiring.restoring`, those that are not yet are written again here, by the
+replica that has them in memory.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from undertow.stream.losses import Loss
 from undertow.stream.ports import OnlineSink
 
 LOOK_EVERY_S = 5.0
-"""So often a store is looked at that nothing is written to."""
+"""How often an idle store is checked."""
 
 
 class StoreWatch:
-    """Of one stream; its thread alone asks."""
+    """Watches the store of one stream, in that stream's thread."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class StoreWatch:
         keep_trying: KeepTrying,
         tell: Tell,
     ) -> None:
-        """`writer` writes one thing at a time; `take_loss` returns what the store was seen to have lost since."""
+        """`writer` runs one task at a time; `take_loss` returns the loss detected since the last call, if any."""
         self._online, self._writer, self._keeper, self._counts = online, writer, keeper, counts
         self._take_loss, self._keep_trying, self._tell = take_loss, keep_trying, tell
         self._looked_at = -LOOK_EVERY_S
@@ -43,9 +43,9 @@ class StoreWatch:
     def mind(
         self, now: float, writing: Future[None] | None, held: Sequence[Rows], *, is_idle: bool
     ) -> Future[None] | None:
-        """Do what is due, behind the write that is under way; return the write that is under way then.
+        """Queue the checks and writes that are due after the pending write; return the write pending then.
 
-        `held` are rows that were handed to the writer, and to no checkpoint yet. Raises what stood in a write's way.
+        `held` are rows that were handed to the writer, and to no checkpoint yet. Raises a write's error.
         """
         if is_idle and now - self._looked_at >= LOOK_EVERY_S and (writing is None or writing.done()):
             self._looked_at = now
@@ -64,7 +64,7 @@ class StoreWatch:
         return self._writer.submit(act)
 
     def _look(self) -> None:
-        with contextlib.suppress(Unavailable):  # who writes next tells of it; until then nobody waits
+        with contextlib.suppress(Unavailable):  # the next write reports it; until then nothing waits
             self._online.look()
 
     def _write_again(self, embeddings: EmbeddingBatch) -> None:

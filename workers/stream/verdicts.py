@@ -1,10 +1,10 @@
-"""Whose fault an error is and what is done about it: one table, for replicas, their controller and people.
+"""The classification of errors: what each kind of error leads to, for replicas, their controller and people.
 
-In: an error, as an adapter, the embedder or the stream raised it. Out: its row. Knows no vendor: an adapter has put
-what its vendor raised into `Refused`, `Unavailable` or `Replaced` before.
+In: an error, as an adapter, the embedder or the stream raised it. Out: its row. Knows no vendor: adapters translate
+their vendors' errors into `Refused`, `Unavailable` or `Replaced`.
 
-The first question is whether the same will happen again. What one record does is that record's alone; what may pass is
-waited for, whoever waits; what cannot change is never waited for, since a setting or a file must be mended by somebody.
+The first question is whether a retry can help. The fault of one record concerns that record alone; a transient fault is
+retried; a permanent one never is, since somebody must correct a setting or a file.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from undertow.core.errors import Refused, Replaced, Unavailable
 
 Done = Literal["reject", "retry", "end this replica", "end the fleet"]
 Fault = Literal["none", "refused", "unavailable", "crashed"]
-"""A replica's end: as ordered; over what trying again does not mend; over what may be back soon; over anything else."""
+"""How a replica ended: as ordered; by a permanent error; by a transient one; by any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,11 @@ class Verdict:
     whose: str
     done: Done
     read: str
-    """What a person reads of it, and where."""
+    """Where a person reads of it, and what."""
     fault: Fault = "none"
-    """Of a replica that ends by it."""
+    """How a replica ends by it."""
     kinds: tuple[type[BaseException], ...] = ()
-    """The classes of errors that are told by this row; a record's fault is no error but a reject."""
+    """The error classes of this row; a record's fault is no error but a reject."""
 
 
 RECORD = Verdict(
@@ -76,7 +76,7 @@ TABLE = (RECORD, WAITING, LASTING, OVERTAKEN, UNKNOWN)
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """Return the row of an error: the first whose classes it belongs to."""
+    """Return the row of an error: the first that lists one of its classes."""
     return next(row for row in TABLE if isinstance(error, row.kinds))
 
 
