@@ -1,4 +1,4 @@
-"""One `apply` in a process of its own: Feast changes the folder, imports the repository's definitions and keeps both.
+"""Run one Feast `apply` in a subprocess: it changes the working directory and imports the repository's definitions.
 
 In: a `Request` on standard input. Out: Feast's registry and online tables. Feast's own `apply` deletes what is not
 defined here; this one registers what is, and deletes only what it is told to. Knows no artifact.
@@ -18,24 +18,24 @@ DEFINITIONS = "embedding_views"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked of the process."""
+    """The request to the subprocess."""
 
     repo: str
     config: str
     """The configuration's absolute path."""
     applied: Mapping[str, bool] = field(default_factory=dict)
-    """Views to be declared anew, whatever the registry holds, each with whether its name's readers get it."""
+    """Views to register again, whatever the registry has; True where the view is promoted for readers of its name."""
     pruned: tuple[str, ...] = ()
-    """Views to be deleted, with their online vectors."""
+    """Views to delete, with their online vectors."""
 
     def to_text(self) -> str:
-        """Return what `main` reads."""
+        """Serialize it for `main`."""
         return json.dumps(asdict(self))
 
 
 def main() -> None:
-    """Do what standard input asks for."""
-    importlib.import_module("feast.repo_operations")  # takes seconds, which whoever asks can spend on the question
+    """Carry out the request on standard input."""
+    importlib.import_module("feast.repo_operations")  # takes seconds, during which the parent prepares the request
     carry_out(Request(**json.loads(sys.stdin.read())))
 
 
@@ -63,7 +63,7 @@ def carry_out(request: Request) -> None:
 def _apply(store: Any, request: Request, theirs: list[Any], held: Any, declared: Any) -> None:
     pruned = [held.views[name] for name in request.pruned if name in held.views]
     kept = [view for name, view in held.views.items() if declared.views[name] is view and view not in pruned]
-    # What is held is not written again: beside a SQL registry, which has no lock, another may be changing it.
+    # Registered views are not written again: a SQL registry has no lock, and another process may be changing it.
     new = [
         thing
         for before, after in (
@@ -81,7 +81,7 @@ def _apply(store: Any, request: Request, theirs: list[Any], held: Any, declared:
         *(served[view.name] for view in pruned if view.name in served),
     ]
     store.apply([*theirs, *new], objects_to_delete=doomed, partial=not doomed)
-    # A store may have lost the tables of views that are registered, and Feast looks at none of these.
+    # A store may have lost the tables of registered views, which Feast does not check.
     store.provider.update_infra(
         project=store.project,
         tables_to_delete=[],

@@ -94,7 +94,7 @@ def _varint(value: int) -> bytes:
 
 
 def _varint_fields(tag: int, values: NDArray[np.generic]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return the bytes of a varint field for each value, padded (n, 11), and which of them belong to the message."""
+    """Return each value's varint field, padded (n, 11), and a mask of the bytes that belong to the message."""
     groups = values.astype(np.uint64)[:, None] >> (7 * np.arange(10, dtype=np.uint64))  # (n, 10)
     used = groups != 0
     more = np.zeros_like(used)

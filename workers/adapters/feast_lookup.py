@@ -1,4 +1,4 @@
-"""One embedding looked up, as any reader of the feature store would.
+"""Look up one embedding as any reader of the feature store does.
 
 In: `FeastSettings`, a name, ids. Out: `StoredEmbedding`. Knows no model.
 """
@@ -26,12 +26,12 @@ class StoredEmbedding:
     event_us: int
     """Microseconds since the epoch, UTC."""
     has_fraction: bool
-    """Whether the store hands out more than whole seconds: Feast's reader of SQLite does not."""
+    """Whether the store returns fractions of seconds: Feast's reader of SQLite does not."""
     features: Mapping[str, NDArray[np.float32]]
 
 
 def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> StoredEmbedding | None:
-    """Look one series up, as any reader of Feast would; None where there is none.
+    """Look up one series as any reader of Feast does; None where there is none.
 
     `name` is a service, which gives the promoted space, or the view of a space, promoted or not.
     """
@@ -61,7 +61,7 @@ def get(feast: FeastSettings, name: str, keys: Mapping[str, str | int]) -> Store
         where = f"the online store of {feast.repo / feast.config} ({store.config.online_store.type})"
         message = f"{where} does not answer: {type(error).__name__}: {without(str(error), secrets_of(feast))}"
         raise Unavailable(message) from None
-    # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
+    # Feast's Redis store reports a missing series as PRESENT, without a value and with a time of 1970.
     found = {
         feature: (vector.values[0], vector.event_timestamps[0])
         for feature, vector in zip(response.metadata.feature_names.val, response.results, strict=True)

@@ -1,4 +1,4 @@
-"""What Feast's registry holds of ours, whichever checkout has registered it.
+"""Read our views from Feast's registry, whichever checkout registered them.
 
 In: `FeastSettings`. Out: `HeldView`s. Changes nothing.
 """
@@ -17,31 +17,31 @@ from undertow.settings.sections import FeastSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldView:
-    """One view of ours, as it is registered."""
+    """One of our views, as registered."""
 
     series: tuple[IdColumn, ...]
     space: str
     log: str
     """The nonce of the offline log that it was applied with; empty where an earlier version applied it."""
     ttl_seconds: int | None
-    """0 for ever; None where none was given."""
+    """0 means for ever; None where none was given."""
     services: tuple[str, ...]
     """Services that read it: the one of its stable name where it is promoted, and the user's own."""
     on_demand: tuple[str, ...]
     """On-demand views that read it."""
 
     def as_view(self, wanted: SpaceView) -> SpaceView:
-        """Return what the registry says of the view that is wanted: whose space it is, by which ids it is asked."""
+        """Return `wanted` with the space and the ids that the registry has for it."""
         return replace(wanted, series=self.series, space=self.space)
 
 
 def is_ours(view: Any) -> bool:
-    """Whether this view of Feast's is that of an embedding space."""
+    """Whether this Feast view is that of an embedding space."""
     return "space" in view.tags and view.name.endswith(f"__{view.tags['space'][:8]}")
 
 
 def series_of(view: Any) -> tuple[IdColumn, ...]:
-    """Return by which ids a view of Feast's is asked."""
+    """Return the ids (join keys) of a Feast view."""
     kinds: dict[str, IdType] = {
         column.name: "integer" if column.dtype.to_value_type().name == "INT64" else "string"
         for column in view.entity_columns
@@ -82,7 +82,7 @@ def held_views(feast: FeastSettings) -> dict[str, HeldView]:
 
 
 def _ttl(view: Any) -> int | None:
-    """Feast knows no difference between none and one that is for ever, so the tag does; earlier versions wrote none."""
+    """Return the TTL from our tag, which earlier versions did not write: Feast does not tell none from for ever."""
     if given := view.tags.get("ttl_seconds"):
         return int(given)
     return int(view.ttl.total_seconds()) or None if view.ttl else None

@@ -1,7 +1,7 @@
 """The Feast repository, seen from the driver: register a space, apply.
 
 In: `FeastSettings` and `SpaceView`s. Out: files in the repository, Feast's registry, and `OnlineRecipe`, all that a
-replica needs to know of Feast. Knows no online store: who reads the recipe chooses the writer.
+replica needs to know of Feast. Knows no online store: the reader of the recipe chooses the writer.
 """
 
 import contextlib
@@ -59,18 +59,18 @@ class OnlineRecipe:
     definition: bytes = field(repr=False)
     """The view as Feast's FeatureView message."""
     replaces: bool = False
-    """Whether keys in Redis that hold what is not ours may be deleted."""
+    """Whether keys in Redis with foreign content may be deleted."""
     log: str = ""
     """The nonce of the offline log that the view was applied with; empty where an earlier version applied it."""
 
 
 def registered(repo: Path) -> dict[Path, dict[str, Any]]:
-    """Return what was registered in this repository, by its file."""
+    """Return the views registered in this repository, by file."""
     return {path: json.loads(path.read_text("utf-8")) for path in sorted((repo / "spaces").glob("*.json"))}
 
 
 def registered_views(repo: Path) -> tuple[dict[str, Any], ...]:
-    """Return what was registered, each with an absolute `offline`: the files count theirs from the repository."""
+    """Return the registered views with an absolute `offline`: in the files it is relative to the repository."""
     return tuple(
         {**data, "offline": os.path.normpath(repo.absolute() / data["offline"])} for data in registered(repo).values()
     )
@@ -82,8 +82,8 @@ def register(
     """Write the space's file, and seed its folder of Parquet parts; `apply` makes both known. Return the file.
 
     With `promote`, or where no space of this name is served yet, readers of the service `view.name` get this space.
-    `ttl_s` is how long its vectors count in Feast's joins, 0 for ever; without it the view keeps what it was registered
-    with, else what it was packed with.
+    `ttl_s` is how long its vectors are valid in Feast's joins, 0 for ever; without it the view keeps the one it was
+    registered with, else the one it was packed with.
     `log` is the nonce of the offline log that the folder lies in. Raises `Refused` where a view of this name, and of
     other ids or another space, is registered.
     """
@@ -110,7 +110,7 @@ def register(
 
 
 def forget(repo: Path, views: Iterable[str]) -> None:
-    """Delete the files of views that are registered no more."""
+    """Delete the files of views that are no longer registered."""
     for view in views:
         (repo / "spaces" / f"{view}.json").unlink(missing_ok=True)
 
@@ -118,11 +118,11 @@ def forget(repo: Path, views: Iterable[str]) -> None:
 def apply(
     feast: FeastSettings, applied: Mapping[str, bool] = _NOTHING, *, pruned: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Register what the repository defines, and return the names of the views that are registered then.
+    """Register the repository's definitions, and return the names of all views registered then.
 
-    What is registered already, from here or from elsewhere, stays as it is, but for the views in `applied`, which are
-    declared anew, each with whether readers of its name get it; and for those in `pruned`, which are deleted with their
-    online vectors. Raises `Unavailable` where another has changed the registry at the same moment.
+    Existing registrations, from here or elsewhere, are unchanged, except the views in `applied`, which are registered
+    again, True where promoted for readers of their name, and those in `pruned`, which are deleted with their online
+    vectors. Raises `Unavailable` where another process changed the registry at the same time.
     """
     config = config_path(feast)
     read_config(config)
@@ -192,7 +192,7 @@ def _local(path: str, config: str) -> str:
 
 
 def _as_applied(view: Any, wanted: SpaceView) -> SpaceView:
-    """Return what Feast knows of the view that is wanted: whose space it is, and by which ids it is asked."""
+    """Return `wanted` with the space and the ids that Feast has for it."""
     return replace(wanted, series=series_of(view), space=view.tags.get("space", wanted.space))
 
 
@@ -213,13 +213,13 @@ def _write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Give a name in the same folder, without the suffix that readers look for; then move what was written in place."""
+    """Yield a temporary name in the same folder, without the suffix that readers look for; rename it at the end."""
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)  # mkstemp keeps others out, and readers may be others
+        temporary.chmod(0o644)  # mkstemp allows the owner only, and readers may be other users
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

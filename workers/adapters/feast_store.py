@@ -1,6 +1,6 @@
-"""Feast's configuration and its `FeatureStore`, as whoever asks the registry opens them.
+"""Open Feast's configuration and its `FeatureStore`.
 
-In: `FeastSettings`. Out: the configuration with the environment put in, and the store. Knows no view.
+In: `FeastSettings`. Out: the configuration with environment variables expanded, and the store. Knows no view.
 """
 
 import os
@@ -22,14 +22,14 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def open_store(feast: FeastSettings) -> Any:
-    """Open Feast. Its import costs 4 s and 400 MB, so only commands that ask the registry pay, never a replica."""
+    """Open Feast. Its import costs 4 s and 400 MB, so only commands that read the registry do, never a replica."""
     from feast import FeatureStore  # noqa: PLC0415 - see above
     from feast.errors import FeastError  # noqa: PLC0415 - see above
 
     config = config_path(feast)
     redis = _redis(read_config(config))  # in Feast's words
     if redis:
-        require_files(read_connection(redis)[1])  # OpenSSL would ask a terminal for the password of a locked key
+        require_files(read_connection(redis)[1])  # OpenSSL would prompt for the password of an encrypted key
     try:
         store = FeatureStore(repo_path=str(feast.repo.resolve()), fs_yaml_file=config)
     except (ValueError, FeastError) as error:  # pydantic's show what they were given
@@ -42,13 +42,13 @@ def open_store(feast: FeastSettings) -> Any:
 
 
 def secrets_of(feast: FeastSettings) -> list[str]:
-    """Return what no text about this configuration may show."""
+    """Return the secrets that no text about this configuration may show."""
     path = config_path(feast)
     return [*secrets_in(read_config(path)), *(secrets_of_redis(redis) if (redis := _redis(_load(path))) else ())]
 
 
 def environment(feast: FeastSettings) -> dict[str, str]:
-    """Return the environment in which a process of Feast's own reads this configuration as we do."""
+    """Return the environment with which Feast's own processes read this configuration as we do."""
     path = config_path(feast)
     redis, variables = _redis(_load(path)), _VARIABLE.findall(path.read_text("utf-8"))
     words = {name: bounded(in_feasts_words(redis)) for name in variables if redis and os.environ[name] == redis}
@@ -61,10 +61,10 @@ def config_path(feast: FeastSettings) -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a Feast config as Feast does, but refuse a variable that is not set instead of leaving its name in place.
+    """Read a Feast config as Feast does, but raise `Refused` for an unset variable instead of keeping its name.
 
-    An address of Redis is in Feast's words then, be it written as a URL. Raises `Refused` for one that Redis, or
-    redis-py, would not take.
+    A Redis address given as a URL is converted to Feast's format. Raises `Refused` for one that Redis, or redis-py,
+    would not accept.
     """
     config = _load(path)
     if redis := _redis(config):

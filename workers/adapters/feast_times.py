@@ -1,4 +1,4 @@
-"""Of which event time the online store's vectors are, asked as any reader of Feast asks.
+"""Read the event times of vectors in the online store, as any reader of Feast does.
 
 In: `FeastSettings`, a view, ids. Out: event times. Knows no store.
 """
@@ -15,7 +15,7 @@ from undertow.settings.sections import FeastSettings
 def online_times(feast: FeastSettings, view: SpaceView, series: Sequence[Mapping[str, str | int]]) -> list[int | None]:
     """Return the event time of each series in seconds since the epoch, None where the store has none of it.
 
-    Seconds are what all stores can tell. Raises `Unavailable`.
+    Whole seconds, which all stores return. Raises `Unavailable`.
     """
     store = open_store(feast)
     feature = f"{view.view}:{view.features[0][0]}"
@@ -26,7 +26,7 @@ def online_times(feast: FeastSettings, view: SpaceView, series: Sequence[Mapping
         message = f"{where} does not answer: {type(error).__name__}: {without(str(error), secrets_of(feast))}"
         raise Unavailable(message) from None
     column = response.results[list(response.metadata.feature_names.val).index(view.features[0][0])]
-    # A series that Redis does not hold is said to be PRESENT, without a value and of 1970.
+    # Feast's Redis store reports a missing series as PRESENT, without a value and with a time of 1970.
     return [
         time.seconds if value.WhichOneof("val") else None
         for value, time in zip(column.values, column.event_timestamps, strict=True)

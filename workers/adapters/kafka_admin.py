@@ -1,7 +1,7 @@
-"""Questions to the broker, and the one change we make: a topic that is missing.
+"""Queries of the Kafka admin API, and the one change we make: creating a missing topic.
 
-In: settings. Out: what there is, as plain values; `Refused` with one line where it is not as it must be. Knows nothing
-of windows. For the start of a command, not for the loop: each call connects anew.
+In: settings. Out: plain values; `Refused` with one line where something is not as required. Knows nothing of windows.
+For the start of a command, not for the loop: each call opens a new connection.
 """
 
 import time
@@ -28,11 +28,11 @@ T = TypeVar("T")
 DEFAULT_PORT = 9092
 LOOK_S = 1.0
 PATIENCE_S = 10.0
-"""How long a broker may be busy, for instance making its offsets topic for the first group it ever sees."""
+"""How long a broker may be busy, for instance creating its offsets topic for its first group."""
 LARGEST_REJECT_BYTES = 8 << 20
 HEADROOM_BYTES = 64 << 10
 LEAST_REJECT_BYTES = 2 << 10
-"""Of a letter that is nothing but headers which say why and where from."""
+"""The size of a dead letter that has only the headers with its reason and origin."""
 _NO_MEMBERS = ("Empty", "Dead")
 
 
@@ -42,13 +42,13 @@ class TopicInfo:
 
     name: str
     topic_id: str
-    """Changes when the topic is deleted and made anew."""
+    """Changes when the topic is deleted and re-created."""
     cluster_id: str
     partitions: int
 
 
 def describe_topic(settings: KafkaSettings, name: str = "") -> TopicInfo:
-    """Return what there is of a topic, `kafka.topic` by default. Raises `Refused` where there is none."""
+    """Describe a topic, `kafka.topic` by default. Raises `Refused` where there is none."""
     name = name or settings.topic
     if (topic := find_topic(settings, name)) is None:
         message = (
@@ -61,7 +61,7 @@ def describe_topic(settings: KafkaSettings, name: str = "") -> TopicInfo:
 
 
 def find_topic(settings: KafkaSettings, name: str = "") -> TopicInfo | None:
-    """Return what there is of a topic, `kafka.topic` by default; None where there is none."""
+    """Describe a topic, `kafka.topic` by default; None where there is none."""
     name = name or settings.topic
     with _open_admin(settings) as admin:
         cluster = ask(settings, "describe its cluster", admin.describe_cluster)
@@ -79,7 +79,7 @@ def find_topic(settings: KafkaSettings, name: str = "") -> TopicInfo | None:
 def ensure_topic(
     settings: KafkaSettings, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
 ) -> None:
-    """Make a topic where there is none; one that exists is left as it is. Returns when it can be written to."""
+    """Create a topic if it does not exist; an existing one is unchanged. Returns when it can be written to."""
     with _open_admin(settings) as admin:
         if _find_topic(settings, admin, name) is None:
             wanted = {name: {"num_partitions": partitions, "configs": dict(config or {})}}
@@ -88,9 +88,9 @@ def ensure_topic(
 
 
 def ensure_dead_letters(settings: KafkaSettings) -> None:
-    """Make the topic for rejects where there is none, with room for the largest record of the source topic.
+    """Create the dead-letter topic if it does not exist, with room for the largest record of the source topic.
 
-    Raises `Refused` for one that cannot take a letter.
+    Raises `Refused` for one that cannot take a dead letter.
     """
     room = max(LARGEST_REJECT_BYTES, int(_topic_config(settings, settings.topic, "max.message.bytes"))) + HEADROOM_BYTES
     config = {"max.message.bytes": str(room), "cleanup.policy": "delete"}
@@ -99,7 +99,7 @@ def ensure_dead_letters(settings: KafkaSettings) -> None:
 
 
 def describe_dead_letters(settings: KafkaSettings) -> str:
-    """Say what the topic for rejects is like. Raises `Refused` for one that cannot take a letter."""
+    """Describe the dead-letter topic in words. Raises `Refused` for one that cannot take a dead letter."""
     name = settings.dead_letter_topic
     if find_topic(settings, name) is None:
         return f"there is no topic {name} yet; undertow run makes it"
@@ -115,7 +115,7 @@ def describe_dead_letters(settings: KafkaSettings) -> str:
 
 
 def require_topic_codec(settings: KafkaSettings) -> None:
-    """Raise `Refused` where the topic has all its batches compressed by a codec whose package is not installed."""
+    """Raise `Refused` where the topic's `compression.type` is a codec whose package is not installed."""
     codec = _topic_config(settings, settings.topic, "compression.type")
     require_codec(codec, of=f'the topic "{settings.topic}" (its compression.type)')
 
@@ -128,7 +128,7 @@ def _topic_config(settings: KafkaSettings, topic: str, name: str) -> str:
 
 
 def group_has_members(settings: KafkaSettings) -> list[str]:
-    """Return who is subscribed under `kafka.group`, one line each."""
+    """Return the members of the consumer group `kafka.group`, one line each."""
     with _open_admin(settings) as admin:
         group = ask(settings, "describe the group", lambda: admin.describe_groups([settings.group]))[settings.group]
         if group["members"]:
@@ -143,13 +143,13 @@ def group_has_members(settings: KafkaSettings) -> list[str]:
 
 
 def refuse_live_group(settings: KafkaSettings) -> None:
-    """Raise `Refused` where somebody is subscribed under `kafka.group`."""
+    """Raise `Refused` where the consumer group `kafka.group` has members."""
     if members := group_has_members(settings):
         raise Refused(live_group_message(settings, f" ({'; '.join(members)})"))
 
 
 def committed(settings: KafkaSettings, partitions: Iterable[Partition]) -> dict[Partition, int]:
-    """Return the committed offsets of `kafka.group`; a partition without one is left out."""
+    """Return the committed offsets of `kafka.group`; partitions without one are omitted."""
     asked = {TopicPartition(p.topic, p.index): p for p in partitions}
     with _open_admin(settings) as admin:
         offsets = ask(
@@ -193,7 +193,7 @@ def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
 
 
 def _speaking_tls(bootstrap: str) -> str:
-    """Return the first of the servers that speaks TLS, empty where none does."""
+    """Return the first of the servers that uses TLS, empty where none does."""
     for server in bootstrap.split(","):
         host, port = split_server(server.strip())
         if speaks_tls(host, int(port or DEFAULT_PORT), LOOK_S):
@@ -202,7 +202,7 @@ def _speaking_tls(bootstrap: str) -> str:
 
 
 def ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
-    """Ask until the broker is no longer busy. What it will not do is raised in our words."""
+    """Send a request, retrying while the broker is busy. Its errors are translated into ours."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:

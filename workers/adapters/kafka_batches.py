@@ -1,7 +1,7 @@
-"""Kafka's record batches made harmless, before a client unpacks them.
+"""Sanitize Kafka's record batches before the client decompresses them.
 
-In: what one fetch brought of one partition, as the broker sent it. Out: the same batches, unpacked within bounds; what
-cannot be read is an empty batch that uses up the same offsets, and is told. Knows no client of Kafka.
+In: the raw bytes of one fetch of one partition. Out: the same batches, decompressed within bounds; an unreadable one is
+replaced by an empty batch of the same offsets, and reported. Knows no client of Kafka.
 """
 
 import struct
@@ -22,7 +22,7 @@ MAGIC = 2
 
 
 class UnreadableError(Exception):
-    """Something at this offset cannot be read; read again it may be, for what is wrong may be on the way only."""
+    """The data at this offset cannot be read; a new fetch may help, since it may be corrupt only in transit."""
 
     def __init__(self, offset: int, why: str) -> None:
         super().__init__(why)
@@ -39,19 +39,19 @@ class Skipped:
     reason: str
     detail: str
     value: bytes
-    """What the log holds there: the batch as it is, or of one that can be read in part the rest."""
+    """The raw content: the batch, or the unreadable rest of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain:
-    """What a client may unpack."""
+    """Batches that are safe for the client to parse."""
 
     data: bytes | memoryview
     skipped: tuple[Skipped, ...] = ()
     odd: Mapping[int, tuple[str, str]]
-    """By offset, records that were mended to be readable at all: reason and detail of their refusal."""
+    """By offset, records that had to be repaired to be readable: reason and detail of their reject."""
     unpacked: int = 0
-    """Bytes that compressed batches became."""
+    """Decompressed bytes of compressed batches."""
 
 
 def make_plain(
@@ -63,11 +63,11 @@ def make_plain(
     careful: Collection[int] = (),
     given_up: Collection[int] = (),
 ) -> Plain:
-    """Unpack what is compressed: a batch to at most `batch_bytes`, and no further batch once `room` is used up.
+    """Decompress batches: one to at most `batch_bytes`, and no further batch once `room` is used up.
 
-    At offsets in `careful` a record was not readable: its batch is looked at record by record. At those `given_up` that
-    did not help: the batch is skipped. Raises `UnreadableError` for a checksum that is not right, unless it is given
-    up, and `Refused` where a codec's package is missing.
+    At offsets in `careful` a record was unreadable: its batch is checked record by record. At those in `given_up` that
+    did not help: the batch is skipped. Raises `UnreadableError` for a wrong checksum, unless given up, and `Refused`
+    where a codec's package is missing.
     """
     out: list[bytes | memoryview] = []
     skipped: list[Skipped] = []
@@ -77,7 +77,7 @@ def make_plain(
         if used > room:
             is_as_it_was = False
             break  # the rest is fetched again
-        if len(batch) < HEADER.size or batch[16] != MAGIC:  # the format before, or the cut end of what was fetched
+        if len(batch) < HEADER.size or batch[16] != MAGIC:  # an older format, or the truncated end of the fetch
             out.append(batch)
             continue
         one = _Batch(batch, position, since)
@@ -109,7 +109,7 @@ def make_plain(
 
 
 def _batches(data: memoryview) -> Iterator[tuple[memoryview, int | None]]:
-    """Yield each batch with the offset that the next one begins at, as far as it is there, and last what is cut off."""
+    """Yield each batch with the base offset of the next one, if known; last, the truncated end of the fetch."""
     place = 0
     while place < len(data):
         end = len(data)
@@ -125,17 +125,17 @@ def _batches(data: memoryview) -> Iterator[tuple[memoryview, int | None]]:
 
 
 class _Batch:
-    """One batch of the format that has a header of its own."""
+    """One batch of format v2 (KIP-98)."""
 
     def __init__(self, batch: memoryview, position: int, since: int) -> None:
-        """`since` is where the batch before ends: offsets that compaction has taken away between them are ours."""
+        """`since` is the end of the batch before: offsets between them that compaction removed belong to this one."""
         self._batch, self._header = batch, HEADER.unpack_from(batch)
         self.base, self._attributes, delta = self._header[0], self._header[5], self._header[6]
         self.first, self.next = max(self.base, position), self.base + max(delta, 0) + 1
         self._since = min(since, self.base)
         self.codec, self.count, self.body = self._attributes & CODEC_MASK, self._header[12], batch[HEADER.size :]
         length, checksum = self._header[1], self._header[4]
-        # One that the fetch's limit has cut is none of ours: it is fetched whole where it comes first.
+        # A batch truncated by the fetch limit is not handled here: it is fetched whole when it comes first.
         self._is_cut = BEFORE_LENGTH_COUNTS + length > len(batch)
         self.is_sound = self._is_cut or crc32c.crc32c(batch[BEFORE_CHECKSUM_COUNTS:]) == checksum
         if self._is_cut:
@@ -154,14 +154,14 @@ class _Batch:
         return HEADER.pack(*header) + body
 
     def skip(self, reason: str, detail: str, skipped: list[Skipped], *, next_base: int | None = None) -> bytes:
-        """Return the batch without records, and note it. `next_base` is believed before its own header."""
+        """Return the batch without records, and add it to `skipped`. `next_base` overrides its own header."""
         after = self.next if next_base is None else next_base
         self._note(skipped, self.first, after, reason, detail, bytes(self._batch))
         self._header = (*self._header[:6], after - 1 - self.base, *self._header[7:])
         return self.with_body(b"", 0)
 
     def mended(self, body: bytes, skipped: list[Skipped], odd: dict[int, tuple[str, str]]) -> bytes:
-        """Return the batch with each record readable, and note those that were not."""
+        """Return the batch with each record readable, and add those that were not to `skipped` and `odd`."""
         found = mend(body, self.count)
         odd |= {self.base + delta: fault for delta, fault in found.odd.items()}
         if found.rest:

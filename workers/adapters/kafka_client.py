@@ -1,6 +1,6 @@
-"""What our Kafka clients share: their options, and kafka-python's errors in our words.
+"""Common parts of our Kafka clients: their options, and the translation of kafka-python's errors.
 
-In: settings, a client class, an error of kafka-python. Out: options that the class takes, errors of ours. Knows neither
+In: settings, a client class, an error of kafka-python. Out: options that the class accepts, our errors. Knows neither
 topics nor windows.
 """
 
@@ -29,7 +29,7 @@ from undertow.settings.sections import KafkaSettings
 
 FIRST_CONTACT_MS = 5_000
 RECONNECT_MS = 1_000
-"""kafka-python would wait for up to 30 s to connect again after a broker was away."""
+"""kafka-python's default is a reconnect backoff of up to 30 s after a broker was down."""
 
 
 _BY_THE_BROKER = (
@@ -39,11 +39,11 @@ _BY_THE_BROKER = (
     PolicyViolationError,
 )
 LASTING = (*IN_VAIN, *_BY_THE_BROKER, InvalidGroupIdError, InvalidTopicError, UnsupportedVersionError)
-"""What the broker will answer again, however often it is asked."""
+"""Permanent errors: a retry gets the same answer."""
 
 
 def require_native_crc() -> None:
-    """Raise `Refused` without the native checksum: reading is seven times slower without it, and nothing says so."""
+    """Raise `Refused` without the native checksum: reading would be seven times slower, without a warning."""
     if find_spec("crc32c") is None:
         message = (
             "reading from Kafka needs the native crc32c package, which is not installed: "
@@ -53,9 +53,9 @@ def require_native_crc() -> None:
 
 
 def client_options(settings: KafkaSettings, client: Any, *, login: Login | None = None, **ours: Any) -> dict[str, Any]:
-    """Return the user's options that this client class takes, and ours. Raises `Refused` for one that none takes.
+    """Return the user's options that this client class accepts, and ours. Raises `Refused` for one that none accepts.
 
-    How each login went is told to `login`.
+    The outcome of each login is recorded in `login`.
     """
     options = settings.client_options()
     if settings.oauth_token_file is not None:
@@ -79,7 +79,7 @@ def client_options(settings: KafkaSettings, client: Any, *, login: Login | None 
 
 
 def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> UndertowError:
-    """Return what to raise instead: `Refused` where trying again is in vain, else `Unavailable`. Shows no password."""
+    """Translate an error: `Refused` where it is permanent, else `Unavailable`. Shows no password."""
     if isinstance(error, CommitFailedError):
         return Refused(live_group_message(settings))
     said = without(str(error) or type(error).__name__, settings.secrets())
@@ -91,7 +91,7 @@ def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> Unde
 
 
 def live_group_message(settings: KafkaSettings, members: str = "") -> str:
-    """Say that a group with members is no place for our offsets."""
+    """Return the message that a consumer group with members cannot take our offsets."""
     return (
         f'the consumer group "{settings.group}" (kafka.group) has live members{members}, but Kafka takes our offsets '
         "only for a group that nobody is subscribed to: stop them, or choose another group"

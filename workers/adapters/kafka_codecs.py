@@ -1,8 +1,8 @@
-"""What producers compress batches with, unpacked as far as a bound and never further.
+"""Decompress Kafka's batches up to a limit, as a defence against decompression bombs.
 
-In: the bytes of one compressed batch, how many it may become. Out: what they were. Knows nothing of records.
+In: the bytes of one compressed batch, a limit. Out: the decompressed bytes. Knows nothing of records.
 
-kafka-python unpacks a batch whole, however large that becomes: a few kilobytes of zeros are gigabytes.
+kafka-python decompresses a batch whole, however large it is: a few kilobytes of zeros can become gigabytes.
 """
 
 import zlib
@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator
 from undertow.core.errors import Refused
 
 PIECE_BYTES = 1 << 20
-"""Taken out at a time, so that no codec sets memory aside for more than it finds."""
+"""Decompressed at a time, so that no codec allocates memory for more than there is."""
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-"""By the number that a batch's attributes hold; a topic's `compression.type` has the same names."""
+"""Indexed by the number in a batch's attributes; a topic's `compression.type` has the same names."""
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 
 
 class TooLargeError(Exception):
-    """There is more than the bound allows."""
+    """The decompressed bytes exceed the limit."""
 
 
 class DamagedError(Exception):
-    """These bytes are not what the codec wrote."""
+    """The bytes are corrupt."""
 
 
 def require_codec(name: str, *, of: str) -> None:
-    """Raise `Refused` where the package of a codec is not installed; a name that is no codec needs none."""
+    """Raise `Refused` where the package of a codec is not installed; other names are ignored."""
     if (loaded := _LOADS.get(name)) is not None:
         try:
             loaded()
@@ -40,7 +40,7 @@ def require_codec(name: str, *, of: str) -> None:
 
 
 def unpack(codec: int, data: memoryview, limit: int) -> bytes:
-    """Return what was compressed. Raises `TooLargeError`, `DamagedError`, and `Refused` where a package is missing."""
+    """Decompress. Raises `TooLargeError`, `DamagedError`, and `Refused` where a package is missing."""
     if not 0 < codec < len(CODECS):
         message = f"expected a codec from 1 to {len(CODECS) - 1} ({', '.join(CODECS[1:])}), found {codec}"
         raise DamagedError(message)
@@ -54,7 +54,7 @@ def unpack(codec: int, data: memoryview, limit: int) -> bytes:
                 break
     except (TooLargeError, DamagedError, MemoryError):
         raise
-    except Exception as error:  # whatever a codec's package says of bytes that it did not write
+    except Exception as error:  # codecs raise errors of any kind for corrupt bytes
         message = f"the {name} of the batch is damaged: {type(error).__name__}: {error}"
         raise DamagedError(message) from error
     if len(out) > limit:
@@ -107,14 +107,14 @@ def _snappy(data: memoryview, limit: int) -> Iterator[bytes]:
 
     left = limit
     for block in _snappy_blocks(data):
-        # A block begins with how many bytes it becomes, and the codec sets so many aside.
+        # A block begins with its decompressed size, and the codec allocates as much.
         if (left := left - _varint(block)) < 0:
             raise TooLargeError
         yield snappy.decompress(block)
 
 
 def _snappy_blocks(data: memoryview) -> Iterator[bytes]:
-    """Yield the blocks of a stream as Java's producers frame it, or the one block of those that frame nothing."""
+    """Yield the blocks of a stream with the framing of Java's producers, or the single block of an unframed one."""
     if bytes(data[: len(_XERIAL)]) != _XERIAL:
         yield bytes(data)
         return
@@ -129,7 +129,7 @@ def _snappy_blocks(data: memoryview) -> Iterator[bytes]:
 
 
 def _varint(block: bytes) -> int:
-    """Return the number that the bytes begin with, seven bits in each, the lowest first."""
+    """Return the varint at the start of the bytes: seven bits in each, the lowest first."""
     value = 0
     for place, byte in enumerate(block[:5]):
         value |= (byte & 0x7F) << (7 * place)

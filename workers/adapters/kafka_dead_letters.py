@@ -1,4 +1,4 @@
-"""Rejects go to a Kafka topic, as they were, with headers that say why and where from.
+"""Write rejects to the dead-letter topic: the original record, with headers of its reason and origin.
 
 In: rejects. Out: records of `kafka.dead_letters`, acknowledged by all replicas of the topic. Knows nothing of windows.
 """
@@ -26,7 +26,7 @@ KEY = f"{PREFIX}key"
 """Header with the key of the record."""
 LARGEST_REQUEST_BYTES = 64 << 20
 HEAD_BYTES = 64 << 10
-"""What is kept of a record that the topic does not take whole; half of that, and so on, where it is still too much."""
+"""How much is kept of a record that is too large for the topic; halved repeatedly where it is still too much."""
 LEAST_HEAD_BYTES = 256
 PATIENCE_MS = 15_000
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -34,16 +34,16 @@ _PERHAPS_GONE = (UnknownTopicOrPartitionError, KafkaTimeoutError)
 
 
 def letter_key(record: Record, refused_by: Mapping[str, str]) -> bytes:
-    """Return the key of a letter, which no other has: a topic that is compacted would keep one letter a key.
+    """Return a dead letter's key, which is unique: a compacted topic would keep one letter per key.
 
-    The record's own key is among the headers.
+    The record's own key is in the headers.
     """
     space = refused_by.get("space", "")
     return f"{record.partition}@{record.offset}/{record.appended_us}/{space}".encode()
 
 
 def headers_of(reject: Reject, refused_by: Mapping[str, str] | None = None, *, truncated: bool = False) -> Headers:
-    """Return the headers that tell why, by whom and where from. The origin is always that of the whole record."""
+    """Return the headers with the reason, the rejecting artifact and the origin, always of the whole record."""
     record = reject.record
     told: dict[str, object] = {
         "reason": reject.reason,
@@ -63,10 +63,10 @@ class KafkaDeadLetters:
     """A `DeadLetters`."""
 
     def __init__(self, settings: KafkaSettings, refused_by: Mapping[str, str] | None = None) -> None:
-        """`refused_by` goes into the headers: the name of the artifact, and its space."""
+        """`refused_by` goes into the headers: the artifact's name, and its space."""
         self._settings, self._refused_by = settings, refused_by or {}
         defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": PATIENCE_MS}
-        # Idempotence would keep state that one lost batch spoils for good, and at-least-once is all that is promised.
+        # An idempotent producer's state is broken for good by one lost batch, and at-least-once is all we promise.
         fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
         waits = {"request_timeout_ms": PATIENCE_MS // 2, "delivery_timeout_ms": PATIENCE_MS}
         try:
@@ -77,7 +77,7 @@ class KafkaDeadLetters:
             raise in_our_words(error, "connect", settings) from error
 
     def write(self, rejects: Iterable[Reject]) -> None:
-        """Return when all are acknowledged. A topic that is gone is made again, and `Unavailable` raised."""
+        """Write; return when all are acknowledged. A missing topic is created again, and `Unavailable` raised."""
         try:
             sent = [(reject, self._send(reject)) for reject in rejects]
             for reject, sending in sent:
@@ -90,7 +90,7 @@ class KafkaDeadLetters:
             raise in_our_words(error, doing, self._settings) from error
 
     def close(self) -> None:
-        """Let go."""
+        """Close the producer."""
         self._producer.close(timeout=1)
 
     def _send(self, reject: Reject, head: int | None = None, *, bare: bool = False) -> Any:
@@ -100,7 +100,7 @@ class KafkaDeadLetters:
         """
         record, headers = reject.record, []
         if not bare:
-            # What an earlier pass through here said of the record is no longer true.
+            # Our headers of an earlier reject of this record are replaced.
             headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
             headers += [(KEY, record.key)] if record.key is not None else []
         try:
@@ -114,7 +114,7 @@ class KafkaDeadLetters:
             return None
 
     def _send_alone(self, reject: Reject) -> None:
-        """Send as much of a record as the topic takes; what it limits is a batch, so each is a batch of its own."""
+        """Send as much of a record as the topic accepts, in a batch of its own, since batches are what it limits."""
         record = reject.record
         rest = sum(len(name) + len(value) for name, value in record.headers) + len(record.key or b"")
         tries: list[tuple[int | None, bool]] = [(None, False)]
@@ -132,7 +132,7 @@ class KafkaDeadLetters:
         raise Unavailable(message)
 
     def _make_again(self) -> None:
-        """Make the topic where it is missing. Raises `Unavailable` where it is and cannot be made."""
+        """Create the topic if it is missing. Raises `Unavailable` where that fails."""
         topic = self._settings.dead_letter_topic
         try:
             if find_topic(self._settings, topic) is not None:
@@ -146,7 +146,7 @@ class KafkaDeadLetters:
 
 
 def _was_taken(sending: Any) -> bool:
-    """Wait for the acknowledgement; return whether the record was not too large."""
+    """Wait for the acknowledgement; return False where the record was too large."""
     try:
         if sending is not None:
             sending.get(timeout=PATIENCE_MS / 1000)

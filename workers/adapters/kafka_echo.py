@@ -1,21 +1,21 @@
-"""What stands beside a committed offset: for whom it was committed, and of which topic.
+"""The metadata of a committed offset: for which view it was committed, and of which topic id.
 
-In: the name of a view, the id of a topic, texts. Out: texts, verdicts. One group serves one artifact after another, and
-each has come as far as it has: an offset that was committed for another view says nothing of ours. One that was
-committed for another topic of the same name says nothing of the one that is there now.
+In: the name of a view, the id of a topic, texts. Out: texts, verdicts. Knows no client. One group serves one artifact
+after another, each with its own progress, so another view's offset does not apply to ours, nor does one of an earlier
+topic of the same name.
 """
 
 import json
 
 
 def echo_note(view: str, topic_id: str = "") -> str:
-    """Return what to commit with an offset; nothing where it is for nobody in particular."""
+    """Return the metadata to commit with an offset; empty without a view."""
     said = {name: value for name, value in (("view", view), ("topic", topic_id)) if value}
     return json.dumps(said) if said else ""
 
 
 def is_anothers(note: str | None, view: str, topic_id: str = "") -> bool:
-    """Whether the note names another view or topic. An operator's tool, or an earlier version of ours, names none."""
+    """Whether the metadata names another view or topic. Operators' tools and our earlier versions name none."""
     if not note:
         return False
     try:

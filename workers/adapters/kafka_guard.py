@@ -1,11 +1,11 @@
-"""Stands between what a KafkaConsumer has fetched and its unpacking, which trusts whoever wrote it.
+"""Sanitize a KafkaConsumer's fetches before it parses them, since it trusts every producer.
 
-It also mends a fault of kafka-python 3.0.12: the records of a partition that was paused half read are brought back only
-while none are in line, but the spent records of another partition stay in line. That partition then delivers nothing
-more, and is not fetched again.
+It also works around a bug of kafka-python 3.0.12: the buffered records of a partition that was paused half read are
+resumed only while no other are in line, but the used-up records of another partition stay in line. The partition then
+delivers nothing more, and is not fetched again.
 
-In: a consumer; where things could not be read before. Out: errors that name their place; what was skipped, and which
-records are odd. Knows nothing of windows. The thread that polls owns it.
+In: a consumer; the offsets that were unreadable before. Out: errors with their offset; skipped offsets, and odd
+records. Knows nothing of windows. The thread that polls owns it.
 """
 
 from collections import Counter
@@ -21,11 +21,11 @@ from undertow.schemas.records import Partition, Record, Reject
 from undertow.stream.ports import Gap
 
 TRIES = 3
-"""So often something is fetched again before it is skipped: it may have been spoilt on its way here."""
+"""Attempts to fetch unreadable data before it is skipped: it may have been corrupted in transit."""
 
 
 class UnreadableAtError(Exception):
-    """At this place something is that cannot be read, or not yet."""
+    """The data at this offset cannot be read, at least not yet."""
 
     def __init__(self, tp: TopicPartition, offset: int, why: object) -> None:
         super().__init__(str(why) or type(why).__name__)
@@ -33,10 +33,10 @@ class UnreadableAtError(Exception):
 
 
 class Guard:
-    """Watches one consumer, and the one that replaces it."""
+    """Guards one consumer, and the ones that replace it."""
 
     def __init__(self, *, batch_bytes: int, poll_bytes: int) -> None:
-        """Bounds of what compressed batches may become: of one, and of those that one poll unpacks."""
+        """Limits of decompressed bytes: of one batch, and of all batches of one poll."""
         self._batch_bytes, self._poll_bytes = batch_bytes, poll_bytes
         self._room = poll_bytes
         self._failures: dict[TopicPartition, Counter[int]] = {}
@@ -44,7 +44,7 @@ class Guard:
         self._odd: dict[TopicPartition, dict[int, tuple[str, str]]] = {}
 
     def watch(self, consumer: Any) -> None:
-        """See all that this consumer fetches before it does. Raises `Refused` where kafka-python is built otherwise."""
+        """Intercept this consumer's fetches. Raises `Refused` where kafka-python's internals have changed."""
         fetcher = getattr(consumer, "_fetcher", None)
         parse: Callable[[Any], Any] | None = getattr(fetcher, "_parse_fetched_data", None)
         drain: Callable[..., Any] | None = getattr(fetcher, "fetched_records", None)
@@ -68,21 +68,21 @@ class Guard:
                 fetcher._next_partition_records = None  # noqa: SLF001 see the module's docstring
             return drain(*args, **kwargs)
 
-        fetcher._parse_fetched_data = parse_plain  # noqa: SLF001 its public interface hands out nothing that is packed
+        fetcher._parse_fetched_data = parse_plain  # noqa: SLF001 its public interface hides compressed batches
         fetcher.fetched_records = fetched_records
 
     def begin(self) -> None:
-        """Let the next poll unpack as much as one may."""
+        """Reset the limit for the next poll."""
         self._room = self._poll_bytes
 
     def failed(self, error: UnreadableAtError) -> int:
-        """Look more closely where something could not be read, and at last pass over it; return how often it failed."""
+        """Check an unreadable batch more closely next time, at last skip it; return how often it failed."""
         failures = self._failures.setdefault(error.tp, Counter())
         failures[error.offset] += 1
         return failures[error.offset]
 
     def gaps(self, tp: TopicPartition, partition: Partition, *, since: int, until: int) -> list[Gap]:
-        """Return what was skipped of offsets `since <= offset < until`."""
+        """Return the gaps among the offsets `since <= offset < until`."""
         return [
             Gap(
                 next=one.next,
@@ -99,11 +99,11 @@ class Guard:
         ]
 
     def odd(self, tp: TopicPartition) -> Mapping[int, tuple[str, str]]:
-        """Return which offsets hold records that were mended to be readable at all: reason and detail of refusal."""
+        """Return by offset the records that had to be repaired to be readable: reason and detail of their reject."""
         return self._odd.get(tp, {})
 
     def forget(self, tp: TopicPartition, *, until: int) -> None:
-        """Let go of what lies before an offset: it is delivered."""
+        """Forget what was noted before an offset, which is delivered."""
         for kept in (self._failures, self._skipped, self._odd):
             if (of_partition := kept.get(tp)) is not None:
                 for offset in [offset for offset in of_partition if offset < until]:
@@ -131,7 +131,7 @@ class Guard:
 
 
 def _with_place(part: Any, records: Iterator[Any], tp: TopicPartition) -> Iterator[Any]:
-    """Yield the records of a fetch; say of whatever goes wrong where it did."""
+    """Yield the records of a fetch; raise errors with the offset where they occurred."""
     try:
         yield from records
     except UndertowError:

@@ -1,7 +1,7 @@
-"""How a login to Kafka went: where a password is wrong, kafka-python tries again and says so only in its log.
+"""Detect failed logins to Kafka: with a wrong password kafka-python retries for ever, and says so only in its log.
 
-In: kafka-python's connections. Out: the error that a connection ended with, and whether trying again is in vain.
-Knows no settings.
+In: kafka-python's connections. Out: the error that a connection ended with, and whether it is permanent. Knows no
+settings.
 """
 
 import ssl
@@ -35,36 +35,36 @@ IN_VAIN = (
 
 
 _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-"""A port without TLS ends a handshake so, but a broker that is going down does too."""
+"""How a port without TLS ends a handshake, but also a broker that is shutting down."""
 _WRONG_PORT = "is kafka.security_protocol that of this port?"
 
 
 class LoginRefused(KafkaError):  # type: ignore[misc]  # noqa: N818 as Refused; kafka-python has no types
-    """They do not let us in, or we do not trust them."""
+    """The broker rejected the login, or we do not trust its certificate."""
 
 
 class Login:
-    """What the connections of one client found. Written by the client's thread, read by any."""
+    """The outcome of one client's connections. Written by the client's thread, read by any."""
 
     def __init__(self) -> None:
         self.refusal: KafkaError | None = None
-        """Why we were not let in the last time; None since we were."""
+        """Why the last login was rejected; None after a successful one."""
         self.was_in = False
         self.failure: BaseException | None = None
-        """Why the last connection that did not come about did not."""
+        """Why the last failed connection failed."""
 
     def client(self, **options: Any) -> Any:
-        """Build what kafka-python's clients build by default; they take this as their option `kafka_client`."""
+        """Build the connection client that records in this; for kafka-python's option `kafka_client`."""
         net = NetworkSelector(**options)
         return KafkaNetClient(net=net, manager=_WatchedManager(self, net, **options))
 
     def succeeded(self, _connected: object) -> None:
-        """Forget: we are in."""
+        """Record a successful login."""
         self.was_in = True
         self.refusal = self.failure = None
 
     def failed(self, error: BaseException) -> None:
-        """Note it, and whether it was a refusal."""
+        """Record an error, and whether it is a rejected login."""
         self.failure = error
         if isinstance(error, (*IN_VAIN, Refused)):
             self.refusal = error if isinstance(error, KafkaError) else LoginRefused(str(error))
@@ -73,19 +73,19 @@ class Login:
 
 
 class FileTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
-    """Bearer tokens of a file, which whoever fetches them may replace at any time: it is read for each login."""
+    """Bearer tokens from a file, which may be replaced at any time: it is read for each login."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._file = file
 
     def token(self) -> str:
-        """Return the token of this moment. Raises `Refused`."""
+        """Return the present token. Raises `Refused`."""
         return read_secret(self._file, "kafka.oauth_token_file").strip()
 
 
 class _WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
-    """Nothing else in kafka-python knows why a connection failed."""
+    """Records why a connection failed, which nothing else in kafka-python knows."""
 
     def __init__(self, login: Login, net: Any, **options: Any) -> None:
         self._login = login
@@ -93,7 +93,7 @@ class _WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-py
 
     def get_connection(self, node_id: Any, *args: Any, **options: Any) -> Any:
         if self._login.refusal is not None and not self._login.was_in:
-            raise self._login.refusal  # else the first contact would go on until its time is up
+            raise self._login.refusal  # else the bootstrap would retry until its time-out
         known = self._conns.get(node_id)
         connection = super().get_connection(node_id, *args, **options)
         if connection is not known:
@@ -106,9 +106,9 @@ class _WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-py
         receive = transport._sock_recv  # noqa: SLF001  there is no other way in
 
         def data_first() -> tuple[bytes, Exception | None]:
-            """Hand what came before the end of a connection on: kafka-python drops it, and it says why we may not in.
+            """Return the data received before the connection closed, which has the reason: kafka-python drops it.
 
-            The end is seen again by the next call.
+            The next call sees the close again.
             """
             data, error = receive()
             return data, None if data else error
@@ -129,7 +129,7 @@ class _WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-py
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """Return the fault of TLS that is behind an error of kafka-python, which hands it on in three ways."""
+    """Return the TLS error that caused an error of kafka-python, which passes it on in three ways."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -143,7 +143,7 @@ def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
 
 
 def _tls_words(error: ssl.SSLError) -> str:
-    """Say which side does not trust the other, and what mends it."""
+    """Return a message of which side does not trust the other, and the remedy."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message} (kafka.ca_file has the authorities that are)"
     reason = (error.reason or str(error)).replace("_", " ").lower()

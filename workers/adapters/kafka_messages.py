@@ -1,6 +1,6 @@
-"""kafka-python's messages, as records and marks of ours.
+"""Convert kafka-python's messages to our records and marks.
 
-In: what a consumer hands out. Out: the same in our words. Knows no consumer.
+In: messages of a consumer. Out: records, marks. Knows no consumer.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from undertow.stream.marks import Mark, mark_of
 
 
 def record_of(message: Any, partition: Partition) -> Record:
-    """Return the record that a message is."""
+    """Convert a message to a record."""
     return Record(
         partition=partition,
         offset=message.offset,
@@ -22,7 +22,7 @@ def record_of(message: Any, partition: Partition) -> Record:
 
 
 def mark_of_message(message: Any) -> Mark:
-    """Return the mark of the record that a message is."""
+    """Return the mark of a message."""
     return mark_of(
         offset=message.offset,
         epoch=message.leader_epoch,

@@ -1,6 +1,6 @@
-"""Where the reading of a partition begins, as far as the broker knows.
+"""Resolve the start offsets of partitions against committed, earliest and end offsets of the broker.
 
-In: a consumer, positions that are asked for. Out: positions that there are. Knows nothing of records.
+In: a consumer, requested offsets. Out: existing offsets. Knows nothing of records.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ MADE_ANEW = "the topic was deleted and made anew, or the broker lost its data"
 def find_places(
     consumer: Any, settings: KafkaSettings, starts: Mapping[Partition, int | None], *, view: str, topic_id: str = ""
 ) -> tuple[dict[Partition, int], dict[Partition, int]]:
-    """Return where each partition's reading begins, and where the partition ends. Raises `Refused`, `Unavailable`.
+    """Return the start offset and the end offset of each partition. Raises `Refused`, `Unavailable`.
 
-    Where no start is given it is what was committed for the `view`, of this topic.
+    Where no start is given it is the offset committed for the `view`, of this topic.
     """
     asked = {TopicPartition(p.topic, p.index): p for p in starts}
     try:
@@ -40,7 +40,7 @@ def find_places(
         if start is not None and start > ends[tp]:
             message = f"expected to read {asked[tp]} from offset {start} on, but it ends at {ends[tp]}: {MADE_ANEW}"
             raise Refused(message)
-    # Nobody else knows of a committed offset: what was lost behind it is told by the poll that is out of range.
+    # A committed offset is not moved here: the loss behind it is reported by the poll that is out of range.
     places = {
         p: place if starts[p] is None and (place := wanted[tp]) is not None else max(wanted[tp] or 0, firsts[tp])
         for tp, p in asked.items()
@@ -49,7 +49,7 @@ def find_places(
 
 
 def first_offset(consumer: Any, settings: KafkaSettings, partition: Partition) -> int:
-    """Return the first offset of a partition that there is. Raises `Unavailable`."""
+    """Return the earliest offset of a partition. Raises `Unavailable`."""
     tp = TopicPartition(partition.topic, partition.index)
     try:
         return int(consumer.beginning_offsets([tp], timeout_ms=ANSWER_MS)[tp])
@@ -58,6 +58,6 @@ def first_offset(consumer: Any, settings: KafkaSettings, partition: Partition) -
 
 
 def _committed(consumer: Any, tp: TopicPartition, view: str, topic_id: str) -> int | None:
-    """Return the offset that was committed for us, or by whoever does not say for whom (an operator's tool)."""
+    """Return the offset committed for our view, or without a view (by an operator's tool)."""
     found = consumer.committed(tp, metadata=True, timeout_ms=ANSWER_MS)
     return None if found is None or is_anothers(found.metadata, view, topic_id) else int(found.offset)

@@ -1,6 +1,6 @@
-"""Windows on their way into Kafka: one producer, and where each series goes.
+"""Send records to Kafka: one producer, and the partitioner.
 
-In: settings, keys and values. Out: records of the topic, acknowledged. Knows nothing of what values hold.
+In: settings, keys and values. Out: records of the topic, acknowledged. Knows nothing of the content of values.
 """
 
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ from undertow.settings.sections import KafkaSettings
 
 
 class Send(Protocol):
-    """Hands a record over; it may wait while too many are under way."""
+    """Sends a record; blocks while too many are unacknowledged (backpressure)."""
 
     def __call__(self, key: bytes | None, value: bytes, partition: int | None = None) -> None:
-        """Send to the partition of the key, or to the one that is named."""
+        """Send to the partition of the key, or to `partition`."""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return where Kafka's own producers send this key."""
+    """Return the partition to which Kafka's own producers send this key."""
     return (int(murmur2(key)) & 0x7FFFFFFF) % partitions
 
 
 @contextmanager
 def open_send(settings: KafkaSettings) -> Iterator[Send]:
-    """Connect a producer; on leaving, everything that was sent has arrived, or `Unavailable` is raised."""
+    """Connect a producer; at exit all records are acknowledged, or `Unavailable` is raised."""
     doing = f"take windows into {settings.topic} (kafka.topic)"
     try:
         producer = KafkaProducer(**client_options(settings, KafkaProducer, acks="all"))

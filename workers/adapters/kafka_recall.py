@@ -1,6 +1,7 @@
-"""Whether the broker still holds records that were read once.
+"""Check whether the broker still has records that were read before.
 
-In: settings, marks. Out: a verdict for each. Knows nothing of chains. It connects anew, for one batch a partition.
+In: settings, marks. Out: a verdict for each. Knows nothing of chains. Opens its own connection, for one batch a
+partition.
 """
 
 import time
@@ -23,12 +24,12 @@ ANSWER_MS = 10_000
 
 
 def holds(settings: KafkaSettings, marks: Mapping[Partition, Mark], same: SameTopic) -> dict[Partition, bool | None]:
-    """Return whether each record is there unchanged, None where that cannot be told.
+    """Return whether each record is unchanged, None where that cannot be determined.
 
-    Raises `Refused` where one is gone or another since the topic is another, `Unavailable`.
+    Raises `Refused` where one is gone or different because the topic was re-created, `Unavailable`.
     """
     try:
-        # Of one byte a broker makes one whole batch, which is all that is wanted.
+        # A broker returns at least one whole batch, even for one byte, which is all we need.
         options = client_options(settings, KafkaConsumer, enable_auto_commit=False, auto_offset_reset="none")
         options |= {"group_id": None, "isolation_level": "read_committed", "max_partition_fetch_bytes": 1}
         consumer = KafkaConsumer(**options)
@@ -74,14 +75,14 @@ def _compare(
 
 
 def _look(consumer: Any, asked: Mapping[TopicPartition, tuple[Partition, Mark]]) -> dict[TopicPartition, bool | None]:
-    """Poll once; return the verdicts that are possible now."""
+    """Poll once; return the verdicts known by now."""
     try:
         batches = consumer.poll(timeout_ms=200)
     except (KafkaError, UndertowError) as error:
         if not isinstance(error, CorruptRecordError):
             raise
         return dict.fromkeys(asked, None)
-    except Exception:  # noqa: BLE001 what cannot be read any more, by whatever error of kafka-python's, cannot be told
+    except Exception:  # noqa: BLE001 whatever kafka-python raises for unreadable data, the verdict is unknown
         return dict.fromkeys(asked, None)
     verdicts: dict[TopicPartition, bool | None] = {}
     for tp, (_, mark) in asked.items():

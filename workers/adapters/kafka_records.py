@@ -1,7 +1,7 @@
-"""The records within one batch of Kafka's, taken apart one by one where a client could not read them all.
+"""Parse the records of one Kafka batch one by one, and repair those that the client could not read.
 
-In: the unpacked bytes of a batch's records. Out: the same records, each readable; what was odd of which. Knows no
-client of Kafka, and nothing of batches.
+In: the decompressed bytes of a batch's records. Out: the same records, each readable; which were repaired, and why.
+Knows no client of Kafka, and nothing of batches.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ LONGEST_VARINT = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """Records of which each can be read."""
+    """Records that are all readable."""
 
     body: bytes
     count: int
     odd: Mapping[int, tuple[str, str]]
-    """By the offset within the batch: reason and detail of a record's refusal."""
+    """By the offset within the batch: reason and detail of a record's reject."""
     deltas: int
-    """Offsets of the batch that the records reach over."""
+    """Offsets of the batch that the records cover."""
     rest: bytes
-    """What follows and cannot be told apart; empty where all could."""
+    """The remaining bytes that cannot be parsed; empty where all could."""
     why: str
 
 
 def mend(body: bytes, count: int) -> Mended:
-    """Make each record readable: names of headers become UTF-8, a record without sense becomes the value of another."""
+    """Make each record readable: header names become UTF-8, a malformed record becomes the value of a new one."""
     out = bytearray()
     odd: dict[int, tuple[str, str]] = {}
     place, deltas = 0, 0
@@ -49,7 +49,7 @@ def mend(body: bytes, count: int) -> Mended:
 
 
 def _mend_one(record: bytes, least: int) -> tuple[int, bytes, tuple[str, str] | None]:
-    """Return a record's offset within the batch, the record, and why it must be refused, if it must."""
+    """Return a record's offset within the batch, the record, and why it must be rejected, if it must."""
     delta = least
     try:
         _, place = _varint(record, 1)  # the timestamp, behind a byte of attributes
@@ -95,7 +95,7 @@ def _headers(record: bytes, place: int) -> tuple[bytes, bool]:
 
 
 def _skip(record: bytes, place: int) -> int:
-    """Return where the bytes end whose size stands here; -1 says that there are none."""
+    """Return the end of the length-prefixed bytes at this place; a length of -1 means none."""
     size, start = _varint(record, place)
     if size < -1 or start + max(size, 0) > len(record):
         message = f"{size} bytes are said to follow, and there are {len(record) - start}"
@@ -104,7 +104,7 @@ def _skip(record: bytes, place: int) -> int:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """Return a number and where it ends. Raises `IndexError`, `ValueError`."""
+    """Return a varint and where it ends. Raises `IndexError`, `ValueError`."""
     value = shift = 0
     for end in range(place, place + LONGEST_VARINT):
         value |= (data[end] & 0x7F) << shift

@@ -1,8 +1,8 @@
-"""Dead letters read back, and sent again to where they came from.
+"""Read dead letters, and send them again to the partitions they came from.
 
 In: settings. Out: `DeadLetter`s, oldest first; records in the source topic, acknowledged. Knows nothing of windows.
-What was sent is noted in the dead-letter topic itself, behind the letters, by records that have no value and the header
-`undertow.sent`: whoever replays next, from wherever, sees it.
+A replayed letter is noted in the dead-letter topic itself, by a record without a value and with the header
+`undertow.sent`, so that the next replay, from any machine, sees it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ _LONGEST_NUMBER = 18  # digits of an offset, which has 64 bits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """That a letter was sent again."""
+    """A note that a letter was sent again."""
 
     letter: str
     """Its place in the dead-letter topic, as topic-partition@offset."""
@@ -37,42 +37,42 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One refused record as the dead-letter topic keeps it."""
+    """One rejected record as the dead-letter topic has it."""
 
     partition: Partition
     """Of the dead-letter topic."""
     offset: int
     at_us: int
-    """When it was refused: microseconds since the epoch, UTC."""
+    """When it was rejected: microseconds since the epoch, UTC."""
     reason: str
     detail: str
     artifact: str
-    """The name of the artifact that refused it."""
+    """The name of the artifact that rejected it."""
     space: str
-    """And its space; both are empty where another program wrote it, or a version that did not tell."""
+    """Its space; both are empty where another program wrote the letter, or a version without this header."""
     origin: Partition
     origin_offset: int
-    """Both -1, and the topic empty, where the letter does not tell."""
+    """This and the partition are -1, and the topic is empty, where the letter lacks them."""
     value: bytes
     key: bytes | None
     headers: Headers
     """Those of the producer."""
     is_cut: bool
-    """Whether the topic holds its beginning only, since it was too large."""
+    """Whether the record was truncated, since it was too large for the topic."""
 
     @property
     def view(self) -> str:
-        """The name of the view that it is missing from, as `SpaceView` gives it; empty where it is not known."""
+        """The name of the view that it is missing from, as in `SpaceView`; empty where unknown."""
         return f"{self.artifact}__{self.space[:8]}" if self.space else ""
 
     @property
     def place(self) -> str:
-        """Where the dead-letter topic holds it."""
+        """Its place in the dead-letter topic, as topic-partition@offset."""
         return f"{self.partition}@{self.offset}"
 
 
 def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | Note]:
-    """Yield all that the topic holds now, a note behind its letter. Raises `Refused` where there is no such topic."""
+    """Yield the topic's present content, a note after its letter. Raises `Refused` where there is no such topic."""
     topic = describe_topic(settings, settings.dead_letter_topic)
     partitions = [TopicPartition(topic.name, index) for index in range(topic.partitions)]
     try:
@@ -91,9 +91,9 @@ def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | Note]:
 
 
 def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, bytes]]) -> int:
-    """Send values in their letters' names, each to the partition it came from; note it; return how many there were.
+    """Send values for their letters, each to the partition it came from, then their notes; return the number sent.
 
-    Raises `Unavailable`; any part may then have been sent without a note.
+    Raises `Unavailable`; any of them may then have been sent without a note.
     """
     fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
     sent: list[tuple[DeadLetter, Any]] = []
@@ -125,7 +125,7 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
 
 
 def _note(producer: Any, letters: Iterable[DeadLetter]) -> None:
-    """Write behind each letter that it was sent."""
+    """Write the note of each letter."""
     notes = [
         producer.send(
             letter.partition.topic,
@@ -141,7 +141,7 @@ def _note(producer: Any, letters: Iterable[DeadLetter]) -> None:
 
 
 def _number(told: str | None) -> int:
-    """Return what a header counts, -1 where it is absent or another program wrote it."""
+    """Parse a header's number, -1 where it is absent or malformed."""
     is_number = told is not None and told.isascii() and told.isdigit() and len(told) <= _LONGEST_NUMBER
     return int(told or "") if is_number else -1
 

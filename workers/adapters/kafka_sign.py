@@ -1,11 +1,11 @@
-"""A sign of life where every machine that reads a topic under a group can see it: a word beside a committed offset.
+"""A fleet's heartbeat in Kafka, for all readers of a topic and group: text in a committed offset's metadata.
 
-In: settings, texts. Out: the last text that anybody wrote. Knows nothing of who writes it and why.
+In: settings, texts. Out: the last text written. Knows nothing of its writers and its meaning.
 
-It stands in the metadata of an offset of a group of its own, `<kafka.group>.fleet`, on partition 0 of the topic. So it
-needs no service and no topic that is not there anyway, and it can never move an offset that somebody reads from. The
-offset itself is the partition's end: tools that list all groups see one without lag. Needs the right to read under
-that group. One write is one request of 0.2 kB to the group's coordinator and one for the partition's end.
+The offset is that of a group of its own, `<kafka.group>.fleet`, on partition 0 of the topic. So it needs no additional
+service or topic, and never moves an offset that is read from. The offset is the partition's end: tools that list all
+groups show no lag. Needs the right to read with that group. One write is one request of 0.2 kB to the group's
+coordinator and one for the partition's end.
 """
 
 from types import TracebackType
@@ -31,7 +31,7 @@ class KafkaSign:
         self._group, self._place = f"{settings.group}.fleet", TopicPartition(settings.topic, 0)
 
     def read(self) -> str:
-        """Return what was written last, empty where nothing was. Raises `Unavailable` or `Refused`."""
+        """Return the last text, empty where there is none. Raises `Unavailable` or `Refused`."""
 
         def look() -> Any:
             return self._connected().list_group_offsets({self._group: [self._place]})[self._group]
@@ -52,7 +52,7 @@ class KafkaSign:
         ask(self._settings, f"commit an offset of {self._group}", commit)
 
     def close(self) -> None:
-        """Let go. Idempotent."""
+        """Close. Idempotent."""
         if self._admin is not None:
             self._admin.close()
             self._admin = None
@@ -64,7 +64,7 @@ class KafkaSign:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go."""
+        """Close."""
         self.close()
 
     def _connected(self) -> Any:

@@ -1,7 +1,7 @@
-"""Kafka as a source: partitions are given to it, it joins no group.
+"""Kafka as a source: partitions are assigned to it, it joins no consumer group.
 
-In: settings and a decoder. Out: deliveries, whose receipts are the consumer's positions. Knows neither what windows
-hold nor who decides which partitions are read. Not thread safe: the thread that polls owns it.
+In: settings and a decoder. Out: deliveries, whose receipts are the consumer's positions. Knows neither the content of
+windows nor who assigns partitions. Not thread safe: the thread that polls owns it.
 """
 
 import time
@@ -31,17 +31,17 @@ from undertow.stream.ports import Delivery, Offsets
 
 CLOSE_MS = 2_000
 FETCH_WAIT_MS = 50
-"""kafka-python has one fetch under way and leaves out of it the partitions that still have records to hand over: those
-then wait until it returns, which with Kafka's default of 500 ms would stall a busy partition beside idle ones."""
+"""kafka-python has one fetch in flight, without the partitions that still have buffered records: those then wait until
+it returns, which with Kafka's default of 500 ms would stall a busy partition beside idle ones."""
 ARROW_WINDOWS = 64.0
-"""How many windows a record of many is expected to hold, until the first is seen."""
+"""Expected windows in an Arrow record, until the first is decoded."""
 
 
 class KafkaSource:
-    """A `Source`. Transactions that were aborted are not seen; a truncated or recreated topic is refused."""
+    """A `Source`. Skips aborted transactions; raises `Diverged` or `Refused` for a truncated or re-created topic."""
 
     def __init__(self, settings: KafkaSettings, decode: Decode, *, view: str = "", topic_id: str = "") -> None:
-        """`view` is for whom offsets are committed, `topic_id` of what: those that name another are passed over."""
+        """Offsets are committed for `view` and `topic_id`; committed ones that name others are ignored."""
         require_native_crc()
         self._view, self._topic_id, self._same = view, topic_id, SameTopic(settings, topic_id)
         self._settings, self._decode, self._login = settings, decode, Login()
@@ -71,7 +71,7 @@ class KafkaSource:
         return dict(positions)
 
     def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
-        """Return what has arrived, or None after `timeout_s`."""
+        """Return new records, or None after `timeout_s`."""
         self._narrow(reach)
         batches, lost = self._fetch(timeout_s)
         self.silence = None if batches or not self._partitions else self._same.silence()
@@ -101,7 +101,7 @@ class KafkaSource:
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, gaps=gaps, marks=marks)
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
-        """Echo durable positions to the broker for lag tools; without `wait` an error is raised by the next call."""
+        """Commit durable offsets to the broker, for lag tools; without `wait` the next call raises the error."""
         note = echo_note(self._view, self._topic_id)
         echo = {TopicPartition(p.topic, p.index): OffsetAndMetadata(offset, note, -1) for p, offset in offsets.items()}
         error, self._not_echoed = self._not_echoed, None
@@ -116,20 +116,20 @@ class KafkaSource:
             raise in_our_words(error, "commit offsets", self._settings) from error
 
     def ask_again(self) -> Callable[[], None]:
-        """Ask whether what was delivered so far is of the topic that was meant; return what waits for the answer."""
+        """Begin to check that all deliveries came from this topic; return the function that waits for the answer."""
         asked = self._same.ask()
         return lambda: self._same.require_answer(asked)
 
     def holds(self, marks: Mapping[Partition, Mark]) -> Mapping[Partition, bool | None]:
-        """Return whether each record is there unchanged, None where that cannot be told."""
+        """Return whether each record is unchanged in the broker, None where that cannot be determined."""
         return holds(self._settings, marks, self._same)
 
     def begins(self, partition: Partition) -> int:
-        """Return the first offset of a partition that there is."""
+        """Return the earliest offset of a partition."""
         return first_offset(self._consumer, self._settings, partition)
 
     def lag(self) -> Offsets:
-        """Return how many offsets lie between our position and the end, as the last fetch saw it."""
+        """Return the lag of each partition in offsets, as of the last fetch."""
         lag = {}
         for tp, partition in self._partitions.items():
             end = max(self._consumer.highwater(tp) or 0, self._ends[partition])
@@ -137,16 +137,16 @@ class KafkaSource:
         return lag
 
     def close(self) -> None:
-        """Let go without committing."""
+        """Close without committing."""
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
 
     def _echoed(self, _offsets: object, answer: object) -> None:
-        """Keep what the broker said for the next commit. Called by kafka-python's own thread."""
+        """Keep the broker's answer for the next commit. Called in kafka-python's thread."""
         if isinstance(answer, Exception):
             self._not_echoed = answer
 
     def _narrow(self, reach: Reach | None) -> None:
-        """Let the consumer hand over these partitions only; what it has fetched of the others it keeps."""
+        """Pause the other partitions; the consumer keeps their buffered records."""
         if reach is None and self._reach is None:
             return
         only = self._partitions if reach is None else [tp for tp, p in self._partitions.items() if p in reach.only]
@@ -155,7 +155,7 @@ class KafkaSource:
         self._reach = reach
 
     def _fetch(self, timeout_s: float) -> tuple[dict[TopicPartition, list[Any]], dict[Partition, int]]:
-        """Return what has arrived, or how many offsets retention has deleted. Raises `Refused`, `Unavailable`."""
+        """Return new messages, or the number of offsets that retention deleted. Raises `Refused`, `Unavailable`."""
         try:
             batches = self._gather(timeout_s)
         except OffsetOutOfRangeError:
@@ -164,7 +164,7 @@ class KafkaSource:
             self._same.require()
             raise Diverged(str(error)) from error
         except UnreadableAtError as error:
-            if 1 < self._guard.failed(error) <= TRIES:  # that it is tried again was told the first time
+            if 1 < self._guard.failed(error) <= TRIES:  # the retry was reported the first time
                 self._start_over()
                 return {}, {}
             raise self._unreadable(error) from error
@@ -178,7 +178,7 @@ class KafkaSource:
             # kafka-python raises errors of any kind over what it cannot read, and polled again it would loop for ever.
             raise self._unreadable(error) from error
         if batches and self._same.is_in_doubt():
-            self._go_back()  # where nothing has changed it is read again
+            self._go_back()  # if the topic has not changed, read it again
             self._same.require_unbroken()
             return {}, {}
         return batches, {}
@@ -186,7 +186,7 @@ class KafkaSource:
     def _records(
         self, batches: Mapping[TopicPartition, list[Any]]
     ) -> tuple[list[Record], list[Reject], dict[Partition, Mark]]:
-        """Return what arrived, apart from it what the guard has found odd, and the last that is not odd of each."""
+        """Return the records, the rejects that the guard found, and the mark of each partition's last good record."""
         records, odd, marks = [], [], {}
         for tp, messages in batches.items():
             faults = self._guard.odd(tp)
@@ -202,7 +202,7 @@ class KafkaSource:
         return records, odd, marks
 
     def _gather(self, timeout_s: float) -> dict[TopicPartition, list[Any]]:
-        """Return what has arrived; where that is less than a batch, wait `max_delay_ms` for more."""
+        """Return new messages; for less than a batch, wait up to `max_delay_ms` for more."""
         self._guard.begin()
         batch = max(1, int(self._settings.max_batch / self._windows_in_record))
         if self._reach is not None and self._reach.at_most is not None:
@@ -215,7 +215,7 @@ class KafkaSource:
             try:
                 more = self._consumer.poll(timeout_ms=left * 1000, max_records=room)
             except Exception:
-                self._go_back()  # what was gathered is not delivered, so it must be read again
+                self._go_back()  # these messages were not delivered, so they must be read again
                 raise
             for tp, messages in more.items():
                 batches.setdefault(tp, []).extend(messages)
@@ -228,7 +228,7 @@ class KafkaSource:
             login=self._login,
             group_id=self._settings.group,
             enable_auto_commit=False,
-            auto_offset_reset="none",  # a position that is gone must be told, not replaced in silence
+            auto_offset_reset="none",  # a deleted position must be reported, not replaced silently
             check_crcs=True,
             allow_auto_create_topics=False,
             isolation_level="read_committed",
@@ -245,7 +245,7 @@ class KafkaSource:
         return find_places(self._consumer, self._settings, starts, view=self._view, topic_id=self._topic_id)
 
     def _moved_without_records(self) -> dict[Partition, int]:
-        """Return the positions that have moved over transaction markers and aborted records."""
+        """Return the positions that advanced past transaction markers and aborted records."""
         moved = {}
         for tp, partition in self._partitions.items():
             # Asking for a position costs kafka-python a walk over all partitions, so only where there was more to read.
@@ -256,7 +256,7 @@ class KafkaSource:
         return moved
 
     def _catch_up_with_retention(self) -> dict[Partition, int]:
-        """Move what retention has overtaken to the earliest record there is; return how many offsets were skipped."""
+        """Move positions that retention has deleted to the earliest record; return how many offsets were lost."""
         try:
             places, _ = self._place(self._positions)
         except Refused as error:  # a position lies beyond the end
@@ -268,7 +268,7 @@ class KafkaSource:
         return lost
 
     def _unreadable(self, error: Exception) -> Unavailable:
-        """Start over; return what to raise."""
+        """Replace the consumer; return the error to raise."""
         self._start_over()
         if isinstance(error, UnreadableAtError):
             place = f"at offset {error.offset} of {self._partitions[error.tp]}"
@@ -280,21 +280,21 @@ class KafkaSource:
         return Unavailable(f"Kafka delivered what cannot be read, {place}: {type(error).__name__}: {error}; {then}")
 
     def _start_over(self) -> None:
-        """Replace the consumer: polled again after a record that it cannot parse, kafka-python's loops for ever."""
+        """Replace the consumer: after a record that it cannot parse, kafka-python's loops for ever."""
         self.close()
         self._consumer = self._connect()
         self._consumer.assign(list(self._partitions))
         self._go_back()
 
     def _go_back(self) -> None:
-        """Read on from where the last delivery ended."""
+        """Seek back to the end of the last delivery."""
         for tp, partition in self._partitions.items():
             self._consumer.seek(tp, self._positions[partition])
 
     def _complain_of_login(self) -> None:
-        """Raise `Unavailable` where we are no longer let in: it would look as if nothing came.
+        """Raise `Unavailable` where logins are rejected: it would look as if no records came.
 
-        Not `Refused`: passwords and certificates are renewed while fleets run, and kafka-python goes on trying.
+        Not `Refused`: passwords and certificates are renewed while fleets run, and kafka-python keeps retrying.
         """
         if (refusal := self._login.refusal) is not None:
             raise Unavailable(str(in_our_words(refusal, "let us in again", self._settings)))

@@ -1,11 +1,11 @@
-"""Whether the topic that a consumer reads is still the one that is meant, and not another of the same name.
+"""Detect that a topic was deleted and re-created under the same name, by its topic id (KIP-516).
 
-In: a consumer, the id that the topic had (KIP-516). Out: nothing, or `Refused` where the broker names another id. Knows
-nothing of records. Any thread may ask.
+In: a consumer, the topic's id. Out: nothing, or `Refused` where the broker returns another id. Knows nothing of
+records. Thread-safe.
 
-kafka-python fetches by the name of a topic. One that is deleted and made anew quickly would be read on at the old
-position, and what lies before it never. So the id is asked for at every assignment, and again between what was read and
-its being kept: an answer to a question that was put after a fetch tells of the topic that was fetched from.
+kafka-python fetches by topic name. A topic that is quickly re-created would be read from the old position on, and the
+records before it never. So the id is requested at every assignment, and again after records are read and before they
+are durable: the answer to a request sent after a fetch applies to the topic that was fetched from.
 """
 
 import time
@@ -21,33 +21,33 @@ from undertow.settings.sections import KafkaSettings
 
 ANSWER_MS = 10_000
 SILENT_S = 10.0
-"""A broker answers each fetch within a fraction of a second, also where there is nothing to read."""
+"""No answer for this long is reported: a broker answers each fetch within a fraction of a second, even an empty one."""
 DOUBTS, DOUBT_S = 3, 1.0
-"""A broker that has just started may tell of yesterday: so many answers in a row are believed."""
+"""A broker that has just started may give stale answers: this many in a row are believed."""
 
 
 class SameTopic:
-    """Holds a consumer to one topic. Without an id, as from brokers before 2.8, everything passes."""
+    """Checks that a consumer reads one topic id. Without an id, as with brokers before 2.8, every check passes."""
 
     def __init__(self, settings: KafkaSettings, topic_id: str) -> None:
-        """Watch no consumer yet."""
+        """Start without a consumer."""
         self._settings, self._expected = settings, topic_id
         self._consumer: Any = None
         self._was_away = False
         self._links = Links()
 
     def watch(self, consumer: Any) -> None:
-        """Ask through this consumer from now on."""
+        """Use this consumer from now on."""
         self._consumer = consumer
         self._links.watch(consumer)
 
     def ask(self) -> Any:
-        """Begin to ask the broker; return what `require` takes. Blocks for nothing."""
+        """Send a request to the broker; return the argument of `require_answer`. Does not block."""
         consumer = self._consumer
         return consumer, consumer._manager.call_soon(self._look, consumer)  # noqa: SLF001 no public call asks for one topic
 
     def require(self) -> None:
-        """Ask the broker and wait. Raises `Refused` where it is another topic, `Unavailable` where none answers."""
+        """Ask the broker and wait. Raises `Refused` for another topic, `Unavailable` without an answer."""
         if not self._expected:
             return
         try:
@@ -56,7 +56,7 @@ class SameTopic:
             raise in_our_words(error, f"tell the id of {self._settings.topic}", self._settings) from error
 
     def require_answer(self, asked: Any) -> None:
-        """Wait for the answer to what was asked. Raises `Refused` where it is another topic; no answer is none."""
+        """Wait for the answer. Raises `Refused` for another topic; returns without an answer."""
         if not self._expected:
             return
         try:
@@ -65,26 +65,26 @@ class SameTopic:
             return
 
     def is_in_doubt(self) -> bool:
-        """Tell whether the broker has named another id by the way, or was away since the last call."""
+        """Return whether cached metadata has another id, or a broker was reconnected to since the last call."""
         self._was_away = self._links.are_renewed()
         return self._was_away or self._has_changed()
 
     def silence(self) -> str | None:
-        """Return for how long no broker has answered, in words, None where that is not long."""
+        """Return for how long no broker has answered, in words; None below `SILENT_S`."""
         seconds = self._links.silent_s()
         if seconds < SILENT_S:
             return None
         return f"Kafka at {self._settings.bootstrap} (kafka.bootstrap) has not answered for {seconds:.0f} s"
 
     def require_unbroken(self) -> None:
-        """Raise `Refused` where it is another topic, `Diverged` where its records may be others: a broker was away."""
+        """Raise `Refused` for another topic, `Diverged` where a broker was down and may have lost records."""
         self.require()
         if self._was_away:
             message = f"a broker was away, and may hold less of {self._settings.topic} than was read"
             raise Diverged(message)
 
     def _has_changed(self) -> bool:
-        heard = self._consumer._cluster.topic_id(self._settings.topic)  # noqa: SLF001 costs nothing, so each poll looks
+        heard = self._consumer._cluster.topic_id(self._settings.topic)  # noqa: SLF001 costs nothing: checked at each poll
         return bool(self._expected) and heard is not None and str(heard) != self._expected
 
     def _judge(self, asked: Any) -> None:
@@ -103,11 +103,11 @@ class SameTopic:
         raise Refused(message)
 
     async def _look(self, consumer: Any) -> str | None:
-        """Return the id, None where there is no such topic, or the broker knows no ids."""
+        """Return the id, None where there is no such topic, or the broker has no ids."""
         manager = consumer._manager  # noqa: SLF001 as `ask`
         if (node := manager.least_loaded_node()) is None:
             raise NodeNotReadyError
-        # The consumer's own request is for what it is assigned, which at first is nothing.
+        # The consumer's own metadata request is for its assignment, which at first is empty.
         topics = [MetadataRequest.MetadataRequestTopic(name=self._settings.topic)]
         request = MetadataRequest(
             topics=topics,

@@ -20,7 +20,7 @@ from undertow.settings.sections import KafkaSettings
 from undertow.stream.ports import Clock
 
 Encode = Callable[[WindowBatch], list[bytes]]
-"""Returns the values of records: one for each window, or of Arrow one for them all."""
+"""Returns record values: one per window, or with Arrow one for the whole batch."""
 
 
 def require_format(settings: KafkaSettings) -> None:
@@ -34,7 +34,7 @@ def require_format(settings: KafkaSettings) -> None:
 
 
 def check_format(settings: KafkaSettings) -> str:
-    """Say which format it is. Raises `Refused` without its packages, `Unavailable` where the registry is away."""
+    """Return the format in words. Raises `Refused` without its packages, `Unavailable` without the registry."""
     require_format(settings)
     if settings.format != "avro-confluent":
         return settings.format
@@ -44,7 +44,7 @@ def check_format(settings: KafkaSettings) -> str:
 
 
 def open_decode(settings: KafkaSettings, contract: InputContract, clock: Clock = time.time) -> Decode:
-    """Return what reads the records of a topic, and refuses event times that are not believed at the time by `clock`.
+    """Return the decoder of a topic's records, which rejects event times implausible at the time by `clock`.
 
     `clock` gives seconds since the epoch.
     """
@@ -73,7 +73,7 @@ def _open_codec(settings: KafkaSettings, contract: InputContract) -> Decode:
 
 
 def open_encode(settings: KafkaSettings, contract: InputContract) -> Encode:
-    """Return what writes the records of a topic; of a registry's format the schema is registered first."""
+    """Return the encoder of a topic's records; for a registry's format it registers the schema first."""
     require_format(settings)
     if settings.format == "json":
         return encode_json

@@ -1,4 +1,4 @@
-"""What embedding by one artifact needs, looked up before anything starts.
+"""Recipes: everything needed to embed by one artifact, looked up before anything starts.
 
 In: settings, read once on the driver. Out: an `EmbedRecipe` for each artifact, frozen plain data. Knows neither what is
 built from it nor whether a stream or a backfill asks.
@@ -18,7 +18,7 @@ from undertow.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedRecipe:
-    """Everything that a process needs to embed windows by one artifact, and to write what they became."""
+    """Everything that a process needs to embed windows by one artifact, and to write the embeddings."""
 
     model: ModelSettings
     """Names this artifact alone."""
@@ -30,7 +30,7 @@ class EmbedRecipe:
 
 
 def embed_recipes(settings: Settings) -> tuple[EmbedRecipe, ...]:
-    """Look everything up that embedding needs. Raises `Refused` where something is missing or damaged."""
+    """Look up everything that embedding needs. Raises `Refused` where something is missing or damaged."""
     recipes = tuple(embed_recipe(settings, path) for path in settings.model.artifacts)
     if len({recipe.manifest.view().view for recipe in recipes}) < len(recipes):
         found = ", ".join(f"{recipe.model.artifact} ({recipe.manifest.view().view})" for recipe in recipes)
@@ -40,7 +40,7 @@ def embed_recipes(settings: Settings) -> tuple[EmbedRecipe, ...]:
 
 
 def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
-    """Look everything up that embedding by the artifact in `path` needs."""
+    """Look up everything that embedding by the artifact in `path` needs."""
     model = settings.model
     manifest = read_manifest(path)
     read_weights(path, manifest)  # hashed here, so that no replica is the first to find damage
@@ -58,7 +58,7 @@ def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
 
 
 def require_applied_log(recipe: EmbedRecipe) -> None:
-    """Raise `Refused` where the view was applied with another log than lies there: its disk may not be mounted."""
+    """Raise `Refused` where the view was applied with another log than is there now: its disk may not be mounted."""
     root, applied = recipe.offline.path, recipe.online.log
     if not applied or (found := read_nonce(root)) == applied:
         return
@@ -72,7 +72,7 @@ def require_applied_log(recipe: EmbedRecipe) -> None:
 
 
 def with_log(settings: Settings, recipe: EmbedRecipe) -> EmbedRecipe:
-    """Add the offline log, in which the view has its folder from now on. Raises `Refused`."""
+    """Add the offline log, and claim the view's folder in it. Raises `Refused`."""
     require_applied_log(recipe)
     log = make_log(recipe.offline.path)
     claim_folder(log.root, recipe.manifest.view(), registered=registered_views(settings.feast.repo))
@@ -80,7 +80,7 @@ def with_log(settings: Settings, recipe: EmbedRecipe) -> EmbedRecipe:
 
 
 def _refuse_private_store(settings: Settings, online: OnlineRecipe) -> None:
-    """Raise `Refused` for a store that every node would have for itself."""
+    """Raise `Refused` for a store that is local to each node."""
     if online.type == "sqlite" and settings.fleet.address != "local":
         message = (
             f"the online store of {settings.feast.config} is SQLite, a file on one machine, and fleet.address = "

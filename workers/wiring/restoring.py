@@ -1,10 +1,10 @@
-"""An online store that has lost data, filled again from the offline log by the replica that saw it, beside its stream.
+"""Restore an online store that has lost data, from the offline log, in a thread beside the stream.
 
-In: a `Loss`, told by the sink that writes; the log of the view. Out: the newest vectors of each series online again,
-and events. Knows no store, no broker and no model.
+In: a `Loss`, reported by the sink; the log of the view. Out: the newest vectors of each series online again, and
+events. Knows no store, no broker and no model.
 
-Every write is guarded by the sink, so a restore beside the stream, beside another restore, or again from the beginning
-is harmless. What the log has not got yet is written again by whoever holds it: see `undertow.stream.loop`.
+Writes are idempotent, so a restore may run beside the stream, beside another restore, or again from the beginning.
+Rows that are not in the log yet are written again by the replica that has them: see `undertow.stream.store_watch`.
 """
 
 import random
@@ -34,20 +34,20 @@ from undertow.stream.retry import Patience, Trouble
 from undertow.stream.store_watch import LOOK_EVERY_S
 
 WRITE_ROWS, WRITE_BYTES = 2_048, 8 << 20
-"""What is written at once, in rows and in bytes of vectors."""
+"""The largest batch written, in rows and in bytes of vectors."""
 
 
 SETTLE_S = 2 * LOOK_EVERY_S
-"""After so long all replicas have learnt of a loss."""
+"""Within this time all replicas have detected a loss."""
 LONGEST_END_S = 10.0
-"""So long a stream that ends waits for a question to the log, which nothing cuts short; the process's end does."""
+"""How long a stream that ends waits for a running query of the log, which only the end of the process interrupts."""
 
 
 class TalliedSink(OnlineSink, Protocol):
-    """A sink of a store that keeps a tally."""
+    """A sink of a store that has a tally."""
 
     def restored(self, claim: str) -> None:
-        """Note that what was lost is there again."""
+        """Mark the loss of this claim as restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +60,11 @@ class Found:
 
 @contextmanager
 def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Iterator[Found]:
-    """Find the newest row of each series in these parts, in batches that are fit to be written at once.
+    """Find the newest row of each series in these parts, in batches of the size to write.
 
-    Memory is bounded by `memory_bytes`, whatever the number of series: their places are spilled, their vectors
-    streamed.
+    Memory is bounded by `memory_bytes` for any number of series: the index is spilled to disk, vectors are streamed.
     """
-    # DuckDB costs 50 MB, and a stream whose store keeps what it has needs none of it.
+    # DuckDB costs 50 MB, which a stream without losses never needs.
     from undertow.adapters.offline_query import open_query  # noqa: PLC0415
 
     if not files:
@@ -107,17 +106,17 @@ def _batches(found: Any, view: SpaceView) -> Iterator[EmbeddingBatch]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Where a store is filled from."""
+    """The source of a restore."""
 
     log: Path
     view: SpaceView
     memory_bytes: int
     keep_s: int = 0
-    """Rows delivered longer ago are left out, since the store has let them expire; 0 for none."""
+    """Rows delivered longer ago are skipped, since the store has expired them; 0 for none."""
 
 
 class Restorer:
-    """Restores one view's store in a thread of its own, whenever a loss is told. Any thread may tell and ask."""
+    """Restores one view's store in a thread of its own, whenever a loss is reported. Thread-safe."""
 
     def __init__(
         self,
@@ -127,7 +126,7 @@ class Restorer:
         tell: Tell,
         clock: Clock = time.time,
     ) -> None:
-        """Without a history nothing is restored. `clock` says what has expired meanwhile."""
+        """Without a history nothing is restored. `clock` decides what has expired."""
         self._history, self._open_sink, self._tell = history, open_sink, tell
         self._clock = clock
         self._changed = threading.Condition()
@@ -137,7 +136,7 @@ class Restorer:
         self._ends = threading.Event()
 
     def noticed(self, loss: Loss) -> None:
-        """Take note of a loss, and begin to restore where that is ours to do. Returns at once."""
+        """Remember a loss, and start to restore where that is this replica's task. Does not block."""
         with self._changed:
             if not loss.is_first:
                 self._untold = loss
@@ -149,15 +148,15 @@ class Restorer:
                 self._thread.start()
 
     def take(self) -> Loss | None:
-        """Return the last loss that nobody has taken yet."""
-        if self._untold is None:  # what every step of a stream asks
+        """Return the last loss once, None where there is none."""
+        if self._untold is None:  # every step of a stream calls this
             return None
         with self._changed:
             loss, self._untold = self._untold, None
             return loss
 
     def close(self) -> None:
-        """End what is under way; whoever starts next begins it anew. Idempotent."""
+        """Abort a restore in progress; the next process starts it again. Idempotent."""
         self._ends.set()
         if (thread := self._thread) is not None:
             thread.join(timeout=LONGEST_END_S)
@@ -172,7 +171,7 @@ class Restorer:
             try:
                 with closing(self._open_sink()) as sink:
                     self._restore(loss, sink)
-            except Exception as error:  # noqa: BLE001  whatever it is, the stream goes on, and somebody must learn of it
+            except Exception as error:  # noqa: BLE001  the stream continues after any error, which must be reported
                 if not self._ends.is_set():
                     kind = "" if isinstance(error, UndertowError) else f"{type(error).__name__}: "
                     self._tell(NotRestored(error=f"{kind}{error}"))
@@ -185,7 +184,7 @@ class Restorer:
         first = _parts(history.log)
         series, written = self._write(first, history, sink)
         if not loss.is_first:
-            # What others held, and have put into the log before they learnt of the loss.
+            # Rows that other replicas had in memory, and appended to the log before they detected the loss.
             self._ends.wait(max(0.0, began + SETTLE_S - time.monotonic()))
             _, more = self._write(sorted({*_parts(history.log)} - {*first}), history, sink)
             written += more
@@ -208,7 +207,7 @@ class Restorer:
                     break
                 began = time.monotonic()
                 written += patience.keep_trying(partial(sink.write, self._alive(batch, history.keep_s)))
-                self._ends.wait(time.monotonic() - began)  # at most half of what the store can take: the rest is live
+                self._ends.wait(time.monotonic() - began)  # half of the store's throughput at most: the rest is live
         return found.series, written
 
     def _alive(self, batch: EmbeddingBatch, keep_s: int) -> EmbeddingBatch:
@@ -221,22 +220,22 @@ class Restorer:
             clock=time.monotonic,
             wait=self._ends.wait,
             give_up=self._ends.is_set,
-            tell=lambda _event: None,  # the stream waits for the same store, and says so
+            tell=lambda _event: None,  # the stream retries the same store, and reports it
             trouble=Trouble(),
             jitter=random.random,
         )
 
 
 class RestoredOnline:
-    """An `OnlineSink` whose store is restored: closing it ends that, too."""
+    """An `OnlineSink` with its restorer: closing it closes both."""
 
     def __init__(self, sink: OnlineSink, restorer: Restorer) -> None:
-        """Take both over."""
+        """Take ownership of both."""
         self._sink, self._restorer = sink, restorer
         self.write, self.look, self.check, self.take = sink.write, sink.look, sink.check, restorer.take
 
     def close(self) -> None:
-        """End both. Idempotent."""
+        """Close both. Idempotent."""
         try:
             self._restorer.close()
         finally:

@@ -1,7 +1,7 @@
 """The one composition root: from settings to recipes, and from recipes to running parts.
 
 In: settings, read once on the driver. Out: recipes (frozen plain data that travel to other processes), and in those
-processes the parts built from them. Every fault that can be found before anything starts is found here, in one line.
+processes the parts built from them. Every fault that can be found before anything starts is reported here, in one line.
 """
 
 import os
@@ -50,7 +50,7 @@ class StreamRecipe:
 
     fleet: str
     artifacts: tuple[EmbedRecipe, ...]
-    """Those that it serves, each by a stream of its own in every replica."""
+    """The artifacts it serves, each by a stream of its own in every replica."""
     kafka: KafkaSettings
     topic_id: str
     cluster_id: str
@@ -59,7 +59,7 @@ class StreamRecipe:
     standbys: int
     min_replicas: int
     max_replicas: int
-    """0 where the size is set by hand."""
+    """0 where the size is set by hand, without autoscaling."""
     catch_up_s: float
     scale_up_s: float
     scale_down_s: float
@@ -105,10 +105,10 @@ def apply_artifact(
 
 
 def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaSettings, ...]:
-    """Return for each artifact's view the settings of its stream, which differ in the group that it commits to.
+    """Return the Kafka settings of each view's stream, which differ in the group that it commits to.
 
-    One artifact alone commits to `kafka.group`; each of several to a group of its own, since each has come as far as
-    it has. Their names follow from the views: whatever the order in the setting, no artifact takes another's offsets.
+    A single artifact commits to `kafka.group`; each of several to a group of its own, since their progress differs.
+    Group names derive from the views, so that no artifact gets another's offsets, whatever their order in the setting.
     """
     if len(views) == 1:
         return (kafka,)
@@ -116,7 +116,7 @@ def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaS
 
 
 def stream_recipe(settings: Settings) -> StreamRecipe:
-    """Look everything up that a fleet needs. Raises `Refused` where something is missing, before anything starts."""
+    """Look up everything that a fleet needs. Raises `Refused` where something is missing, before anything starts."""
     artifacts = embed_recipes(settings)
     if len(artifacts) > 1 and not settings.offline.enabled:
         message = (
@@ -151,7 +151,7 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         scale_up_s=settings.fleet.scale_up_seconds,
         scale_down_s=settings.fleet.scale_down_seconds,
         look_for_partitions_s=settings.fleet.look_for_partitions_seconds,
-        # A Ray of our own has nobody to share with, and counting its CPUs would only keep a fleet from growing.
+        # A Ray cluster of our own is not shared, and reserving its CPUs would only keep a fleet from growing.
         num_cpus=0.0 if settings.fleet.address == "local" else settings.fleet.num_cpus,
         num_gpus=settings.fleet.num_gpus,
         heartbeat_timeout_s=settings.fleet.heartbeat_timeout_seconds,
@@ -165,7 +165,7 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
 
 def open_embed(recipe: EmbedRecipe) -> Embed:
     """Load the model in this process."""
-    # Torch and pytorch-forecasting cost seconds and are needed only where windows are embedded.
+    # Importing torch and pytorch-forecasting takes seconds, and only embedding needs them.
     from undertow.artifact.load.loader import load  # noqa: PLC0415
 
     model = recipe.model
@@ -179,14 +179,14 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
 
 
 def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
-    """Connect to the online store that Feast's configuration names; `on_loss` is told where it has lost data."""
+    """Connect to the online store that Feast's configuration names; `on_loss` is called where it has lost data."""
     if recipe.type in ("redis", "sqlite"):
         return open_tallied(recipe, on_loss)
     return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
 
 
 def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
-    """Connect to a store of which can be seen that it has lost data."""
+    """Connect to a store that has a tally, by which lost data is detected."""
     if recipe.type == "redis":
         return RedisOnline(
             options=recipe.options,
@@ -200,7 +200,7 @@ def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOn
 
 
 def open_restorer(embed: EmbedRecipe, tell: Tell) -> Restorer:
-    """Return what fills the artifact's online store again where it has lost data."""
+    """Return the restorer of the artifact's online store."""
     view, history = embed.manifest.view(), None
     if embed.log is not None:
         history = History(
@@ -228,13 +228,13 @@ def open_stream(
     tell: Tell = lambda _event: None,
     turn: Turn | None = None,
 ) -> Stream:
-    """Build in this process one replica's stream of one artifact; its streams share the `turn`."""
+    """Build one replica's stream of one artifact in this process; all its streams share the `turn`."""
     embed = recipe.artifacts[index]
     kafka = group_settings(recipe.kafka, [one.manifest.view().view for one in recipe.artifacts])[index]
     view, contract = embed.manifest.view(), embed.manifest.contract
     restorer = open_restorer(embed, tell)
     return Stream(
-        offline=open_log(recipe, embed),  # first: a node that does not see the log shall not load a model before
+        offline=open_log(recipe, embed),  # first: a node without access to the log fails before it loads a model
         source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view, topic_id=recipe.topic_id),
         embed=open_embed(embed),
         online=RestoredOnline(open_online(embed.online, restorer.noticed), restorer),
@@ -252,7 +252,7 @@ def open_stream(
 
 
 def open_log(recipe: StreamRecipe, embed: EmbedRecipe) -> FileOfflineLog | None:
-    """Open the chains of one artifact; None where none are kept. Raises `Refused` where this node lacks the log."""
+    """Open the chains of one artifact; None without an offline log. Raises `Refused` where this node lacks the log."""
     if embed.log is None:
         return None
     embed.log.require()
@@ -269,7 +269,7 @@ def open_log(recipe: StreamRecipe, embed: EmbedRecipe) -> FileOfflineLog | None:
 def stream_openers(
     recipe: StreamRecipe, new_tell: Callable[[], Tell]
 ) -> dict[str, Callable[[Callable[[], bool]], Stream]]:
-    """Return what builds the stream of each artifact, by the name of its view."""
+    """Return the stream factory of each artifact, by the name of its view."""
     turn = Turn()
     return {
         artifact.manifest.view().view: partial(open_stream, recipe, index=index, tell=new_tell(), turn=turn)
