@@ -1,1 +1,1 @@
-"""What the data looks like: records, windows, embeddings, their wire formats and columnar batches."""
+"""The data types: records, windows, embeddings, their wire formats and columnar batches."""

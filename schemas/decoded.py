@@ -1,4 +1,4 @@
-"""What a codec makes of records: windows, and rejects.
+"""The result of decoding records: windows, and rejects.
 
 In: nothing. Out: `Decoded` and the `Decode` callable. Knows no wire format.
 """

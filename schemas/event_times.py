@@ -1,4 +1,4 @@
-"""Which event times are believed: none from before such series were kept, and none that has yet to come.
+"""The plausible range of event times: not before such series were recorded, and not in the future.
 
 In: windows, and the first and the last event time that are taken. Out: the others as rejects that guess the unit that
 was meant, and a count of those that are taken but odd. Knows no wire format and no clock.

@@ -1,4 +1,4 @@
-"""Parsed JSON windows on their way into columns: the fast check, of whole columns at once.
+"""Convert parsed JSON windows to columns: the fast check, of whole columns at once.
 
 In: parsed JSON objects and an input contract. Out: a `WindowBatch`, or an exception that says no more than that
 something is off. Does not know how the text was parsed, nor what to tell a person.

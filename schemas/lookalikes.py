@@ -1,4 +1,4 @@
-"""What bytes look like that a codec cannot read, so that the refusal can say what to change.
+"""Guess the format of bytes that a codec cannot read, so that the reject can say what to change.
 
 In: the value of a record, or an object that is no window. Out: a few words for its fault. Knows no codec, and refuses
 nothing itself: it is asked only about what has been refused.

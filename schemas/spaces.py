@@ -1,4 +1,4 @@
-"""A space as others see it: what Feast must know of an artifact's embeddings.
+"""The public description of a space: what Feast must know of an artifact's embeddings.
 
 In: plain values. Out: `SpaceView`, and its JSON form in `feature_repo/spaces/<view>.json`. Knows neither Feast nor
 models.

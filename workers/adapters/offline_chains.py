@@ -1,4 +1,4 @@
-"""Whether the chains of a view are whole: every part that was ever appended is there, from the first to the last.
+"""Check that the chains of a view are complete: every part that was ever appended is there.
 
 In: a view's folder. Out: what its chains amount to, their holes, and the part files that readers may rely on. Knows
 neither who appends nor what the rows hold.
@@ -34,7 +34,7 @@ class Chain:
     first: int
     next: int
     lost: int
-    """Offsets that could not be read: retention deleted them before, or they were passed over."""
+    """Offsets that could not be read: retention deleted them before, or they were skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

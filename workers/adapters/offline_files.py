@@ -1,4 +1,4 @@
-"""How a file of the offline log appears: whole, durable, and only where there was none.
+"""Publish a file of the offline log: atomically, durably, and only if it does not exist yet.
 
 In: a path and its bytes. Out: whether the file is ours. Knows nothing of what is inside.
 """
@@ -15,7 +15,7 @@ from undertow.stream.failpoints import reach
 
 TEMPORARY = ".tmp"
 ABANDONED_S = 3600.0
-"""A temporary file that nobody wrote to for so long has lost its writer."""
+"""A temporary file not written to for this long is abandoned."""
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 

@@ -1,4 +1,4 @@
-"""What is missing in the offline log given up on purpose: its offsets are noted as lost, and chains go on.
+"""Close holes in the chains of the offline log by recording the missing offsets as lost.
 
 In: a view's folder. Out: parts without rows where others were, and a line for each. Knows no broker: what it may still
 hold is not read again.

@@ -1,4 +1,4 @@
-"""Part files of the offline log: how embeddings become Parquet, and what their footers say.
+"""Part files of the offline log: embeddings as Parquet, and the metadata in their footers.
 
 In: embeddings and what the footer must say. Out: bytes, footers, tables. Knows neither Kafka nor Ray, nor whether a
 part belongs to a chain or to a backfill.
@@ -40,7 +40,7 @@ READERS = min(8, os.cpu_count() or 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footer:
-    """What a part of a chain says of itself."""
+    """The metadata of a part of a chain."""
 
     partition: Partition
     first: int

@@ -1,4 +1,4 @@
-"""The offline log asked by DuckDB: vectors as of a time, the newest of each series, the gaps between windows.
+"""Query the offline log with DuckDB: vectors as of a time, the newest of each series, the gaps between windows.
 
 In: part files, and how much memory they may take. Out: Arrow batches, numpy arrays. What does not fit into memory
 goes to a folder for spilling. Knows neither models nor online stores, nor where a space's parts lie.

@@ -1,4 +1,4 @@
-"""Whose folder is whose in the offline log, and whether it is the same log for everybody who writes it.
+"""The owners of folders in the offline log, and the log's identity, which is the same for all its writers.
 
 In: the log's root and views. Out: folders, each with a note that says which view it holds; the log's identity, a nonce
 that is made once. Knows neither what a part holds nor Ray.

@@ -1,4 +1,4 @@
-"""A seal in every Parquet file of the log: should any bit of it flip, whoever reads the file refuses it.
+"""A checksum (seal) in every Parquet file of the log, so that readers detect any flipped bit.
 
 In: the bytes of a Parquet file, an open file. Out: sealed bytes; whether they still are what was written. Knows nothing
 of what is inside.

@@ -1,6 +1,6 @@
-"""A sign of life where everybody who writes a log can see it: a word in a file beside the chains of a topic.
+"""A fleet's heartbeat in the offline log, for all its writers: text in a file beside the chains of a topic.
 
-In: a view's folder, a topic, texts. Out: the last text that anybody wrote. Knows nothing of who writes it and why.
+In: a view's folder, a topic, texts. Out: the last text written. Knows nothing of its writers and its meaning.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The whole log read, to see whether every file of it is what was written.
+"""Verify the whole log: read every file and check its seal.
 
 In: the log's folder. Out: how much was read, and a sentence for each damaged file. Changes nothing.
 """

@@ -1,4 +1,4 @@
-"""Where Redis is and how it lets us in: `host:port,option=value,...` as Feast writes it, or a URL as other tools do.
+"""Parse Redis connection strings: `host:port,option=value,...` as Feast writes it, or a URL as other tools do.
 
 In: a text with secrets in it. Out: servers and redis-py's options, or `Refused`. No message repeats anything of the
 text but an address that was read without a doubt: half of a password may stand anywhere in one that is misread.

@@ -1,6 +1,6 @@
-"""What an error of redis-py means: whether waiting helps, and which setting it is about.
+"""Translate redis-py's errors: whether a retry can help, and which setting is concerned.
 
-In: errors, a connection's options. Out: `Refused` or `Unavailable` in our words. Knows no keys.
+In: errors, a connection's options. Out: `Refused` or `Unavailable`. Knows no keys.
 """
 
 import re
@@ -23,7 +23,7 @@ LOOK_S = 1.0
 """How long a port may take to show which language it speaks."""
 
 PASSING_WORDS = re.compile(r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b")
-"""States of a server that pass, or that its operator mends. Inside a script the code stands within the text."""
+"""Transient states of a server, or ones that its operator ends. From a script the code is within the text."""
 PASSING = (
     redis.ConnectionError,
     redis.TimeoutError,

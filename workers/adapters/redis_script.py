@@ -1,4 +1,4 @@
-"""The script by which Redis itself compares and sets: the newest row of each key wins, whatever the order of writers.
+"""The Lua script for compare-and-set in Redis: the newest row of each key wins, whatever the order of writers.
 
 In: keys, and of each its values as Feast writes them. Out: what was written. Knows no client.
 """

@@ -1,4 +1,4 @@
-"""The tally of one view in Redis, by which its writers see that it has lost data: see `undertow.stream.losses`.
+"""The tally of one view in Redis, by which writers detect lost data: see `undertow.stream.losses`.
 
 In: a client. Out: `Tally`s. One slot of a cluster holds it, so a loss of its other nodes is not seen. Knows no vector.
 """
@@ -34,24 +34,24 @@ class RedisTally:
 
     @property
     def count(self) -> Sequence[Command]:
-        """Count one write, and look."""
+        """Return the commands that count one write and read the tally."""
         return (("INCR", self._own), *self._look)
 
     @property
     def look(self) -> Sequence[Command]:
-        """Look, without a write."""
+        """Return the commands that read the tally only."""
         return (("GET", self._own), *self._look)
 
     def read(self) -> Tally:
-        """Return what Redis shows now."""
+        """Return the present tally."""
         return tally_of([self._client.execute_command(*command) for command in self.look])
 
     def claim(self, held: str, new: str) -> bool:
-        """Put a new claim in the place of the held one."""
+        """Compare-and-set: replace the claim `held` by `new`."""
         return bool(self._client.eval(_CLAIM, 1, self._shared, held, new))
 
     def restored(self, claim: str) -> None:
-        """Note that what was lost is there again, unless more was lost since."""
+        """Mark the claim as restored, unless more was lost since."""
         self._client.eval(_RESTORED, 1, self._shared, claim)
 
     @property

@@ -1,4 +1,4 @@
-"""The tally of one view in an SQLite file, by which writers see that it has lost data: see `undertow.stream.losses`.
+"""The tally of one view in an SQLite file, by which writers detect lost data: see `undertow.stream.losses`.
 
 In: a connection, within a transaction. Out: `Tally`s. Knows no vector.
 """
@@ -45,7 +45,7 @@ class SqliteTally:
         )
 
     def read(self) -> Tally:
-        """Return what the file shows now."""
+        """Return the present tally."""
         rows = self._connection.execute(
             f"SELECT writer, count, claim, restored FROM {TABLE} WHERE of = ? AND writer IN ('', ?)",  # noqa: S608 - the name is ours
             (self._view, self._writer),
@@ -55,7 +55,7 @@ class SqliteTally:
         return Tally(claim=claim, restored=restored, count=found.get(self._writer, (0, "", ""))[0])
 
     def claim(self, held: str, new: str) -> bool:
-        """Put a new claim in the place of the held one; the transaction keeps others away."""
+        """Compare-and-set: replace the claim `held` by `new`; the transaction excludes other writers."""
         if self.read().claim != held:
             return False
         self._connection.execute(
@@ -66,7 +66,7 @@ class SqliteTally:
         return True
 
     def restored(self, claim: str) -> None:
-        """Note that what was lost is there again, unless more was lost since."""
+        """Mark the claim as restored, unless more was lost since."""
         self._connection.execute(
             f"UPDATE {TABLE} SET restored = ? WHERE of = ? AND writer = '' AND claim = ?",  # noqa: S608 - the name is ours
             (claim, self._view, claim),

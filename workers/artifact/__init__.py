@@ -1,1 +1,1 @@
-"""Pack a trained checkpoint once, load it safely for ever."""
+"""Pack a trained checkpoint into an artifact once; load artifacts safely."""

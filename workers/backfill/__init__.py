@@ -1,1 +1,1 @@
-"""History, embedded by Ray Data with the embedder of the stream."""
+"""Backfills: history embedded by Ray Data, with the embedder of the stream."""

@@ -1,4 +1,4 @@
-"""How often each chunk was begun and not ended: a worker that is killed leaves no word, so it notes what it begins.
+"""Count the unfinished attempts at each chunk: a killed worker reports nothing, so each attempt is noted beforehand.
 
 In: a folder that all workers of one run see. Out: notes there, and why a chunk is not begun once more. Knows no Ray.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from undertow.core.errors import Refused, Unavailable
 
 MOST_DEATHS = 3
-"""Of one chunk. One may be anybody's doing, such as a node that goes; Ray itself would go on for ever."""
+"""Of workers at one chunk. A single one may have any cause, such as a lost node; Ray itself would retry for ever."""
 THRESHOLD = "RAY_memory_usage_threshold"
 RAYS_OWN_THRESHOLD = "0.95"
 

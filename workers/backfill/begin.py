@@ -1,4 +1,4 @@
-"""Where a run of a backfill stands in the order of delivery: behind all that the log has, and behind every earlier run.
+"""The first `created_us` of a backfill's run: greater than any in the log and in every earlier run.
 
 In: a recipe, how many rows its history has, the clock. Out: the recipe with `begin_us`. Knows no chunk and no Ray.
 

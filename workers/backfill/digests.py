@@ -1,4 +1,4 @@
-"""What files of history are told apart by: a digest of their content, taken again only where they may have changed.
+"""Content digests that identify files of history, cached until a file may have changed.
 
 In: files, a note beside the job's parts. Out: digests. Knows nothing of what the files hold.
 

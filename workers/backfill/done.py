@@ -1,4 +1,4 @@
-"""Which chunks earlier runs of a job have done, those of earlier versions among them where they can be trusted.
+"""Find the chunks that earlier runs of a job have done, including runs of earlier versions where they can be trusted.
 
 In: chunks, the job's parts. Out: the part of each that is done, and a line for what must be done again. Knows no Ray.
 

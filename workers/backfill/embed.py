@@ -1,4 +1,4 @@
-"""What one actor of a backfill does: a chunk of history becomes a part of the offline log, and newer values online.
+"""The work of one actor of a backfill: embed a chunk of history into a part of the offline log, and online.
 
 In: a recipe (plain data) and chunks. Out: parts, rejects, online rows, a few numbers. Knows neither Ray nor settings.
 """
@@ -26,7 +26,7 @@ from undertow.stream.order import stamp_backfill
 from undertow.stream.ports import OnlineSink
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""How long to wait before each further try of a store that does not answer."""
+"""Backoff: the delay before each retry of an unavailable store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Done:
 
     windows: int
     odd_times: int = 0
-    """Windows whose event time is hardly meant (`undertow.schemas.event_times`), though it is taken."""
+    """Windows accepted with an implausible event time (`undertow.schemas.event_times`)."""
     refusals: Refusals = field(default_factory=Refusals)
 
 

@@ -1,4 +1,4 @@
-"""Which files a folder of history holds: all Parquet below it, through links too, and what is left out is told.
+"""List the Parquet files of a history folder, recursively and through links; skipped files are reported.
 
 In: a file or a folder. Out: relative paths, and a line for whatever was passed over. Knows nothing of what they hold.
 """

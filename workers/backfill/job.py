@@ -1,4 +1,4 @@
-"""A backfill: history through the same embedder as the stream, on as many actors as wanted, and again where it stopped.
+"""Run a backfill: history through the same embedder as the stream, on any number of actors, resumable.
 
 In: a recipe, and how an actor gets its tools from plain data. Out: a `BackfillReport`; the rows stay with the actors.
 Knows no settings file and no model. Ray must have been joined or started before.

@@ -1,4 +1,4 @@
-"""Rows of history that are refused: counted by reason, and written down one by one.
+"""Rejected rows of history: counted by reason, and listed one by one.
 
 In: rows, reasons, details. Out: counts that add up, with the first as an example, and lines of JSON. Knows neither
 embedders nor Kafka.

@@ -1,4 +1,4 @@
-"""A backfill that stands: where no chunk comes to its end for a while, somebody must be told what may keep it.
+"""Detect a stalled backfill: where no chunk finishes for a while, report what may be the cause.
 
 In: what has been begun, and word of each chunk that ends. Out: a line a minute while nothing does. Knows no Ray, which
 says none of this to the program that waits for it.
@@ -26,7 +26,7 @@ class StallWatch:
         self._thread.start()
 
     def moved(self) -> None:
-        """Hear that a chunk has come to its end."""
+        """Record that a chunk has finished."""
         self._moves.set()
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""What the commands do that have no room of their own."""
+"""The work of the commands that have no room of their own."""

@@ -1,4 +1,4 @@
-"""`undertow apply`: artifacts made known to Feast, each with a ttl that was given, kept, or derived from its log.
+"""`undertow apply`: register artifacts with Feast, each with a TTL that was given, kept, or derived from its log.
 
 In: settings. Out: Feast's registry, and a line for each view on how long its vectors count in Feast's joins. Knows no
 broker.

@@ -1,4 +1,4 @@
-"""What each node of a Ray that is joined sees of what all must see: the offline log, the artifacts, this code.
+"""Check on each node of a Ray cluster what all nodes must have: the offline log, the artifacts, this code.
 
 In: what is expected. Out: the nodes' names, or `Refused` with a line for each that lacks something. Changes nothing.
 """

@@ -1,4 +1,4 @@
-"""`undertow replay`: look at dead letters, mend them by a command, send them again.
+"""`undertow replay`: list dead letters, repair them by a command, send them again.
 
 In: settings, what to choose, a command. Out: letters shown, or records back in the source topic. Knows nothing of
 models but what an artifact's manifest says of its inputs.

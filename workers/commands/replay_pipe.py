@@ -1,4 +1,4 @@
-"""A command of the user's that mends records: bytes on its standard input, bytes from its standard output.
+"""Run a user's command that repairs records: bytes to its standard input, bytes from its standard output.
 
 In: a command line, one record. Out: what it wrote, or why it did not. Knows nothing of records.
 

@@ -1,4 +1,4 @@
-"""Kinds of errors, by what the caller does: stop, try again, leave, or look again.
+"""The kinds of errors, by what the caller does: stop, retry, leave, or look again.
 
 Everything else is a bug and propagates. A message says what was expected, what was found, and how to see or fix it.
 """

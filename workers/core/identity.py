@@ -1,4 +1,4 @@
-"""Whether two views of one name stand for the same: the same vectors under the same keys.
+"""Compare two views of one name: whether they have the same vector space and the same keys.
 
 In: views, and where one of them was found. Out: nothing, or `Refused`. Knows no store.
 """

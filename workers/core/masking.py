@@ -1,4 +1,4 @@
-"""What is secret, and texts without it.
+"""Remove secrets from texts.
 
 In: names of options, values, texts of others. Out: whether a name speaks of a secret; what may be shown. Knows no
 vendor: their options say by their names what they hold.

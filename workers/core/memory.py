@@ -1,4 +1,4 @@
-"""When a forward finds no memory: how that is known, and how large forwards may be meanwhile.
+"""Out-of-memory errors of a forward: how they are recognized, and the batch size after one.
 
 In: an error, a device; how large a forward was that failed. Out: whether memory was short; how many steps the next
 forward may have. Knows neither models nor windows.

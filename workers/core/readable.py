@@ -1,4 +1,4 @@
-"""Text of others, as a terminal or a log may show it.
+"""Escape untrusted text for terminals and logs.
 
 In: what stands in records, headers, files and the errors of vendors. Out: one line of printable letters. Knows nothing
 of terminals: what a library takes for markup is its caller's matter.

@@ -1,4 +1,4 @@
-"""What becomes of a pooled vector: fewer dimensions by a PCA that was fitted when packed, then the length 1.
+"""Reduce a pooled vector: project by a PCA that was fitted when packed, then normalize to length 1.
 
 In: pooled vectors, a feature, its fitted numbers. Out: (n, d) float32. Knows neither how they were fitted nor a file.
 """

@@ -1,4 +1,4 @@
-"""The text of a tap taken apart: `path#call[element][element]`, where a name may hold any sign that it is made of.
+"""Parse the text of a tap, `path#call[element][element]`, where a name may contain these separators.
 
 In: a text, and the paths of a model where it is known. Out: its path, call and elements, and what follows. Knows
 neither torch nor poolings.

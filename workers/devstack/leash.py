@@ -1,4 +1,4 @@
-"""Tie a server to the life of the process that started it, however that one ends.
+"""End a server when the process that started it ends, in whatever way.
 
 In: the pid of the starter and a command line. Out: this process becomes the command; a watcher beside it ends the
 command when the starter is gone, even by SIGKILL. Knows no server.

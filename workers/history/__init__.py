@@ -1,1 +1,1 @@
-"""The offline log, read: point-in-time joins, and an online store filled again."""
+"""Readers of the offline log: point-in-time joins, and restoring an online store."""

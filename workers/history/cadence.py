@@ -1,4 +1,4 @@
-"""How long an embedding stays worth asking for: a ttl derived from the gaps between the windows of a series.
+"""Derive a view's TTL from the gaps between the windows of a series.
 
 In: the log. Out: a ttl for Feast, and the reason in a sentence. Knows no Feast.
 

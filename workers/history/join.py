@@ -1,4 +1,4 @@
-"""Rows of somebody's with the vectors that were known at their times: an as-of join over the offline log.
+"""A point-in-time (as-of) join of a user's rows with the vectors of the offline log.
 
 In: a Parquet file of ids and times, the log. Out: a Parquet file with the same rows in the same order, each with the
 newest vectors at or before its time. Knows no model and no Feast: views' ttls do not count here.

@@ -1,4 +1,4 @@
-"""Whether the online store has what the log has: a few series of the log, looked up.
+"""Compare the online store with the log, by looking up a sample of series.
 
 In: a view and its parts. Out: a verdict in a sentence. Cheap, and so no proof: a store that was lost or switched lacks
 nearly all, and a few that are there say little of the rest.

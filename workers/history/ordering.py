@@ -1,4 +1,4 @@
-"""A stream of batches put into the order of their row numbers, in bounded memory.
+"""Sort a stream of batches by row number, in bounded memory.
 
 In: Arrow batches in any order, each row with its number. Out: tables in order. Knows nothing of what the rows hold.
 

@@ -1,4 +1,4 @@
-"""`undertow rebuild`: an online store that was switched or lost, filled again from the offline log.
+"""`undertow rebuild`: restore an online store that was switched or lost, from the offline log.
 
 In: the log of a view, an online sink. Out: the newest vectors of each series online, wherever the store holds none or
 older ones. Knows neither models nor brokers.
@@ -111,7 +111,7 @@ def _run_one(recipe: EmbedRecipe, console: Console) -> Rebuilt:
 
 
 def patience(console: Console, wait: Callable[[float], object] = time.sleep) -> Patience:
-    """Wait for a store that does not answer, and say so; Ctrl-C ends it."""
+    """Return a retry that reports an unavailable store on the console; Ctrl-C ends it."""
 
     def tell(event: Event) -> None:
         if isinstance(event, Retrying):

@@ -1,4 +1,4 @@
-"""Rows that ask for vectors: a Parquet file of somebody's, its ids and times made those of the log.
+"""The rows to join: a user's Parquet file, with ids and times converted to those of the log.
 
 In: a Parquet file with id columns and a time. Out: its batches as they are, and what of them DuckDB is asked by. Knows
 no log.

@@ -1,1 +1,1 @@
-"""The Ray that fleets and backfills run on."""
+"""The Ray session that fleets and backfills run on."""

@@ -1,6 +1,6 @@
-"""What we take from Ray beyond its public API, each with what happens where a release no longer has it.
+"""Our uses of Ray's private API, each with a fallback where a release no longer has it.
 
-In: nothing. Out: what Ray knows. Knows nothing of fleets. Beside this module nothing imports a private name of Ray.
+In: nothing. Out: Ray's state. Knows nothing of fleets. No other module imports a private name of Ray.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The Ray that fleets and backfills run on: started for one command, or joined.
+"""The Ray session that fleets and backfills run on: a cluster started for one command, or an existing one.
 
 In: settings. Out: a session. Knows nothing of what runs on it.
 """

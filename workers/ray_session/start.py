@@ -1,4 +1,4 @@
-"""What a Ray of our own needs before it starts: its folder, its token, its address; and the start without noise.
+"""Prepare the start of a Ray cluster of our own: folder, token, address; and filter its start-up noise.
 
 In: the environment. Out: `Refused`, or nothing. Knows nothing of fleets and backfills.
 """

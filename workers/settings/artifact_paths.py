@@ -17,7 +17,7 @@ Paths = Path | tuple[Path, ...]
 
 
 def parse_paths(given: object) -> Paths:
-    """Take a path as it stands, and a list as TOML or, from the environment, as JSON; a list of one is that one."""
+    """Accept one path, or a list: from TOML, or as JSON from the environment; a list of one is that path."""
     if isinstance(given, str) and given.startswith("["):
         with contextlib.suppress(ValueError):
             given = json.loads(given)

@@ -1,6 +1,6 @@
-"""What can be an address of a broker, a name of a topic, and a name of a fleet.
+"""Validate addresses of brokers, names of topics and names of fleets.
 
-In: what a setting gave. Out: the same, or `ValueError` with what is expected. Knows no client.
+In: the value of a setting. Out: the same, or `ValueError` with what is expected. Knows no client.
 """
 
 import ipaddress

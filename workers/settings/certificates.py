@@ -1,4 +1,4 @@
-"""Certificates and keys that settings name, looked at before a client is given them; and whether a port speaks TLS.
+"""Check the certificates and keys that settings name before a client uses them; and whether a port uses TLS.
 
 In: files, a password, what their settings are called; a port. Out: nothing, or `Refused` with the setting whose file is
 not as it must be. Knows no client: their own errors name neither file nor setting, and OpenSSL asks a terminal, which

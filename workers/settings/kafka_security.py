@@ -1,4 +1,4 @@
-"""How we show Kafka who we are, and how Kafka shows us that it is Kafka: a part of the section `kafka`.
+"""Authentication and TLS of Kafka clients: a part of the section `kafka`.
 
 In: the section's values, and files that they name. Out: options of kafka-python. A file is read by the process that
 connects, when it does: its secret does not travel between processes, and may be replaced while a fleet runs.
@@ -134,7 +134,7 @@ class KafkaSecurity(Section):
             )
 
     def secrets(self) -> list[str]:
-        """Return all that no text about this broker may show."""
+        """Return the secrets that no text about this broker may show."""
         values = [getattr(self, name) for name in self.given()]
         files = [value for name in self.given(("password_file", "key_password_file", "oauth_token_file"))
                  if (value := getattr(self, name)).is_file()]  # fmt: skip

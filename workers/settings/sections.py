@@ -20,13 +20,13 @@ from undertow.settings.local_paths import LocalPath, require_local
 
 
 class EventTimeSettings(Section):
-    """Which event times are believed. History (`backfill`, `produce`) is held to the same as it is when it is read."""
+    """Which event times are accepted. The same holds for history (`backfill`, `produce`)."""
 
     min: AwareDatetime = datetime(1980, 1, 1, tzinfo=UTC)
-    """Earlier ones are refused: they are seconds or milliseconds where microseconds are expected."""
+    """Earlier ones are rejected: they are seconds or milliseconds where microseconds are expected."""
     max_ahead: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
-    """So far after the replica's clock one may lie: what lies further would stay the newest of its series online. Such
-    as `PT1H`, `P1D`, `P3650D`, or a number of seconds."""
+    """How far ahead of the replica's clock one may be: a later one would stay the newest of its series online. Such as
+    `PT1H`, `P1D`, `P3650D`, or a number of seconds."""
 
     def at(self, now_s: float) -> EventTimes:
         """Return what is taken at a moment, in seconds since the epoch."""
@@ -49,11 +49,11 @@ class KafkaSettings(KafkaSecurity):
     topic: Topic = "windows"
     """Where windows are read from."""
     group: str = "undertow"
-    """Offsets are committed here for lag tools; nobody may be subscribed to it."""
+    """The consumer group that offsets are committed to, for lag tools; it must have no members."""
     dead_letters: Topic = ""
     """Topic for rejects; empty means `<topic>.rejects`."""
     format: Literal["json", "arrow", "avro", "avro-confluent"] = "json"
-    """What records are written in: `arrow` is many windows in one record, `avro` one of `schemas/window.v1.avsc`,
+    """The format of records: `arrow` is many windows in one record, `avro` one of `schemas/window.v1.avsc`,
     `avro-confluent` one behind the id of its schema in the registry. Both Avros need `undertow[avro]`."""
     registry: str = ""
     """URL of the schema registry, for `avro-confluent`."""
@@ -71,12 +71,12 @@ class KafkaSettings(KafkaSecurity):
     was embedded: small at low load, full at high load. A little (2 to 5) helps where a forward costs the same for one
     window as for many, as on a GPU."""
     max_record_bytes: int = Field(default=1 << 20, ge=1)
-    """Larger records are rejected undecoded."""
+    """Larger records are rejected without being decoded."""
     max_unpacked_bytes: int = Field(default=64 << 20, ge=1 << 10)
-    """What a compressed batch of records may become; one that becomes more is skipped: told, counted as lost, and among
-    the dead letters as it is."""
+    """The largest decompressed size of a record batch; a larger one is skipped: reported, counted as lost, and written
+    to the dead letters as it is."""
     max_poll_bytes: int = Field(default=256 << 20, ge=1 << 10)
-    """Once what one poll has unpacked is more, what is left of it waits for the next one."""
+    """Once one poll has decompressed more, the rest of its batches waits for the next one."""
     event_time: EventTimeSettings = EventTimeSettings()
 
     @property
@@ -141,8 +141,8 @@ class ModelSettings(Section):
     threads: int = Field(default=1, ge=1)
     """Threads of one replica's forward; `undertow pack` and `undertow taps` run the model with as many."""
     max_embed_seconds: float = Field(default=300.0, gt=0)
-    """A model that has one batch for longer is taken never to return: its replica is replaced, and the record that does
-    it is found and refused (`hangs`). Longer than the first batch takes, which may compile or wait for a GPU."""
+    """A model that takes longer for one batch is considered hung: its replica is replaced, and the record that causes
+    it is found and rejected (`hangs`). Must exceed the first batch, which may compile or wait for a GPU."""
     code: tuple[str, ...] = ()
     """Top-level packages that an artifact of a plain module may name; they are imported, so list what you trust."""
 
@@ -171,8 +171,8 @@ class FeastSettings(Section):
     config: Annotated[str, BeforeValidator(require_local)] = "feature_store.yaml"
     """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
     replace_alien_keys: bool = False
-    """Whether what somebody else keeps in Redis at the key of a series, and is no hash, may be deleted. Otherwise it
-    stays, that series is written to the offline log alone, and a warning names the key."""
+    """Whether a foreign value in Redis at the key of a series, which is no hash, may be deleted. Otherwise it stays,
+    the series is written to the offline log alone, and a warning names the key."""
 
 
 class OfflineSettings(Section):
@@ -181,15 +181,15 @@ class OfflineSettings(Section):
     path: LocalPath = Path(".undertow/offline")
     """The folder of the log; one that all nodes share, where a fleet runs on several."""
     enabled: bool = True
-    """Without it Kafka's committed offset is the record of progress, moved after the online write."""
+    """Without it Kafka's committed offset is the record of progress, committed after the online write."""
     checkpoint_seconds: float = Field(default=2.0, gt=0)
     """How often what is online becomes durable; after a crash as much is read again. Sooner by rows or bytes."""
     checkpoint_rows: int = Field(default=20_000, ge=1)
     """Of rows that are not yet durable."""
     checkpoint_bytes: int = Field(default=64 << 20, ge=1)
-    """Of vectors that are not yet durable; with the rows, and twice over, it bounds what a replica holds in memory."""
+    """Of vectors that are not yet durable: a checkpoint is due then. A replica holds about twice that in memory."""
     read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
-    """What `join` and `rebuild` may hold of the log, beside the 300 MB of the process; the rest goes to disk."""
+    """Memory of `join` and `rebuild` for the log, beside the 300 MB of the process; the rest is spilled to disk."""
 
 
 class FleetSettings(Section):
@@ -202,17 +202,18 @@ class FleetSettings(Section):
     replicas: int = Field(default=2, ge=1)
     """How many read at the start; `undertow scale` changes it. Of a topic with fewer partitions some read nothing."""
     standbys: int = Field(default=0, ge=0)
-    """So many more are loaded and read nothing until another dies: then they take over at once."""
+    """The number of additional replicas that are loaded and read nothing until another dies: then they take over."""
     min_replicas: int = Field(default=1, ge=1)
-    """The fewest of an autoscaled fleet."""
+    """The smallest size of an autoscaled fleet."""
     max_replicas: int = Field(default=0, ge=0)
-    """Above 0 the size follows the lag, within these two, from `replicas` on; no larger than there are partitions."""
+    """Above 0 the size follows the lag, from `min_replicas` to this, beginning with `replicas`; at most one a
+    partition."""
     catch_up_seconds: float = Field(default=60.0, gt=0)
-    """An autoscaled fleet is as large as it takes to work its lag off in so long, beside what arrives."""
+    """An autoscaled fleet is large enough to catch up within this time while it keeps up with new records."""
     scale_up_seconds: float = Field(default=10.0, ge=0)
-    """More must have been needed for so long before it grows..."""
+    """How long more replicas must have been needed before it grows..."""
     scale_down_seconds: float = Field(default=300.0, ge=0)
-    """...and fewer for so long, with a fifth to spare, before it shrinks, by one."""
+    """...and how long fewer must suffice, with a fifth to spare, before it shrinks by one."""
     look_for_partitions_seconds: float = Field(default=10.0, gt=0)
     """How often a running fleet asks the broker whether the topic has more partitions, or is another one."""
     force: bool = False
@@ -223,15 +224,15 @@ class FleetSettings(Section):
     """Of each replica, such as 0.25 where four share one. With 0 each sees all GPUs of its node, and `auto` takes the
     first: right where there is one, and no way to spread over several."""
     heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
-    """A replica that answers no heartbeat for so long is replaced."""
+    """A replica that answers no heartbeat for this long is replaced."""
     drain_timeout_seconds: float = Field(default=60.0, gt=0)
-    """How long a drain waits for a store that does not answer; what was not written is read again by the next run."""
+    """How long a drain waits for an unavailable store; what was not written is read again by the next run."""
     max_reject_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """The fleet stops where a larger share of the records was refused over the last seconds; None is never."""
+    """The fleet stops where the share of rejected records in the window is larger; None is never."""
     reject_window_seconds: float = Field(default=60.0, gt=0)
-    """Over which the share of rejects is taken."""
+    """The window over which the reject ratio is computed."""
     reject_window_records: int = Field(default=1_000, ge=1)
-    """Of fewer records within the window no share is taken."""
+    """With fewer records in the window the ratio is not evaluated."""
 
     @model_validator(mode="after")
     def _size_within_limits(self) -> "FleetSettings":

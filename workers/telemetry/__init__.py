@@ -1,1 +1,1 @@
-"""What a process tells: log lines, events, traces, and the terminal."""
+"""Telemetry of a process: log lines, events, traces, and the terminal."""

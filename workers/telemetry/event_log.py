@@ -1,6 +1,6 @@
-"""What a stream tells, as log lines.
+"""Write a stream's events as log lines, rate-limited.
 
-In: events. Out: a line for each that an operator may want, never one for each record. Knows no format of lines.
+In: events. Out: lines for operators, never one for each record. Knows no format of lines.
 """
 
 import logging
@@ -32,7 +32,7 @@ from undertow.telemetry.logs import say, trace_of
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
-"""How often the log tells of what may come with every record."""
+"""The least interval between lines about events that may come with every record."""
 
 
 class Journal:

@@ -1,7 +1,7 @@
-"""Who is told of what happens in a stream: its log, and traces where they are asked for.
+"""The listeners to a stream's events: its log, and traces where they are enabled.
 
-In: settings and the standard OTEL_* variables, read once on the driver. Out: in each replica, one function that is
-told everything. Knows neither streams nor exporters.
+In: settings and the standard OTEL_* variables, read once on the driver. Out: in each replica, one function that
+receives all events. Knows neither streams nor exporters.
 """
 
 import logging

@@ -1,1 +1,1 @@
-"""What a model does with windows made up, told from its shapes."""
+"""Dry runs of a model with synthetic windows, to learn from its shapes."""

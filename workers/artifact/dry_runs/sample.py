@@ -1,4 +1,4 @@
-"""Windows made up from what an artifact takes, the same ones everywhere and always.
+"""Synthetic windows that fit an artifact's input contract, deterministic on every machine.
 
 In: an `InputContract` and the `Preprocessing` behind it. Out: a `WindowBatch` that fits. Knows no model and no random
 generator.

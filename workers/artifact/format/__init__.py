@@ -1,1 +1,1 @@
-"""What an artifact holds beside its weights."""
+"""The content of an artifact beside its weights."""

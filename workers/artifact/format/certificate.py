@@ -1,4 +1,4 @@
-"""What was seen of an artifact when it was packed: the certificate in its manifest.
+"""The certificate in an artifact's manifest: the measurements made when it was packed.
 
 In: plain values. Out: `Certificate`, its JSON form and the lines that `undertow pack` prints. Knows no torch.
 """

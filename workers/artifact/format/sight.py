@@ -1,4 +1,4 @@
-"""What a vector depends on, as it was measured: part of the certificate.
+"""The measured dependencies of a vector on the model's inputs: part of the certificate.
 
 In: plain values. Out: `Sight`, its JSON form and its words. Knows no torch.
 """

@@ -1,4 +1,4 @@
-"""Modules made by code that is not ours: imported only from packages that somebody has listed.
+"""Modules of users' own code: imported only from packages that the settings list.
 
 In: a `ModuleRecipe` and the packages whose code may run. Out: the module, and how it is called with the inputs that
 were built. Knows no file of an artifact.
