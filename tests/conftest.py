@@ -25,7 +25,9 @@ KAFKA_IMAGE = "UNDERTOW_TEST_KAFKA_IMAGE"
 REDIS_IMAGE = "UNDERTOW_TEST_REDIS_IMAGE"
 NAMESPACE = "undertow-tests"
 
-settings.register_profile("long", max_examples=5000)  # make test-long
+settings.register_profile("usual", deadline=None)  # no timing is asserted: machines are shared
+settings.register_profile("long", settings.get_profile("usual"), max_examples=5000)  # make test-long
+settings.load_profile("usual")
 
 
 def pytest_configure(config: pytest.Config) -> None:
