@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.security.certificates import Authority
+from undertow.adapters.schema_registry import SchemaRegistry
 from undertow.core.errors import Refused
 from undertow.settings.sections import KafkaSettings
 
@@ -67,6 +68,46 @@ def test_what_is_not_as_it_must_be_is_refused_by_its_setting(files, keys, words,
     assert words in said
     assert setting in said
     assert "wr0ng" not in said
+
+
+CERTIFICATE, KEY, PASSWORD = "ssl.certificate.location", "ssl.key.location", "ssl.key.password"
+REGISTRY = {CERTIFICATE: "certificate", KEY: "locked"}
+WRONG_OF_THE_REGISTRY = [
+    ({"ssl.ca.location": "nothing"}, "expected a file at", "ssl.ca.location"),
+    ({"ssl.ca.location": "garbage"}, "expected certificates", "ssl.ca.location"),
+    ({"ssl.ca.location": ""}, "expected a file", "ssl.ca.location"),
+    ({**REGISTRY, CERTIFICATE: "nothing"}, "expected a file at", CERTIFICATE),
+    ({**REGISTRY, KEY: "nothing"}, "expected a file at", KEY),
+    ({**REGISTRY, KEY: "garbage"}, "cannot be read", KEY),
+    ({**REGISTRY, KEY: "other"}, "is not that of the certificate", KEY),
+    (REGISTRY, "is locked by a password, and none is given", PASSWORD),
+    ({CERTIFICATE: "both"}, "is locked by a password, and none is given", CERTIFICATE),
+    ({**REGISTRY, PASSWORD: "wr0ng"}, "does not open the key", PASSWORD),
+    ({KEY: "locked"}, "without a certificate", KEY),
+    ({PASSWORD: "wr0ng"}, "without a certificate", PASSWORD),
+]
+
+
+def of_the_registry(extra, files):
+    extra = {name: str(value) for name, value in named(extra, files).items()}
+    return KafkaSettings(bootstrap="localhost:1", registry="https://localhost:1", registry_extra=extra)
+
+
+@pytest.mark.parametrize(("extra", "words", "setting"), WRONG_OF_THE_REGISTRY)
+def test_what_the_registry_s_client_would_ask_a_terminal_for_is_refused_by_its_setting(files, extra, words, setting):
+    with pytest.raises(Refused) as caught:
+        SchemaRegistry(of_the_registry(extra, files))
+    said = str(caught.value)
+    assert words in said
+    assert f"kafka.registry_extra.{setting}" in said
+    assert "wr0ng" not in said
+
+
+@pytest.mark.parametrize(
+    "extra", [{**REGISTRY, PASSWORD: "k3y"}, {CERTIFICATE: "both", PASSWORD: "k3y"}, {"ssl.ca.location": "authority"}]
+)
+def test_the_registry_s_client_takes_files_that_fit(files, extra):
+    SchemaRegistry(of_the_registry(extra, files))
 
 
 def test_all_keys_of_a_login_reach_kafka_python_by_its_own_names(files):

@@ -17,6 +17,7 @@ from undertow.settings.artifact_paths import Paths, parse_paths
 from undertow.settings.broker_names import FleetName, Servers, Topic
 from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret
 from undertow.settings.local_paths import LocalPath, require_local
+from undertow.settings.registry_files import require_registry_files
 
 
 class EventTimeSettings(Section):
@@ -128,6 +129,7 @@ class KafkaSettings(KafkaSecurity):
         elif self.registry_credentials_file is not None:
             file = self.registry_credentials_file
             login["basic.auth.user.info"] = read_secret(file, "kafka.registry_credentials_file")
+        require_registry_files(self.registry_extra)
         return {**self.registry_extra, **login, "url": self.registry}
 
 
