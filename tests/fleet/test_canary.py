@@ -4,9 +4,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+import ray
 from click.testing import CliRunner
 
+from tests.fleet.live import running, wait_until, with_fleet
 from tests.fleet.test_metrics import a_fleet, a_part, a_replica
 from undertow.cli.main import main
 from undertow.devstack.processes import LOCALHOST, free_port
@@ -124,3 +127,18 @@ def test_what_is_handed_to_ray_does_not_show_it():
     assert recipe.kafka.extra == {"ssl_password": CANARY}
     assert CANARY not in repr(recipe)
     assert CANARY not in str(recipe.kafka)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_no_record_of_ray_s_shows_what_a_running_fleet_was_given():
+    settings = load()
+    with running(with_fleet(settings)) as fleet:
+        wait_until(fleet, lambda status: any(one.held for one in status.replicas))
+        session = Path(ray._private.worker._global_node.get_session_dir_path())
+        logs = [path.read_bytes().decode(errors="replace") for path in session.rglob("*") if path.is_file()]
+        commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+        told = [repr(ray.nodes()), repr(fleet.status()), str(ray.util.list_named_actors(all_namespaces=True))]
+    assert len(logs) > 10
+    assert any("ReplicaActor" in command for command in commands)
+    assert [text[:200] for text in (*logs, *commands, *told) if CANARY in text] == []
