@@ -86,7 +86,7 @@ def test_every_letter_has_a_key_of_its_own_for_compaction_to_keep():
 
 
 def test_a_topic_that_was_deleted_under_a_running_stream_is_made_again(make, monkeypatch):
-    monkeypatch.setattr(kafka_dead_letters, "PATIENCE_MS", 2_000)
+    monkeypatch.setattr(kafka_dead_letters, "GIVE_UP_AFTER_MS", 2_000)
     kafka = make()
     letters = KafkaDeadLetters(kafka)
     letters.write([reject(kafka, b"before")])

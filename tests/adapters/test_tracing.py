@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from undertow.schemas.records import Partition, Record
 from undertow.settings.settings import Settings
 from undertow.stream.events import Checkpointed, Closed, Retrying, Taken
-from undertow.telemetry.event_log import Journal
-from undertow.telemetry.listeners import TellRecipe, open_tell, tell_recipe, traces_are_asked_for
+from undertow.telemetry.event_log import EventLog
+from undertow.telemetry.listeners import ListenerRecipe, listener_recipe, open_listener, traces_are_asked_for
 from undertow.telemetry.logs import LogRecipe
 from undertow.telemetry.tracing import MOST_LINKS, Tracing
 
@@ -206,12 +206,12 @@ def test_a_collector_gets_the_spans_over_http_from_the_fleet_by_its_name(collect
 )
 def test_the_standard_variables_say_whether_there_are_traces(variables, asked):
     assert traces_are_asked_for(variables) == asked
-    assert bool(tell_recipe(Settings(), {"HOME": "/", **variables}).otel) == asked
+    assert bool(listener_recipe(Settings(), {"HOME": "/", **variables}).otel) == asked
 
 
 def test_an_exporters_credentials_are_not_shown():
     variables = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=hunter2"}
-    assert "hunter2" not in repr(tell_recipe(Settings(), variables))
+    assert "hunter2" not in repr(listener_recipe(Settings(), variables))
 
 
 def test_without_a_wish_there_is_a_journal_only_and_no_exporter_is_imported():
@@ -219,18 +219,18 @@ def test_without_a_wish_there_is_a_journal_only_and_no_exporter_is_imported():
         "import sys, undertow.wiring.root\n"
         "from undertow.telemetry.listeners import *\n"
         "from undertow.telemetry.logs import LogRecipe\n"
-        "tell = open_tell(TellRecipe(fleet='f', log=LogRecipe()), 'r')\n"
+        "tell = open_listener(ListenerRecipe(fleet='f', log=LogRecipe()), 'r')\n"
         "print(type(tell).__name__, *(name in sys.modules for name in "
         "('undertow.telemetry.tracing', 'opentelemetry.exporter')))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["Journal", "False", "False"]
+    assert done.stdout.split() == ["EventLog", "False", "False"]
 
 
 def test_a_wish_without_the_package_is_a_warning_and_no_end(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    recipe = TellRecipe(fleet="f", log=LogRecipe(), otel={"OTEL_TRACES_EXPORTER": "console"})
-    assert isinstance(open_tell(recipe, "replica-1"), Journal)
+    recipe = ListenerRecipe(fleet="f", log=LogRecipe(), otel={"OTEL_TRACES_EXPORTER": "console"})
+    assert isinstance(open_listener(recipe, "replica-1"), EventLog)
     assert "pip install 'undertow[tracing]'" in caplog.text
 
 

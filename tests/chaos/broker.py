@@ -29,7 +29,7 @@ from undertow.core.errors import Unavailable
 from undertow.settings.sections import KafkaSettings
 
 T = TypeVar("T")
-PATIENCE_S, AGAIN_S, ANSWER_MS = 300.0, 0.2, 10_000
+GIVE_UP_AFTER_S, AGAIN_S, ANSWER_MS = 300.0, 0.2, 10_000
 LARGEST_BATCH = 1 << 30
 
 
@@ -201,7 +201,7 @@ class Broker:
 
 def persist(act: Callable[[], T]) -> T:
     """Do it, again and again for as long as a broker may need to come back."""
-    give_up_at = time.monotonic() + PATIENCE_S
+    give_up_at = time.monotonic() + GIVE_UP_AFTER_S
     while True:
         try:
             return act()

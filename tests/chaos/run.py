@@ -17,7 +17,7 @@ from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
 from tests.chaos.report import Recovered, keep, write_report
 from tests.chaos.script import Timed, brief_script, script_of, write_script
-from tests.chaos.world import PATIENCE_S, TOPIC, World, running
+from tests.chaos.world import GIVE_UP_AFTER_S, TOPIC, World, running
 
 LOOK_EVERY_S = 0.05
 KINDS = {kind.__name__: kind for kind in EVERY_KIND}
@@ -69,7 +69,7 @@ def _go_through(world: World, producer: Producer, online: Online, timed: Timed) 
                 began, probes = time.monotonic(), producer.probe()
         if probes is not None and readable_at is None and online.shows(probes):
             readable_at = time.monotonic()
-        assert time.monotonic() < began + PATIENCE_S, f"{timed.fault}: {world.driver.status().to_json()}"
+        assert time.monotonic() < began + GIVE_UP_AFTER_S, f"{timed.fault}: {world.driver.status().to_json()}"
         time.sleep(LOOK_EVERY_S)
     fault, seconds = timed.fault, readable_at - began
     return Recovered(kind=fault.kind, row=fault.row, seconds=seconds, kills_a_reader=fault.kills_a_reader)

@@ -37,7 +37,7 @@ LOOK_EVERY_S = 0.1
 TESTS = Path(__file__).parents[1]
 PARTITIONS, TOPIC = 4, "windows"
 REPLICAS, STANDBYS = 2, 2
-PATIENCE_S = 300.0
+GIVE_UP_AFTER_S = 300.0
 """The machine may be slow: what takes longer than this is stuck."""
 TOML = f"""
 class = "seed.deadly:DeadlyForecaster"
@@ -138,10 +138,10 @@ class World:
 
     def until(self, holds: Callable[[], T], what: str) -> T:
         """Look until it holds, and return what was found."""
-        give_up_at = time.monotonic() + PATIENCE_S
+        give_up_at = time.monotonic() + GIVE_UP_AFTER_S
         while not (found := holds()):
             assert time.monotonic() < give_up_at, (
-                f"waited {PATIENCE_S:.0f} s for {what}: {self.driver.status().to_json()}"
+                f"waited {GIVE_UP_AFTER_S:.0f} s for {what}: {self.driver.status().to_json()}"
             )
             time.sleep(LOOK_EVERY_S)
         return found
@@ -209,7 +209,7 @@ def running(folder: Path) -> Iterator[World]:
         world = World(
             settings=settings,
             recipe=stream_recipe(settings),
-            driver=Driver(settings, folder, PATIENCE_S),
+            driver=Driver(settings, folder, GIVE_UP_AFTER_S),
             broker=Broker(settings.kafka, PARTITIONS),
             failpoints=failpoints,
             redis=redis.Redis(port=store.port),

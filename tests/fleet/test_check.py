@@ -5,10 +5,10 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.kafka_lease import KafkaLease
 from undertow.cli.main import main
 from undertow.devstack.processes import LOCALHOST, free_port
-from undertow.fleet import claim
+from undertow.fleet import lease
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -62,9 +62,9 @@ def test_a_log_that_was_moved_is_told_in_the_log_s_own_line_and_only_there(make_
 
 def test_the_group_s_line_names_the_fleet_that_reads_it(make_place, monkeypatch):
     settings = make_place(partitions=1).settings
-    monkeypatch.setattr(claim, "BEAT_S", 0.1)
-    with KafkaSign(settings.kafka) as sign:
-        beat = claim.Beat(claim.own_sign("night", "a run"), write=sign.write)
+    monkeypatch.setattr(lease, "BEAT_S", 0.1)
+    with KafkaLease(settings.kafka) as sign:
+        beat = lease.Heartbeat(lease.own_lease("night", "a run"), write=sign.write)
         try:
             code, failed, told = check(settings)
             assert (code, failed) == (1, ["group"])

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from undertow.adapters.kafka_admin import TopicInfo
-from undertow.fleet.claim import Beat, Sign
 from undertow.fleet.daemon import LONGEST_DELAY_S, repeat, start_daemon
+from undertow.fleet.lease import Heartbeat, Lease
 from undertow.fleet.topic_watch import TopicWatch
 from undertow.schemas.records import Partition
 
 pytestmark = pytest.mark.expects_errors
-MINE = Sign(run="mine", fleet="f", host="here", pid=1, since=0.0)
+MINE = Lease(run="mine", fleet="f", host="here", pid=1, since=0.0)
 
 
 def played(*steps):
@@ -71,11 +71,11 @@ def test_a_sign_of_life_is_shown_again_after_an_error_that_nobody_expected(monke
             raise KeyError("partition 0 is not there")
         enough.set()
 
-    beat = Beat(MINE, write=write)
+    beat = Heartbeat(MINE, write=write)
     assert enough.wait(20)
     beat.stop(is_last=True)
     assert written[-1] == ""
-    assert {replace(Sign.parse(text), beat="") for text in written[:-1]} == {MINE}
+    assert {replace(Lease.parse(text), beat="") for text in written[:-1]} == {MINE}
 
 
 def test_a_sign_that_cannot_be_taken_away_holds_nobody_up():
@@ -87,7 +87,7 @@ def test_a_sign_that_cannot_be_taken_away_holds_nobody_up():
         if not text:
             raise KeyError("the topic is gone")
 
-    beat = Beat(MINE, write=write)
+    beat = Heartbeat(MINE, write=write)
     assert shown.wait(20)
     beat.stop(is_last=True)
     assert not beat._thread.is_alive()

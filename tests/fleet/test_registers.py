@@ -1,19 +1,19 @@
-"""A fleet shows its sign in each place that it holds: its group, and the logs that it writes."""
+"""A fleet shows its lease in each place that it holds: its group, and the logs that it writes."""
 
 import threading
 
 import pytest
 
-from undertow.adapters.offline_sign import FOLDER, FileSign
+from undertow.adapters.offline_lease import FOLDER, FileLease
 from undertow.core.errors import Refused, Unavailable
-from undertow.fleet.claim import GROUP, Held, Sign
-from undertow.fleet.registers import Beats, Register, claim_all
+from undertow.fleet.lease import GROUP, Held, Lease
+from undertow.fleet.registers import Heartbeats, Register, acquire_all
 
 LOG = Held(does="writes this log", instead="another offline.path")
 
 
-def sign(run):
-    return Sign(run=run, fleet=f"fleet of {run}", host="here", pid=1, since=0.0)
+def lease(run):
+    return Lease(run=run, fleet=f"fleet of {run}", host="here", pid=1, since=0.0)
 
 
 @pytest.fixture
@@ -25,27 +25,27 @@ def home(tmp_path):
 def places(home, group):
     """What two fleets of other groups share: the log alone."""
     return [
-        Register(sign=FileSign(home.parent, group), held=GROUP),
-        Register(sign=FileSign(home, "windows"), held=LOG),
+        Register(lease=FileLease(home.parent, group), held=GROUP),
+        Register(lease=FileLease(home, "windows"), held=LOG),
     ]
 
 
 def test_a_fleet_of_another_group_is_refused_by_the_log_and_leaves_no_sign(home):
     ours, theirs = places(home, "ours"), places(home, "theirs")
-    claim_all(sign("one"), ours)
-    beats = Beats(sign("one"), ours)
+    acquire_all(lease("one"), ours)
+    beats = Heartbeats(lease("one"), ours)
     try:
         with pytest.raises(Refused, match=r"'fleet of one' writes this log already.*another offline.path"):
-            claim_all(sign("two"), theirs)
-        assert theirs[0].sign.read() == ""
-        assert Sign.parse(theirs[1].sign.read()).run == "one"
+            acquire_all(lease("two"), theirs)
+        assert theirs[0].lease.read() == ""
+        assert Lease.parse(theirs[1].lease.read()).run == "one"
     finally:
         beats.stop(is_last=True)
-    claim_all(sign("two"), theirs)
+    acquire_all(lease("two"), theirs)
 
 
 def test_a_sign_is_one_file_beside_the_chains_that_is_whole_whoever_reads(home):
-    shown, enough, seen = FileSign(home, "windows"), threading.Event(), set()
+    shown, enough, seen = FileLease(home, "windows"), threading.Event(), set()
 
     def write():
         while not enough.is_set():
@@ -65,5 +65,5 @@ def test_a_sign_is_one_file_beside_the_chains_that_is_whole_whoever_reads(home):
 
 def test_where_the_log_is_away_no_folder_is_made_in_its_place(tmp_path):
     with pytest.raises(Unavailable, match="is gone"):
-        FileSign(tmp_path / "away", "windows").write("here")
+        FileLease(tmp_path / "away", "windows").write("here")
     assert not (tmp_path / "away").exists()

@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from tests.fleet.live import running, wait_until, with_fleet
-from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.kafka_lease import KafkaLease
 from undertow.core.errors import Unavailable
 from undertow.fleet.controller_actor import controller_name
 from undertow.fleet.launch import start
@@ -47,7 +47,7 @@ def test_nothing_is_left_of_a_fleet_whose_controller_was_not_there_in_time_and_t
     with pytest.raises(Unavailable, match="It was taken back, and nothing of the fleet is left"):
         start(recipe, timeout_s=0.0)
     assert names_of(recipe.fleet) == []
-    with contextlib.closing(KafkaSign(recipe.kafka)) as sign:
+    with contextlib.closing(KafkaLease(recipe.kafka)) as sign:
         assert sign.read() == ""
     with pytest.raises(Unavailable, match="told to end while the controller"):
         start(recipe, stops=lambda: True)

@@ -16,7 +16,7 @@ from undertow.adapters.memory_source import Crash
 from undertow.adapters.memory_stores import MemoryOnline
 from undertow.adapters.online_redis import RedisOnline
 from undertow.core.errors import Refused, Unavailable
-from undertow.history.rebuild import patience, rebuild
+from undertow.history.rebuild import rebuild, retry
 from undertow.schemas.embeddings import EmbeddingBatch
 
 MEMORY = 128 << 20
@@ -25,8 +25,8 @@ SERIES = 20_000
 
 
 def fill(log, online, on_progress=lambda *_: None):
-    calm = patience(Console(quiet=True), wait=lambda _: None)
-    return rebuild(log, VIEW, online, memory_bytes=MEMORY, patience=calm, on_progress=on_progress)
+    calm = retry(Console(quiet=True), wait=lambda _: None)
+    return rebuild(log, VIEW, online, memory_bytes=MEMORY, retry=calm, on_progress=on_progress)
 
 
 def batch(laps, event_us, number):

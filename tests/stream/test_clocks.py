@@ -10,7 +10,7 @@ from undertow.core.errors import Unavailable
 from undertow.schemas.records import Partition
 from undertow.stream.clocks import STEP_S, Clocks
 from undertow.stream.events import Checkpointed, ClockStepped, Recovered, Retrying
-from undertow.telemetry.event_log import Journal
+from undertow.telemetry.event_log import EventLog
 
 P0 = Partition("windows", 0)
 HOUR = 3600.0
@@ -19,7 +19,7 @@ HOUR = 3600.0
 @pytest.mark.parametrize("set_by", [-HOUR, HOUR])
 def test_checkpoints_and_lag_go_on_as_before_and_the_step_is_told_once(world, set_by, caplog):
     events = []
-    stream = world.stream(tell=lambda event: (events.append(event), Journal()(event)))
+    stream = world.stream(tell=lambda event: (events.append(event), EventLog()(event)))
     stream.assign([P0])
     world.produce("p", 1)
     stream.step()

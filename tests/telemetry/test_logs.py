@@ -20,7 +20,7 @@ from undertow.stream.events import (
     Retrying,
     Taken,
 )
-from undertow.telemetry.event_log import Journal
+from undertow.telemetry.event_log import EventLog
 from undertow.telemetry.logs import JsonLines, LogRecipe, TextLines, log_to_stderr, say, trace_of
 
 ZERO, ONE = Partition("windows", 0), Partition("windows", 1)
@@ -34,9 +34,9 @@ def reject(offset, reason="number", headers=()):
 
 
 @pytest.fixture
-def journal(memory_clock, caplog):
+def event_log(memory_clock, caplog):
     caplog.set_level("DEBUG", "undertow")
-    return Journal(memory_clock)
+    return EventLog(memory_clock)
 
 
 def lines(caplog):
@@ -44,12 +44,12 @@ def lines(caplog):
     return [json.loads(formatter.format(record)) for record in caplog.records]
 
 
-def test_each_event_is_one_object_with_what_a_program_needs_of_it(journal, caplog):
-    journal(Assigned(positions={ONE: 7, ZERO: 3}))
-    journal(Checkpointed(ranges={ZERO: (3, 9)}, rows=6, took=(10.0, 10.25)))
-    journal(Retrying(error="redis is away"))
-    journal(Recovered(error="redis is away", seconds=61.2))
-    journal(Lost(partition=ONE, offsets=1_200))
+def test_each_event_is_one_object_with_what_a_program_needs_of_it(event_log, caplog):
+    event_log(Assigned(positions={ONE: 7, ZERO: 3}))
+    event_log(Checkpointed(ranges={ZERO: (3, 9)}, rows=6, took=(10.0, 10.25)))
+    event_log(Retrying(error="redis is away"))
+    event_log(Recovered(error="redis is away", seconds=61.2))
+    event_log(Lost(partition=ONE, offsets=1_200))
     found = [{k: v for k, v in line.items() if k not in {"time", "message"}} for line in lines(caplog)]
     who = {"fleet": "f", "replica": "replica-1"}
     assert found == [
@@ -62,29 +62,29 @@ def test_each_event_is_one_object_with_what_a_program_needs_of_it(journal, caplo
     assert "windows-0 3 to 8" in lines(caplog)[1]["message"]
 
 
-def test_a_delivery_is_no_line(journal, caplog):
-    journal(Taken(records=[], windows=3, space="0", stages={"poll": (0.0, 1.0)}))
+def test_a_delivery_is_no_line(event_log, caplog):
+    event_log(Taken(records=[], windows=3, space="0", stages={"poll": (0.0, 1.0)}))
     assert caplog.records == []
 
 
 def test_rejects_are_told_once_a_minute_for_each_reason_with_their_number_and_the_trace_of_one(
-    journal, caplog, memory_clock
+    event_log, caplog, memory_clock
 ):
-    journal(Rejected(rejects=[reject(0), reject(1, headers=HEADERS), reject(2, "category")]))
+    event_log(Rejected(rejects=[reject(0), reject(1, headers=HEADERS), reject(2, "category")]))
     for offset in range(3, 8):
         memory_clock.advance(10)
-        journal(Rejected(rejects=[reject(offset)]))
+        event_log(Rejected(rejects=[reject(offset)]))
     memory_clock.advance(15)
-    journal(Rejected(rejects=[reject(8)]))
+    event_log(Rejected(rejects=[reject(8)]))
     found = [(line["reason"], line["count"], line["offset"], line["trace_id"]) for line in lines(caplog)]
     assert found == [("number", 2, 1, TRACE), ("category", 1, 2, None), ("number", 6, 8, None)]
     assert "undertow replay --reason number" in lines(caplog)[0]["message"]
 
 
-def test_odd_times_and_a_clock_that_is_ahead_are_told_once_a_minute_with_their_number(journal, caplog, memory_clock):
+def test_odd_times_and_a_clock_that_is_ahead_are_told_once_a_minute_with_their_number(event_log, caplog, memory_clock):
     for _ in range(14):
-        journal(OddTimes(windows=2, example="pump=p, 1985-01-01T00:00:00.000000Z"))
-        journal(ClockAhead(windows=3, seconds=0.25))
+        event_log(OddTimes(windows=2, example="pump=p, 1985-01-01T00:00:00.000000Z"))
+        event_log(ClockAhead(windows=3, seconds=0.25))
         memory_clock.advance(5)
     found = [(line["event"], line["count"]) for line in lines(caplog)]
     assert found == [("odd-times", 2), ("clock-ahead", 3), ("odd-times", 24), ("clock-ahead", 36)]

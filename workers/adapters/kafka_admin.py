@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 DEFAULT_PORT = 9092
 LOOK_S = 1.0
-PATIENCE_S = 10.0
+GIVE_UP_AFTER_S = 10.0
 """How long a broker may be busy, for instance creating its offsets topic for its first group."""
 LARGEST_REJECT_BYTES = 8 << 20
 HEADROOM_BYTES = 64 << 10
@@ -203,7 +203,7 @@ def _speaking_tls(bootstrap: str) -> str:
 
 def ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
     """Send a request, retrying while the broker is busy. Its errors are translated into ours."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + GIVE_UP_AFTER_S
     while True:
         try:
             return question()

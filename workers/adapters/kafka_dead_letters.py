@@ -28,7 +28,7 @@ LARGEST_REQUEST_BYTES = 64 << 20
 HEAD_BYTES = 64 << 10
 """How much is kept of a record that is too large for the topic; halved repeatedly where it is still too much."""
 LEAST_HEAD_BYTES = 256
-PATIENCE_MS = 15_000
+GIVE_UP_AFTER_MS = 15_000
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _PERHAPS_GONE = (UnknownTopicOrPartitionError, KafkaTimeoutError)
 
@@ -65,10 +65,10 @@ class KafkaDeadLetters:
     def __init__(self, settings: KafkaSettings, refused_by: Mapping[str, str] | None = None) -> None:
         """`refused_by` goes into the headers: the artifact's name, and its space."""
         self._settings, self._refused_by = settings, refused_by or {}
-        defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": PATIENCE_MS}
+        defaults = {"max_request_size": LARGEST_REQUEST_BYTES, "max_block_ms": GIVE_UP_AFTER_MS}
         # An idempotent producer's state is broken for good by one lost batch, and at-least-once is all we promise.
         fixed: dict[str, Any] = {"acks": "all", "enable_idempotence": False, "allow_auto_create_topics": False}
-        waits = {"request_timeout_ms": PATIENCE_MS // 2, "delivery_timeout_ms": PATIENCE_MS}
+        waits = {"request_timeout_ms": GIVE_UP_AFTER_MS // 2, "delivery_timeout_ms": GIVE_UP_AFTER_MS}
         try:
             self._producer: Any = KafkaProducer(
                 **{**defaults, **waits, **client_options(settings, KafkaProducer, **fixed)}
@@ -149,7 +149,7 @@ def _was_taken(sending: Any) -> bool:
     """Wait for the acknowledgement; return False where the record was too large."""
     try:
         if sending is not None:
-            sending.get(timeout=PATIENCE_MS / 1000)
+            sending.get(timeout=GIVE_UP_AFTER_MS / 1000)
     except _TOO_LARGE:
         return False
     return sending is not None

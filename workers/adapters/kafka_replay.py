@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from undertow.adapters.kafka_admin import describe_topic
 from undertow.adapters.kafka_client import client_options, in_our_words
-from undertow.adapters.kafka_dead_letters import KEY, PATIENCE_MS, PREFIX
+from undertow.adapters.kafka_dead_letters import GIVE_UP_AFTER_MS, KEY, PREFIX
 from undertow.core.errors import Refused
 from undertow.schemas.records import Headers, Partition
 from undertow.settings.sections import KafkaSettings
@@ -99,7 +99,7 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
     sent: list[tuple[DeadLetter, Any]] = []
     try:
         producer: Any = KafkaProducer(
-            **{"max_block_ms": PATIENCE_MS, **client_options(settings, KafkaProducer, **fixed)}
+            **{"max_block_ms": GIVE_UP_AFTER_MS, **client_options(settings, KafkaProducer, **fixed)}
         )
         try:
             for letter, value in letters:
@@ -112,10 +112,10 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
                 )
                 sent.append((letter, sending))
             for _, sending in sent:
-                sending.get(timeout=PATIENCE_MS / 1000)
+                sending.get(timeout=GIVE_UP_AFTER_MS / 1000)
             _note(producer, [letter for letter, _ in sent])
         finally:
-            producer.close(timeout=PATIENCE_MS / 1000)
+            producer.close(timeout=GIVE_UP_AFTER_MS / 1000)
     except (KafkaError, AssertionError) as error:  # kafka-python asserts that a partition exists
         if isinstance(error, AssertionError):
             message = f"a partition that dead letters came from is no longer there: {error}"
@@ -137,7 +137,7 @@ def _note(producer: Any, letters: Iterable[DeadLetter]) -> None:
         for letter in letters
     ]
     for note in notes:
-        note.get(timeout=PATIENCE_MS / 1000)
+        note.get(timeout=GIVE_UP_AFTER_MS / 1000)
 
 
 def _number(told: str | None) -> int:

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from undertow.adapters.kafka_admin import describe_dead_letters, describe_topic, refuse_live_group, require_topic_codec
-from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.kafka_lease import KafkaLease
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.artifact.format.manifest import read_manifest, read_weights
 from undertow.artifact.format.recipes import refuse_foreign_code
@@ -24,7 +24,7 @@ from undertow.commands.check_log import look_at_log, read_log
 from undertow.core.errors import Refused, UndertowError
 from undertow.core.masking import masked
 from undertow.core.readable import one_line
-from undertow.fleet.claim import held_by, holder
+from undertow.fleet.lease import held_by, holder
 from undertow.history.look import compare_online
 from undertow.schemas.wording import counted
 from undertow.settings.local_paths import goes_with_container
@@ -103,7 +103,7 @@ def _group(settings: Settings) -> str:
     found = group_settings(settings.kafka, views)
     for kafka in found:
         refuse_live_group(kafka)
-    with KafkaSign(settings.kafka) as sign:
+    with KafkaLease(settings.kafka) as sign:
         other = holder(read=sign.read)
     names = ", ".join(kafka.group for kafka in found)
     if other is None:

@@ -68,7 +68,7 @@ class Controller:
         self._summary = Summary()
         self._new_name = new_name
         self._failure: str | None = None
-        self._flood: str | None = None
+        self._too_many: str | None = None
         self._lookout = lookout or Lookout(clock)
         self._failovers = 0
         self._run_since: dict[str, float] = {}
@@ -94,8 +94,8 @@ class Controller:
             self._retire()
             self._place()
         self._status = self._sum_up()
-        if not self._adopted and (flood := self._lookout.see(self._status)):
-            self._flood = flood
+        if not self._adopted and (too_many := self._lookout.see(self._status)):
+            self._too_many = too_many
             self.drain()  # everything read becomes durable, and no offset skips a record
 
     def drain(self) -> None:
@@ -149,12 +149,12 @@ class Controller:
         if self._failure is not None:
             return "failed"
         if self._sizing.is_draining:
-            return "draining" if alive else "failed" if self._flood else "drained"
+            return "draining" if alive else "failed" if self._too_many else "drained"
         return "running" if any(replica.state == "running" for replica in alive) else "starting"
 
     def _message(self, alive: tuple[ReplicaStatus, ...]) -> str | None:
         blocked = next((replica.blocked for replica in alive if replica.blocked), None)
-        return self._failure or self._flood or blocked or self._decision.told
+        return self._failure or self._too_many or blocked or self._decision.told
 
     def _look(self, name: str) -> None:
         """Take in a replica's answer; remove it where it is dead, has ended or has been silent for too long."""

@@ -14,15 +14,15 @@ import ray
 from undertow.adapters.kafka_admin import find_topic
 from undertow.fleet.autoscale import Policy
 from undertow.fleet.build import Stamped
-from undertow.fleet.claim import Sign
 from undertow.fleet.controller import Controller
-from undertow.fleet.flood import FloodLimit
 from undertow.fleet.handle import ENDS
 from undertow.fleet.hello import say_hello
+from undertow.fleet.lease import Lease
 from undertow.fleet.lookout import Lookout
 from undertow.fleet.metrics import Emitter
 from undertow.fleet.ray_replicas import RayReplicas
-from undertow.fleet.registers import Beats, open_registers
+from undertow.fleet.registers import Heartbeats, open_registers
+from undertow.fleet.reject_ratio import RejectLimit
 from undertow.fleet.status import FleetStatus
 from undertow.fleet.topic_watch import TopicWatch
 from undertow.telemetry.logs import log_to_stderr
@@ -41,7 +41,7 @@ def controller_name(fleet: str) -> str:
 class ControllerActor:
     """The one controller of a fleet; after a crash Ray restarts it and it finds its replicas by name."""
 
-    def __init__(self, recipe_of_a_build: Stamped[StreamRecipe], sign: Stamped[Sign]) -> None:
+    def __init__(self, recipe_of_a_build: Stamped[StreamRecipe], lease: Stamped[Lease]) -> None:
         """Start to tick, to write the heartbeat, and to watch the topic."""
         recipe = recipe_of_a_build.value
         ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet)
@@ -55,11 +55,11 @@ class ControllerActor:
             replicas=RayReplicas(recipe),
             heartbeat_timeout_s=recipe.heartbeat_timeout_s,
             clock=time.monotonic,
-            lookout=Lookout(time.monotonic, limit=_flood_limit(recipe), lines=ring.lines),
+            lookout=Lookout(time.monotonic, limit=_reject_limit(recipe), lines=ring.lines),
         )
         self._fault: str | None = None
         self._has_ended = False
-        self._beat = Beats(sign.value, open_registers(recipe))
+        self._beat = Heartbeats(lease.value, open_registers(recipe))
         TopicWatch(
             recipe.topic_id,
             ask=lambda: find_topic(recipe.kafka),
@@ -79,7 +79,7 @@ class ControllerActor:
         )
 
     def status(self) -> FleetStatus:
-        """Return the status. The end is reported once the sign is deleted: then the next fleet may start."""
+        """Return the status. The end is reported once the lease is deleted: then the next fleet may start."""
         status = self._controller.status()
         if status.state in ENDS and not self._has_ended:
             status = replace(status, state="draining")
@@ -125,10 +125,10 @@ def _policy(recipe: StreamRecipe) -> Policy | None:
     )
 
 
-def _flood_limit(recipe: StreamRecipe) -> FloodLimit | None:
+def _reject_limit(recipe: StreamRecipe) -> RejectLimit | None:
     if recipe.max_reject_ratio is None:
         return None
-    return FloodLimit(
+    return RejectLimit(
         max_ratio=recipe.max_reject_ratio,
         window_s=recipe.reject_window_s,
         min_records=recipe.reject_window_records,

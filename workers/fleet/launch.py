@@ -12,12 +12,12 @@ from ray.actor import ActorHandle
 
 from undertow.core.errors import Refused, Unavailable
 from undertow.fleet.build import foreign, stamped
-from undertow.fleet.claim import Sign, own_sign
 from undertow.fleet.controller_actor import controller_actor, controller_name
 from undertow.fleet.differences import differences
 from undertow.fleet.handle import ANSWER_S, ENDS, Fleet
+from undertow.fleet.lease import Lease, own_lease
 from undertow.fleet.ray_replicas import orphans, remove_orphans
-from undertow.fleet.registers import Beats, claim_all, open_registers
+from undertow.fleet.registers import Heartbeats, acquire_all, open_registers
 from undertow.ray_session.session import join_ray
 from undertow.settings.sections import FleetSettings
 from undertow.wiring.root import StreamRecipe
@@ -39,14 +39,14 @@ def start(
     or writes its log; the latter not with `force`. Raises `Unavailable` where the controller does not answer within
     `timeout_s`, or before `stops` returns True; then it is killed, for nobody would watch what it starts to read later.
     """
-    own = own_sign(recipe.fleet, uuid.uuid4().hex)
+    own = own_lease(recipe.fleet, uuid.uuid4().hex)
     with contextlib.ExitStack() as stack:
         registers = open_registers(recipe)
         for register in registers:
-            stack.callback(register.sign.close)
+            stack.callback(register.lease.close)
         if not force:
-            claim_all(own, registers)
-        beat, fleet = Beats(own, registers), None
+            acquire_all(own, registers)
+        beat, fleet = Heartbeats(own, registers), None
         try:
             name = controller_name(recipe.fleet)
             if not _is_there(name):
@@ -70,7 +70,7 @@ def start(
     return fleet
 
 
-def _start_controller(name: str, recipe: StreamRecipe, own: Sign) -> ActorHandle:
+def _start_controller(name: str, recipe: StreamRecipe, own: Lease) -> ActorHandle:
     handle: ActorHandle = controller_actor.options(name=name, lifetime="detached").remote(stamped(recipe), stamped(own))
     return handle
 

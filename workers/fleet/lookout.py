@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from undertow.fleet.flood import Counted, FloodLimit, flood, keep
+from undertow.fleet.reject_ratio import Counted, RejectLimit, keep, too_many_rejects
 from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.stream.ports import Clock
 from undertow.telemetry.logs import Line, say
@@ -21,7 +21,7 @@ class Lookout:
     """The monitor of one fleet. The thread that ticks owns it."""
 
     def __init__(
-        self, clock: Clock, *, limit: FloodLimit | None = None, lines: Callable[[], tuple[Line, ...]] = tuple
+        self, clock: Clock, *, limit: RejectLimit | None = None, lines: Callable[[], tuple[Line, ...]] = tuple
     ) -> None:
         """`lines` returns the newest lines of this process's log."""
         self._clock, self._limit, self._own = clock, limit, lines
@@ -55,7 +55,7 @@ class Lookout:
             return None
         now = Counted(at=self._clock(), records=status.records, rejects=status.rejects)
         self._counted = keep(self._counted, now, self._limit.window_s)
-        found = flood(self._limit, self._counted)
+        found = too_many_rejects(self._limit, self._counted)
         if found is None:
             return None
         places = ", ".join(f"{reason} at {place}" for reason, place in sorted(status.last_reject.items()))

@@ -1,6 +1,6 @@
 """The places where a fleet writes its heartbeat: its group's committed offsets, and each log that it writes.
 
-In: a recipe, a sign. Out: the leases on all of them, or `Refused`; heartbeats. Knows nothing of how a sign is judged.
+In: a recipe, a lease. Out: the leases on all of them, or `Refused`; heartbeats. Knows nothing of how a lease is judged.
 """
 
 from collections.abc import Iterable
@@ -8,19 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.kafka_lease import KafkaLease
+from undertow.adapters.offline_lease import FileLease
 from undertow.adapters.offline_root import view_folder
-from undertow.adapters.offline_sign import FileSign
 from undertow.core.errors import Refused
-from undertow.fleet.claim import GROUP, Beat, Held, Sign, claim
+from undertow.fleet.lease import GROUP, Heartbeat, Held, Lease, acquire
 from undertow.wiring.root import StreamRecipe
 
 
 class Shows(Protocol):
-    """Reads and writes a sign in one place."""
+    """Reads and writes a lease in one place."""
 
     def read(self) -> str:
-        """Return the sign as last written."""
+        """Return the lease as last written."""
 
     def write(self, text: str) -> None:
         """Replace it."""
@@ -33,50 +33,50 @@ class Shows(Protocol):
 class Register:
     """One place, and the texts for the case that another fleet holds it."""
 
-    sign: Shows
+    lease: Shows
     held: Held
 
 
 def open_registers(recipe: StreamRecipe) -> list[Register]:
-    """Return all places in which a fleet of this recipe writes its sign. Connects to none yet."""
-    registers = [Register(sign=KafkaSign(recipe.kafka), held=GROUP)]
+    """Return all places in which a fleet of this recipe writes its lease. Connects to none yet."""
+    registers = [Register(lease=KafkaLease(recipe.kafka), held=GROUP)]
     for artifact in recipe.artifacts:
         if artifact.log is not None:
             home = view_folder(artifact.log.root, artifact.manifest.view())
             held = Held(does=f"writes this topic's log in {home}", instead="another offline.path")
-            registers.append(Register(sign=FileSign(home, recipe.kafka.topic), held=held))
+            registers.append(Register(lease=FileLease(home, recipe.kafka.topic), held=held))
     return registers
 
 
-def claim_all(own: Sign, registers: Iterable[Register]) -> None:
-    """Write our sign in all places, if no other fleet is alive in any. Raises `Refused`, with our signs deleted."""
+def acquire_all(own: Lease, registers: Iterable[Register]) -> None:
+    """Write our lease in all places, if no other fleet is alive in any. Raises `Refused`, with our signs deleted."""
     registers = list(registers)
 
-    def claim_one(one: Register) -> Refused | None:
+    def acquire_one(one: Register) -> Refused | None:
         try:
-            claim(own, read=one.sign.read, write=one.sign.write, held=one.held)
+            acquire(own, read=one.lease.read, write=one.lease.write, held=one.held)
         except Refused as error:
             return error
         return None
 
     with ThreadPoolExecutor(len(registers)) as pool:  # each may have to watch for seconds
-        refusals = list(pool.map(claim_one, registers))
+        refusals = list(pool.map(acquire_one, registers))
     if refused := next((one for one in refusals if one is not None), None):
         for register in registers:
-            found = Sign.parse(register.sign.read())
+            found = Lease.parse(register.lease.read())
             if found is not None and found.run == own.run:
-                register.sign.write("")
+                register.lease.write("")
         raise refused
 
 
-class Beats:
+class Heartbeats:
     """Writes the heartbeat in all places, each by a thread of its own: one that is unavailable delays no other."""
 
-    def __init__(self, own: Sign, registers: Iterable[Register]) -> None:
+    def __init__(self, own: Lease, registers: Iterable[Register]) -> None:
         """Start."""
-        self._beats = [Beat(own, write=register.sign.write) for register in registers]
+        self._beats = [Heartbeat(own, write=register.lease.write) for register in registers]
 
     def stop(self, *, is_last: bool) -> None:
-        """Stop; with `is_last`, delete the sign."""
+        """Stop; with `is_last`, delete the lease."""
         for beat in self._beats:
             beat.stop(is_last=is_last)

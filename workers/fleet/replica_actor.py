@@ -21,7 +21,7 @@ from undertow.fleet.replica import Replica
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
 from undertow.stream.care import Care
-from undertow.telemetry.listeners import open_tell
+from undertow.telemetry.listeners import open_listener
 from undertow.telemetry.logs import log_to_stderr
 from undertow.wiring.root import StreamRecipe, stream_openers
 
@@ -59,7 +59,7 @@ class ReplicaActor:
         recipe = recipe_of_a_build.value
         if self._replica is None:
             ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=self._name)
-            openers = stream_openers(recipe, new_tell=partial(open_tell, recipe.tell, self._name))
+            openers = stream_openers(recipe, new_tell=partial(open_listener, recipe.tell, self._name))
             self._replica = Replica(
                 self._name,
                 openers,

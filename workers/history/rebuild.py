@@ -24,7 +24,7 @@ from undertow.schemas.spaces import SpaceView
 from undertow.settings.settings import Settings
 from undertow.stream.events import Event, Retrying
 from undertow.stream.ports import OnlineSink
-from undertow.stream.retry import Patience, Trouble
+from undertow.stream.retry import Retry, Trouble
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import newest_rows
 from undertow.wiring.root import open_online
@@ -50,7 +50,7 @@ def rebuild(
     online: OnlineSink,
     *,
     memory_bytes: int,
-    patience: Patience,
+    retry: Retry,
     on_progress: OnProgress,
 ) -> Rebuilt:
     """Write the newest row of each series in the log's folder online. Raises `Refused` where there is no row.
@@ -66,7 +66,7 @@ def rebuild(
             raise Refused(message)
         on_progress(0, total, 0)
         for rows in found.batches:
-            written += patience.keep_trying(partial(online.write, rows))
+            written += retry(partial(online.write, rows))
             done += len(rows)
             on_progress(done, total, written)
     return Rebuilt(series=total, written=written, seconds=time.monotonic() - began)
@@ -97,7 +97,7 @@ def _run_one(recipe: EmbedRecipe, console: Console) -> Rebuilt:
                 view,
                 online,
                 memory_bytes=recipe.offline.read_memory_bytes,
-                patience=patience(console),
+                retry=retry(console),
                 on_progress=lambda done, total, written: bar.update(task, completed=done, total=total, written=written),
             )
     finally:
@@ -110,14 +110,14 @@ def _run_one(recipe: EmbedRecipe, console: Console) -> Rebuilt:
     return rebuilt
 
 
-def patience(console: Console, wait: Callable[[float], object] = time.sleep) -> Patience:
+def retry(console: Console, wait: Callable[[float], object] = time.sleep) -> Retry:
     """Return a retry that reports an unavailable store on the console; Ctrl-C ends it."""
 
     def tell(event: Event) -> None:
         if isinstance(event, Retrying):
             console.print(f"waiting: {event.error}", highlight=False, markup=False)
 
-    return Patience(
+    return Retry(
         clock=time.monotonic,
         wait=wait,
         give_up=lambda: False,

@@ -21,7 +21,7 @@ from undertow.stream.ports import OfflineLog, Part
 T = TypeVar("T")
 
 
-class KeepTrying(Protocol):
+class RetryCall(Protocol):
     """Retries an operation until it no longer raises `Unavailable`."""
 
     def __call__(self, act: Callable[[], T]) -> T:
@@ -81,9 +81,9 @@ class Checkpoint:
 class Keeper:
     """Appends one checkpoint at a time in a thread of its own. The thread that begins one also finishes it."""
 
-    def __init__(self, offline: OfflineLog | None, keep_trying: KeepTrying) -> None:
+    def __init__(self, offline: OfflineLog | None, retry: RetryCall) -> None:
         """Where `offline` is None a checkpoint is durable when its online writes are."""
-        self._offline, self._keep_trying = offline, keep_trying
+        self._offline, self._retry = offline, retry
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline")
         self._under_way: tuple[Checkpoint, Future[None]] | None = None
 
@@ -123,7 +123,7 @@ class Keeper:
             online.result()  # what is offline is online: a failed write must not be overtaken by its offset
         if (offline := self._offline) is not None:
             for part in parts_of(checkpoint):
-                self._keep_trying(lambda part=part: offline.publish(part))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+                self._retry(lambda part=part: offline.publish(part))  # type: ignore[misc]  # mypy cannot infer a lambda's default
 
 
 def parts_of(checkpoint: Checkpoint) -> list[Part]:

@@ -17,14 +17,14 @@ to other records. So at every assignment the last record that each chain covers 
 from collections.abc import Callable, Iterable, Sequence
 
 from undertow.schemas.records import Partition
-from undertow.stream.checkpoint import KeepTrying
-from undertow.stream.events import Tell, TurnedBack
+from undertow.stream.checkpoint import RetryCall
+from undertow.stream.events import Listener, TurnedBack
 from undertow.stream.marks import Mark, Place
 from undertow.stream.ports import OfflineLog, Source
 
 
 def find_places(
-    partitions: Iterable[Partition], offline: OfflineLog, source: Source, *, keep_trying: KeepTrying, tell: Tell
+    partitions: Iterable[Partition], offline: OfflineLog, source: Source, *, retry: RetryCall, tell: Listener
 ) -> dict[Partition, Place | None]:
     """Return the start offset of each partition, None where it has no chain.
 
@@ -32,33 +32,33 @@ def find_places(
     """
     found: dict[Partition, Place | None] = {}
     for partition in sorted(partitions):
-        end = keep_trying(lambda p=partition: offline.end(p))  # type: ignore[misc]  # mypy cannot infer its default
-        found[partition] = None if end is None else keep_trying(lambda p=partition: next(iter(offline.places(p))))  # type: ignore[misc]
+        end = retry(lambda p=partition: offline.end(p))  # type: ignore[misc]  # mypy cannot infer its default
+        found[partition] = None if end is None else retry(lambda p=partition: next(iter(offline.places(p))))  # type: ignore[misc]
     marks = {
         partition: place.mark for partition, place in found.items() if place is not None and place.mark is not None
     }
     if not marks:
         return found
-    verdicts = keep_trying(lambda: source.holds(marks))
+    verdicts = retry(lambda: source.holds(marks))
     for partition in (partition for partition, verdict in verdicts.items() if verdict is False):
         ended, mark = found[partition], marks[partition]
-        place = _last_agreed(partition, offline, source, keep_trying)
-        keep_trying(lambda p=partition, to=place: offline.turn_back(p, to))  # type: ignore[misc]
+        place = _last_agreed(partition, offline, source, retry)
+        retry(lambda p=partition, to=place: offline.turn_back(p, to))  # type: ignore[misc]
         found[partition] = place
         if ended is not None:
             tell(TurnedBack(partition=partition, first=place.next, next=ended.next, last=mark))
     return found
 
 
-def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, keep_trying: KeepTrying) -> Place:
+def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, retry: RetryCall) -> Place:
     """Return the end of the newest part whose last record the broker still has, else the broker's earliest offset."""
-    places = keep_trying(lambda: list(offline.places(partition)))
+    places = retry(lambda: list(offline.places(partition)))
 
     def agrees(mark: Mark | None) -> bool:
-        return mark is not None and keep_trying(lambda: source.holds({partition: mark}))[partition] is True
+        return mark is not None and retry(lambda: source.holds({partition: mark}))[partition] is True
 
     at = newest(places, lambda place: agrees(place.mark))
-    return places[at] if at is not None else Place(next=keep_trying(lambda: source.begins(partition)), mark=None)
+    return places[at] if at is not None else Place(next=retry(lambda: source.begins(partition)), mark=None)
 
 
 def newest(places: Sequence[Place], agrees: Callable[[Place], bool]) -> int | None:

@@ -160,5 +160,5 @@ Event = (
     | NotRestored
     | Closed
 )
-Tell = Callable[[Event], object]
+Listener = Callable[[Event], object]
 """Called with every event; must return soon, be safe for three threads at once, and not raise."""

@@ -36,7 +36,7 @@ from undertow.stream.losses import Loss
 from undertow.stream.marks import Mark
 from undertow.stream.order import stamp
 from undertow.stream.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
-from undertow.stream.retry import Patience
+from undertow.stream.retry import Retry
 from undertow.stream.store_watch import StoreWatch
 
 LAG_EVERY_S = 0.1
@@ -58,7 +58,7 @@ class Stream:
         ticks: Clock = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
         give_up: Callable[[], bool] = lambda: False,
-        tell: events.Tell = lambda _event: None,
+        tell: events.Listener = lambda _event: None,
         jitter: Callable[[], float] = random.random,
         careful: Careful | None = None,
         take_loss: Callable[[], Loss | None] = lambda: None,
@@ -69,11 +69,9 @@ class Stream:
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
         self._clocks, self._tell = Clocks(clock, ticks), tell
         self.counts = Counts()
-        patience = Patience(
-            clock=ticks, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter
-        )
-        self._keep_trying = patience.keep_trying
-        self._keeper = Keeper(offline, self._keep_trying)
+        retry = Retry(clock=ticks, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter)
+        self._retry = retry
+        self._keeper = Keeper(offline, self._retry)
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # the next offset to read
         self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record read
@@ -83,7 +81,7 @@ class Stream:
         self._held_rows = self._held_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
-        self._watch = StoreWatch(online, self._writer, self._keeper, self.counts, take_loss, self._keep_trying, tell)
+        self._watch = StoreWatch(online, self._writer, self._keeper, self.counts, take_loss, self._retry, tell)
         self._checkpoint_at = self._lag_at = ticks()
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
@@ -110,7 +108,7 @@ class Stream:
             self.checkpoint()
         ends = self._chain_ends(wanted - self.held)
         starts = {p: self._next[p] if p in self.held else ends[p] for p in sorted(wanted)}
-        positions = self._keep_trying(lambda: self._source.assign(starts))
+        positions = self._retry(lambda: self._source.assign(starts))
         for partition in self.held - wanted:
             del self._first[partition], self._next[partition]
             self._lost.pop(partition, None)
@@ -131,7 +129,7 @@ class Stream:
         within = self.careful.next_reach(self._next, timeout_s)
         delivery = None
         if not isinstance(within, Wait):
-            delivery = self._keep_trying(lambda: self._source.poll(timeout_s, within))
+            delivery = self._retry(lambda: self._source.poll(timeout_s, within))
             self.counts.poll_s += self._clocks.seconds(began)
             if delivery is not None:
                 self._take(delivery, {"poll": self._clocks.span(began)})
@@ -195,7 +193,7 @@ class Stream:
         except Unavailable:
             # The chain is the record and its echo follows with the next checkpoint; without one the echo is the record.
             if self._offline is None:
-                self._keep_trying(lambda: self._source.commit(checkpoint.next))
+                self._retry(lambda: self._source.commit(checkpoint.next))
         reach("after_commit")
         self.counts.durable_ticks = checkpoint.begun.ticks
         self.counts.checkpoint_s += self._clocks.seconds(checkpoint.begun)
@@ -232,7 +230,7 @@ class Stream:
             for fault in embedded.faults
         ]
         if rejects := one_for_each_record([*decoded.rejects, *faults, *(gap.reject for gap in delivery.gaps)]):
-            self._keep_trying(lambda: self._dead_letters.write(rejects))
+            self._retry(lambda: self._dead_letters.write(rejects))
             self.counts.refused(rejects)
             self._tell(events.Rejected(rejects=rejects))
         self.counts.records += len(records)
@@ -270,7 +268,7 @@ class Stream:
     ) -> None:
         began = self._clocks.now()
         reach("before_online")
-        self._keep_trying(lambda: self._online.write(embeddings))
+        self._retry(lambda: self._online.write(embeddings))
         reach("after_online")
         self.counts.write_s += self._clocks.seconds(began)
         if (ahead := self.counts.took(self._clocks.wall() - appended_s)) is not None:
@@ -295,6 +293,6 @@ class Stream:
     def _chain_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int | None]:
         if self._offline is None:
             return dict.fromkeys(partitions)
-        found = find_places(partitions, self._offline, self._source, keep_trying=self._keep_trying, tell=self._tell)
+        found = find_places(partitions, self._offline, self._source, retry=self._retry, tell=self._tell)
         self._marks.update({p: place.mark for p, place in found.items() if place and place.mark})
         return {p: None if place is None else place.next for p, place in found.items()}

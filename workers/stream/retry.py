@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from undertow.core.errors import Unavailable
-from undertow.stream.events import Recovered, Retrying, Tell
+from undertow.stream.events import Listener, Recovered, Retrying
 from undertow.stream.ports import Clock
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Trouble:
         return next(iter(list(self.failing.values())), self.silence)
 
 
-class Patience:
+class Retry:
     """Retries with exponential backoff, for any number of threads at once."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Patience:
         clock: Clock,
         wait: Callable[[float], object],
         give_up: Callable[[], bool],
-        tell: Tell,
+        tell: Listener,
         trouble: Trouble,
         jitter: Callable[[], float],
     ) -> None:
@@ -50,7 +50,7 @@ class Patience:
         self._clock, self._wait, self._give_up, self._tell, self._jitter = clock, wait, give_up, tell, jitter
         self._trouble = trouble
 
-    def keep_trying(self, act: Callable[[], T]) -> T:
+    def __call__(self, act: Callable[[], T]) -> T:
         """Call until it no longer raises `Unavailable`, or `give_up` is true: then raise the last one."""
         try:
             return act()

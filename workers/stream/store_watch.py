@@ -12,9 +12,9 @@ from functools import partial
 
 from undertow.core.errors import Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
-from undertow.stream.checkpoint import Keeper, KeepTrying, Rows
+from undertow.stream.checkpoint import Keeper, RetryCall, Rows
 from undertow.stream.counts import Counts
-from undertow.stream.events import StoreLost, Tell
+from undertow.stream.events import Listener, StoreLost
 from undertow.stream.losses import Loss
 from undertow.stream.ports import OnlineSink
 
@@ -32,12 +32,12 @@ class StoreWatch:
         keeper: Keeper,
         counts: Counts,
         take_loss: Callable[[], Loss | None],
-        keep_trying: KeepTrying,
-        tell: Tell,
+        retry: RetryCall,
+        tell: Listener,
     ) -> None:
         """`writer` runs one task at a time; `take_loss` returns the loss detected since the last call, if any."""
         self._online, self._writer, self._keeper, self._counts = online, writer, keeper, counts
-        self._take_loss, self._keep_trying, self._tell = take_loss, keep_trying, tell
+        self._take_loss, self._retry, self._tell = take_loss, retry, tell
         self._looked_at = -LOOK_EVERY_S
 
     def mind(
@@ -68,4 +68,4 @@ class StoreWatch:
             self._online.look()
 
     def _write_again(self, embeddings: EmbeddingBatch) -> None:
-        self._keep_trying(lambda: self._online.write(embeddings))
+        self._retry(lambda: self._online.write(embeddings))

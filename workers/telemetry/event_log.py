@@ -35,8 +35,8 @@ EVERY_S = 60.0
 """The least interval between lines about events that may come with every record."""
 
 
-class Journal:
-    """A `Tell`. Rejects are told once a minute for each reason, with their number and an example; so are oddities."""
+class EventLog:
+    """A `Listener`. Rejects are told once a minute for each reason, with number and example; so are oddities."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         """Nothing has been said yet."""

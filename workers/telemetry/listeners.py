@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from undertow.settings.settings import Settings
-from undertow.stream.events import Event, Tell
-from undertow.telemetry.event_log import Journal
+from undertow.stream.events import Event, Listener
+from undertow.telemetry.event_log import EventLog
 from undertow.telemetry.logs import LogRecipe, say
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TellRecipe:
+class ListenerRecipe:
     """How a fleet logs and traces."""
 
     fleet: str
@@ -27,10 +27,10 @@ class TellRecipe:
     """The OTEL_* variables, where they ask for traces. Not in our repr: they may hold an exporter's credentials."""
 
 
-def tell_recipe(settings: Settings, environment: Mapping[str, str] = os.environ) -> TellRecipe:
+def listener_recipe(settings: Settings, environment: Mapping[str, str] = os.environ) -> ListenerRecipe:
     """Read what is asked for."""
     otel = {name: value for name, value in environment.items() if name.startswith("OTEL_")}
-    return TellRecipe(
+    return ListenerRecipe(
         fleet=settings.fleet.name,
         log=LogRecipe(level=settings.log_level, format=settings.log_format),
         otel=otel if traces_are_asked_for(otel) else {},
@@ -45,11 +45,11 @@ def traces_are_asked_for(otel: Mapping[str, str]) -> bool:
     return any(otel.get(name) for name in names)
 
 
-def open_tell(recipe: TellRecipe, replica: str) -> Tell:
+def open_listener(recipe: ListenerRecipe, replica: str) -> Listener:
     """Return the function that a replica's stream tells."""
-    journal = Journal()
+    event_log = EventLog()
     if not recipe.otel:
-        return journal
+        return event_log
     try:
         # An optional extra: without a wish for traces nothing of it is imported.
         from undertow.telemetry.tracing import open_tracing  # noqa: PLC0415
@@ -58,10 +58,10 @@ def open_tell(recipe: TellRecipe, replica: str) -> Tell:
     except ImportError as error:
         text = f"OTEL_* variables ask for traces, which need: pip install 'undertow[tracing]' ({error})"
         say(log, logging.WARNING, "no-traces", text)
-        return journal
+        return event_log
 
     def tell(event: Event) -> None:
-        journal(event)
+        event_log(event)
         tracing(event)
 
     return tell

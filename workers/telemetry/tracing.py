@@ -23,7 +23,7 @@ FLUSH_S = 2.0
 
 
 class Tracing:
-    """A `Tell` that makes spans."""
+    """A `Listener` that makes spans."""
 
     def __init__(self, provider: Any, replica: str) -> None:
         """Spans go to `provider`, which is the SDK's."""

@@ -27,10 +27,10 @@ from undertow.adapters.offline_parts import require_intact
 from undertow.core.errors import UndertowError
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.events import NotRestored, Restored, Tell
+from undertow.stream.events import Listener, NotRestored, Restored
 from undertow.stream.losses import Loss
 from undertow.stream.ports import Clock, OnlineSink
-from undertow.stream.retry import Patience, Trouble
+from undertow.stream.retry import Retry, Trouble
 from undertow.stream.store_watch import LOOK_EVERY_S
 
 WRITE_ROWS, WRITE_BYTES = 2_048, 8 << 20
@@ -123,7 +123,7 @@ class Restorer:
         history: History | None,
         open_sink: Callable[[], TalliedSink],
         *,
-        tell: Tell,
+        tell: Listener,
         clock: Clock = time.time,
     ) -> None:
         """Without a history nothing is restored. `clock` decides what has expired."""
@@ -190,7 +190,7 @@ class Restorer:
             written += more
         if self._ends.is_set():
             return
-        self._patience().keep_trying(partial(sink.restored, loss.claim))
+        self._make_retry()(partial(sink.restored, loss.claim))
         if loss.is_first and written:
             with self._changed:
                 self._untold = loss
@@ -199,14 +199,14 @@ class Restorer:
 
     def _write(self, files: list[Path], history: History, sink: TalliedSink) -> tuple[int, int]:
         written = 0
-        patience = self._patience()
+        retry = self._make_retry()
         require_intact(files)
         with newest_rows(files, history.view, memory_bytes=history.memory_bytes) as found:
             for batch in found.batches:
                 if self._ends.is_set():
                     break
                 began = time.monotonic()
-                written += patience.keep_trying(partial(sink.write, self._alive(batch, history.keep_s)))
+                written += retry(partial(sink.write, self._alive(batch, history.keep_s)))
                 self._ends.wait(time.monotonic() - began)  # half of the store's throughput at most: the rest is live
         return found.series, written
 
@@ -215,8 +215,8 @@ class Restorer:
             return batch
         return batch.take(np.flatnonzero(batch.created_us > (self._clock() - keep_s) * 1e6))
 
-    def _patience(self) -> Patience:
-        return Patience(
+    def _make_retry(self) -> Retry:
+        return Retry(
             clock=time.monotonic,
             wait=self._ends.wait,
             give_up=self._ends.is_set,

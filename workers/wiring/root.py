@@ -34,11 +34,11 @@ from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import Settings
 from undertow.stream.careful import Careful, Turn
 from undertow.stream.checkpoint import Limits
-from undertow.stream.events import Tell
+from undertow.stream.events import Listener
 from undertow.stream.loop import Stream
 from undertow.stream.losses import OnLoss
 from undertow.stream.ports import OnlineSink
-from undertow.telemetry.listeners import TellRecipe, tell_recipe
+from undertow.telemetry.listeners import ListenerRecipe, listener_recipe
 from undertow.wiring.formats import open_decode, require_format
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import History, RestoredOnline, Restorer
@@ -71,7 +71,7 @@ class StreamRecipe:
     max_reject_ratio: float | None
     reject_window_s: float
     reject_window_records: int
-    tell: TellRecipe
+    tell: ListenerRecipe
 
 
 def apply_artifact(
@@ -159,7 +159,7 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         max_reject_ratio=settings.fleet.max_reject_ratio,
         reject_window_s=settings.fleet.reject_window_seconds,
         reject_window_records=settings.fleet.reject_window_records,
-        tell=tell_recipe(settings),
+        tell=listener_recipe(settings),
     )
 
 
@@ -199,7 +199,7 @@ def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOn
     return SqliteOnline(path=path, project=recipe.project, view=recipe.view, on_loss=on_loss)
 
 
-def open_restorer(embed: EmbedRecipe, tell: Tell) -> Restorer:
+def open_restorer(embed: EmbedRecipe, tell: Listener) -> Restorer:
     """Return the restorer of the artifact's online store."""
     view, history = embed.manifest.view(), None
     if embed.log is not None:
@@ -225,7 +225,7 @@ def open_stream(
     recipe: StreamRecipe,
     give_up: Callable[[], bool],
     index: int = 0,
-    tell: Tell = lambda _event: None,
+    tell: Listener = lambda _event: None,
     turn: Turn | None = None,
 ) -> Stream:
     """Build one replica's stream of one artifact in this process; all its streams share the `turn`."""
@@ -267,7 +267,7 @@ def open_log(recipe: StreamRecipe, embed: EmbedRecipe) -> FileOfflineLog | None:
 
 
 def stream_openers(
-    recipe: StreamRecipe, new_tell: Callable[[], Tell]
+    recipe: StreamRecipe, new_tell: Callable[[], Listener]
 ) -> dict[str, Callable[[Callable[[], bool]], Stream]]:
     """Return the stream factory of each artifact, by the name of its view."""
     turn = Turn()

@@ -1,11 +1,11 @@
 """A lease on topic and group: a fleet writes a heartbeat, and a second fleet that would read the same is refused.
 
-In: what reads and writes the sign (`undertow.adapters.kafka_sign`), our own sign. Out: the lease, or `Refused`. Knows
+In: what reads and writes the lease (`undertow.adapters.kafka_lease`), our own. Out: nothing, or `Refused`. Knows
 neither Kafka nor Ray.
 
-No clock is shared: a fleet is alive where its sign changes while we watch, and it changes every `BEAT_S`. A killed
-fleet leaves a sign that does not change, which delays its successor by `SILENCE_S`; one that ends deletes its sign. Of
-two that start together the one whose sign is read back after `SETTLE_S` wins, if writing takes no longer.
+No clock is shared: a fleet is alive where its lease changes while we watch, and it changes every `BEAT_S`. A killed
+fleet leaves a lease that does not change, which delays its successor by `SILENCE_S`; one that ends deletes its own.
+Of two that start together the one whose lease is read back after `SETTLE_S` wins, if writing takes no longer.
 
 This prevents mistakes of people. It is no fence: a fleet taken for dead that is not, or one started by force, does no
 harm, since the chain of the offline log accepts each part once.
@@ -31,14 +31,14 @@ BEAT_S = 1.0
 LOOK_EVERY_S = 0.25
 SETTLE_S = 0.5
 SILENCE_S = 4.0
-"""A sign unchanged for this long is expired: a controller that Ray restarts is silent for less."""
+"""A lease unchanged for this long is expired: a controller that Ray restarts is silent for less."""
 GOODBYE_S = 3.0
 CHANGES = 3
 """This many changes prove a living fleet: writes of one that was just killed may still arrive once or twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
+class Lease:
     """The heartbeat record of a fleet."""
 
     run: str
@@ -63,8 +63,8 @@ class Sign:
         return json.dumps(asdict(self))
 
     @classmethod
-    def parse(cls, text: str) -> "Sign | None":
-        """Parse such metadata; None where it is no sign of ours."""
+    def parse(cls, text: str) -> "Lease | None":
+        """Parse such metadata; None where it is no lease of ours."""
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError):
@@ -84,30 +84,30 @@ class Held:
 GROUP = Held(does="reads this topic under this group", instead="another kafka.topic or kafka.group")
 
 
-def own_sign(fleet: str, run: str) -> Sign:
-    """Return the sign of a fleet that this process starts now."""
-    return Sign(run=run, fleet=fleet, host=socket.gethostname(), pid=os.getpid(), since=time.time())
+def own_lease(fleet: str, run: str) -> Lease:
+    """Return the lease of a fleet that this process starts now."""
+    return Lease(run=run, fleet=fleet, host=socket.gethostname(), pid=os.getpid(), since=time.time())
 
 
 def holder(
     *, read: Callable[[], str], clock: Clock = time.monotonic, wait: Callable[[float], object] = time.sleep
-) -> Sign | None:
-    """Return the sign of the living fleet, None without one. Changes nothing.
+) -> Lease | None:
+    """Return the lease of the living fleet, None without one. Changes nothing.
 
-    Takes seconds where there is a sign, to see whether it changes.
+    Takes seconds where there is a lease, to see whether it changes.
     """
     seen, changes, quiet_since = read(), 0, clock()
-    while Sign.parse(seen) is not None and clock() - quiet_since < SILENCE_S:
+    while Lease.parse(seen) is not None and clock() - quiet_since < SILENCE_S:
         wait(LOOK_EVERY_S)
         if (now := read()) != seen:
             seen, changes, quiet_since = now, changes + 1, clock()
-        if changes >= CHANGES and (other := Sign.parse(seen)) is not None:
+        if changes >= CHANGES and (other := Lease.parse(seen)) is not None:
             return other
     return None
 
 
-def claim(
-    own: Sign,
+def acquire(
+    own: Lease,
     *,
     read: Callable[[], str],
     write: Callable[[str], None],
@@ -115,17 +115,17 @@ def claim(
     clock: Clock = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Write our sign where no other fleet is alive. Raises `Refused`, naming the other fleet and what to do."""
+    """Write our lease where no other fleet is alive. Raises `Refused`, naming the other fleet and what to do."""
     if (other := holder(read=read, clock=clock, wait=wait)) is not None:
         raise Refused(held_by(other, held))
     write(own.to_text())
     wait(SETTLE_S)
-    found = Sign.parse(read())
+    found = Lease.parse(read())
     if found is not None and found.run != own.run:
         raise Refused(held_by(found, held))
 
 
-def held_by(other: Sign, held: Held = GROUP) -> str:
+def held_by(other: Lease, held: Held = GROUP) -> str:
     """Return the message that another fleet holds this place, and what to do."""
     return (
         f"fleet {other.fleet!r} {held.does} already: {other.origin}. Drain it there "
@@ -134,23 +134,23 @@ def held_by(other: Sign, held: Held = GROUP) -> str:
     )
 
 
-class Beat:
+class Heartbeat:
     """Writes the heartbeat in a thread of its own until stopped; retries while the broker is unavailable."""
 
-    def __init__(self, own: Sign, *, write: Callable[[str], None]) -> None:
+    def __init__(self, own: Lease, *, write: Callable[[str], None]) -> None:
         """Start."""
         self._own, self._write = own, write
         self._enough, self._is_last, self._has_gone = threading.Event(), False, False
-        self._thread = start_daemon("the sign of life", self._beat, wait=self._enough.wait)
+        self._thread = start_daemon("the lease of life", self._beat, wait=self._enough.wait)
 
     def stop(self, *, is_last: bool) -> None:
-        """Stop; with `is_last`, delete the sign. Waits at most `GOODBYE_S` for an unavailable broker."""
+        """Stop; with `is_last`, delete the lease. Waits at most `GOODBYE_S` for an unavailable broker."""
         self._is_last = is_last
         self._enough.set()
         self._thread.join(timeout=GOODBYE_S)
 
     def _beat(self) -> float | None:
-        """Write the next heartbeat; at the end try once to delete the sign."""
+        """Write the next heartbeat; at the end try once to delete the lease."""
         if not self._enough.is_set():
             self._show(self._changed())
             return BEAT_S
@@ -166,4 +166,4 @@ class Beat:
         try:
             self._write(text)
         except UndertowError as error:
-            log.debug("the sign of life could not be shown: %s", error)
+            log.debug("the lease of life could not be shown: %s", error)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from undertow.core.errors import Refused, Unavailable
-from undertow.fleet.claim import BEAT_S, CHANGES, LOOK_EVERY_S, SETTLE_S, SILENCE_S, Beat, Sign, claim
+from undertow.fleet.lease import BEAT_S, CHANGES, LOOK_EVERY_S, SETTLE_S, SILENCE_S, Heartbeat, Lease, acquire
 
-MINE = Sign(run="mine", fleet="tonight", host="here", pid=1, since=0.0)
-THEIRS = Sign(run="theirs", fleet="last-week", host="elsewhere", pid=4711, since=1_767_225_600.0)
+MINE = Lease(run="mine", fleet="tonight", host="here", pid=1, since=0.0)
+THEIRS = Lease(run="theirs", fleet="last-week", host="elsewhere", pid=4711, since=1_767_225_600.0)
 
 
 class World:
@@ -25,8 +25,8 @@ class World:
         self.now += seconds
         self.meanwhile(self)
 
-    def claim(self, own=MINE):
-        claim(own, read=lambda: self.text, write=self.write, clock=lambda: self.now, wait=self.wait)
+    def acquire(self, own=MINE):
+        acquire(own, read=lambda: self.text, write=self.write, clock=lambda: self.now, wait=self.wait)
 
 
 def beats(until=float("inf")):
@@ -41,31 +41,31 @@ def beats(until=float("inf")):
 
 def test_where_nobody_is_the_claim_costs_no_more_than_reading_it_back():
     world = World()
-    world.claim()
-    assert Sign.parse(world.text) == MINE
+    world.acquire()
+    assert Lease.parse(world.text) == MINE
     assert world.now == SETTLE_S
 
 
 def test_a_living_fleet_is_named_with_its_host_its_start_and_the_ways_out():
     world = World(THEIRS.to_text(), meanwhile=beats())
     with pytest.raises(Refused) as refusal:
-        world.claim()
+        world.acquire()
     for part in ("'last-week'", "elsewhere", "4711", "2026-01-01 00:00:00 UTC", "kafka.group", "--force"):
         assert part in str(refusal.value)
-    assert Sign.parse(world.text).run == "theirs"
+    assert Lease.parse(world.text).run == "theirs"
     assert world.now <= CHANGES * BEAT_S + LOOK_EVERY_S
 
 
 def test_a_fleet_that_was_killed_holds_up_its_successor_for_seconds_only():
     world = World(THEIRS.to_text())
-    world.claim()
-    assert Sign.parse(world.text) == MINE
+    world.acquire()
+    assert Lease.parse(world.text) == MINE
     assert world.now <= SILENCE_S + LOOK_EVERY_S + SETTLE_S
 
 
 def test_a_fleet_that_dies_while_we_look_holds_nobody_up_for_long():
     world = World(THEIRS.to_text(), meanwhile=beats(until=1.0))
-    world.claim()
+    world.acquire()
     assert world.now <= 1.0 + SILENCE_S + LOOK_EVERY_S + SETTLE_S
 
 
@@ -74,13 +74,13 @@ def test_of_two_that_start_at_once_one_gives_way():
         world.text = THEIRS.to_text()
 
     with pytest.raises(Refused, match="last-week"):
-        World(meanwhile=other_writes_last).claim()
+        World(meanwhile=other_writes_last).acquire()
 
 
-@pytest.mark.parametrize("text", ["", "no sign", "{}", '{"run": 1}', "[]"])
+@pytest.mark.parametrize("text", ["", "no lease", "{}", '{"run": 1}', "[]"])
 def test_what_is_no_sign_of_ours_holds_nobody_up(text):
     world = World(text)
-    world.claim()
+    world.acquire()
     assert world.now == SETTLE_S
 
 
@@ -94,10 +94,10 @@ def test_a_fleet_changes_its_sign_through_silent_brokers_and_takes_it_away_at_it
             raise Unavailable(message)
         enough.set()
 
-    beat = Beat(MINE, write=write)
+    beat = Heartbeat(MINE, write=write)
     assert enough.wait(timeout=30)
     beat.stop(is_last=True)
     first, second, *_, last = written
-    assert Sign.parse(first).run == Sign.parse(second).run == "mine"
+    assert Lease.parse(first).run == Lease.parse(second).run == "mine"
     assert first != second
     assert last == ""

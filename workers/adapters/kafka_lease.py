@@ -21,7 +21,7 @@ from undertow.adapters.kafka_client import client_options
 from undertow.settings.sections import KafkaSettings
 
 
-class KafkaSign:
+class KafkaLease:
     """Reads and writes the text. One thread owns it; it connects when first used."""
 
     def __init__(self, settings: KafkaSettings) -> None:

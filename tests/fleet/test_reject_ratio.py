@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from undertow.fleet.flood import Counted, FloodLimit, flood, keep
 from undertow.fleet.lookout import Lookout
+from undertow.fleet.reject_ratio import Counted, RejectLimit, keep, too_many_rejects
 
-LIMIT = FloodLimit(max_ratio=0.5, window_s=60.0, min_records=10)
+LIMIT = RejectLimit(max_ratio=0.5, window_s=60.0, min_records=10)
 
 
 def counted(at, records, **rejects):
@@ -20,12 +20,12 @@ def counted(at, records, **rejects):
     ids=["above", "at the limit", "too few to tell", "just enough", "nothing"],
 )
 def test_a_share_above_the_limit_is_a_flood_where_there_are_enough_records(records, rejects, is_flood):
-    found = flood(LIMIT, [counted(0, 100, number=3), counted(9, 100 + records, number=3 + rejects)])
+    found = too_many_rejects(LIMIT, [counted(0, 100, number=3), counted(9, 100 + records, number=3 + rejects)])
     assert (found is not None) == is_flood
 
 
 def test_the_message_counts_the_reasons_of_the_window_the_most_frequent_first():
-    found = flood(LIMIT, [counted(0, 0, series=7), counted(9, 1_200, number=200, series=7, length=1_000)])
+    found = too_many_rejects(LIMIT, [counted(0, 0, series=7), counted(9, 1_200, number=200, series=7, length=1_000)])
     assert found is not None
     assert "1,200 of the last 1,200 records were refused (length 1,000, number 200)" in found
 
@@ -41,7 +41,7 @@ def test_rejects_before_the_window_do_not_count():
     seen = keep([], counted(0, 0), 60.0)
     seen = keep(seen, counted(10, 1_000, number=1_000), 60.0)
     seen = keep(seen, counted(80, 2_000, number=1_000), 60.0)
-    assert flood(LIMIT, seen) is None
+    assert too_many_rejects(LIMIT, seen) is None
 
 
 # In the fleet --------------------------------------------------------------------------------------------------------

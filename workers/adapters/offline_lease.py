@@ -14,7 +14,7 @@ FOLDER = "_fleets"
 """Below a view's folder. Readers of Parquet look into no such folder."""
 
 
-class FileSign:
+class FileLease:
     """Reads and writes the text."""
 
     def __init__(self, home: Path, topic: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FloodLimit:
+class RejectLimit:
     """The highest reject ratio that is accepted, and over which window."""
 
     max_ratio: float
@@ -32,7 +32,7 @@ def keep(seen: Sequence[Counted], now: Counted, window_s: float) -> list[Counted
     return [*before[-1:], *(one for one in seen if one.at > now.at - window_s), now]
 
 
-def flood(limit: FloodLimit, seen: Sequence[Counted]) -> str | None:
+def too_many_rejects(limit: RejectLimit, seen: Sequence[Counted]) -> str | None:
     """Return why to stop, where the reject ratio between the first and the last sample exceeds the limit; else None."""
     first, last = seen[0], seen[-1]
     records = last.records - first.records

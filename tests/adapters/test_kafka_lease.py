@@ -2,7 +2,7 @@ import pytest
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from undertow.adapters.kafka_admin import committed, ensure_topic
-from undertow.adapters.kafka_sign import KafkaSign
+from undertow.adapters.kafka_lease import KafkaLease
 from undertow.core.errors import Unavailable
 from undertow.devstack.processes import LOCALHOST, free_port
 from undertow.schemas.records import Partition
@@ -19,7 +19,7 @@ def kafka(kafka_bootstrap, topic_name):
 
 
 def test_what_one_client_writes_another_reads_and_the_last_word_counts(kafka):
-    with KafkaSign(kafka) as one, KafkaSign(kafka) as other:
+    with KafkaLease(kafka) as one, KafkaLease(kafka) as other:
         assert other.read() == ""
         one.write("first")
         assert other.read() == "first"
@@ -33,23 +33,23 @@ def test_a_sign_moves_no_offset_that_anybody_reads_from(kafka):
     consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=kafka.group, enable_auto_commit=False)
     consumer.commit({TopicPartition(kafka.topic, 0): OffsetAndMetadata(7, "", -1)})
     consumer.close()
-    with KafkaSign(kafka) as sign:
-        sign.write("here")
+    with KafkaLease(kafka) as lease:
+        lease.write("here")
     assert committed(kafka, [Partition(kafka.topic, 0), Partition(kafka.topic, 1)]) == {Partition(kafka.topic, 0): 7}
 
 
 def test_topics_and_groups_have_signs_of_their_own(kafka):
     ensure_topic(kafka, f"{kafka.topic}-b")
     with (
-        KafkaSign(kafka) as sign,
-        KafkaSign(kafka.model_copy(update={"topic": f"{kafka.topic}-b"})) as of_topic,
-        KafkaSign(kafka.model_copy(update={"group": f"{kafka.group}-b"})) as of_group,
+        KafkaLease(kafka) as lease,
+        KafkaLease(kafka.model_copy(update={"topic": f"{kafka.topic}-b"})) as of_topic,
+        KafkaLease(kafka.model_copy(update={"group": f"{kafka.group}-b"})) as of_group,
     ):
-        sign.write("here")
+        lease.write("here")
         assert (of_topic.read(), of_group.read()) == ("", "")
 
 
 def test_a_broker_that_is_away_is_to_be_asked_again():
     away = KafkaSettings(bootstrap=f"{LOCALHOST}:{free_port()}", extra={"bootstrap_timeout_ms": 300})
-    with KafkaSign(away) as sign, pytest.raises(Unavailable, match=r"kafka\.bootstrap"):
-        sign.read()
+    with KafkaLease(away) as lease, pytest.raises(Unavailable, match=r"kafka\.bootstrap"):
+        lease.read()
