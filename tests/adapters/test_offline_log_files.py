@@ -16,7 +16,7 @@ import pytest
 
 from undertow.adapters.offline_chains import Chain, chains
 from undertow.adapters.offline_files import ABANDONED_S, TEMPORARY
-from undertow.adapters.offline_log import FileOfflineLog, latest_in
+from undertow.adapters.offline_log import FileOfflineLog, latest_in, require_topic
 from undertow.adapters.offline_parts import encode_part, read_footer, read_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.core.errors import Refused, Unavailable
@@ -288,3 +288,14 @@ def test_a_space_without_parts_says_how_to_get_some(tmp_path):
     with pytest.raises(Refused, match="undertow run"):
         read_rows(tmp_path / VIEW.view)
     assert chains(tmp_path / VIEW.view) == ()
+
+
+def test_whether_chains_are_of_todays_topic_can_be_asked_without_a_change(tmp_path, memory_clock):
+    open_log(tmp_path, memory_clock).publish(part(0, 3))
+    home = tmp_path / VIEW.view
+    before = names(tmp_path)
+    require_topic(home, "windows", cluster_id="cluster", topic_id="topic")
+    require_topic(home, "others", cluster_id="cluster", topic_id="another")
+    with pytest.raises(Refused, match=rf"mv {home}/windows {home}/windows@topic"):
+        require_topic(home, "windows", cluster_id="cluster", topic_id="another")
+    assert names(tmp_path) == before

@@ -4,7 +4,10 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from kafka import KafkaAdminClient
 
+from tests.fleet.live import running, wait_until, with_fleet
+from undertow.adapters.kafka_admin import ensure_topic
 from undertow.adapters.kafka_lease import KafkaLease
 from undertow.cli.main import main
 from undertow.devstack.processes import LOCALHOST, free_port
@@ -76,3 +79,20 @@ def test_the_group_s_line_names_the_fleet_that_reads_it(make_place, monkeypatch)
         finally:
             beat.stop(is_last=True)
         assert check(settings)[2]["group"] == f"{settings.kafka.group} is free"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_the_log_s_line_says_what_run_will_where_the_topic_is_another(make_place, make_windows):
+    place = make_place(partitions=1)
+    with running(with_fleet(place.settings)) as fleet:
+        place.produce(make_windows(20, pumps=2), partitions=1)
+        wait_until(fleet, lambda status: status.windows >= 20)
+    assert check(place.settings)[1] == []
+    kafka = place.settings.kafka
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap) as admin:
+        admin.delete_topics([kafka.topic])
+    ensure_topic(kafka, kafka.topic, partitions=1)
+    code, failed, told = check(place.settings)
+    assert (code, failed) == (1, ["offline log"])
+    assert f"/{kafka.topic} " in told["offline log"].partition("keep the old rows readable: mv ")[2]

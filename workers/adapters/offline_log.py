@@ -224,17 +224,28 @@ class FileOfflineLog:
                 return  # one tells of all: they are begun and moved together
 
     def _check_identity(self, footer: Footer) -> None:
-        found, expected = (footer.cluster_id, footer.topic_id), (self._cluster_id, self._topic_id)
-        if found == expected:
-            return
-        folder = self._home / footer.partition.topic
-        message = (
-            f"the offline log of {footer.partition} comes from topic id {found[1]} of cluster {found[0]}, but the "
-            f"broker now has topic id {expected[1]} of cluster {expected[0]}: the topic was deleted and made anew, or "
-            "this is another broker, so offsets begin again. To start from the new topic's beginning and keep the old "
-            f"rows readable: mv {folder} {folder}@{found[1]}"
-        )
-        raise Refused(message)
+        _require_identity(self._home, footer, cluster_id=self._cluster_id, topic_id=self._topic_id)
+
+
+def require_topic(home: Path, topic: str, *, cluster_id: str, topic_id: str) -> None:
+    """Raise `Refused` where chains of a view come from another topic of this name. Changes nothing."""
+    for folder in sorted((home / topic).glob("[0-9]*")):
+        if names := part_names(path.name for path in folder.iterdir()):
+            _require_identity(home, read_footer(folder / names[-1]), cluster_id=cluster_id, topic_id=topic_id)
+
+
+def _require_identity(home: Path, footer: Footer, *, cluster_id: str, topic_id: str) -> None:
+    found, expected = (footer.cluster_id, footer.topic_id), (cluster_id, topic_id)
+    if found == expected:
+        return
+    folder = home / footer.partition.topic
+    message = (
+        f"the offline log of {footer.partition} comes from topic id {found[1]} of cluster {found[0]}, but the "
+        f"broker now has topic id {expected[1]} of cluster {expected[0]}: the topic was deleted and made anew, or "
+        "this is another broker, so offsets begin again. To start from the new topic's beginning and keep the old "
+        f"rows readable: mv {folder} {folder}@{found[1]}"
+    )
+    raise Refused(message)
 
 
 def _latest(parts: Sequence[Path]) -> int:

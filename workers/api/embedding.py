@@ -3,10 +3,11 @@
 In: an artifact's folder, tables of windows. Out: `Result`s. Knows neither settings nor streams.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from undertow.artifact.format.manifest import Manifest, read_manifest
 from undertow.artifact.load.loader import load as load_artifact
 from undertow.core.embedder import Embedder
 from undertow.core.embedding import Fault
+from undertow.core.errors import Refused
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.windows_arrow import windows_from_arrow
 
@@ -48,7 +50,7 @@ class ArtifactEmbedder:
 
     def __init__(self, embedder: Embedder, manifest: Manifest) -> None:
         """Use `undertow.load`."""
-        self._embedder, self._manifest = embedder, manifest
+        self._embedder, self._manifest, self._is_closed = embedder, manifest, False
 
     @property
     def name(self) -> str:
@@ -73,6 +75,9 @@ class ArtifactEmbedder:
         integer microseconds. Raises `Refused` for a table that holds no such windows at all, and `Unavailable` where
         there is no memory; a row that is no window is among the result's `faults`.
         """
+        if self._is_closed:
+            message = f"this embedder of {self.name} is closed: load the artifact again"
+            raise Refused(message)
         if isinstance(frame, WindowBatch):
             windows, rows, faults, count = frame, np.arange(len(frame)), [], len(frame)
         else:
@@ -89,7 +94,12 @@ class ArtifactEmbedder:
 
     def close(self) -> None:
         """Take the hooks off the model. Idempotent."""
+        self._is_closed = True
         self._embedder.close()
+
+    def __reduce__(self) -> NoReturn:
+        message = "an embedder holds a model with hooks and is not pickled or copied: undertow.load in each process"
+        raise TypeError(message)
 
     def __enter__(self) -> Self:
         return self
@@ -107,5 +117,8 @@ def load(
     are the packages that an artifact of a model of one's own may name, which are then imported: nothing else in the
     folder is executed. `run_compiled` runs the native code that `pack(is_compiled=True)` left there.
     """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        message = f"expected the folder of an artifact, found {path!r}"
+        raise Refused(message)
     embedder = load_artifact(path, device=device, threads=threads, code=code, run_compiled=run_compiled)
     return ArtifactEmbedder(embedder, read_manifest(path))

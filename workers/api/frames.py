@@ -23,36 +23,71 @@ def table_of(frame: Any, contract: InputContract) -> pa.Table:
     A flat table has a column for each id, `end`, and a column for each input: lists for what changes with time. Where
     an input is known ahead, `past.NAME` and `future.NAME` tell its two columns apart.
     """
-    table = _arrow(frame)
+    table = _arrow(frame, contract)
     if not table.num_rows:
         return window_schema(contract).empty_table()
     nested = table if {"series", "past"} & set(table.column_names) else _nest(table, contract)
     if (fault := schema_fault(nested.schema, contract)) is not None:
-        message = f"{fault[1]}; columns given: {', '.join(table.column_names)} (undertow describe shows an example)"
+        given = ", ".join(map(str, getattr(frame, "columns", table.column_names)))
+        index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name is not None]
+        hint = f"; {', '.join(index)} is the index: reset_index() makes it a column" if index else ""
+        message = f"{fault[1]}; columns given: {given}{hint} (undertow describe shows an example)"
         raise Refused(message)
     return nested
 
 
-def _arrow(frame: Any) -> pa.Table:
+def _arrow(frame: Any, contract: InputContract) -> pa.Table:
     """Take anything that hands out Arrow memory (the PyCapsule interface): pandas, polars, pyarrow, DuckDB, ..."""
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
-    if hasattr(frame, "iloc"):  # a DataFrame of pandas: its own export would take the index for a column
-        return _from_pandas(frame)
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas' own export would take the index for a column
+        return _from_pandas(frame, contract)
     if hasattr(frame, "__arrow_c_stream__"):
-        return pa.table(frame)
+        try:
+            return pa.table(frame)
+        except Exception as error:  # whatever a stranger's export raises
+            message = f"{type(frame).__name__} hands out no Arrow table: {type(error).__name__}: {error}"
+            raise Refused(message) from error
     message = f"expected a table of windows (pandas, polars, pyarrow) or a WindowBatch, found {type(frame).__name__}"
     raise Refused(message)
 
 
-def _from_pandas(frame: Any) -> pa.Table:
+def _from_pandas(frame: Any, contract: InputContract) -> pa.Table:
+    """Take the columns that a window has, one by one: others may hold anything."""
+    inside = {f"{part}.{column.name}" for part in PARTS for column in getattr(contract, part)}
+    wanted = {"end", *PARTS, *inside, *(name.partition(".")[2] for name in inside)}
+    columns: dict[str, Any] = {}
+    for place, name in enumerate(frame.columns):
+        if name not in wanted:
+            continue
+        if name in columns:
+            message = f"the DataFrame has two columns named {name}"
+            raise Refused(message)
+        columns[name] = _column(name, frame.iloc[:, place])
+    return pa.table(columns) if columns else pa.table({"nothing": pa.nulls(len(frame))})
+
+
+def _column(name: str, cells: Any) -> pa.Array:
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        message = f"the DataFrame has a column whose cells are of several types, or lists of several depths: {error}"
+        return pa.Array.from_pandas(cells)
+    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+        row = next((row for row, cell in enumerate(cells) if not _is_fit(cell)), None)
+        where = "" if row is None else f", the first such in row {row}"
+        message = (
+            f"the column {name} has cells that are no numbers, texts, times or lists of these, or cells of several "
+            f"kinds{where}: {type(error).__name__}: {str(error)[:200]}"
+        )
         raise Refused(message) from error
+
+
+def _is_fit(cell: Any) -> bool:
+    try:
+        pa.array([cell], from_pandas=True)
+    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _nest(table: pa.Table, contract: InputContract) -> pa.Table:

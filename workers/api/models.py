@@ -17,7 +17,7 @@ from undertow.artifact.pack.survey.points import Survey
 from undertow.artifact.pack.survey.survey import survey
 from undertow.core.errors import Refused
 from undertow.core.features import Feature
-from undertow.core.taps import TapInfo, list_taps
+from undertow.core.taps import Call, TapInfo, list_taps
 
 
 def pack(
@@ -44,6 +44,13 @@ def pack(
     class of your own comes from, `ttl_s` how long a vector counts in Feast's joins in seconds, 0 for ever. `note` is
     told what the taps were taken to mean where they do not say it. Raises `Refused`, and then writes nothing.
     """
+    given: object = taps
+    if not isinstance(given, Mapping):
+        message = f'taps: expected names of features with their taps, as {{"hidden": "rnn:last"}}, found {taps!r}'
+        raise Refused(message)
+    if isinstance(series, str):
+        message = f"series: expected a list of id columns, found a text: [{series!r}]"
+        raise Refused(message)
     is_forecaster = Path(checkpoint).suffix != ".toml"
     with fresh_process(is_forecaster=is_forecaster) as afresh:
         pack_artifact(
@@ -66,7 +73,7 @@ def pack(
 
 
 @overload
-def taps(model: nn.Module, x: Any) -> tuple[TapInfo, ...]: ...
+def taps(model: nn.Module, x: Any, *, call: Call | None = None) -> tuple[TapInfo, ...]: ...
 @overload
 def taps(
     model: Path | str,
@@ -80,6 +87,7 @@ def taps(
     model: nn.Module | Path | str,
     x: Any = None,
     *,
+    call: Call | None = None,
     series: Sequence[str] | None = None,
     trust: bool = False,
     code: Collection[str] = (),
@@ -87,12 +95,13 @@ def taps(
 ) -> tuple[TapInfo, ...] | Survey:
     """Return what can be tapped: of a module that is run once on `x`, or of a checkpoint or TOML on windows made up.
 
-    Of a checkpoint it is what `undertow taps` shows: each layer's shape, cost, what it sees, and a suggestion. Raises
-    `Refused` for a checkpoint that is not trusted or not understood.
+    `call` is how the module is called where it does not take `x` as it is: `lambda pair: model(*pair)`. `Taps` takes
+    one, too. Of a checkpoint it is what `undertow taps` shows: each layer's shape, cost, what it sees, a suggestion.
+    Raises `Refused` for a checkpoint that is not trusted or not understood.
     """
     if isinstance(model, nn.Module):
         if x is None:
             message = "expected a module and what it is called with: taps(model, x)"
             raise Refused(message)
-        return list_taps(model, x)
+        return list_taps(model, x, call)
     return survey(read_trained(Path(model), trust=trust, series=series, model_class=model_class, code=code))

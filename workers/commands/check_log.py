@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from undertow.adapters.kafka_admin import describe_topic
 from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_log import require_topic
 from undertow.adapters.offline_root import view_folder
 from undertow.adapters.offline_verify import verify
 from undertow.core.errors import Refused, UndertowError
@@ -33,9 +35,21 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
         except UndertowError:  # which has lines of its own
             continue
         require_applied_log(recipe)
-        chains = require_whole(view_folder(path, recipe.manifest.view()))
+        home = view_folder(path, recipe.manifest.view())
+        chains = require_whole(home)
+        if chains:
+            _require_todays_topic(settings, home)
         count, parts = count + len(chains), parts + sum(map(len, chains.values()))
     return f"{path}, {counted(count, 'chain')} of {counted(parts, 'part')}, none missing" if count else str(path)
+
+
+def _require_todays_topic(settings: Settings, home: Path) -> None:
+    """Raise `Refused`, as `undertow run` will, where the chains are of another topic than the broker has today."""
+    try:
+        topic = describe_topic(settings.kafka)
+    except UndertowError:  # which has a line of its own
+        return
+    require_topic(home, topic.name, cluster_id=topic.cluster_id, topic_id=topic.topic_id)
 
 
 def read_log(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:

@@ -21,6 +21,9 @@ def pool(hidden: Tensor, pools: Sequence[Part], lengths: Tensor | None = None) -
     `lengths` (n,) are the valid steps of each row, at least 1, or None where all t are. The poolings are concatenated.
     A row of whose steps a slice takes none becomes NaN there.
     """
+    if not pools:
+        message = "no pooling is given, and what fits is only decided when packed: name one, as in rnn:last+mean"
+        raise Refused(message)
     if hidden.ndim != (FLAT if [part.pool for part in pools] == ["none"] else STEPPED):
         message = (
             f"the pooling {'+'.join(part.pool for part in pools)} does not fit a hidden state of shape "

@@ -74,6 +74,7 @@ class Taps:
 
     def __init__(self, model: nn.Module, taps: Sequence[Tap], call: Call | None = None) -> None:
         """`call` is how the model is called where it does not take the inputs as they are."""
+        self._is_closed = False
         self._model = model.eval()
         self._call: Call = call or model
         self._taps = tuple(dict.fromkeys(taps))
@@ -86,6 +87,9 @@ class Taps:
 
     def run(self, x: Any) -> dict[Tap, Tensor]:
         """Call the model on `x` as far as the last tap; return the tensor at each. Raises `Refused`."""
+        if self._is_closed:
+            message = "these taps are closed: their hooks were taken off the model"
+            raise Refused(message)
         torch.get_num_threads()  # only this makes `set_num_threads` hold in a thread other than the one that called it
         run = _Run(owner=self)
         token = _RUN.set(run)
@@ -103,6 +107,7 @@ class Taps:
 
     def close(self) -> None:
         """Remove the hooks. Idempotent."""
+        self._is_closed = True
         for handle in self._handles:
             handle.remove()
 

@@ -8,9 +8,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from undertow.core.errors import Diverged
+from undertow.core.errors import Diverged, Refused
 from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.schemas.records import Partition
+from undertow.schemas.wording import are, counted
 from undertow.stream.care import NO_CARE, Care
 from undertow.stream.careful import AtHand
 from undertow.stream.counts import Counts
@@ -55,12 +56,19 @@ class Walk:
             return
         try:
             self._read(stream)
-        except BaseException:
+        except BaseException as failure:
             self._has_failed = True
             try:
                 stream.close()
             except Exception as error:  # noqa: BLE001 the error that ended the stream is the one to raise
                 log.warning("%s could not be closed: %s: %s", self.artifact, type(error).__name__, error)
+            if isinstance(failure, Refused) and (pending := stream.pending):
+                read = f"{counted(pending, 'window')} {are(pending)}"
+                message = (
+                    f"{failure}. Since the last checkpoint of {self.artifact} {read} online, or about to be, and not "
+                    "in the history: they are read again where the topic is still the same, else lost to it"
+                )
+                raise Refused(message) from failure
             raise
         else:
             stream.close()

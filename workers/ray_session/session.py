@@ -39,16 +39,21 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
         cpus = max(os.cpu_count() or 1, math.ceil(replicas * settings.num_cpus) + 1)
         refuse_bad_folder(os.getpid())
         keep_token_private()
-        with of_this_machine(), without_noise():
-            ray.init(
-                address="local",
-                namespace=NAMESPACE,
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                logging_level="ERROR",
-            )
+        try:
+            with of_this_machine(), without_noise():
+                ray.init(
+                    address="local",
+                    namespace=NAMESPACE,
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    logging_level="ERROR",
+                )
+        except Exception as error:  # of a node that is not up in time Ray raises no class of its own
+            said = " ".join(str(error).split())[:200]
+            message = f"Ray did not start on this machine; where that is only busy, start again: {said}"
+            raise Refused(message) from error
     else:
         join_ray(settings)
     try:

@@ -95,7 +95,10 @@ class Keeper:
     @property
     def rows(self) -> Sequence[Rows]:
         """The rows of the checkpoint in progress, which may not be durable yet."""
-        return self._under_way[0].rows if self._under_way else ()
+        if self._under_way is None:
+            return ()
+        checkpoint, done = self._under_way
+        return () if done.done() and not done.cancelled() and done.exception() is None else checkpoint.rows
 
     def begin(self, checkpoint: Checkpoint, online: Future[None] | None, require_same: Callable[[], None]) -> None:
         """Append it after `online`, the pending online write, if any, is acknowledged. Only one may be in progress.

@@ -98,6 +98,11 @@ class Stream:
         ticks = self.counts.durable_ticks
         return None if ticks is None else self._clocks.point(ticks)
 
+    @property
+    def pending(self) -> int:
+        """How many rows were read that are in no part yet."""
+        return sum(len(rows.offset) for rows in (*self._keeper.rows, *self._rows))
+
     def assign(self, partitions: Iterable[Partition], care: Care = NO_CARE) -> None:
         """Read exactly these partitions, from the ends of their chains. Revoked partitions are made durable first."""
         self.careful.order(care)

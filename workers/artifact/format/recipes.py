@@ -111,6 +111,9 @@ def refuse_foreign_code(recipe: Recipe, code: Collection[str]) -> None:
 
 def refuse_foreign(cls: str, code: Collection[str]) -> None:
     """Raise `Refused` where the package of the class `package.module:Name` is not in `code`."""
+    if isinstance(code, str):  # in which any part of a name would be found
+        message = f"code: expected a list of packages, found a text: [{code!r}]"
+        raise Refused(message)
     package = package_of(cls)
     if package not in code:
         message = (

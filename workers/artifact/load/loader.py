@@ -56,6 +56,9 @@ def load(
     are the packages that an artifact of a plain module may name, and that are then imported. `run_compiled` lets the
     native code run that the artifact may hold.
     """
+    if not isinstance(threads, int) or threads < 1:
+        message = f"threads: expected a whole number of 1 or more, found {threads!r}"
+        raise Refused(message)
     manifest = read_manifest(path)
     with _refusing(manifest):
         embedder = open_embedder(
