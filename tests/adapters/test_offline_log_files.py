@@ -295,7 +295,6 @@ def test_whether_chains_are_of_todays_topic_can_be_asked_without_a_change(tmp_pa
     home = tmp_path / VIEW.view
     before = names(tmp_path)
     require_topic(home, "windows", cluster_id="cluster", topic_id="topic")
-    require_topic(home, "others", cluster_id="cluster", topic_id="another")
     with pytest.raises(Refused, match=rf"mv {home}/windows {home}/windows@topic"):
         require_topic(home, "windows", cluster_id="cluster", topic_id="another")
     assert names(tmp_path) == before

@@ -177,10 +177,8 @@ class Stream:
             return
         lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
         latest = {p: self._latest.get(p.index, 0) for p in ranges}
-        rows = tuple(self._rows)
-        checkpoint = Checkpoint(
-            begun=begun, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=dict(self._marks)
-        )
+        rows, marks = tuple(self._rows), dict(self._marks)
+        checkpoint = Checkpoint(begun=begun, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=marks)
         self._rows.clear()
         self._held_rows = self._held_bytes = 0
         self._keeper.begin(checkpoint, self._writing, self._source.ask_again())
@@ -206,10 +204,9 @@ class Stream:
         self._tell(events.Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
 
     def close(self) -> None:
-        """Close everything without a checkpoint. Idempotent.
+        """Close all parts without a checkpoint, even where some fail; raise the first error. Idempotent.
 
-        Waits for a pending write, which is retried until `give_up`. All parts are closed even where some fail; the
-        first error is raised.
+        Waits for a pending write, which is retried until `give_up`.
         """
         close_all(
             lambda: self._writer.shutdown(wait=True, cancel_futures=True),
