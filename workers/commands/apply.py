@@ -13,6 +13,7 @@ from undertow.adapters.feast_repo import forget, registered, registered_views
 from undertow.adapters.offline_mend import accept_holes
 from undertow.adapters.offline_root import read_nonce, require_unclaimed, view_folder
 from undertow.artifact.format.manifest import read_manifest, read_weights
+from undertow.commands.promotion import compare_with_served
 from undertow.core.durations import joinable, show_duration
 from undertow.core.errors import Refused
 from undertow.history.cadence import ttl_of_log
@@ -75,6 +76,9 @@ def apply(
             )
         if chosen is not None:
             ttls[view.view] = joinable(chosen)
+    if promote:
+        for path in settings.model.artifacts:
+            lines += compare_with_served(read_manifest(path).view(), held, settings.offline.path)
     pruned = _choose_pruned(held, here, ask=ask) if prune else ()
     names = apply_artifact(settings, promote=promote, ttls=ttls, pruned=pruned)
     forget(settings.feast.repo, pruned)

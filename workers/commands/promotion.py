@@ -1,0 +1,65 @@
+"""What `undertow apply --promote` says before readers of a name get another space: other ids, an older history.
+
+In: the views that are registered, the view to be promoted, the offline log. Out: lines of text. Changes nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from undertow.adapters.feast_registry import HeldView
+from undertow.adapters.offline_chains import chain_folders, part_names
+from undertow.adapters.offline_parts import BACKFILLS, SUFFIX
+from undertow.adapters.offline_root import view_folder
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EVENT_TIMESTAMP
+from undertow.schemas.spaces import SpaceView
+
+BEHIND = timedelta(minutes=1)
+"""Two live streams of one topic are seconds apart."""
+
+
+def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path) -> Iterator[str]:
+    """Yield what readers of the view's name will notice, nothing where it is served already, or none is."""
+    served = next((name for name, one in held.items() if view.name in one.services and name != view.view), None)
+    if served is None:
+        return
+    before = held[served]
+    if before.series != view.series:
+        yield (
+            f"{view.name}: {view.view} is asked for by {_ids(view.series)}, {served} was by {_ids(before.series)}: "
+            "readers must send the new keys"
+        )
+    new = newest_event(view_folder(log, view))
+    old = newest_event(log / served)
+    if new is None:
+        yield f"{view.name}: {view.view} has no history here: readers find nothing before a backfill or a stream"
+    elif old is not None and old - new > BEHIND:
+        yield (
+            f"{view.name}: the newest window of {view.view} is of {new.isoformat()}, that of {served}, served till now,"
+            f" of {old.isoformat()}: readers get older vectors until a backfill or the stream has caught up"
+        )
+
+
+def newest_event(home: Path) -> datetime | None:
+    """Return the newest event time of the last part of each chain and of all backfills, by the files' statistics."""
+    lasts = [
+        folder / names[-1] for folder in chain_folders(home) if (names := part_names(p.name for p in folder.iterdir()))
+    ]
+    files = [*lasts, *(home / BACKFILLS).rglob(f"*{SUFFIX}")]
+    return max((at for path in files for at in _newest_of(path)), default=None)
+
+
+def _newest_of(path: Path) -> Iterator[datetime]:
+    found = pq.read_metadata(path)
+    place = found.schema.to_arrow_schema().get_field_index(EVENT_TIMESTAMP)
+    for group in range(found.num_row_groups):
+        statistics = found.row_group(group).column(place).statistics
+        if statistics is not None and statistics.has_min_max:
+            yield statistics.max
+
+
+def _ids(series: Iterable[IdColumn]) -> str:
+    return ", ".join(f"{one.name} ({one.type})" for one in series)
