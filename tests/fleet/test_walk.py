@@ -35,3 +35,45 @@ def test_what_is_in_the_history_is_not():
 def test_of_what_passes_nothing_is_said_since_it_is_read_again():
     with pytest.raises(Unavailable, match=r"^away$"):
         run(Unavailable("away"))
+
+
+def test_of_partitions_that_are_ordered_away_while_they_are_assigned_nothing_is_read():
+    world = World()
+    for partition in (0, 1):
+        for end in range(3):
+            world.produce("p", end, partition=partition)
+    p1 = Partition("windows", 1)
+    stream = world.stream()
+    walk = Walk("pumps", lambda _gives_up: stream, lambda: True)
+    assign, orders = stream._source.assign, iter([lambda: walk.assign(frozenset([P0]), NO_CARE), walk.end])
+
+    def assign_slowly(starts):
+        next(orders)()  # it arrives meanwhile
+        return assign(starts)
+
+    stream._source.assign = assign_slowly
+    walk.open()
+    walk.assign(frozenset([P0, p1]), NO_CARE)
+    walk.run()
+    assert stream.counts.records == 0
+    assert world.chains.parts == {}
+    assert stream.held == {P0}
+
+
+def test_what_is_ordered_is_read():
+    world = World()
+    world.produce("p", 0)
+    stream = world.stream()
+    walk = Walk("pumps", lambda _gives_up: stream, lambda: True)
+    poll = stream._source.poll
+
+    def poll_once(*arguments):
+        walk.end()
+        return poll(*arguments)
+
+    stream._source.poll = poll_once
+    walk.open()
+    walk.assign(frozenset([P0]), NO_CARE)
+    walk.run()
+    assert stream.counts.records == 1
+    assert list(world.chains.parts) != []

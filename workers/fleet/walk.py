@@ -79,6 +79,8 @@ class Walk:
         while not self._is_ending:
             self._orders.clear()
             stream.assign(*self._order)
+            if self._orders.is_set():
+                continue  # while chains were looked up the order was replaced: what it takes away may have an owner
             if stream.held:
                 self._step(stream)
             elif not self._is_ending:
