@@ -108,7 +108,7 @@ def test_one_that_ends_ends_the_replica_and_the_others_finish(world, both, error
     running.until(lambda s: s.windows == 40)
     fails.set()
     status = running.ended()
-    assert status.error == f"{VALVES}: {type(error).__name__}: {error}"
+    assert status.error.startswith(f"{VALVES}: {type(error).__name__}: {error}")
     assert status.fault == ("refused" if isinstance(error, Refused) else "crashed")
     assert running.raised == [error] * isinstance(error, Crash)  # a bug shows in the actor's log
     assert world.offsets(PUMPS) == {index: (list(range(10)), 10) for index in (0, 1)}
@@ -123,7 +123,7 @@ def test_a_replica_that_fails_does_not_wait_for_a_store_that_is_away(world, both
     running = both(polls=fails_when(fails, Refused("made anew")))
     running.until(lambda s: s.blocked)
     fails.set()
-    assert running.ended().error == f"{VALVES}: Refused: made anew"
+    assert running.ended().error.startswith(f"{VALVES}: Refused: made anew")
 
 
 def test_a_replica_runs_when_all_its_streams_are_open_and_ends_where_one_cannot_be(world):
@@ -168,7 +168,7 @@ def test_one_artifact_alone_runs_in_the_calling_thread_and_its_error_goes_withou
 
     running = Running({PUMPS: opens})
     running.replica.assign(PARTITIONS, SIZE)
-    assert running.ended().error == "Refused: made anew"
+    assert running.ended().error.startswith("Refused: made anew")
     assert seen == [running.thread]
 
 
