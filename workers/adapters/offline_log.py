@@ -218,10 +218,8 @@ class FileOfflineLog:
 
     def _check_neighbour(self, folder: Path) -> None:
         """Raise `Refused` beside chains of another topic: who moves those away would move a chain begun here too."""
-        for neighbour in sorted(folder.parent.glob("[0-9]*")):
-            if names := part_names(path.name for path in neighbour.iterdir()):
-                self._check_identity(read_footer(neighbour / names[-1]))
-                return  # one tells of all: they are begun and moved together
+        if (footer := next(_last_footers(folder.parent), None)) is not None:
+            self._check_identity(footer)  # one tells of all: they are begun and moved together
 
     def _check_identity(self, footer: Footer) -> None:
         _require_identity(self._home, footer, cluster_id=self._cluster_id, topic_id=self._topic_id)
@@ -229,9 +227,15 @@ class FileOfflineLog:
 
 def require_topic(home: Path, topic: str, *, cluster_id: str, topic_id: str) -> None:
     """Raise `Refused` where chains of a view come from another topic of this name. Changes nothing."""
-    for folder in sorted((home / topic).glob("[0-9]*")):
+    for footer in _last_footers(home / topic):
+        _require_identity(home, footer, cluster_id=cluster_id, topic_id=topic_id)
+
+
+def _last_footers(topic: Path) -> Iterator[Footer]:
+    """Yield the footer of the last part of each chain of a topic."""
+    for folder in sorted(topic.glob("[0-9]*")):
         if names := part_names(path.name for path in folder.iterdir()):
-            _require_identity(home, read_footer(folder / names[-1]), cluster_id=cluster_id, topic_id=topic_id)
+            yield read_footer(folder / names[-1])
 
 
 def _require_identity(home: Path, footer: Footer, *, cluster_id: str, topic_id: str) -> None:
