@@ -15,6 +15,8 @@ from undertow.schemas.contract import InputContract
 from undertow.schemas.windows_arrow import window_schema
 
 PARTS = ("series", "past", "future", "static")
+_UNFIT = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError)
+"""What pyarrow raises for cells that no column can hold."""
 
 
 def table_of(frame: Any, contract: InputContract) -> pa.Table:
@@ -72,7 +74,7 @@ def _from_pandas(frame: Any, contract: InputContract) -> pa.Table:
 def _column(name: str, cells: Any) -> pa.Array:
     try:
         return pa.Array.from_pandas(cells)
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
+    except _UNFIT as error:
         row = next((row for row, cell in enumerate(cells) if not _is_fit(cell)), None)
         where = "" if row is None else f", the first such in row {row}"
         message = (
@@ -85,7 +87,7 @@ def _column(name: str, cells: Any) -> pa.Array:
 def _is_fit(cell: Any) -> bool:
     try:
         pa.array([cell], from_pandas=True)
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError):
+    except _UNFIT:
         return False
     return True
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from undertow.adapters.feast_registry import HeldView
 from undertow.adapters.offline_chains import chain_folders, part_names
-from undertow.adapters.offline_parts import BACKFILLS, SUFFIX
+from undertow.adapters.offline_parts import BACKFILLS, part_files, translated
 from undertow.adapters.offline_root import view_folder
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
@@ -33,7 +33,7 @@ def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path
             "readers must send the new keys"
         )
     new = newest_event(view_folder(log, view))
-    old = newest_event(log / served)
+    old = newest_event(view_folder(log, before.as_view(view)))
     if new is None:
         yield f"{view.name}: {view.view} has no history here: readers find nothing before a backfill or a stream"
     elif old is not None and old - new > BEHIND:
@@ -48,12 +48,13 @@ def newest_event(home: Path) -> datetime | None:
     lasts = [
         folder / names[-1] for folder in chain_folders(home) if (names := part_names(p.name for p in folder.iterdir()))
     ]
-    files = [*lasts, *(home / BACKFILLS).rglob(f"*{SUFFIX}")]
+    files = [*lasts, *part_files(home / BACKFILLS)]
     return max((at for path in files for at in _newest_of(path)), default=None)
 
 
 def _newest_of(path: Path) -> Iterator[datetime]:
-    found = pq.read_metadata(path)
+    with translated(path):
+        found = pq.read_metadata(path)
     place = found.schema.to_arrow_schema().get_field_index(EVENT_TIMESTAMP)
     for group in range(found.num_row_groups):
         statistics = found.row_group(group).column(place).statistics

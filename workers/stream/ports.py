@@ -25,7 +25,7 @@ Offsets = Mapping[Partition, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Offsets that are skipped, since their record batch cannot be decompressed."""
+    """Offsets that are skipped, since their record batch cannot be read."""
 
     reject: Reject
     """The raw content; its offset is the first of the gap."""
