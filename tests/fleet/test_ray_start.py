@@ -77,3 +77,17 @@ def test_all_but_one_line_that_is_written_past_every_logger_is_handed_on_in_its_
     program = PROGRAM % NOISE.decode()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == "what went wrong\nlast words without an end|after\n"
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_ray_that_is_not_up_in_time_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
+    def too_slow(**_options):
+        raise Exception("The current node timed out during startup.\nThis could happen because ...")  # noqa: TRY002 as Ray
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # where the token is kept
+    monkeypatch.setattr("undertow.ray_session.session.ray.init", too_slow)
+    with pytest.raises(Refused) as refusal, ray_session(FleetSettings(), replicas=1):
+        pass
+    said = str(refusal.value)
+    assert said.startswith("Ray did not start on this machine; where that is only busy, start again: The current node")
+    assert "\n" not in said
