@@ -1,4 +1,4 @@
-"""How large a batch of the Kafka source is: what has arrived, no more windows than allowed, and a little retry."""
+"""How large a batch of the Kafka source is: what has arrived, no more windows than allowed, and a short wait."""
 
 import json
 from collections.abc import Callable, Iterator

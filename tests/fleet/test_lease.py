@@ -1,4 +1,4 @@
-"""Who may start: signs of life in a register that every machine sees, told by nothing but whether they change."""
+"""Who may start: leases in a register that every machine sees, told by nothing but whether they change."""
 
 import threading
 from dataclasses import replace

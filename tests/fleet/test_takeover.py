@@ -47,8 +47,8 @@ def test_nothing_is_left_of_a_fleet_whose_controller_was_not_there_in_time_and_t
     with pytest.raises(Unavailable, match="It was taken back, and nothing of the fleet is left"):
         start(recipe, timeout_s=0.0)
     assert names_of(recipe.fleet) == []
-    with contextlib.closing(KafkaLease(recipe.kafka)) as sign:
-        assert sign.read() == ""
+    with contextlib.closing(KafkaLease(recipe.kafka)) as lease:
+        assert lease.read() == ""
     with pytest.raises(Unavailable, match="told to end while the controller"):
         start(recipe, stops=lambda: True)
     assert names_of(recipe.fleet) == []

@@ -103,8 +103,8 @@ def _group(settings: Settings) -> str:
     found = group_settings(settings.kafka, views)
     for kafka in found:
         refuse_live_group(kafka)
-    with KafkaLease(settings.kafka) as sign:
-        other = holder(read=sign.read)
+    with KafkaLease(settings.kafka) as lease:
+        other = holder(read=lease.read)
     names = ", ".join(kafka.group for kafka in found)
     if other is None:
         return f"{names} {'are' if len(found) > 1 else 'is'} free"

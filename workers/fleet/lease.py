@@ -141,7 +141,7 @@ class Heartbeat:
         """Start."""
         self._own, self._write = own, write
         self._enough, self._is_last, self._has_gone = threading.Event(), False, False
-        self._thread = start_daemon("the lease of life", self._beat, wait=self._enough.wait)
+        self._thread = start_daemon("the heartbeat", self._beat, wait=self._enough.wait)
 
     def stop(self, *, is_last: bool) -> None:
         """Stop; with `is_last`, delete the lease. Waits at most `GOODBYE_S` for an unavailable broker."""
@@ -166,4 +166,4 @@ class Heartbeat:
         try:
             self._write(text)
         except UndertowError as error:
-            log.debug("the lease of life could not be shown: %s", error)
+            log.debug("the heartbeat could not be written: %s", error)

@@ -49,7 +49,7 @@ def open_registers(recipe: StreamRecipe) -> list[Register]:
 
 
 def acquire_all(own: Lease, registers: Iterable[Register]) -> None:
-    """Write our lease in all places, if no other fleet is alive in any. Raises `Refused`, with our signs deleted."""
+    """Write our lease in all places, if no other fleet is alive in any. Raises `Refused`, with our leases deleted."""
     registers = list(registers)
 
     def acquire_one(one: Register) -> Refused | None:
