@@ -108,5 +108,5 @@ def test_a_module_that_takes_two_things_is_called_as_one_says():
 
 
 def test_a_pooling_that_is_left_out_is_asked_for():
-    with pytest.raises(undertow.Refused, match="no pooling is given"):
+    with pytest.raises(undertow.Refused, match="expected a pooling, found none"):
         undertow.pool(torch.zeros(2, 3, 4), undertow.Feature.parse("lstm").pools)

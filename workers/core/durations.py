@@ -8,11 +8,11 @@ import re
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PATTERN = re.compile(r"(\d+)([smhdw])")
 LONGEST_S = 100 * 365 * 86_400
-"""Feast counts a ttl's nanoseconds in 64 bits, which are 292 years."""
+"""100 years: a round choice below what Feast can hold, which is 292 years (nanoseconds in 64 bits)."""
 
 
 def parse_duration(text: str) -> int:
-    """Return the seconds that a text such as `36h` or `1d12h` says; `0` is none. Raises `ValueError`."""
+    """Parse a duration such as `36h` or `1d12h` into seconds; `0` needs no unit. Raises `ValueError`."""
     compact = text.replace(" ", "")
     parts = _PATTERN.findall(compact)
     if compact != "0" and (not parts or "".join(map("".join, parts)) != compact):
@@ -26,7 +26,7 @@ def parse_duration(text: str) -> int:
 
 
 def show_duration(seconds: int) -> str:
-    """Write whole seconds as `parse_duration` reads them, in days and smaller: 93600 is 1d2h."""
+    """Format whole seconds so that `parse_duration` reads them back, in days and smaller units: 93600 is 1d2h."""
     texts = []
     for unit in ("d", "h", "m", "s"):
         number, seconds = divmod(seconds, _SECONDS[unit])
@@ -36,10 +36,10 @@ def show_duration(seconds: int) -> str:
 
 
 def joinable(seconds: int) -> int:
-    """Return the shortest ttl that is no shorter and that Feast's joins can take.
+    """Round a ttl in seconds up to one that Feast's joins accept: less than a day, or a whole number of days.
 
-    Feast 0.67 hands a ttl to ibis, which refuses a timedelta of both days and seconds: "Unable to infer interval type
-    from mixed units". So it is less than a day, or whole days.
+    Feast 0.67 passes the ttl to ibis, which refuses a timedelta with both days and seconds: "Unable to infer interval
+    type from mixed units".
     """
     day = _SECONDS["d"]
     return seconds if seconds < day else -(-seconds // day) * day

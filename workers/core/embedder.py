@@ -28,22 +28,24 @@ from undertow.schemas.windows import WindowBatch
 from undertow.schemas.wording import counted
 
 CPU_STEPS, GPU_STEPS = 8_192, 1 << 20
-"""Windows times steps of one forward: what stays in a core's cache, and what keeps a GPU busy."""
+"""The most windows times steps in one forward pass: what fits in a core's cache, and what keeps a GPU busy."""
 
 LEAST_WINDOWS = 4
-"""Of a forward on the CPU. Its matrix products add in one order for so many rows and more, and in others for fewer: a
-window alone differed by 2e-7 to 2e-6 from the same one in a batch, and beside three copies of itself by nothing."""
+"""The fewest windows in a forward on the CPU; smaller batches are filled up with copies. Matrix products sum in one
+order for 4 rows or more, and in other orders for fewer: a window alone differed by 2e-7 to 2e-6 from the same window in
+a batch, and not at all with three copies of itself."""
 
 ALONE = 32
-"""Of more windows than these whose numbers are not finite, so many are embedded alone first, evenly spread: the others
-too only if that helped one. A flood of such windows would take several times as long for each, for nothing."""
+"""When more windows than this have non-finite vectors, only this many, evenly spread, are retried alone at first; the
+others follow only if one of them improved. Otherwise a batch full of bad windows would take several times as long for
+nothing. 32 is a choice."""
 
 Vectors = dict[str, NDArray[np.float32]]
 ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What asks a program to end; whatever else a model raises is an error, of native code's bindings also one that is no
-`Exception` (pyo3's PanicException)."""
+"""Requests to end the program, which pass through. Anything else that a model raises is treated as its error, even a
+`BaseException` from native bindings (pyo3's PanicException)."""
 Blame = tuple[str, str]
-"""A code of `undertow.schemas.records.REASONS`, and a detail."""
+"""(reason, detail): the reason is a code of `undertow.schemas.records.REASONS`."""
 
 
 class Embedder:
@@ -63,12 +65,14 @@ class Embedder:
         is_threadsafe: bool = False,
         max_windows: int | None = None,
     ) -> None:
-        """`sample` are windows known to be good: when a lone window fails, they tell its fault from the model's.
+        """Register the hooks on the model.
 
-        `call` is how the model is called where it does not take the inputs as they are. `reductions` are the fitted
-        numbers of the features that have some. `is_threadsafe` says that forwards of several threads at once were seen
-        not to disturb one another; without it they wait for each other. `max_windows` is how many windows one forward
-        takes, where that was seen to be bounded.
+        `sample`: windows known to be good. When a window fails alone, running them shows whether the model is at fault.
+        `call`: how to call the model if it does not take the inputs as they are built.
+        `reductions`: the fitted PCA of each feature that has one.
+        `is_threadsafe`: whether concurrent forwards were seen not to disturb each other; if not, a lock serialises
+        them.
+        `max_windows`: the most windows that one forward takes, if the model has such a limit.
         """
         self._device = device or torch.device("cpu")
         self._taps = Taps(model.to(self._device), [one.feature.tap for one in features], call)
@@ -81,7 +85,7 @@ class Embedder:
         self._room = Room(GPU_STEPS if self._device.type == "cuda" else CPU_STEPS)
         self._max_windows = max_windows
         self._least = 1 if self._device.type == "cuda" else LEAST_WINDOWS
-        # Waiting costs 0.1 us where nobody else is there, as in a replica: it has an embedder for each of its threads.
+        # Without contention the lock costs 0.1 us. A replica never contends: each of its threads has its own embedder.
         self._turn: AbstractContextManager[object] = nullcontext() if is_threadsafe else threading.Lock()
 
     @property
@@ -91,13 +95,14 @@ class Embedder:
 
     @property
     def max_windows(self) -> int | None:
-        """The most windows that one forward takes; None where no batch was too large for it."""
+        """The most windows that one forward takes; None if no batch was found to be too large."""
         return self._max_windows
 
     def embed(self, windows: WindowBatch) -> Embedded:
-        """Embed all that can be embedded. Raises `Unavailable` where there is no memory for windows known to be good.
+        """Embed the windows; those that cannot be embedded become faults.
 
-        A window is refused for memory or for its numbers only after it has failed alone.
+        A window becomes a fault for lack of memory or for non-finite numbers only after it failed alone. Raises
+        `Unavailable` if there is not even memory for the sample windows.
         """
         try:
             built = build_inputs(windows, self._preprocessing)
@@ -148,7 +153,7 @@ class Embedder:
         )
 
     def _look_alone(self, x: Inputs, rows: Rows, vectors: Vectors) -> None:
-        """Embed alone what is not finite in company, since what one window holds may have spread to its neighbours."""
+        """Embed windows with non-finite vectors again, alone: in a batch, one window's NaN may spread to others."""
         first = rows[np.unique(np.linspace(0, len(rows) - 1, min(ALONE, len(rows))).astype(np.int64))]
         for some in (first, np.setdiff1d(rows, first)):
             helped = False
@@ -162,7 +167,7 @@ class Embedder:
                 return
 
     def _attempt(self, x: Inputs, rows: Rows, least: int) -> Iterator[tuple[Rows, Vectors | Blame]]:
-        """Yield vectors, or for a lone row that fails the reason; halve what fails."""
+        """Yield the rows' vectors. Halve a batch that fails, down to single rows, which yield the reason instead."""
         try:
             vectors = self._forward(x, rows, least)
         except ENDINGS:
@@ -173,7 +178,7 @@ class Embedder:
             self._room.fitted()
             yield rows, vectors
             return
-        # The error is gone by now: its trace would hold the tensors of the forward that failed.
+        # Outside of the except block, since the error's traceback would keep the failed forward's tensors alive.
         if is_short:
             free(self._device)
         if len(rows) < least and (is_short or len(rows) == 1):
@@ -191,7 +196,7 @@ class Embedder:
     def _halve(
         self, x: Inputs, rows: Rows, least: int, *, may_be_too_many: bool
     ) -> Iterator[tuple[Rows, Vectors | Blame]]:
-        """Try both halves; where none of the windows fails alone, remember how many it may be that a forward takes."""
+        """Try both halves. If no window fails alone, the batch was too large: remember how many windows fit."""
         for half in np.array_split(rows, 2):
             for part, outcome in self._attempt(x, half, least):
                 may_be_too_many &= not isinstance(outcome, tuple)
@@ -200,18 +205,18 @@ class Embedder:
             self._max_windows = min(self._max_windows or len(rows), -(-len(rows) // 2))
 
     def _without_copies(self, x: Inputs, rows: Rows, *, may_go_on: bool) -> Iterator[tuple[Rows, Vectors | Blame]]:
-        """Try a few windows by themselves, and go on so where that helps: a model may take one at a time."""
+        """Try a few windows without filling up with copies, and keep to that if it helps: a model may take only one."""
         for part, outcome in self._attempt(x, rows, 1):
             if may_go_on and not isinstance(outcome, tuple):
                 self._least = 1
             yield part, outcome
 
     def _once_more(self, x: Inputs, rows: Rows) -> Vectors | Blame:
-        """Try a lone window again that found no memory, once windows known to be good have found some.
+        """Retry a single window that ran out of memory, after the sample windows were seen to fit.
 
-        They are as long as any, so memory that is short for everybody refuses no window.
+        The sample has the longest windows there are, so a general shortage of memory never blames one window.
         """
-        gc.collect()  # what a failed forward left in cycles of references
+        gc.collect()  # a failed forward may leave tensors in reference cycles
         try:
             self._forward_sample()
         except (RuntimeError, MemoryError, OSError) as error:
@@ -227,13 +232,13 @@ class Embedder:
             return _blame(error)
 
     def _forward_sample(self) -> None:
-        """Raise the model's own error where it fails even on windows that are known to be good, one by one."""
+        """Run the sample windows one by one; if the model fails even on these, raise its own error."""
         sample = build_inputs(self._sample, self._preprocessing)
         for row in {0, len(sample.rows) - 1}:
             self._forward(sample.x, np.array([row]), 1)
 
     def _forward(self, x: Inputs, rows: Rows, least: int) -> Vectors:
-        """Run the model on these rows and, where they are fewer than `least`, on copies of the last one."""
+        """Run the model on these rows, filled up to `least` with copies of the last one."""
         count = len(rows)
         if count < least:
             rows = np.concatenate([rows, np.repeat(rows[-1:], least - count)])
@@ -265,7 +270,7 @@ class Embedder:
 
 
 def _blame(error: BaseException) -> Blame:
-    """Say why a lone window has no vector: the model raises, or goes a way on which its tap does not lie."""
+    """Say why a single window has no vector: the model raised, or took a branch that does not reach the tap."""
     if isinstance(error, Refused):
         return "tap", f"the model takes another way with this window: {error}"
     if is_short_of_memory(error):
@@ -278,6 +283,6 @@ def _named(error: BaseException) -> str:
 
 
 def _finite(vectors: Vectors) -> NDArray[np.bool_]:
-    """Tell for each row whether all its numbers are finite."""
+    """Return (n,) whether all numbers of a row are finite."""
     found: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in vectors.values()])
     return found

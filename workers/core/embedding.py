@@ -1,6 +1,6 @@
-"""What an embedder promises, apart from how it is made.
+"""The interface of an embedder: its result type and its signature.
 
-In: nothing. Out: `Embedded` and the `Embed` callable that the stream and the backfill share. Knows no model.
+In: nothing. Out: `Embedded`, and the `Embed` callable that the stream and the backfill share. Knows no model.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,12 @@ class Embedded:
 
     embeddings: EmbeddingBatch
     rows: NDArray[np.int64]
-    """(m,) the window that each embedding belongs to, ascending."""
+    """(m,) the index of each embedding's window in the batch, ascending."""
     faults: tuple[Fault, ...] = ()
 
 
 Embed = Callable[[WindowBatch], Embedded]
-"""Pure: the same window gives the same vector, whatever the batch it travels in, but for the order in which float32
-adds: within 1e-6 of a feature's largest number or of 1 on the windows of a certificate. Of others 2.4e-6 was seen
-before no forward on a CPU had fewer than four windows, and nothing since, where all have one length."""
+"""Pure: a window gives the same vector in any batch, apart from the order of float32 sums: within 1e-6 relative to the
+feature's largest number (or to 1 if that is smaller), which is certified on sample windows. Up to 2.4e-6 was seen on
+other windows before each CPU forward had at least four of them (`LEAST_WINDOWS` of `embedder.py`), and no difference
+since, among windows of one length."""

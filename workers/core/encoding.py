@@ -1,7 +1,7 @@
-"""From categories to codes.
+"""Encode categories as integer codes.
 
-In: windows and a `Preprocessing`. Out: arrays of codes, and a fault for each window with a category that training did
-not see where the model has no code for such. Knows no real number.
+In: windows and a `Preprocessing`. Out: arrays of codes, and a fault for each window with a category that was not in
+training, if the encoder has no code for unknown ones. Knows no real number.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,17 +16,17 @@ from undertow.core.scalers import GroupScaler
 from undertow.schemas.windows import Column, WindowBatch
 
 Use = tuple[str, str, str]
-"""One column that one encoder encodes: (part of the window, column, name of the encoder)."""
+"""A column and its encoder: (part of the window, column, name of the encoder)."""
 Codes = Mapping[Use, NDArray[np.int64]]
-"""Shaped as the column."""
+"""The int64 codes of each use, in the shape of the column."""
 
 REFUSED = -1
 PARTS = {"series": ("series",), "static": ("static",), "unknown": ("past",), "known": ("past", "future")}
-"""The parts of the window that hold a categorical, by its role."""
+"""In which parts of a window a categorical is, by its role."""
 
 
 def encode(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[Codes, tuple[Fault, ...]]:
-    """Encode each column once; return its codes, and at most one fault a window."""
+    """Encode each column once; return the codes, and at most one fault for each window."""
     encoders = {encoder.name: encoder for encoder in preprocessing.encoders}
     codes: dict[Use, NDArray[np.int64]] = {}
     faults: dict[int, Fault] = {}
@@ -45,7 +45,7 @@ def encode(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[Codes, t
 
 
 def uses(preprocessing: Preprocessing) -> Iterator[Use]:
-    """Yield what is encoded, some of it several times."""
+    """Yield every column to encode with its encoder; one may come several times."""
     for categorical in preprocessing.categoricals:
         for part in PARTS[categorical.role]:
             yield part, categorical.name, categorical.encoder

@@ -1,24 +1,24 @@
-"""The kinds of errors, by what the caller does: stop, retry, leave, or look again.
+"""The kinds of errors, by what the caller does: stop, retry, leave, or find its place again.
 
 Everything else is a bug and propagates. A message says what was expected, what was found, and how to see or fix it.
 """
 
 
 class UndertowError(Exception):
-    """The parent of what we raise on purpose; its text is fit for a user."""
+    """Base class of the errors that are raised on purpose; the message is written for users."""
 
 
 class Refused(UndertowError):  # noqa: N818 the three names say what the caller does
-    """Stop: a setting, an artifact or a store is not as it must be. Commands print the text and exit with 1."""
+    """Stop: a setting, an artifact or a store is wrong, and retrying cannot help. Commands print it and exit with 1."""
 
 
 class Unavailable(UndertowError):  # noqa: N818 likewise
-    """Try again: a store or broker did not answer, or refused for now. Nothing was lost."""
+    """Retry: a store or broker did not answer, or refused temporarily. Nothing was lost."""
 
 
 class Diverged(UndertowError):  # noqa: N818 likewise
-    """Look again where to read: the broker no longer holds what was read last, though it is the same topic."""
+    """Find the place to read from again: it is the same topic, but the broker lost the record that was read last."""
 
 
 class Replaced(UndertowError):  # noqa: N818 likewise
-    """Leave: another owner has appended at our place in the partition's chain, so this replica's work is not ours."""
+    """Leave the partition: another replica has appended at our place in its chain, so it is the owner now (a fence)."""

@@ -1,7 +1,7 @@
-"""What is taken from a model, and how: taps, poolings and where time lies in a tensor.
+"""What is taken from a model, and how: taps, poolings, and which axis of a tensor is time.
 
-In: plain values, or the short text form that commands take. Out: `Tap`, `Layout`, `Feature`, also as JSON. Knows no
-torch, so that a manifest can be read without it.
+In: plain values, or the text form of the command line. Out: `Tap`, `Layout`, `Feature`, also as JSON. Knows no torch,
+so that a manifest can be read without importing it.
 """
 
 import re
@@ -14,7 +14,7 @@ from undertow.core.tap_texts import as_text, read_tap
 
 POOLS = ("last", "mean", "max", "first", "flatten", "none")
 AUTO = "auto"
-"""Becomes `last` where a dry run finds steps, and `none` where it finds a vector."""
+"""Packing replaces it: by `last` if the tap has steps, by `none` if it gives one vector for each window."""
 
 _NO_TAP = (
     "expected a tap such as rnn, rnn#0, rnn#-1 (the last call) or lstm_encoder#0[1][0], found {!r}; a name that holds "
@@ -29,24 +29,25 @@ _NAMED = re.compile(r"(?P<name>\w+)=(?P<feature>.*)", re.DOTALL)
 class Tap:
     """One named point in the model. As text: `path`, `path#call`, `path#call[element][element]`.
 
-    Names with signs of their own stand in quotes: `"by.lag:7"#0["a]"]`.
+    Names that contain one of these separators are quoted: `"by.lag:7"#0["a]"]`.
     """
 
     path: str
-    """As `named_modules` writes it."""
+    """The module's path, as torch's `named_modules` gives it."""
     call: int = 0
-    """Which call of that module within one forward, from 0: an autoregressive model calls its cell many times. From the
-    end it is negative, -1 the last one, in what a person writes; what is packed has the number that it was seen to be.
+    """Which call of the module within one forward, from 0: an autoregressive model calls its cell many times. Users may
+    count from the end (-1 is the last call); packing replaces that by the number from 0.
     """
     select: tuple[int | str, ...] = ()
-    """Elements to take from a tuple or dict output, outermost first. What is then still a tuple gives its first."""
+    """Elements to take from a tuple or dict output, outermost first. If the result is still a tuple, its first element
+    is taken."""
 
     def __str__(self) -> str:
         return f"{as_text(self.path)}#{self.call}" + "".join(f"[{as_text(str(element))}]" for element in self.select)
 
     @classmethod
     def parse(cls, text: str, paths: Collection[str] = ()) -> "Tap":
-        """Read the text form; `paths` are the model's, where they are known."""
+        """Parse the text form; `paths` are the model's module paths, if known. Raises `Refused`."""
         tap, rest = cls.split(text, paths)
         if rest:
             raise Refused(_NO_TAP.format(text))
@@ -54,7 +55,7 @@ class Tap:
 
     @classmethod
     def split(cls, text: str, paths: Collection[str] = ()) -> tuple["Tap", str]:
-        """Read the text form and return what follows it, too: a pooling, a reduction."""
+        """Parse the tap at the start of a text; return also the rest: a pooling, a reduction."""
         read = read_tap(text, paths)
         if read is None:
             raise Refused(_NO_TAP.format(text))
@@ -71,7 +72,7 @@ class Part:
     stop: int | None = None
 
     def steps(self, length: int) -> range:
-        """Return which steps of a window of that length it takes: those of a Python slice."""
+        """Return the steps that the slice takes of a window of that length, by Python's rules of slices."""
         return range(length)[self.start : self.stop]
 
     def __str__(self) -> str:
@@ -80,7 +81,7 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> "Part":
-        """Read the text form."""
+        """Parse the text form. Raises `Refused`."""
         match = _PART.fullmatch(text)
         if match is None:
             message = f"expected a pooling with or without a slice of steps, such as mean[-8:], found {text!r}"
@@ -94,39 +95,39 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What a dry run has shown of a tap's tensor."""
+    """The axes of a tap's tensor, as found by dry runs."""
 
     batch_axis: int
     """The axis of the windows."""
     rows: int = 1
-    """How many entries of that axis belong to one window, one after the other: steps or targets folded into it."""
+    """How many consecutive entries of that axis belong to one window, if steps or targets are folded into it."""
     time_axis: int | None = None
-    """The axis of the steps, once the windows are the first axis and, where there are several, their rows the second;
-    whatever is left are channels. None where the tensor is a vector."""
+    """The axis of the steps, counted after the windows were moved to the first axis and several rows, if any, to the
+    second. The other axes are channels. None if the tensor has no steps."""
     steps: int | None = None
-    """The tensor has this many steps more than the batch's longest window (negative: it begins that much later).
+    """How many steps more the tensor has than the batch's longest window (negative: it begins so many steps later).
 
-    None where its steps do not follow the window's: then every step counts.
+    None if its number of steps does not depend on the window's length: then all of them are pooled.
     """
     size: int
-    """Dimensions of the pooled vector."""
+    """Number of dimensions of the pooled vector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One vector: a tap and how its hidden state becomes it. As text: `tap:pool`, such as `rnn:last+mean[-8:]`."""
+    """A tap, and how its hidden state becomes one vector. As text: `tap:pool`, such as `rnn:last+mean[-8:]`."""
 
     tap: Tap
     pool: str = AUTO
-    """A `Part`, or several joined by +, whose vectors are concatenated; or `AUTO`."""
+    """The text of one `Part`, or of several joined by + (their vectors are concatenated), or `AUTO`."""
     pca: int | None = None
-    """How many dimensions a PCA, fitted when packed, leaves of the pooled vector."""
+    """To how many dimensions a PCA, fitted by packing, reduces the pooled vector; None for no PCA."""
     l2: bool = False
-    """Whether each vector is divided by its length in the end; one without length stays 0."""
+    """Whether each vector is divided by its L2 norm at the end; a vector of zeros stays as it is."""
 
     @property
     def pools(self) -> tuple[Part, ...]:
-        """The parts of `pool`, in order, none of `AUTO`; refuses those that do not exist."""
+        """The parts of `pool`, in order; empty for `AUTO`. Raises `Refused` for a pooling that does not exist."""
         parts = () if self.pool == AUTO else tuple(map(Part.parse, self.pool.split("+")))
         if any(part.pool == "none" for part in parts) and parts != (Part(pool="none"),):
             message = (
@@ -141,7 +142,7 @@ class Feature:
 
     @classmethod
     def parse(cls, text: str, paths: Collection[str] = ()) -> "Feature":
-        """Read the text form; without a pooling it is `AUTO`. `paths` are the model's, where they are known."""
+        """Parse the text form; the pooling defaults to `AUTO`. `paths` are the model's module paths, if known."""
         tap, rest = Tap.split(text, paths)
         pool, *reductions = rest.removeprefix(":").split(",")
         match = _REDUCTIONS.fullmatch(",".join(reductions))
@@ -162,7 +163,7 @@ class Feature:
 
 
 def name_features(texts: Sequence[str]) -> dict[str, str]:
-    """Read `FEATURE=tap:pool`, each under its name; without one it is `embedding`. Raises `Refused`."""
+    """Split texts of the form `NAME=tap:pool` into name and rest; the default name is `embedding`. Raises `Refused`."""
     features: dict[str, str] = {}
     for text in texts:
         match = _NAMED.fullmatch(text)
@@ -176,7 +177,7 @@ def name_features(texts: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TappedFeature:
-    """A feature whose tap was seen to fire."""
+    """A feature with the layout that dry runs found at its tap."""
 
     name: str
     feature: Feature
@@ -184,7 +185,7 @@ class TappedFeature:
 
     @property
     def size(self) -> int:
-        """Dimensions of its vectors."""
+        """Number of dimensions of the feature's vectors."""
         return self.feature.pca or self.layout.size
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Which windows go through the model together, and their arrays as its tensors.
+"""Split a batch into forward passes, and turn their arrays into tensors.
 
-In: lengths, arrays, a device. Out: rows of each forward; tensors. Knows no model.
+In: lengths, arrays, a device. Out: the rows of each forward; tensors. Knows no model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 WASTE = 2
-"""A chunk is cut where padding to its longest window would add more than one part in so many of a full forward: cutting
-has a price too, a forward's fixed cost."""
+"""A chunk ends before its padding would exceed 1/WASTE of a full forward. More chunks would mean less padding, but each
+forward has a fixed cost, too."""
 
 Rows = NDArray[np.int64]
 Inputs = Mapping[str, Any]
@@ -21,14 +21,14 @@ Inputs = Mapping[str, Any]
 
 
 def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterator[Rows]:
-    """Yield the rows of each forward: shortest windows first, no chunk above `max_steps` or `max_windows`.
+    """Yield the rows of each forward: shortest windows first, so that little is padded.
 
-    There is little padding in each.
+    No chunk has more than `max_steps` (windows times steps, padding included) or `max_windows`.
     """
     order = np.argsort(lengths, kind="stable")
     while len(order):
         rest = lengths[order[:max_windows]]
-        padded = rest * np.arange(1, len(rest) + 1)  # cost of a chunk that ends with each row
+        padded = rest * np.arange(1, len(rest) + 1)  # the padded size of a chunk that ends with this row
         fits = (padded <= max_steps) & ((padded - np.cumsum(rest)) * WASTE <= max_steps)
         count = len(rest) if fits.all() else max(1, int(np.argmin(fits)))
         yield order[:count]
@@ -36,9 +36,9 @@ def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterat
 
 
 def select(x: Inputs, rows: Rows, width: int) -> Inputs:
-    """Take some rows, with their encoder padded to `width` steps only."""
+    """Take some rows, with their encoder steps padded to `width` only."""
     if len(rows) == len(x["encoder_lengths"]) and bool((np.diff(rows) == 1).all()):
-        return x  # all of them, in their order: nothing to copy, and the builder has padded to the longest
+        return x  # all rows in their order: nothing to copy, and they are padded to the longest already
 
     def take(name: str, array: NDArray[Any]) -> NDArray[Any]:
         trim = name.startswith("encoder_") and name != "encoder_lengths"
@@ -51,7 +51,7 @@ def select(x: Inputs, rows: Rows, width: int) -> Inputs:
 
 
 def to_tensors(x: Inputs, device: torch.device) -> dict[str, Any]:
-    """Wrap the arrays; for a GPU copy them through pinned memory, without waiting for each."""
+    """Wrap the arrays as tensors; for a GPU, copy them asynchronously through pinned memory."""
 
     def move(array: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(array)

@@ -1,7 +1,7 @@
-"""Missing steps, filled as a data set with `allow_missing_timesteps` does.
+"""Fill missing steps as a TimeSeriesDataSet with `allow_missing_timesteps` does.
 
-In: windows whose missing steps are NaN, or None, in every column of the past. Out: windows without such. Knows no
-scaler and no code: filled before scaling is filled after it, but for the time index, which is scaled first.
+In: windows whose missing steps are NaN, or None, in every column of the past. Out: windows without missing steps. Knows
+no scaler and no code: filling before scaling gives the same as filling after it, except for the time index.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from undertow.schemas.windows import WindowBatch
 
 
 def fill_gaps(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[WindowBatch, NDArray[np.bool_]]:
-    """Put a column's constant, or else the step before, where a step is missing; mark the windows that have such."""
+    """Fill each missing step by the column's constant, or else by the step before; return also (n,) who had gaps."""
     filled = np.zeros(len(windows), np.bool_)
     if preprocessing.fills is None:
         return windows, filled
@@ -24,7 +24,7 @@ def fill_gaps(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[Windo
     if not missing.any():
         return windows, filled
     filled[np.searchsorted(windows.starts, np.flatnonzero(missing), side="right") - 1] = True
-    before = np.maximum.accumulate(np.where(missing, 0, np.arange(len(missing))))  # a window's first step is there
+    before = np.maximum.accumulate(np.where(missing, 0, np.arange(len(missing))))  # a first step is never missing
     past = {name: column[before] for name, column in windows.past.items()}
     for name, constant in preprocessing.fills.items():
         past[name][missing] = constant
@@ -34,7 +34,7 @@ def fill_gaps(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[Windo
 def set_time_evenly(
     preprocessing: Preprocessing, steps: Steps, encoder: NDArray[np.float32], decoder: NDArray[np.float32]
 ) -> None:
-    """Let the scaled time go evenly from its first step to the decoder's last one, in windows with filled steps."""
+    """In windows with filled steps, make the scaled time index linear from its first to the decoder's last step."""
     if preprocessing.time_column is None:
         return
     column = [real.name for real in preprocessing.reals].index(preprocessing.time_column)
@@ -42,5 +42,5 @@ def set_time_evenly(
     for row in np.flatnonzero(steps.filled).tolist():
         length = int(steps.lengths[row])
         first, last = float(encoder[row, 0, column]), float(decoder[row, -1, column])
-        even = torch.linspace(first, last, length + horizon, dtype=torch.float32).numpy()  # its own order of rounding
+        even = torch.linspace(first, last, length + horizon, dtype=torch.float32).numpy()  # not numpy's
         encoder[row, :length, column], decoder[row, :, column] = even[:length], even[length:]

@@ -1,4 +1,4 @@
-"""Compare two views of one name: whether they have the same vector space and the same keys.
+"""Compare two views of one name: whether they have the same vector space and the same series ids.
 
 In: views, and where one of them was found. Out: nothing, or `Refused`. Knows no store.
 """
@@ -8,9 +8,9 @@ from undertow.schemas.spaces import SpaceView
 
 
 def refuse_another(view: SpaceView, there: SpaceView, *, where: str) -> None:
-    """Raise `Refused` where the view that is there, under the name of this one, has other ids or is of another space.
+    """Raise `Refused` if the view `there`, found under the same name, has other ids or belongs to another space.
 
-    The order of the id columns is nobody's business.
+    The order of the id columns does not matter.
     """
     if view.space != there.space:
         known, found = f"of the space {there.space}", f"is of {view.space}"

@@ -1,8 +1,8 @@
-"""From windows to the `x` of a pytorch-forecasting model, bit-equal with its TimeSeriesDataSet.
+"""Build the inputs `x` of a pytorch-forecasting model from windows, bit-equal with its TimeSeriesDataSet.
 
 In: a `WindowBatch` and a `Preprocessing`. Out: `BuiltInputs`. Knows no model, no file and no dataset.
 
-What the dataset knows and a window does not is 0: targets and unknown columns of the decoder steps.
+What only the dataset knows is 0 here: targets and unknown columns of the decoder steps.
 """
 
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ Inputs = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BuiltInputs:
-    """The inputs of the windows that have some."""
+    """The inputs, and the windows for which none could be built."""
 
     x: Inputs
     rows: NDArray[np.int64]
-    """(m,) the window of each row of `x`, ascending."""
+    """(m,) the index of each row's window in the batch, ascending."""
     faults: tuple[Fault, ...] = ()
 
 
 def build_inputs(windows: WindowBatch, preprocessing: Preprocessing) -> BuiltInputs:
-    """Build inputs, padded with 0 behind the last step up to the longest window. Windows must fit the input contract.
+    """Build inputs, padded with 0 after the last step to the longest window. Windows must fit the input contract.
 
-    A window with an unknown category, or with a number that the scaling makes infinite, becomes a fault.
+    A window with an unknown category, or with a number that becomes infinite by scaling, becomes a fault.
     """
     windows, filled = fill_gaps(add_lags(windows, preprocessing), preprocessing)
     rows = np.arange(len(windows), dtype=np.int64)
@@ -62,7 +62,7 @@ def build_inputs(windows: WindowBatch, preprocessing: Preprocessing) -> BuiltInp
 def _assemble(windows: WindowBatch, filled: NDArray[np.bool_], codes: Codes, preprocessing: Preprocessing) -> Inputs:
     count, horizon, steps = len(windows), preprocessing.prediction_length, Steps(windows.lengths, filled)
     targets, several = preprocessing.targets, preprocessing.several_targets
-    with np.errstate(all="ignore"):  # what is not finite becomes a fault in the end
+    with np.errstate(all="ignore"):  # non-finite numbers become faults at the end
         observed = [steps.pad(windows.past[target.name].astype(np.float32)) for target in targets]
         norms = [_norm(target, values, steps, codes) for target, values in zip(targets, observed, strict=True)]
         encoder_cont, decoder_cont = build_reals(windows, preprocessing, steps, codes, norms)
@@ -123,7 +123,7 @@ def _categoricals(
 
 
 def _not_finite(x: Inputs, preprocessing: Preprocessing) -> dict[int, str]:
-    """Return what is wrong with each window that has a number beyond float32, by its row."""
+    """Return, by row, what is wrong with each window that has non-finite inputs."""
     observed = x["encoder_target"] if preprocessing.several_targets else [x["encoder_target"]]
     named = [(target.name, array) for target, array in zip(preprocessing.targets, observed, strict=True)]
     if all(np.isfinite(array).all() for array in (x["encoder_cont"], x["decoder_cont"], *observed)):

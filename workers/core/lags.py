@@ -1,7 +1,7 @@
-"""Lagged columns, made of a window's own earlier steps.
+"""Compute lagged columns from a window's own earlier steps.
 
-In: windows that begin as many steps before the encoder's first one as the longest lag reaches back. Out: windows of
-the encoder's steps, which hold the lagged columns too. Knows no scaler and no code.
+In: windows that begin the longest lag before the encoder's first step. Out: windows of the encoder's steps only, with
+the lagged columns added. Knows no scaler and no code.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from undertow.schemas.windows import Column, WindowBatch
 
 
 def add_lags(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:
-    """Return the very windows where no column is lagged."""
+    """Add the lagged columns and drop the extra steps; without lags, return the same object."""
     if not preprocessing.lags:
         return windows
     lengths, ends = windows.lengths - preprocessing.max_lag, windows.starts[1:]
@@ -38,7 +38,7 @@ def add_lags(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:
 
 
 def _decoder_steps(lag: Lag, windows: WindowBatch, ends: NDArray[np.int64], places: NDArray[np.int64]) -> Column:
-    """Return (n, horizon): of places before the decoder what was observed, of later ones what is known ahead."""
+    """Return (n, horizon) the lagged column in the decoder: observed values first, then those known ahead."""
     observed: Column = windows.past[lag.column][ends[:, None] + places[places < 0]]
     if (places < 0).all():
         return observed

@@ -1,7 +1,7 @@
-"""Remove secrets from texts.
+"""Mask secrets in settings and in error texts.
 
-In: names of options, values, texts of others. Out: whether a name speaks of a secret; what may be shown. Knows no
-vendor: their options say by their names what they hold.
+In: names of options, values, texts of vendors' errors. Out: whether a name denotes a secret; the text that may be
+shown. Knows no vendor: an option's name tells whether it holds a secret.
 """
 
 import re
@@ -12,10 +12,10 @@ MASK = "***"
 
 _WORDS = ("password", "passwd", "secret", "token", "passphrase", "credential", "user.info", "userinfo", "api_key")
 _PLACES = ("_file", "_path", "_url", "_uri", ".location", ".path", ".url", "_provider")
-"""Options that say where a secret is, not what it is."""
+"""Endings of options that say where a secret is, and do not hold it."""
 _IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _IN_LIST = re.compile(r"((?:password|secret|token)\w*\s*=\s*)[^,\s]+", re.IGNORECASE)
-"""`host:6379,password=...`, as Feast writes connections."""
+"""A secret inside a connection string as Feast writes it: `host:6379,password=...`."""
 _KEY_MATERIAL = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL)
 
 
@@ -26,7 +26,7 @@ def is_secret(name: str) -> bool:
 
 
 def masked(name: str, value: Any) -> Any:
-    """Return the value as it may be shown, whatever is nested in it."""
+    """Return the value with every secret masked, also inside nested dicts and lists."""
     if value and is_secret(name):
         return MASK
     if isinstance(value, Mapping):
@@ -55,8 +55,8 @@ def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return the text of somebody's error without the secrets, as they are or as Python quotes them."""
+    """Remove the secrets from a text, in plain form and as Python's `repr` quotes them."""
     forms = {form for secret in secrets if secret for form in (secret, repr(secret)[1:-1])}
-    for form in sorted(forms, key=len, reverse=True):  # one may be a part of another
+    for form in sorted(forms, key=len, reverse=True):  # longest first: one may be part of another
         text = text.replace(form, MASK)
     return text

@@ -1,4 +1,4 @@
-"""From a hidden state of many steps to one vector per window; steps beyond a window's end never count.
+"""Pool a hidden state of many steps into one vector for each window; padding never counts.
 
 In: the tensor at a tap, the pooling, the lengths. Out: (n, d) float32. Knows neither models nor devices.
 """
@@ -16,13 +16,14 @@ FLAT, STEPPED = 2, 3  # ranks: (n, c) and (n, t, c)
 
 
 def pool(hidden: Tensor, pools: Sequence[Part], lengths: Tensor | None = None) -> Tensor:
-    """Pool (n, t, c), or take (n, c) as it is with the pooling `none`.
+    """Pool (n, t, c) over its steps, or pass (n, c) through with the pooling `none`; return (n, d) float32.
 
-    `lengths` (n,) are the valid steps of each row, at least 1, or None where all t are. The poolings are concatenated.
-    A row of whose steps a slice takes none becomes NaN there.
+    `lengths`: (n,) the number of valid steps of each row, at least 1; None if all t are valid. The vectors of several
+    poolings are concatenated. A slice that selects no step of a row gives NaN there. Raises `Refused` for poolings that
+    do not fit the shape, and for `AUTO`.
     """
     if not pools:
-        message = "no pooling is given, and what fits is only decided when packed: name one, as in rnn:last+mean"
+        message = "expected a pooling, found none (only packing can choose one): name it, as in rnn:last+mean"
         raise Refused(message)
     if hidden.ndim != (FLAT if [part.pool for part in pools] == ["none"] else STEPPED):
         message = (
@@ -39,10 +40,10 @@ def pool(hidden: Tensor, pools: Sequence[Part], lengths: Tensor | None = None) -
 
 
 def align(hidden: Tensor, layout: Layout, lengths: Tensor | None, width: int) -> tuple[Tensor, Tensor | None]:
-    """Shape a hidden state as (n, t, c), or (n, c) where it has no steps; tell how many steps of each row are valid.
+    """Shape a hidden state as (n, t, c), or as (n, c) if it has no steps; return also the valid steps of each row.
 
-    None means all. `width` is the longest window, to which the inputs were padded; `lengths` is None where all are so
-    long. Where decoder steps follow the encoder's, only the encoder's are kept.
+    `width`: the length to which the inputs were padded. `lengths`: (n,) of the windows; None if all have that length.
+    Decoder steps that follow the encoder's are cut off. The second result is (n,), or None if all steps are valid.
     """
     found = tuple(hidden.shape)
     hidden = hidden.movedim(layout.batch_axis, 0)
@@ -64,7 +65,7 @@ def align(hidden: Tensor, layout: Layout, lengths: Tensor | None, width: int) ->
 
 
 def _pool_whole(name: str, values: Tensor) -> Tensor:
-    """Pool where every step counts."""
+    """Pool over all steps."""
     if name == "flatten":
         return values.flatten(1)
     if values.shape[1] == 0:
@@ -81,7 +82,7 @@ def _pool_whole(name: str, values: Tensor) -> Tensor:
 
 
 def _pool_valid(part: Part, values: Tensor, lengths: Tensor) -> Tensor:
-    """Pool the part's slice of the first `lengths` steps; whatever stands elsewhere, NaN too, has no part in it."""
+    """Pool the part's slice of the first `lengths` steps; padding has no influence, even if it is NaN."""
     begin, end = _bound(part.start, lengths, 0), _bound(part.stop, lengths, values.shape[1])
     rows = torch.arange(len(values), device=values.device)
     empty = (begin >= end)[:, None]
@@ -100,7 +101,7 @@ def _pool_valid(part: Part, values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _bound(place: int | None, lengths: Tensor, otherwise: int) -> Tensor:
-    """Return where a slice begins or ends in each row."""
+    """Return (n,) where a slice begins or ends in each row."""
     if place is None:
         place = otherwise
     return torch.minimum((lengths + place if place < 0 else torch.full_like(lengths, place)).clamp(min=0), lengths)

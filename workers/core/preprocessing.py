@@ -11,18 +11,18 @@ from typing import Any, Literal
 from undertow.core.scalers import NormScaler, Scaler, norm_from_json, scaler_from_json
 
 RealRole = Literal["static", "known", "unknown", "target", "relative_time", "length", "center", "scale"]
-"""Where a real comes from: columns of the window, or computed (the last four)."""
+"""Where the numbers of a real come from: a column of the window, or a computation (the last four)."""
 CategoricalRole = Literal["static", "known", "unknown", "series"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelEncoder:
-    """Codes of categories."""
+    """The integer codes of categories."""
 
     name: str
     codes: Mapping[str | int, int]
     unknown: int | None = None
-    """The code of every other category; None refuses the window."""
+    """The code of every other category; if None, a window with another category is a reject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Real:
     role: RealRole
     scaler: Scaler | None = None
     target: int = 0
-    """Which target it is, or whose centre or scale; meaningless for other roles."""
+    """Index of the target, for the roles target, center and scale; unused for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,11 @@ class Categorical:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """A real or a categorical that holds another column as it was some steps before."""
+    """A column that holds another column's values of some steps before."""
 
     name: str
     column: str
-    """A column of the past, a target too."""
+    """The source: a column of the past, possibly a target."""
     steps: int
 
 
@@ -61,15 +61,15 @@ class Target:
 
     name: str
     scaler: NormScaler
-    """Scales the target where it is also a real."""
+    """Scales the target where it is an input, too."""
     reported: NormScaler
-    """What `target_scale` holds; differs from `scaler` only in how pytorch-forecasting looks groups up."""
+    """Gives `target_scale`; it differs from `scaler` only in how pytorch-forecasting looks up groups."""
     reported_dtype: Literal["float32", "float64"] = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """How a TimeSeriesDataSet builds `x`, without the dataset."""
+    """Everything by which a TimeSeriesDataSet builds `x`, without the data."""
 
     max_encoder_length: int
     prediction_length: int
@@ -79,21 +79,22 @@ class Preprocessing:
     """In the order of `encoder_cat`."""
     targets: tuple[Target, ...]
     several_targets: bool
-    """Whether the model expects lists, which one target in a list asks for too."""
+    """Whether the model expects lists of targets (a list of one target counts)."""
     groups: tuple[tuple[str, str] | None, ...]
-    """(series column, name of its encoder) of each column of `groups`; None where windows do not carry it: code 0."""
+    """(series column, name of its encoder) for each column of `groups`; None if windows do not carry it (its code is
+    0)."""
     encoders: tuple[LabelEncoder, ...]
     time_column: str | None = None
-    """The dataset's time index, where it is also a real; else windows begin at time 0."""
+    """The dataset's time index, if it is an input as well; otherwise each window begins at time 0."""
     lags: tuple[Lag, ...] = ()
-    """Of reals and categoricals that no window carries. Not in the JSON form of what has none."""
+    """The reals and categoricals that are computed from other columns. Omitted from the JSON form if empty."""
     fills: Mapping[str, float | str] | None = None
-    """What columns of the past are where a step is missing; others are as they were the step before. None where no step
-    may be missing, which the JSON form leaves out."""
+    """If steps may be missing: the constants of columns of the past that are filled with one; other columns repeat the
+    step before. None if no step may be missing; then omitted from the JSON form."""
 
     @property
     def max_lag(self) -> int:
-        """How many steps a window carries before those of the encoder."""
+        """How many extra steps a window has before the encoder's first."""
         return max((lag.steps for lag in self.lags), default=0)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Folders and files that only their owner may read.
+"""Create folders and files that only their owner may read.
 
-In: paths. Out: what is there, closed to others. Knows nothing of what is kept in them.
+In: paths. Out: folders and files with no rights for others. Knows nothing of what is kept in them.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ from pathlib import Path
 from undertow.core.errors import Refused
 
 OURS = ".undertow"
-"""The folder that commands write to where nothing else is set: data, models and logs of whoever runs them."""
+"""The default folder of the commands, for data, models and logs."""
 _OTHERS = 0o077
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with its parents; one among them that is named `OURS` is its owner's alone. Raises `OSError`."""
+    """Create a folder and its parents; one named `OURS` is created private (mode 0700). Raises `OSError`."""
     for folder in (*reversed(path.parents), path):
         if not folder.exists():
             folder.mkdir(mode=0o700 if folder.name == OURS else 0o777, exist_ok=True)
 
 
 def cache_folder() -> Path:
-    """Return our folder in the user's cache, made or mended so that nobody else reads it. Raises `OSError`."""
+    """Return our private folder in the user's cache, created or repaired if need be. Raises `OSError`."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertow"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     close_to_others(folder)
@@ -33,7 +33,7 @@ def cache_folder() -> Path:
 
 
 def close_to_others(path: Path) -> bool:
-    """Take the rights of others away; return whether they had any. Raises `OSError`."""
+    """Remove the rights of group and others; return whether they had any. Raises `OSError`."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & _OTHERS:
         path.chmod(mode & ~_OTHERS)
@@ -41,7 +41,7 @@ def close_to_others(path: Path) -> bool:
 
 
 def keep_secret(path: Path, setting: str) -> bool:
-    """Make sure of a file with a random secret that nobody else can read, in a folder that nobody else can enter.
+    """Ensure that a file with a random secret exists, readable by its owner alone, in a private folder.
 
     Return whether others could read the secret until now. Raises `Refused`, which names the setting.
     """
@@ -57,7 +57,7 @@ def keep_secret(path: Path, setting: str) -> bool:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Write a file whole; where another process was first, keep its."""
+    """Create a file atomically; if another process was first, keep that one's."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file:  # made with mode 0600
         file.write(text)
         file.flush()

@@ -1,14 +1,14 @@
 """Escape untrusted text for terminals and logs.
 
-In: what stands in records, headers, files and the errors of vendors. Out: one line of printable letters. Knows nothing
-of terminals: what a library takes for markup is its caller's matter.
+In: text from records, headers, files and vendors' errors. Out: one line of printable characters. Knows nothing of
+terminals: escaping a library's markup is its caller's task.
 """
 
 
 def readable(text: str, longest: int | None = None) -> str:
-    r"""Return the text with all that does not print as an escape (`\x1b`, `\n`, `\u202e`), cut after `longest` letters.
+    r"""Escape every character that does not print (`\x1b`, `\n`, `\u202e`), and cut the text after `longest` of them.
 
-    Such letters move the cursor, set the title of a window, turn the direction of what follows, or end a line of a log.
+    Such characters can move the cursor, set a terminal's title, reverse the direction of text, or forge a log line.
     """
     if longest is not None and len(text) > longest:
         text = f"{text[:longest]}..."
@@ -18,5 +18,5 @@ def readable(text: str, longest: int | None = None) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text with its line breaks as spaces, and otherwise readable."""
+    """Replace line breaks by spaces, and escape the rest as `readable` does."""
     return readable(" ".join(text.split()))

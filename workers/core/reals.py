@@ -21,7 +21,7 @@ from undertow.schemas.windows import WindowBatch
 def build_reals(
     windows: WindowBatch, preprocessing: Preprocessing, steps: Steps, codes: Codes, norms: list[Norm]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return (n, t, c) of the encoder and (n, horizon, c) of the decoder; unknown columns of the decoder are 0."""
+    """Return (n, t, c) for the encoder and (n, horizon, c) for the decoder; columns unknown in the decoder are 0."""
     reals = preprocessing.reals
     flat = np.zeros((int(steps.lengths.sum()), len(reals)), np.float32)
     ahead = np.zeros((len(windows), preprocessing.prediction_length, len(reals)), np.float32)
@@ -31,7 +31,7 @@ def build_reals(
     padded = steps.pad(flat)
     set_time_evenly(preprocessing, steps, padded, ahead)
     scattered = steps.filled if len(reals) > 1 else None
-    sources = {lag.name: lag.column for lag in preprocessing.lags}  # a lagged column has the norm of its source
+    sources = {lag.name: lag.column for lag in preprocessing.lags}  # a lagged column is scaled as its source
     own = {target.name: norm for target, norm in zip(preprocessing.targets, norms, strict=True)}
     for column, real in enumerate(reals):
         if isinstance(real.scaler, WindowScaler) and real.name not in sources:
@@ -51,7 +51,7 @@ def _build(
 ) -> tuple[NDArray[Any], NDArray[Any] | float]:
     longest, horizon = preprocessing.max_encoder_length, preprocessing.prediction_length
     match real.role:
-        case "relative_time":  # no scaler: the dataset overwrites what its scaler made
+        case "relative_time":  # not scaled: the dataset overwrites the scaled values
             until = np.arange(int(steps.lengths.sum())) - steps.spread(steps.starts + steps.lengths)
             after = np.arange(horizon)
             return until.astype(np.float32) / np.float32(longest), after.astype(np.float32) / np.float32(longest)
@@ -59,7 +59,7 @@ def _build(
             value = (steps.lengths - 0.5 * longest) / longest * 2.0
         case "target":
             scaler = preprocessing.targets[real.target].scaler
-            # The window's own normalizer sees float32, those of training see the float64 of the data frame.
+            # The window's own normalizer is given float32, those of training the float64 of the data frame.
             kind = np.float32 if isinstance(scaler, WindowScaler) else np.float64
             center, scale = norms[real.target]
             return _apply(windows.past[real.name].astype(kind), scaler, steps.spread(center), steps.spread(scale)), 0.0
@@ -79,7 +79,7 @@ def _build(
 def _scale(values: NDArray[Any], scaler: Scaler | None, codes: Codes, steps: Steps | None) -> NDArray[Any]:
     """Scale encoder steps, or with `steps` None static (n,) or decoder (n, horizon) values.
 
-    What scales by the window itself waits until all is in place.
+    A `WindowScaler` is applied later, when all steps are in place.
     """
     if scaler is None or isinstance(scaler, WindowScaler):
         return values
@@ -97,7 +97,7 @@ def _scale(values: NDArray[Any], scaler: Scaler | None, codes: Codes, steps: Ste
 
 
 def _apply(values: NDArray[Any], scaler: NormScaler, center: Any, scale: Any) -> NDArray[Any]:
-    """Transform, centre, scale: each operation in the kind of float that the values have."""
+    """Transform, centre, scale, each operation in the dtype of the values."""
     result: NDArray[Any] = transform(scaler.transformation, values) - center
     result /= scale
     return result

@@ -1,6 +1,6 @@
-"""What a module returned, and the tensors in it that can be looked at.
+"""Find the tensors in whatever a module returned.
 
-In: the output of a module, whatever it is. Out: its tensors, each with the elements that select it. Knows neither hooks
+In: the output of a module, of any type. Out: its tensors, each with the elements that select it. Knows neither hooks
 nor models.
 """
 
@@ -19,15 +19,15 @@ Elements = tuple[int | str, ...]
 
 
 def unpack(value: Any) -> Any:
-    """Return a packed sequence as (n, t, c), zero behind each end, and anything else as it is.
+    """Return a `PackedSequence` as a padded (n, t, c), with 0 after each window's end, and anything else as it is.
 
-    Its own tensor has the rows of all windows interleaved, step by step.
+    A packed sequence's own tensor interleaves the windows step by step.
     """
     return pad_packed_sequence(value, batch_first=True)[0] if isinstance(value, PackedSequence) else value
 
 
 def form_of(tensor: Tensor) -> str | None:
-    """Say what a tensor is that has no array of numbers to be pooled; None of any other."""
+    """Name the form of a tensor that cannot be pooled (nested, sparse); return None for a dense one."""
     if tensor.is_nested:
         return "a nested tensor"
     if tensor.layout != torch.strided:
@@ -36,7 +36,7 @@ def form_of(tensor: Tensor) -> str | None:
 
 
 def leaves(output: Any, select: Elements = ()) -> Iterator[tuple[Elements, Tensor]]:
-    """Yield every tensor in an output, of whatever form."""
+    """Yield every tensor in an output, dense or not."""
     output = unpack(output)
     if isinstance(output, Tensor):
         yield select, output
@@ -49,12 +49,12 @@ def leaves(output: Any, select: Elements = ()) -> Iterator[tuple[Elements, Tenso
 
 
 def tensors(output: Any) -> Iterator[tuple[Elements, Tensor]]:
-    """Yield every tensor in an output that can be looked at."""
+    """Yield every dense tensor in an output."""
     return ((select, tensor) for select, tensor in leaves(output) if form_of(tensor) is None)
 
 
 def pick(value: Any, element: int | str) -> Any:
-    """Return an element of a tuple, a list or a dict, None where there is none."""
+    """Return an element of a tuple, a list or a dict, or None if there is none."""
     if isinstance(value, Mapping):
         keys = [key for key in value if key == element] or [key for key in value if as_element(str(key)) == element]
         return value[keys[0]] if keys else None
@@ -65,7 +65,7 @@ def pick(value: Any, element: int | str) -> Any:
 
 
 def select(tap: Tap, output: Any) -> Tensor:
-    """Return the tensor that a tap selects. Raises `Refused` where there is none that can be looked at."""
+    """Return the tensor that a tap selects. Raises `Refused` if there is none, or if it is nested or sparse."""
     value = output
     for element in tap.select:
         value = pick(value, element)

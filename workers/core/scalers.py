@@ -1,4 +1,4 @@
-"""How one real column is centred and scaled: by numbers of training, of the series' group, or of the window itself.
+"""How a real column is centred and scaled: by numbers from training, for the series' group, or from the window itself.
 
 In: numbers, once, when an artifact is packed. Out: frozen data with an exact JSON form. Knows no arithmetic, no window.
 """
@@ -13,7 +13,7 @@ Method = Literal["standard", "robust", "identity"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedScaler:
-    """One centre and one scale for all windows: StandardScaler, RobustScaler, MaxAbsScaler, TorchNormalizer..."""
+    """One centre and one scale for all windows (StandardScaler, RobustScaler, MaxAbsScaler, TorchNormalizer...)."""
 
     center: float = 0.0
     scale: float = 1.0
@@ -31,12 +31,12 @@ class FixedScaler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeScaler:
-    """One factor and one offset for all windows: a MinMaxScaler; its product is no quotient, to the last bit."""
+    """One factor and one offset for all windows (MinMaxScaler): multiplied, since dividing would round otherwise."""
 
     factor: float
     offset: float
     bounds: tuple[float, float] | None = None
-    """What scaled numbers are clipped to."""
+    """The range to which scaled numbers are clipped, if any."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -46,17 +46,17 @@ class RangeScaler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupTable:
-    """Centre and scale by the codes of some series ids."""
+    """Centre and scale for each combination of some series ids."""
 
     ids: tuple[tuple[str, str], ...]
-    """(series column, name of its encoder) of each element of a key."""
+    """(series column, name of its encoder) for each element of a key of `norms`."""
     norms: Mapping[tuple[int, ...], tuple[float, float]]
-    """(centre, scale) by codes."""
+    """(centre, scale) by the codes of the ids."""
     missing: tuple[float, float]
-    """(centre, scale) of codes that are not in `norms`."""
+    """(centre, scale) for codes that are not in `norms`."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for `json`, which has no tuples as keys."""
+        """Return plain data for `json`; the norms become a list, since JSON has no tuples as keys."""
         return {
             "ids": [list(pair) for pair in self.ids],
             "norms": [[list(codes), *map(_to_number, norm)] for codes, norm in self.norms.items()],
@@ -75,7 +75,7 @@ class GroupTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupScaler:
-    """GroupNormalizer with groups: the geometric mean of the tables' norms; most often there is one table."""
+    """A GroupNormalizer with groups: the geometric mean of its tables' norms (usually there is one table)."""
 
     tables: tuple[GroupTable, ...]
     transformation: str | None = None
@@ -91,17 +91,17 @@ class GroupScaler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowScaler:
-    """EncoderNormalizer: centre and scale of the window's own encoder steps, in float32."""
+    """An EncoderNormalizer: centre and scale are computed from the window's own encoder steps, in float32."""
 
     method: Method
     center: bool = True
-    """Whether values are centred; the scale is not affected."""
+    """Whether values are centred; the scale is the same either way."""
     center_steps: int | None = None
-    """How many of the last steps the centre is taken of; None is all."""
+    """From how many of the last steps the centre is computed; None for all."""
     scale_steps: int | None = None
-    """How many of the last steps the scale is taken of; None is all."""
+    """From how many of the last steps the scale is computed; None for all."""
     quantiles: tuple[float, float, float] = (0.25, 0.5, 0.75)
-    """Lower, centre and upper quantile of the robust method."""
+    """Lower, middle and upper quantile of the robust method."""
     transformation: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class WindowScaler:
 
 Scaler = FixedScaler | GroupScaler | RangeScaler | WindowScaler
 NormScaler = FixedScaler | GroupScaler | WindowScaler
-"""Those that centre and scale, as a target's must."""
+"""The scalers that a target may have: those with a centre and a scale."""
 
 
 def scaler_from_json(data: Mapping[str, Any]) -> Scaler:
@@ -133,7 +133,7 @@ def scaler_from_json(data: Mapping[str, Any]) -> Scaler:
 
 
 def norm_from_json(data: Mapping[str, Any]) -> NormScaler:
-    """Read what the scaler of a target has written."""
+    """Read what the `to_json` of a scaler of `NormScaler` wrote."""
     if data["kind"] == "fixed":
         return FixedScaler(
             center=_from_number(data["center"]),

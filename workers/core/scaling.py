@@ -1,7 +1,7 @@
-"""Centre and scale of each window, bit-equal with what pytorch-forecasting computes for one window at a time.
+"""Compute centre and scale for each window, bit-equal with what pytorch-forecasting computes window by window.
 
-In: a scaler and the codes or the encoder steps that it looks at. Out: (centre, scale), numbers or arrays of one entry a
-window. Knows no column names and no model.
+In: a scaler, and the codes or the encoder steps that it depends on. Out: (centre, scale), two numbers or two arrays
+with one entry for each window. Knows no column names and no model.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ EPS = np.finfo(np.float32).eps
 
 
 def trained_norm(scaler: FixedScaler | GroupScaler, codes: Codes) -> Norm:
-    """Return the numbers of training that apply to each window, in float64."""
+    """Return centre and scale from training for each window, in float64."""
     if isinstance(scaler, FixedScaler):
         return scaler.center, scaler.scale
     norms = [_table_norms(table, codes) for table in scaler.tables]
@@ -47,12 +47,12 @@ def window_norm(
     lengths: NDArray[np.int64],
     scattered: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return centre and scale of the first `lengths` steps of `values`, (n, t).
+    """Return centre and scale, (n,) float32 each, of the first `lengths` steps of `values` (n, t).
 
-    torch adds the steps of a column inside a matrix in another order than those of an array of their own. In a data set
-    each column lies by itself, as in the data frame it was made of, so it does here. Not so in the `scattered` windows,
-    whose missing steps the data set fills by copying the matrix step by step, but where a transformation makes an array
-    of the column again.
+    torch sums a column inside a matrix (strided) in another order than a contiguous array. A data set keeps each column
+    contiguous, as the data frame had it, and so does this function. The exception are the `scattered` windows (n,):
+    the data set fills their missing steps by copying the matrix row by row, which leaves the column strided, unless a
+    transformation makes a contiguous array of it again.
     """
     count = len(lengths)
     if scaler.method == "identity" or count == 0:
@@ -103,10 +103,10 @@ def _mean_of_scattered(block: torch.Tensor) -> torch.Tensor:
 def _deviation(
     values: NDArray[np.float32], mean: NDArray[np.float32], lengths: NDArray[np.int64], steps: int | None
 ) -> NDArray[np.float32]:
-    """Return the standard deviation as `torch.std` computes it of one window alone.
+    """Return the standard deviation (n,) as `torch.std` computes it for a single window.
 
-    That is from a float32 mean, one square after the other in float64; of many windows at once `torch.std` uses another
-    algorithm, and 1 in 400 results differs.
+    That is: squares of differences from a float32 mean, summed one by one in float64. For many windows at once
+    `torch.std` uses another algorithm, by which 1 in 400 results differs.
     """
     used = lengths if steps is None else np.minimum(lengths, steps)
     step = np.arange(values.shape[1])

@@ -1,6 +1,6 @@
-"""Parse the text of a tap, `path#call[element][element]`, where a name may contain these separators.
+"""Parse the text of a tap, `path#call[element][element]`, in which names may contain these separators.
 
-In: a text, and the paths of a model where it is known. Out: its path, call and elements, and what follows. Knows
+In: a text, and the module paths of the model, if known. Out: path, call, elements, and the rest of the text. Knows
 neither torch nor poolings.
 """
 
@@ -19,36 +19,36 @@ _BARE = re.compile(r"[^\s#\[\]:,=\"'\\]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapText:
-    """What a text says."""
+    """A parsed text."""
 
     path: str
     call: int
     """From 0; -1 is the last one."""
     select: tuple[int | str, ...]
     rest: str
-    """What follows: a pooling behind a colon, a reduction behind a comma, or nothing."""
+    """The rest: a pooling after a colon, a reduction after a comma, or nothing."""
 
 
 def as_text(name: str) -> str:
-    """Write a module's path or an element's key so that it reads back: as it is, or in quotes as JSON writes them."""
+    """Format a module's path or an element's key so that it can be parsed: as it is, or quoted as in JSON."""
     return name if name.isprintable() and _BARE.fullmatch(name) else quoted(name)
 
 
 def quoted(name: str) -> str:
-    """Write a name in quotes, without a sign that a terminal would obey."""
+    """Quote a name, with control characters escaped."""
     return json.dumps(name, ensure_ascii=not name.isprintable())
 
 
 def as_element(text: str) -> int | str:
-    """Read one element of an output: the key "0" of a dict and the place 0 of a tuple are written alike."""
+    """Parse one element of an output. The key "0" of a dict and index 0 of a tuple are written the same way."""
     return int(text) if re.fullmatch(r"0|[1-9][0-9]*", text) else text
 
 
 def read_tap(text: str, paths: Collection[str] = ()) -> TapText | None:
-    """Read the text; None where it is none of a tap.
+    """Parse the text; return None if it is not a tap.
 
-    A path may stand in quotes. Where it does not and is none of `paths`, the longest of them that the text begins with
-    and that leaves a call, elements or a pooling behind it is meant: `by.lag:7:mean`.
+    A path may be quoted. Otherwise the longest of `paths` is taken that the text begins with and that leaves a valid
+    rest, so that `by.lag:7:mean` is understood.
     """
     match = _TAP.fullmatch(text)
     path = _unquoted(match["path"]) if match else None

@@ -1,7 +1,7 @@
-"""Hooks on named modules: registered once, collecting for one call of one thread, ending the forward when it has all.
+"""Hooks on named modules: registered once; each call collects its own tensors and ends the forward when it has all.
 
-In: a model and the taps wanted. Out: the tensors at them, or the list of everything that can be tapped. Knows nothing
-of time, pooling or windows.
+In: a model and the wanted taps. Out: the tensors at the taps, or the list of everything that can be tapped. Knows
+nothing of time, pooling or windows.
 """
 
 import difflib
@@ -23,24 +23,24 @@ from undertow.core.returned import Elements, form_of, leaves, select
 from undertow.core.tap_texts import quoted
 
 Call = Callable[[Any], object]
-"""Calls a model with the inputs that were built for it; the model itself is one."""
+"""A function that calls the model with the inputs built for it; the model itself is one."""
 
 LIST_ALL = "list all that fire: undertow taps"
 
 
 class _Stop(BaseException):
-    """Ends a forward whose taps are all collected. Not an `Exception`, so that no model swallows it."""
+    """Ends a forward once all taps are collected. Not an `Exception`, so that no model's `except` swallows it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Run:
-    """What one forward has collected so far."""
+    """The tensors that one forward has collected so far."""
 
     owner: object
     captured: dict[Tap, Tensor] = field(default_factory=dict)
     calls: defaultdict[nn.Module, int] = field(default_factory=lambda: defaultdict(int))
     latest: dict[Tap, deque[Tensor]] = field(default_factory=dict)
-    """Of taps that count their calls from the end."""
+    """The last outputs at taps whose call is counted from the end."""
 
 
 _RUN: ContextVar[_Run | None] = ContextVar("undertow_run", default=None)
@@ -51,29 +51,32 @@ class CallInfo:
     """One call of a module in a dry run."""
 
     reached: float
-    """Share of the whole forward's time that had passed when it returned."""
+    """When the call returned, as a fraction of the whole forward's time."""
     tensors: tuple[tuple[Elements, Tensor], ...]
-    """Every tensor that can be tapped there, with the elements that select it."""
+    """Every tensor that can be tapped, with the elements that select it."""
     others: tuple[tuple[Elements, str], ...] = ()
-    """Every tensor that cannot, and what it is: a nested tensor, a sparse coo tensor."""
+    """Every tensor that cannot, with its form: a nested tensor, a sparse coo tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapInfo:
-    """A module that fired in a dry run."""
+    """A module that was called in a dry run."""
 
     paths: tuple[str, ...]
-    """The names that lead to it, the first one first: aliases of one module share their calls."""
+    """Its paths: more than one if the model refers to it by several names."""
     kind: str
-    """The module's class."""
+    """The name of the module's class."""
     calls: tuple[CallInfo, ...]
 
 
 class Taps:
-    """The taps of one model. Holds hooks; `close` removes them. Any number of threads may call `run`."""
+    """The hooks for some taps of one model. `close` removes them. Any number of threads may call `run`."""
 
     def __init__(self, model: nn.Module, taps: Sequence[Tap], call: Call | None = None) -> None:
-        """`call` is how the model is called where it does not take the inputs as they are."""
+        """Register the hooks. `call` is how to call the model if it does not take the inputs as they are.
+
+        Raises `Refused` for a path that is no module of the model, or that takes no hooks.
+        """
         self._is_closed = False
         self._model = model.eval()
         self._call: Call = call or model
@@ -86,11 +89,14 @@ class Taps:
         self._handles = [module.register_forward_hook(self._hook(calls)) for module, calls in wanted.items()]
 
     def run(self, x: Any) -> dict[Tap, Tensor]:
-        """Call the model on `x` as far as the last tap; return the tensor at each. Raises `Refused`."""
+        """Run the model on `x` until the last tap was reached; return the tensor at each tap, as the module gave it.
+
+        Runs in inference mode. Raises `Refused` if a tap did not fire or holds no tensor that can be pooled.
+        """
         if self._is_closed:
             message = "these taps are closed: their hooks were taken off the model"
             raise Refused(message)
-        torch.get_num_threads()  # only this makes `set_num_threads` hold in a thread other than the one that called it
+        torch.get_num_threads()  # without it, another thread's `set_num_threads` has no effect in this one
         run = _Run(owner=self)
         token = _RUN.set(run)
         try:
@@ -132,7 +138,7 @@ class Taps:
             if len(run.captured) + len(here) == len(self._taps):
                 run.captured.update(here)
                 raise _Stop
-            # The forward goes on, and may write in place into what it returned here.
+            # A clone, since the forward goes on and may overwrite its tensor in place.
             run.captured.update({tap: tensor.clone() for tap, tensor in here.items()})
 
         return collect
@@ -156,12 +162,12 @@ def paths_of(model: nn.Module) -> tuple[str, ...]:
 
 
 def takes_hooks(module: nn.Module) -> bool:
-    """Whether something can be told when it runs."""
+    """Whether hooks can be registered on the module (not so on TorchScript)."""
     return not isinstance(module, torch.jit.ScriptModule)
 
 
 def find_module(model: nn.Module, path: str) -> nn.Module:
-    """Return the module at `path`, or refuse with the closest paths that exist."""
+    """Return the module at `path`. Raises `Refused`, which names the closest paths that exist."""
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if path and path in modules:
         if not takes_hooks(modules[path]):
@@ -187,9 +193,9 @@ def list_taps(
     may_fail: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[TapInfo, ...]:
-    """Run the whole model once on `x`; return every module that fired, in the order in which they first did.
+    """Run the whole model once on `x`; return every module that was called, in the order in which they first returned.
 
-    With `may_fail` a model that raises is listed as far as it ran.
+    With `may_fail`, a model that raises is listed as far as it ran. `clock` measures seconds.
     """
     seen: dict[nn.Module, list[tuple[float, Any]]] = {}
 

@@ -1,6 +1,6 @@
 """The functions that a normalizer applies to values before it centres and scales them.
 
-In: an array of float32 or float64. Out: a new array of the same kind, bit-equal with pytorch-forecasting's. Knows no
+In: an array of float32 or float64. Out: an array of the same dtype, bit-equal with pytorch-forecasting's. Knows no
 column and no window.
 """
 
@@ -30,7 +30,7 @@ def _count(y: torch.Tensor) -> torch.Tensor:
     return y + 1
 
 
-# torch and not numpy: the two libraries' logarithms differ in the last bit.
+# By torch, since numpy's logarithms differ from torch's in the last bit.
 _FORWARD: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "log": _log,
     "log1p": torch.log1p,
@@ -43,8 +43,8 @@ NAMES = frozenset({*_FORWARD, "relu"})
 
 
 def transform(name: str | None, values: NDArray[Any]) -> NDArray[Any]:
-    """Return the transformed values; for `None` and `relu` the very same array."""
-    if name is None or name == "relu":  # which changes predictions only
+    """Return the transformed values; for `None` and `relu` the same array."""
+    if name is None or name == "relu":  # pytorch-forecasting applies relu to predictions only
         return values
     result: NDArray[Any] = _FORWARD[name](torch.from_numpy(np.array(values))).numpy()
     return result
