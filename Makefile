@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs# else the theme prints news of itself
+SITE := --config-file docs/site/mkdocs.yml
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -48,7 +50,14 @@ linked: .venv/ready
 	@rm -rf .venv/linked && mkdir -p .venv/linked/undertow
 	@ln -s $(CURDIR)/workers/* $(CURDIR)/schemas .venv/linked/undertow/
 
-check: lint test ## What CI runs
+docs: .venv/ready ## The documentation site, into build/site; a warning or a dead link fails it
+	$(MKDOCS) build --quiet --strict $(SITE)
+	@echo build/site/index.html
+
+docs-serve: .venv/ready ## The same at http://127.0.0.1:8000, built anew whenever a page is saved
+	$(MKDOCS) serve $(SITE)
+
+check: lint docs test ## What CI runs
 
 constraints: .venv/ready ## Resolve all dependencies anew into constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
@@ -56,7 +65,7 @@ constraints: .venv/ready ## Resolve all dependencies anew into constraints.txt
 
 clean: ## Remove the environment and everything the commands wrote
 	-@test -x $(BIN)/undertow && $(BIN)/undertow down
-	rm -rf .venv .undertow dist lightning_logs .pytest_cache .mypy_cache .ruff_cache .hypothesis feature_repo/data
+	rm -rf .venv .undertow build dist lightning_logs .pytest_cache .mypy_cache .ruff_cache .hypothesis feature_repo/data
 
 # Every package comes at a pinned version with its hash; uv only makes pip's work faster.
 .venv/ready: constraints.txt pyproject.toml
@@ -67,4 +76,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-fast test-long fuzz bench bench-series bench-embed soak chaos lint linked check constraints clean
+.PHONY: help demo test test-fast test-long fuzz bench bench-series bench-embed soak chaos lint linked docs docs-serve check constraints clean

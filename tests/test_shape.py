@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
-    path for room in ("workers", "schemas", "feature_repo", "tests") for path in (ROOT / room).rglob("*.py")
+    path for room in ("workers", "schemas", "feature_repo", "docs", "tests") for path in (ROOT / room).rglob("*.py")
 )
 PUBLIC = [ROOT / "workers/__init__.py", ROOT / "workers/testing/__init__.py"]
 """What is imported from outside: they hold names."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from ray.util.metrics import Gauge
 
 from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.daemon import start_daemon
@@ -153,6 +152,8 @@ def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterat
 
 def ray_metric(definition: Definition) -> Any:
     """Create Ray's metric for a definition."""
+    from ray.util.metrics import Gauge  # noqa: PLC0415  # who only reads the definitions needs no Ray
+
     return Gauge(definition.in_ray, description=definition.meaning, tag_keys=definition.labels)
 
 
