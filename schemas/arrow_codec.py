@@ -19,7 +19,7 @@ from undertow.schemas.arrow_ipc import read_batch
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.documents import size_fault
-from undertow.schemas.json_faults import Fault
+from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.records import MOST_DETAILS, Record, Reject, join_details
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow, windows_to_arrow
@@ -28,7 +28,7 @@ from undertow.schemas.windows_arrow import ArrowWindows, window_schema, windows_
 def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
     """Decode records, many windows each. Never raises for what they hold."""
     ours = window_schema(contract)
-    faults: dict[int, Fault] = {}
+    faults: dict[int, WindowFault] = {}
     batches: dict[int, pa.RecordBatch] = {}
     for position, record in enumerate(records):
         batch = _read(record.value or b"", contract, ours, max_record_bytes)
@@ -42,7 +42,7 @@ def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_reco
         together = np.fromiter(group, np.int64)
         read, owners = _read_together([batches[position] for position in together.tolist()], contract)
         parts.append((read, together[owners[read.rows]]))
-        details: dict[int, list[Fault]] = {}
+        details: dict[int, list[WindowFault]] = {}
         for bad in read.bad:
             of_record = bad.row - int(np.searchsorted(owners, owners[bad.row]))
             details.setdefault(int(together[owners[bad.row]]), []).append(
@@ -75,7 +75,9 @@ def encode_arrow(windows: WindowBatch, contract: InputContract) -> bytes:
     return value
 
 
-def _read(value: bytes, contract: InputContract, ours: pa.Schema, max_record_bytes: int) -> pa.RecordBatch | Fault:
+def _read(
+    value: bytes, contract: InputContract, ours: pa.Schema, max_record_bytes: int
+) -> pa.RecordBatch | WindowFault:
     """Return the rows of a record that could be windows, or why there are none; `ours` is what we would write."""
     fault = size_fault(value, max_record_bytes)
     if fault is not None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from undertow.schemas.contract import Column, IdColumn
 from undertow.schemas.json_faults import FLOAT32_MAX, LONGEST_ID
 from undertow.schemas.times import FIRST_US, LAST_US
-from undertow.schemas.windows import Column as Values
+from undertow.schemas.windows import Values
 
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.types as is_a
 
 from undertow.schemas.contract import Column, InputContract
-from undertow.schemas.json_faults import Fault
+from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.lookalikes import looks_misspelt
 
 Test = Callable[[Any], bool]
 
 
-def schema_fault(schema: pa.Schema, contract: InputContract) -> Fault | None:
+def schema_fault(schema: pa.Schema, contract: InputContract) -> WindowFault | None:
     """Return why no row of this schema can be read, None if rows can. Columns beyond the contract may be anything."""
     for reason, path, expected, is_fit in _fields(contract):
         found = _find(schema, path)

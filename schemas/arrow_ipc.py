@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as is_a
 
-from undertow.schemas.json_faults import Fault
+from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.lookalikes import looks_like
 
 GROWTH = 64
@@ -30,7 +30,7 @@ _BACK = struct.Struct("<i")
 _MESSAGE_HEADER, _DICTIONARY_DATA, _BATCH_COMPRESSION = 2, 1, 3
 
 
-def read_batch(value: bytes, plain: pa.Schema | None = None) -> pa.RecordBatch | Fault:
+def read_batch(value: bytes, plain: pa.Schema | None = None) -> pa.RecordBatch | WindowFault:
     """Return the only record batch of a stream. Never raises for what the bytes are.
 
     `plain` is a schema known to have good names and no strings that are written once and used many times: for a batch

@@ -16,7 +16,7 @@ from undertow.schemas.avro_times import US_PER_S
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.documents import decode_documents, to_documents
-from undertow.schemas.json_faults import Document, Fault
+from undertow.schemas.json_faults import Document, WindowFault
 from undertow.schemas.lookalikes import looks_like
 from undertow.schemas.records import Record
 from undertow.schemas.windows import WindowBatch
@@ -58,7 +58,7 @@ def _with_nulls(steps: list[object]) -> list[object]:
     return [None if step != step else step for step in steps]  # noqa: PLR0124  # only NaN differs from itself
 
 
-def _read_confluent(value: bytes, schema_of: SchemaOf) -> Document | Fault:
+def _read_confluent(value: bytes, schema_of: SchemaOf) -> Document | WindowFault:
     if len(value) < _HEADER.size or value[0]:
         found = f"{len(value)} bytes that begin with {value[: _HEADER.size].hex()}"
         words = f"expected a zero byte, the schema's id in four bytes, and Avro, found {found}"
@@ -70,7 +70,7 @@ def _read_confluent(value: bytes, schema_of: SchemaOf) -> Document | Fault:
     return _read(value[_HEADER.size :], schema, "avro-confluent")
 
 
-def _read(value: bytes, schema: AvroSchema, reader: str) -> Document | Fault:
+def _read(value: bytes, schema: AvroSchema, reader: str) -> Document | WindowFault:
     """Return the object that a value holds. What is null as a whole was left out by the producer."""
     file = io.BytesIO(value)
     try:

@@ -12,12 +12,12 @@ import numpy as np
 
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
-from undertow.schemas.json_columns import SUSPECT, Columns
-from undertow.schemas.json_faults import Document, Fault, find_faults
+from undertow.schemas.json_columns import SUSPECT, ColumnBuilder
+from undertow.schemas.json_faults import Document, WindowFault, find_faults
 from undertow.schemas.records import Record, Reject
 from undertow.schemas.windows import WindowBatch
 
-Parse = Callable[[bytes], Document | Fault]
+Parse = Callable[[bytes], Document | WindowFault]
 """Returns the object that a value holds, or what is wrong with it. Never raises for what the value is."""
 
 
@@ -25,9 +25,9 @@ def decode_documents(
     records: Sequence[Record], contract: InputContract, parse: Parse, *, max_record_bytes: int
 ) -> Decoded:
     """Decode records, one window each."""
-    faults: dict[int, Fault] = {}
+    faults: dict[int, WindowFault] = {}
     documents: dict[int, Document] = {}
-    columns = Columns(contract)
+    columns = ColumnBuilder(contract)
     for position, record in enumerate(records):
         value = record.value or b""
         document = size_fault(value, max_record_bytes) or parse(value)
@@ -43,7 +43,7 @@ def decode_documents(
     try:
         windows = columns.build()
     except SUSPECT:
-        columns = Columns(contract)
+        columns = ColumnBuilder(contract)
         for position, document in list(documents.items()):
             fault = next(find_faults(document, contract), None)
             if fault is None:
@@ -83,7 +83,7 @@ def to_documents(windows: WindowBatch, ends: Sequence[object]) -> Iterator[Docum
         yield document
 
 
-def size_fault(value: bytes, max_record_bytes: int) -> Fault | None:
+def size_fault(value: bytes, max_record_bytes: int) -> WindowFault | None:
     """Return why a value is refused before anyone looks into it."""
     if not value:
         return "empty", "expected a window, found no value"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from undertow.schemas.windows import Column
+from undertow.schemas.windows import Values
 
 EVENT_TIMESTAMP, CREATED, SPACE = "event_timestamp", "created", "space"
 ORIGIN_PARTITION, ORIGIN_OFFSET = "origin_partition", "origin_offset"
@@ -24,7 +24,7 @@ class EmbeddingBatch:
 
     space: str
     """The full identity of the vector space (64 hex digits)."""
-    series: Mapping[str, Column]
+    series: Mapping[str, Values]
     """Id columns, each (n,), int64 or object of str."""
     event_us: NDArray[np.int64]
     """(n,) event time: microseconds since the epoch, UTC."""

@@ -14,17 +14,16 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.schemas.arrow_columns import Mask
 from undertow.schemas.decoded import Decoded
-from undertow.schemas.records import MOST_DETAILS, Record, Reject, join_details, one_for_each_record
+from undertow.schemas.records import MOST_DETAILS, Fault, Record, Reject, join_details, one_for_each_record
 from undertow.schemas.times import EPOCH, FIRST_US, LAST_US, format_time, guess_unit
 from undertow.schemas.windows import WindowBatch
-from undertow.schemas.windows_arrow import ArrowWindows, BadRow
+from undertow.schemas.windows_arrow import ArrowWindows
 
 REASON = "event-time"
 _US = 1_000_000
 _ODD_BEFORE_US = 631_152_000_000_000  # 1990-01-01
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def hold_rows(read: ArrowWindows, times: EventTimes) -> ArrowWindows:
         return read
     kept = np.flatnonzero(~refused)
     ends, rows = read.windows.end_us[refused].tolist(), read.rows[refused].tolist()
-    bad = [BadRow(row=row, reason=REASON, detail=times.explain(end_us)) for row, end_us in zip(rows, ends, strict=True)]
+    bad = [Fault(row=row, reason=REASON, detail=times.explain(end_us)) for row, end_us in zip(rows, ends, strict=True)]
     return replace(
         read,
         windows=read.windows.take(kept),

@@ -13,7 +13,7 @@ import orjson
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.documents import decode_documents, to_documents
-from undertow.schemas.json_faults import Document, Fault, find_faults
+from undertow.schemas.json_faults import Document, WindowFault, find_faults
 from undertow.schemas.lookalikes import looks_like
 from undertow.schemas.records import Record
 from undertow.schemas.times import format_times
@@ -31,7 +31,7 @@ def encode_json(windows: WindowBatch) -> list[bytes]:
     return [orjson.dumps(document) for document in to_documents(windows, format_times(windows.end_us))]
 
 
-def _parse(value: bytes, contract: InputContract) -> Document | Fault:
+def _parse(value: bytes, contract: InputContract) -> Document | WindowFault:
     """Return the object that a record holds, or what is wrong with it."""
     try:
         document = orjson.loads(value)
@@ -45,7 +45,7 @@ def _parse(value: bytes, contract: InputContract) -> Document | Fault:
     return document
 
 
-def _sharpen(value: bytes, contract: InputContract) -> Fault | None:
+def _sharpen(value: bytes, contract: InputContract) -> WindowFault | None:
     """Find the guilty field where the text is JSON but for NaN, Infinity or a lone surrogate, as Python writes them."""
     try:
         document = json.loads(value.decode())

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from undertow.schemas.contract import Column, InputContract
 from undertow.schemas.json_faults import FLOAT32_MAX, Document, is_id
 from undertow.schemas.times import parse_time
-from undertow.schemas.windows import Column as Values
-from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows import Values, WindowBatch
 
 SUSPECT = (KeyError, TypeError, ValueError, OverflowError)
 _NUMBERS, _NAMES = frozenset({float, int}), frozenset({str, int})  # by exact type: a bool is neither
 _NAMES_OR_NULL = _NAMES | {type(None)}
 
 
-class Columns:
+class ColumnBuilder:
     """Windows on their way into columns. What `add` and `build` raise is among `SUSPECT`."""
 
     def __init__(self, contract: InputContract) -> None:

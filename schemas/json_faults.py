@@ -16,7 +16,7 @@ from undertow.schemas.times import guess_unit, parse_time
 from undertow.schemas.wording import between, counted
 
 Document = dict[str, Any]
-Fault = tuple[str, str]
+WindowFault = tuple[str, str]
 """A code of `undertow.schemas.records.REASONS`, and a detail."""
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -30,7 +30,7 @@ _ID_RULES = {
 }
 
 
-def find_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+def find_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:
     """Yield what is wrong. Take the first: what would come after it may stumble over it."""
     yield from _series_faults(document, contract.series)
     if "end" not in document:
@@ -61,7 +61,7 @@ def is_id(value: object, kind: str) -> bool:
         return False
 
 
-def _series_faults(document: Document, ids: Sequence[IdColumn]) -> Iterator[Fault]:
+def _series_faults(document: Document, ids: Sequence[IdColumn]) -> Iterator[WindowFault]:
     series = document.get("series")
     if not isinstance(series, dict):
         names = ", ".join(column.name for column in ids)
@@ -77,7 +77,7 @@ def _series_faults(document: Document, ids: Sequence[IdColumn]) -> Iterator[Faul
             yield _fault("series", f"series.{column.name}", _ID_RULES[column.type], found)
 
 
-def _past_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+def _past_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:
     yield from _list_faults(document, "past", contract.past)
     past = document["past"]
     first, *others = (column.name for column in contract.past)
@@ -92,7 +92,7 @@ def _past_faults(document: Document, contract: InputContract) -> Iterator[Fault]
     yield from _element_faults(past, "past", contract.past, _gaps(past, contract))
 
 
-def _future_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+def _future_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:
     yield from _list_faults(document, "future", contract.future)
     future = document["future"]
     for column in contract.future:
@@ -102,7 +102,7 @@ def _future_faults(document: Document, contract: InputContract) -> Iterator[Faul
     yield from _element_faults(future, "future", contract.future)
 
 
-def _static_faults(document: Document, contract: InputContract) -> Iterator[Fault]:
+def _static_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:
     yield from _object_faults(document, "static")
     static = document["static"]
     for column in contract.static:
@@ -114,14 +114,14 @@ def _static_faults(document: Document, contract: InputContract) -> Iterator[Faul
             yield _value_fault(static[column.name], where, column)
 
 
-def _object_faults(document: Document, part: str) -> Iterator[Fault]:
+def _object_faults(document: Document, part: str) -> Iterator[WindowFault]:
     if part not in document:
         yield _fault("missing", part, "an object of columns", _nothing(part, document, _PARTS))
     elif not isinstance(document[part], dict):
         yield _fault("columns", part, "an object of columns", _quote(document[part]))
 
 
-def _list_faults(document: Document, part: str, columns: Sequence[Column]) -> Iterator[Fault]:
+def _list_faults(document: Document, part: str, columns: Sequence[Column]) -> Iterator[WindowFault]:
     yield from _object_faults(document, part)
     for column in columns:
         values = document[part].get(column.name)
@@ -141,7 +141,7 @@ def _gaps(past: Mapping[str, list[object]], contract: InputContract) -> frozense
 
 def _element_faults(
     lists: Mapping[str, list[object]], part: str, columns: Sequence[Column], gaps: frozenset[int] | None = None
-) -> Iterator[Fault]:
+) -> Iterator[WindowFault]:
     for column in columns:
         is_fit = _fitness(column)
         for position, value in enumerate(lists[column.name]):
@@ -168,7 +168,7 @@ def _is_name(value: object) -> bool:
     return type(value) in (str, int)  # a bool is neither
 
 
-def _value_fault(value: object, where: str, column: Column, other: str = "") -> Fault:
+def _value_fault(value: object, where: str, column: Column, other: str = "") -> WindowFault:
     return _fault("number" if column.is_real else "category", where, _rule(column) + other, _quote(value))
 
 
@@ -180,7 +180,7 @@ def _rule(column: Column) -> str:
     return f"one of the {len(column.categories)} categories the model was trained with"
 
 
-def _fault(reason: str, where: str, expected: str, found: str) -> Fault:
+def _fault(reason: str, where: str, expected: str, found: str) -> WindowFault:
     return reason, f"{where}: expected {expected}, found {found}"
 
 

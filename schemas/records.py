@@ -1,6 +1,6 @@
-"""What travels through Kafka: records in, rejects out.
+"""What travels through Kafka: records in, rejects out; and what is wrong with one window of a batch.
 
-In: nothing. Out: `Partition`, `Record`, `Reject`. Knows nothing of any Kafka client.
+In: nothing. Out: `Partition`, `Record`, `Reject`, `Fault`. Knows nothing of any Kafka client.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,6 +51,18 @@ class Reject:
     """A short code that can be counted and filtered by, such as `not-json` or `length`: one of `REASONS`."""
     detail: str
     """What was expected, what was found, where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One window of a batch that is refused, with a reason that a person can act on."""
+
+    row: int
+    """Its row in the batch or table that was given, from 0."""
+    reason: str
+    """One of `REASONS`."""
+    detail: str
+    """What was expected, what was found."""
 
 
 def one_for_each_record(rejects: Iterable[Reject]) -> list[Reject]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[np.generic]
+Values = NDArray[np.generic]
 """float64 for numbers, int64 for integer ids, object (of str) for strings."""
 
 
@@ -20,18 +20,18 @@ class WindowBatch:
     `past` is ragged: the steps of window i are `column[starts[i]:starts[i + 1]]`, oldest first, as in an Arrow list.
     """
 
-    series: Mapping[str, Column]
+    series: Mapping[str, Values]
     """Id columns, each (n,), int64 or object of str."""
     end_us: NDArray[np.int64]
     """(n,) event time of the last encoder step: microseconds since the epoch, UTC."""
     lengths: NDArray[np.int64]
     """(n,) encoder steps of each window."""
-    past: Mapping[str, Column]
+    past: Mapping[str, Values]
     """Encoder columns, each (lengths.sum(),). A missing step, where the contract allows for one, is NaN in every column
     of numbers and None in every other."""
-    future: Mapping[str, Column]
+    future: Mapping[str, Values]
     """Known decoder columns, each (n, horizon)."""
-    static: Mapping[str, Column]
+    static: Mapping[str, Values]
     """Static columns, each (n,)."""
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class WindowBatch:
         """Join batches of the same columns, in order. There must be at least one."""
         first = batches[0]
 
-        def join(part: str) -> dict[str, Column]:
+        def join(part: str) -> dict[str, Values]:
             return {name: np.concatenate([getattr(b, part)[name] for b in batches]) for name in getattr(first, part)}
 
         return cls(

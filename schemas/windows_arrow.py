@@ -26,20 +26,10 @@ from undertow.schemas.arrow_columns import (
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import Column, InputContract
 from undertow.schemas.json_faults import Document, find_faults
-from undertow.schemas.windows import Column as Values
-from undertow.schemas.windows import WindowBatch
+from undertow.schemas.records import Fault
+from undertow.schemas.windows import Values, WindowBatch
 
 STAMP = pa.timestamp("us", tz="UTC")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadRow:
-    """One row that is refused."""
-
-    row: int
-    reason: str
-    """A code of `undertow.schemas.records.REASONS`."""
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +39,7 @@ class ArrowWindows:
     windows: WindowBatch
     rows: Rows
     """(n,) the row of the table that each window came from, ascending."""
-    bad: tuple[BadRow, ...]
+    bad: tuple[Fault, ...]
     ignored_columns: int
     """Columns that the contract does not name, summed over rows."""
 
@@ -119,7 +109,7 @@ def windows_from_arrow(
         windows=WindowBatch.concat([part.windows for part in read]),
         rows=np.concatenate([part.rows + begin for part, begin in zip(read, begins, strict=False)]),
         bad=tuple(
-            BadRow(row=bad.row + int(begin), reason=bad.reason, detail=bad.detail)
+            Fault(row=bad.row + int(begin), reason=bad.reason, detail=bad.detail)
             for part, begin in zip(read, begins, strict=False)
             for bad in part.bad
         ),
@@ -130,7 +120,7 @@ def windows_from_arrow(
 def _read(batch: pa.RecordBatch, contract: InputContract, explained: Callable[[Rows], Rows]) -> ArrowWindows:
     fault = schema_fault(batch.schema, contract)
     if fault is not None:
-        refused = tuple(BadRow(row=row, reason=fault[0], detail=fault[1]) for row in range(batch.num_rows))
+        refused = tuple(Fault(row=row, reason=fault[0], detail=fault[1]) for row in range(batch.num_rows))
         nothing = pa.RecordBatch.from_pylist([], schema=window_schema(contract))
         return replace(_read(nothing, contract, explained), bad=refused)
     arrays = {part: _fields(batch, part, names) for part, names in _parts(contract).items()}
@@ -216,7 +206,7 @@ def _read_lists(
     return lists, valid
 
 
-def _explain(batch: pa.RecordBatch, row: int, contract: InputContract) -> BadRow:
+def _explain(batch: pa.RecordBatch, row: int, contract: InputContract) -> Fault:
     """Let the exact check of the JSON codec say what is wrong, so that a reason means the same in every format."""
     document: Document = {"end": _as_written(batch.column("end"), row)}
     for part, names in _parts(contract).items():
@@ -224,7 +214,7 @@ def _explain(batch: pa.RecordBatch, row: int, contract: InputContract) -> BadRow
         there = batch.column(part)[row].is_valid
         document[part] = {name: array[0].as_py() for name, array in fields.items()} if there else None
     reason, detail = next(find_faults(document, contract), ("columns", "the row does not fit the input contract"))
-    return BadRow(row=row, reason=reason, detail=detail)
+    return Fault(row=row, reason=reason, detail=detail)
 
 
 def _as_written(ends: Any, row: int) -> str | int | None:

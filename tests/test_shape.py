@@ -1,10 +1,12 @@
 """The shape of the tree: what a linter cannot say, and what a plain `pytest` should say too."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +37,17 @@ def test_package_files_hold_a_docstring_and_nothing_else():
 def test_no_module_has_a_name_that_says_nothing():
     nothing = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}
     assert [path for path in SOURCES if path.name in nothing] == []
+
+
+def test_no_two_classes_or_types_have_one_name():
+    places = defaultdict[str, list[str]](list)
+    for path in (path for path in SOURCES if path.parts[len(ROOT.parts)] in {"workers", "schemas"}):
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            names = [node.name] if isinstance(node, ast.ClassDef) else [getattr(one, "id", "_") for one in targets]
+            for name in (name for name in names if name[0].isupper() and not name.isupper()):
+                places[name].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_every_room_says_what_lives_there_in_25_lines():

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from undertow.api.embedding import ArtifactEmbedder, Result, load
     from undertow.api.models import pack, taps
-    from undertow.core.embedding import Fault
     from undertow.core.errors import Refused, Unavailable, UndertowError
     from undertow.core.features import Feature
     from undertow.core.pooling import pool
     from undertow.core.taps import Taps
+    from undertow.schemas.records import Fault
     from undertow.schemas.windows import WindowBatch
 
 __all__ = [

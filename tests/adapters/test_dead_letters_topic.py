@@ -9,7 +9,7 @@ from undertow.adapters import kafka_dead_letters
 from undertow.adapters.kafka_admin import describe_dead_letters, ensure_dead_letters, ensure_topic
 from undertow.adapters.kafka_dead_letters import KafkaDeadLetters, letter_key
 from undertow.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
-from undertow.commands.replay import Choice
+from undertow.commands.replay import LetterFilter
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition, Record, Reject
 from undertow.settings.sections import KafkaSettings
@@ -75,7 +75,7 @@ def test_a_topic_that_is_compacted_takes_records_without_a_key_and_loses_none_of
     assert [(one.key, one.value) for one in found] == [(None, b"1"), (b"k", b"2"), (b"k", b"3"), (None, b"")]
     assert len({one.origin_offset for one in found}) == 4
     assert send_again(kafka, [(one, one.value) for one in found]) == 4
-    assert Choice().pick(read_dead_letters(kafka)).sent == 4
+    assert LetterFilter().pick(read_dead_letters(kafka)).sent == 4
 
 
 def test_every_letter_has_a_key_of_its_own_for_compaction_to_keep():

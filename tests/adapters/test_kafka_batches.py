@@ -112,7 +112,7 @@ def test_records_without_sense_are_made_readable_one_by_one(bodies, tail):
     header[57:61] = (len(bodies) + 1).to_bytes(4, "big")
     data = bytearray(header + records)
     data[17:21] = crc32c.crc32c(bytes(data[21:])).to_bytes(4, "big")
-    found = plain(bytes(data), careful=[0])
+    found = plain(bytes(data), suspect=[0])
     seen = [offset for offset, _ in read(found.data)]
     assert seen == sorted(seen)
     assert set(found.odd) <= set(seen)

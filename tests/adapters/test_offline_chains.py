@@ -16,8 +16,8 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.marks import Place
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
+from undertow.stream.record_marks import ChainEnd
 
 SPACE = "5" * 64
 VIEW = SpaceView(name="pumps", space=SPACE, series=(IdColumn(name="site", type="string"),), features=(("hidden", 2),))
@@ -33,7 +33,7 @@ def part(first, after):
         created_us=np.arange(first, after),
         features={"hidden": np.zeros((n, 2), np.float32)},
     )
-    return Part(partition=P0, first=first, next=after, embeddings=batch, offsets=np.arange(first, after))
+    return ChainPart(partition=P0, first=first, next=after, embeddings=batch, offsets=np.arange(first, after))
 
 
 def name(first):
@@ -125,7 +125,7 @@ TURNS = {"the turn": [13], "a part and the turn": [11, 13], "all that was turned
 def test_a_chain_that_lacks_where_it_was_turned_back_is_told_and_may_go_on_without(folder, home, open_log, gone):
     log = open_log()
     log.end(P0)
-    log.turn_back(P0, Place(next=7, mark=None))
+    log.turn_back(P0, ChainEnd(next=7, mark=None))
     log.publish(part(7, 10))
     names = sorted(path.name for path in folder.iterdir())
     assert [path.name for path in whole_parts(home)] == names

@@ -13,8 +13,8 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.marks import Mark, Place
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
+from undertow.stream.record_marks import ChainEnd, Mark
 
 SPACE = "c" * 64
 VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integer"),), features=(("f", 2),))
@@ -22,7 +22,7 @@ P0, P1 = Partition("windows", 0), Partition("windows", 1)
 
 
 def part(first, after, *, partition=P0, rows=1, lost=0, created_us=0, mark=None):
-    return Part(
+    return ChainPart(
         partition=partition,
         first=first,
         next=after,
@@ -161,7 +161,7 @@ class TestOfflineLog:
         log.publish(part(3, 9, mark=mark(8)))
         log.publish(part(9, 12, created_us=70, mark=mark(11)))
         log.end(P0)
-        log.turn_back(P0, Place(next=3, mark=early))
+        log.turn_back(P0, ChainEnd(next=3, mark=early))
         assert (open_log().end(P0), log.end(P0)) == (3, 3)
         assert log.latest(P0) == 70
         later = open_log()
@@ -177,12 +177,12 @@ class TestOfflineLog:
         for first in (0, 3, 6):
             successor.publish(part(first, first + 3, mark=mark(first + 2)))
         assert zombie.end(P0) == successor.end(P0) == 9
-        successor.turn_back(P0, Place(next=3, mark=mark(2)))
+        successor.turn_back(P0, ChainEnd(next=3, mark=mark(2)))
         for _ in range(2):
             with pytest.raises(Replaced):
                 zombie.publish(part(9, 12))
         with pytest.raises(Replaced):
-            zombie.turn_back(P0, Place(next=6, mark=mark(5)))
+            zombie.turn_back(P0, ChainEnd(next=6, mark=mark(5)))
         assert open_log().end(P0) == 3
 
     def test_a_chain_may_be_turned_back_again_and_to_its_beginning(self, open_log):
@@ -190,6 +190,6 @@ class TestOfflineLog:
         log.publish(part(4, 9))
         for _ in range(3):
             log.end(P0)
-            log.turn_back(P0, Place(next=0, mark=None))
+            log.turn_back(P0, ChainEnd(next=0, mark=None))
             log.publish(part(0, 2))
             assert open_log().end(P0) == 2

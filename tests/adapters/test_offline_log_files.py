@@ -24,7 +24,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch, offline_schema
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 
 SPACE = "5" * 64
 VIEW = SpaceView(
@@ -47,7 +47,7 @@ def open_log(root, clock, **changes):
 def part(first, after, *, partition=P0, rows=None, lost=0):
     offsets = np.arange(first, after)[:rows]
     n = len(offsets)
-    return Part(
+    return ChainPart(
         partition=partition,
         first=first,
         next=after,

@@ -18,7 +18,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 
 SPACE = "a" * 64
 VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integer"),), features=(("f", 1),))
@@ -40,7 +40,7 @@ class Owner:
         offsets = np.arange(self.first, self.position)
         n = len(offsets)
         self.log.publish(
-            Part(
+            ChainPart(
                 partition=PARTITION,
                 first=self.first,
                 next=self.position,

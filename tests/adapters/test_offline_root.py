@@ -17,7 +17,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 
 SPACE = "5" * 64
 SITE, STATION = IdColumn(name="site", type="string"), IdColumn(name="station", type="string")
@@ -40,7 +40,7 @@ def part(first, after):
         created_us=np.arange(first, after),
         features={"hidden": np.zeros((n, 2), np.float32)},
     )
-    return Part(partition=P0, first=first, next=after, embeddings=batch, offsets=np.arange(first, after))
+    return ChainPart(partition=P0, first=first, next=after, embeddings=batch, offsets=np.arange(first, after))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 
 SPACE = "5" * 64
 VIEW = SpaceView(name="pumps", space=SPACE, series=(IdColumn(name="site", type="string"),), features=(("hidden", 8),))
@@ -37,7 +37,7 @@ def part(first):
         created_us=offsets,
         features={"hidden": np.random.default_rng(first).normal(size=(ROWS, 8)).astype(np.float32)},
     )
-    return Part(partition=P0, first=first, next=first + ROWS, embeddings=batch, offsets=offsets)
+    return ChainPart(partition=P0, first=first, next=first + ROWS, embeddings=batch, offsets=offsets)
 
 
 def open_log(root):

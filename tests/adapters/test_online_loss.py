@@ -12,7 +12,7 @@ from undertow.adapters.online_redis import RedisOnline
 from undertow.adapters.online_sqlite import SqliteOnline
 from undertow.core.errors import Refused, Unavailable
 from undertow.devstack.processes import stop
-from undertow.stream.losses import BY_ANOTHER, EMPTIED, OLDER, UNFINISHED, UNKNOWN
+from undertow.stream.store_tally import BY_ANOTHER, EMPTIED, OLDER, UNFINISHED, UNKNOWN
 
 
 class RedisStore:

@@ -7,7 +7,7 @@ from tests.security.certificates import Authority
 from tests.security.relay import tls_before
 from undertow.adapters.online_redis import RedisOnline
 from undertow.adapters.redis_address import in_feasts_words
-from undertow.adapters.redis_faults import LASTING, LOGIN, PASSING, in_our_words
+from undertow.adapters.redis_faults import LASTING, LOGIN, PASSING, translate_error
 from undertow.core.errors import Refused, Unavailable
 from undertow.devstack.processes import LOCALHOST, free_port
 
@@ -95,12 +95,12 @@ def test_a_port_that_nobody_listens_on_is_waited_for():
 def test_every_error_of_the_client_is_either_waited_for_or_refused():
     texts = dict(LASTING)
     for kind in (*PASSING, *LOGIN, redis.ResponseError, redis.DataError, OSError):
-        verdict = in_our_words(kind("words of the server"), "words of the server", "Redis at h:1", "write view v")
+        verdict = translate_error(kind("words of the server"), "words of the server", "Redis at h:1", "write view v")
         assert isinstance(verdict, Refused if kind in (*LOGIN, redis.ResponseError, redis.DataError) else Unavailable)
         assert "Redis at h:1" in str(verdict)
         for words, remedy in texts.items():
             if kind not in LOGIN:
-                assert remedy in str(in_our_words(kind(words), words, "Redis at h:1", "write view v"))
+                assert remedy in str(translate_error(kind(words), words, "Redis at h:1", "write view v"))
 
 
 def test_a_locked_key_is_refused_before_feasts_own_client_would_ask_for_it(redis_address, files, tmp_path):

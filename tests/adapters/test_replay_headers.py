@@ -6,7 +6,7 @@ from kafka import KafkaProducer
 from undertow.adapters.kafka_admin import ensure_dead_letters, ensure_topic
 from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
 from undertow.adapters.kafka_replay import DeadLetter, read_dead_letters, send_again
-from undertow.commands.replay import Choice, Picked, judge
+from undertow.commands.replay import LetterFilter, PickedLetters, judge
 from undertow.schemas.records import Partition, Record, Reject
 from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import Settings
@@ -36,7 +36,7 @@ def test_headers_of_the_producer_that_are_named_as_ours_without_the_prefix_stay_
     assert not letter.is_cut
     assert letter.headers == THEIRS
     assert send_again(kafka, [(letter, b"v")]) == 1
-    assert Choice().pick(read_dead_letters(kafka)) == Picked(letters=[], sent=1)
+    assert LetterFilter().pick(read_dead_letters(kafka)) == PickedLetters(letters=[], sent=1)
 
 
 def test_a_letter_of_another_program_is_shown_and_stays_whatever_its_headers_say(kafka):

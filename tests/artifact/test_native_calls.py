@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from undertow.artifact.faster import compiled as running
 from undertow.artifact.faster import compiling
 from undertow.artifact.faster.calls import flatten
-from undertow.artifact.format.parts import Compiled, Part
+from undertow.artifact.format.parts import Compiled, CompiledPart
 
 PACKAGE = "compiled/0.pt2"
 
@@ -62,7 +62,7 @@ def test_what_is_compiled_takes_tensors_only_is_large_and_has_nothing_recurrent_
     assert [path for path, _ in compiling._candidates(model, [tap], seen, total)] == expected
 
 
-PART = Part(
+PART = CompiledPart(
     path="0",
     file=PACKAGE,
     sha256="",

@@ -16,7 +16,7 @@ from tests.packing import pack
 from undertow.artifact.faster import prepare
 from undertow.artifact.faster.search import find_pruning
 from undertow.artifact.faster.skipping import fill, skip
-from undertow.artifact.faster.templates import Seen, find_template
+from undertow.artifact.faster.templates import ModuleCall, find_template
 from undertow.artifact.format.manifest import read_manifest
 from undertow.artifact.format.pruning import Pruning
 from undertow.artifact.load.loader import load
@@ -131,8 +131,8 @@ def test_the_state_of_a_recurrent_layer_is_free_only_if_nothing_reads_it(
     assert prune(Recurrent(reads_state=reads_state), tap).stateless == stateless
 
 
-def seen(output: Any, *inputs: tuple[int, ...]) -> Seen:
-    return Seen(output=output, inputs=inputs)
+def seen(output: Any, *inputs: tuple[int, ...]) -> ModuleCall:
+    return ModuleCall(output=output, inputs=inputs)
 
 
 def test_a_template_follows_the_inputs_through_tuples_lists_and_dicts() -> None:

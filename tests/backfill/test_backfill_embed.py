@@ -12,11 +12,12 @@ from undertow.adapters.memory_stores import MemoryOnline
 from undertow.adapters.offline_parts import read_metadata, read_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.backfill.chunks import cut
-from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, Done
-from undertow.core.embedding import Embedded, Fault
+from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, ChunkResult
+from undertow.core.embedding import Embedded
 from undertow.core.errors import Unavailable
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Fault
 from undertow.schemas.spaces import SpaceView
 
 SPACE = "e" * 64
@@ -70,7 +71,7 @@ def prepare(tmp_path, windows, *, online=None, pauses_s=()):
 
 def test_a_chunk_becomes_a_part_without_origin_that_says_where_it_comes_from(tmp_path):
     recipe, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0, 3.0]), ("b", 2, [5.0])])
-    assert embedder.embed(chunk) == Done(windows=2, odd_times=2)
+    assert embedder.embed(chunk) == ChunkResult(windows=2, odd_times=2)
     rows = read_rows(tmp_path / "log" / VIEW.view).drop_columns(["event_timestamp", "created"]).to_pylist()
     assert rows == [
         {"sensor": sensor, "mean": [mean], "space": SPACE, "origin_partition": None, "origin_offset": None}
@@ -101,8 +102,8 @@ def test_rejects_name_their_rows_and_lie_where_no_reader_of_parts_looks(tmp_path
     windows = [("a", 1, [1.0]), ("a", 2, [None]), ("poison", 3, [1.0]), ("b", 4, [4.0]), ("b", None, [4.0])]
     recipe, chunk, embedder = prepare(tmp_path, windows)
     done = embedder.embed(chunk)
-    assert (done.windows, done.refusals.counts) == (2, {"number": 1, "not-finite": 1, "end": 1})
-    assert done.refusals.first.startswith("row 1 of h.parquet: past.x[0]: expected")
+    assert (done.windows, done.rejects.counts) == (2, {"number": 1, "not-finite": 1, "end": 1})
+    assert done.rejects.first.startswith("row 1 of h.parquet: past.x[0]: expected")
     lines = (recipe.folder / "_rejects" / f"{chunk.id}.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     assert [(each["path"], each["row"], each["reason"]) for each in found] == [
@@ -118,7 +119,7 @@ def test_rejects_name_their_rows_and_lie_where_no_reader_of_parts_looks(tmp_path
 def test_a_chunk_without_a_good_window_leaves_an_empty_part_so_that_it_is_done(tmp_path):
     recipe, chunk, embedder = prepare(tmp_path, [("a", 1, []), ("poison", 2, [1.0])])
     done = embedder.embed(chunk)
-    assert (done.windows, done.refusals.total) == (0, 2)
+    assert (done.windows, done.rejects.total) == (0, 2)
     assert pq.read_metadata(recipe.folder / f"{chunk.id}.parquet").num_rows == 0
 
 

@@ -173,11 +173,11 @@ def test_history_in_milliseconds_is_refused_with_the_unit_and_a_second_run_says_
     tools = functools.partial(open_tools, tmp_path / "none")
     report = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
     assert report.took_nothing
-    assert report.refusals.counts == {"event-time": 10}
+    assert report.rejects.counts == {"event-time": 10}
     found = (
         r"\(17672256\d{5} microseconds since the epoch; as milliseconds it would be 2026"  # whichever chunk was first
     )
-    assert re.search(found, report.refusals.first)
+    assert re.search(found, report.rejects.first)
     assert sum(len(path.read_text().splitlines()) for path in recipe.rejects.glob("*.jsonl")) == 10
     again = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
     assert (again.took_nothing, again.skipped, again.refused_before) == (False, 3, 3)

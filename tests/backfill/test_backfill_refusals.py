@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from undertow.backfill.chunks import Chunk
 from undertow.backfill.embed import BackfillRecipe
 from undertow.backfill.job import BackfillReport
-from undertow.backfill.refusals import Refusals, lines_of
+from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.backfill.run import tell
 from undertow.cli.main import main
 from undertow.schemas.contract import Column, IdColumn, InputContract
@@ -19,11 +19,11 @@ ROWS = [(3, "event-time", "too early"), (4, "number", "no number"), (9, "event-t
 
 
 def test_refusals_add_up_whoever_counted_them_and_keep_an_example():
-    one, two = Refusals.of(CHUNK, ROWS), Refusals.of(CHUNK, ROWS[1:])
-    both = Refusals() + Refusals.from_json(one.to_json()) + two
+    one, two = RejectCounts.of(CHUNK, ROWS), RejectCounts.of(CHUNK, ROWS[1:])
+    both = RejectCounts() + RejectCounts.from_json(one.to_json()) + two
     assert (both.total, both.counts) == (5, {"event-time": 3, "number": 2})
     assert str(both) == "5 rows refused (event-time 3, number 2), for example row 103 of h.parquet: too early"
-    assert Refusals.of(CHUNK, []) == Refusals()
+    assert RejectCounts.of(CHUNK, []) == RejectCounts()
 
 
 def test_each_refused_row_is_a_line_with_its_place_in_the_file():
@@ -41,21 +41,19 @@ def recipe(folder):
 
 
 def test_a_report_says_why_rows_were_refused_and_where_all_of_them_are_listed(tmp_path):
-    refusals = Refusals.of(CHUNK, ROWS)
-    whole = BackfillReport(
-        chunks=3, skipped=1, windows=9, seconds=2.0, odd_times=4, refusals=refusals, refused_before=1
-    )
+    rejects = RejectCounts.of(CHUNK, ROWS)
+    whole = BackfillReport(chunks=3, skipped=1, windows=9, seconds=2.0, odd_times=4, rejects=rejects, refused_before=1)
     lines = list(tell(whole, recipe(tmp_path)))
     assert "9 windows embedded in 2.0 s, 3 rejected, 3 chunks, 1 of them done before" in lines[0]
     assert lines[1].startswith("4 of the windows have event times before 1990")
-    assert lines[2] == str(refusals)
+    assert lines[2] == str(rejects)
     assert lines[3].startswith("1 of the chunks done before")
     assert f"listed in {recipe(tmp_path).rejects}" in lines[4]
     assert not whole.took_nothing
     plain = BackfillReport(chunks=1, skipped=1, windows=0, seconds=0.0)
     assert len(list(tell(plain, recipe(tmp_path)))) == 1
     assert not plain.took_nothing
-    assert BackfillReport(chunks=1, skipped=0, windows=0, seconds=0.0, refusals=refusals).took_nothing
+    assert BackfillReport(chunks=1, skipped=0, windows=0, seconds=0.0, rejects=rejects).took_nothing
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,7 @@ def test_a_report_says_why_rows_were_refused_and_where_all_of_them_are_listed(tm
 )
 def test_the_command_fails_where_every_row_was_refused_for_an_artifact(windows, refused, code, here, monkeypatch):
     reports = tuple(
-        BackfillReport(chunks=1, skipped=0, windows=n, seconds=0.0, refusals=Refusals.of(CHUNK, ROWS[:m]))
+        BackfillReport(chunks=1, skipped=0, windows=n, seconds=0.0, rejects=RejectCounts.of(CHUNK, ROWS[:m]))
         for n, m in zip(windows, refused, strict=True)
     )
     monkeypatch.setattr("undertow.backfill.run.run", lambda *_args, **_options: reports)

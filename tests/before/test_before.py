@@ -16,7 +16,7 @@ from undertow.artifact.format.manifest import read_manifest
 from undertow.history.join import join
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 
 WRITTEN = sorted(path for path in Path(__file__).parent.iterdir() if (path / "artifact").is_dir())
 P0, READ = Partition("windows", 0), 4
@@ -55,7 +55,7 @@ def test_a_chain_goes_on_where_it_ended_and_its_rows_are_joined_with_those_that_
         created_us=BEGIN_US + 500_000 + rows,
         features={"hidden": vectors[rows]},
     )
-    log.publish(Part(partition=P0, first=READ, next=len(vectors), lost=0, offsets=rows, embeddings=batch))
+    log.publish(ChainPart(partition=P0, first=READ, next=len(vectors), lost=0, offsets=rows, embeddings=batch))
     home = view_folder(before / "offline", view)
     assert chains(home) == (Chain(folder="windows/0", parts=3, first=0, next=len(vectors), lost=0),)
     ends = pa.array(BEGIN_US + np.arange(len(vectors)) * STEP_US, pa.timestamp("us", tz="UTC"))

@@ -229,7 +229,7 @@ def transformer_case(folder: Path, windows: int, threads: int, device: torch.dev
     def embed(embedder: Embedder) -> NDArray[np.float32]:
         """Do what `Embedder.embed` does with inputs that are built."""
         chunks: Sequence[NDArray[np.int64]] = list(cut(x["encoder_lengths"], embedder._room.steps))
-        return np.concatenate([embedder._forward(x, rows)["hidden"] for rows in chunks])
+        return np.concatenate([embedder._forward(x, rows, 1)["hidden"] for rows in chunks])
 
     expected = stopped.run(given())[tap][:, -1].cpu().numpy()
     return Case(

@@ -32,8 +32,8 @@ RUN = "from undertow.cli.main import main; main()"
 class Driver:
     """The foreground command of one fleet."""
 
-    def __init__(self, settings: Settings, folder: Path, patience_s: float) -> None:
-        self._settings, self._folder, self._patience_s = settings, folder, patience_s
+    def __init__(self, settings: Settings, folder: Path, timeout_s: float) -> None:
+        self._settings, self._folder, self._timeout_s = settings, folder, timeout_s
         self._eye: subprocess.Popen[bytes] | None = None
         self._run: subprocess.Popen[bytes] | None = None
         self._said_before = 0
@@ -69,9 +69,9 @@ class Driver:
 
     def ask(self, *order: Any) -> Any:
         """Give an order to the fleet's controller, again and again until it has been heard."""
-        give_up_at = time.monotonic() + self._patience_s
+        give_up_at = time.monotonic() + self._timeout_s
         while (answer := self._try(order)) is None:
-            assert time.monotonic() < give_up_at, f"no fleet has answered for {self._patience_s:.0f} s: {self.said()}"
+            assert time.monotonic() < give_up_at, f"no fleet has answered for {self._timeout_s:.0f} s: {self.said()}"
             assert self._run is not None
             if self._run.poll() is not None:  # `Restart=on-failure`: the killed may show signs of life
                 assert self._run.returncode, f"undertow run has ended: {self.said()}"
@@ -83,7 +83,7 @@ class Driver:
     def end(self) -> str:
         """Wait until it has ended by itself, with a message; return what it has printed since it was started."""
         assert self._run is not None
-        status = self._run.wait(self._patience_s)
+        status = self._run.wait(self._timeout_s)
         self._close_eye()
         assert status == 1, f"undertow run has ended with {status}: {self.said()}"
         return self._said_since()
@@ -92,7 +92,7 @@ class Driver:
         """Stop it as a service manager would, and wait for its end."""
         assert self._run is not None
         self._run.send_signal(signal.SIGTERM)
-        status = self._run.wait(self._patience_s)
+        status = self._run.wait(self._timeout_s)
         assert status == 0, f"undertow run has ended with {status}: {self.said()}"
 
     def close(self) -> None:

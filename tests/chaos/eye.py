@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 
 from undertow.core.errors import Refused
 from undertow.fleet.handle import Fleet
-from undertow.fleet.launch import reach
+from undertow.fleet.launch import find_fleet
 from undertow.settings.sections import FleetSettings
 
 
@@ -29,7 +29,7 @@ def main() -> None:
             return
         answer: Any = None
         try:
-            fleet = fleet or reach(settings)
+            fleet = fleet or find_fleet(settings)
             answer = _do(fleet, order, *arguments)
         except Refused:
             if ray.is_initialized():  # joined to what is no more: the next eye joins anew

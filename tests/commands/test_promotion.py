@@ -13,7 +13,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 
 SITE = (IdColumn(name="site", type="string"),)
 OLD = SpaceView(name="pumps", space="a" * 64, series=SITE, features=(("f", 1),))
@@ -31,7 +31,7 @@ def write(root, view, hour):
         created_us=np.array([1, 2]),
         features={"f": np.zeros((2, 1), np.float32)},
     )
-    log.publish(Part(partition=Partition("w", 0), first=0, next=2, lost=0, offsets=np.arange(2), embeddings=batch))
+    log.publish(ChainPart(partition=Partition("w", 0), first=0, next=2, lost=0, offsets=np.arange(2), embeddings=batch))
 
 
 @pytest.fixture

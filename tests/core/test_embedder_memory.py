@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.core.test_embedder import RAISES, B, Model, make, make_windows, reference
 from undertow.core.embedder import CPU_STEPS
 from undertow.core.errors import Unavailable
-from undertow.core.memory import GROW_AFTER, Room, is_short_of_memory
+from undertow.core.memory import GROW_AFTER, StepBudget, is_short_of_memory
 from undertow.schemas.records import REASONS
 
 SHORT = {
@@ -90,7 +90,7 @@ def test_memory_that_is_short_for_any_window_is_waited_for_and_refuses_none(how:
 
 
 def test_forwards_are_as_large_as_before_once_pressure_has_passed() -> None:
-    room = Room(CPU_STEPS)
+    room = StepBudget(CPU_STEPS)
     room.lower(CPU_STEPS)
     room.lower(40)
     assert room.steps == 20

@@ -7,13 +7,13 @@ import signal
 import pytest
 
 from undertow.stream import failpoints
-from undertow.stream.failpoints import arm, disarm, reach
+from undertow.stream.failpoints import arm, disarm, hit_failpoint
 
 
 def come_by(folder, times):
     os.environ[failpoints.FOLDER] = str(folder)
     for n in range(times):
-        reach("after_link")
+        hit_failpoint("after_link")
         (folder / f"passed {n + 1}").touch()
 
 
@@ -37,9 +37,9 @@ def test_a_full_disk_stays_full_until_it_is_disarmed(tmp_path, monkeypatch):
     arm(tmp_path, "before_write", "full")
     for _ in range(2):
         with pytest.raises(OSError, match="No space left"):
-            reach("before_write")
+            hit_failpoint("before_write")
     assert disarm(tmp_path, "before_write")
-    reach("before_write")
+    hit_failpoint("before_write")
 
 
 def test_a_slow_disk_lets_each_passage_wait_until_it_is_disarmed(tmp_path, monkeypatch):
@@ -47,14 +47,14 @@ def test_a_slow_disk_lets_each_passage_wait_until_it_is_disarmed(tmp_path, monke
     naps = []
     monkeypatch.setattr(failpoints.time, "sleep", naps.append)
     arm(tmp_path, "before_write", "slow", 3)
-    reach("before_write")
-    reach("before_write")
+    hit_failpoint("before_write")
+    hit_failpoint("before_write")
     assert disarm(tmp_path, "before_write")
-    reach("before_write")
+    hit_failpoint("before_write")
     assert naps == [0.3, 0.3]
 
 
 def test_without_the_variable_an_armed_point_is_passed(tmp_path, monkeypatch):
     monkeypatch.delenv(failpoints.FOLDER, raising=False)
     arm(tmp_path, "before_write", "full")
-    reach("before_write")
+    hit_failpoint("before_write")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from undertow.core.errors import Refused
-from undertow.core.features import Feature, Layout, Part
+from undertow.core.features import Feature, Layout, Pooling
 from undertow.core.pooling import align, pool
 
 REFERENCE = {
@@ -22,15 +22,15 @@ REFERENCE = {
 }
 STEPPED = ["first", "last", "mean", "max"]
 ENDS = st.none() | st.integers(-11, 11)
-PARTS = st.builds(Part, pool=st.sampled_from(STEPPED), start=ENDS, stop=ENDS)
+PARTS = st.builds(Pooling, pool=st.sampled_from(STEPPED), start=ENDS, stop=ENDS)
 
 
-def parse(text: str) -> tuple[Part, ...]:
+def parse(text: str) -> tuple[Pooling, ...]:
     return Feature.parse(f"rnn:{text}").pools
 
 
-def reference(values: NDArray[np.float32], parts: Sequence[Part], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    def take(part: Part, steps: NDArray[np.float32]) -> NDArray[np.float64]:
+def reference(values: NDArray[np.float32], parts: Sequence[Pooling], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+    def take(part: Pooling, steps: NDArray[np.float32]) -> NDArray[np.float64]:
         taken = steps[part.start : part.stop]
         return REFERENCE[part.pool](taken) if len(taken) or part.pool == "flatten" else np.full(steps.shape[1], np.nan)
 
@@ -52,7 +52,7 @@ LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 @settings(deadline=None)
 @given(st.lists(PARTS, min_size=1, max_size=3), LENGTHS, st.integers(1, 4), st.integers(0, 99))
 def test_a_slice_of_each_rows_own_steps_is_pooled_and_padding_has_no_part_in_it(
-    parts: list[Part], lengths: list[int], channels: int, seed: int
+    parts: list[Pooling], lengths: list[int], channels: int, seed: int
 ) -> None:
     valid, values = np.array(lengths), make(lengths, channels, seed)
     expected = reference(values, parts, valid)
@@ -67,7 +67,7 @@ def test_a_slice_of_each_rows_own_steps_is_pooled_and_padding_has_no_part_in_it(
 def test_a_slice_that_every_row_has_is_flattened(count: int, is_end: bool, lengths: list[int], seed: int) -> None:
     lengths = [length + count for length in lengths]
     valid, values = np.array(lengths), make(lengths, 2, seed)
-    parts = [Part(pool="flatten", start=-count) if is_end else Part(pool="flatten", stop=count)]
+    parts = [Pooling(pool="flatten", start=-count) if is_end else Pooling(pool="flatten", stop=count)]
     expected = reference(values, parts, valid)
     values[np.arange(max(lengths)) >= valid[:, None]] = np.nan
     found = pool(torch.from_numpy(values), parts, torch.from_numpy(valid))
@@ -85,8 +85,8 @@ def test_without_lengths_every_step_counts(text: str) -> None:
 
 
 def test_a_slice_is_read_from_its_text() -> None:
-    assert parse("mean[-8:]+last") == (Part(pool="mean", start=-8), Part(pool="last"))
-    assert parse("max[:12]+first[2:5]") == (Part(pool="max", stop=12), Part(pool="first", start=2, stop=5))
+    assert parse("mean[-8:]+last") == (Pooling(pool="mean", start=-8), Pooling(pool="last"))
+    assert parse("max[:12]+first[2:5]") == (Pooling(pool="max", stop=12), Pooling(pool="first", start=2, stop=5))
     assert str(Feature.parse("rnn#1[0]:mean[-8:]+last")) == "rnn#1[0]:mean[-8:]+last"
 
 

@@ -11,7 +11,7 @@ import redis
 
 from undertow.adapters import redis_faults
 from undertow.adapters.kafka_client import LASTING as KAFKA_LASTING
-from undertow.adapters.kafka_client import in_our_words
+from undertow.adapters.kafka_client import translate_error
 from undertow.adapters.kafka_login import LoginRefused
 from undertow.adapters.online_sqlite import SqliteOnline
 from undertow.core.errors import Refused, Replaced, Unavailable, UndertowError
@@ -66,7 +66,7 @@ def test_operations_shows_the_table():
 
 @pytest.mark.parametrize("kind", sorted(kinds_of(kafka.errors.KafkaError), key=str), ids=lambda kind: kind.__name__)
 def test_every_error_of_kafkas_client_is_waited_for_or_ends_the_fleet_by_a_setting(kind):
-    told = in_our_words(made(kind), "commit offsets", KafkaSettings())
+    told = translate_error(made(kind), "commit offsets", KafkaSettings())
     lasts = issubclass(kind, (*KAFKA_LASTING, LoginRefused, kafka.errors.CommitFailedError))
     assert verdict_of(told) is (LASTING if lasts else WAITING)
     assert "kafka." in str(told)
@@ -79,7 +79,7 @@ def test_what_retrying_may_mend_is_never_refused():
 
 @pytest.mark.parametrize("kind", sorted(kinds_of(redis.RedisError), key=str), ids=lambda kind: kind.__name__)
 def test_every_error_of_rediss_client_is_waited_for_or_ends_the_fleet(kind):
-    told = redis_faults.in_our_words(made(kind), "as the server says", "Redis at h:1", "write view v")
+    told = redis_faults.translate_error(made(kind), "as the server says", "Redis at h:1", "write view v")
     is_login = issubclass(kind, redis_faults.LOGIN)
     waits = issubclass(kind, redis_faults.PASSING) and not is_login
     assert verdict_of(told) is (WAITING if waits else LASTING)
@@ -87,7 +87,7 @@ def test_every_error_of_rediss_client_is_waited_for_or_ends_the_fleet(kind):
 
 @pytest.mark.parametrize("state", ["BUSY", "LOADING", "OOM", "READONLY", "MISCONF", "CLUSTERDOWN"])
 def test_a_state_of_redis_that_passes_is_waited_for_even_within_a_script(state):
-    told = redis_faults.in_our_words(redis.ResponseError(""), f"{state} in a script", "Redis at h:1", "write view v")
+    told = redis_faults.translate_error(redis.ResponseError(""), f"{state} in a script", "Redis at h:1", "write view v")
     assert verdict_of(told) is WAITING
 
 
@@ -111,4 +111,4 @@ def test_a_code_of_sqlite_is_waited_for_or_ends_the_fleet_by_its_setting(code, r
 @pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EMFILE])
 def test_a_fault_of_the_network_is_waited_for(number):
     error = OSError(number, "no")
-    assert verdict_of(redis_faults.in_our_words(error, "no", "Redis at h:1", "write view v")) is WAITING
+    assert verdict_of(redis_faults.translate_error(error, "no", "Redis at h:1", "write view v")) is WAITING

@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-from undertow.fleet.autoscale import Policy
+from undertow.fleet.autoscale import SizePolicy
 from undertow.fleet.controller import Controller
 from undertow.fleet.status import ReplicaStatus
 from undertow.schemas.records import Partition
@@ -52,11 +52,11 @@ class ScriptedReplicas:
     def draining_nodes(self):
         return self.going
 
-    def assign(self, name, partitions, size, care):
+    def assign(self, name, partitions, size, quarantine):
         self.slow.pop(name, None)
         self.late.pop(name, None)
         if name in self.living:
-            self.living[name] = replace(self.living[name], wanted=partitions, size=size, care=care)
+            self.living[name] = replace(self.living[name], wanted=partitions, size=size, quarantine=quarantine)
 
     def drain(self, name, size):
         self.draining.add(name)
@@ -118,7 +118,7 @@ class Scene:
     """A controller over scripted replicas, with a clock that the test winds."""
 
     def __init__(
-        self, standbys: int = 0, policy: Policy | None = None, wanted: int = 2, nodes: tuple[str, ...] = ()
+        self, standbys: int = 0, policy: SizePolicy | None = None, wanted: int = 2, nodes: tuple[str, ...] = ()
     ) -> None:
         self.now, self.replicas, self.standbys, self.policy = 0.0, ScriptedReplicas(), standbys, policy
         self.wanted = wanted

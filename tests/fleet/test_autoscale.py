@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.fleet.autoscale import OVER_S, Decision, Load, Meter, Policy, decide, take_reading
+from undertow.fleet.autoscale import OVER_S, Load, Meter, SizeDecision, SizePolicy, decide_size, take_reading
 from undertow.fleet.status import ReplicaStatus
 from undertow.schemas.records import Partition
 
-POLICY = Policy(least=1, most=6, catch_up_s=60.0, up_delay_s=10.0, down_delay_s=300.0)
+POLICY = SizePolicy(least=1, most=6, catch_up_s=60.0, up_delay_s=10.0, down_delay_s=300.0)
 BUSY = Load(lag=60_000, arrival=500.0, rate=400.0)  # (1000 + 500) / 400: four
 IDLE = Load(lag=0, arrival=0.0, rate=400.0)
 
 numbers = st.floats(0, 1e9, allow_nan=False)
 loads = st.none() | st.builds(Load, lag=st.integers(0, 10**12), arrival=numbers, rate=numbers)
 policies = st.builds(
-    lambda least, more, up, down: Policy(
+    lambda least, more, up, down: SizePolicy(
         least=least, most=least + more, catch_up_s=60, up_delay_s=up, down_delay_s=down
     ),
     st.integers(1, 4),
@@ -30,9 +30,9 @@ policies = st.builds(
 
 def follow(loads, *, policy=POLICY, size=2, partitions=8, step=1.0):
     """The sizes that follow from a load at each moment."""
-    decision, sizes = Decision(size=size), []
+    decision, sizes = SizeDecision(size=size), []
     for moment, load in enumerate(loads):
-        decision = decide(policy, decision, load, partitions=partitions, now=moment * step)
+        decision = decide_size(policy, decision, load, partitions=partitions, now=moment * step)
         sizes.append(decision.size)
     return sizes
 
@@ -78,7 +78,7 @@ def test_a_short_peak_moves_nothing():
 
 def test_what_is_not_known_moves_nothing_and_is_said():
     assert set(follow([None] * 1000, size=3)) == {3}
-    assert "no rate" in decide(POLICY, Decision(size=3), None, partitions=8, now=0).reason
+    assert "no rate" in decide_size(POLICY, SizeDecision(size=3), None, partitions=8, now=0).reason
 
 
 def replica(name, *, offsets, lag, poll_s=0.0, partition=0):

@@ -11,8 +11,8 @@ from undertow.fleet import build
 from undertow.fleet.build import BUILD, stamped
 from undertow.fleet.controller_actor import controller_name
 from undertow.fleet.handle import Fleet
-from undertow.fleet.hello import Hello, hear, say_hello
-from undertow.fleet.launch import attach, reach
+from undertow.fleet.handshake import Handshake, hear, say_hello
+from undertow.fleet.launch import attach, find_fleet
 from undertow.fleet.ray_replicas import RayReplicas
 from undertow.settings.sections import FleetSettings
 
@@ -45,7 +45,7 @@ def test_what_carries_another_builds_stamp_is_refused_by_name_before_it_is_read(
 def test_a_greeting_is_read_whatever_a_later_or_an_earlier_build_says():
     assert hear(say_hello(state="running", windows=3)).is_ours
     said = {"build": OTHER, "state": "draining", "a later key": [1]}
-    assert hear(said) == Hello(build=OTHER, state="draining")
+    assert hear(said) == Handshake(build=OTHER, state="draining")
     assert not hear({}).is_ours
 
 
@@ -105,7 +105,7 @@ def named():
 @pytest.mark.usefixtures("ray_session")
 def test_a_fleet_of_another_build_tells_its_name_and_drains(named, topic_name):
     named(OldController, controller_name(topic_name))
-    fleet = reach(FleetSettings(name=topic_name))
+    fleet = find_fleet(FleetSettings(name=topic_name))
     for ask in (
         fleet.status,
         fleet.recipe,
@@ -114,7 +114,7 @@ def test_a_fleet_of_another_build_tells_its_name_and_drains(named, topic_name):
     ):
         with pytest.raises(Refused, match=r"found 0\.0\.9.*ended by: undertow drain"):
             ask()
-    assert fleet.end(30.0) == Hello(build=OTHER, state="drained", windows=7, rejects=1)
+    assert fleet.end(30.0) == Handshake(build=OTHER, state="drained", windows=7, rejects=1)
 
 
 @pytest.mark.ray
@@ -145,7 +145,7 @@ def test_a_replica_on_a_node_of_another_build_is_refused_by_the_name_of_both(nam
     assert (seen.state, seen.fault, seen.node, seen.ray_node) == ("ended", "refused", "far", "ab" * 28)
     assert f"found {OTHER} there and {BUILD} here" in seen.error
     with pytest.raises(Refused, match="lost its controller for good, and 1 of its replicas are left"):
-        reach(FleetSettings(name=topic_name))
+        find_fleet(FleetSettings(name=topic_name))
 
 
 @pytest.mark.ray

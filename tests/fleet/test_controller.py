@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from undertow.fleet.respawn import Policy
+from undertow.fleet.restart_policy import RestartPolicy
 from undertow.fleet.status import FleetSize
 from undertow.schemas.records import Partition
 
@@ -80,7 +80,7 @@ def test_a_controller_restarted_in_mid_drain_goes_on_draining(scene):
 
 
 def test_replicas_that_all_end_at_the_start_stop_the_fleet_with_the_reason(scene):
-    for number in range(1, 2 * Policy().starts):
+    for number in range(1, 2 * RestartPolicy().starts):
         scene.now += 60.0
         scene.controller.tick()
         for name in list(scene.replicas.living):
@@ -117,7 +117,7 @@ def test_one_refusal_does_not_stop_a_fleet_that_embeds(scene):
 
 
 def test_deaths_between_which_windows_were_embedded_never_stop_the_fleet(scene):
-    for _ in range(10 * Policy().starts):
+    for _ in range(10 * RestartPolicy().starts):
         scene.settle(rounds=2)
         name = max(scene.replicas.living, key=lambda n: int(n.rpartition("-")[2]))
         scene.replicas.work(name)

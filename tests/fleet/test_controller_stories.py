@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from undertow.fleet.respawn import Policy
+from undertow.fleet.restart_policy import RestartPolicy
 
 
 class AnyStory(RuleBasedStateMachine):
@@ -23,7 +23,7 @@ class AnyStory(RuleBasedStateMachine):
         seen = {one.name for one in self.scene.controller.status().replicas if one.state != "starting"}
         if not set(names) <= seen:
             self.failed_starts += 1
-        return self.failed_starts < Policy().starts
+        return self.failed_starts < RestartPolicy().starts
 
     @rule()
     def tick(self):
@@ -79,7 +79,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_order_arrives_twice(self, data):
         status = self.scene.replicas.living[data.draw(st.sampled_from(sorted(self.scene.replicas.living)))]
-        self.scene.replicas.assign(status.name, status.wanted, status.size, status.care)
+        self.scene.replicas.assign(status.name, status.wanted, status.size, status.quarantine)
 
     @precondition(lambda self: self.scene.replicas.living)
     @rule(data=st.data())

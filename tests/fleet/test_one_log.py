@@ -19,10 +19,10 @@ from undertow.backfill.run import _open_tools
 from undertow.backfill.run import run as run_backfill
 from undertow.cli.main import main
 from undertow.commands.apply import apply
-from undertow.commands.check_nodes import Expected, look_on_nodes
+from undertow.commands.check_nodes import NodeNeeds, look_on_nodes
 from undertow.core.errors import Refused
 from undertow.schemas.records import Partition
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 from undertow.wiring import root as wiring
 from undertow.wiring.recipes import embed_recipes
 from undertow.wiring.root import open_stream, stream_recipe
@@ -81,7 +81,9 @@ def test_a_log_that_lacks_a_part_is_told_by_check_and_at_start_and_gone_on_with_
         offsets = np.empty(0, np.int64)
         after = first + 3
         log.publish(
-            Part(partition=Partition("windows", 0), first=first, next=after, embeddings=no_rows(view), offsets=offsets)
+            ChainPart(
+                partition=Partition("windows", 0), first=first, next=after, embeddings=no_rows(view), offsets=offsets
+            )
         )
     told = check(settings)
     assert (told.exit_code, f"offline log: {root}, 1 chain of 3 parts, none missing" in told.output) == (0, True)
@@ -125,7 +127,7 @@ def test_check_asks_each_node_of_a_joined_ray_what_it_sees(make_place, tmp_path)
     assert f"ok      nodes: 1 at {address}, each sees the artifacts and the offline log: " in told.output
 
     manifest, log = read_manifest(settings.model.artifact), make_log(settings.offline.path)
-    there = Expected(artifacts=((settings.model.artifact, manifest.space),), log=log)
+    there = NodeNeeds(artifacts=((settings.model.artifact, manifest.space),), log=log)
     for expected, fault in (
         (replace(there, log=replace(log, nonce="f" * 32)), "this node sees another one"),
         (

@@ -1,4 +1,4 @@
-"""Who reads what while some partitions are read with care."""
+"""Who reads what while some partitions are quarantined."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SUSPECT = frozenset([Partition("windows", 0)])
 
 def shares(ready, size, owners):
     placement = Placement(lambda: 0.0)
-    return placement.shares(PARTITIONS, ready, owners, size=size, careful=SUSPECT)
+    return placement.shares(PARTITIONS, ready, owners, size=size, quarantined=SUSPECT)
 
 
 def test_one_of_several_reads_the_suspects_and_nothing_else():

@@ -18,7 +18,7 @@ from undertow.adapters.kafka_source import KafkaSource
 from undertow.artifact.format.manifest import read_manifest
 from undertow.cli.main import main
 from undertow.commands.produce import Message, pack, play
-from undertow.commands.replay import Taker, judge
+from undertow.commands.replay import ReplayTarget, judge
 from undertow.schemas.arrow_codec import encode_arrow
 from undertow.schemas.json_codec import encode_json
 from undertow.schemas.records import Partition
@@ -203,7 +203,7 @@ def test_a_dead_letter_of_many_windows_is_judged_and_mended_as_a_whole(packed, c
         headers=(),
         is_cut=False,
     )
-    takers = [Taker(manifest=manifest, decode=open_decode(settings.kafka, contract))]
+    takers = [ReplayTarget(manifest=manifest, decode=open_decode(settings.kafka, contract))]
     assert judge(letter, takers, settings, None).fault.startswith("number: row 9: past.flow[0]: expected")
     mended = judge(letter, takers, settings, [sys.executable, "-c", MEND])
     assert mended.fault is None

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from undertow.fleet.lookout import Lookout
-from undertow.fleet.reject_ratio import Counted, RejectLimit, keep, too_many_rejects
+from undertow.fleet.monitor import FleetMonitor
+from undertow.fleet.reject_ratio import RejectLimit, RejectSample, keep, too_many_rejects
 
 LIMIT = RejectLimit(max_ratio=0.5, window_s=60.0, min_records=10)
 
 
 def counted(at, records, **rejects):
-    return Counted(at=at, records=records, rejects=rejects)
+    return RejectSample(at=at, records=records, rejects=rejects)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def flooded(make_scene):
     class Flooded(make_scene):
         def start_controller(self):
             super().start_controller()
-            self.controller._lookout = Lookout(lambda: self.now, limit=LIMIT)
+            self.controller._monitor = FleetMonitor(lambda: self.now, limit=LIMIT)
 
         def count(self, name, records, rejects):
             one = self.replicas.living[name]

@@ -71,7 +71,7 @@ def test_who_is_buried_holds_nothing_lags_behind_nothing_and_waits_for_nothing()
 
 
 def test_a_controller_keeps_nothing_of_each_of_its_dead(scene, caplog):
-    caplog.set_level(logging.CRITICAL, logger="undertow.fleet.lookout")  # pytest keeps every line that is logged
+    caplog.set_level(logging.CRITICAL, logger="undertow.fleet.monitor")  # pytest keeps every line that is logged
 
     def die_and_be_replaced():
         scene.settle(rounds=2)

@@ -7,12 +7,12 @@ import pytest
 
 from undertow.adapters.memory_source import MemoryBroker, MemorySource, Script
 from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
-from undertow.core.embedding import Embedded, Fault
+from undertow.core.embedding import Embedded
 from undertow.schemas.arrow_codec import decode_arrow
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.json_codec import decode_json
-from undertow.schemas.records import Partition
+from undertow.schemas.records import Fault, Partition
 from undertow.schemas.windows import WindowBatch
 from undertow.stream.checkpoint import Limits
 from undertow.stream.loop import Stream

@@ -10,7 +10,7 @@ from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.controller import Controller
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
-from undertow.stream.careful import Careful, Turn
+from undertow.stream.quarantine_reader import QuarantineReader, Turn
 
 ZERO, ONE, TWO = (Partition("windows", index) for index in range(3))
 DEADLY, ENDLESS, CRASHING = 666.0, 999.0, 777.0
@@ -29,15 +29,15 @@ class Process:
         for artifact, world in worlds.items():
             self.streams[artifact] = stream = world.stream(max_batch=300)
             stream._limits = replace(stream._limits, poll_timeout_s=0.0)
-            stream.careful = Careful(artifact, turn)
+            stream.quarantine = QuarantineReader(artifact, turn)
             if artifact == "a":  # the model that some records end
                 self.embed, stream._embed = stream._embed, self.embed_or_end
-        self.hangs = self.at_hand = self.error = None
+        self.hangs = self.in_flight = self.error = None
 
     def embed_or_end(self, windows):
         flows = np.asarray(windows.past["flow"])
         if (flows == ENDLESS).any():
-            self.at_hand, self.hangs = self.streams["a"].careful.ask(is_heartbeat=False), "has not returned"
+            self.in_flight, self.hangs = self.streams["a"].quarantine.ask(is_heartbeat=False), "has not returned"
         if (flows == CRASHING).any():
             raise Panic
         if self.hangs or (flows == DEADLY).any():
@@ -47,8 +47,8 @@ class Process:
     def work(self):
         for stream in self.streams.values():
             if self.hangs is None and self.error is None:
-                partitions, care = self.order
-                stream.assign(partitions, *([] if care is None else [care]))
+                partitions, quarantine = self.order
+                stream.assign(partitions, *([] if quarantine is None else [quarantine]))
                 if partitions:
                     self.step(stream)
 
@@ -69,7 +69,7 @@ class Process:
             fault="none" if self.error is None else "crashed",
             wanted=self.order[0],
             size=self.size,
-            care=self.order[1] or ReplicaStatus(name="", state="running").care,
+            quarantine=self.order[1] or ReplicaStatus(name="", state="running").quarantine,
             held=frozenset.intersection(*(stream.held for stream in self.streams.values())),
             lag=next(iter(self.streams.values())).lag,
             windows=sum(stream.counts.windows for stream in self.streams.values()),
@@ -80,7 +80,9 @@ class Process:
                     held=stream.held,
                     lag=stream.lag,
                     ends=stream.ends,
-                    at_hand=self.at_hand if self.at_hand and artifact == "a" else stream.careful.ask(is_heartbeat=True),
+                    in_flight=self.in_flight
+                    if self.in_flight and artifact == "a"
+                    else stream.quarantine.ask(is_heartbeat=True),
                 )
                 for artifact, stream in self.streams.items()
             ),
@@ -117,8 +119,8 @@ class Processes:
     def draining_nodes(self):
         return frozenset()
 
-    def assign(self, name, partitions, size, care):
-        self.living[name].size, self.living[name].order = size, (partitions, care)
+    def assign(self, name, partitions, size, quarantine):
+        self.living[name].size, self.living[name].order = size, (partitions, quarantine)
 
     def drain(self, name, size):
         del name, size
@@ -128,7 +130,7 @@ class Processes:
         self.dead.discard(name)
         for stream in self.living.pop(name).streams.values():
             stream._writer.shutdown(wait=True)
-            stream._keeper.close()
+            stream._checkpoints.close()
 
 
 class Story:

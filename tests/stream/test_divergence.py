@@ -10,7 +10,7 @@ from undertow.core.errors import Diverged, Refused
 from undertow.schemas.records import Partition
 from undertow.stream.divergence import newest
 from undertow.stream.events import TurnedBack
-from undertow.stream.marks import Mark, Place
+from undertow.stream.record_marks import ChainEnd, Mark
 
 P0 = Partition("windows", 0)
 
@@ -138,7 +138,7 @@ def test_whatever_a_broker_loses_all_that_it_has_at_the_end_is_embedded(new_worl
 
 @given(agreeing=st.integers(0, 40), lost=st.integers(1, 40))
 def test_the_newest_place_that_agrees_is_found_in_few_questions(agreeing, lost):
-    places = [Place(next=100 - i, mark=Mark(offset=99 - i, epoch=0, digest="")) for i in range(lost + agreeing)]
+    places = [ChainEnd(next=100 - i, mark=Mark(offset=99 - i, epoch=0, digest="")) for i in range(lost + agreeing)]
     asked = []
 
     def agrees(place):

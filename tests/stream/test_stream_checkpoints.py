@@ -59,7 +59,7 @@ def test_a_checkpoint_comes_by_bytes(world):
     stream = world.stream(checkpoint_bytes=24)  # three vectors of two float32
     stream.assign([ZERO])
     for end in (1, 2, 3):
-        assert not stream._keeper.is_busy
+        assert not stream._checkpoints.is_busy
         world.produce("a", end)
         stream.step()
     stream._finish_checkpoint(wait=True)

@@ -59,7 +59,7 @@ def test_a_controller_that_is_new_goes_on_where_the_one_before_was(world, fill):
     story = Story(world)
     while not story.controller.status().suspects:
         story.tick()
-    while not any(one.care.steps for one in story.controller.status().replicas):
+    while not any(one.quarantine.steps for one in story.controller.status().replicas):
         story.tick()
     story.start_controller()
     story.tick()

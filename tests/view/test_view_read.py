@@ -14,7 +14,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
 from undertow.view.columns import Span
 from undertow.view.read import read_rows
 
@@ -131,7 +131,7 @@ def test_what_an_offline_log_has_published_is_read_part_by_part(tmp_path):
             created_us=BEGIN_US + at,
             features={"hidden": whole[at]},
         )
-        log.publish(Part(partition=Partition("w", 0), first=first, next=first + 10, embeddings=batch, offsets=at))
+        log.publish(ChainPart(partition=Partition("w", 0), first=first, next=first + 10, embeddings=batch, offsets=at))
     rows = read(home)
     assert (rows.ids, rows.feature, rows.space, rows.read) == (("wearer",), "hidden", "e" * 64, 20)
     np.testing.assert_array_equal(rows.vectors, whole[seconds(rows)])

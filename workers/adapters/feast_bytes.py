@@ -11,7 +11,7 @@ import mmh3
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.schemas.windows import Column
+from undertow.schemas.windows import Values
 
 KEY_VERSION = 3
 """The only `entity_key_serialization_version` that Feast still supports."""
@@ -25,7 +25,7 @@ _INT64_ID = np.dtype([("type", "<u4"), ("size", "<u4"), ("value", "<i8")])
 _MICROS = 1_000_000
 
 
-def entity_keys(series: Mapping[str, Column]) -> list[bytes]:
+def entity_keys(series: Mapping[str, Values]) -> list[bytes]:
     """Serialize the n entities whose id columns are given. Feast sorts join keys by name, whatever their order here."""
     names = sorted(series)
     prefix = struct.pack("<I", len(names)) + b"".join(_with_header(name.encode()) for name in names)
@@ -68,7 +68,7 @@ def timestamps(event_us: NDArray[np.int64]) -> list[bytes]:
     return [data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _ids(column: Column) -> list[bytes]:
+def _ids(column: Values) -> list[bytes]:
     if np.issubdtype(column.dtype, np.integer):
         ids = np.empty(len(column), _INT64_ID)
         ids["type"], ids["size"], ids["value"] = _INT64, 8, column

@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import KafkaError, KafkaTimeoutError, RetriableError, TopicAlreadyExistsError, for_code
 
-from undertow.adapters.kafka_client import client_options, in_our_words, live_group_message
+from undertow.adapters.kafka_client import client_options, live_group_message, translate_error
 from undertow.adapters.kafka_codecs import require_codec
 from undertow.core.errors import Refused
 from undertow.core.masking import without
@@ -185,7 +185,7 @@ def _open_admin(settings: KafkaSettings) -> Iterator[Any]:
         )
         raise Refused(message) from error
     except KafkaError as error:
-        raise in_our_words(error, "connect", settings) from error
+        raise translate_error(error, "connect", settings) from error
     try:
         yield admin
     finally:
@@ -209,7 +209,7 @@ def ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
             return question()
         except KafkaError as error:
             if not isinstance(error, RetriableError) or time.monotonic() > deadline:
-                raise in_our_words(error, doing, settings) from error
+                raise translate_error(error, doing, settings) from error
             time.sleep(0.1)
 
 

@@ -43,7 +43,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plain:
+class ParsableBatches:
     """Batches that are safe for the client to parse."""
 
     data: bytes | memoryview
@@ -60,12 +60,12 @@ def make_plain(
     position: int,
     batch_bytes: int,
     room: int,
-    careful: Collection[int] = (),
+    suspect: Collection[int] = (),
     given_up: Collection[int] = (),
-) -> Plain:
+) -> ParsableBatches:
     """Decompress batches: one to at most `batch_bytes`, and no further batch once `room` is used up.
 
-    At offsets in `careful` a record was unreadable: its batch is checked record by record. At those in `given_up` that
+    At offsets in `suspect` a record was unreadable: its batch is checked record by record. At those in `given_up` that
     did not help: the batch is skipped. Raises `UnreadableError` for a wrong checksum, unless given up, and `Refused`
     where a codec's package is missing.
     """
@@ -89,11 +89,11 @@ def make_plain(
             new = one.skip("corrupt", "the checksum of its batch is not right", skipped, next_base=following)
         elif one.holds(given_up):
             new = one.skip("corrupt", "its batch cannot be taken apart", skipped)
-        elif one.codec or one.holds(careful):
+        elif one.codec or one.holds(suspect):
             try:
                 body = unpack(one.codec, one.body, batch_bytes) if one.codec else bytes(one.body)
                 used += len(body)
-                new = one.mended(body, skipped, odd) if one.holds(careful) else one.with_body(body, one.count)
+                new = one.mended(body, skipped, odd) if one.holds(suspect) else one.with_body(body, one.count)
             except TooLargeError:
                 detail = f"its batch of {len(batch)} bytes becomes more than {batch_bytes} (kafka.max_unpacked_bytes)"
                 new = one.skip("bomb", detail, skipped)
@@ -105,7 +105,7 @@ def make_plain(
         out.append(new)
         is_as_it_was = False
     plain = data if is_as_it_was else b"".join(out)
-    return Plain(data=plain, skipped=tuple(skipped), odd=odd, unpacked=used)
+    return ParsableBatches(data=plain, skipped=tuple(skipped), odd=odd, unpacked=used)
 
 
 def _batches(data: memoryview) -> Iterator[tuple[memoryview, int | None]]:

@@ -78,7 +78,7 @@ def client_options(settings: KafkaSettings, client: Any, *, login: Login | None 
     return {**defaults, **taken, **ours}
 
 
-def in_our_words(error: KafkaError, doing: str, settings: KafkaSettings) -> UndertowError:
+def translate_error(error: KafkaError, doing: str, settings: KafkaSettings) -> UndertowError:
     """Translate an error: `Refused` where it is permanent, else `Unavailable`. Shows no password."""
     if isinstance(error, CommitFailedError):
         return Refused(live_group_message(settings))

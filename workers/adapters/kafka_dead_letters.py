@@ -16,7 +16,7 @@ from kafka.errors import (
 )
 
 from undertow.adapters.kafka_admin import ensure_dead_letters, find_topic
-from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.adapters.kafka_client import client_options, translate_error
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Headers, Record, Reject
 from undertow.settings.sections import KafkaSettings
@@ -74,7 +74,7 @@ class KafkaDeadLetters:
                 **{**defaults, **waits, **client_options(settings, KafkaProducer, **fixed)}
             )
         except KafkaError as error:
-            raise in_our_words(error, "connect", settings) from error
+            raise translate_error(error, "connect", settings) from error
 
     def write(self, rejects: Iterable[Reject]) -> None:
         """Write; return when all are acknowledged. A missing topic is created again, and `Unavailable` raised."""
@@ -87,7 +87,7 @@ class KafkaDeadLetters:
             if isinstance(error, _PERHAPS_GONE):
                 self._make_again()
             doing = f"take rejects into {self._settings.dead_letter_topic} (kafka.dead_letters)"
-            raise in_our_words(error, doing, self._settings) from error
+            raise translate_error(error, doing, self._settings) from error
 
     def close(self) -> None:
         """Close the producer."""

@@ -15,7 +15,7 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.version import __version__ as installed
 
-from undertow.adapters.kafka_batches import Plain, Skipped, UnreadableError, make_plain
+from undertow.adapters.kafka_batches import ParsableBatches, Skipped, UnreadableError, make_plain
 from undertow.core.errors import Refused, UndertowError
 from undertow.schemas.records import Partition, Record, Reject
 from undertow.stream.ports import Gap
@@ -112,12 +112,12 @@ class Guard:
     def _plain(self, tp: TopicPartition, position: int, data: bytes) -> bytes | memoryview:
         failures = self._failures.get(tp, Counter())
         try:
-            plain: Plain = make_plain(
+            plain: ParsableBatches = make_plain(
                 memoryview(data),
                 position=position,
                 batch_bytes=self._batch_bytes,
                 room=self._room,
-                careful=failures,
+                suspect=failures,
                 given_up=[offset for offset, times in failures.items() if times >= TRIES],
             )
         except UnreadableError as error:

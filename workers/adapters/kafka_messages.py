@@ -6,7 +6,7 @@ In: messages of a consumer. Out: records, marks. Knows no consumer.
 from typing import Any
 
 from undertow.schemas.records import Partition, Record
-from undertow.stream.marks import Mark, mark_of
+from undertow.stream.record_marks import Mark, mark_of
 
 
 def record_of(message: Any, partition: Partition) -> Record:

@@ -9,8 +9,8 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from undertow.adapters.kafka_client import in_our_words
-from undertow.adapters.kafka_echo import is_anothers
+from undertow.adapters.kafka_client import translate_error
+from undertow.adapters.kafka_commit_metadata import is_anothers
 from undertow.core.errors import Refused
 from undertow.schemas.records import Partition
 from undertow.settings.sections import KafkaSettings
@@ -35,7 +35,7 @@ def find_places(
         }
     except KafkaError as error:
         doing = f"say where {', '.join(map(str, starts))} begin and end"
-        raise in_our_words(error, doing, settings) from error
+        raise translate_error(error, doing, settings) from error
     for tp, start in wanted.items():
         if start is not None and start > ends[tp]:
             message = f"expected to read {asked[tp]} from offset {start} on, but it ends at {ends[tp]}: {MADE_ANEW}"
@@ -54,7 +54,7 @@ def first_offset(consumer: Any, settings: KafkaSettings, partition: Partition) -
     try:
         return int(consumer.beginning_offsets([tp], timeout_ms=ANSWER_MS)[tp])
     except KafkaError as error:
-        raise in_our_words(error, f"say where {partition} begins", settings) from error
+        raise translate_error(error, f"say where {partition} begins", settings) from error
 
 
 def _committed(consumer: Any, tp: TopicPartition, view: str, topic_id: str) -> int | None:

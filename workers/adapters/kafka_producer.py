@@ -11,7 +11,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
-from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.adapters.kafka_client import client_options, translate_error
 from undertow.settings.sections import KafkaSettings
 
 
@@ -34,7 +34,7 @@ def open_send(settings: KafkaSettings) -> Iterator[Send]:
     try:
         producer = KafkaProducer(**client_options(settings, KafkaProducer, acks="all"))
     except KafkaError as error:
-        raise in_our_words(error, doing, settings) from error
+        raise translate_error(error, doing, settings) from error
     failures: list[KafkaError] = []
 
     def send(key: bytes | None, value: bytes, partition: int | None = None) -> None:
@@ -48,4 +48,4 @@ def open_send(settings: KafkaSettings) -> Iterator[Send]:
     finally:
         producer.close(timeout=5)
     if failures:
-        raise in_our_words(failures[0], doing, settings) from failures[0]
+        raise translate_error(failures[0], doing, settings) from failures[0]

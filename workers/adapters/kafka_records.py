@@ -11,7 +11,7 @@ LONGEST_VARINT = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class RepairedBatch:
     """Records that are all readable."""
 
     body: bytes
@@ -25,7 +25,7 @@ class Mended:
     why: str
 
 
-def mend(body: bytes, count: int) -> Mended:
+def mend(body: bytes, count: int) -> RepairedBatch:
     """Make each record readable: header names become UTF-8, a malformed record becomes the value of a new one."""
     out = bytearray()
     odd: dict[int, tuple[str, str]] = {}
@@ -38,14 +38,16 @@ def mend(body: bytes, count: int) -> Mended:
         else:
             why = f"one has {size} bytes and the batch only {len(body) - start} more"
         if size < 0 or start + size > len(body):
-            return Mended(body=bytes(out), count=done, odd=odd, deltas=deltas, rest=body[place:], why=why)
+            return RepairedBatch(body=bytes(out), count=done, odd=odd, deltas=deltas, rest=body[place:], why=why)
         record = body[start : start + size]
         delta, mended, fault = _mend_one(record, deltas)
         if fault is not None:
             odd[delta] = fault
         out += _zigzag(len(mended)) + mended
         deltas, place = delta + 1, start + size
-    return Mended(body=bytes(out), count=count, odd=odd, deltas=deltas, rest=body[place:], why="more than its count")
+    return RepairedBatch(
+        body=bytes(out), count=count, odd=odd, deltas=deltas, rest=body[place:], why="more than its count"
+    )
 
 
 def _mend_one(record: bytes, least: int) -> tuple[int, bytes, tuple[str, str] | None]:

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from undertow.adapters.kafka_admin import describe_topic
-from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.adapters.kafka_client import client_options, translate_error
 from undertow.adapters.kafka_dead_letters import GIVE_UP_AFTER_MS, KEY, PREFIX
 from undertow.core.errors import Refused
 from undertow.schemas.records import Headers, Partition
@@ -28,7 +28,7 @@ _LONGEST_NUMBER = 18  # digits of an offset, which has 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class ReplayNote:
     """A note that a letter was sent again."""
 
     letter: str
@@ -71,7 +71,7 @@ class DeadLetter:
         return f"{self.partition}@{self.offset}"
 
 
-def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | Note]:
+def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | ReplayNote]:
     """Yield the topic's present content, a note after its letter. Raises `Refused` where there is no such topic."""
     topic = describe_topic(settings, settings.dead_letter_topic)
     partitions = [TopicPartition(topic.name, index) for index in range(topic.partitions)]
@@ -87,7 +87,7 @@ def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | Note]:
         finally:
             consumer.close(autocommit=False)
     except KafkaError as error:
-        raise in_our_words(error, f"deliver {topic.name}", settings) from error
+        raise translate_error(error, f"deliver {topic.name}", settings) from error
 
 
 def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, bytes]]) -> int:
@@ -120,7 +120,7 @@ def send_again(settings: KafkaSettings, letters: Iterable[tuple[DeadLetter, byte
         if isinstance(error, AssertionError):
             message = f"a partition that dead letters came from is no longer there: {error}"
             raise Refused(message) from error
-        raise in_our_words(error, f"take records into {settings.topic} (kafka.topic)", settings) from error
+        raise translate_error(error, f"take records into {settings.topic} (kafka.topic)", settings) from error
     return len(sent)
 
 
@@ -150,10 +150,10 @@ def _place(message: Any) -> TopicPartition:
     return TopicPartition(message.topic, message.partition)
 
 
-def _read(message: Any) -> DeadLetter | Note:
+def _read(message: Any) -> DeadLetter | ReplayNote:
     headers = tuple((name, value or b"") for name, value in message.headers or ())
     if (sent := dict(headers).get(SENT)) is not None and not message.value:
-        return Note(letter=sent.decode(errors="replace"))
+        return ReplayNote(letter=sent.decode(errors="replace"))
     # Only what bears our prefix is ours: a producer may well have a header `partition` or `truncated` of its own.
     told = {
         name.removeprefix(PREFIX): value.decode(errors="replace") for name, value in headers if name.startswith(PREFIX)

@@ -13,21 +13,21 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
-from undertow.adapters.kafka_client import client_options, in_our_words, require_native_crc
-from undertow.adapters.kafka_echo import echo_note
+from undertow.adapters.kafka_client import client_options, require_native_crc, translate_error
+from undertow.adapters.kafka_commit_metadata import echo_note
 from undertow.adapters.kafka_guard import TRIES, Guard, UnreadableAtError
 from undertow.adapters.kafka_login import Login
 from undertow.adapters.kafka_messages import mark_of_message, record_of
 from undertow.adapters.kafka_places import ANSWER_MS, find_places, first_offset
-from undertow.adapters.kafka_recall import holds
+from undertow.adapters.kafka_record_check import holds
 from undertow.adapters.kafka_topic_id import SameTopic
 from undertow.core.errors import Diverged, Refused, Unavailable, UndertowError
 from undertow.schemas.decoded import Decode
 from undertow.schemas.records import Partition, Record, Reject
 from undertow.settings.sections import KafkaSettings
-from undertow.stream.care import Reach, decode_within
-from undertow.stream.marks import Mark
 from undertow.stream.ports import Delivery, Offsets
+from undertow.stream.quarantine_order import PollScope, decode_in_scope
+from undertow.stream.record_marks import Mark
 
 CLOSE_MS = 2_000
 FETCH_WAIT_MS = 50
@@ -51,7 +51,7 @@ class KafkaSource:
         self._positions: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
         self.silence: str | None = None
-        self._reach: Reach | None = None
+        self._reach: PollScope | None = None
         self._windows_in_record = ARROW_WINDOWS if settings.format == "arrow" else 1.0
         self._not_echoed: Any = None  # the error of the last commit that nobody waited for
 
@@ -70,9 +70,9 @@ class KafkaSource:
         self._positions = positions
         return dict(positions)
 
-    def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
+    def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
         """Return new records, or None after `timeout_s`."""
-        self._narrow(reach)
+        self._narrow(scope)
         batches, lost = self._fetch(timeout_s)
         self.silence = None if batches or not self._partitions else self._same.silence()
         records, odd, marks = self._records(batches)
@@ -84,7 +84,7 @@ class KafkaSource:
             self._complain_of_login()
             return None
         try:
-            decoded = decode_within(reach, self._decode, records)
+            decoded = decode_in_scope(scope, self._decode, records)
         except Unavailable:  # of the schema registry: the same records are delivered again once it answers
             self._go_back()
             raise
@@ -113,7 +113,7 @@ class KafkaSource:
             else:
                 self._consumer.commit_async(echo, callback=self._echoed)
         except KafkaError as error:
-            raise in_our_words(error, "commit offsets", self._settings) from error
+            raise translate_error(error, "commit offsets", self._settings) from error
 
     def ask_again(self) -> Callable[[], None]:
         """Begin to check that all deliveries came from this topic; return the function that waits for the answer."""
@@ -145,14 +145,14 @@ class KafkaSource:
         if isinstance(answer, Exception):
             self._not_echoed = answer
 
-    def _narrow(self, reach: Reach | None) -> None:
+    def _narrow(self, scope: PollScope | None) -> None:
         """Pause the other partitions; the consumer keeps their buffered records."""
-        if reach is None and self._reach is None:
+        if scope is None and self._reach is None:
             return
-        only = self._partitions if reach is None else [tp for tp, p in self._partitions.items() if p in reach.only]
+        only = self._partitions if scope is None else [tp for tp, p in self._partitions.items() if p in scope.only]
         self._consumer.pause(*self._partitions.keys() - set(only))
         self._consumer.resume(*only)
-        self._reach = reach
+        self._reach = scope
 
     def _fetch(self, timeout_s: float) -> tuple[dict[TopicPartition, list[Any]], dict[Partition, int]]:
         """Return new messages, or the number of offsets that retention deleted. Raises `Refused`, `Unavailable`."""
@@ -171,7 +171,7 @@ class KafkaSource:
         except CorruptRecordError as error:
             raise self._unreadable(error) from error
         except KafkaError as error:
-            raise in_our_words(error, "deliver records", self._settings) from error
+            raise translate_error(error, "deliver records", self._settings) from error
         except UndertowError:
             raise
         except Exception as error:
@@ -236,7 +236,7 @@ class KafkaSource:
         try:
             consumer = KafkaConsumer(**{"fetch_max_wait_ms": FETCH_WAIT_MS, **options})
         except KafkaError as error:
-            raise in_our_words(error, "connect", self._settings) from error
+            raise translate_error(error, "connect", self._settings) from error
         self._guard.watch(consumer)
         self._same.watch(consumer)
         return consumer
@@ -297,4 +297,4 @@ class KafkaSource:
         Not `Refused`: passwords and certificates are renewed while fleets run, and kafka-python keeps retrying.
         """
         if (refusal := self._login.refusal) is not None:
-            raise Unavailable(str(in_our_words(refusal, "let us in again", self._settings)))
+            raise Unavailable(str(translate_error(refusal, "let us in again", self._settings)))

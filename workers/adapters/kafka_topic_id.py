@@ -14,8 +14,8 @@ from typing import Any
 from kafka.errors import KafkaError, NodeNotReadyError
 from kafka.protocol.metadata import MetadataRequest
 
-from undertow.adapters.kafka_client import in_our_words
-from undertow.adapters.kafka_links import Links
+from undertow.adapters.kafka_client import translate_error
+from undertow.adapters.kafka_connections import KafkaConnections
 from undertow.core.errors import Diverged, Refused
 from undertow.settings.sections import KafkaSettings
 
@@ -34,7 +34,7 @@ class SameTopic:
         self._settings, self._expected = settings, topic_id
         self._consumer: Any = None
         self._was_away = False
-        self._links = Links()
+        self._links = KafkaConnections()
 
     def watch(self, consumer: Any) -> None:
         """Use this consumer from now on."""
@@ -53,7 +53,7 @@ class SameTopic:
         try:
             self._judge(self.ask())
         except KafkaError as error:
-            raise in_our_words(error, f"tell the id of {self._settings.topic}", self._settings) from error
+            raise translate_error(error, f"tell the id of {self._settings.topic}", self._settings) from error
 
     def require_answer(self, asked: Any) -> None:
         """Wait for the answer. Raises `Refused` for another topic; returns without an answer."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from undertow.core.errors import Diverged, Refused
 from undertow.schemas.decoded import Decode
 from undertow.schemas.records import Headers, Partition, Record
-from undertow.stream.care import Reach, decode_within
-from undertow.stream.marks import Mark, mark_of
 from undertow.stream.ports import Delivery, Offsets
+from undertow.stream.quarantine_order import PollScope, decode_in_scope
+from undertow.stream.record_marks import Mark, mark_of
 
 
 class Crash(Exception):  # noqa: N818 it is what happens to a process, not what it finds
@@ -140,7 +140,7 @@ class MemorySource:
         self._positions = positions
         return dict(positions)
 
-    def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
+    def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
         """Return what has arrived, or None."""
         del timeout_s
         play(self._polls)
@@ -149,12 +149,12 @@ class MemorySource:
             self._losses = self._broker.losses
             message = "the broker was away since the last delivery"
             raise Diverged(message)
-        most = self._max if reach is None or reach.at_most is None else min(self._max, reach.at_most)
+        most = self._max if scope is None or scope.at_most is None else min(self._max, scope.at_most)
         records: list[Record] = []
         receipt: dict[Partition, int] = {}
         lost: dict[Partition, int] = {}
         for partition, position in self._positions.items():
-            if reach is not None and partition not in reach.only:
+            if scope is not None and partition not in scope.only:
                 continue
             log = self._broker.log(partition)
             if position > log.end:
@@ -171,7 +171,7 @@ class MemorySource:
                 receipt[partition] = after
         if not receipt:
             return None
-        decoded = decode_within(reach, self._decode, records)
+        decoded = decode_in_scope(scope, self._decode, records)
         self._positions.update(receipt)
         marks = {record.partition: _mark(record) for record in records}
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, marks=marks)

@@ -14,8 +14,8 @@ from undertow.adapters.memory_source import Script, play
 from undertow.core.errors import Replaced, Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition, Reject
-from undertow.stream.marks import Place
-from undertow.stream.ports import Part
+from undertow.stream.ports import ChainPart
+from undertow.stream.record_marks import ChainEnd
 
 SeriesKey = tuple[object, ...]
 
@@ -67,7 +67,7 @@ class MemoryOnline:
 class MemoryChains:
     """What an offline log's folder is on disk: parts by the position that they begin at."""
 
-    parts: dict[Partition, dict[int, Part]] = field(default_factory=dict)
+    parts: dict[Partition, dict[int, ChainPart]] = field(default_factory=dict)
     begun: set[Partition] = field(default_factory=set)
     """The partitions whose chains must be there."""
 
@@ -95,7 +95,7 @@ class MemoryOfflineLog:
             return None
         return self._walk(parts)[-1].next
 
-    def _walk(self, parts: dict[int, Part]) -> list[Part]:
+    def _walk(self, parts: dict[int, ChainPart]) -> list[ChainPart]:
         """Return the parts in the order of the chain."""
         walked, at, shift = [], min(parts), 0
         while (part := parts.get(at)) is not None:
@@ -105,15 +105,15 @@ class MemoryOfflineLog:
             at = part.next + shift
         return walked
 
-    def places(self, partition: Partition) -> Iterator[Place]:
+    def places(self, partition: Partition) -> Iterator[ChainEnd]:
         """Return where the parts of a chain end, the newest first."""
         limit = math.inf
         for part in reversed(self._walk(self.chains.parts[partition])):
             if part.next <= limit:
-                yield Place(next=part.next, mark=part.mark)
+                yield ChainEnd(next=part.next, mark=part.mark)
                 limit = part.next if part.next < part.first else limit
 
-    def turn_back(self, partition: Partition, place: Place) -> None:
+    def turn_back(self, partition: Partition, place: ChainEnd) -> None:
         """Append a part without rows whose end lies before its beginning."""
         last = self._walk(self.chains.parts[partition])[-1]
         if last.next != self._seen[partition]:
@@ -137,7 +137,7 @@ class MemoryOfflineLog:
         parts = self.chains.parts.get(partition, {})
         return parts[max(parts)].created_us if parts else 0
 
-    def publish(self, part: Part) -> None:
+    def publish(self, part: ChainPart) -> None:
         """Append."""
         play(self._publishes)
         end = self._end(part.partition)

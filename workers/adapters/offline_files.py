@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from undertow.core.errors import Refused, Unavailable
-from undertow.stream.failpoints import reach
+from undertow.stream.failpoints import hit_failpoint
 
 TEMPORARY = ".tmp"
 ABANDONED_S = 3600.0
@@ -38,12 +38,12 @@ def publish(path: Path, content: bytes, *, within: Path, after: str = "") -> boo
             if after and not _is_there(after, folder):
                 raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
             try:
-                reach("before_write")
+                hit_failpoint("before_write")
                 _write(temporary, content, folder)
-                reach("after_fsync")
+                hit_failpoint("after_fsync")
                 if not _link(temporary, path, folder):
                     return False
-                reach("after_link")
+                hit_failpoint("after_link")
                 os.fsync(folder)
             finally:
                 with contextlib.suppress(FileNotFoundError):

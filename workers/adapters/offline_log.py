@@ -28,8 +28,8 @@ from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own,
 from undertow.core.errors import Refused, Replaced, Unavailable
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.marks import Place
-from undertow.stream.ports import Clock, Part
+from undertow.stream.ports import ChainPart, Clock
+from undertow.stream.record_marks import ChainEnd
 
 """The folder of backfills' parts, beside those of topics: no topic can have a name with an @."""
 
@@ -89,7 +89,7 @@ class FileOfflineLog:
         """Return the `created_us` that the chain ends with, as `end` or `publish` has last seen it; 0 where none is."""
         return self._latest.get(partition, 0)
 
-    def publish(self, part: Part) -> None:
+    def publish(self, part: ChainPart) -> None:
         """Append. Durable on return. Raises `Replaced`, `Unavailable` or `Refused`."""
         if part.next <= part.first:
             message = f"a part of {part.partition} must move its chain, but reaches from {part.first} to {part.next}"
@@ -105,7 +105,7 @@ class FileOfflineLog:
         name = part_name(None if end is None else part.first + end.shift)
         self._append(part, name, end, is_ours=end is None or part.first == end.next)
 
-    def places(self, partition: Partition) -> Iterator[Place]:
+    def places(self, partition: Partition) -> Iterator[ChainEnd]:
         """Return where the parts of a chain end, the newest first, but for those that it has turned back from.
 
         Raises `Refused` for a damaged part, `Unavailable`.
@@ -114,16 +114,16 @@ class FileOfflineLog:
         for name in reversed(part_names(path.name for path in folder.iterdir())):
             footer = read_footer(folder / name)
             if footer.next <= limit:
-                yield Place(next=footer.next, mark=footer.mark)
+                yield ChainEnd(next=footer.next, mark=footer.mark)
                 limit = footer.next if footer.next < footer.first else limit
 
-    def turn_back(self, partition: Partition, place: Place) -> None:
+    def turn_back(self, partition: Partition, place: ChainEnd) -> None:
         """Append a part without rows whose end lies before its beginning. Durable on return. Raises as `publish`."""
         end = self._ends[partition]
         if end is None or place.next >= end.next:
             message = f"the chain of {partition} ends at {end and end.next} and cannot be turned back to {place.next}"
             raise ValueError(message)
-        turn = Part(
+        turn = ChainPart(
             partition=partition,
             first=end.next,
             next=place.next,
@@ -134,7 +134,7 @@ class FileOfflineLog:
         )
         self._append(turn, part_name(end.next + end.shift), end, is_ours=True)
 
-    def _append(self, part: Part, name: str, end: _End | None, *, is_ours: bool) -> None:
+    def _append(self, part: ChainPart, name: str, end: _End | None, *, is_ours: bool) -> None:
         shift = (0 if end is None else end.shift) + max(0, part.first + 1 - part.next)
         number = 0 if end is None else end.parts
         folder = self._folder(part.partition)
@@ -147,7 +147,7 @@ class FileOfflineLog:
         self._ends[part.partition] = _End(name=name, next=part.next, parts=number + 1, shift=shift)
         self._latest[part.partition] = part.created_us
 
-    def _publish(self, path: Path, part: Part, number: int, shift: int) -> bool:
+    def _publish(self, path: Path, part: ChainPart, number: int, shift: int) -> bool:
         self._require_log()
         content = self._encode(part, number, shift)
         if (end := self._ends[part.partition]) is not None:  # whoever goes on with a chain makes no folder of it
@@ -163,7 +163,7 @@ class FileOfflineLog:
     def _begun(self, partition: Partition) -> Path:
         return begun_note(self._home, partition, topic_id=self._topic_id, cluster_id=self._cluster_id)
 
-    def _encode(self, part: Part, number: int, shift: int) -> bytes:
+    def _encode(self, part: ChainPart, number: int, shift: int) -> bytes:
         footer = Footer(
             partition=part.partition,
             first=part.first,

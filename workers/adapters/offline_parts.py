@@ -25,7 +25,7 @@ from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.stream.marks import Mark
+from undertow.stream.record_marks import Mark
 
 FORMAT = "1"
 SUFFIX = ".parquet"

@@ -26,7 +26,7 @@ from undertow.adapters.redis_tally import Command, RedisTally, tally_of
 from undertow.core.errors import Refused
 from undertow.core.readable import readable
 from undertow.schemas.embeddings import EmbeddingBatch
-from undertow.stream.losses import OnLoss, Witness
+from undertow.stream.store_tally import OnLoss, TallyChecker
 from undertow.telemetry.logs import say
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class RedisOnline:
 
         Where somebody else keeps something at a series' key that is no hash, `replaces` lets us delete it; otherwise it
         stays, that series is not written, and a warning names it. `on_loss` is told where Redis no longer holds what
-        was written: see `undertow.stream.losses`.
+        was written: see `undertow.stream.store_tally`.
         """
         self._options = options
         self._project = project.encode()
@@ -69,7 +69,7 @@ class RedisOnline:
         self._told: set[bytes] = set()
         self._client: Any = None
         self._sha = ""
-        self._witness = Witness(on_loss) if on_loss else None
+        self._tally_checker = TallyChecker(on_loss) if on_loss else None
 
     def write(self, batch: EmbeddingBatch) -> int:
         """Write what is newer than Redis holds; see `OnlineSink`."""
@@ -109,11 +109,11 @@ class RedisOnline:
 
     def look(self) -> None:
         """Tell `on_loss` where Redis no longer holds what was written."""
-        if self._witness is not None:
+        if self._tally_checker is not None:
             with translated(self._options, f"look at view {self._view}"):
                 self._connect()
-                tally = self._tally(self._witness.name)
-                self._witness.judge(tally.read(), tally, has_written=False)
+                tally = self._tally(self._tally_checker.name)
+                self._tally_checker.judge(tally.read(), tally, has_written=False)
 
     def restored(self, claim: str) -> None:
         """Note that what was lost is there again."""
@@ -177,7 +177,7 @@ class RedisOnline:
 
         Return how many keys were written, and those that hold what is not ours.
         """
-        tally = self._tally(self._witness.name) if self._witness else None
+        tally = self._tally(self._tally_checker.name) if self._tally_checker else None
         found = self._send(calls, tally.count if tally else ())
         replies, shown = found[: len(calls)], found[len(calls) :]
         lost = [
@@ -198,8 +198,8 @@ class RedisOnline:
             count, *numbers = reply
             written += count
             alien |= {_keys_of(call)[number - 1] for number in numbers}
-        if self._witness and tally:
-            self._witness.judge(tally_of(shown), tally, has_written=True)
+        if self._tally_checker and tally:
+            self._tally_checker.judge(tally_of(shown), tally, has_written=True)
         return written, alien
 
     def _send(self, calls: Sequence[tuple[Any, ...]], behind: Sequence[Command] = ()) -> list[Any]:

@@ -19,7 +19,7 @@ from undertow.adapters import feast_bytes
 from undertow.adapters.sqlite_tally import SqliteTally
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
-from undertow.stream.losses import OnLoss, Witness
+from undertow.stream.store_tally import OnLoss, TallyChecker
 
 GUARD = "event_us"
 DELIVERED = "created_us"
@@ -58,14 +58,14 @@ class SqliteOnline:
         """Take the file, Feast's project, and the view's name in the store; open at first use.
 
         A write waits `busy_timeout_s` for other writers before it is `Unavailable`. `on_loss` is told where the file no
-        longer holds what was written: see `undertow.stream.losses`. With it a file or a table that was there, and is
-        gone, is waited for.
+        longer holds what was written: see `undertow.stream.store_tally`. With it a file or a table that was there, and
+        is gone, is waited for.
         """
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._table = f"{project}_{view}"
         self._connection: sqlite3.Connection | None = None
-        self._witness = Witness(on_loss) if on_loss else None
+        self._tally_checker = TallyChecker(on_loss) if on_loss else None
         self._file: tuple[int, int] | None = None  # which one was opened last, by device and inode
 
     def write(self, batch: EmbeddingBatch) -> int:
@@ -90,7 +90,7 @@ class SqliteOnline:
 
     def look(self) -> None:
         """Tell `on_loss` where the file no longer holds what was written."""
-        if self._witness is not None:
+        if self._tally_checker is not None:
             with self._translated(), _transaction(self._open()) as connection:
                 self._judge(connection, has_written=False)
 
@@ -111,11 +111,11 @@ class SqliteOnline:
             self._connection = None
 
     def _judge(self, connection: sqlite3.Connection, *, has_written: bool) -> None:
-        if self._witness is not None:
-            tally = SqliteTally(connection, self._table, self._witness.name)
+        if self._tally_checker is not None:
+            tally = SqliteTally(connection, self._table, self._tally_checker.name)
             if has_written:
                 tally.count()
-            self._witness.judge(tally.read(), tally, has_written=has_written)
+            self._tally_checker.judge(tally.read(), tally, has_written=has_written)
 
     def _open(self) -> sqlite3.Connection:
         if (there := _identity(self._path)) != self._file:
@@ -151,7 +151,7 @@ class SqliteOnline:
 
     def _refuse_missing(self, found: str) -> NoReturn:
         message = f"expected the online store that Feast makes at {self._path}, found {found}; run: undertow apply"
-        was_there = self._witness is not None and self._file is not None
+        was_there = self._tally_checker is not None and self._file is not None
         raise (Unavailable if was_there else Refused)(message)
 
     @contextlib.contextmanager

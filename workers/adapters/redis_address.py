@@ -34,7 +34,7 @@ WAITS: Mapping[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "r
 """How long a command waits for a Redis that takes connections and answers nothing, in seconds: redis-py has no limit,
 and tries four times."""
 
-Servers = list[tuple[str, int]]
+RedisAddresses = list[tuple[str, int]]
 
 
 def is_url(text: str) -> bool:
@@ -42,7 +42,7 @@ def is_url(text: str) -> bool:
     return "://" in text.partition(",")[0]
 
 
-def read_connection(text: str) -> tuple[Servers, dict[str, Any]]:
+def read_connection(text: str) -> tuple[RedisAddresses, dict[str, Any]]:
     """Return the servers and the options for redis-py. Raises `Refused` for what neither form, nor redis-py, takes."""
     servers, options = _parse_url(text) if is_url(text) else parse_connection(text)
     kinds = _kinds()
@@ -79,14 +79,14 @@ def secrets_of(text: str) -> Iterator[str]:
     yield from (str(value) for name, value in options.items() if value and is_secret(name))
 
 
-def address(servers: Servers) -> str:
+def address(servers: RedisAddresses) -> str:
     """Return what messages may show of a connection."""
     return ",".join(f"{host}:{port}" for host, port in servers)
 
 
-def parse_connection(text: str) -> tuple[Servers, dict[str, Any]]:
+def parse_connection(text: str) -> tuple[RedisAddresses, dict[str, Any]]:
     """Read "host:port,host:port,db=0,ssl=true,password=..." as Feast does: values are JSON where they parse as JSON."""
-    servers: Servers = []
+    servers: RedisAddresses = []
     options: dict[str, Any] = {}
     for number, item in enumerate(text.split(","), start=1):
         name, is_option, value = item.partition("=")
@@ -105,7 +105,7 @@ def parse_connection(text: str) -> tuple[Servers, dict[str, Any]]:
     return servers, options
 
 
-def _parse_url(text: str) -> tuple[Servers, dict[str, Any]]:
+def _parse_url(text: str) -> tuple[RedisAddresses, dict[str, Any]]:
     hint = "; in a password write % / ? # @ , and spaces as %25 %2F %3F %23 %40 %2C %20"
     try:
         parts = urlsplit(text.strip())

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import redis
 
-from undertow.adapters.redis_address import SETTING, Servers, address, read_connection, secrets_of
+from undertow.adapters.redis_address import SETTING, RedisAddresses, address, read_connection, secrets_of
 from undertow.core.errors import Refused, Unavailable, UndertowError
 from undertow.core.masking import without
 from undertow.settings.certificates import require_authorities, require_pair, speaks_tls
@@ -55,10 +55,10 @@ def translated(options: Mapping[str, Any], doing: str) -> Iterator[None]:
         said = without(str(error), secrets_of(text))
         # What redis-py raises of a login shows the password.
         cause = None if isinstance(error, LOGIN) else error
-        raise in_our_words(error, said, f"Redis at {address(servers)} ({SETTING})", doing) from cause
+        raise translate_error(error, said, f"Redis at {address(servers)} ({SETTING})", doing) from cause
 
 
-def in_our_words(error: Exception, said: str, where: str, doing: str) -> UndertowError:
+def translate_error(error: Exception, said: str, where: str, doing: str) -> UndertowError:
     """Return what to raise instead; `said` is its text without secrets."""
     if isinstance(error, LOGIN):
         return Refused(f"{where} refuses the login: {said}. See username= and password= there.")
@@ -92,7 +92,7 @@ def require_files(found: Mapping[str, Any]) -> None:
         require_pair(Path(certificate), Path(key) if key else None, None if password is None else str(password), named)
 
 
-def require_language(servers: Servers, found: Mapping[str, Any]) -> None:
+def require_language(servers: RedisAddresses, found: Mapping[str, Any]) -> None:
     """Raise `Refused` where a server speaks TLS and we would not, or the other way round; silence says nothing."""
     speaks = spoken(*servers[0])
     if speaks == "plain" and found.get("ssl"):

@@ -1,4 +1,4 @@
-"""The tally of one view in Redis, by which writers detect lost data: see `undertow.stream.losses`.
+"""The tally of one view in Redis, by which writers detect lost data: see `undertow.stream.store_tally`.
 
 In: a client. Out: `Tally`s. One slot of a cluster holds it, so a loss of its other nodes is not seen. Knows no vector.
 """
@@ -6,7 +6,7 @@ In: a client. Out: `Tally`s. One slot of a cluster holds it, so a loss of its ot
 from collections.abc import Sequence
 from typing import Any
 
-from undertow.stream.losses import Tally
+from undertow.stream.store_tally import Tally
 
 FORGET_S = 86_400
 """A writer that is gone needs no count any more; one that lives looks every few seconds."""

@@ -1,4 +1,4 @@
-"""The tally of one view in an SQLite file, by which writers detect lost data: see `undertow.stream.losses`.
+"""The tally of one view in an SQLite file, by which writers detect lost data: see `undertow.stream.store_tally`.
 
 In: a connection, within a transaction. Out: `Tally`s. Knows no vector.
 """
@@ -6,7 +6,7 @@ In: a connection, within a transaction. Out: `Tally`s. Knows no vector.
 import sqlite3
 import time
 
-from undertow.stream.losses import Tally
+from undertow.stream.store_tally import Tally
 
 TABLE = "undertow_tally"
 FORGET_S = 86_400

@@ -16,8 +16,8 @@ from undertow.api.frames import table_of
 from undertow.artifact.format.manifest import Manifest, read_manifest
 from undertow.artifact.load.loader import load as load_artifact
 from undertow.core.embedder import Embedder
-from undertow.core.embedding import Fault
 from undertow.core.errors import Refused
+from undertow.schemas.records import Fault
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.windows_arrow import windows_from_arrow
 

@@ -50,7 +50,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class CutHistory:
     """History, cut."""
 
     chunks: tuple[Chunk, ...]
@@ -67,7 +67,7 @@ def cut(
     space: str,
     chunk_rows: int,
     digest_of: Callable[[Path], str] = content_digest,
-) -> Cut:
+) -> CutHistory:
     """Cut history into chunks, named by what the files hold. Raises `Refused` where no file can hold windows.
 
     Of files of one content the first counts. Where `digest_of` returns nothing, chunks are named by place alone.
@@ -106,7 +106,7 @@ def cut(
         raise Refused(next(iter(faults.values())))
     copies = len(found.names) - len(faults) - len(names)
     said = (f"{copies:,} of the same content as another",) if names and copies else ()
-    return Cut(chunks=tuple(chunks), left_out=(*found.left_out, *said), faults=faults)
+    return CutHistory(chunks=tuple(chunks), left_out=(*found.left_out, *said), faults=faults)
 
 
 def _look(path: Path, name: str, contract: InputContract) -> int:

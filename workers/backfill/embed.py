@@ -15,7 +15,7 @@ from undertow.adapters.offline_parts import BACKFILLS, SUFFIX, encode_part, no_r
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.backfill.chunks import Chunk, ChunkReader
 from undertow.backfill.files import history_folder
-from undertow.backfill.refusals import Refusals, lines_of
+from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.embedding import Embed
 from undertow.core.errors import Unavailable
 from undertow.schemas.contract import InputContract
@@ -74,13 +74,13 @@ class BackfillTools:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class ChunkResult:
     """What became of a chunk."""
 
     windows: int
     odd_times: int = 0
     """Windows accepted with an implausible event time (`undertow.schemas.event_times`)."""
-    refusals: Refusals = field(default_factory=Refusals)
+    rejects: RejectCounts = field(default_factory=RejectCounts)
 
 
 class ChunkEmbedder:
@@ -91,7 +91,7 @@ class ChunkEmbedder:
         self._log = LogIdentity(root=recipe.log_root, nonce=read_nonce(recipe.log_root))
         self._history = ChunkReader(history_folder(recipe.history), window_schema(recipe.contract).names)
 
-    def embed(self, chunk: Chunk) -> Done:
+    def embed(self, chunk: Chunk) -> ChunkResult:
         """Embed one chunk. Its part is published last, so that its presence says that all of the chunk is done.
 
         Each chunk writes its own newest rows online at once: the guard of the sink makes the order of chunks, and of a
@@ -129,7 +129,7 @@ class ChunkEmbedder:
         )
         self._insist(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
         odd = int(np.count_nonzero(times.odd(embeddings.event_us)))
-        return Done(windows=len(embeddings), odd_times=odd, refusals=Refusals.of(chunk, rejects))
+        return ChunkResult(windows=len(embeddings), odd_times=odd, rejects=RejectCounts.of(chunk, rejects))
 
     def _publish(self, name: str, content: bytes) -> bool:
         self._log.require_still()

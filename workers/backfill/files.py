@@ -19,7 +19,7 @@ EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class HistoryFiles:
     """What a folder of history holds."""
 
     folder: Path
@@ -34,10 +34,10 @@ def history_folder(history: Path) -> Path:
     return history.parent if history.is_file() else history
 
 
-def find_files(history: Path) -> Found:
+def find_files(history: Path) -> HistoryFiles:
     """Return the Parquet files of history. Raises `Refused` if there are none, or a folder cannot be read."""
     if history.is_file():
-        return Found(folder=history.parent, names=(history.name,))
+        return HistoryFiles(folder=history.parent, names=(history.name,))
     names: list[str] = []
     passed: dict[str, list[str]] = {}
     for path in _walk(history, passed):
@@ -52,7 +52,7 @@ def find_files(history: Path) -> Found:
         beside = f"; left out: {'; '.join(left_out)}" if left_out else ""
         message = f"expected a Parquet file or a folder of them at {history}, found none{beside}"
         raise Refused(message)
-    return Found(folder=history, names=tuple(sorted(names)), left_out=left_out)
+    return HistoryFiles(folder=history, names=tuple(sorted(names)), left_out=left_out)
 
 
 def _walk(history: Path, passed: dict[str, list[str]]) -> Iterator[Path]:

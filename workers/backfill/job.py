@@ -28,7 +28,7 @@ from undertow.backfill.digests import Digests
 from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.files import history_folder
-from undertow.backfill.refusals import Refusals
+from undertow.backfill.reject_counts import RejectCounts
 from undertow.backfill.stall import StallWatch
 from undertow.core.errors import Refused, UndertowError
 from undertow.settings.sections import BackfillSettings
@@ -40,7 +40,7 @@ OpenTools = Callable[[], BackfillTools]
 """Called inside each actor. It travels there, so it must be a function of an importable module, or a `partial` of one
 over plain data."""
 
-OnProgress = Callable[[int, int, int], None]
+OnChunks = Callable[[int, int, int], None]
 """Takes the chunks done, all chunks, and the windows embedded by this run."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}").fullmatch
@@ -59,7 +59,7 @@ class BackfillReport:
     seconds: float
     odd_times: int = 0
     """Of the windows, those before 1990 or after next year."""
-    refusals: Refusals = field(default_factory=Refusals)
+    rejects: RejectCounts = field(default_factory=RejectCounts)
     """Rows refused by this run."""
     refused_before: int = 0
     """Chunks done by an earlier run that hold refused rows."""
@@ -69,7 +69,7 @@ class BackfillReport:
     @property
     def took_nothing(self) -> bool:
         """Whether there was something to embed and every row of it was refused."""
-        return not self.windows and self.refusals.total > 0
+        return not self.windows and self.rejects.total > 0
 
 
 class EmbedChunk:
@@ -98,14 +98,14 @@ class EmbedChunk:
             return _outcome(error=f"chunk {chunk} failed: {error}")
         except Exception as error:  # noqa: BLE001 the driver raises it again, with the name of the chunk
             return _outcome(error=f"chunk {chunk} failed: {error!r}", trace=traceback.format_exc())
-        return _outcome(windows=done.windows, odd_times=done.odd_times, refusals=done.refusals)
+        return _outcome(windows=done.windows, odd_times=done.odd_times, rejects=done.rejects)
 
 
 def _outcome(
     *,
     windows: int = 0,
     odd_times: int = 0,
-    refusals: Refusals | None = None,
+    rejects: RejectCounts | None = None,
     fault: str = "",
     error: str = "",
     trace: str = "",
@@ -113,7 +113,7 @@ def _outcome(
     return {
         "windows": [windows],
         "odd_times": [odd_times],
-        "refusals": [(refusals or Refusals()).to_json()],
+        "refusals": [(rejects or RejectCounts()).to_json()],
         "fault": [fault],
         "error": [error],
         "trace": [trace],
@@ -131,7 +131,7 @@ def backfill(
     settings: BackfillSettings,
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
-    on_progress: OnProgress = _no_progress,
+    on_progress: OnChunks = _no_progress,
     tell: Callable[[str], object] = log.warning,
     clock: Clock = time.time,
     ticks: Clock = time.monotonic,
@@ -166,7 +166,7 @@ def backfill(
     refused_before = sum(part in with_rejects for part in done_before.parts.values())
     skipped = len(chunks) - len(missing)
     windows = odd_times = 0
-    refusals = Refusals()
+    rejects = RejectCounts()
     on_progress(skipped, len(chunks), windows)
     replicas = min(settings.replicas, len(missing))
     attempts = Attempts(recipe.folder / "_attempts" / uuid.uuid4().hex)  # Arrow looks into no folder with an underscore
@@ -186,7 +186,7 @@ def backfill(
                 faults.setdefault(name, fault)
             windows += outcome["windows"]
             odd_times += outcome["odd_times"]
-            refusals += Refusals.from_json(outcome["refusals"])
+            rejects += RejectCounts.from_json(outcome["refusals"])
             on_progress(done, len(chunks), windows)
     return BackfillReport(
         chunks=len(chunks),
@@ -194,7 +194,7 @@ def backfill(
         windows=windows,
         seconds=ticks() - began,
         odd_times=odd_times,
-        refusals=refusals,
+        rejects=rejects,
         refused_before=refused_before,
         faults=faults,
     )

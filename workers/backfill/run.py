@@ -77,7 +77,7 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
     """Yield what a person must know of a run: what was done, why rows were refused, and where they are listed."""
     yield (
         f"{recipe.view.view}: {counted(report.windows, 'window')} embedded in {report.seconds:.1f} s, "
-        f"{report.refusals.total:,} rejected, {counted(report.chunks, 'chunk')}, {report.skipped:,} of them done before"
+        f"{report.rejects.total:,} rejected, {counted(report.chunks, 'chunk')}, {report.skipped:,} of them done before"
     )
     yield from (f"not done: {fault}" for fault in report.faults.values())
     if report.faults:
@@ -87,11 +87,11 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
         )
     if report.odd_times:
         yield f"{report.odd_times:,} of the windows have event times before 1990 or after next year"
-    if report.refusals.total:
-        yield str(report.refusals)
+    if report.rejects.total:
+        yield str(report.rejects)
     if report.refused_before:
         yield f"{report.refused_before} of the chunks done before hold refused rows"
-    if report.refusals.total or report.refused_before:
+    if report.rejects.total or report.refused_before:
         yield (
             f"all refused rows are listed in {recipe.rejects}; a mended file is new history to the same job, "
             "other settings need another one: --job NAME"

@@ -37,12 +37,12 @@ def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> N
     \b
     undertow status --watch
     """
-    from undertow.fleet.launch import reach
+    from undertow.fleet.launch import find_fleet
     from undertow.fleet.show import show, watch
     from undertow.settings.settings import load
     from undertow.telemetry.terminal import Terminal
 
-    fleet = reach(load(overrides).fleet)
+    fleet = find_fleet(load(overrides).fleet)
     if is_watching:
         watch(fleet.status, Terminal(), as_json=as_json)
     else:
@@ -58,11 +58,11 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
     \b
     undertow scale 4
     """
-    from undertow.fleet.launch import reach
+    from undertow.fleet.launch import find_fleet
     from undertow.settings.settings import load
 
     settings = load(overrides).fleet
-    found = reach(settings).scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
+    found = find_fleet(settings).scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
     idle = max(0, replicas - found.partitions)
     there = f"there {are(found.partitions)} {counted(found.partitions, 'partition')}"
     note = f"; {idle} read nothing, since {there}" if idle else ""
@@ -73,9 +73,9 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
 @settings_options
 def drain(overrides: tuple[str, ...]) -> None:
     """Let the running fleet finish its batches, write its checkpoints and end."""
-    from undertow.fleet.launch import reach
+    from undertow.fleet.launch import find_fleet
     from undertow.settings.settings import load
 
     settings = load(overrides).fleet
-    last = reach(settings).end(settings.drain_timeout_seconds + 30)
+    last = find_fleet(settings).end(settings.drain_timeout_seconds + 30)
     click.echo(f"drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")

@@ -38,12 +38,12 @@ def replay(
     undertow replay --reason number
     undertow replay --reason number --pipe "jq -c .past.ax|=map(.//0)" --send
     """
-    from undertow.commands.replay import Choice
+    from undertow.commands.replay import LetterFilter
     from undertow.commands.replay import replay as run_replay
     from undertow.settings.settings import load
     from undertow.telemetry.terminal import Terminal
 
     times = {name: options[name] for name in ("since", "until")}
-    choice = Choice.parse(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
+    choice = LetterFilter.parse(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
     is_done = run_replay(load(overrides), choice, Terminal(), pipe=options["pipe"], send=send, as_json=as_json)
     sys.exit(0 if is_done else 1)

@@ -50,8 +50,8 @@ def view(overrides: tuple[str, ...], **options: Any) -> None:
     undertow view history.parquet --labels labels.csv
     """
     from undertow.settings.settings import load
-    from undertow.view.run import Choice
+    from undertow.view.run import PictureOptions
     from undertow.view.run import view as draw
 
-    for line in draw(load(overrides), Choice(**options)):
+    for line in draw(load(overrides), PictureOptions(**options)):
         click.echo(line)

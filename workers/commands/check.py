@@ -119,13 +119,13 @@ def _group(settings: Settings) -> str:
 
 def _nodes(settings: Settings) -> str:
     # Half a second, and only a joined Ray is asked.
-    from undertow.commands.check_nodes import Expected, look_on_nodes  # noqa: PLC0415
+    from undertow.commands.check_nodes import NodeNeeds, look_on_nodes  # noqa: PLC0415
     from undertow.ray_session.session import ray_session  # noqa: PLC0415
 
     paths = [path.absolute() for path in settings.model.artifacts]
     root = settings.offline.path.absolute()
     nonce = read_nonce(root) if settings.offline.enabled else ""
-    expected = Expected(
+    expected = NodeNeeds(
         artifacts=tuple((path, read_manifest(path).space) for path in paths),
         log=LogIdentity(root=root, nonce=nonce) if nonce else None,
     )

@@ -20,7 +20,7 @@ ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class NodeNeeds:
     """What a replica on any node needs."""
 
     artifacts: tuple[tuple[Path, str], ...]
@@ -43,7 +43,7 @@ class Expected:
         return ""
 
 
-def look_on_nodes(expected: Expected) -> tuple[str, ...]:
+def look_on_nodes(expected: NodeNeeds) -> tuple[str, ...]:
     """Return the hosts of all nodes, each of which sees what is expected. Ray must have been joined.
 
     Raises `Refused`.
@@ -57,14 +57,14 @@ def look_on_nodes(expected: Expected) -> tuple[str, ...]:
     return tuple(host for host, _ in asked)
 
 
-def _fault(expected: Expected) -> str:
+def _fault(expected: NodeNeeds) -> str:
     return expected.fault()
 
 
 _remote_fault: Any = ray.remote(num_cpus=0, max_retries=0)(_fault)
 
 
-def _ask(node: str, expected: Expected) -> Any:
+def _ask(node: str, expected: NodeNeeds) -> Any:
     there = NodeAffinitySchedulingStrategy(node, soft=False)
     return _remote_fault.options(scheduling_strategy=there).remote(expected)
 

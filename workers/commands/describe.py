@@ -27,7 +27,7 @@ from undertow.schemas.windows_arrow import window_schema
 from undertow.schemas.wording import between, counted
 from undertow.settings.sections import ModelSettings
 
-Load = Callable[[Path, ModelSettings], None]
+LoadArtifact = Callable[[Path, ModelSettings], None]
 LISTED = 8
 """Categories that are written out."""
 
@@ -46,7 +46,7 @@ def describe(
     console: Console,
     *,
     as_json: bool = False,
-    load: Load = load_once,
+    load: LoadArtifact = load_once,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Print it. Raises `Refused` where the folder holds no whole artifact, and at the end where it cannot be loaded."""

@@ -18,7 +18,7 @@ from undertow.adapters.kafka_producer import Send, open_send, partition_of
 from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.chunks import BATCH_ROWS, ChunkReader, cut
 from undertow.backfill.files import history_folder
-from undertow.backfill.refusals import Refusals, lines_of
+from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.errors import Refused
 from undertow.core.private_files import make_folder
 from undertow.schemas.contract import InputContract
@@ -77,7 +77,7 @@ def produce(
     times = kafka.event_time.at(clock())
     reader = ChunkReader(history_folder(history), window_schema(contract).names)
     sent, records, odd = 0, 0, 0
-    refusals = Refusals()
+    refusals = RejectCounts()
     listed = settings.offline.path.parent / "produce" / f"{history.absolute().stem}.rejects.jsonl"
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
     began = time.monotonic()
@@ -87,7 +87,7 @@ def produce(
             read = hold_rows(windows_from_arrow(reader.read(chunk), contract), times)
             if bad := [(one.row, one.reason, one.detail) for one in read.bad]:
                 _list(lines_of(chunk, bad), listed, is_first=not refusals.total)
-                refusals += Refusals.of(chunk, bad)
+                refusals += RejectCounts.of(chunk, bad)
             of_format = batch if kafka.format == "arrow" else 1
             messages = list(pack(read.windows, encode, contract, partitions=partitions, batch=of_format))
             _refuse_large(messages, kafka.max_record_bytes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from undertow.adapters.kafka_replay import DeadLetter, Note, read_dead_letters, send_again
+from undertow.adapters.kafka_replay import DeadLetter, ReplayNote, read_dead_letters, send_again
 from undertow.artifact.format.manifest import Manifest, read_manifest
 from undertow.commands.dead_letter_table import letters_for, to_json
 from undertow.commands.replay_pipe import mend, parse_command
@@ -30,7 +30,7 @@ DEADLY = frozenset({"hangs", "kills-replica"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picked:
+class PickedLetters:
     """Those that are meant, and how many others would be."""
 
     letters: list[DeadLetter]
@@ -42,7 +42,7 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class LetterFilter:
     """Which dead letters."""
 
     reasons: Collection[str] = ()
@@ -66,7 +66,7 @@ class Choice:
         until: str | None,
         limit: int | None = None,
         again: bool = False,
-    ) -> "Choice":
+    ) -> "LetterFilter":
         """Read what a command was given. Raises `Refused`."""
         if unknown := sorted(set(reasons) - REASONS.keys()):
             message = f"no reason {unknown[0]!r}; there are {', '.join(REASONS)}"
@@ -81,7 +81,7 @@ class Choice:
         times = {"since_us": since_us, "until_us": until_us}
         return cls(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
 
-    def pick(self, topic: Iterable[DeadLetter | Note]) -> Picked:
+    def pick(self, topic: Iterable[DeadLetter | ReplayNote]) -> PickedLetters:
         """Choose.
 
         A record whose replica died between the dead letter and the checkpoint has two letters: it is meant once, for
@@ -90,7 +90,7 @@ class Choice:
         meant: dict[tuple[object, ...], list[DeadLetter]] = {}
         sent: set[str] = set()
         for one in topic:
-            if isinstance(one, Note):
+            if isinstance(one, ReplayNote):
                 sent.add(one.letter)
             elif self._means(one):
                 meant.setdefault((one.view, one.origin, one.origin_offset, one.key, one.value), []).append(one)
@@ -98,7 +98,7 @@ class Choice:
             letters[0] for letters in meant.values() if self.again or not any(one.place in sent for one in letters)
         ]
         unnamed = DEADLY.difference(self.reasons)
-        return Picked(
+        return PickedLetters(
             letters=[one for one in waiting if one.reason not in unnamed][: self.limit],
             sent=len(meant) - len(waiting),
             deadly=Counter(one.reason for one in waiting if one.reason in unnamed),
@@ -114,7 +114,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ReplayVerdict:
     """What would become of one letter if it were sent now."""
 
     letter: DeadLetter
@@ -125,7 +125,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taker:
+class ReplayTarget:
     """An artifact that would be given a letter again."""
 
     manifest: Manifest
@@ -139,7 +139,7 @@ class Taker:
 
 
 def replay(
-    settings: Settings, choice: Choice, console: Console, *, pipe: str | None, send: bool, as_json: bool = False
+    settings: Settings, choice: LetterFilter, console: Console, *, pipe: str | None, send: bool, as_json: bool = False
 ) -> bool:
     """Show the letters meant, mended by the command `pipe`; with `send`, send those again that would now be taken.
 
@@ -148,7 +148,7 @@ def replay(
     command = None if pipe is None else parse_command(pipe)
     picked = choice.pick(read_dead_letters(settings.kafka))
     manifests = [read_manifest(path) for path in settings.model.artifacts]
-    takers = [Taker(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
+    takers = [ReplayTarget(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
     verdicts = [judge(letter, takers, settings, command) for letter in picked.letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
     judged = [(verdict.letter, verdict.fault) for verdict in verdicts]
@@ -170,7 +170,7 @@ def replay(
     return not behind
 
 
-def _said(settings: Settings, picked: Picked, *, taken: int, behind: int, sent: int | None) -> Iterator[str]:
+def _said(settings: Settings, picked: PickedLetters, *, taken: int, behind: int, sent: int | None) -> Iterator[str]:
     """Yield what follows the letters: what was done or can be, and what was left out."""
     if sent is not None:
         stay = f"{behind:,} {'stays' if behind == 1 else 'stay'}, since {'it' if behind == 1 else 'they'}"
@@ -185,7 +185,9 @@ def _said(settings: Settings, picked: Picked, *, taken: int, behind: int, sent: 
         yield f"{count:,} more {are(count)} left out ({why}); once that is mended, --reason {reason} means them"
 
 
-def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, command: Sequence[str] | None) -> Verdict:
+def judge(
+    letter: DeadLetter, takers: Sequence[ReplayTarget], settings: Settings, command: Sequence[str] | None
+) -> ReplayVerdict:
     """Mend one letter by the command, and say whether the artifact that had refused it would take it now.
 
     Where that one is served no more, it is asked of those of the same name, else of all.
@@ -193,23 +195,25 @@ def judge(letter: DeadLetter, takers: Sequence[Taker], settings: Settings, comma
     kafka = settings.kafka
     if letter.origin.topic != kafka.topic:
         fault = f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {kafka.topic}"
-        return Verdict(letter=letter, value=letter.value, fault=fault)
+        return ReplayVerdict(letter=letter, value=letter.value, fault=fault)
     if letter.origin.index < 0:
         fault = "it does not tell which partition it came from: another program wrote it"
-        return Verdict(letter=letter, value=letter.value, fault=fault)
+        return ReplayVerdict(letter=letter, value=letter.value, fault=fault)
     if letter.is_cut:
-        return Verdict(letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large")
+        return ReplayVerdict(
+            letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large"
+        )
     if letter.reason in NO_RECORD:
         fault = "it is no record, but the bytes of one or of a batch that could not be unpacked: its producer has it"
-        return Verdict(letter=letter, value=letter.value, fault=fault)
+        return ReplayVerdict(letter=letter, value=letter.value, fault=fault)
     value = letter.value
     if command is not None:
         mended = mend(value, command)
         if mended.fault is not None:
-            return Verdict(letter=letter, value=value, fault=mended.fault)
+            return ReplayVerdict(letter=letter, value=value, fault=mended.fault)
         value = mended.value
     record = Record(partition=letter.origin, offset=letter.origin_offset, appended_us=letter.at_us, value=value)
     asked = [one for one in takers if one.manifest.view().view == letter.view]
     asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
     faults = [one.fault(record) for one in asked]
-    return Verdict(letter=letter, value=value, fault=None if None in faults else faults[0])
+    return ReplayVerdict(letter=letter, value=value, fault=None if None in faults else faults[0])

@@ -29,7 +29,7 @@ _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class PipedRecord:
     """What a command made of one record."""
 
     value: bytes
@@ -50,7 +50,7 @@ def parse_command(pipe: str) -> tuple[str, ...]:
     return words
 
 
-def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> Mended:
+def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> PipedRecord:
     """Give one record to the command. Raises `Refused` where it cannot be run, or is not done in time."""
     with tempfile.TemporaryFile() as given:
         given.write(value)
@@ -71,11 +71,11 @@ def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) 
         message = f"the command {shlex.join(command)!r} (--pipe) was not done with one record after {timeout_s:.0f} s"
         raise Refused(message)
     if not is_whole:
-        return Mended(value=b"", fault=f"the command wrote more than {LARGEST_BYTES:,} bytes")
+        return PipedRecord(value=b"", fault=f"the command wrote more than {LARGEST_BYTES:,} bytes")
     if process.returncode:
         last = said.decode(errors="replace").strip().splitlines() or ["and said nothing"]
-        return Mended(value=b"", fault=f"the command ended with {process.returncode}: {last[-1]}")
-    return Mended(value=bytes(written))
+        return PipedRecord(value=b"", fault=f"the command ended with {process.returncode}: {last[-1]}")
+    return PipedRecord(value=bytes(written))
 
 
 def _read(process: subprocess.Popen[bytes], written: bytearray, said: bytearray, timeout_s: float) -> bool | None:

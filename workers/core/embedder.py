@@ -13,17 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from undertow.core.embedding import Embedded, Fault
+from undertow.core.embedding import Embedded
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.features import TappedFeature
-from undertow.core.forwards import Inputs, Rows, cut, select, to_tensors
+from undertow.core.forwards import ModelInputs, RowIndex, cut, select, to_tensors
 from undertow.core.inputs import build_inputs
-from undertow.core.memory import Room, free, is_short_of_memory
+from undertow.core.memory import StepBudget, free, is_short_of_memory
 from undertow.core.pooling import align, pool
 from undertow.core.preprocessing import Preprocessing
 from undertow.core.reduction import Reduction, check_reductions, reduce
 from undertow.core.taps import Call, Taps
 from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Fault
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.wording import counted
 
@@ -40,7 +41,7 @@ ALONE = 32
 others follow only if one of them improved. Otherwise a batch full of bad windows would take several times as long for
 nothing. 32 is a choice."""
 
-Vectors = dict[str, NDArray[np.float32]]
+VectorsByFeature = dict[str, NDArray[np.float32]]
 ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """Requests to end the program, which pass through. Anything else that a model raises is treated as its error, even a
 `BaseException` from native bindings (pyo3's PanicException)."""
@@ -82,7 +83,7 @@ class Embedder:
         self._preprocessing = preprocessing
         self._space = space
         self._sample = sample
-        self._room = Room(GPU_STEPS if self._device.type == "cuda" else CPU_STEPS)
+        self._room = StepBudget(GPU_STEPS if self._device.type == "cuda" else CPU_STEPS)
         self._max_windows = max_windows
         self._least = 1 if self._device.type == "cuda" else LEAST_WINDOWS
         # Without contention the lock costs 0.1 us. A replica never contends: each of its threads has its own embedder.
@@ -111,7 +112,7 @@ class Embedder:
                 f"no memory for the inputs of {counted(len(windows), 'window')}; free some, or let fewer come at once"
             )
             raise Unavailable(message) from error
-        lengths: Rows = built.x["encoder_lengths"]
+        lengths: RowIndex = built.x["encoder_lengths"]
         vectors = {one.name: np.zeros((len(lengths), one.size), np.float32) for one in self._features}
         blamed: dict[int, Fault] = {}
         in_company = np.zeros(len(lengths), bool)
@@ -134,7 +135,12 @@ class Embedder:
         self._taps.close()
 
     def _embedded(
-        self, windows: WindowBatch, rows: Rows, vectors: Vectors, blamed: Mapping[int, Fault], faults: tuple[Fault, ...]
+        self,
+        windows: WindowBatch,
+        rows: RowIndex,
+        vectors: VectorsByFeature,
+        blamed: Mapping[int, Fault],
+        faults: tuple[Fault, ...],
     ) -> Embedded:
         if blamed:
             good = np.setdiff1d(np.arange(len(rows)), np.fromiter(blamed, np.int64, len(blamed)))
@@ -152,7 +158,7 @@ class Embedder:
             faults=tuple(sorted((*faults, *blamed.values()), key=lambda fault: fault.row)),
         )
 
-    def _look_alone(self, x: Inputs, rows: Rows, vectors: Vectors) -> None:
+    def _look_alone(self, x: ModelInputs, rows: RowIndex, vectors: VectorsByFeature) -> None:
         """Embed windows with non-finite vectors again, alone: in a batch, one window's NaN may spread to others."""
         first = rows[np.unique(np.linspace(0, len(rows) - 1, min(ALONE, len(rows))).astype(np.int64))]
         for some in (first, np.setdiff1d(rows, first)):
@@ -166,7 +172,9 @@ class Embedder:
             if not helped:
                 return
 
-    def _attempt(self, x: Inputs, rows: Rows, least: int) -> Iterator[tuple[Rows, Vectors | Blame]]:
+    def _attempt(
+        self, x: ModelInputs, rows: RowIndex, least: int
+    ) -> Iterator[tuple[RowIndex, VectorsByFeature | Blame]]:
         """Yield the rows' vectors. Halve a batch that fails, down to single rows, which yield the reason instead."""
         try:
             vectors = self._forward(x, rows, least)
@@ -194,8 +202,8 @@ class Embedder:
             yield rows, blame
 
     def _halve(
-        self, x: Inputs, rows: Rows, least: int, *, may_be_too_many: bool
-    ) -> Iterator[tuple[Rows, Vectors | Blame]]:
+        self, x: ModelInputs, rows: RowIndex, least: int, *, may_be_too_many: bool
+    ) -> Iterator[tuple[RowIndex, VectorsByFeature | Blame]]:
         """Try both halves. If no window fails alone, the batch was too large: remember how many windows fit."""
         for half in np.array_split(rows, 2):
             for part, outcome in self._attempt(x, half, least):
@@ -204,14 +212,16 @@ class Embedder:
         if may_be_too_many:  # a forward in chunks, or one of so many windows
             self._max_windows = min(self._max_windows or len(rows), -(-len(rows) // 2))
 
-    def _without_copies(self, x: Inputs, rows: Rows, *, may_go_on: bool) -> Iterator[tuple[Rows, Vectors | Blame]]:
+    def _without_copies(
+        self, x: ModelInputs, rows: RowIndex, *, may_go_on: bool
+    ) -> Iterator[tuple[RowIndex, VectorsByFeature | Blame]]:
         """Try a few windows without filling up with copies, and keep to that if it helps: a model may take only one."""
         for part, outcome in self._attempt(x, rows, 1):
             if may_go_on and not isinstance(outcome, tuple):
                 self._least = 1
             yield part, outcome
 
-    def _once_more(self, x: Inputs, rows: Rows) -> Vectors | Blame:
+    def _once_more(self, x: ModelInputs, rows: RowIndex) -> VectorsByFeature | Blame:
         """Retry a single window that ran out of memory, after the sample windows were seen to fit.
 
         The sample has the longest windows there are, so a general shortage of memory never blames one window.
@@ -237,7 +247,7 @@ class Embedder:
         for row in {0, len(sample.rows) - 1}:
             self._forward(sample.x, np.array([row]), 1)
 
-    def _forward(self, x: Inputs, rows: Rows, least: int) -> Vectors:
+    def _forward(self, x: ModelInputs, rows: RowIndex, least: int) -> VectorsByFeature:
         """Run the model on these rows, filled up to `least` with copies of the last one."""
         count = len(rows)
         if count < least:
@@ -264,7 +274,7 @@ class Embedder:
         vectors: NDArray[np.float32] = reduce(pooled, one.feature, self._reductions.get(one.name)).cpu().numpy()
         return vectors
 
-    def _not_finite(self, row: int, vectors: Vectors) -> str:
+    def _not_finite(self, row: int, vectors: VectorsByFeature) -> str:
         where = {one.name: one.feature for one in self._features if not np.isfinite(vectors[one.name][row]).all()}
         return "expected finite numbers, found others in " + ", ".join(f"{name} ({tap})" for name, tap in where.items())
 
@@ -282,7 +292,7 @@ def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _finite(vectors: Vectors) -> NDArray[np.bool_]:
+def _finite(vectors: VectorsByFeature) -> NDArray[np.bool_]:
     """Return (n,) whether all numbers of a row are finite."""
     found: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in vectors.values()])
     return found

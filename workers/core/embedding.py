@@ -10,17 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Fault
 from undertow.schemas.windows import WindowBatch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One window that could not be embedded."""
-
-    row: int
-    reason: str
-    """A code of `undertow.schemas.records.REASONS`."""
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,10 +10,10 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.core.embedding import Fault
 from undertow.core.preprocessing import LabelEncoder, Preprocessing
 from undertow.core.scalers import GroupScaler
-from undertow.schemas.windows import Column, WindowBatch
+from undertow.schemas.records import Fault
+from undertow.schemas.windows import Values, WindowBatch
 
 Use = tuple[str, str, str]
 """A column and its encoder: (part of the window, column, name of the encoder)."""
@@ -32,7 +32,7 @@ def encode(windows: WindowBatch, preprocessing: Preprocessing) -> tuple[Codes, t
     faults: dict[int, Fault] = {}
     for use in dict.fromkeys(uses(preprocessing)):
         part, name, encoder = use
-        column: Column = getattr(windows, part)[name]
+        column: Values = getattr(windows, part)[name]
         found = codes[use] = _look_up(encoders[encoder], column)
         if encoders[encoder].unknown is None and (found == REFUSED).any():
             places = np.argwhere(found == REFUSED)[:, 0]
@@ -59,7 +59,7 @@ def uses(preprocessing: Preprocessing) -> Iterator[Use]:
         yield "series", column, encoder
 
 
-def _look_up(encoder: LabelEncoder, column: Column) -> NDArray[np.int64]:
+def _look_up(encoder: LabelEncoder, column: Values) -> NDArray[np.int64]:
     otherwise = REFUSED if encoder.unknown is None else encoder.unknown
     labels = column.ravel().tolist()
     return np.fromiter(map(encoder.codes.get, labels, repeat(otherwise)), np.int64, len(labels)).reshape(column.shape)

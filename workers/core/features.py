@@ -63,7 +63,7 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Pooling:
     """One pooling of a window's steps, or of a slice of them. As text: `mean`, `mean[-8:]`, `max[2:12]`."""
 
     pool: str
@@ -80,7 +80,7 @@ class Part:
         return self.pool if self.start is self.stop is None else f"{self.pool}[{':'.join(ends)}]"
 
     @classmethod
-    def parse(cls, text: str) -> "Part":
+    def parse(cls, text: str) -> "Pooling":
         """Parse the text form. Raises `Refused`."""
         match = _PART.fullmatch(text)
         if match is None:
@@ -119,17 +119,17 @@ class Feature:
 
     tap: Tap
     pool: str = AUTO
-    """The text of one `Part`, or of several joined by + (their vectors are concatenated), or `AUTO`."""
+    """The text of one `Pooling`, or of several joined by + (their vectors are concatenated), or `AUTO`."""
     pca: int | None = None
     """To how many dimensions a PCA, fitted by packing, reduces the pooled vector; None for no PCA."""
     l2: bool = False
     """Whether each vector is divided by its L2 norm at the end; a vector of zeros stays as it is."""
 
     @property
-    def pools(self) -> tuple[Part, ...]:
+    def pools(self) -> tuple[Pooling, ...]:
         """The parts of `pool`, in order; empty for `AUTO`. Raises `Refused` for a pooling that does not exist."""
-        parts = () if self.pool == AUTO else tuple(map(Part.parse, self.pool.split("+")))
-        if any(part.pool == "none" for part in parts) and parts != (Part(pool="none"),):
+        parts = () if self.pool == AUTO else tuple(map(Pooling.parse, self.pool.split("+")))
+        if any(part.pool == "none" for part in parts) and parts != (Pooling(pool="none"),):
             message = (
                 "the pooling none takes a vector as it is, so there are no steps to slice and nothing can be joined to "
                 f"it, found {self.pool!r}"

@@ -15,12 +15,12 @@ WASTE = 2
 """A chunk ends before its padding would exceed 1/WASTE of a full forward. More chunks would mean less padding, but each
 forward has a fixed cost, too."""
 
-Rows = NDArray[np.int64]
-Inputs = Mapping[str, Any]
+RowIndex = NDArray[np.int64]
+ModelInputs = Mapping[str, Any]
 """Arrays by name, or one list of arrays for several targets."""
 
 
-def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterator[Rows]:
+def cut(lengths: RowIndex, max_steps: int, max_windows: int | None = None) -> Iterator[RowIndex]:
     """Yield the rows of each forward: shortest windows first, so that little is padded.
 
     No chunk has more than `max_steps` (windows times steps, padding included) or `max_windows`.
@@ -35,7 +35,7 @@ def cut(lengths: Rows, max_steps: int, max_windows: int | None = None) -> Iterat
         order = order[count:]
 
 
-def select(x: Inputs, rows: Rows, width: int) -> Inputs:
+def select(x: ModelInputs, rows: RowIndex, width: int) -> ModelInputs:
     """Take some rows, with their encoder steps padded to `width` only."""
     if len(rows) == len(x["encoder_lengths"]) and bool((np.diff(rows) == 1).all()):
         return x  # all rows in their order: nothing to copy, and they are padded to the longest already
@@ -50,7 +50,7 @@ def select(x: Inputs, rows: Rows, width: int) -> Inputs:
     }
 
 
-def to_tensors(x: Inputs, device: torch.device) -> dict[str, Any]:
+def to_tensors(x: ModelInputs, device: torch.device) -> dict[str, Any]:
     """Wrap the arrays as tensors; for a GPU, copy them asynchronously through pinned memory."""
 
     def move(array: NDArray[Any]) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.core.embedding import Fault
 from undertow.core.encoding import PARTS, Codes, encode
 from undertow.core.gaps import fill_gaps
 from undertow.core.lags import add_lags
@@ -20,6 +19,7 @@ from undertow.core.reals import build_reals
 from undertow.core.scalers import WindowScaler
 from undertow.core.scaling import Norm, trained_norm, window_norm
 from undertow.core.steps import Steps
+from undertow.schemas.records import Fault
 from undertow.schemas.windows import WindowBatch
 
 Inputs = dict[str, Any]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.core.preprocessing import Lag, Preprocessing
-from undertow.schemas.windows import Column, WindowBatch
+from undertow.schemas.windows import Values, WindowBatch
 
 
 def add_lags(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:
@@ -37,9 +37,9 @@ def add_lags(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:
     )
 
 
-def _decoder_steps(lag: Lag, windows: WindowBatch, ends: NDArray[np.int64], places: NDArray[np.int64]) -> Column:
+def _decoder_steps(lag: Lag, windows: WindowBatch, ends: NDArray[np.int64], places: NDArray[np.int64]) -> Values:
     """Return (n, horizon) the lagged column in the decoder: observed values first, then those known ahead."""
-    observed: Column = windows.past[lag.column][ends[:, None] + places[places < 0]]
+    observed: Values = windows.past[lag.column][ends[:, None] + places[places < 0]]
     if (places < 0).all():
         return observed
     return np.concatenate([observed, windows.future[lag.column][:, places[places >= 0]]], axis=1)

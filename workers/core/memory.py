@@ -25,7 +25,7 @@ def free(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-class Room:
+class StepBudget:
     """How many steps one forward may have: less after a shortage of memory, then gradually more again."""
 
     def __init__(self, most: int) -> None:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from undertow.core.errors import Refused
-from undertow.core.features import Layout, Part
+from undertow.core.features import Layout, Pooling
 from undertow.schemas.wording import counted
 
 FLAT, STEPPED = 2, 3  # ranks: (n, c) and (n, t, c)
 
 
-def pool(hidden: Tensor, pools: Sequence[Part], lengths: Tensor | None = None) -> Tensor:
+def pool(hidden: Tensor, pools: Sequence[Pooling], lengths: Tensor | None = None) -> Tensor:
     """Pool (n, t, c) over its steps, or pass (n, c) through with the pooling `none`; return (n, d) float32.
 
     `lengths`: (n,) the number of valid steps of each row, at least 1; None if all t are valid. The vectors of several
@@ -81,7 +81,7 @@ def _pool_whole(name: str, values: Tensor) -> Tensor:
             return values.amax(dim=1)
 
 
-def _pool_valid(part: Part, values: Tensor, lengths: Tensor) -> Tensor:
+def _pool_valid(part: Pooling, values: Tensor, lengths: Tensor) -> Tensor:
     """Pool the part's slice of the first `lengths` steps; padding has no influence, even if it is NaN."""
     begin, end = _bound(part.start, lengths, 0), _bound(part.stop, lengths, values.shape[1])
     rows = torch.arange(len(values), device=values.device)

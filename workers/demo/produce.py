@@ -13,12 +13,12 @@ from undertow.schemas.windows import WindowBatch
 from undertow.settings.sections import KafkaSettings
 from undertow.stream.ports import Clock
 
-Key = tuple[str, ...]
-Sent = MutableMapping[tuple[Key, int], float]
+EntityKey = tuple[str, ...]
+Sent = MutableMapping[tuple[EntityKey, int], float]
 """When each window was sent, in seconds since the epoch, by its series and event time."""
 
 
-def keys(windows: WindowBatch) -> list[Key]:
+def keys(windows: WindowBatch) -> list[EntityKey]:
     """Return the series of each window, ids in the order of the batch."""
     return list(zip(*(column.tolist() for column in windows.series.values()), strict=True))
 
@@ -49,7 +49,7 @@ class Playing:
 
     def __init__(self, settings: KafkaSettings, windows: WindowBatch, *, per_second: float) -> None:
         """Begin."""
-        self.sent: dict[tuple[Key, int], float] = {}
+        self.sent: dict[tuple[EntityKey, int], float] = {}
         self._settings, self._windows, self._per_second = settings, windows, per_second
         self._stop = threading.Event()
         self._error: Exception | None = None

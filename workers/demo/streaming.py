@@ -13,7 +13,7 @@ from rich.text import Text
 
 from undertow.core.errors import Refused
 from undertow.demo.follow import Followed, Reader
-from undertow.demo.produce import Key, Playing, keys
+from undertow.demo.produce import EntityKey, Playing, keys
 from undertow.demo.table import live_line
 from undertow.fleet.handle import Fleet
 from undertow.fleet.launch import start
@@ -77,9 +77,9 @@ def stream(
     return Streamed(status=status, followed=followed, per_second=len(windows) / seconds)
 
 
-def last_events(windows: WindowBatch) -> dict[Key, int]:
+def last_events(windows: WindowBatch) -> dict[EntityKey, int]:
     """Return the newest event time of each series."""
-    last: dict[Key, int] = {}
+    last: dict[EntityKey, int] = {}
     for key, end_us in zip(keys(windows), windows.end_us.tolist(), strict=True):
         last[key] = max(end_us, last.get(key, end_us))
     return last

@@ -28,7 +28,7 @@ LIBRARIES = ("torch", "lightning", "pytorch-forecasting", "seglearn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class TrainRecipe:
     """What decides the weights, apart from the data and the libraries."""
 
     hidden_size: int = 64
@@ -47,12 +47,12 @@ class Recipe:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def checkpoint_path(folder: Path, recipe: Recipe) -> Path:
+def checkpoint_path(folder: Path, recipe: TrainRecipe) -> Path:
     """Return where the checkpoint of this recipe is, or will be."""
     return folder / f"lstm-{recipe.key}.ckpt"
 
 
-def train(recordings: Sequence[Recording], folder: Path, recipe: Recipe, console: Console) -> Path:
+def train(recordings: Sequence[Recording], folder: Path, recipe: TrainRecipe, console: Console) -> Path:
     """Train and save the model, unless it was trained before; return the checkpoint, whole or not there."""
     path = checkpoint_path(folder, recipe)
     if path.exists():
@@ -86,7 +86,7 @@ def frame(recordings: Sequence[Recording]) -> pd.DataFrame:
     )
 
 
-def _fit(recordings: Sequence[Recording], recipe: Recipe, console: Console) -> Any:
+def _fit(recordings: Sequence[Recording], recipe: TrainRecipe, console: Console) -> Any:
     # Half a minute of imports on a small machine, which a run that finds its model does not need.
     import torch  # noqa: PLC0415
     from lightning.pytorch import Callback, Trainer, seed_everything  # noqa: PLC0415

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
-from undertow.schemas.windows import Column, WindowBatch
+from undertow.schemas.windows import Values, WindowBatch
 
 CHANNELS = ("ax", "ay", "az", "wx", "wy", "wz")
 """Acceleration in g, then angular velocity in rad/s."""
@@ -115,7 +115,7 @@ def cut(recordings: Sequence[Recording]) -> Labelled:
         for r, each in zip(recordings, ends, strict=True)
     ]  # each (m, STEPS, 6)
 
-    def spread(field: str) -> Column:
+    def spread(field: str) -> Values:
         return np.repeat(np.array([getattr(r, field) for r in recordings], dtype=object), counts)
 
     n = sum(counts)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
-from undertow.stream.careful import AtHand
+from undertow.stream.quarantine_reader import InFlight
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P", bound="Progress")
@@ -64,7 +64,7 @@ class ArtifactStatus(Progress):
     """The name of its view: `<name>__<space8>`."""
     ends: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
     """By partition held: the end of its chain, and the next offset to read."""
-    at_hand: AtHand = field(default_factory=AtHand)
+    in_flight: InFlight = field(default_factory=InFlight)
 
 
 def together(parts: Sequence[Progress]) -> Progress:

@@ -25,7 +25,7 @@ WEIGHT = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class SizePolicy:
     """The limits of a fleet's size, and how fast it changes."""
 
     least: int
@@ -46,7 +46,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class SizeDecision:
     """A size, its reason, and since when another has been needed: input to the next call."""
 
     size: int
@@ -55,12 +55,14 @@ class Decision:
     below_since: float | None = None
 
 
-def decide(policy: Policy, before: Decision, load: Load | None, *, partitions: int, now: float) -> Decision:
+def decide_size(
+    policy: SizePolicy, before: SizeDecision, load: Load | None, *, partitions: int, now: float
+) -> SizeDecision:
     """Return the decision for the present load; a load of None, which could not be measured, changes nothing."""
     most = max(policy.least, min(policy.most, partitions))  # a replica without a partition reads nothing
     size = min(max(before.size, policy.least), most)
     if load is None or load.rate <= 0:
-        return Decision(size=size, reason="held: no rate is known yet")
+        return SizeDecision(size=size, reason="held: no rate is known yet")
     needed = (load.lag / policy.catch_up_s + load.arrival) / load.rate
     wanted = max(math.ceil(min(needed, most)), policy.least)
     enough = max(math.ceil(min(needed * HEADROOM, most)), policy.least)
@@ -68,18 +70,18 @@ def decide(policy: Policy, before: Decision, load: Load | None, *, partitions: i
     if wanted > size:
         since = now if before.above_since is None else before.above_since
         if now - since >= policy.up_delay_s:
-            return Decision(size=wanted, reason=reason)
-        return Decision(size=size, reason=reason, above_since=since)
+            return SizeDecision(size=wanted, reason=reason)
+        return SizeDecision(size=size, reason=reason, above_since=since)
     if enough < size:
         since = now if before.below_since is None else before.below_since
         if now - since >= policy.down_delay_s:
-            return Decision(size=size - 1, reason=reason)
-        return Decision(size=size, reason=reason, below_since=since)
-    return Decision(size=size, reason=reason)
+            return SizeDecision(size=size - 1, reason=reason)
+        return SizeDecision(size=size, reason=reason, below_since=since)
+    return SizeDecision(size=size, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class FleetCounters:
     """The counters of a fleet at one moment."""
 
     at: float
@@ -93,12 +95,12 @@ class Reading:
     names: frozenset[str]
 
 
-def take_reading(replicas: Iterable[ReplicaStatus], *, partitions: int, now: float) -> Reading | None:
+def take_reading(replicas: Iterable[ReplicaStatus], *, partitions: int, now: float) -> FleetCounters | None:
     """Sum over the fleet; None where some partition has no reader, so that its lag is not known."""
     readers = [one for one in replicas if one.lag]
     if len({partition for one in readers for partition in one.lag}) != partitions:
         return None
-    return Reading(
+    return FleetCounters(
         at=now,
         offsets=sum(one.offsets for one in readers),
         lag=sum(sum(one.lag.values()) for one in readers),
@@ -112,11 +114,11 @@ def take_reading(replicas: Iterable[ReplicaStatus], *, partitions: int, now: flo
 class Meter:
     """Computes rates from readings; frozen, each `look` returns the next meter."""
 
-    since: Reading | None = None
+    since: FleetCounters | None = None
     load: Load | None = None
     rate: float = 0.0
 
-    def look(self, reading: Reading | None) -> "Meter":
+    def look(self, reading: FleetCounters | None) -> "Meter":
         """Add a reading. Where the replicas have changed since the last one, the load is not known."""
         if reading is None or self.since is None or reading.names != self.since.names:
             return Meter(reading, None, self.rate)
@@ -135,7 +137,7 @@ class Meter:
         load = Load(lag=reading.lag, arrival=self._arrival(reading, taken), rate=rate) if rate else None
         return replace(self, since=reading, load=load, rate=rate)
 
-    def _arrival(self, reading: Reading, taken: int) -> float:
+    def _arrival(self, reading: FleetCounters, taken: int) -> float:
         since = self.since or reading
         return max(0.0, (taken + reading.lag - since.lag) / max(reading.at - since.at, 1e-9))
 
@@ -143,9 +145,9 @@ class Meter:
 class Autoscaler:
     """A policy with its state between two looks."""
 
-    def __init__(self, policy: Policy, size: int) -> None:
+    def __init__(self, policy: SizePolicy, size: int) -> None:
         """Start with the present size."""
-        self._policy, self._meter, self._decision = policy, Meter(), Decision(size=size)
+        self._policy, self._meter, self._decision = policy, Meter(), SizeDecision(size=size)
 
     @property
     def reason(self) -> str:
@@ -156,7 +158,7 @@ class Autoscaler:
         """Return the size that the lag requires. `size` is the present one, set by anyone."""
         self._meter = self._meter.look(take_reading(replicas, partitions=partitions, now=now))
         before = replace(self._decision, size=size)
-        self._decision = decide(self._policy, before, self._meter.load, partitions=partitions, now=now)
+        self._decision = decide_size(self._policy, before, self._meter.load, partitions=partitions, now=now)
         if self._decision.size != size:
             log.info("%d replicas instead of %d: %s", self._decision.size, size, self.reason)
         return self._decision.size

@@ -9,9 +9,9 @@ the chain of the offline log.
 
 from collections.abc import Callable, Iterable
 
-from undertow.fleet import respawn
-from undertow.fleet.autoscale import Policy
-from undertow.fleet.lookout import Lookout
+from undertow.fleet import restart_policy
+from undertow.fleet.autoscale import SizePolicy
+from undertow.fleet.monitor import FleetMonitor
 from undertow.fleet.placement import Placement, owners
 from undertow.fleet.quarantine import Quarantine
 from undertow.fleet.replicas import Replicas
@@ -20,11 +20,11 @@ from undertow.fleet.slots import new_name
 from undertow.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 from undertow.fleet.summary import Summary
 from undertow.schemas.records import Partition
-from undertow.stream.care import Care
 from undertow.stream.ports import Clock
-from undertow.stream.verdicts import Fault
+from undertow.stream.quarantine_order import QuarantineOrder
+from undertow.stream.verdicts import EndCause
 
-RESPAWN = respawn.Policy()
+RESTARTS = restart_policy.RestartPolicy()
 
 
 class Controller:
@@ -40,12 +40,12 @@ class Controller:
         partitions: Iterable[Partition],
         wanted: int,
         standbys: int = 0,
-        policy: Policy | None = None,
+        policy: SizePolicy | None = None,
         replicas: Replicas,
         heartbeat_timeout_s: float,
         clock: Clock,
         new_name: Callable[[Iterable[str]], str] = new_name,
-        lookout: Lookout | None = None,
+        monitor: FleetMonitor | None = None,
     ) -> None:
         """Adopt the replicas that are alive already. `standbys` are loaded and read nothing until another dies.
 
@@ -61,7 +61,7 @@ class Controller:
         self._adopted = set(self._seen)
         self._heard_at = dict.fromkeys(self._seen, clock())
         self._sent: dict[str, frozenset[Partition]] = {}
-        self._told: dict[str, tuple[FleetSize, Care]] = {}
+        self._told: dict[str, tuple[FleetSize, QuarantineOrder]] = {}
         self._placement, self._quarantine = Placement(clock), Quarantine(clock)
         self._leaving: set[str] = set()
         self._going: frozenset[str] = frozenset()
@@ -69,11 +69,11 @@ class Controller:
         self._new_name = new_name
         self._failure: str | None = None
         self._too_many: str | None = None
-        self._lookout = lookout or Lookout(clock)
+        self._monitor = monitor or FleetMonitor(clock)
         self._failovers = 0
         self._run_since: dict[str, float] = {}
-        self._ended: list[respawn.End] = []
-        self._history, self._decision = respawn.History(), respawn.Decision()
+        self._ended: list[restart_policy.ReplicaEnd] = []
+        self._history, self._decision = restart_policy.RestartHistory(), restart_policy.RestartDecision()
         self._status = self._sum_up()
 
     def tick(self) -> None:
@@ -94,7 +94,7 @@ class Controller:
             self._retire()
             self._place()
         self._status = self._sum_up()
-        if not self._adopted and (too_many := self._lookout.see(self._status)):
+        if not self._adopted and (too_many := self._monitor.see(self._status)):
             self._too_many = too_many
             self.drain()  # everything read becomes durable, and no offset skips a record
 
@@ -140,7 +140,7 @@ class Controller:
             failovers=self._failovers,
             autoscale=self._sizing.reason,
             message=self._message(alive),
-            lines=self._lookout.lines(alive),
+            lines=self._monitor.lines(alive),
             suspects=self._quarantine.lines(),
             **self._summary.counts(alive),
         )
@@ -169,7 +169,7 @@ class Controller:
                 self._leaving.add(name)
             if name in self._adopted:
                 self._adopted.discard(name)
-                self._sent[name], self._told[name] = answer.wanted, (answer.size, answer.care)
+                self._sent[name], self._told[name] = answer.wanted, (answer.size, answer.quarantine)
                 self._sizing.hear(answer.size)
                 self._partitions |= answer.wanted | answer.held
             if answer.wanted != self._sent.get(name, frozenset()):  # a predecessor's last order came after ours
@@ -188,11 +188,11 @@ class Controller:
         has_answered = self._seen[name].state != "starting" or name in self._adopted
         return has_answered and now - self._heard_at[name] > self._heartbeat_timeout_s
 
-    def _bury(self, name: str, reason: str | None, *, fault: Fault = "crashed") -> None:
+    def _bury(self, name: str, reason: str | None, *, fault: EndCause = "crashed") -> None:
         self._replicas.remove(name)
         replica = self._seen.pop(name)
         self._summary.bury(replica)
-        self._lookout.gone(replica, reason)
+        self._monitor.gone(replica, reason)
         sent = self._sent.pop(name, frozenset())
         self._told.pop(name, None)
         self._leaving.discard(name)
@@ -206,7 +206,7 @@ class Controller:
         windows = self._summary.counts(tuple(self._seen.values()))["windows"]
         self._quarantine.ended(replica, sent, reason, windows=windows)
         self._ended.append(
-            respawn.End(
+            restart_policy.ReplicaEnd(
                 at=self._clock(),
                 reason=reason,
                 fault=fault,
@@ -221,13 +221,15 @@ class Controller:
         """Decide about restarts, from how replicas have ended."""
         ended, self._ended, now = self._ended, [], self._clock()
         living = [
-            respawn.Living(node=one.ray_node, runs_since=self._run_since.get(name), has_worked=one.windows > 0)
+            restart_policy.LivingReplica(
+                node=one.ray_node, runs_since=self._run_since.get(name), has_worked=one.windows > 0
+            )
             for name, one in self._seen.items()
         ]
-        self._history = respawn.remember(
-            RESPAWN, self._history, ended=ended, living=living, nodes=self._replicas.nodes(), now=now
+        self._history = restart_policy.remember(
+            RESTARTS, self._history, ended=ended, living=living, nodes=self._replicas.nodes(), now=now
         )
-        self._decision = respawn.decide(RESPAWN, self._history, now)
+        self._decision = restart_policy.decide_restart(RESTARTS, self._history, now)
         if (why := self._decision.gives_up or self._quarantine.gives_up) and not self._sizing.is_draining:
             self.fail(why)
 
@@ -267,10 +269,10 @@ class Controller:
             ready,
             owners(self._seen, self._sent),
             size=self._sizing.size.replicas,
-            careful=self._quarantine.partitions,
+            quarantined=self._quarantine.partitions,
         )
         for name, share in shares.items():
-            size, care = self._sizing.size, self._quarantine.care.of(share)
-            if share != self._sent.get(name, frozenset()) or self._told.get(name) != (size, care):
-                self._replicas.assign(name, share, size, care)
-                self._sent[name], self._told[name] = share, (size, care)
+            size, quarantine = self._sizing.size, self._quarantine.order.of(share)
+            if share != self._sent.get(name, frozenset()) or self._told.get(name) != (size, quarantine):
+                self._replicas.assign(name, share, size, quarantine)
+                self._sent[name], self._told[name] = share, (size, quarantine)

@@ -12,16 +12,16 @@ from typing import Any
 import ray
 
 from undertow.adapters.kafka_admin import find_topic
-from undertow.fleet.autoscale import Policy
+from undertow.fleet.autoscale import SizePolicy
 from undertow.fleet.build import Stamped
 from undertow.fleet.controller import Controller
 from undertow.fleet.handle import ENDS
-from undertow.fleet.hello import say_hello
+from undertow.fleet.handshake import say_hello
 from undertow.fleet.lease import Lease
-from undertow.fleet.lookout import Lookout
+from undertow.fleet.lease_places import Heartbeats, open_lease_places
 from undertow.fleet.metrics import Emitter
+from undertow.fleet.monitor import FleetMonitor
 from undertow.fleet.ray_replicas import RayReplicas
-from undertow.fleet.registers import Heartbeats, open_registers
 from undertow.fleet.reject_ratio import RejectLimit
 from undertow.fleet.status import FleetStatus
 from undertow.fleet.topic_watch import TopicWatch
@@ -55,11 +55,11 @@ class ControllerActor:
             replicas=RayReplicas(recipe),
             heartbeat_timeout_s=recipe.heartbeat_timeout_s,
             clock=time.monotonic,
-            lookout=Lookout(time.monotonic, limit=_reject_limit(recipe), lines=ring.lines),
+            monitor=FleetMonitor(time.monotonic, limit=_reject_limit(recipe), lines=ring.lines),
         )
         self._fault: str | None = None
         self._has_ended = False
-        self._beat = Heartbeats(lease.value, open_registers(recipe))
+        self._beat = Heartbeats(lease.value, open_lease_places(recipe))
         TopicWatch(
             recipe.topic_id,
             ask=lambda: find_topic(recipe.kafka),
@@ -113,10 +113,10 @@ class ControllerActor:
         self._has_ended = True
 
 
-def _policy(recipe: StreamRecipe) -> Policy | None:
+def _policy(recipe: StreamRecipe) -> SizePolicy | None:
     if not recipe.max_replicas:
         return None
-    return Policy(
+    return SizePolicy(
         least=recipe.min_replicas,
         most=recipe.max_replicas,
         catch_up_s=recipe.catch_up_s,

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 
 from undertow.core.errors import Refused, Unavailable
 from undertow.fleet.build import foreign
-from undertow.fleet.hello import UNKNOWN, Hello, hear
+from undertow.fleet.handshake import UNKNOWN, Handshake, hear
 from undertow.fleet.status import FleetStatus
 from undertow.wiring.root import StreamRecipe
 
@@ -24,8 +24,8 @@ LOOK_EVERY_S = 0.1
 ENDS = frozenset({"drained", "failed"})
 
 
-class State(Protocol):
-    """A `FleetStatus`, or the `Hello` of a controller."""
+class HasState(Protocol):
+    """A `FleetStatus`, or the `Handshake` of a controller."""
 
     @property
     def state(self) -> str:
@@ -36,7 +36,7 @@ class State(Protocol):
         """The reason for it."""
 
 
-S = TypeVar("S", bound=State)
+S = TypeVar("S", bound=HasState)
 
 
 class Fleet:
@@ -46,7 +46,7 @@ class Fleet:
         """Keep the controller's handle."""
         self.name, self._controller, self._is_ours = name, controller, False
 
-    def hello(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> Hello:
+    def handshake(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> Handshake:
         """Return the controller's build and state.
 
         Like all requests, raises `Refused` where the controller is gone, `Unavailable` where it does not answer in
@@ -55,7 +55,7 @@ class Fleet:
         try:
             asked = self._controller.hello.remote()
         except AttributeError:
-            return Hello(build=UNKNOWN, state="running")
+            return Handshake(build=UNKNOWN, state="running")
         return hear(self._answer(asked, timeout_s, stops))
 
     def status(self, timeout_s: float = ANSWER_S, stops: Callable[[], bool] = lambda: False) -> FleetStatus:
@@ -102,9 +102,9 @@ class Fleet:
         """Drain, and return the last status when all replicas have ended. Raises `Refused` after `timeout_s`."""
         return self._drain_and_look(self.status, timeout_s)
 
-    def end(self, timeout_s: float) -> Hello:
+    def end(self, timeout_s: float) -> Handshake:
         """Drain a fleet of any build, and return its last answer. Raises `Refused` after `timeout_s`."""
-        return self._drain_and_look(self.hello, timeout_s)
+        return self._drain_and_look(self.handshake, timeout_s)
 
     def _drain_and_look(self, look: Callable[[], S], timeout_s: float) -> S:
         self.drain()
@@ -135,9 +135,9 @@ class Fleet:
         """Check once that the controller is of our build."""
         if self._is_ours:
             return
-        hello = self.hello(timeout_s, stops)
-        if not hello.is_ours:
-            message = f"fleet {self.name!r}: {foreign(hello.build)}"
+        handshake = self.handshake(timeout_s, stops)
+        if not handshake.is_ours:
+            message = f"fleet {self.name!r}: {foreign(handshake.build)}"
             raise Refused(message)
         self._is_ours = True
 

@@ -16,8 +16,8 @@ from undertow.fleet.controller_actor import controller_actor, controller_name
 from undertow.fleet.differences import differences
 from undertow.fleet.handle import ANSWER_S, ENDS, Fleet
 from undertow.fleet.lease import Lease, own_lease
+from undertow.fleet.lease_places import Heartbeats, acquire_all, open_lease_places
 from undertow.fleet.ray_replicas import orphans, remove_orphans
-from undertow.fleet.registers import Heartbeats, acquire_all, open_registers
 from undertow.ray_session.session import join_ray
 from undertow.settings.sections import FleetSettings
 from undertow.wiring.root import StreamRecipe
@@ -41,12 +41,12 @@ def start(
     """
     own = own_lease(recipe.fleet, uuid.uuid4().hex)
     with contextlib.ExitStack() as stack:
-        registers = open_registers(recipe)
-        for register in registers:
-            stack.callback(register.lease.close)
+        places = open_lease_places(recipe)
+        for place in places:
+            stack.callback(place.lease.close)
         if not force:
-            acquire_all(own, registers)
-        beat, fleet = Heartbeats(own, registers), None
+            acquire_all(own, places)
+        beat, fleet = Heartbeats(own, places), None
         try:
             name = controller_name(recipe.fleet)
             if not _is_there(name):
@@ -93,14 +93,14 @@ def attach(recipe: StreamRecipe, stops: Callable[[], bool] = lambda: False) -> F
         fleet = Fleet(recipe.fleet, ray.get_actor(controller_name(recipe.fleet)))
     except ValueError:
         return None
-    hello = fleet.hello(stops=stops)
-    if hello.state == "draining":
-        hello = fleet.end(recipe.drain_timeout_s + ANSWER_S)
-    if hello.state in ENDS:
+    handshake = fleet.handshake(stops=stops)
+    if handshake.state == "draining":
+        handshake = fleet.end(recipe.drain_timeout_s + ANSWER_S)
+    if handshake.state in ENDS:
         fleet.remove()
         return None
-    if not hello.is_ours:
-        message = f"fleet {recipe.fleet!r} runs already: {foreign(hello.build)}"
+    if not handshake.is_ours:
+        message = f"fleet {recipe.fleet!r} runs already: {foreign(handshake.build)}"
         raise Refused(message)
     if differ := differences(fleet.recipe(), recipe):
         message = (
@@ -111,7 +111,7 @@ def attach(recipe: StreamRecipe, stops: Callable[[], bool] = lambda: False) -> F
     return fleet
 
 
-def reach(settings: FleetSettings) -> Fleet:
+def find_fleet(settings: FleetSettings) -> Fleet:
     """Connect to the Ray cluster and the fleet in it. Raises `Refused` where there is no fleet of this name."""
     join_ray(settings)
     try:

@@ -72,7 +72,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HolderTexts:
     """The texts for a place that another fleet holds."""
 
     does: str
@@ -81,7 +81,7 @@ class Held:
     """What to choose instead."""
 
 
-GROUP = Held(does="reads this topic under this group", instead="another kafka.topic or kafka.group")
+GROUP = HolderTexts(does="reads this topic under this group", instead="another kafka.topic or kafka.group")
 
 
 def own_lease(fleet: str, run: str) -> Lease:
@@ -111,7 +111,7 @@ def acquire(
     *,
     read: Callable[[], str],
     write: Callable[[str], None],
-    held: Held = GROUP,
+    held: HolderTexts = GROUP,
     clock: Clock = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
@@ -125,7 +125,7 @@ def acquire(
         raise Refused(held_by(found, held))
 
 
-def held_by(other: Lease, held: Held = GROUP) -> str:
+def held_by(other: Lease, held: HolderTexts = GROUP) -> str:
     """Return the message that another fleet holds this place, and what to do."""
     return (
         f"fleet {other.fleet!r} {held.does} already: {other.origin}. Drain it there "

@@ -23,7 +23,7 @@ from undertow.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
 from undertow.schemas.records import REASONS
 from undertow.stream import histogram
 
-Key = tuple[tuple[str, str], ...]
+LabelSet = tuple[tuple[str, str], ...]
 """Names and values of labels, sorted."""
 
 LAG = "undertow_lag"
@@ -75,7 +75,7 @@ DEFINITIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricValue:
     """The present value of one metric; a counter's is its total since the process began."""
 
     name: str
@@ -83,29 +83,29 @@ class Reading:
     labels: Mapping[str, str]
 
 
-def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[Reading]:
+def replica_readings(fleet: str, status: ReplicaStatus, now: float) -> Iterator[MetricValue]:
     """Yield a replica's metrics of each artifact at the time `now`, in seconds since the epoch."""
     for artifact in status.artifacts:
         labels = {"fleet": fleet, "replica": slot_of(status.name), "artifact": artifact.artifact}
         yield from _artifact_readings(labels, artifact, now)
 
 
-def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: float) -> Iterator[Reading]:
-    yield Reading("undertow_records", status.records, own)
-    yield Reading("undertow_windows", status.windows, own)
-    yield Reading("undertow_lost", status.lost, own)
-    yield Reading("undertow_store_losses", status.store_losses, own)
-    yield Reading("undertow_odd_times", status.odd_times, own)
-    yield Reading("undertow_clock_ahead", status.clock_ahead, own)
-    yield Reading("undertow_checkpoints", status.checkpoints, own)
-    yield Reading("undertow_retries", status.retries, own)
-    yield Reading("undertow_blocked", float(status.blocked is not None), own)
+def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: float) -> Iterator[MetricValue]:
+    yield MetricValue("undertow_records", status.records, own)
+    yield MetricValue("undertow_windows", status.windows, own)
+    yield MetricValue("undertow_lost", status.lost, own)
+    yield MetricValue("undertow_store_losses", status.store_losses, own)
+    yield MetricValue("undertow_odd_times", status.odd_times, own)
+    yield MetricValue("undertow_clock_ahead", status.clock_ahead, own)
+    yield MetricValue("undertow_checkpoints", status.checkpoints, own)
+    yield MetricValue("undertow_retries", status.retries, own)
+    yield MetricValue("undertow_blocked", float(status.blocked is not None), own)
     if status.durable_at is not None:
         age = max(0.0, now - status.durable_at) if status.held else 0.0  # without partitions there are no checkpoints
-        yield Reading("undertow_checkpoint_age_seconds", age, own)
+        yield MetricValue("undertow_checkpoint_age_seconds", age, own)
     yield from _by_reason("undertow_rejects", status.rejects, own)
     for partition, lag in status.lag.items():
-        yield Reading(LAG, lag, {**own, "partition": str(partition)})
+        yield MetricValue(LAG, lag, {**own, "partition": str(partition)})
     stages = {
         "poll": status.poll_s,
         "embed": status.embed_s,
@@ -113,41 +113,41 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
         "checkpoint": status.checkpoint_s,
     }
     for stage, seconds in stages.items():
-        yield Reading("undertow_stage_seconds", seconds, {**own, "stage": stage})
+        yield MetricValue("undertow_stage_seconds", seconds, {**own, "stage": stage})
     sizes = sorted(status.batches.items())
     for power in range(17):
         within = sum(count for bits, count in sizes if bits <= power)
-        yield Reading("undertow_batch_windows_bucket", within, {**own, "le": str(2**power)})
-    yield Reading("undertow_batch_windows_bucket", sum(c for _, c in sizes), {**own, "le": "+Inf"})
+        yield MetricValue("undertow_batch_windows_bucket", within, {**own, "le": str(2**power)})
+    yield MetricValue("undertow_batch_windows_bucket", sum(c for _, c in sizes), {**own, "le": "+Inf"})
     below = np.cumsum(status.latency)
     for edge in LATENCY_EDGES_S:
         # The bucket that the edge falls into counts as slower: the metric is never better than the truth.
         whole = int(np.searchsorted(histogram.EDGES_S, edge * (1 + 1e-9), side="right")) - 1
-        yield Reading("undertow_latency_seconds_bucket", float(below[whole]), {**own, "le": str(edge)})
-    yield Reading("undertow_latency_seconds_bucket", float(below[-1]), {**own, "le": "+Inf"})
+        yield MetricValue("undertow_latency_seconds_bucket", float(below[whole]), {**own, "le": str(edge)})
+    yield MetricValue("undertow_latency_seconds_bucket", float(below[-1]), {**own, "le": "+Inf"})
 
 
-def _by_reason(name: str, rejects: Mapping[str, int], own: Mapping[str, str]) -> Iterator[Reading]:
+def _by_reason(name: str, rejects: Mapping[str, int], own: Mapping[str, str]) -> Iterator[MetricValue]:
     for reason in sorted({*REASONS, *rejects}):
-        yield Reading(name, rejects.get(reason, 0), {**own, "reason": reason})
+        yield MetricValue(name, rejects.get(reason, 0), {**own, "reason": reason})
 
 
-def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterator[Reading]:
+def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterator[MetricValue]:
     """Yield the controller's metrics; counters only once it `has_heard_all` the replicas that it found.
 
     A restarted controller learns the counts so far from them; they must not appear as an increase.
     """
     fleet = {"fleet": status.name}
     if has_heard_all:
-        yield Reading("undertow_fleet_windows", status.windows, fleet)
+        yield MetricValue("undertow_fleet_windows", status.windows, fleet)
         yield from _by_reason("undertow_fleet_rejects", status.rejects, fleet)
-        yield Reading("undertow_fleet_lost", status.lost, fleet)
-    yield Reading("undertow_failovers", status.failovers, fleet)
+        yield MetricValue("undertow_fleet_lost", status.lost, fleet)
+    yield MetricValue("undertow_failovers", status.failovers, fleet)
     for state in get_args(ReplicaState):
         count = sum(replica.state == state for replica in status.replicas)
-        yield Reading("undertow_replicas", count, {**fleet, "state": state})
-    yield Reading("undertow_replicas_wanted", status.wanted, fleet)
-    yield Reading("undertow_partitions_unread", status.unread, fleet)
+        yield MetricValue("undertow_replicas", count, {**fleet, "state": state})
+    yield MetricValue("undertow_replicas_wanted", status.wanted, fleet)
+    yield MetricValue("undertow_partitions_unread", status.unread, fleet)
 
 
 def ray_metric(definition: Definition) -> Any:
@@ -164,10 +164,10 @@ class Emitter:
         """`make` creates a metric at its first value: Ray does not export one without."""
         self._make = make
         self._metrics: dict[str, Any] = {}
-        self._lags: set[Key] = set()
+        self._lags: set[LabelSet] = set()
         self._has_heard_all = False
 
-    def emit(self, readings: Iterable[Reading]) -> None:
+    def emit(self, readings: Iterable[MetricValue]) -> None:
         """Export these; a partition's lag that is no longer among them is exported as 0 once more."""
         before, self._lags = self._lags, set()
         for reading in readings:
@@ -183,7 +183,7 @@ class Emitter:
         self._has_heard_all = self._has_heard_all or all(replica.pid for replica in status.replicas)
         self.emit(fleet_readings(status, has_heard_all=self._has_heard_all))
 
-    def _show(self, name: str, labels: Key, value: float) -> None:
+    def _show(self, name: str, labels: LabelSet, value: float) -> None:
         if name not in self._metrics:
             self._metrics[name] = self._make(next(one for one in DEFINITIONS if one.name == name))
         self._metrics[name].set(value, tags=dict(labels))

@@ -36,24 +36,24 @@ class Placement:
         owners: Mapping[Partition, str],
         *,
         size: int,
-        careful: frozenset[Partition] = frozenset(),
+        quarantined: frozenset[Partition] = frozenset(),
     ) -> dict[str, frozenset[Partition]]:
         """Return the partitions of each ready replica: its share of the plan, less what another still holds.
 
-        `size` of the ready replicas share the partitions; the rest are standbys. The partitions in `careful` have
+        `size` of the ready replicas share the partitions; the rest are standbys. The partitions in `quarantined` have
         killed replicas: where there are several replicas, one reads these and no others.
         """
         ready, readers = list(ready), set(owners.values())
         active = sorted(ready, key=lambda name: (name not in readers, name))[:size]
-        careful &= partitions
-        if not careful or size == 1:
+        quarantined &= partitions
+        if not quarantined or size == 1:
             wanted = self._share_out(partitions, active, owners)
         else:
-            tester = _tester(active, owners, careful, is_complete=len(active) == size)
+            tester = _tester(active, owners, quarantined, is_complete=len(active) == size)
             others = [name for name in active if name != tester]
             wanted = {
-                **self._share_out(partitions - careful, others, owners),
-                **dict.fromkeys(careful if tester is not None else (), tester or ""),
+                **self._share_out(partitions - quarantined, others, owners),
+                **dict.fromkeys(quarantined if tester is not None else (), tester or ""),
             }
         return {
             name: frozenset(p for p, owner in wanted.items() if owner == name and owners.get(p, name) == name)
@@ -73,15 +73,15 @@ class Placement:
 
 
 def _tester(
-    active: Sequence[str], owners: Mapping[Partition, str], careful: frozenset[Partition], *, is_complete: bool
+    active: Sequence[str], owners: Mapping[Partition, str], quarantined: frozenset[Partition], *, is_complete: bool
 ) -> str | None:
     """Return the replica for quarantined partitions: one that reads nothing else, or else hands its others over.
 
     None while a replica without partitions is still starting: it takes them, so that nobody hands anything over; and
     in a fleet that drains.
     """
-    reads_else = {name: sum(owner == name for p, owner in owners.items() if p not in careful) for name in active}
-    reads_them = {owner for p, owner in owners.items() if p in careful}
+    reads_else = {name: sum(owner == name for p, owner in owners.items() if p not in quarantined) for name in active}
+    reads_them = {owner for p, owner in owners.items() if p in quarantined}
     free = [name for name in active if not reads_else[name]]
     if free:
         return min(free, key=lambda name: (name not in reads_them, name))

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from undertow.fleet.status import ReplicaStatus
 from undertow.fleet.suspects import (
     HOPELESS,
-    End,
-    Progress,
+    Incident,
+    PartitionProgress,
     Suspect,
     Suspects,
     after_end,
     after_progress,
-    care_of,
     learn,
+    quarantine_order_of,
 )
 from undertow.schemas.records import Partition
 from undertow.schemas.wording import counted
-from undertow.stream.care import NO_CARE, Care
 from undertow.stream.ports import Clock
+from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.telemetry.logs import say
 
 log = logging.getLogger(__name__)
@@ -35,20 +35,20 @@ class Quarantine:
         """Start without suspects."""
         self._clock = clock
         self._suspects: Suspects = {}
-        self._care = NO_CARE
+        self._order = NO_QUARANTINE
         self._condemned, self._windows = 0, 0
         self.gives_up: str | None = None
         """Why the fleet must stop: the records are not the cause."""
 
     @property
-    def care(self) -> Care:
+    def order(self) -> QuarantineOrder:
         """The order for the replicas."""
-        return self._care
+        return self._order
 
     @property
     def partitions(self) -> frozenset[Partition]:
         """The quarantined partitions, which one replica reads alone."""
-        return frozenset(self._care.steps)
+        return frozenset(self._order.steps)
 
     def lines(self) -> tuple[str, ...]:
         """Return one line for each suspect."""
@@ -62,18 +62,20 @@ class Quarantine:
 
     def hear(self, replica: ReplicaStatus, *, is_adopted: bool) -> None:
         """Take in a replica's status; from an adopted one, its order as well."""
-        if is_adopted and replica.care.steps:
+        if is_adopted and replica.quarantine.steps:
             known = {(part.artifact, p): end for part in replica.artifacts for p, (end, _) in part.ends.items()}
             artifacts = [part.artifact for part in replica.artifacts]
-            self._suspects = {**learn(replica.care, artifacts, known), **self._suspects}
-            self._care = care_of(self._suspects)
+            self._suspects = {**learn(replica.quarantine, artifacts, known), **self._suspects}
+            self._order = quarantine_order_of(self._suspects)
         if not self._suspects:
             return
         for part in replica.artifacts:
             for partition, (end, _) in part.ends.items():
                 if (key := (part.artifact, partition)) in self._suspects:
-                    is_read_up = partition in replica.care.steps and part.lag.get(partition) == 0
-                    self._become(after_progress(self._suspects, Progress(key=key, position=end, is_read_up=is_read_up)))
+                    is_read_up = partition in replica.quarantine.steps and part.lag.get(partition) == 0
+                    self._become(
+                        after_progress(self._suspects, PartitionProgress(key=key, position=end, is_read_up=is_read_up))
+                    )
 
     def ended(self, replica: ReplicaStatus, sent: frozenset[Partition], reason: str, *, windows: int) -> None:
         """Take in the unexpected end of a replica: its last status, the partitions assigned to it, and the reason.
@@ -87,9 +89,9 @@ class Quarantine:
 
     def _become(self, suspects: Suspects) -> None:
         self._suspects = suspects
-        self._care = care_of(suspects)
+        self._order = quarantine_order_of(suspects)
 
-    def _ends(self, replica: ReplicaStatus, sent: frozenset[Partition]) -> Iterator[End]:
+    def _ends(self, replica: ReplicaStatus, sent: frozenset[Partition]) -> Iterator[Incident]:
         """Yield the ends by partition; none where the replica was waiting for a store, or ended by a handled error."""
         if replica.state == "starting" or replica.fault in {"refused", "unavailable"}:
             return
@@ -97,10 +99,10 @@ class Quarantine:
             return
         now = self._clock()
         for part in replica.artifacts:
-            if (place := part.at_hand.place) is not None:
+            if (place := part.in_flight.place) is not None:
                 partition, position = place
-                step = replica.care.steps.get(partition, 0)
-                yield End(
+                step = replica.quarantine.steps.get(partition, 0)
+                yield Incident(
                     key=(part.artifact, partition),
                     position=position,
                     step=step,
@@ -109,12 +111,12 @@ class Quarantine:
                 )
                 return  # no other stream of it was reading
         for part in replica.artifacts:
-            suspected = (sent | replica.wanted | part.held) - replica.care.steps.keys()
+            suspected = (sent | replica.wanted | part.held) - replica.quarantine.steps.keys()
             if replica.hangs is not None:
-                suspected = frozenset(part.at_hand.embedding)
+                suspected = frozenset(part.in_flight.embedding)
             for partition in sorted(suspected):
                 end, taken = part.ends.get(partition, (None, None))
-                yield End(
+                yield Incident(
                     key=(part.artifact, partition),
                     position=end,
                     read_to=taken,
@@ -122,7 +124,7 @@ class Quarantine:
                     at=now,
                 )
 
-    def _tell(self, end: End, before: Suspect | None, after: Suspect, reason: str, windows: int) -> None:
+    def _tell(self, end: Incident, before: Suspect | None, after: Suspect, reason: str, windows: int) -> None:
         artifact, partition = end.key
         step_before = before.step if before is not None else 0
         if after.refused is not None and (before is None or before.refused != after.refused):

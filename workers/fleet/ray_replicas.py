@@ -14,12 +14,12 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from undertow.fleet.build import foreign, stamped
-from undertow.fleet.hello import Hello, hear
+from undertow.fleet.handshake import Handshake, hear
 from undertow.fleet.node_watch import NodeWatch
 from undertow.fleet.replica_actor import CONTROL, replica_actor
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
-from undertow.stream.care import Care
+from undertow.stream.quarantine_order import QuarantineOrder
 from undertow.wiring.root import StreamRecipe
 
 NODE_LABEL = "ray.io/node-id"
@@ -98,9 +98,9 @@ class RayReplicas:
         if name in self._met:
             status: ReplicaStatus = answer
             return status
-        hello = hear(answer)
-        if not hello.is_ours:
-            return _stranger(name, hello)
+        handshake = hear(answer)
+        if not handshake.is_ours:
+            return _stranger(name, handshake)
         self._met.add(name)
         return None
 
@@ -117,10 +117,10 @@ class RayReplicas:
         """Return them as of the last poll."""
         return self._nodes.roomy
 
-    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, quarantine: QuarantineOrder) -> None:
         """Send the order; the pending heartbeat may not reflect it, the next one does."""
         self._asked.pop(name, None)
-        self._actors[name].assign.options(**CONTROL).remote(partitions, size, care)
+        self._actors[name].assign.options(**CONTROL).remote(partitions, size, quarantine)
 
     def drain(self, name: str, size: FleetSize) -> None:
         """Send the order. Idempotent."""
@@ -147,13 +147,13 @@ def _last_words(error: RayError) -> str:
     return f"its process could not begin: {str(error).strip().splitlines()[-1]}"
 
 
-def _stranger(name: str, hello: Hello) -> ReplicaStatus:
+def _stranger(name: str, handshake: Handshake) -> ReplicaStatus:
     """Return a status for a replica of another build."""
     return ReplicaStatus(
         name=name,
         state="ended",
-        node=hello.host,
-        ray_node=hello.ray_node,
-        error=f"Refused: {foreign(hello.build)}",
+        node=handshake.host,
+        ray_node=handshake.ray_node,
+        error=f"Refused: {foreign(handshake.build)}",
         fault="refused",
     )

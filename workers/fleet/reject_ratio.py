@@ -18,7 +18,7 @@ class RejectLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class RejectSample:
     """A fleet's counters at one time; they only grow."""
 
     at: float
@@ -26,13 +26,13 @@ class Counted:
     rejects: Mapping[str, int]
 
 
-def keep(seen: Sequence[Counted], now: Counted, window_s: float) -> list[Counted]:
+def keep(seen: Sequence[RejectSample], now: RejectSample, window_s: float) -> list[RejectSample]:
     """Return the samples needed for the window that ends now: the newest that is as old as it, and all later ones."""
     before = [one for one in seen if one.at <= now.at - window_s]
     return [*before[-1:], *(one for one in seen if one.at > now.at - window_s), now]
 
 
-def too_many_rejects(limit: RejectLimit, seen: Sequence[Counted]) -> str | None:
+def too_many_rejects(limit: RejectLimit, seen: Sequence[RejectSample]) -> str | None:
     """Return why to stop, where the reject ratio between the first and the last sample exceeds the limit; else None."""
     first, last = seen[0], seen[-1]
     records = last.records - first.records

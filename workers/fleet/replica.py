@@ -18,10 +18,10 @@ from undertow.core.errors import Replaced, UndertowError
 from undertow.fleet.artifact_status import ArtifactStatus, fields_of, together
 from undertow.fleet.recent import Recent
 from undertow.fleet.status import FleetSize, ReplicaState, ReplicaStatus
-from undertow.fleet.walk import OpenStream, Walk
+from undertow.fleet.stream_runner import OpenStream, StreamRunner
 from undertow.schemas.records import Partition
-from undertow.stream.care import NO_CARE, Care
 from undertow.stream.ports import Clock
+from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.stream.verdicts import verdict_of
 from undertow.telemetry.logs import Line, say
 
@@ -48,12 +48,12 @@ class Replica:
         """`open_streams` is by artifact name; nothing is opened before `run`. `lines` returns the log's newest."""
         self._name, self._drain_timeout_s, self._clock = name, drain_timeout_s, clock
         self._max_embed_s = max_embed_s
-        self._walks = tuple(Walk(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
+        self._runners = tuple(StreamRunner(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
         self._opening = threading.Lock()
         self._failing = threading.Lock()
         self._lines, self._recent, self._looking = lines, Recent(), threading.Lock()
         self._wanted: frozenset[Partition] = frozenset()
-        self._care = NO_CARE
+        self._quarantine = NO_QUARANTINE
         self._size = FleetSize()
         self._drain_by: float | None = None
         self._beginning, self._has_begun = threading.Lock(), False
@@ -70,8 +70,8 @@ class Replica:
             if self._has_begun:
                 return
             self._has_begun = True
-        first, *others = self._walks
-        threads = [threading.Thread(target=self._run, args=(walk,), name=walk.artifact) for walk in others]
+        first, *others = self._runners
+        threads = [threading.Thread(target=self._run, args=(runner,), name=runner.artifact) for runner in others]
         try:
             for thread in threads:
                 thread.start()
@@ -83,11 +83,13 @@ class Replica:
         if self._fault is not None and not isinstance(self._fault, UndertowError):
             raise self._fault
 
-    def assign(self, partitions: Iterable[Partition], size: FleetSize, care: Care = NO_CARE) -> None:
+    def assign(
+        self, partitions: Iterable[Partition], size: FleetSize, quarantine: QuarantineOrder = NO_QUARANTINE
+    ) -> None:
         """Read exactly these partitions, from the next batch on."""
-        self._wanted, self._size, self._care = frozenset(partitions), size, care
-        for walk in self._walks:
-            walk.assign(self._wanted, care)
+        self._wanted, self._size, self._quarantine = frozenset(partitions), size, quarantine
+        for runner in self._runners:
+            runner.assign(self._wanted, quarantine)
 
     def drain(self, size: FleetSize) -> None:
         """Finish the batch, write a checkpoint and end."""
@@ -99,7 +101,7 @@ class Replica:
 
     def status(self, *, is_heartbeat: bool = False) -> ReplicaStatus:
         """Return the status; never waits for a stream."""
-        parts = tuple(walk.status(is_heartbeat=is_heartbeat) for walk in self._walks)
+        parts = tuple(runner.status(is_heartbeat=is_heartbeat) for runner in self._runners)
         whole = together(parts)
         # A partition is read when every stream reads it: a fleet has caught up when all its artifacts have.
         lag = {p: behind for p, behind in whole.lag.items() if all(p in part.lag for part in parts)}
@@ -114,7 +116,7 @@ class Replica:
             node=socket.gethostname(),
             wanted=self._wanted,
             size=self._size,
-            care=self._care,
+            quarantine=self._quarantine,
             hangs=self._hangs(parts),
             artifacts=parts,
             windows_per_s=rate,
@@ -127,9 +129,9 @@ class Replica:
 
     def _hangs(self, parts: Iterable[ArtifactStatus]) -> str | None:
         for part in parts:
-            if part.at_hand.seconds > self._max_embed_s:
+            if part.in_flight.seconds > self._max_embed_s:
                 return (
-                    f"the model of {part.artifact} has not returned for {part.at_hand.seconds:.0f} s, and more than "
+                    f"the model of {part.artifact} has not returned for {part.in_flight.seconds:.0f} s, and more than "
                     f"{self._max_embed_s:g} s is taken for never (model.max_embed_seconds)"
                 )
         return None
@@ -137,28 +139,28 @@ class Replica:
     def _state(self) -> ReplicaState:
         if self._has_ended:
             return "ended"
-        if not all(walk.is_open for walk in self._walks):
+        if not all(runner.is_open for runner in self._runners):
             return "starting"
         return "running" if self._drain_by is None else "draining"
 
-    def _run(self, walk: Walk) -> None:
+    def _run(self, runner: StreamRunner) -> None:
         try:
             with self._opening:  # one after another: loading a model changes global state of the process
                 began = self._clock()
-                walk.open()
+                runner.open()
                 seconds = self._clock() - began
-            if walk.is_open:  # else it was ordered to end before
-                text = f"model and clients of {walk.artifact} are ready after {seconds:.1f} s"
-                say(log, logging.INFO, "started", text, seconds=seconds, artifact=walk.artifact)
-            walk.run()
+            if runner.is_open:  # else it was ordered to end before
+                text = f"model and clients of {runner.artifact} are ready after {seconds:.1f} s"
+                say(log, logging.INFO, "started", text, seconds=seconds, artifact=runner.artifact)
+            runner.run()
         except BaseException as error:  # noqa: BLE001 `run` re-raises all but `UndertowError`, in its own thread
-            self._fail(walk, error)
+            self._fail(runner, error)
 
-    def _fail(self, walk: Walk, error: BaseException) -> None:
+    def _fail(self, runner: StreamRunner, error: BaseException) -> None:
         """Keep the first error, and drain the other streams, which no longer wait for a store."""
         with self._failing:
             if self._fault is None:
-                of_artifact = f"{walk.artifact}: " if len(self._walks) > 1 else ""
+                of_artifact = f"{runner.artifact}: " if len(self._runners) > 1 else ""
                 self._error = f"{of_artifact}{type(error).__name__}: {error}"
                 self._fault = error
                 self._say_why(error, self._error)
@@ -172,8 +174,8 @@ class Replica:
             log.error("the stream crashed", exc_info=error, extra={"event": "crashed"})
 
     def _end(self) -> None:
-        for walk in self._walks:
-            walk.end()
+        for runner in self._runners:
+            runner.end()
 
     def _gives_up(self) -> bool:
         return self._fault is not None or (self._drain_by is not None and self._clock() > self._drain_by)

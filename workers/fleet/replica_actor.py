@@ -15,12 +15,12 @@ from typing import Any
 import ray
 
 from undertow.fleet.build import Stamped
-from undertow.fleet.hello import say_hello
+from undertow.fleet.handshake import say_hello
 from undertow.fleet.metrics import emit_replica
 from undertow.fleet.replica import Replica
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
-from undertow.stream.care import Care
+from undertow.stream.quarantine_order import QuarantineOrder
 from undertow.telemetry.listeners import open_listener
 from undertow.telemetry.logs import log_to_stderr
 from undertow.wiring.root import StreamRecipe, stream_openers
@@ -76,10 +76,10 @@ class ReplicaActor:
             return ReplicaStatus(name=self._name, state="starting", ray_node=self._ray_node)
         return replace(self._replica.status(is_heartbeat=True), ray_node=self._ray_node)
 
-    def assign(self, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
+    def assign(self, partitions: frozenset[Partition], size: FleetSize, quarantine: QuarantineOrder) -> None:
         """Read exactly these partitions."""
         if self._replica is not None:
-            self._replica.assign(partitions, size, care)
+            self._replica.assign(partitions, size, quarantine)
 
     def drain(self, size: FleetSize) -> None:
         """Drain."""

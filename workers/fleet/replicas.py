@@ -8,7 +8,7 @@ from typing import Protocol
 
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
-from undertow.stream.care import Care
+from undertow.stream.quarantine_order import QuarantineOrder
 
 
 class Replicas(Protocol):
@@ -32,7 +32,7 @@ class Replicas(Protocol):
     def draining_nodes(self) -> frozenset[str]:
         """Return the nodes that are known to be draining (`ReplicaStatus.ray_node`)."""
 
-    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, care: Care) -> None:
+    def assign(self, name: str, partitions: frozenset[Partition], size: FleetSize, quarantine: QuarantineOrder) -> None:
         """Order it to read these partitions, tell it which are quarantined and how large the fleet should be."""
 
     def drain(self, name: str, size: FleetSize) -> None:

@@ -48,7 +48,7 @@ class Stop:
         return self._is_set
 
 
-class Asking:
+class ControllerPoll:
     """Polls the controller. While it is late, a stop sends the order to drain, which it will get when it is back."""
 
     def __init__(self, fleet: Fleet, stop: Stop) -> None:
@@ -126,7 +126,7 @@ def watch(
     said: set[Line] = set()
     records, idle_since = 0, time.monotonic()
     status: FleetStatus | None = None
-    asking, lag = Asking(fleet, stop), LastLag()
+    asking, lag = ControllerPoll(fleet, stop), LastLag()
 
     def say(one: Line) -> None:
         text = event(one) if log_format == "text" else json_line(one, fleet.name)

@@ -6,7 +6,7 @@ In: orders, earlier ones as replicas remember them, statuses. Out: a size. Knows
 from collections import deque
 from collections.abc import Iterable
 
-from undertow.fleet.autoscale import Autoscaler, Policy
+from undertow.fleet.autoscale import Autoscaler, SizePolicy
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.stream.ports import Clock
 
@@ -14,7 +14,7 @@ from undertow.stream.ports import Clock
 class Sizing:
     """The size of one fleet. Any thread may `order`; the thread that ticks owns the rest."""
 
-    def __init__(self, wanted: int, policy: Policy | None, clock: Clock) -> None:
+    def __init__(self, wanted: int, policy: SizePolicy | None, clock: Clock) -> None:
         """Start with this size; with a `policy` autoscaling continues from it."""
         self._size, self._clock = FleetSize(0, wanted), clock
         self._autoscaler = None if policy is None else Autoscaler(policy, wanted)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from undertow.fleet.artifact_status import ArtifactStatus, Progress
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
-from undertow.stream.care import NO_CARE, Care
-from undertow.stream.verdicts import Fault
+from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
+from undertow.stream.verdicts import EndCause
 from undertow.telemetry.logs import Line, iso
 
 ReplicaState = Literal["starting", "running", "draining", "ended"]
@@ -45,7 +45,7 @@ class ReplicaStatus(Progress):
     """The partitions the controller last assigned to it."""
     size: FleetSize = FleetSize()
     """The fleet's size as the controller last told it."""
-    care: Care = NO_CARE
+    quarantine: QuarantineOrder = NO_QUARANTINE
     """The quarantine order as the controller last gave it; a restarted controller learns it again from here."""
     hangs: str | None = None
     """Why its model's forward is taken to hang."""
@@ -55,7 +55,7 @@ class ReplicaStatus(Progress):
     """Mean over the last ten seconds."""
     error: str | None = None
     """Why it ended, unless it was drained."""
-    fault: Fault = "none"
+    fault: EndCause = "none"
     """The kind of the error."""
     recent_latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """End-to-end latency over the last ten seconds."""

@@ -4,9 +4,10 @@ In: how replicas ended, what they read and how far that was durable. Out: which 
 steps, and which records to reject. Knows neither Ray nor Kafka, and no replica by name.
 
 A position is the end of a chain: the next record to be read. Two ends in a row at one position make its partition a
-suspect, which is then quarantined (`undertow.stream.care`): the next end is known to be caused by the step that began
-at the announced position. The step shrinks with each such end and grows again after it has passed. A step of one record
-that ends a replica twice (any process may be killed once) condemns the record: it is rejected, and reading continues.
+suspect, which is then quarantined (`undertow.stream.quarantine_order`): the next end is known to be caused by the step
+that began at the announced position. The step shrinks with each such end and grows again after it has passed. A step of
+one record that ends a replica twice (any process may be killed once) condemns the record: it is rejected, and reading
+continues.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from undertow.schemas.records import Partition
-from undertow.stream.care import Care
+from undertow.stream.quarantine_order import QuarantineOrder
 
 STEPS = (256, 16, 1)
 ENDS_OF_ONE: Mapping[str, int] = {"kills-replica": 2, "hangs": 1}
@@ -27,15 +28,15 @@ HOPELESS = 5
 """With this many records condemned before any window was embedded, the model is at fault, not the records."""
 
 Reason = Literal["kills-replica", "hangs"]
-Key = tuple[str, Partition]
+SuspectKey = tuple[str, Partition]
 """An artifact's name, and a partition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class Incident:
     """The unexpected end of a replica, for one artifact and one partition."""
 
-    key: Key
+    key: SuspectKey
     position: int | None
     """The last known end of the chain; None where unknown."""
     read_to: int | None = None
@@ -64,28 +65,28 @@ class Suspect:
     """The condemned offset that has not been passed yet."""
 
 
-Suspects = Mapping[Key, Suspect]
+Suspects = Mapping[SuspectKey, Suspect]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class PartitionProgress:
     """The progress of one artifact in one partition."""
 
-    key: Key
+    key: SuspectKey
     position: int
     is_read_up: bool = False
     """Whether nothing quarantined was left to read."""
 
 
-def decide(history: Iterable[End | Progress]) -> Suspects:
+def decide_suspects(history: Iterable[Incident | PartitionProgress]) -> Suspects:
     """Return the suspects after all these events, oldest first."""
     suspects: Suspects = {}
     for event in history:
-        suspects = after_end(suspects, event) if isinstance(event, End) else after_progress(suspects, event)
+        suspects = after_end(suspects, event) if isinstance(event, Incident) else after_progress(suspects, event)
     return suspects
 
 
-def after_end(suspects: Suspects, end: End) -> Suspects:
+def after_end(suspects: Suspects, end: Incident) -> Suspects:
     """Return the suspects after the end of a replica."""
     before = suspects.get(end.key)
     if end.step and before is not None and before.step:
@@ -95,7 +96,7 @@ def after_end(suspects: Suspects, end: End) -> Suspects:
     return {**suspects, end.key: _after_any(before, end)}
 
 
-def _after_any(before: Suspect | None, end: End) -> Suspect:
+def _after_any(before: Suspect | None, end: Incident) -> Suspect:
     """Return the suspect after the end of a replica that read it without quarantine."""
     is_again = (
         before is not None
@@ -109,7 +110,7 @@ def _after_any(before: Suspect | None, end: End) -> Suspect:
     return Suspect(position=position, ends=0, step=STEPS[0], until=furthest + SPAN, reason=end.reason, at=end.at)
 
 
-def _after_step(before: Suspect, end: End) -> Suspect:
+def _after_step(before: Suspect, end: Incident) -> Suspect:
     """Return the suspect after the end of a replica that read it in quarantine."""
     position = end.position if end.position is not None else before.position or 0
     ends = before.ends + 1 if position == before.position and end.step == before.step else 1
@@ -122,7 +123,7 @@ def _after_step(before: Suspect, end: End) -> Suspect:
     return replace(now, refused=position, reason=end.reason, step=STEPS[-1], ends=0)
 
 
-def after_progress(suspects: Suspects, progress: Progress) -> Suspects:
+def after_progress(suspects: Suspects, progress: PartitionProgress) -> Suspects:
     """Return the suspects after some offsets became durable."""
     before = suspects.get(progress.key)
     if before is None:
@@ -144,7 +145,7 @@ def after_progress(suspects: Suspects, progress: Progress) -> Suspects:
     return {**rest, progress.key: now}
 
 
-def care_of(suspects: Suspects) -> Care:
+def quarantine_order_of(suspects: Suspects) -> QuarantineOrder:
     """Return the order that follows: a partition is quarantined for all artifacts, in the smallest of their steps."""
     steps: dict[Partition, int] = {}
     for (_, partition), suspect in suspects.items():
@@ -153,16 +154,16 @@ def care_of(suspects: Suspects) -> Care:
     refused = {
         key: (suspect.refused, str(suspect.reason)) for key, suspect in suspects.items() if suspect.refused is not None
     }
-    return Care(steps=steps, refused=refused)
+    return QuarantineOrder(steps=steps, refused=refused)
 
 
-def learn(care: Care, artifacts: Iterable[str], known: Mapping[Key, int]) -> Suspects:
+def learn(quarantine: QuarantineOrder, artifacts: Iterable[str], known: Mapping[SuspectKey, int]) -> Suspects:
     """Reconstruct the suspects from the order that a predecessor gave."""
-    suspects: dict[Key, Suspect] = {}
+    suspects: dict[SuspectKey, Suspect] = {}
     for artifact in artifacts:
-        for partition, step in care.steps.items():
+        for partition, step in quarantine.steps.items():
             key = (artifact, partition)
-            refused, reason = care.refused.get(key, (None, "kills-replica"))
+            refused, reason = quarantine.refused.get(key, (None, "kills-replica"))
             position = known.get(key)
             suspects[key] = Suspect(
                 position=position,

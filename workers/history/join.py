@@ -21,7 +21,7 @@ from undertow.adapters.offline_chains import sound_parts
 from undertow.adapters.offline_query import AGE_US, ROW, open_query
 from undertow.core.errors import Refused
 from undertow.history.ordering import in_order
-from undertow.history.rows import BATCH_ROWS, AskedRows
+from undertow.history.rows import BATCH_ROWS, EntityRows
 from undertow.schemas.spaces import SpaceView
 
 FOUND, AGE = "found", "age_seconds"
@@ -60,7 +60,7 @@ def join(
     if output.exists() and output.samefile(source):
         message = f"expected another file than {source} for the output (-o)"
         raise Refused(message)
-    asked = AskedRows(source, ids={column.name: column.type for column in view.series}, time=time)
+    asked = EntityRows(source, ids={column.name: column.type for column in view.series}, time=time)
     features = [name for name, _ in view.features]
     added = [f"{prefix}{name}" for name in (*features, *(() if is_bare else (FOUND, AGE)))]
     _refuse_clash(source, asked.schema.names, added)

@@ -24,12 +24,12 @@ from undertow.schemas.spaces import SpaceView
 from undertow.settings.settings import Settings
 from undertow.stream.events import Event, Retrying
 from undertow.stream.ports import OnlineSink
-from undertow.stream.retry import Retry, Trouble
+from undertow.stream.retry import Retry, RetryState
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import newest_rows
 from undertow.wiring.root import open_online
 
-OnProgress = Callable[[int, int, int], None]
+OnSeries = Callable[[int, int, int], None]
 """Takes the series looked at, all series, and the rows written."""
 
 
@@ -51,7 +51,7 @@ def rebuild(
     *,
     memory_bytes: int,
     retry: Retry,
-    on_progress: OnProgress,
+    on_progress: OnSeries,
 ) -> Rebuilt:
     """Write the newest row of each series in the log's folder online. Raises `Refused` where there is no row.
 
@@ -122,6 +122,6 @@ def retry(console: Console, wait: Callable[[float], object] = time.sleep) -> Ret
         wait=wait,
         give_up=lambda: False,
         tell=tell,
-        trouble=Trouble(),
+        state=RetryState(),
         jitter=random.random,
     )

@@ -26,7 +26,7 @@ UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 BATCH_ROWS = 65_536
 
 
-class AskedRows:
+class EntityRows:
     """The rows of one file. Its batches are read twice: slim for the question, whole for the answer."""
 
     def __init__(self, path: Path, *, ids: Mapping[str, str], time: str) -> None:

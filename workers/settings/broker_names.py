@@ -68,6 +68,6 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text[:6]) <= LARGEST_PORT
 
 
-Servers = Annotated[str, AfterValidator(require_servers)]
+BootstrapServers = Annotated[str, AfterValidator(require_servers)]
 Topic = Annotated[str, AfterValidator(require_topic)]
 FleetName = Annotated[str, AfterValidator(require_fleet)]

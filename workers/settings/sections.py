@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode
 from undertow.schemas.event_times import EventTimes
 from undertow.schemas.times import EPOCH
 from undertow.settings.artifact_paths import Paths, parse_paths
-from undertow.settings.broker_names import FleetName, Servers, Topic
+from undertow.settings.broker_names import BootstrapServers, FleetName, Topic
 from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret
 from undertow.settings.local_paths import LocalPath, require_local
 from undertow.settings.registry_files import require_registry_files
@@ -45,7 +45,7 @@ class KafkaSettings(KafkaSecurity):
         }
     )
 
-    bootstrap: Servers = "127.0.0.1:9092"
+    bootstrap: BootstrapServers = "127.0.0.1:9092"
     """`host:port`, several separated by commas."""
     topic: Topic = "windows"
     """Where windows are read from."""

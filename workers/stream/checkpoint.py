@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
-from undertow.stream.clocks import Moment
-from undertow.stream.marks import Mark
-from undertow.stream.ports import OfflineLog, Part
+from undertow.stream.clocks import ClockReading
+from undertow.stream.ports import ChainPart, OfflineLog
+from undertow.stream.record_marks import Mark
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class DeliveredRows:
     """The embeddings of one delivery, for the offline log."""
 
     embeddings: EmbeddingBatch
@@ -56,8 +56,8 @@ class Rows:
 class Checkpoint:
     """The data that one checkpoint makes durable."""
 
-    begun: Moment
-    rows: Sequence[Rows]
+    begun: ClockReading
+    rows: Sequence[DeliveredRows]
     ranges: Mapping[Partition, tuple[int, int]]
     """Of each partition that moved, where its chain ends and where it will end."""
     lost: Mapping[Partition, int]
@@ -78,7 +78,7 @@ class Checkpoint:
         return sum(len(rows.offset) for rows in self.rows)
 
 
-class Keeper:
+class CheckpointWriter:
     """Appends one checkpoint at a time in a thread of its own. The thread that begins one also finishes it."""
 
     def __init__(self, offline: OfflineLog | None, retry: RetryCall) -> None:
@@ -93,7 +93,7 @@ class Keeper:
         return self._under_way is not None
 
     @property
-    def rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[DeliveredRows]:
         """The rows of the checkpoint in progress, which may not be durable yet."""
         if self._under_way is None:
             return ()
@@ -129,7 +129,7 @@ class Keeper:
                 self._retry(lambda part=part: offline.publish(part))  # type: ignore[misc]  # mypy cannot infer a lambda's default
 
 
-def parts_of(checkpoint: Checkpoint) -> list[Part]:
+def parts_of(checkpoint: Checkpoint) -> list[ChainPart]:
     """Return one part for the chain of each partition that moved, some without rows: rejects move a chain too."""
     embeddings = EmbeddingBatch.concat([rows.embeddings for rows in checkpoint.rows])
     partition = np.concatenate([rows.partition for rows in checkpoint.rows])
@@ -138,7 +138,7 @@ def parts_of(checkpoint: Checkpoint) -> list[Part]:
     for owner, (first, after) in checkpoint.ranges.items():
         mine = np.flatnonzero(partition == owner.index)
         parts.append(
-            Part(
+            ChainPart(
                 partition=owner,
                 first=first,
                 next=after,

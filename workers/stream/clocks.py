@@ -7,7 +7,7 @@ the wall clock was adjusted. Knows nothing of what is timed.
 import time
 from dataclasses import dataclass
 
-from undertow.stream.events import Span
+from undertow.stream.events import TimeSpan
 from undertow.stream.ports import Clock
 
 STEP_S = 1.0
@@ -15,7 +15,7 @@ STEP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class ClockReading:
     """One moment, read from both clocks."""
 
     at: float
@@ -32,15 +32,15 @@ class Clocks:
         self.wall, self.ticks = wall, ticks
         self._apart = wall() - ticks()
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         """Return this moment."""
-        return Moment(at=self.wall(), ticks=self.ticks())
+        return ClockReading(at=self.wall(), ticks=self.ticks())
 
-    def seconds(self, since: Moment) -> float:
+    def seconds(self, since: ClockReading) -> float:
         """Return the seconds elapsed since then, unaffected by changes of the wall clock."""
         return self.ticks() - since.ticks
 
-    def span(self, since: Moment) -> Span:
+    def span(self, since: ClockReading) -> TimeSpan:
         """Return the interval from then until now, in epoch seconds by the wall clock as it was then."""
         return since.at, since.at + self.seconds(since)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from undertow.schemas.records import Reject
 from undertow.stream import histogram
 from undertow.stream.events import ClockAhead
-from undertow.stream.retry import Trouble
+from undertow.stream.retry import RetryState
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Counts:
     store_losses: int = 0
     """How often this stream was the first to detect that the online store had lost data."""
     checkpoints: int = 0
-    trouble: Trouble = field(default_factory=Trouble)
+    retrying: RetryState = field(default_factory=RetryState)
     """The stores and brokers that are unavailable and being retried."""
     latency: NDArray[np.int64] = field(default_factory=histogram.empty)
     """End-to-end latency: from Kafka's timestamp of the record to the return of the online write; at least 0."""

@@ -19,18 +19,18 @@ from collections.abc import Callable, Iterable, Sequence
 from undertow.schemas.records import Partition
 from undertow.stream.checkpoint import RetryCall
 from undertow.stream.events import Listener, TurnedBack
-from undertow.stream.marks import Mark, Place
 from undertow.stream.ports import OfflineLog, Source
+from undertow.stream.record_marks import ChainEnd, Mark
 
 
 def find_places(
     partitions: Iterable[Partition], offline: OfflineLog, source: Source, *, retry: RetryCall, tell: Listener
-) -> dict[Partition, Place | None]:
+) -> dict[Partition, ChainEnd | None]:
     """Return the start offset of each partition, None where it has no chain.
 
     Raises what `OfflineLog.end` and `turn_back` do.
     """
-    found: dict[Partition, Place | None] = {}
+    found: dict[Partition, ChainEnd | None] = {}
     for partition in sorted(partitions):
         end = retry(lambda p=partition: offline.end(p))  # type: ignore[misc]  # mypy cannot infer its default
         found[partition] = None if end is None else retry(lambda p=partition: next(iter(offline.places(p))))  # type: ignore[misc]
@@ -50,7 +50,7 @@ def find_places(
     return found
 
 
-def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, retry: RetryCall) -> Place:
+def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, retry: RetryCall) -> ChainEnd:
     """Return the end of the newest part whose last record the broker still has, else the broker's earliest offset."""
     places = retry(lambda: list(offline.places(partition)))
 
@@ -58,10 +58,10 @@ def _last_agreed(partition: Partition, offline: OfflineLog, source: Source, retr
         return mark is not None and retry(lambda: source.holds({partition: mark}))[partition] is True
 
     at = newest(places, lambda place: agrees(place.mark))
-    return places[at] if at is not None else Place(next=retry(lambda: source.begins(partition)), mark=None)
+    return places[at] if at is not None else ChainEnd(next=retry(lambda: source.begins(partition)), mark=None)
 
 
-def newest(places: Sequence[Place], agrees: Callable[[Place], bool]) -> int | None:
+def newest(places: Sequence[ChainEnd], agrees: Callable[[ChainEnd], bool]) -> int | None:
     """Return the index of the newest place that agrees, `places[0]` being known not to; None where none does.
 
     A galloping search: lost records are at the end of a chain, so all places older than one that agrees do as well.

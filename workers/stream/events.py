@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from undertow.schemas.records import Partition, Record, Reject
-from undertow.stream.marks import Mark
+from undertow.stream.record_marks import Mark
 
-Span = tuple[float, float]
+TimeSpan = tuple[float, float]
 """Start and end in seconds since the epoch."""
 
 
@@ -28,7 +28,7 @@ class Taken:
     records: Sequence[Record]
     windows: int
     space: str
-    stages: Mapping[str, Span]
+    stages: Mapping[str, TimeSpan]
     """By stage: poll (waiting for records and decoding them), embed, write."""
 
 
@@ -39,7 +39,7 @@ class Checkpointed:
     ranges: Mapping[Partition, tuple[int, int]]
     """By partition that advanced, the offsets of its new part: the first, and the next after the last."""
     rows: int
-    took: Span
+    took: TimeSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after
 _pending: dict[str, tuple[str, int]] = {}  # claimed by this process: action, how often the point must still be reached
 
 
-def reach(point: str) -> None:
+def hit_failpoint(point: str) -> None:
     """Perform the action of this point, if it is armed. Raises `OSError` where it simulates a full disk."""
     folder = os.environ.get(FOLDER)
     if folder is None:

@@ -24,19 +24,19 @@ from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition, Record, Reject, one_for_each_record
 from undertow.schemas.times import LAST_US
 from undertow.stream import events
-from undertow.stream.care import NO_CARE, Care
-from undertow.stream.careful import Careful, Wait
-from undertow.stream.checkpoint import Checkpoint, Keeper, Limits, Rows
+from undertow.stream.checkpoint import Checkpoint, CheckpointWriter, DeliveredRows, Limits
 from undertow.stream.clocks import Clocks
 from undertow.stream.closing import close_all
 from undertow.stream.counts import Counts
 from undertow.stream.divergence import find_places
-from undertow.stream.failpoints import reach
-from undertow.stream.losses import Loss
-from undertow.stream.marks import Mark
+from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.order import stamp
 from undertow.stream.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
+from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
+from undertow.stream.quarantine_reader import QuarantineReader, Wait
+from undertow.stream.record_marks import Mark
 from undertow.stream.retry import Retry
+from undertow.stream.store_tally import Loss
 from undertow.stream.store_watch import StoreWatch
 
 LAG_EVERY_S = 0.1
@@ -60,28 +60,28 @@ class Stream:
         give_up: Callable[[], bool] = lambda: False,
         tell: events.Listener = lambda _event: None,
         jitter: Callable[[], float] = random.random,
-        careful: Careful | None = None,
+        quarantine: QuarantineReader | None = None,
         take_loss: Callable[[], Loss | None] = lambda: None,
     ) -> None:
         """Take ownership of the parts. `give_up` ends retries (the drain timeout); `take_loss`: see `StoreWatch`."""
-        self.careful = careful or Careful()
+        self.quarantine = quarantine or QuarantineReader()
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
         self._clocks, self._tell = Clocks(clock, ticks), tell
         self.counts = Counts()
-        retry = Retry(clock=ticks, wait=wait, give_up=give_up, tell=tell, trouble=self.counts.trouble, jitter=jitter)
+        retry = Retry(clock=ticks, wait=wait, give_up=give_up, tell=tell, state=self.counts.retrying, jitter=jitter)
         self._retry = retry
-        self._keeper = Keeper(offline, self._retry)
+        self._checkpoints = CheckpointWriter(offline, self._retry)
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # the next offset to read
         self._latest: dict[int, int] = {}  # by partition: `created_us` of the last record read
         self._marks: dict[Partition, Mark] = {}  # the last record read
         self._lost: dict[Partition, int] = {}
-        self._rows: list[Rows] = []
+        self._rows: list[DeliveredRows] = []
         self._held_rows = self._held_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
-        self._watch = StoreWatch(online, self._writer, self._keeper, self.counts, take_loss, self._retry, tell)
+        self._watch = StoreWatch(online, self._writer, self._checkpoints, self.counts, take_loss, self._retry, tell)
         self._checkpoint_at = self._lag_at = ticks()
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
@@ -101,11 +101,11 @@ class Stream:
     @property
     def pending(self) -> int:
         """How many rows were read that are in no part yet."""
-        return sum(len(rows.offset) for rows in (*self._keeper.rows, *self._rows))
+        return sum(len(rows.offset) for rows in (*self._checkpoints.rows, *self._rows))
 
-    def assign(self, partitions: Iterable[Partition], care: Care = NO_CARE) -> None:
+    def assign(self, partitions: Iterable[Partition], quarantine: QuarantineOrder = NO_QUARANTINE) -> None:
         """Read exactly these partitions, from the ends of their chains. Revoked partitions are made durable first."""
-        self.careful.order(care)
+        self.quarantine.order(quarantine)
         wanted = frozenset(partitions)
         if wanted == self.held:
             return
@@ -131,19 +131,19 @@ class Stream:
     def step(self) -> bool:
         """Process one delivery, if there is one, and checkpoint when it is due. Return whether anything arrived."""
         began, timeout_s = self._clocks.now(), self._limits.poll_timeout_s
-        within = self.careful.next_reach(self._next, timeout_s)
+        within = self.quarantine.next_scope(self._next, timeout_s)
         delivery = None
         if not isinstance(within, Wait):
             delivery = self._retry(lambda: self._source.poll(timeout_s, within))
             self.counts.poll_s += self._clocks.seconds(began)
             if delivery is not None:
                 self._take(delivery, {"poll": self._clocks.span(began)})
-                if self.careful.is_careful(within):
+                if self.quarantine.is_quarantined(within):
                     self.checkpoint()
-            self.careful.done()
+            self.quarantine.done()
         now = self._clocks.ticks()
         if delivery is None or now - self._lag_at >= LAG_EVERY_S:
-            self.lag, self._lag_at, self.counts.trouble.silence = dict(self._source.lag()), now, self._source.silence
+            self.lag, self._lag_at, self.counts.retrying.silence = dict(self._source.lag()), now, self._source.silence
             if stepped := self._clocks.step():
                 self._tell(events.ClockStepped(seconds=stepped))
         self._writing = self._watch.mind(now, self._writing, self._rows, is_idle=delivery is None)
@@ -166,8 +166,8 @@ class Stream:
         return self._held_rows >= limits.checkpoint_rows or self._held_bytes >= limits.checkpoint_bytes
 
     def _begin_checkpoint(self) -> None:
-        """Hand everything read so far to the keeper, unless it is busy."""
-        if self._keeper.is_busy:
+        """Hand everything read so far to the checkpoint writer, unless it is busy."""
+        if self._checkpoints.is_busy:
             return
         begun = self._clocks.now()
         self._checkpoint_at = begun.ticks
@@ -181,23 +181,23 @@ class Stream:
         checkpoint = Checkpoint(begun=begun, rows=rows, ranges=ranges, lost=lost, latest=latest, marks=marks)
         self._rows.clear()
         self._held_rows = self._held_bytes = 0
-        self._keeper.begin(checkpoint, self._writing, self._source.ask_again())
+        self._checkpoints.begin(checkpoint, self._writing, self._source.ask_again())
 
     def _finish_checkpoint(self, *, wait: bool) -> None:
         """Commit the offsets that have become durable."""
-        checkpoint = self._keeper.finish(wait=wait)
+        checkpoint = self._checkpoints.finish(wait=wait)
         if checkpoint is None:
             return
         self._first.update(checkpoint.next)
         self.counts.checkpoints += 1
-        reach("before_commit")
+        hit_failpoint("before_commit")
         try:
             self._source.commit(checkpoint.next, wait=wait or self._offline is None)
         except Unavailable:
             # The chain is the record and its echo follows with the next checkpoint; without one the echo is the record.
             if self._offline is None:
                 self._retry(lambda: self._source.commit(checkpoint.next))
-        reach("after_commit")
+        hit_failpoint("after_commit")
         self.counts.durable_ticks = checkpoint.begun.ticks
         self.counts.checkpoint_s += self._clocks.seconds(checkpoint.begun)
         took = self._clocks.span(checkpoint.begun)
@@ -210,20 +210,20 @@ class Stream:
         """
         close_all(
             lambda: self._writer.shutdown(wait=True, cancel_futures=True),
-            self._keeper.close,
+            self._checkpoints.close,
             self._source.close,
             self._online.close,
             self._dead_letters.close,
             lambda: self._tell(events.Closed()),
         )
 
-    def _take(self, delivery: Delivery, stages: dict[str, events.Span]) -> None:
+    def _take(self, delivery: Delivery, stages: dict[str, events.TimeSpan]) -> None:
         """Embed one delivery, write its rejects as dead letters, and hand the rest to the writer."""
         decoded, records = delivery.decoded, delivery.records
         self.counts.delivered(len(decoded.windows))
         began = self._clocks.now()
         ranges = {p: (self._next.get(p, after), after) for p, after in delivery.receipt.items()}
-        with self.careful.embedding(ranges):
+        with self.quarantine.embedding(ranges):
             embedded = self._embed(decoded.windows)
         self.counts.embed_s += self._clocks.seconds(began)
         stages["embed"] = self._clocks.span(began)
@@ -244,7 +244,7 @@ class Stream:
         embeddings = replace(embedded.embeddings, created_us=created_us[embedded.rows])
         self._settle()  # one pending write at a time: it overlaps the forward just done
         self._writing = self._writer.submit(self._write, embeddings, appended_us[origin] / 1e6, records, stages)
-        rows = Rows(embeddings=embeddings, partition=index[origin], offset=offset[origin])
+        rows = DeliveredRows(embeddings=embeddings, partition=index[origin], offset=offset[origin])
         self._rows.append(rows)
         self._held_rows += len(origin)
         self._held_bytes += rows.nbytes
@@ -266,12 +266,12 @@ class Stream:
         embeddings: EmbeddingBatch,
         appended_s: NDArray[np.float64],
         records: Sequence[Record],
-        stages: dict[str, events.Span],
+        stages: dict[str, events.TimeSpan],
     ) -> None:
         began = self._clocks.now()
-        reach("before_online")
+        hit_failpoint("before_online")
         self._retry(lambda: self._online.write(embeddings))
-        reach("after_online")
+        hit_failpoint("after_online")
         self.counts.write_s += self._clocks.seconds(began)
         if (ahead := self.counts.took(self._clocks.wall() - appended_s)) is not None:
             self._tell(ahead)

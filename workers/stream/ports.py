@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition, Record, Reject
-from undertow.stream.care import Reach
-from undertow.stream.marks import Mark, Place
+from undertow.stream.quarantine_order import PollScope
+from undertow.stream.record_marks import ChainEnd, Mark
 
 Clock = Callable[[], float]
 """Returns seconds: `time.time` where the epoch matters, `time.monotonic` where only differences do."""
@@ -71,10 +71,10 @@ class Source(Protocol):
         topic).
         """
 
-    def poll(self, timeout_s: float, reach: Reach | None = None) -> Delivery | None:
+    def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
         """Return new records, or None after `timeout_s`; never blocks longer. Raises `Unavailable`, `Diverged`.
 
-        A `reach` limits the records returned; a later poll returns the rest.
+        A `scope` limits the records returned; a later poll returns the rest.
         """
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
@@ -133,7 +133,7 @@ class OnlineSink(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Part:
+class ChainPart:
     """A part of one partition's chain: the embeddings of the records `first <= offset < next`."""
 
     partition: Partition
@@ -164,16 +164,16 @@ class OfflineLog(Protocol):
     def latest(self, partition: Partition) -> int:
         """Return the last `created_us` of the chain, as of the last `end` or `publish`; 0 without a chain."""
 
-    def places(self, partition: Partition) -> Iterable[Place]:
+    def places(self, partition: Partition) -> Iterable[ChainEnd]:
         """Return the ends of a chain's parts, newest first, except those it has turned back from."""
 
-    def turn_back(self, partition: Partition, place: Place) -> None:
+    def turn_back(self, partition: Partition, place: ChainEnd) -> None:
         """Durably continue the chain from an earlier place, from which the partition is read again.
 
         Raises as `publish` does.
         """
 
-    def publish(self, part: Part) -> None:
+    def publish(self, part: ChainPart) -> None:
         """Append; durable on return. Raises `Replaced` where a part already begins there, `Unavailable` (disk full)."""
 
 

@@ -18,7 +18,7 @@ FIRST_DELAY_S, LONGEST_DELAY_S, SAY_SO_EVERY_S = 0.05, 5.0, 60.0
 
 
 @dataclass(slots=True)
-class Trouble:
+class RetryState:
     """The operations that are being retried. Written by those who retry, read by any thread."""
 
     retries: int = 0
@@ -43,12 +43,12 @@ class Retry:
         wait: Callable[[float], object],
         give_up: Callable[[], bool],
         tell: Listener,
-        trouble: Trouble,
+        state: RetryState,
         jitter: Callable[[], float],
     ) -> None:
         """`give_up` ends the retries; `jitter` draws from [0, 1], so that replicas do not retry in step."""
         self._clock, self._wait, self._give_up, self._tell, self._jitter = clock, wait, give_up, tell, jitter
-        self._trouble = trouble
+        self._state = state
 
     def __call__(self, act: Callable[[], T]) -> T:
         """Call until it no longer raises `Unavailable`, or `give_up` is true: then raise the last one."""
@@ -61,8 +61,8 @@ class Retry:
             while True:
                 if self._give_up():
                     raise failed
-                self._trouble.failing[mine] = str(failed)
-                self._trouble.retries += 1
+                self._state.failing[mine] = str(failed)
+                self._state.retries += 1
                 if self._clock() - said_at >= SAY_SO_EVERY_S:
                     said_at = self._clock()
                     self._tell(Retrying(error=str(failed)))
@@ -76,4 +76,4 @@ class Retry:
                     self._tell(Recovered(error=str(failed), seconds=self._clock() - since))
                     return result
         finally:
-            self._trouble.failing.pop(mine, None)
+            self._state.failing.pop(mine, None)

@@ -12,11 +12,11 @@ from functools import partial
 
 from undertow.core.errors import Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
-from undertow.stream.checkpoint import Keeper, RetryCall, Rows
+from undertow.stream.checkpoint import CheckpointWriter, DeliveredRows, RetryCall
 from undertow.stream.counts import Counts
 from undertow.stream.events import Listener, StoreLost
-from undertow.stream.losses import Loss
 from undertow.stream.ports import OnlineSink
+from undertow.stream.store_tally import Loss
 
 LOOK_EVERY_S = 5.0
 """How often an idle store is checked."""
@@ -29,19 +29,19 @@ class StoreWatch:
         self,
         online: OnlineSink,
         writer: Executor,
-        keeper: Keeper,
+        checkpoint_writer: CheckpointWriter,
         counts: Counts,
         take_loss: Callable[[], Loss | None],
         retry: RetryCall,
         tell: Listener,
     ) -> None:
         """`writer` runs one task at a time; `take_loss` returns the loss detected since the last call, if any."""
-        self._online, self._writer, self._keeper, self._counts = online, writer, keeper, counts
+        self._online, self._writer, self._checkpoints, self._counts = online, writer, checkpoint_writer, counts
         self._take_loss, self._retry, self._tell = take_loss, retry, tell
         self._looked_at = -LOOK_EVERY_S
 
     def mind(
-        self, now: float, writing: Future[None] | None, held: Sequence[Rows], *, is_idle: bool
+        self, now: float, writing: Future[None] | None, held: Sequence[DeliveredRows], *, is_idle: bool
     ) -> Future[None] | None:
         """Queue the checks and writes that are due after the pending write; return the write pending then.
 
@@ -54,7 +54,7 @@ class StoreWatch:
             return writing
         self._counts.store_losses += loss.is_ours
         self._tell(StoreLost(reason=loss.reason, is_ours=loss.is_ours))
-        for rows in (*self._keeper.rows, *held):
+        for rows in (*self._checkpoints.rows, *held):
             writing = self._behind(writing, partial(self._write_again, rows.embeddings))
         return writing
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from undertow.core.errors import Refused, Replaced, Unavailable
 
-Done = Literal["reject", "retry", "end this replica", "end the fleet"]
-Fault = Literal["none", "refused", "unavailable", "crashed"]
+Action = Literal["reject", "retry", "end this replica", "end the fleet"]
+EndCause = Literal["none", "refused", "unavailable", "crashed"]
 """How a replica ended: as ordered; by a permanent error; by a transient one; by any other."""
 
 
@@ -23,10 +23,10 @@ class Verdict:
 
     what: str
     whose: str
-    done: Done
+    done: Action
     read: str
     """Where a person reads of it, and what."""
-    fault: Fault = "none"
+    fault: EndCause = "none"
     """How a replica ends by it."""
     kinds: tuple[type[BaseException], ...] = ()
     """The error classes of this row; a record's fault is no error but a reject."""

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, set_span_in_context
 
 from undertow.schemas.records import Partition, Record
-from undertow.stream.events import Checkpointed, Closed, Event, Span, Taken
+from undertow.stream.events import Checkpointed, Closed, Event, Taken, TimeSpan
 from undertow.telemetry.logs import TRACEPARENT
 
 MOST_LINKS = 128
@@ -82,7 +82,7 @@ class Tracing:
     def _span(
         self,
         name: str,
-        took: Span,
+        took: TimeSpan,
         told: Mapping[str, Any],
         kind: SpanKind,
         linked_to: Sequence[Record] = (),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
 from undertow.schemas.times import format_times
-from undertow.view.read import Rows
+from undertow.view.read import SampledRows
 
 ENTITY, TIME, DRIFT = "entity", "time", "drift"
 INK = "#3B3B3B"
@@ -83,7 +83,7 @@ class Scale:
 Colouring = Categories | Scale
 
 
-def choose_colours(rows: Rows, name: str) -> Colouring:
+def choose_colours(rows: SampledRows, name: str) -> Colouring:
     """Return the colours by a column, or by what the name stands for where no column has it. Raises `Refused`."""
     if name in rows.frame:
         return _by_column(rows.frame[name], name)

@@ -1,6 +1,6 @@
 """Which column of a Parquet schema is the feature, which are ids, and which rows lie in a span of event times.
 
-In: an Arrow schema. Out: `Columns` and the filter for a scan. Knows no files.
+In: an Arrow schema. Out: `SourceColumns` and the filter for a scan. Knows no files.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class SourceColumns:
     """What the columns of a source mean."""
 
     feature: str
@@ -44,7 +44,7 @@ class Columns:
     has_space: bool
 
     @classmethod
-    def of(cls, schema: pa.Schema, feature: str | None, series: Sequence[str] = ()) -> "Columns":
+    def of(cls, schema: pa.Schema, feature: str | None, series: Sequence[str] = ()) -> "SourceColumns":
         """Tell the columns apart. Raises `Refused` for a feature or a series that is not there, or not told.
 
         Without `series` a row's key is, as in the log, what stands before its time.

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
-from undertow.view.read import Rows
+from undertow.view.read import SampledRows
 
 CSV = ".csv"
 
 
-def join_labels(rows: Rows, path: Path) -> tuple[Rows, tuple[str, ...]]:
+def join_labels(rows: SampledRows, path: Path) -> tuple[SampledRows, tuple[str, ...]]:
     """Return the rows with the file's columns, and their names; a row without a label holds nulls there.
 
     A label holds for every row that has its ids, of one event time where the file has one. Raises `Refused`.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from undertow.schemas.times import format_times
 from undertow.schemas.wording import counted
 from undertow.view.colour import MINUTES, Colouring
-from undertow.view.read import Rows
+from undertow.view.read import SampledRows
 
 LONGEST = 32
 MOST_NEIGHBOURS = 3000
@@ -58,7 +58,7 @@ class Picture:
         return TSNE_AXIS if shown == whole else f"{shown:,} of the points, {TSNE_AXIS}"
 
 
-def describe(rows: Rows) -> str:
+def describe(rows: SampledRows) -> str:
     """Say what is drawn: how many rows of how many, and what was left out."""
     count, size = rows.vectors.shape
     if rows.is_sampled:

@@ -1,6 +1,6 @@
 """Rows to draw, from the offline log or from any Parquet: evenly sampled, each key once, one space only.
 
-In: files. Out: `Rows`. Knows neither colours nor projections.
+In: files. Out: `SampledRows`. Knows neither colours nor projections.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from undertow.adapters.offline_parts import part_files, require_intact
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
-from undertow.view.columns import OURS, SEVERAL, Columns, Span
+from undertow.view.columns import OURS, SEVERAL, SourceColumns, Span
 from undertow.view.sample import Sampler, hash_keys
 
 BATCH_ROWS = 8192
@@ -27,7 +27,7 @@ SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verificatio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rows:
+class SampledRows:
     """n rows in an order that says nothing: any first m of them are an even sample too."""
 
     vectors: NDArray[np.floating]
@@ -54,7 +54,7 @@ def read_rows(
     span: Span,
     series: Sequence[str] = (),
     space: str | None = None,
-) -> Rows:
+) -> SampledRows:
     """Read `sample` rows evenly, in bounded memory. Raises `Refused`, saying which columns or spaces were found.
 
     `space` is the beginning of the one to read, `series` the columns that name a series where the source is no log.
@@ -66,14 +66,14 @@ def read_rows(
     require_intact(files)
     try:
         dataset = ds.dataset([str(path) for path in files], format="parquet")
-        columns = Columns.of(dataset.schema, feature, series)
+        columns = SourceColumns.of(dataset.schema, feature, series)
         return _read(dataset, columns, sample, columns.filter(span, space), source)
     except (pa.ArrowException, OSError) as error:
         message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
         raise Refused(message) from error
 
 
-def _read(dataset: Any, columns: Columns, sample: int, wanted: Any, source: Path) -> Rows:
+def _read(dataset: Any, columns: SourceColumns, sample: int, wanted: Any, source: Path) -> SampledRows:
     sampler, spaces = Sampler(sample), set[str]()
     read = usable = size = 0
     for batch in _batches(dataset, columns, wanted):
@@ -89,7 +89,7 @@ def _read(dataset: Any, columns: Columns, sample: int, wanted: Any, source: Path
     if rows is None:
         message = f"no row to draw in {source}: {read:,} as asked for, none with a vector (feature {columns.feature})"
         raise Refused(message)
-    return Rows(
+    return SampledRows(
         vectors=_matrix(rows[columns.feature]),
         frame=rows.select([name for name in columns.plain if name not in OURS]).to_pandas(integer_object_nulls=True),
         ids=columns.ids,
@@ -102,7 +102,7 @@ def _read(dataset: Any, columns: Columns, sample: int, wanted: Any, source: Path
     )
 
 
-def _batches(dataset: Any, columns: Columns, wanted: Any) -> Iterator[pa.Table]:
+def _batches(dataset: Any, columns: SourceColumns, wanted: Any) -> Iterator[pa.Table]:
     names = list(dict.fromkeys([*columns.plain, columns.feature]))
     scanner = dataset.scanner(
         columns=names,
@@ -119,7 +119,7 @@ def _batches(dataset: Any, columns: Columns, wanted: Any) -> Iterator[pa.Table]:
         yield pa.Table.from_arrays(decoded, names=batch.schema.names)
 
 
-def _usable(batch: pa.Table, columns: Columns) -> pa.Table:
+def _usable(batch: pa.Table, columns: SourceColumns) -> pa.Table:
     mask = pc.is_valid(batch[columns.feature])
     if columns.time is not None:
         mask = pc.and_(mask, pc.is_valid(batch[EVENT_TIMESTAMP]))
@@ -150,14 +150,14 @@ def _refuse_several(spaces: set[str], source: Path) -> None:
         raise Refused(message)
 
 
-def _hashes(rows: pa.Table, columns: Columns, first: int) -> NDArray[np.uint64]:
+def _hashes(rows: pa.Table, columns: SourceColumns, first: int) -> NDArray[np.uint64]:
     if not columns.ids or columns.time is None:  # nothing says which rows are one, so each stands alone
         return hash_keys(pd.DataFrame({"row": np.arange(first, first + len(rows))}))
     keys = rows.select(list(columns.ids)).to_pandas(integer_object_nulls=True)
     return hash_keys(keys.astype(str).assign(event_us=_times(rows, EVENT_TIMESTAMP, asked=True)))
 
 
-def _order(rows: pa.Table, columns: Columns) -> NDArray[np.int64]:
+def _order(rows: pa.Table, columns: SourceColumns) -> NDArray[np.int64]:
     """Return what tells which of two rows of one key was delivered later, as a join has it (`LogQuery`)."""
     fields = [rows.schema.field(name) for name in (ORIGIN_PARTITION, ORIGIN_OFFSET) if name in rows.schema.names]
     origin = [rows[field.name] for field in fields if pa.types.is_integer(field.type)]

@@ -20,12 +20,12 @@ from undertow.view.colour import ENTITY, TIME, Colouring, categories, choose_col
 from undertow.view.columns import Span
 from undertow.view.labels import join_labels
 from undertow.view.picture import describe
-from undertow.view.read import Rows, read_rows
+from undertow.view.read import SampledRows, read_rows
 from undertow.view.write import make_picture, refuse_early, write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class PictureOptions:
     """What to draw, as a command was given it."""
 
     source: Path | None
@@ -43,7 +43,7 @@ class Choice:
     title: str | None = None
 
 
-def view(settings: Settings, choice: Choice) -> Iterator[str]:
+def view(settings: Settings, choice: PictureOptions) -> Iterator[str]:
     """Write the pictures; yield a line for each, after one that says what was read. Raises `Refused`."""
     refuse_early(choice.outputs)
     source, name = (choice.source, None) if choice.source else _configured(settings)
@@ -85,11 +85,11 @@ def _configured(settings: Settings) -> tuple[Path, str]:
     return folder, view.view
 
 
-def _name(rows: Rows, source: Path) -> str:
+def _name(rows: SampledRows, source: Path) -> str:
     return f"{rows.feature} in {source.name}" if rows.space is None else rows.feature
 
 
-def _span(choice: Choice) -> Span:
+def _span(choice: PictureOptions) -> Span:
     try:
         since, until = (None if text is None else parse_time(text) for text in (choice.since, choice.until))
     except ValueError as error:
@@ -99,7 +99,7 @@ def _span(choice: Choice) -> Span:
     return Span(since_us=since, until_us=until)
 
 
-def _colours(rows: Rows, colour: str | None, labels: tuple[str, ...]) -> Colouring:
+def _colours(rows: SampledRows, colour: str | None, labels: tuple[str, ...]) -> Colouring:
     """Without a choice: by the labels if there is one column, else by entity, else by time, else all alike."""
     if colour is None and len(labels) == 1:
         colour = labels[0]

@@ -28,9 +28,9 @@ from undertow.core.errors import UndertowError
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.events import Listener, NotRestored, Restored
-from undertow.stream.losses import Loss
 from undertow.stream.ports import Clock, OnlineSink
-from undertow.stream.retry import Retry, Trouble
+from undertow.stream.retry import Retry, RetryState
+from undertow.stream.store_tally import Loss
 from undertow.stream.store_watch import LOOK_EVERY_S
 
 WRITE_ROWS, WRITE_BYTES = 2_048, 8 << 20
@@ -51,7 +51,7 @@ class TalliedSink(OnlineSink, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class NewestRows:
     """The newest rows of a log."""
 
     series: int
@@ -59,7 +59,7 @@ class Found:
 
 
 @contextmanager
-def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Iterator[Found]:
+def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Iterator[NewestRows]:
     """Find the newest row of each series in these parts, in batches of the size to write.
 
     Memory is bounded by `memory_bytes` for any number of series: the index is spilled to disk, vectors are streamed.
@@ -68,7 +68,7 @@ def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Ite
     from undertow.adapters.offline_query import open_query  # noqa: PLC0415
 
     if not files:
-        yield Found(series=0, batches=iter(()))
+        yield NewestRows(series=0, batches=iter(()))
         return
     ids, features = [column.name for column in view.series], [name for name, _ in view.features]
     with (
@@ -77,7 +77,7 @@ def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Ite
     ):
         series = query.count_series()
         batches = (rows for batch in query.newest(WRITE_ROWS) for rows in _batches(batch, view))
-        yield Found(series=series, batches=batches)
+        yield NewestRows(series=series, batches=batches)
 
 
 def _parts(log: Path) -> list[Path]:
@@ -105,7 +105,7 @@ def _batches(found: Any, view: SpaceView) -> Iterator[EmbeddingBatch]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class RestoreSource:
     """The source of a restore."""
 
     log: Path
@@ -120,7 +120,7 @@ class Restorer:
 
     def __init__(
         self,
-        history: History | None,
+        history: RestoreSource | None,
         open_sink: Callable[[], TalliedSink],
         *,
         tell: Listener,
@@ -197,7 +197,7 @@ class Restorer:
         if not loss.is_first or written:
             self._tell(Restored(series=series, written=written, seconds=time.monotonic() - began))
 
-    def _write(self, files: list[Path], history: History, sink: TalliedSink) -> tuple[int, int]:
+    def _write(self, files: list[Path], history: RestoreSource, sink: TalliedSink) -> tuple[int, int]:
         written = 0
         retry = self._make_retry()
         require_intact(files)
@@ -221,7 +221,7 @@ class Restorer:
             wait=self._ends.wait,
             give_up=self._ends.is_set,
             tell=lambda _event: None,  # the stream retries the same store, and reports it
-            trouble=Trouble(),
+            state=RetryState(),
             jitter=random.random,
         )
 

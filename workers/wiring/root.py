@@ -32,16 +32,16 @@ from undertow.schemas.records import Partition
 from undertow.settings.artifact_paths import only
 from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import Settings
-from undertow.stream.careful import Careful, Turn
 from undertow.stream.checkpoint import Limits
 from undertow.stream.events import Listener
 from undertow.stream.loop import Stream
-from undertow.stream.losses import OnLoss
 from undertow.stream.ports import OnlineSink
+from undertow.stream.quarantine_reader import QuarantineReader, Turn
+from undertow.stream.store_tally import OnLoss
 from undertow.telemetry.listeners import ListenerRecipe, listener_recipe
 from undertow.wiring.formats import open_decode, require_format
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
-from undertow.wiring.restoring import History, RestoredOnline, Restorer
+from undertow.wiring.restoring import RestoredOnline, Restorer, RestoreSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +203,7 @@ def open_restorer(embed: EmbedRecipe, tell: Listener) -> Restorer:
     """Return the restorer of the artifact's online store."""
     view, history = embed.manifest.view(), None
     if embed.log is not None:
-        history = History(
+        history = RestoreSource(
             log=view_folder(embed.log.root, view),
             view=view,
             memory_bytes=embed.offline.read_memory_bytes,
@@ -246,7 +246,7 @@ def open_stream(
         ),
         give_up=give_up,
         tell=tell,
-        careful=Careful(view.view, turn),
+        quarantine=QuarantineReader(view.view, turn),
         take_loss=restorer.take,
     )
 

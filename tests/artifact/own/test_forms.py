@@ -20,7 +20,7 @@ from undertow.core.errors import Refused
 NETS = "formnets"
 LENGTHS = [9, 5, 7, 9, 5]
 Describe = Callable[..., Path]
-Plain = Callable[..., Any]
+ParsableBatches = Callable[..., Any]
 
 
 def embedded(path: Path, tap: str, windows: Any) -> Any:
@@ -35,7 +35,7 @@ def points(path: Path) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("tap", ["inner", "encoder", "out"])
 def test_layers_around_nested_tensors_give_what_a_single_window_gives(
-    tap: str, describe: Describe, plain: Plain, walks: Any, alone: Any
+    tap: str, describe: Describe, plain: ParsableBatches, walks: Any, alone: Any
 ) -> None:
     path = describe("Attentive", "ntc", more='lengths = "lengths"')
     found = embedded(path, f"{tap}:mean", walks(LENGTHS))
@@ -65,7 +65,7 @@ def test_a_sparse_tensor_is_refused_and_its_neighbours_are_tapped(describe: Desc
 
 
 def test_layers_beside_torchscript_are_tapped_and_it_is_not(
-    describe: Describe, plain: Plain, walks: Any, alone: Any
+    describe: Describe, plain: ParsableBatches, walks: Any, alone: Any
 ) -> None:
     path = describe("Scripted", "ntc")
     found = embedded(path, "out:last", walks(LENGTHS))
@@ -82,7 +82,7 @@ def test_layers_beside_torchscript_are_tapped_and_it_is_not(
 
 @pytest.mark.parametrize(("tap", "find"), [("body[0]", lambda o: o["0"]), ("body[2][007]", lambda o: o[2]["007"])])
 def test_outputs_named_by_digits_are_tapped_as_they_are_listed(
-    tap: str, find: Callable[[Any], Any], describe: Describe, plain: Plain, walks: Any, alone: Any
+    tap: str, find: Callable[[Any], Any], describe: Describe, plain: ParsableBatches, walks: Any, alone: Any
 ) -> None:
     path = describe("Keyed", "ntc")
     assert tap.replace("body", "body#0") in points(path)

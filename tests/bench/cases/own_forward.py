@@ -23,11 +23,11 @@ def run(given: Given) -> Measured:
     windows = decode_json(records, contract_of(given), max_record_bytes=1 << 20).windows
     x, rows = build_inputs(windows, embedder._preprocessing).x, np.arange(BATCH)
     meter = Meter()
-    embedder._forward(x, rows)
+    embedder._forward(x, rows, 1)
     meter.start()
     for _ in range(given.count // BATCH):
         with meter.forward():
-            embedder._forward(x, rows)
+            embedder._forward(x, rows, 1)
     return meter.stop(given.count)
 
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from undertow.core.preprocessing import Preprocessing
 from undertow.core.scalers import FixedScaler, RangeScaler
 from undertow.schemas.contract import Column, IdColumn, InputContract
-from undertow.schemas.windows import Column as Values
-from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows import Values, WindowBatch
 
-Place = Literal["series", "past", "future", "static"]
+ColumnGroup = Literal["series", "past", "future", "static"]
 
 SAMPLES = 6
 GOLDEN = 0.6180339887498949
@@ -32,7 +31,7 @@ def sample_windows(
     contract: InputContract,
     preprocessing: Preprocessing,
     lengths: NDArray[np.int64],
-    other: Mapping[tuple[Place, str], int] = MappingProxyType({}),
+    other: Mapping[tuple[ColumnGroup, str], int] = MappingProxyType({}),
 ) -> WindowBatch:
     """Return one window of each length, of categories the model knows and numbers that it finds moderate.
 
@@ -43,7 +42,7 @@ def sample_windows(
     columns = [*contract.past, *contract.future, *contract.static]
     ranges = sample_ranges(preprocessing)
 
-    def fill(part: Place, column: Column, size: int) -> Values:
+    def fill(part: ColumnGroup, column: Column, size: int) -> Values:
         salt = 1 + columns.index(column) + len(columns) * other.get((part, column.name), 0)
         spread = np.modf((np.arange(size) + 1) * GOLDEN * salt + salt * 0.37)[0]  # evenly over (0, 1)
         if column.categories is not None:

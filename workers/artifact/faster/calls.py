@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from undertow.artifact.format.parts import Arguments, Part
+from undertow.artifact.format.parts import Arguments, CompiledPart
 from undertow.core.returned import form_of
 
 
@@ -54,7 +54,7 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.contiguous()
 
 
-def fits(tensors: Sequence[Tensor], part: Part) -> bool:
+def fits(tensors: Sequence[Tensor], part: CompiledPart) -> bool:
     """Whether they have the types and sizes that it was compiled for."""
     found: dict[str, int] = {}
     return all(

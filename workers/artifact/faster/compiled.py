@@ -23,7 +23,7 @@ from undertow.artifact.faster.known import VARIABLE_SELECTION, is_a
 from undertow.artifact.faster.notices import tell, tell_error
 from undertow.artifact.faster.rewrite import TOLERANCE, distance
 from undertow.artifact.faster.selection import in_slices
-from undertow.artifact.format.parts import Compiled, Part
+from undertow.artifact.format.parts import Compiled, CompiledPart
 
 MARGIN = TOLERANCE / 2
 """What all compiled parts together may change, as much as all rewrites may."""
@@ -96,7 +96,7 @@ def open_package(content: bytes) -> Native:
     return native
 
 
-def _forward(native: Native, part: Part, eager: Callable[..., Any]) -> Callable[..., Any]:
+def _forward(native: Native, part: CompiledPart, eager: Callable[..., Any]) -> Callable[..., Any]:
     # A package runs one call at a time, and waits for that without letting go of the interpreter, which an operation
     # inside of the running call may need: two threads would wait for each other for ever.
     lock = Lock()

@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from undertow.artifact.faster.calls import flatten, rebuild
 from undertow.artifact.faster.compiled import find_target
 from undertow.artifact.faster.skipping import tensors_of
-from undertow.artifact.format.parts import Arguments, Compiled, Part, Size
+from undertow.artifact.format.parts import Arguments, Compiled, CompiledPart, Size
 from undertow.core.taps import find_module, takes_hooks
 
 SHARE = 0.1
@@ -39,11 +39,11 @@ LARGE = 1 << 31
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 FOLDER = "compiled"
 
-Note = Callable[[str], object]
+TellOwner = Callable[[str], object]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Seen:
+class ModuleTrace:
     """What a module did in the sample forwards."""
 
     arguments: Arguments = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Seen:
 
 
 def compile_parts(
-    model: nn.Module, taps: Sequence[str], run: Callable[[], object], note: Note
+    model: nn.Module, taps: Sequence[str], run: Callable[[], object], note: TellOwner
 ) -> tuple[Compiled | None, dict[str, bytes]]:
     """Return what could be compiled, and the packages by file name. Each sentence for the owner goes to `note`."""
     compiler = os.environ.get("CXX", "g++")
@@ -63,7 +63,7 @@ def compile_parts(
         note(f"nothing is compiled: expected a C++ compiler, found no {compiler} on the PATH; install one, or set CXX")
         return None, {}
     seen, total = _watch(model, run)
-    parts: list[Part] = []
+    parts: list[CompiledPart] = []
     packages: dict[str, bytes] = {}
     for path, one in _candidates(model, taps, seen, total):
         if any(path.startswith(f"{part.path}.") for part in parts):
@@ -81,7 +81,9 @@ def compile_parts(
     return Compiled(target=find_target("cpu"), parts=tuple(parts)), packages
 
 
-def _candidates(model: nn.Module, taps: Sequence[str], seen: dict[str, Seen], total: int) -> Iterator[tuple[str, Seen]]:
+def _candidates(
+    model: nn.Module, taps: Sequence[str], seen: dict[str, ModuleTrace], total: int
+) -> Iterator[tuple[str, ModuleTrace]]:
     tapped = {find_module(model, tap) for tap in taps}
     for path, module in model.named_modules():
         inside = set(module.modules())
@@ -98,14 +100,14 @@ def _candidates(model: nn.Module, taps: Sequence[str], seen: dict[str, Seen], to
             yield path, one
 
 
-def _watch(model: nn.Module, run: Callable[[], object]) -> tuple[dict[str, Seen], int]:
+def _watch(model: nn.Module, run: Callable[[], object]) -> tuple[dict[str, ModuleTrace], int]:
     """Run the model; return what each module did, and how many numbers all operations have written."""
-    seen: dict[str, Seen] = {}
+    seen: dict[str, ModuleTrace] = {}
     with ExitStack() as stack, _Counter() as counter:
         for path, module in model.named_modules():
             if not takes_hooks(module):
                 continue
-            watch = _Watch(seen.setdefault(path, Seen()), counter)
+            watch = _Watch(seen.setdefault(path, ModuleTrace()), counter)
             stack.callback(module.register_forward_pre_hook(watch.begin, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(watch.end, prepend=True).remove)
         run()
@@ -131,7 +133,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
 class _Watch:
     """Keeps what one module is given and what it does."""
 
-    def __init__(self, seen: Seen, counter: _Counter) -> None:
+    def __init__(self, seen: ModuleTrace, counter: _Counter) -> None:
         self._seen, self._counter = seen, counter
         self._before = (0, 0)
 
@@ -169,7 +171,7 @@ class _Flat(nn.Module):
         return self.module.forward(*args, **kwargs)  # without its hooks, which run around it
 
 
-def _compile(path: str, file: str, module: nn.Module, seen: Seen) -> tuple[Part, bytes]:
+def _compile(path: str, file: str, module: nn.Module, seen: ModuleTrace) -> tuple[CompiledPart, bytes]:
     largest = max(seen.calls, key=lambda tensors: sum(tensor.numel() for tensor in tensors))
     sizes = _sizes(seen.calls)
     dims = tuple({axis: Dim.DYNAMIC for axis, size in enumerate(one) if isinstance(size, str)} for one in sizes)
@@ -182,7 +184,7 @@ def _compile(path: str, file: str, module: nn.Module, seen: Seen) -> tuple[Part,
             program, package_path=str(package), inductor_configs={"cpp.dynamic_threads": True}
         )
         content = package.read_bytes()
-    part = Part(
+    part = CompiledPart(
         path=path,
         file=file,
         sha256=hashlib.sha256(content).hexdigest(),

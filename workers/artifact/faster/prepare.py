@@ -16,7 +16,7 @@ from undertow.artifact.dry_runs.learn import make_inputs
 from undertow.artifact.dry_runs.sample import sample_lengths
 from undertow.artifact.faster.notices import tell, tell_error
 from undertow.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
-from undertow.artifact.faster.search import Vectors, find_pruning
+from undertow.artifact.faster.search import MakeVectors, find_pruning
 from undertow.artifact.faster.skipping import skip
 from undertow.artifact.format.pruning import Pruning
 from undertow.core.features import Tap, TappedFeature
@@ -83,7 +83,7 @@ def hasten(
         tell_error(log, "the model runs as it is, since it cannot run on the sample windows", error)
 
 
-def _pooled(features: Sequence[TappedFeature]) -> Vectors:
+def _pooled(features: Sequence[TappedFeature]) -> MakeVectors:
     def vectors(found: Mapping[Tap, Tensor], x: Any) -> list[Tensor]:
         lengths: Tensor = x["encoder_lengths"]
         width = int(lengths.max())

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from undertow.artifact.faster.notices import tell_error
 from undertow.artifact.faster.recurrent import LAYERS
 from undertow.artifact.faster.skipping import skipping, tensors_of
-from undertow.artifact.faster.templates import Seen, find_template
-from undertow.artifact.format.pruning import Output, Pruning
+from undertow.artifact.faster.templates import ModuleCall, find_template
+from undertow.artifact.format.pruning import OutputTemplate, Pruning
 from undertow.core.features import Tap
 from undertow.core.taps import Call, Taps, find_module, takes_hooks
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Run:
     """One forward as far as the last tap, with its graph."""
 
-    calls: Mapping[nn.Module, Sequence[Seen]]
+    calls: Mapping[nn.Module, Sequence[ModuleCall]]
     unneeded: frozenset[int]
     """Ids of outputs and parameters from which no way leads to a vector."""
 
@@ -46,12 +46,12 @@ class Run:
         return bool(followed) and all(id(tensor) in self.unneeded for tensor in followed)
 
 
-Vectors = Callable[[Mapping[Tap, Tensor], Any], Sequence[Tensor]]
+MakeVectors = Callable[[Mapping[Tap, Tensor], Any], Sequence[Tensor]]
 """Makes of the tapped tensors what is wanted of them; given the inputs too."""
 
 
 def find_pruning(
-    model: nn.Module, taps: Sequence[Tap], inputs: Sequence[Any], vectors: Vectors, call: Call | None = None
+    model: nn.Module, taps: Sequence[Tap], inputs: Sequence[Any], vectors: MakeVectors, call: Call | None = None
 ) -> Pruning:
     """Return what can be left out of the forwards of `model`, which is not changed.
 
@@ -72,19 +72,19 @@ def find_pruning(
 class _Proof:
     """Runs a model again and again, and sees whether its vectors stay the same."""
 
-    def __init__(self, model: nn.Module, running: Taps, inputs: Sequence[Any], vectors: Vectors) -> None:
+    def __init__(self, model: nn.Module, running: Taps, inputs: Sequence[Any], vectors: MakeVectors) -> None:
         self._model = model
         self._run: Callable[[], list[Tensor]] = lambda: [one for x in inputs for one in vectors(running.run(x), x)]
         self._expected = self._run()
 
     def holds(
-        self, *, skipped: Mapping[str, Output], stateless: Sequence[str] = (), dropped: Sequence[str] = ()
+        self, *, skipped: Mapping[str, OutputTemplate], stateless: Sequence[str] = (), dropped: Sequence[str] = ()
     ) -> bool:
         """Whether they do without all of these."""
         return all(self._holds(number, skipped, stateless, dropped) for number in NUMBERS)
 
     def _holds(
-        self, number: float, skipped: Mapping[str, Output], stateless: Sequence[str], dropped: Sequence[str]
+        self, number: float, skipped: Mapping[str, OutputTemplate], stateless: Sequence[str], dropped: Sequence[str]
     ) -> bool:
         with ExitStack() as stack:
             stack.enter_context(skipping(self._model, skipped, number))
@@ -144,7 +144,9 @@ def _most(names: Sequence[str], holds: Callable[[Sequence[str]], bool]) -> Seque
     return rest if holds(rest) else []
 
 
-def _find_skippable(model: nn.Module, tapped: set[nn.Module], runs: Sequence[Run]) -> Iterator[tuple[str, Output]]:
+def _find_skippable(
+    model: nn.Module, tapped: set[nn.Module], runs: Sequence[Run]
+) -> Iterator[tuple[str, OutputTemplate]]:
     """Yield outer modules, not what is inside of them, and none that calls a tapped one: its calls are counted."""
     inside: set[nn.Module] = set()
     for path, module in model.named_modules():
@@ -156,12 +158,12 @@ def _find_skippable(model: nn.Module, tapped: set[nn.Module], runs: Sequence[Run
             yield path, output
 
 
-def _record(model: nn.Module, running: Taps, x: Any, vectors: Vectors) -> Run:
-    calls: defaultdict[nn.Module, list[Seen]] = defaultdict(list)
+def _record(model: nn.Module, running: Taps, x: Any, vectors: MakeVectors) -> Run:
+    calls: defaultdict[nn.Module, list[ModuleCall]] = defaultdict(list)
 
     def keep(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         shapes = tuple(tuple(tensor.shape) for tensor in tensors_of((args, kwargs)))
-        calls[module].append(Seen(inputs=shapes, output=output))
+        calls[module].append(ModuleCall(inputs=shapes, output=output))
 
     with ExitStack() as stack:
         for one in filter(takes_hooks, model.modules()):  # before those of the taps, of which the last ends the forward

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from undertow.artifact.format.pruning import Output
+from undertow.artifact.format.pruning import OutputTemplate
 from undertow.core.errors import Refused
 
 
@@ -31,7 +31,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], dropped: Sequence[str]
     model.load_state_dict({**loaded, **empty}, assign=True)
 
 
-def skip(model: nn.Module, skipped: Mapping[str, Output], number: float = math.nan) -> None:
+def skip(model: nn.Module, skipped: Mapping[str, OutputTemplate], number: float = math.nan) -> None:
     """Let each module return what its template says, filled with `number`, in the place of running.
 
     No number is the default: should a skipped module ever matter, no vector that it has touched is taken for good.
@@ -46,7 +46,7 @@ def skip(model: nn.Module, skipped: Mapping[str, Output], number: float = math.n
 
 
 @contextmanager
-def skipping(model: nn.Module, skipped: Mapping[str, Output], number: float) -> Iterator[None]:
+def skipping(model: nn.Module, skipped: Mapping[str, OutputTemplate], number: float) -> Iterator[None]:
     """Skip them for a while."""
     skip(model, skipped, number)
     try:
@@ -60,14 +60,14 @@ def skipping(model: nn.Module, skipped: Mapping[str, Output], number: float) -> 
 class _Stub:
     """Stands for a module's forward."""
 
-    output: Output
+    output: OutputTemplate
     number: float
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         inputs = list(tensors_of((args, kwargs)))
         return self._make(self.output, inputs)
 
-    def _make(self, output: Output, inputs: Sequence[Tensor]) -> Any:
+    def _make(self, output: OutputTemplate, inputs: Sequence[Tensor]) -> Any:
         kind, content = next(iter(output.items()))
         if kind == "tensor":
             shape = [size if isinstance(size, int) else inputs[size[0]].shape[size[1]] for size in content]

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from undertow.artifact.format.pruning import Output, Size
-
-Shape = tuple[int, ...]
+from undertow.artifact.dry_runs.layouts import Shape
+from undertow.artifact.format.pruning import OutputSize, OutputTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class ModuleCall:
     """One call of a module."""
 
     inputs: tuple[Shape, ...]
@@ -24,12 +23,12 @@ class Seen:
     output: Any
 
 
-def find_template(calls: Sequence[Seen]) -> Output | None:
+def find_template(calls: Sequence[ModuleCall]) -> OutputTemplate | None:
     """Return what all the outputs are like."""
     return _find([seen.output for seen in calls], [seen.inputs for seen in calls])
 
 
-def _find(outputs: Sequence[Any], inputs: Sequence[tuple[Shape, ...]]) -> Output | None:
+def _find(outputs: Sequence[Any], inputs: Sequence[tuple[Shape, ...]]) -> OutputTemplate | None:
     first = outputs[0]
     if isinstance(first, Tensor):
         shapes = [tuple(one.shape) for one in outputs]
@@ -49,7 +48,7 @@ def _find(outputs: Sequence[Any], inputs: Sequence[tuple[Shape, ...]]) -> Output
     return None if None in elements else {type(first).__name__: elements}
 
 
-def _size(along: Sequence[int], inputs: Sequence[tuple[Shape, ...]]) -> Size | None:
+def _size(along: Sequence[int], inputs: Sequence[tuple[Shape, ...]]) -> OutputSize | None:
     if len(set(along)) == 1:
         return along[0]
     shapes = inputs[0]

@@ -1,6 +1,6 @@
 """What an artifact keeps of its model in compiled form, as plain data.
 
-In: JSON. Out: `Compiled` and its `Part`s. Knows neither torch nor the model.
+In: JSON. Out: `Compiled` and its `CompiledPart`s. Knows neither torch nor the model.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Arguments = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class CompiledPart:
     """One module, compiled."""
 
     path: str
@@ -41,7 +41,7 @@ class Part:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Part":
+    def from_json(cls, data: Mapping[str, Any]) -> "CompiledPart":
         """Read what `to_json` wrote."""
         return cls(
             path=data["path"],
@@ -59,7 +59,7 @@ class Compiled:
 
     target: Mapping[str, str]
     """What the machine must be, word for word."""
-    parts: tuple[Part, ...]
+    parts: tuple[CompiledPart, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -68,4 +68,4 @@ class Compiled:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Compiled":
         """Read what `to_json` wrote."""
-        return cls(target=data["target"], parts=tuple(Part.from_json(one) for one in data["parts"]))
+        return cls(target=data["target"], parts=tuple(CompiledPart.from_json(one) for one in data["parts"]))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Size = int | list[int]
+OutputSize = int | list[int]
 """Of one axis: constant, or that of an input: which tensor of the arguments, and which axis of it."""
-Output = Mapping[str, Any]
+OutputTemplate = Mapping[str, Any]
 """A module's output with its sizes in the place of each tensor: {"tensor": [...]}, {"tuple": [...]}, {"dict": {...}}"""
 
 
@@ -17,7 +17,7 @@ Output = Mapping[str, Any]
 class Pruning:
     """What can be left out, since the tapped tensors are the same without it."""
 
-    skipped: Mapping[str, Output] = field(default_factory=dict)
+    skipped: Mapping[str, OutputTemplate] = field(default_factory=dict)
     """By path, the modules that run before the last tap for nothing, and what to return in their place."""
     stateless: tuple[str, ...] = ()
     """Paths of recurrent modules whose output is read, and whose final state is not."""

@@ -11,12 +11,12 @@ import numpy as np
 
 from undertow.artifact.dry_runs.sample import GOLDEN, SAMPLES, sample_lengths, sample_ranges, sample_windows
 from undertow.artifact.format.certificate import Batches, OddWindows
-from undertow.artifact.pack.certify.whole import MOST_OPEN, Openness, distance
+from undertow.artifact.pack.certify.whole import MOST_OPEN, RoundingBound, distance
 from undertow.core.embedder import CPU_STEPS, Embedder
 from undertow.core.errors import Refused
 from undertow.core.preprocessing import Preprocessing
 from undertow.schemas.contract import InputContract
-from undertow.schemas.windows import Column, WindowBatch
+from undertow.schemas.windows import Values, WindowBatch
 
 MOST_STEPS = 4 * CPU_STEPS
 """Of a batch of windows of all lengths: some 2 s of a forward that takes 50 us for a step."""
@@ -32,7 +32,7 @@ def try_batches(
     preprocessing: Preprocessing,
     sizes: Sequence[int],
     tolerance: float,
-    openness: Openness,
+    openness: RoundingBound,
 ) -> Batches:
     """Embed batches of these sizes, odd windows among them, and each odd window alone. Raises `Refused`.
 
@@ -62,7 +62,7 @@ def _compare_company(
     count: int,
     company: WindowBatch | None,
     tolerance: float,
-    openness: Openness,
+    openness: RoundingBound,
 ) -> None:
     """Refuse a model whose windows have other vectors in a batch of so many, or beside odd ones."""
     expected = embedder.embed(windows).embeddings.features
@@ -113,13 +113,13 @@ def _odd_windows(
     def filled(low: float, high: float, spread: float) -> WindowBatch:
         """Let numbers go up and down between low and high, in spreads around the middle, or as they are for 0."""
 
-        def fill(name: str, usual: Column) -> Column:
+        def fill(name: str, usual: Values) -> Values:
             least, most = ranges.get(name, (0.1, 0.9))
             middle, unit = ((least + most) / 2, spread * (most - least)) if spread else (0.0, 1.0)
             ends = np.where(np.arange(usual.size) % 2 == 0, middle + high * unit, middle + low * unit)
             return np.where(np.isnan(usual.astype(np.float64)), np.nan, ends.reshape(usual.shape))
 
-        def fill_all(columns: Mapping[str, Column]) -> dict[str, Column]:
+        def fill_all(columns: Mapping[str, Values]) -> dict[str, Values]:
             return {name: fill(name, values) if name in real else values for name, values in columns.items()}
 
         return replace(usual, past=fill_all(usual.past), future=fill_all(usual.future), static=fill_all(usual.static))

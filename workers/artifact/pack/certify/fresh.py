@@ -13,12 +13,11 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from undertow.core.embedder import VectorsByFeature
 from undertow.core.errors import Refused, UndertowError
 
-Vectors = dict[str, NDArray[np.float32]]
-Afresh = Callable[[Path, Collection[str], int], Vectors]
+Afresh = Callable[[Path, Collection[str], int], VectorsByFeature]
 """Loads the artifact in a folder, with packages whose code may run and threads; returns its sample vectors by feature,
 each (samples, d). Raises `Refused`."""
 
@@ -38,7 +37,7 @@ def fresh_process(*, is_forecaster: bool = False) -> Iterator[Afresh]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace") as process:
 
-        def ask(folder: Path, code: Collection[str], threads: int) -> Vectors:
+        def ask(folder: Path, code: Collection[str], threads: int) -> VectorsByFeature:
             request = {"folder": str(folder.absolute()), "code": list(code), "threads": threads}
             answer, errors = process.communicate(json.dumps(request) + "\n")
             return _read(answer, errors, process.returncode)
@@ -49,13 +48,13 @@ def fresh_process(*, is_forecaster: bool = False) -> Iterator[Afresh]:
             process.kill()  # where it was never asked; otherwise it has ended
 
 
-def look_afresh(folder: Path, code: Collection[str], threads: int) -> Vectors:
+def look_afresh(folder: Path, code: Collection[str], threads: int) -> VectorsByFeature:
     """Do it in a process that is started now."""
     with fresh_process() as ask:
         return ask(folder, code, threads)
 
 
-def sample_vectors(folder: Path, code: Collection[str], threads: int) -> Vectors:
+def sample_vectors(folder: Path, code: Collection[str], threads: int) -> VectorsByFeature:
     """Do it in this process, on the CPU."""
     from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows  # noqa: PLC0415 likewise
     from undertow.artifact.format.manifest import read_manifest  # noqa: PLC0415 likewise
@@ -74,7 +73,7 @@ def sample_vectors(folder: Path, code: Collection[str], threads: int) -> Vectors
     return dict(embedded.embeddings.features)
 
 
-def _read(answer: str, errors: str, code: int) -> Vectors:
+def _read(answer: str, errors: str, code: int) -> VectorsByFeature:
     said = json.loads(answer) if answer else {}
     if "vectors" in said:
         return {name: np.array(rows, np.float32) for name, rows in said["vectors"].items()}

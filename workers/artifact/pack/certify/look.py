@@ -20,10 +20,11 @@ from torch import Tensor
 
 from undertow.artifact.dry_runs.learn import make_inputs
 from undertow.artifact.format.sight import FEW, PartSight, Sight
-from undertow.artifact.pack.certify.probes import SERIES, WINDOWS, Inputs, chosen_steps, other_columns, with_step
+from undertow.artifact.pack.certify.probes import SERIES, WINDOWS, chosen_steps, other_columns, with_step
 from undertow.artifact.pack.read.trained import Trained
 from undertow.core.embedder import CPU_STEPS
-from undertow.core.features import Part, TappedFeature
+from undertow.core.features import Pooling, TappedFeature
+from undertow.core.inputs import Inputs
 from undertow.core.pooling import align, pool
 from undertow.core.taps import Taps
 
@@ -118,7 +119,7 @@ def _sight(
     )
 
 
-def _part(part: Part, changes: NDArray[np.bool_], steps: Sequence[int], width: int) -> PartSight:
+def _part(part: Pooling, changes: NDArray[np.bool_], steps: Sequence[int], width: int) -> PartSight:
     """Sum up (steps, d): which channels each step changes."""
     seen = [step for step, channels in zip(steps, changes, strict=True) if channels.any()]
     by_channel = changes.sum(axis=0)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from undertow.artifact.dry_runs.sample import Place, sample_windows
+from undertow.artifact.dry_runs.sample import ColumnGroup, sample_windows
 from undertow.artifact.pack.read.trained import Trained
 from undertow.core.encoding import uses
 from undertow.core.forwards import to_tensors
-from undertow.core.inputs import build_inputs
+from undertow.core.inputs import Inputs, build_inputs
 from undertow.schemas.contract import Column, IdColumn
 
 WINDOWS = 2
@@ -24,10 +24,8 @@ DRAWS, TRIES = 2, 16
 OBSERVED = {"known", "unknown", "target"}
 """Roles of inputs that each step has its own of."""
 SERIES = "series "
-PREFIXES: Mapping[Place, str] = {"past": "", "static": "static ", "future": "ahead ", "series": SERIES}
+PREFIXES: Mapping[ColumnGroup, str] = {"past": "", "static": "static ", "future": "ahead ", "series": SERIES}
 """In front of the names of columns."""
-
-Inputs = dict[str, Any]
 
 
 def chosen_steps(width: int) -> list[int]:
@@ -75,7 +73,7 @@ def other_columns(trained: Trained, base: Inputs) -> Iterator[tuple[str, list[In
     """
     contract, preprocessing = trained.contract, trained.preprocessing
     used = {(part, name) for part, name, _ in uses(preprocessing)}
-    parts: dict[Place, Sequence[Column | IdColumn]] = {
+    parts: dict[ColumnGroup, Sequence[Column | IdColumn]] = {
         "past": contract.past,
         "static": contract.static,
         "future": contract.future,

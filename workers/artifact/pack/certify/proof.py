@@ -21,9 +21,9 @@ from undertow.artifact.pack.certify.future import LEAKS, with_another_future
 from undertow.artifact.pack.certify.look import look
 from undertow.artifact.pack.certify.reference import check_inputs
 from undertow.artifact.pack.certify.threads import look_at_threads
-from undertow.artifact.pack.certify.whole import Openness, Vectors, distance, full_forward, left_open
+from undertow.artifact.pack.certify.whole import RoundingBound, distance, full_forward, left_open
 from undertow.artifact.pack.read.trained import Trained
-from undertow.core.embedder import Embedder
+from undertow.core.embedder import Embedder, VectorsByFeature
 from undertow.core.errors import Refused, UndertowError
 from undertow.core.features import TappedFeature
 from undertow.core.reduction import Reduction
@@ -61,7 +61,7 @@ def certify(
     precision: Precision = FLOAT32,
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
     sizes: Sequence[int] = (),
-) -> tuple[Vectors, Certificate]:
+) -> tuple[VectorsByFeature, Certificate]:
     """Return the vectors of the sample windows, and what was seen of them; or raise `Refused`.
 
     They must be finite, the same again, the same alone and among others, in batches of all `sizes` too, and the same
@@ -91,7 +91,7 @@ def certify(
         narrowed = in_precision(trained.call, precision, torch.device("cpu"))
         whole, _ = full_forward(trained.model, narrowed, features, x, reductions)
     tolerance = TOLERANCE[precision]
-    openness = Openness(
+    openness = RoundingBound(
         lambda: left_open(trained, features, x, reductions) if precision == FLOAT32 else dict.fromkeys(vectors, 0.0)
     )
     reason = PADDING if contract.min_length < contract.max_length else MIXING
@@ -136,7 +136,7 @@ def certify(
     )
 
 
-def check_again(certificate: Certificate, vectors: Vectors, found: Vectors) -> None:
+def check_again(certificate: Certificate, vectors: VectorsByFeature, found: VectorsByFeature) -> None:
     """Refuse what the packed folder gives where it was loaded, unless it is what was certified. Raises `Refused`."""
     for one in certificate.features:
         expected = vectors[one.name]
@@ -151,7 +151,7 @@ def check_again(certificate: Certificate, vectors: Vectors, found: Vectors) -> N
         raise Refused(message)
 
 
-def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
+def _embed(embedder: Embedder, windows: WindowBatch) -> VectorsByFeature:
     try:
         embedded = embedder.embed(windows)
     except UndertowError:
@@ -169,7 +169,12 @@ def _embed(embedder: Embedder, windows: WindowBatch) -> Vectors:
 
 
 def _compare(
-    what: str, expected: Vectors, found: Vectors, tolerance: float, reason: str = "", openness: Openness | None = None
+    what: str,
+    expected: VectorsByFeature,
+    found: VectorsByFeature,
+    tolerance: float,
+    reason: str = "",
+    openness: RoundingBound | None = None,
 ) -> dict[str, float]:
     """Return by how much each feature differs, in units of its largest number or of 1. Raises `Refused`.
 

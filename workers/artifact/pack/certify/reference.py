@@ -17,7 +17,7 @@ from pytorch_forecasting import TimeSeriesDataSet
 from undertow.core.errors import Refused
 from undertow.core.inputs import build_inputs
 from undertow.core.preprocessing import Preprocessing
-from undertow.schemas.windows import Column, WindowBatch
+from undertow.schemas.windows import Values, WindowBatch
 
 ULPS = 1
 """What the norm of a window's own steps may differ by in the last place: libraries add in more than one order."""
@@ -70,7 +70,7 @@ def _from_dataset(window: WindowBatch, preprocessing: Preprocessing, parameters:
     return result
 
 
-def _groups(preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> dict[str, Column]:
+def _groups(preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> dict[str, Values]:
     """Return some series known to training, for the group ids that windows do not carry."""
     encoders, names = parameters["categorical_encoders"], parameters["group_ids"]
     return {
@@ -80,7 +80,7 @@ def _groups(preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> dict
     }
 
 
-def _extend(column: Column, count: int) -> Column:
+def _extend(column: Values, count: int) -> Values:
     """Stand the last value in for what a window does not know yet."""
     return np.concatenate([column, np.repeat(column[-1:], count - len(column))])
 

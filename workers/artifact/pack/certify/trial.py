@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from undertow.artifact.dry_runs.learn import learn, make_inputs
 from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
 from undertow.artifact.pack.certify.future import with_another_future
-from undertow.artifact.pack.certify.whole import Openness, distance, left_open
+from undertow.artifact.pack.certify.whole import RoundingBound, distance, left_open
 from undertow.artifact.pack.read.trained import Trained
-from undertow.core.embedder import Embedder, Vectors
+from undertow.core.embedder import Embedder, VectorsByFeature
 from undertow.core.errors import UndertowError
 from undertow.core.features import Feature, Layout, Tap, TappedFeature
 from undertow.core.forwards import to_tensors
@@ -73,7 +73,7 @@ def _obstacles(
             yield from _obstacles(trained, (feature,), windows)
         return
     x = to_tensors(build_inputs(windows, trained.preprocessing).x, torch.device("cpu"))
-    openness = Openness(lambda: left_open(trained, features, x))
+    openness = RoundingBound(lambda: left_open(trained, features, x))
     for name, array in together.items():
         apart = distance(array, alone[name])
         if not np.array_equal(array, again[name]):
@@ -84,7 +84,7 @@ def _obstacles(
 
 def _embed(
     trained: Trained, features: tuple[TappedFeature, ...], windows: WindowBatch
-) -> tuple[Vectors, Vectors, Vectors]:
+) -> tuple[VectorsByFeature, VectorsByFeature, VectorsByFeature]:
     embedder = Embedder(
         model=trained.model,
         features=features,
@@ -94,7 +94,7 @@ def _embed(
         call=trained.call,
     )
 
-    def embed(some: WindowBatch) -> Vectors:
+    def embed(some: WindowBatch) -> VectorsByFeature:
         embedded = embedder.embed(some)
         if embedded.faults:
             raise UndertowError(embedded.faults[0].detail)

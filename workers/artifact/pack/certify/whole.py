@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from undertow.artifact.pack.read.trained import Trained
+from undertow.core.embedder import VectorsByFeature
 from undertow.core.features import TappedFeature
 from undertow.core.pooling import align, pool
 from undertow.core.reduction import Reduction, reduce
 from undertow.core.returned import pick, unpack
 from undertow.core.taps import Call, find_module
 
-Vectors = dict[str, NDArray[np.float32]]
 MOST_OPEN = 1e-4
 """Of a vector, in units of its largest number or of 1: where float32 leaves more open, there is nothing to rely on."""
 
 
-class Openness:
+class RoundingBound:
     """What float32 leaves open of each feature, looked up only where it matters."""
 
     def __init__(self, look: Callable[[], Mapping[str, float]]) -> None:
@@ -48,7 +48,7 @@ def full_forward(
     features: Sequence[TappedFeature],
     x: Mapping[str, Any],
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
-) -> tuple[Vectors, dict[str, tuple[int, ...]]]:
+) -> tuple[VectorsByFeature, dict[str, tuple[int, ...]]]:
     """Embed without `Taps` and without an early end; also return the shapes of the hidden states."""
     fired: dict[nn.Module, list[Any]] = {}
     modules = {find_module(model, one.feature.tap.path) for one in features}
@@ -62,7 +62,7 @@ def full_forward(
     finally:
         for handle in handles:
             handle.remove()
-    vectors: Vectors = {}
+    vectors: VectorsByFeature = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for one in features:
         tap = one.feature.tap

@@ -30,7 +30,7 @@ EXPECTED = frozenset({"state_dict", "hyper_parameters", "dataset_parameters"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Checkpoint:
+class CheckpointFile:
     """What was found in the file."""
 
     weights: Mapping[str, Tensor]
@@ -40,7 +40,7 @@ class Checkpoint:
     """SHA-256 of the file."""
 
 
-def read_checkpoint(path: Path, *, trust: bool) -> Checkpoint:
+def read_checkpoint(path: Path, *, trust: bool) -> CheckpointFile:
     """Unpickle the checkpoint. Raises `Refused` without trust, or where it is no pytorch-forecasting checkpoint."""
     try:
         content = path.read_bytes()
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path, *, trust: bool) -> Checkpoint:
         if not isinstance(data[key], Mapping):
             message = f"expected {key} in {path} to be a dict, found a {type(data[key]).__name__}"
             raise Refused(message)
-    return Checkpoint(
+    return CheckpointFile(
         weights=data["state_dict"],
         hyperparameters=data["hyper_parameters"],
         dataset_parameters=data["dataset_parameters"],
@@ -95,7 +95,7 @@ def _unpickle(path: Path, content: bytes) -> Any:
         raise Refused(message) from error
 
 
-def restore(checkpoint: Checkpoint, class_path: str | None = None, code: Collection[str] = ()) -> nn.Module:
+def restore(checkpoint: CheckpointFile, class_path: str | None = None, code: Collection[str] = ()) -> nn.Module:
     """Return the model as it was trained, in eval mode.
 
     A checkpoint does not name its class: without `class_path`, the one that takes its hyperparameters and its weights.
@@ -155,7 +155,7 @@ def _derived(cls: type[nn.Module]) -> Iterator[type[nn.Module]]:
         yield from _derived(one)
 
 
-def _restore(checkpoint: Checkpoint, cls: type[nn.Module]) -> nn.Module:
+def _restore(checkpoint: CheckpointFile, cls: type[nn.Module]) -> nn.Module:
     try:
         with quiet():
             model = cls(**checkpoint.hyperparameters)

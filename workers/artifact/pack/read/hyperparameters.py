@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from undertow.artifact.pack.read.state import State
+from undertow.artifact.pack.read.state import StateDictFile
 from undertow.core.errors import Refused
 
 
-def find_arguments(make: Callable[..., object], state: State, given: Mapping[str, Any]) -> dict[str, Any]:
+def find_arguments(make: Callable[..., object], state: StateDictFile, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what to make the module with: what the checkpoint kept of its arguments, and over it what is `given`."""
     if state.hyperparameters is None:
         return dict(given)

@@ -1,6 +1,6 @@
 """The weights of a plain module: a state_dict, or a Lightning checkpoint with one, read without running what is in it.
 
-In: a file, and a module. Out: `State`; the module filled; or a refusal. Knows no artifact.
+In: a file, and a module. Out: `StateDictFile`; the module filled; or a refusal. Knows no artifact.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _QUANTISED = re.compile(r"_packed_params|_all_weight_values|quantiz|torchao|Scri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class State:
+class StateDictFile:
     """What was found in the file."""
 
     path: Path
@@ -43,7 +43,7 @@ class State:
     """The one argument that took all of them, if it was one."""
 
 
-def read_state(path: Path, *, trust: bool = False) -> State:
+def read_state(path: Path, *, trust: bool = False) -> StateDictFile:
     """Read the file. Raises `Refused`. With `trust`, a Lightning checkpoint is unpickled, where it holds objects."""
     try:
         content = path.read_bytes()
@@ -54,9 +54,9 @@ def read_state(path: Path, *, trust: bool = False) -> State:
     data = _read(path, content, trust=trust)
     digest = hashlib.sha256(content).hexdigest()
     if not (isinstance(data, dict) and any(data.keys() >= keys for keys in CHECKPOINTS)):
-        return State(path=path, weights=_tensors(path, data), digest=digest)
+        return StateDictFile(path=path, weights=_tensors(path, data), digest=digest)
     name, kept = data.get("hparams_name"), data.get("hyper_parameters")
-    return State(
+    return StateDictFile(
         path=path,
         weights=_tensors(path, data["state_dict"]),
         digest=digest,
@@ -65,7 +65,7 @@ def read_state(path: Path, *, trust: bool = False) -> State:
     )
 
 
-def fill(model: nn.Module, state: State) -> str | None:
+def fill(model: nn.Module, state: StateDictFile) -> str | None:
     """Load the weights into the model; return what had to be understood for it, if anything. Raises `Refused`."""
     own = model.state_dict()
     weights, said = fit_names(state.weights, own.keys())

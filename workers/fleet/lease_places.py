@@ -12,11 +12,11 @@ from undertow.adapters.kafka_lease import KafkaLease
 from undertow.adapters.offline_lease import FileLease
 from undertow.adapters.offline_root import view_folder
 from undertow.core.errors import Refused
-from undertow.fleet.lease import GROUP, Heartbeat, Held, Lease, acquire
+from undertow.fleet.lease import GROUP, Heartbeat, HolderTexts, Lease, acquire
 from undertow.wiring.root import StreamRecipe
 
 
-class Shows(Protocol):
+class LeaseStore(Protocol):
     """Reads and writes a lease in one place."""
 
     def read(self) -> str:
@@ -30,51 +30,51 @@ class Shows(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Register:
+class LeasePlace:
     """One place, and the texts for the case that another fleet holds it."""
 
-    lease: Shows
-    held: Held
+    lease: LeaseStore
+    held: HolderTexts
 
 
-def open_registers(recipe: StreamRecipe) -> list[Register]:
+def open_lease_places(recipe: StreamRecipe) -> list[LeasePlace]:
     """Return all places in which a fleet of this recipe writes its lease. Connects to none yet."""
-    registers = [Register(lease=KafkaLease(recipe.kafka), held=GROUP)]
+    places = [LeasePlace(lease=KafkaLease(recipe.kafka), held=GROUP)]
     for artifact in recipe.artifacts:
         if artifact.log is not None:
             home = view_folder(artifact.log.root, artifact.manifest.view())
-            held = Held(does=f"writes this topic's log in {home}", instead="another offline.path")
-            registers.append(Register(lease=FileLease(home, recipe.kafka.topic), held=held))
-    return registers
+            held = HolderTexts(does=f"writes this topic's log in {home}", instead="another offline.path")
+            places.append(LeasePlace(lease=FileLease(home, recipe.kafka.topic), held=held))
+    return places
 
 
-def acquire_all(own: Lease, registers: Iterable[Register]) -> None:
+def acquire_all(own: Lease, places: Iterable[LeasePlace]) -> None:
     """Write our lease in all places, if no other fleet is alive in any. Raises `Refused`, with our leases deleted."""
-    registers = list(registers)
+    places = list(places)
 
-    def acquire_one(one: Register) -> Refused | None:
+    def acquire_one(one: LeasePlace) -> Refused | None:
         try:
             acquire(own, read=one.lease.read, write=one.lease.write, held=one.held)
         except Refused as error:
             return error
         return None
 
-    with ThreadPoolExecutor(len(registers)) as pool:  # each may have to watch for seconds
-        refusals = list(pool.map(acquire_one, registers))
+    with ThreadPoolExecutor(len(places)) as pool:  # each may have to watch for seconds
+        refusals = list(pool.map(acquire_one, places))
     if refused := next((one for one in refusals if one is not None), None):
-        for register in registers:
-            found = Lease.parse(register.lease.read())
+        for place in places:
+            found = Lease.parse(place.lease.read())
             if found is not None and found.run == own.run:
-                register.lease.write("")
+                place.lease.write("")
         raise refused
 
 
 class Heartbeats:
     """Writes the heartbeat in all places, each by a thread of its own: one that is unavailable delays no other."""
 
-    def __init__(self, own: Lease, registers: Iterable[Register]) -> None:
+    def __init__(self, own: Lease, places: Iterable[LeasePlace]) -> None:
         """Start."""
-        self._beats = [Heartbeat(own, write=register.lease.write) for register in registers]
+        self._beats = [Heartbeat(own, write=place.lease.write) for place in places]
 
     def stop(self, *, is_last: bool) -> None:
         """Stop; with `is_last`, delete the lease."""

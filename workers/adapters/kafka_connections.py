@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 
-class Links:
+class KafkaConnections:
     """The connections of one consumer, and of the ones that replace it."""
 
     def __init__(self) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError
 
-from undertow.adapters.kafka_client import client_options, in_our_words
+from undertow.adapters.kafka_client import client_options, translate_error
 from undertow.adapters.kafka_guard import Guard
 from undertow.adapters.kafka_messages import mark_of_message
 from undertow.adapters.kafka_topic_id import SameTopic
 from undertow.core.errors import Unavailable, UndertowError
 from undertow.schemas.records import Partition
 from undertow.settings.sections import KafkaSettings
-from undertow.stream.marks import Mark
+from undertow.stream.record_marks import Mark
 
 ANSWER_MS = 10_000
 
@@ -40,7 +40,7 @@ def holds(settings: KafkaSettings, marks: Mapping[Partition, Mark], same: SameTo
             consumer.close(autocommit=False)
     except KafkaError as error:
         doing = f"show {', '.join(f'offset {mark.offset} of {partition}' for partition, mark in marks.items())} again"
-        raise in_our_words(error, doing, settings) from error
+        raise translate_error(error, doing, settings) from error
     if False in verdicts.values():
         same.require()
     return verdicts

@@ -4,7 +4,7 @@ import pytest
 
 from tests.adapters.test_source_contract import poll_until, window
 from undertow.schemas.records import Partition
-from undertow.stream.marks import Mark
+from undertow.stream.record_marks import Mark
 
 RECORDS = 3
 

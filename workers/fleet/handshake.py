@@ -15,7 +15,7 @@ UNKNOWN = "an older build"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hello:
+class Handshake:
     """An actor's build and state."""
 
     build: str = UNKNOWN
@@ -35,10 +35,10 @@ class Hello:
 
 def say_hello(**values: Any) -> dict[str, Any]:
     """Return the handshake of this process, with these values."""
-    return asdict(Hello(build=BUILD, host=socket.gethostname(), **values))
+    return asdict(Handshake(build=BUILD, host=socket.gethostname(), **values))
 
 
-def hear(said: Mapping[str, Any]) -> Hello:
+def hear(said: Mapping[str, Any]) -> Handshake:
     """Parse the handshake of an actor of any build."""
-    known = {field.name for field in fields(Hello)}
-    return Hello(**{key: value for key, value in said.items() if key in known})
+    known = {field.name for field in fields(Handshake)}
+    return Handshake(**{key: value for key, value in said.items() if key in known})

@@ -17,7 +17,7 @@ RefusedRow = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusals:
+class RejectCounts:
     """Why rows were refused."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Refusals:
     """Where the first of a chunk lies, and what is wrong with it."""
 
     @classmethod
-    def of(cls, chunk: Chunk, refused: Sequence[RefusedRow]) -> "Refusals":
+    def of(cls, chunk: Chunk, refused: Sequence[RefusedRow]) -> "RejectCounts":
         """Sum up those of one chunk, which are in the order of its rows."""
         if not refused:
             return cls()
@@ -39,9 +39,9 @@ class Refusals:
         """How many rows."""
         return sum(self.counts.values())
 
-    def __add__(self, other: "Refusals") -> "Refusals":
+    def __add__(self, other: "RejectCounts") -> "RejectCounts":
         """Sum up both, with the example of the first of them."""
-        return Refusals(counts=Counter(self.counts) + Counter(other.counts), first=self.first or other.first)
+        return RejectCounts(counts=Counter(self.counts) + Counter(other.counts), first=self.first or other.first)
 
     def __str__(self) -> str:
         """Say how many there are of each reason, the most frequent first, and show one."""
@@ -53,7 +53,7 @@ class Refusals:
         return json.dumps({"counts": dict(self.counts), "first": self.first})
 
     @classmethod
-    def from_json(cls, text: str) -> "Refusals":
+    def from_json(cls, text: str) -> "RejectCounts":
         """Read what `to_json` wrote."""
         return cls(**json.loads(text))
 

@@ -12,11 +12,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from undertow.stream.verdicts import Fault
+from undertow.stream.verdicts import EndCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class RestartPolicy:
     """The limits of restarts."""
 
     starts: int = 5
@@ -29,12 +29,12 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class ReplicaEnd:
     """The unexpected end of one replica."""
 
     at: float
     reason: str
-    fault: Fault = "crashed"
+    fault: EndCause = "crashed"
     node: str = ""
     """Ray's id; empty where it ended before its first status."""
     host: str = ""
@@ -45,7 +45,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Living:
+class LivingReplica:
     """One living replica."""
 
     node: str = ""
@@ -55,11 +55,11 @@ class Living:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class RestartHistory:
     """The history of a fleet's replicas. Times are in seconds of one monotonic clock."""
 
-    ends: tuple[End, ...] = ()
-    living: tuple[Living, ...] = ()
+    ends: tuple[ReplicaEnd, ...] = ()
+    living: tuple[LivingReplica, ...] = ()
     nodes: frozenset[str] = frozenset()
     """Nodes whose total resources suffice for a replica; empty where that is not known."""
     healthy_at: float = -math.inf
@@ -67,7 +67,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class RestartDecision:
     """The decision about restarts."""
 
     spawn_at: float = -math.inf
@@ -81,31 +81,31 @@ class Decision:
 
 
 def remember(
-    policy: Policy,
-    before: History,
+    policy: RestartPolicy,
+    before: RestartHistory,
     *,
-    ended: Iterable[End],
-    living: Sequence[Living],
+    ended: Iterable[ReplicaEnd],
+    living: Sequence[LivingReplica],
     nodes: frozenset[str],
     now: float,
-) -> History:
+) -> RestartHistory:
     """Return the history with the observations of a tick, without ends that are too old or known to be over."""
     fresh = [one for one in (*before.ends, *ended) if one.at > now - policy.memory_s]
     ends = tuple(one for one in fresh if not any(_is_answered(one, by) for by in living))
-    after = History(ends=ends, living=tuple(living), nodes=nodes, healthy_at=before.healthy_at)
+    after = RestartHistory(ends=ends, living=tuple(living), nodes=nodes, healthy_at=before.healthy_at)
     return replace(after, healthy_at=now) if _is_healthy(policy, after) else after
 
 
-def decide(policy: Policy, history: History, now: float) -> Decision:
+def decide_restart(policy: RestartPolicy, history: RestartHistory, now: float) -> RestartDecision:
     """Return the decision that follows from the history at this moment."""
     fruitless = [one for one in history.ends if not one.has_worked]
     failed = _failed(history.ends)
     if not fruitless:
-        return Decision()
+        return RestartDecision()
     bad = _bad_nodes(policy, failed)
     delay_s = _delay_s(policy, _bursts(policy, fruitless))
     spawn_at = max(one.at for one in fruitless) + delay_s
-    decision = Decision(spawn_at=spawn_at, avoid=bad - {""}, told=_told(fruitless, spawn_at - now))
+    decision = RestartDecision(spawn_at=spawn_at, avoid=bad - {""}, told=_told(fruitless, spawn_at - now))
     waits_for = any(one.runs_since is None and one.node and one.node not in bad for one in history.living)
     unanswered = [one for one in failed if one.at > history.healthy_at]
     if not unanswered or waits_for or _is_healthy(policy, history):
@@ -116,7 +116,7 @@ def decide(policy: Policy, history: History, now: float) -> Decision:
     return decision
 
 
-def _failed(ends: Iterable[End]) -> list[End]:
+def _failed(ends: Iterable[ReplicaEnd]) -> list[ReplicaEnd]:
     """Return the ends that another start would repeat, which includes a refusal at the first window."""
     return [
         one
@@ -125,20 +125,20 @@ def _failed(ends: Iterable[End]) -> list[End]:
     ]
 
 
-def _is_answered(end: End, by: Living) -> bool:
+def _is_answered(end: ReplicaEnd, by: LivingReplica) -> bool:
     """Whether a replica on the same node has since got further than the one that ended."""
     if by.node != end.node or by.runs_since is None:
         return False
     return by.has_worked if end.has_run else by.runs_since > end.at
 
 
-def _is_healthy(policy: Policy, history: History) -> bool:
+def _is_healthy(policy: RestartPolicy, history: RestartHistory) -> bool:
     """Whether some replica runs. On a node where others were refused it must have embedded: it may be the next."""
     bad = _bad_nodes(policy, _failed(history.ends))
     return any(one.runs_since is not None and (one.has_worked or one.node not in bad) for one in history.living)
 
 
-def _bad_nodes(policy: Policy, failed: Sequence[End]) -> frozenset[str]:
+def _bad_nodes(policy: RestartPolicy, failed: Sequence[ReplicaEnd]) -> frozenset[str]:
     by_node = {node: [one for one in failed if one.node == node] for node in {one.node for one in failed}}
     return frozenset(
         node
@@ -147,7 +147,7 @@ def _bad_nodes(policy: Policy, failed: Sequence[End]) -> frozenset[str]:
     )
 
 
-def _bursts(policy: Policy, ends: Iterable[End]) -> int:
+def _bursts(policy: RestartPolicy, ends: Iterable[ReplicaEnd]) -> int:
     """Count ends, those within `burst_s` of the first of them as one."""
     count, began = 0, -math.inf
     for at in sorted(one.at for one in ends):
@@ -156,12 +156,12 @@ def _bursts(policy: Policy, ends: Iterable[End]) -> int:
     return count
 
 
-def _delay_s(policy: Policy, bursts: int) -> float:
+def _delay_s(policy: RestartPolicy, bursts: int) -> float:
     """Return the backoff: 0 after the first burst, which may be chance; then doubling from one second."""
     return 0.0 if bursts <= 1 else min(2.0 ** min(bursts - 2, 60), policy.longest_delay_s)
 
 
-def _told(fruitless: Sequence[End], wait_s: float) -> str | None:
+def _told(fruitless: Sequence[ReplicaEnd], wait_s: float) -> str | None:
     """Return a message of how many starts failed, where, why, and when the next is due."""
     starts = [one for one in fruitless if not one.has_run or one.fault in {"refused", "unavailable"}]
     if not starts:
@@ -170,7 +170,7 @@ def _told(fruitless: Sequence[End], wait_s: float) -> str | None:
     return f"{_count(len(starts))} failed on {_hosts(starts)}, {again}; the last: {starts[-1].reason}"
 
 
-def _why(ends: Sequence[End]) -> str:
+def _why(ends: Sequence[ReplicaEnd]) -> str:
     last = ends[-1]
     if len({one.node for one in ends}) == 1 and last.fault == "refused":
         return last.reason
@@ -181,6 +181,6 @@ def _count(starts: int) -> str:
     return f"{starts} start{'s' * (starts > 1)}"
 
 
-def _hosts(ends: Sequence[End]) -> str:
+def _hosts(ends: Sequence[ReplicaEnd]) -> str:
     names = (f"{one.host or 'a node'} ({one.node[:8] or 'not known'})" for one in ends)
     return ", ".join(name for name, _ in itertools.groupby(sorted(names)))

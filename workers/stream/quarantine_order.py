@@ -12,7 +12,7 @@ from undertow.schemas.records import Partition, Record, Reject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Care:
+class QuarantineOrder:
     """Which partitions are quarantined: read alone, few records at a time, each batch durable before the next."""
 
     steps: Mapping[Partition, int] = field(default_factory=dict)
@@ -20,19 +20,19 @@ class Care:
     refused: Mapping[tuple[str, Partition], tuple[int, str]] = field(default_factory=dict)
     """By artifact and partition: the offset whose record is rejected without decoding, and the reason."""
 
-    def of(self, partitions: frozenset[Partition]) -> "Care":
+    def of(self, partitions: frozenset[Partition]) -> "QuarantineOrder":
         """Return the part of the order that concerns these partitions."""
-        return Care(
+        return QuarantineOrder(
             steps={p: step for p, step in self.steps.items() if p in partitions},
             refused={(a, p): refusal for (a, p), refusal in self.refused.items() if p in partitions},
         )
 
 
-NO_CARE = Care()
+NO_QUARANTINE = QuarantineOrder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class PollScope:
     """What one poll may return, where that is less than everything assigned."""
 
     only: frozenset[Partition]
@@ -42,10 +42,10 @@ class Reach:
     """Reason and detail: every record returned is rejected without being decoded."""
 
 
-def decode_within(reach: Reach | None, decode: Decode, records: Sequence[Record]) -> Decoded:
-    """Decode, or reject all records undecoded where the reach says so."""
-    if reach is None or reach.refused is None:
+def decode_in_scope(scope: PollScope | None, decode: Decode, records: Sequence[Record]) -> Decoded:
+    """Decode, or reject all records undecoded where the scope says so."""
+    if scope is None or scope.refused is None:
         return decode(records)
-    reason, detail = reach.refused
+    reason, detail = scope.refused
     rejects = tuple(Reject(record=record, reason=reason, detail=detail) for record in records)
     return replace(decode([]), rejects=rejects)

@@ -12,10 +12,10 @@ from undertow.core.errors import Diverged, Refused
 from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.schemas.records import Partition
 from undertow.schemas.wording import are, counted
-from undertow.stream.care import NO_CARE, Care
-from undertow.stream.careful import AtHand
 from undertow.stream.counts import Counts
 from undertow.stream.loop import Stream
+from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
+from undertow.stream.quarantine_reader import InFlight
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ OpenStream = Callable[[Callable[[], bool]], Stream]
 """Builds the stream inside the replica's process; its argument returns whether to give up on an unavailable store."""
 
 
-class Walk:
+class StreamRunner:
     """Opens, runs and closes one stream in one thread; every other method may be called from any thread."""
 
     def __init__(self, artifact: str, open_stream: OpenStream, gives_up: Callable[[], bool]) -> None:
         """Open nothing before `open`."""
         self.artifact = artifact
         self._open, self._gives_up = open_stream, gives_up
-        self._order: tuple[frozenset[Partition], Care] = (frozenset(), NO_CARE)
+        self._order: tuple[frozenset[Partition], QuarantineOrder] = (frozenset(), NO_QUARANTINE)
         self._is_ending = self._is_closed = self._has_failed = False
         self._orders = threading.Event()
         self._stream: Stream | None = None
@@ -94,9 +94,9 @@ class Walk:
             log.info("all is given away, and asked for again: %s", why)
             stream.assign(())
 
-    def assign(self, partitions: frozenset[Partition], care: Care) -> None:
+    def assign(self, partitions: frozenset[Partition], quarantine: QuarantineOrder) -> None:
         """Read exactly these partitions, from the next batch on."""
-        self._order = partitions, care
+        self._order = partitions, quarantine
         self._orders.set()
 
     def end(self) -> None:
@@ -112,7 +112,7 @@ class Walk:
             artifact=self.artifact,
             held=stream.held if stream else frozenset(),
             ends=stream.ends if stream else {},
-            at_hand=stream.careful.ask(is_heartbeat=is_heartbeat) if stream else AtHand(),
+            in_flight=stream.quarantine.ask(is_heartbeat=is_heartbeat) if stream else InFlight(),
             lag=stream.lag if stream and not self._is_closed else {},
             records=counts.records,
             windows=counts.windows,
@@ -125,8 +125,8 @@ class Walk:
             lost=counts.lost,
             store_losses=counts.store_losses,
             checkpoints=counts.checkpoints,
-            retries=counts.trouble.retries,
-            blocked=counts.trouble.blocked,
+            retries=counts.retrying.retries,
+            blocked=counts.retrying.blocked,
             latency=counts.latency.copy(),
             poll_s=counts.poll_s,
             embed_s=counts.embed_s,

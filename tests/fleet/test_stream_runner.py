@@ -4,9 +4,9 @@ import pytest
 
 from tests.stream.conftest import World
 from undertow.core.errors import Refused, Unavailable
-from undertow.fleet.walk import Walk
+from undertow.fleet.stream_runner import StreamRunner
 from undertow.schemas.records import Partition
-from undertow.stream.care import NO_CARE
+from undertow.stream.quarantine_order import NO_QUARANTINE
 
 P0 = Partition("windows", 0)
 
@@ -16,10 +16,12 @@ def run(error, **scripts):
     for end in range(3):
         world.produce("p", end)
     polls = [None, error]
-    walk = Walk("pumps", lambda gives_up: world.stream(polls=polls, give_up=gives_up, **scripts), lambda: True)
-    walk.open()
-    walk.assign(frozenset([P0]), NO_CARE)
-    walk.run()
+    runner = StreamRunner(
+        "pumps", lambda gives_up: world.stream(polls=polls, give_up=gives_up, **scripts), lambda: True
+    )
+    runner.open()
+    runner.assign(frozenset([P0]), NO_QUARANTINE)
+    runner.run()
 
 
 def test_what_was_read_of_a_topic_that_is_gone_and_is_in_no_history_is_counted():
@@ -44,17 +46,17 @@ def test_of_partitions_that_are_ordered_away_while_they_are_assigned_nothing_is_
             world.produce("p", end, partition=partition)
     p1 = Partition("windows", 1)
     stream = world.stream()
-    walk = Walk("pumps", lambda _gives_up: stream, lambda: True)
-    assign, orders = stream._source.assign, iter([lambda: walk.assign(frozenset([P0]), NO_CARE), walk.end])
+    runner = StreamRunner("pumps", lambda _gives_up: stream, lambda: True)
+    assign, orders = stream._source.assign, iter([lambda: runner.assign(frozenset([P0]), NO_QUARANTINE), runner.end])
 
     def assign_slowly(starts):
         next(orders)()  # it arrives meanwhile
         return assign(starts)
 
     stream._source.assign = assign_slowly
-    walk.open()
-    walk.assign(frozenset([P0, p1]), NO_CARE)
-    walk.run()
+    runner.open()
+    runner.assign(frozenset([P0, p1]), NO_QUARANTINE)
+    runner.run()
     assert stream.counts.records == 0
     assert world.chains.parts == {}
     assert stream.held == {P0}
@@ -64,16 +66,16 @@ def test_what_is_ordered_is_read():
     world = World()
     world.produce("p", 0)
     stream = world.stream()
-    walk = Walk("pumps", lambda _gives_up: stream, lambda: True)
+    runner = StreamRunner("pumps", lambda _gives_up: stream, lambda: True)
     poll = stream._source.poll
 
     def poll_once(*arguments):
-        walk.end()
+        runner.end()
         return poll(*arguments)
 
     stream._source.poll = poll_once
-    walk.open()
-    walk.assign(frozenset([P0]), NO_CARE)
-    walk.run()
+    runner.open()
+    runner.assign(frozenset([P0]), NO_QUARANTINE)
+    runner.run()
     assert stream.counts.records == 1
     assert list(world.chains.parts) != []

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from undertow.fleet.reject_ratio import Counted, RejectLimit, keep, too_many_rejects
+from undertow.fleet.reject_ratio import RejectLimit, RejectSample, keep, too_many_rejects
 from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.stream.ports import Clock
 from undertow.telemetry.logs import Line, say
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 KEPT = 30
 
 
-class Lookout:
+class FleetMonitor:
     """The monitor of one fleet. The thread that ticks owns it."""
 
     def __init__(
@@ -25,7 +25,7 @@ class Lookout:
     ) -> None:
         """`lines` returns the newest lines of this process's log."""
         self._clock, self._limit, self._own = clock, limit, lines
-        self._counted: list[Counted] = []
+        self._counted: list[RejectSample] = []
         self._of_the_gone = deque[Line](maxlen=KEPT)
         self._unread_since: float | None = None
 
@@ -53,7 +53,7 @@ class Lookout:
             say(log, logging.INFO, "taken-over", text, seconds=round(seconds, 3))
         if self._limit is None or status.state not in {"starting", "running"}:
             return None
-        now = Counted(at=self._clock(), records=status.records, rejects=status.rejects)
+        now = RejectSample(at=self._clock(), records=status.records, rejects=status.rejects)
         self._counted = keep(self._counted, now, self._limit.window_s)
         found = too_many_rejects(self._limit, self._counted)
         if found is None:

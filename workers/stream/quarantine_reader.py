@@ -15,20 +15,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from undertow.schemas.records import Partition
-from undertow.stream.care import NO_CARE, Care, Reach
 from undertow.stream.ports import Clock
+from undertow.stream.quarantine_order import NO_QUARANTINE, PollScope, QuarantineOrder
 
 ASKED_TO_BE_TOLD = 2
 ASKS_AGAIN_S = 1.0
 """A stream that waits for its turn asks again after each `poll_timeout_s`, which is a tenth of this."""
-Place = tuple[Partition, int]
+ReadFrom = tuple[Partition, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AtHand:
+class InFlight:
     """What a stream is processing, as its heartbeat reports it."""
 
-    place: Place | None = None
+    place: ReadFrom | None = None
     """The quarantined partition that is about to be processed, and from which offset."""
     embedding: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
     """The offsets that the model is embedding now: by partition the first, and the next after the last."""
@@ -78,7 +78,7 @@ class Wait:
 WAIT = Wait()
 
 
-class Careful:
+class QuarantineReader:
     """Alternates between the ordinary partitions and each quarantined one. One thread owns it.
 
     Any thread may call `ask`.
@@ -88,20 +88,20 @@ class Careful:
         """Start without a quarantined partition."""
         self._artifact, self._turn, self._clock = artifact, turn or Turn(), clock
         self._embedding: tuple[float, Mapping[Partition, tuple[int, int]]] | None = None
-        self._care = NO_CARE
-        self._place: Place | None = None
+        self._order = NO_QUARANTINE
+        self._place: ReadFrom | None = None
         self._asked = 0
         self._told, self._lock = threading.Event(), threading.Lock()
         self._round: list[Partition | None] = []  # None for all ordinary partitions together
 
-    def order(self, care: Care) -> None:
+    def order(self, quarantine: QuarantineOrder) -> None:
         """Quarantine these partitions from now on."""
-        if care != self._care:
-            self._care = care
+        if quarantine != self._order:
+            self._order = quarantine
             self.done()
             self._round = []
 
-    def ask(self, *, is_heartbeat: bool) -> AtHand:
+    def ask(self, *, is_heartbeat: bool) -> InFlight:
         """Return what is being processed, and count the heartbeat."""
         with self._lock:
             place, embedding = self._place, self._embedding
@@ -110,9 +110,9 @@ class Careful:
                 if self._asked >= ASKED_TO_BE_TOLD:
                     self._told.set()
         if embedding is None:
-            return AtHand(place=place)
+            return InFlight(place=place)
         since, ranges = embedding
-        return AtHand(place=place, embedding=ranges, seconds=self._clock() - since)
+        return InFlight(place=place, embedding=ranges, seconds=self._clock() - since)
 
     @contextmanager
     def embedding(self, ranges: Mapping[Partition, tuple[int, int]]) -> Iterator[None]:
@@ -123,10 +123,10 @@ class Careful:
         finally:
             self._embedding = None
 
-    def next_reach(self, positions: Mapping[Partition, int], timeout_s: float) -> Reach | Wait | None:
+    def next_scope(self, positions: Mapping[Partition, int], timeout_s: float) -> PollScope | Wait | None:
         """Return what to poll for, None for all. Waits at most `timeout_s` for an announced position to be heard."""
-        careful = sorted(p for p in self._care.steps if p in positions)
-        if not careful:
+        suspects = sorted(p for p in self._order.steps if p in positions)
+        if not suspects:
             self.done()
             return None
         if not self._turn.take(self):
@@ -137,33 +137,33 @@ class Careful:
             if about_to not in positions:
                 self.done()
             elif self._told.wait(timeout_s):
-                return Reach(only=frozenset([about_to]), at_most=self._care.steps[about_to])
+                return PollScope(only=frozenset([about_to]), at_most=self._order.steps[about_to])
             return WAIT
         while True:
-            self._round = self._round or [None, *careful]
+            self._round = self._round or [None, *suspects]
             one = self._round.pop(0)
             if one is None:
-                if others := frozenset(positions) - frozenset(careful):
-                    return Reach(only=others)
-            elif one in positions and one in self._care.steps:
+                if others := frozenset(positions) - frozenset(suspects):
+                    return PollScope(only=others)
+            elif one in positions and one in self._order.steps:
                 return self._turn_to(one, positions[one])
 
-    def _turn_to(self, partition: Partition, position: int) -> Reach | Wait:
-        at, reason = self._care.refused.get((self._artifact, partition), (None, ""))
+    def _turn_to(self, partition: Partition, position: int) -> PollScope | Wait:
+        at, reason = self._order.refused.get((self._artifact, partition), (None, ""))
         if at == position:
             detail = f"each replica that took it ended ({reason}), the last with nothing else at hand: refused unseen"
-            return Reach(only=frozenset([partition]), at_most=1, refused=(reason, detail))
+            return PollScope(only=frozenset([partition]), at_most=1, refused=(reason, detail))
         self._announce((partition, position))
         return WAIT
 
-    def _announce(self, place: Place | None) -> None:
+    def _announce(self, place: ReadFrom | None) -> None:
         with self._lock:
             self._told.clear()
             self._asked, self._place = 0, place
 
-    def is_careful(self, reach: Reach | None) -> bool:
+    def is_quarantined(self, scope: PollScope | None) -> bool:
         """Return whether this delivery must be durable before anything else is read."""
-        return reach is not None and not reach.only.isdisjoint(self._care.steps)
+        return scope is not None and not scope.only.isdisjoint(self._order.steps)
 
     def done(self) -> None:
         """Release the turn: everything polled has been processed."""

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from undertow.schemas.records import Partition
-from undertow.stream.care import Reach
+from undertow.stream.quarantine_order import PollScope
 
 POLLS = 40  # of half a second each, at most
 
@@ -30,10 +30,10 @@ def test_with_a_reach_no_more_is_brought_than_it_says_and_the_rest_later(broker)
         broker.append(1, window(10 + number))
     source = broker.source()
     source.assign({p0: 0, p1: 0})
-    alone = Reach(only=frozenset([p1]), at_most=1)
+    alone = PollScope(only=frozenset([p1]), at_most=1)
     first, second = (next(d for _ in range(POLLS) if (d := source.poll(0.5, alone))) for _ in range(2))
     assert [record.value for record in (*first.records, *second.records)] == [window(10), window(11)]
-    refused = Reach(only=frozenset([p1]), at_most=1, refused=("hangs", "why"))
+    refused = PollScope(only=frozenset([p1]), at_most=1, refused=("hangs", "why"))
     third = next(d for _ in range(POLLS) if (d := source.poll(0.5, refused)))
     assert [(one.record.value, one.reason) for one in third.decoded.rejects] == [(window(12), "hangs")]
     assert len(third.decoded.windows) == 0
@@ -49,7 +49,7 @@ def test_a_partition_left_and_come_back_to_goes_on_though_another_was_read_to_it
         broker.append(1, window(10 + number))
     source = broker.source()
     source.assign({p0: 0, p1: 0})
-    alone, others = Reach(only=frozenset([p1]), at_most=1), Reach(only=frozenset([p0]))
+    alone, others = PollScope(only=frozenset([p1]), at_most=1), PollScope(only=frozenset([p0]))
     (first,) = read(source, 1, alone)
     assert [record.value for record in read(source, 4, others)] == [window(number) for number in range(4)]
     assert source.poll(0.1, others) is None
@@ -67,7 +67,7 @@ def test_each_partition_is_brought_whole_and_in_order_whatever_the_reach_of_each
     source.assign(positions)
     found = {one: [] for one in partitions}
     turns = [
-        None if one is None else Reach(only=frozenset([one]), at_most=chance.choice([1, 2, 5]))
+        None if one is None else PollScope(only=frozenset([one]), at_most=chance.choice([1, 2, 5]))
         for one in chance.choices([None, *partitions], k=20)
     ]
     leaves = chance.randrange(20)

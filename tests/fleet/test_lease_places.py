@@ -6,10 +6,10 @@ import pytest
 
 from undertow.adapters.offline_lease import FOLDER, FileLease
 from undertow.core.errors import Refused, Unavailable
-from undertow.fleet.lease import GROUP, Held, Lease
-from undertow.fleet.registers import Heartbeats, Register, acquire_all
+from undertow.fleet.lease import GROUP, HolderTexts, Lease
+from undertow.fleet.lease_places import Heartbeats, LeasePlace, acquire_all
 
-LOG = Held(does="writes this log", instead="another offline.path")
+LOG = HolderTexts(does="writes this log", instead="another offline.path")
 
 
 def lease(run):
@@ -25,8 +25,8 @@ def home(tmp_path):
 def places(home, group):
     """What two fleets of other groups share: the log alone."""
     return [
-        Register(lease=FileLease(home.parent, group), held=GROUP),
-        Register(lease=FileLease(home, "windows"), held=LOG),
+        LeasePlace(lease=FileLease(home.parent, group), held=GROUP),
+        LeasePlace(lease=FileLease(home, "windows"), held=LOG),
     ]
 
 

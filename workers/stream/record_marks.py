@@ -32,7 +32,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ChainEnd:
     """The end of one part of a chain."""
 
     next: int

@@ -60,7 +60,7 @@ class TalliedStore(Protocol):
         """Compare-and-set: replace the claim `held` by `new`; False where another writer was faster."""
 
 
-class Witness:
+class TallyChecker:
     """Remembers the tallies that one writer of one view has read."""
 
     def __init__(self, on_loss: OnLoss) -> None:

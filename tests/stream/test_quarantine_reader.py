@@ -1,10 +1,10 @@
-"""Reading with care beside others: turns are fair, and who waits for one still does what else there is to do."""
+"""Reading quarantined partitions beside others: fair turns, and work while waiting for one."""
 
 from dataclasses import replace
 
 from undertow.schemas.records import Partition
-from undertow.stream.care import Care, Reach
-from undertow.stream.careful import ASKS_AGAIN_S, WAIT, Careful, Turn
+from undertow.stream.quarantine_order import PollScope, QuarantineOrder
+from undertow.stream.quarantine_reader import ASKS_AGAIN_S, WAIT, QuarantineReader, Turn
 
 ZERO = Partition("windows", 0)
 
@@ -34,18 +34,18 @@ def test_who_asked_and_does_not_ask_again_keeps_nobody_waiting():
 
 def test_two_that_read_the_same_partition_with_care_come_on_step_by_step_beside_each_other():
     turn = Turn()
-    first, second = Careful("first", turn), Careful("second", turn)
+    first, second = QuarantineReader("first", turn), QuarantineReader("second", turn)
     positions = {first: 0, second: 0}
-    for careful in positions:
-        careful.order(Care(steps={ZERO: 1}))
+    for reader in positions:
+        reader.order(QuarantineOrder(steps={ZERO: 1}))
     for _ in range(100):
-        for careful, position in positions.items():
-            within = careful.next_reach({ZERO: position}, 0.0)
-            careful.ask(is_heartbeat=True)
-            if isinstance(within, Reach):
-                positions[careful] += 1
+        for reader, position in positions.items():
+            within = reader.next_scope({ZERO: position}, 0.0)
+            reader.ask(is_heartbeat=True)
+            if isinstance(within, PollScope):
+                positions[reader] += 1
             if within is not WAIT:
-                careful.done()
+                reader.done()
     assert min(positions.values()) >= 10, positions.values()
     assert abs(positions[first] - positions[second]) <= 1
 
@@ -56,10 +56,10 @@ def test_a_stream_that_waits_for_its_turn_commits_what_has_become_durable(world)
     stream._limits = replace(stream._limits, poll_timeout_s=0.0, checkpoint_s=0.0)
     stream.assign([ZERO])
     stream.step()
-    stream._keeper._under_way[1].result()
+    stream._checkpoints._under_way[1].result()
     turn = Turn()
-    stream.careful = Careful("a", turn)
-    stream.careful.order(Care(steps={ZERO: 1}))
+    stream.quarantine = QuarantineReader("a", turn)
+    stream.quarantine.order(QuarantineOrder(steps={ZERO: 1}))
     assert turn.take("another")
     assert not stream.step()
     assert world.broker.committed == {ZERO: 1}
