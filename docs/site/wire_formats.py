@@ -4,6 +4,7 @@ In: the schemas of `schemas/`, and its own encoders. Out: markdown. Knows no top
 """
 
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -33,6 +34,8 @@ SAMPLE = {
 }
 SCHEMA_ID = 7
 BYTES_A_LINE = 16
+MANY = 256
+"""Windows of the Arrow record, as `undertow produce --batch 256` makes them."""
 
 
 def json_schema() -> str:
@@ -48,12 +51,13 @@ def json_schema() -> str:
 def json_sample() -> str:
     """Return one window as JSON."""
     (value,) = encode_json(_windows())
-    return _block("json", json.dumps(json.loads(value), indent=2))
+    return _block("json", _by_parts(json.loads(value)))
 
 
 def avro_schema() -> str:
-    """Return the Avro schema."""
-    return _block("json", (ROOT / "schemas/window.v1.avsc").read_text().strip())
+    """Return the Avro schema without its texts, which JSON's has, too."""
+    text = (ROOT / "schemas/window.v1.avsc").read_text().strip()
+    return _block("json", re.sub(r'^ *"doc": .*\n', "", text, flags=re.MULTILINE))
 
 
 def avro_sample() -> str:
@@ -74,11 +78,10 @@ def arrow_schema() -> str:
 
 
 def arrow_sample() -> str:
-    """Return what one Arrow record of two windows holds, and how large it is."""
-    value = encode_arrow(WindowBatch.concat([_windows(), _windows()]), CONTRACT)
-    rows: list[dict[str, Any]] = pa.ipc.open_stream(value).read_all().to_pylist()
-    shown = "\n".join(json.dumps(row, default=lambda at: at.isoformat()) for row in rows)
-    return f"{_block('text', shown)}\n\nThat record has {len(value):,} bytes."
+    """Return the first row of an Arrow record of many windows, and how large the record is."""
+    value = encode_arrow(WindowBatch.concat([_windows()] * MANY), CONTRACT)
+    row = pa.ipc.open_stream(value).read_all().to_pylist()[0] | {"end": SAMPLE["end"]}
+    return f"{_block('json', _by_parts(row))}\n\nA record of {MANY} such windows has {len(value):,} bytes."
 
 
 def log_schema() -> str:
@@ -101,6 +104,18 @@ def _windows() -> WindowBatch:
         message = f"the sample window of the documentation is refused: {decoded.rejects[0].detail}"
         raise ValueError(message)
     return decoded.windows
+
+
+def _by_parts(window: dict[str, Any]) -> str:
+    """Return a window as JSON, a line for each part and, of those with several columns, for each column."""
+    lines = []
+    for part, inside in window.items():
+        if isinstance(inside, dict):
+            columns = ",\n".join(f"    {json.dumps(name)}: {json.dumps(column)}" for name, column in inside.items())
+            lines.append(f"  {json.dumps(part)}: {{\n{columns}\n  }}")
+        else:
+            lines.append(f"  {json.dumps(part)}: {json.dumps(inside)}")
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def _block(language: str, text: str) -> str:

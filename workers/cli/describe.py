@@ -14,7 +14,7 @@ from undertow.cli.paths import LocalPathType
 @click.command()
 @click.argument("artifact", required=False, type=LocalPathType())
 @click.option("--code", multiple=True, help="Package that the artifact may name; as well as model.code.")
-@click.option("as_json", "--json", is_flag=True)
+@click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @settings_options
 def describe(overrides: tuple[str, ...], artifact: Path | None, code: tuple[str, ...], *, as_json: bool) -> None:
     """Show what an artifact takes and gives: windows, features and what they see, its certificate, a sample window.

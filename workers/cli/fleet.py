@@ -28,7 +28,7 @@ def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: boo
 
 
 @click.command()
-@click.option("as_json", "--json", is_flag=True)
+@click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @click.option("is_watching", "--watch", is_flag=True, help="Show it anew every second until Ctrl-C or the fleet's end.")
 @settings_options
 def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> None:

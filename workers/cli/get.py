@@ -11,7 +11,7 @@ from undertow.cli.options import settings_options
 @click.command()
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="ID=VALUE...")
-@click.option("as_json", "--json", is_flag=True)
+@click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @settings_options
 def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Look the newest embedding of one series up.

@@ -13,7 +13,14 @@ from undertow.cli.paths import ExistingPathType, LocalPathType
 
 @click.command()
 @click.argument("rows", type=ExistingPathType(dir_okay=False), metavar="ROWS.parquet")
-@click.option("-o", "--output", type=LocalPathType(dir_okay=False), required=True, metavar="OUT.parquet")
+@click.option(
+    "-o",
+    "--output",
+    type=LocalPathType(dir_okay=False),
+    required=True,
+    metavar="OUT.parquet",
+    help="The rows with their vectors beside them.",
+)
 @click.option("--time", default="event_timestamp", show_default=True, metavar="COLUMN", help="The rows' own times.")
 @click.option(
     "--tolerance", "tolerance_s", callback=seconds, metavar="6h", help="How old a vector may be; default: any age."

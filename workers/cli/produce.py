@@ -16,7 +16,9 @@ from undertow.cli.paths import ExistingPathType
 @click.argument("history", type=ExistingPathType())
 @click.option("--topic", help="Where to; default: kafka.topic.")
 @click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True)
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True, help="Windows a second."
+)
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Windows in an Arrow record.")
 @click.option(
     "--create-topic", type=click.IntRange(min=1), metavar="PARTITIONS", help="Make the topic if it is missing."

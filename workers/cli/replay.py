@@ -19,7 +19,7 @@ from undertow.cli.options import settings_options
 @click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
 @click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
 @click.option("--again", is_flag=True, help="Also those that were sent already.")
-@click.option("as_json", "--json", is_flag=True)
+@click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @settings_options
 def replay(
     overrides: tuple[str, ...],

@@ -8,7 +8,7 @@ import click
 
 @click.command()
 @click.argument("key", required=False)
-@click.option("as_json", "--json", is_flag=True)
+@click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 def settings(key: str | None, *, as_json: bool) -> None:
     """Show what can be set, what each setting is for, and its default: all, a section's, or one.
 

@@ -9,9 +9,17 @@ import click
 
 from undertow.cli.paths import LocalPathType
 
+in_folder = click.option(
+    "--folder",
+    type=LocalPathType(file_okay=False),
+    default=Path(".undertow/stack"),
+    show_default=True,
+    help="Holds their data and logs, and which processes they are.",
+)
+
 
 @click.command()
-@click.option("--folder", type=LocalPathType(file_okay=False), default=Path(".undertow/stack"), show_default=True)
+@in_folder
 @click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
 def up(folder: Path, *, persist: bool) -> None:
     """Start a real Kafka and Redis on this machine, from packages.
@@ -26,7 +34,7 @@ def up(folder: Path, *, persist: bool) -> None:
 
 
 @click.command()
-@click.option("--folder", type=LocalPathType(file_okay=False), default=Path(".undertow/stack"), show_default=True)
+@in_folder
 def down(folder: Path) -> None:
     """Stop what `undertow up` started."""
     from undertow.devstack.stack import down as stop

@@ -13,7 +13,7 @@ from undertow.cli.options import model_options
 
 @click.command()
 @model_options
-@click.option("as_json", "--json", is_flag=True)
+@click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @click.option("is_whole", "--all", is_flag=True, help="Also what lies inside the layers shown.")
 def taps(
     checkpoint: Path,
