@@ -137,6 +137,7 @@ def test_a_collector_that_does_not_answer_does_not_hold_up_the_end():
 
 
 class Collector(BaseHTTPRequestHandler):
+    server: "Collecting"
     """Takes what OTLP over HTTP sends, in its binary form."""
 
     def do_POST(self):
@@ -150,9 +151,13 @@ class Collector(BaseHTTPRequestHandler):
         pass
 
 
+class Collecting(ThreadingHTTPServer):
+    took: list[tuple[str, ExportTraceServiceRequest]]
+
+
 @pytest.fixture
 def collector():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+    with Collecting(("127.0.0.1", 0), Collector) as server:
         server.took = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server

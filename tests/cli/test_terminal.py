@@ -13,8 +13,9 @@ ODD = "\x1b]0;mine\x07[/red] :bug: \x9b2J"
 
 
 def printed(console: Console, what: object) -> str:
-    console.print(what, soft_wrap=True, highlight=False)
-    return console.file.getvalue()
+    with console.capture() as captured:
+        console.print(what, soft_wrap=True, highlight=False)
+    return captured.get()
 
 
 def terminal() -> Terminal:

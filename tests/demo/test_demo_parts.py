@@ -1,6 +1,5 @@
 """The parts of the demonstration that decide something: the pace, the classifier, what is shown."""
 
-import io
 import json
 
 import numpy as np
@@ -99,10 +98,11 @@ def test_what_is_not_known_yet_is_not_shown_as_a_number():
 
 
 def test_the_table_shows_each_set_as_it_came_out():
-    console = Console(width=100, file=io.StringIO())
+    console = Console(width=100)
     scores = [Score(features="embedding", size=192, classifier="SVM", accuracy=0.8174)]
-    console.print(comparison(scores, windows=3017, wearers=3))
-    text = console.file.getvalue()
+    with console.capture() as captured:
+        console.print(comparison(scores, windows=3017, wearers=3))
+    text = captured.get()
     assert "3,017 windows of 3 unseen wearers" in text
     assert "0.817" in text
 

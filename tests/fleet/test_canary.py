@@ -135,7 +135,9 @@ def test_no_record_of_ray_s_shows_what_a_running_fleet_was_given():
     settings = load()
     with running(with_fleet(settings)) as fleet:
         wait_until(fleet, lambda status: any(one.held for one in status.replicas))
-        session = Path(ray._private.worker._global_node.get_session_dir_path())
+        node = ray._private.worker._global_node
+        assert node is not None
+        session = Path(node.get_session_dir_path())
         logs = [path.read_bytes().decode(errors="replace") for path in session.rglob("*") if path.is_file()]
         commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
         told = [repr(ray.nodes()), repr(fleet.status()), str(ray.util.list_named_actors(all_namespaces=True))]

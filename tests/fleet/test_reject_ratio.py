@@ -15,13 +15,13 @@ def counted(at, records, **rejects):
 
 
 @pytest.mark.parametrize(
-    ("records", "rejects", "is_flood"),
+    ("records", "rejects", "is_too_many"),
     [(20, 11, True), (20, 10, False), (9, 9, False), (10, 10, True), (0, 0, False)],
     ids=["above", "at the limit", "too few to tell", "just enough", "nothing"],
 )
-def test_a_share_above_the_limit_is_a_flood_where_there_are_enough_records(records, rejects, is_flood):
+def test_a_share_above_the_limit_is_too_many_where_there_are_enough_records(records, rejects, is_too_many):
     found = too_many_rejects(LIMIT, [counted(0, 100, number=3), counted(9, 100 + records, number=3 + rejects)])
-    assert (found is not None) == is_flood
+    assert (found is not None) == is_too_many
 
 
 def test_the_message_counts_the_reasons_of_the_window_the_most_frequent_first():
@@ -48,7 +48,7 @@ def test_rejects_before_the_window_do_not_count():
 
 
 @pytest.fixture
-def flooded(make_scene):
+def too_much(make_scene):
     """A fleet with a limit."""
 
     class Flooded(make_scene):
@@ -70,16 +70,16 @@ def flooded(make_scene):
 
 
 @pytest.mark.expects_errors
-def test_a_flood_over_all_replicas_drains_the_fleet_and_it_has_failed_with_reasons_and_a_place(flooded):
-    flooded.settle()
-    flooded.count("replica-1", 10, 2)
-    assert flooded.controller.status().state == "running"
-    flooded.count("replica-2", 20, 20)
-    flooded.controller.tick()
-    assert flooded.controller.status().state == "draining"  # what was taken becomes durable before the end
-    flooded.settle()
-    status = flooded.controller.status()
-    assert (status.state, status.failovers, flooded.replicas.living) == ("failed", 0, {})
+def test_too_many_rejects_over_all_replicas_drains_the_fleet_and_it_has_failed_with_reasons_and_a_place(too_much):
+    too_much.settle()
+    too_much.count("replica-1", 10, 2)
+    assert too_much.controller.status().state == "running"
+    too_much.count("replica-2", 20, 20)
+    too_much.controller.tick()
+    assert too_much.controller.status().state == "draining"  # what was taken becomes durable before the end
+    too_much.settle()
+    status = too_much.controller.status()
+    assert (status.state, status.failovers, too_much.replicas.living) == ("failed", 0, {})
     assert "22 of the last 30 records were refused (number 22)" in status.message
     assert "number at windows-3@17" in status.message
     assert "undertow replay" in status.message
@@ -94,25 +94,25 @@ def test_without_a_limit_nothing_stops_the_fleet(scene):
     assert scene.controller.status().state == "running"
 
 
-def test_a_death_takes_nothing_back_and_the_successor_counts_from_zero(flooded):
-    flooded.settle()
-    flooded.count("replica-1", 100, 40)
-    flooded.replicas.die("replica-1")
-    flooded.settle()
-    flooded.count("replica-3", 100, 50)
-    assert flooded.controller.status().state == "running"
-    assert (flooded.controller.status().records, flooded.controller.status().rejects) == (200, {"number": 90})
+def test_a_death_takes_nothing_back_and_the_successor_counts_from_zero(too_much):
+    too_much.settle()
+    too_much.count("replica-1", 100, 40)
+    too_much.replicas.die("replica-1")
+    too_much.settle()
+    too_much.count("replica-3", 100, 50)
+    assert too_much.controller.status().state == "running"
+    assert (too_much.controller.status().records, too_much.controller.status().rejects) == (200, {"number": 90})
 
 
-def test_a_restarted_controller_does_not_take_the_past_for_a_flood(flooded):
-    flooded.settle()
-    flooded.count("replica-1", 4, 4)
-    flooded.count("replica-2", 5, 5)
-    flooded.start_controller()
-    flooded.settle()
-    flooded.count("replica-1", 4, 1)
-    assert flooded.controller.status().state == "running"
-    assert flooded.controller.status().rejects == {"number": 10}
+def test_a_restarted_controller_does_not_take_the_past_for_too_many(too_much):
+    too_much.settle()
+    too_much.count("replica-1", 4, 4)
+    too_much.count("replica-2", 5, 5)
+    too_much.start_controller()
+    too_much.settle()
+    too_much.count("replica-1", 4, 1)
+    assert too_much.controller.status().state == "running"
+    assert too_much.controller.status().rejects == {"number": 10}
 
 
 def test_how_long_partitions_had_no_reader_is_logged(scene, caplog):

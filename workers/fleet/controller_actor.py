@@ -59,7 +59,7 @@ class ControllerActor:
         )
         self._fault: str | None = None
         self._has_ended = False
-        self._beat = Heartbeats(lease.value, open_lease_places(recipe))
+        self._heartbeats = Heartbeats(lease.value, open_lease_places(recipe))
         TopicWatch(
             recipe.topic_id,
             ask=lambda: find_topic(recipe.kafka),
@@ -109,7 +109,7 @@ class ControllerActor:
                 log.exception("a tick of the controller failed")
                 self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
             time.sleep(TICK_S)
-        self._beat.stop(is_last=True)
+        self._heartbeats.stop(is_last=True)
         self._has_ended = True
 
 

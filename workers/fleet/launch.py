@@ -46,7 +46,7 @@ def start(
             stack.callback(place.lease.close)
         if not force:
             acquire_all(own, places)
-        beat, fleet = Heartbeats(own, places), None
+        heartbeat, fleet = Heartbeats(own, places), None
         try:
             name = controller_name(recipe.fleet)
             if not _is_there(name):
@@ -66,7 +66,7 @@ def start(
                 raise Unavailable(message) from error
             raise
         finally:
-            beat.stop(is_last=fleet is None)
+            heartbeat.stop(is_last=fleet is None)
     return fleet
 
 

@@ -141,7 +141,7 @@ class Heartbeat:
         """Start."""
         self._own, self._write = own, write
         self._enough, self._is_last, self._has_gone = threading.Event(), False, False
-        self._thread = start_daemon("the heartbeat", self._beat, wait=self._enough.wait)
+        self._thread = start_daemon("the heartbeat", self._write_next, wait=self._enough.wait)
 
     def stop(self, *, is_last: bool) -> None:
         """Stop; with `is_last`, delete the lease. Waits at most `GOODBYE_S` for an unavailable broker."""
@@ -149,7 +149,7 @@ class Heartbeat:
         self._enough.set()
         self._thread.join(timeout=GOODBYE_S)
 
-    def _beat(self) -> float | None:
+    def _write_next(self) -> float | None:
         """Write the next heartbeat; at the end try once to delete the lease."""
         if not self._enough.is_set():
             self._show(self._changed())

@@ -74,9 +74,9 @@ class Heartbeats:
 
     def __init__(self, own: Lease, places: Iterable[LeasePlace]) -> None:
         """Start."""
-        self._beats = [Heartbeat(own, write=place.lease.write) for place in places]
+        self._heartbeats = [Heartbeat(own, write=place.lease.write) for place in places]
 
     def stop(self, *, is_last: bool) -> None:
         """Stop; with `is_last`, delete the lease."""
-        for beat in self._beats:
-            beat.stop(is_last=is_last)
+        for heartbeat in self._heartbeats:
+            heartbeat.stop(is_last=is_last)

@@ -63,5 +63,5 @@ class FleetMonitor:
             f"{found}; the last: {places}. See them: undertow replay. Once their producer is mended, undertow run goes "
             "on from here; a higher ratio lets it go on over what is still in the topic"
         )
-        say(log, logging.ERROR, "flood", message, reasons=dict(status.rejects))
+        say(log, logging.ERROR, "reject-ratio", message, reasons=dict(status.rejects))
         return message

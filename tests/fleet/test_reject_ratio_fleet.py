@@ -31,7 +31,9 @@ def run_until(settings, holds, timeout_s=240.0):
 
 @pytest.mark.expects_errors
 @pytest.mark.timeout(400)
-def test_a_flood_ends_the_fleet_with_all_that_it_passed_in_a_store_and_the_next_run_goes_on(make_place, make_windows):
+def test_too_many_rejects_end_the_fleet_with_all_that_it_passed_stored_and_the_next_run_goes_on(
+    make_place, make_windows
+):
     place = make_place(partitions=1)
     kafka = place.settings.kafka
     fleet = place.settings.fleet.model_copy(
@@ -47,7 +49,7 @@ def test_a_flood_ends_the_fleet_with_all_that_it_passed_in_a_store_and_the_next_
     status = run_until(settings, lambda status: status.state == "failed")
     assert "300 of the last 600 records were refused (not-json 300), more than fleet.max_reject_ratio" in status.message
     assert f"not-json at {kafka.topic}-0@599" in status.message
-    assert [line.event for line in status.lines if line.level == "ERROR"] == ["flood"]
+    assert [line.event for line in status.lines if line.level == "ERROR"] == ["reject-ratio"]
     source, letters = Partition(kafka.topic, 0), Partition(kafka.dead_letter_topic, 0)
     assert committed(kafka, [source]) == {source: GOOD + BAD}
     assert end_offsets(kafka, [letters]) == {letters: BAD}
