@@ -52,7 +52,7 @@ linked: .venv/ready
 	@ln -s $(CURDIR)/workers/* $(CURDIR)/schemas .venv/linked/undertow/
 
 docs: .venv/ready ## The documentation site, into build/site; a warning or a dead link fails it
-	$(MKDOCS) build --quiet --strict $(SITE)
+	$(MKDOCS) build --strict $(SITE)
 	@echo build/site/index.html
 
 docs-serve: .venv/ready ## The same at http://127.0.0.1:8000, built anew whenever a page is saved

@@ -39,10 +39,10 @@ def _shown(ctx: click.Context) -> str:
     shown.append(f"```text title='Usage'\n{usage}\n```")
     if example:
         shown.append(f"```text title='Examples'\n{example}\n```")
-    rows = [record for one in ctx.command.get_params(ctx) if (record := one.get_help_record(ctx)) is not None]
-    rows = [record for record in rows if not record[0].endswith("--help")]
-    if rows:
-        shown.append(table(("Option", "What it does"), ((code(names), _escaped(text)) for names, text in rows)))
+    options = [one for one in ctx.command.params if isinstance(one, click.Option)]
+    records = [record for one in options if (record := one.get_help_record(ctx)) is not None]
+    if records:
+        shown.append(table(("Option", "What it does"), ((code(names), _escaped(text)) for names, text in records)))
     return "\n\n".join(shown)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -101,6 +102,15 @@ def test_a_link_an_anchor_and_a_part_that_lead_nowhere_fail_the_build(tmp_path):
     for what in ("'gone.md'", "'#gone'", "'../deploy/GONE.md'", "'gone', which is none of"):
         assert what in done.stderr
     assert len(done.stderr.splitlines()) == len(lines) - 1
+
+
+def test_what_ci_runs_is_strict_and_not_quiet_for_then_mkdocs_counts_no_warning():
+    command = [shutil.which("make"), "--dry-run", "docs"]
+    steps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (step,) = (line for line in steps.splitlines() if "mkdocs build" in line)
+    assert "--strict" in step
+    assert not {"--quiet", "-q"} & set(step.split())
+    assert "docs" in re.search(r"^check: (.*?)(?: ##|$)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
 
 
 def test_no_page_makes_a_browser_ask_another_host(built, pages):
