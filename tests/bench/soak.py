@@ -122,7 +122,7 @@ def look_each(
     appended: dict[int, float] = {}
     readable: dict[int, float] = {}
     status, number = fleet.status(), 0
-    before, spent = status.windows, cpu_s(status)
+    before, spent = status.counts.windows, cpu_s(status)
     time.sleep(START_S + GRACE_S)
     while producer.poll() is None:
         speeds = [*yardsticks(producer, minute_s)]
@@ -135,7 +135,7 @@ def look_each(
         number += 1
         status = fleet.status()
         p50, p99 = np.percentile(waits, [50, 99]).tolist()
-        windows, cpu = status.windows - before, cpu_s(status) - spent
+        windows, cpu = status.counts.windows - before, cpu_s(status) - spent
         yield Minute(
             number=number,
             windows=windows,

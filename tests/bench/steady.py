@@ -42,13 +42,13 @@ def most(given: Given, fleet: Fleet, first: int, *, warm_s: float, seconds: floa
         last=first + 10_000_000,
         rate=0.0,
     )
-    base = fleet.status().windows
+    base = fleet.status().counts.windows
     allowed = first
     with process("load", load.to_line()) as producer:
         tell(producer, 0)
         began, marks = time.monotonic(), []
         while not marks or time.monotonic() < began + warm_s + seconds:
-            done = fleet.status().windows - base
+            done = fleet.status().counts.windows - base
             allowed = max(allowed, first + done + AHEAD)
             tell(producer, allowed)
             if time.monotonic() >= began + warm_s:
@@ -57,7 +57,7 @@ def most(given: Given, fleet: Fleet, first: int, *, warm_s: float, seconds: floa
         assert producer.stdin is not None
         producer.stdin.close()
         producer.wait(LATEST_S)
-    wait_until(fleet, lambda status: status.windows - base >= allowed - first, LATEST_S)
+    wait_until(fleet, lambda status: status.counts.windows - base >= allowed - first, LATEST_S)
     (from_s, before), (to_s, after) = marks[0], marks[-1]
     return (after - before) / (to_s - from_s), allowed
 
@@ -92,7 +92,7 @@ def waits_at(given: Given, fleet: Fleet, first: int, *, rate: float, seconds: fl
         last=last,
         rate=rate,
     )
-    base = fleet.status().windows
+    base = fleet.status().counts.windows
     where = f"_ts:{feature_of(given).split(':')[0]}"
     watched = json.dumps([asdict(load), given.redis, open_store(given).project, where]).encode() + b"\n"
     with process("watch", watched) as watcher, process("load", load.to_line()) as producer:
@@ -106,7 +106,7 @@ def waits_at(given: Given, fleet: Fleet, first: int, *, rate: float, seconds: fl
         spent = {name: cpu - before[name] for name, cpu in cpu_of(pids).items() if name in before}
         batches, windows, embed_s, write_s = done(fleet) - begun
         appended, readable = times(producer), times(watcher)
-    wait_until(fleet, lambda status: status.windows - base >= last - first, LATEST_S)
+    wait_until(fleet, lambda status: status.counts.windows - base >= last - first, LATEST_S)
     return Waits(
         ms=np.array([max(0.0, readable[one] - at) for one, at in appended.items() if one >= counted]),
         cores={name: cpu / (seconds - END_S) for name, cpu in spent.items()},
@@ -119,9 +119,9 @@ def waits_at(given: Given, fleet: Fleet, first: int, *, rate: float, seconds: fl
 
 def done(fleet: Fleet) -> NDArray[np.float64]:
     """Return how many batches and windows all replicas have done so far, and the seconds of embedding and writing."""
-    replicas = fleet.status().replicas
+    counts = [replica.counts for replica in fleet.status().replicas]
     return np.array(
-        [(sum(one.batches.values()), one.windows, one.embed_s, one.write_s) for one in replicas], np.float64
+        [(sum(one.batches.values()), one.windows, one.embed_s, one.write_s) for one in counts], np.float64
     ).sum(axis=0)
 
 

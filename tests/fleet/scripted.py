@@ -7,6 +7,7 @@ from undertow.fleet.autoscale import SizePolicy
 from undertow.fleet.controller import Controller
 from undertow.fleet.status import ReplicaStatus
 from undertow.schemas.records import Partition
+from undertow.stream.counts import Counts
 
 PARTITIONS = tuple(Partition("windows", index) for index in range(8))
 
@@ -107,7 +108,7 @@ class ScriptedReplicas:
                 self.obey(name)
 
     def work(self, name):
-        self.living[name] = replace(self.living[name], windows=self.living[name].windows + 1)
+        self.living[name] = replace(self.living[name], counts=self.living[name].counts + Counts(windows=1))
 
     def die(self, name, reason="its process died"):
         self.dead[name] = reason

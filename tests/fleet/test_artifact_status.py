@@ -9,7 +9,7 @@ from undertow.fleet.artifact_status import ArtifactStatus, by_artifact
 from undertow.fleet.show import table
 from undertow.fleet.status import FleetStatus
 from undertow.schemas.records import Partition
-from undertow.stream import histogram
+from undertow.stream.counts import Counts
 
 ONE, OTHER = Partition("windows", 0), Partition("windows", 1)
 
@@ -21,19 +21,16 @@ def a_fleet(*artifacts):
         replicas=(),
         wanted=1,
         partitions=2,
-        windows=12,
-        rejects={"columns": 3},
-        ignored_columns=0,
-        lost=0,
-        retries=0,
+        counts=Counts(windows=12, rejects={"columns": 3}),
         failovers=0,
-        latency=histogram.empty(),
         artifacts=artifacts,
     )
 
 
-PUMPS = ArtifactStatus(artifact="pumps__00000000", windows=9, lag={ONE: 1000, OTHER: 234})
-VALVES = ArtifactStatus(artifact="valves__11111111", windows=3, lag={ONE: 0}, rejects={"columns": 3}, blocked="away")
+PUMPS = ArtifactStatus(artifact="pumps__00000000", counts=Counts(windows=9), lag={ONE: 1000, OTHER: 234})
+VALVES = ArtifactStatus(
+    artifact="valves__11111111", counts=Counts(windows=3, rejects={"columns": 3}), lag={ONE: 0}, blocked="away"
+)
 
 
 def shown(status):
@@ -63,8 +60,8 @@ def test_the_json_has_an_entry_for_each_artifact():
 
 def test_an_artifact_is_summed_up_over_replicas_and_what_is_gone_reads_nothing_any_more():
     held = replace(PUMPS, held=frozenset({ONE, OTHER}))
-    pumps, valves = by_artifact([(held, VALVES)], [(replace(held, windows=5, lag={ONE: 10**6}), VALVES)])
-    assert (pumps.artifact, pumps.windows, pumps.lag, pumps.held) == (PUMPS.artifact, 14, PUMPS.lag, held.held)
-    assert (valves.artifact, valves.windows, valves.rejects) == (VALVES.artifact, 6, {"columns": 6})
+    pumps, valves = by_artifact([(held, VALVES)], [(replace(held, counts=Counts(windows=5), lag={ONE: 10**6}), VALVES)])
+    assert (pumps.artifact, pumps.counts.windows, pumps.lag, pumps.held) == (PUMPS.artifact, 14, PUMPS.lag, held.held)
+    assert (valves.artifact, valves.counts.windows, valves.counts.rejects) == (VALVES.artifact, 6, {"columns": 6})
     (gone, _) = by_artifact([], [(held, VALVES)])
-    assert (gone.windows, gone.held, gone.lag, gone.blocked) == (9, frozenset(), {}, None)
+    assert (gone.counts.windows, gone.held, gone.lag, gone.blocked) == (9, frozenset(), {}, None)

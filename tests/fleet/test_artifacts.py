@@ -142,8 +142,8 @@ def test_three_artifacts_of_one_topic_are_each_whole_though_a_replica_is_killed(
     fleet = start(stream_recipe(settings))
     try:
         send(place, values[:3000], pumps[:3000])
-        status = wait_until(fleet, lambda s: s.windows > 1_500)
-        victim = max(status.replicas, key=lambda replica: replica.windows)
+        status = wait_until(fleet, lambda s: s.counts.windows > 1_500)
+        victim = max(status.replicas, key=lambda replica: replica.counts.windows)
         os.kill(victim.pid, signal.SIGKILL)
         send(place, values[3000:], pumps[3000:])
         status = wait_until(fleet, lambda s: s.failovers == 1 and len(s.replicas) == 2 and s.lag == 0)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from undertow.fleet.autoscale import OVER_S, Load, Meter, SizeDecision, SizePolicy, decide_size, take_reading
 from undertow.fleet.status import ReplicaStatus
 from undertow.schemas.records import Partition
+from undertow.stream.counts import Counts
 
 POLICY = SizePolicy(least=1, most=6, catch_up_s=60.0, up_delay_s=10.0, down_delay_s=300.0)
 BUSY = Load(lag=60_000, arrival=500.0, rate=400.0)  # (1000 + 500) / 400: four
@@ -83,7 +84,10 @@ def test_what_is_not_known_moves_nothing_and_is_said():
 
 def replica(name, *, offsets, lag, poll_s=0.0, partition=0):
     return ReplicaStatus(
-        name=name, state="running", offsets=offsets, lag={Partition("windows", partition): lag}, poll_s=poll_s
+        name=name,
+        state="running",
+        lag={Partition("windows", partition): lag},
+        counts=Counts(offsets=offsets, poll_s=poll_s),
     )
 
 

@@ -87,7 +87,7 @@ def test_the_log_s_line_says_what_run_will_where_the_topic_is_another(make_place
     place = make_place(partitions=1)
     with running(with_fleet(place.settings)) as fleet:
         place.produce(make_windows(20, pumps=2), partitions=1)
-        wait_until(fleet, lambda status: status.windows >= 20)
+        wait_until(fleet, lambda status: status.counts.windows >= 20)
     assert check(place.settings)[1] == []
     kafka = place.settings.kafka
     with KafkaAdminClient(bootstrap_servers=kafka.bootstrap) as admin:

@@ -134,7 +134,7 @@ def test_counts_of_the_dead_stay_in_the_fleets_sums(scene):
     scene.controller.tick()
     scene.replicas.die("replica-1")
     scene.settle()
-    assert scene.controller.status().windows == 1
+    assert scene.controller.status().counts.windows == 1
 
 
 def test_a_larger_fleet_shares_the_partitions_out_anew(scene):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from undertow.fleet.autoscale import SizePolicy
 from undertow.schemas.records import Partition
+from undertow.stream.counts import Counts
 
 
 def test_partitions_that_are_added_are_read_and_move_no_others(scene):
@@ -113,7 +114,7 @@ def test_an_autoscaled_fleet_grows_with_its_lag_goes_on_from_a_size_set_by_hand_
             for name, one in list(scene.replicas.living.items()):
                 if one.held:
                     lags = dict.fromkeys(one.held, lag)
-                    scene.replicas.living[name] = replace(one, lag=lags, offsets=one.offsets + read, poll_s=one.poll_s)
+                    scene.replicas.living[name] = replace(one, lag=lags, counts=one.counts + Counts(offsets=read))
             scene.now += 1.0
             scene.settle(rounds=1)
             sizes.append(scene.controller.status().wanted)

@@ -18,8 +18,8 @@ def test_a_replica_killed_in_mid_stream_loses_nothing_and_repeats_nothing(make_p
     with running(place.settings) as fleet:
         wait_until(fleet, lambda s: sum(len(r.held) for r in s.replicas) == 8 and len(s.replicas) == 2)
         place.produce(windows.take(np.arange(10_000)))
-        status = wait_until(fleet, lambda s: s.windows > 2_000)
-        victim = max(status.replicas, key=lambda replica: replica.windows)
+        status = wait_until(fleet, lambda s: s.counts.windows > 2_000)
+        victim = max(status.replicas, key=lambda replica: replica.counts.windows)
         os.kill(victim.pid, signal.SIGKILL)
         place.produce(windows.take(np.arange(10_000, 20_000)))
         wait_until(fleet, lambda s: s.failovers == 1 and len(s.replicas) == 2 and s.lag == 0)
@@ -32,7 +32,7 @@ def test_a_fleet_on_sqlite_writes_what_stock_feast_reads_and_ends_when_drained(m
     place = make_place(online="sqlite", partitions=3)
     with running(place.settings) as fleet:
         place.produce(windows, partitions=3)
-        wait_until(fleet, lambda s: s.lag == 0 and s.windows >= 600)
+        wait_until(fleet, lambda s: s.lag == 0 and s.counts.windows >= 600)
     newest, reference = newest_of(windows), packed.reference(windows)
     np.testing.assert_allclose(online_rows(place.settings, newest.index), reference[newest], atol=1e-6, rtol=1e-6)
     assert len(offline_rows(place.settings)) == 600

@@ -23,8 +23,8 @@ def test_a_replica_that_is_told_to_end_by_sigterm_hands_over_and_another_comes(m
     with running(place.settings) as fleet:
         wait_until(fleet, lambda s: sum(len(r.held) for r in s.replicas) == 4 and len(s.replicas) == 2)
         place.produce(windows.take(np.arange(2_000)), partitions=4)
-        status = wait_until(fleet, lambda s: s.windows > 500)
-        told = max(status.replicas, key=lambda replica: replica.windows)
+        status = wait_until(fleet, lambda s: s.counts.windows > 500)
+        told = max(status.replicas, key=lambda replica: replica.counts.windows)
         os.kill(told.pid, signal.SIGTERM)
         place.produce(windows.take(np.arange(2_000, 4_000)), partitions=4)
         status = wait_until(
@@ -32,7 +32,7 @@ def test_a_replica_that_is_told_to_end_by_sigterm_hands_over_and_another_comes(m
             lambda s: (
                 told.pid not in {r.pid for r in s.replicas}
                 and [r.state for r in s.replicas] == ["running", "running"]
-                and s.windows == 4_000
+                and s.counts.windows == 4_000
                 and s.lag == 0
             ),
         )
@@ -63,7 +63,7 @@ def test_a_replica_without_a_controller_ends_by_itself_when_its_process_is_told_
     settings = with_fleet(place.settings)
     fleet = start(stream_recipe(settings))
     place.produce(windows, partitions=2)
-    replica = psutil.Process(wait_until(fleet, lambda s: s.windows > 200).replicas[0].pid)
+    replica = psutil.Process(wait_until(fleet, lambda s: s.counts.windows > 200).replicas[0].pid)
     fleet.remove()  # the controller alone
     replica.send_signal(signal.SIGTERM)
     replica.wait(60)

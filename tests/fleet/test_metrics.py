@@ -13,6 +13,7 @@ from undertow.fleet.slots import new_name
 from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.schemas.records import REASONS, Partition
 from undertow.stream import histogram
+from undertow.stream.counts import Counts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PARTITION = Partition("windows", 3)
@@ -20,16 +21,11 @@ SECONDS = np.random.default_rng(4).lognormal(-3, 1.5, 500)
 
 
 def a_part(**changes):
-    latency = histogram.empty()
-    histogram.observe(latency, SECONDS)
     part = ArtifactStatus(
         artifact="pumps__00000000",
         held=frozenset({PARTITION}),
         lag={PARTITION: 17},
-        windows=500,
-        rejects={"not-finite": 2},
-        latency=latency,
-        batches={0: 1, 3: 2},
+        counts=Counts(windows=500, rejects={"not-finite": 2}, latency=histogram.of(SECONDS), batches={1: 1, 8: 2}),
         durable_at=100.0,
     )
     return replace(part, **changes)
@@ -39,20 +35,15 @@ def a_replica(*artifacts):
     return ReplicaStatus(name="replica-1", state="running", artifacts=artifacts)
 
 
-def a_fleet(failovers):
+def a_fleet(failovers, **counts):
     return FleetStatus(
         name="f",
         state="running",
         replicas=(),
         wanted=1,
         partitions=1,
-        windows=0,
-        rejects={},
-        ignored_columns=0,
-        lost=0,
-        retries=0,
+        counts=Counts(**counts),
         failovers=failovers,
-        latency=histogram.empty(),
     )
 
 
@@ -89,7 +80,7 @@ def test_a_batch_is_counted_in_every_bucket_that_holds_it():
 
 
 def test_each_artifact_of_a_replica_is_counted_under_its_own_label():
-    both = a_replica(a_part(), a_part(artifact="valves__11111111", windows=7))
+    both = a_replica(a_part(), a_part(artifact="valves__11111111", counts=Counts(windows=7)))
     found = {r.labels["artifact"]: r.value for r in replica_readings("f", both, 104.0) if r.name == "undertow_windows"}
     assert found == {"pumps__00000000": 500, "valves__11111111": 7}
 
@@ -112,7 +103,7 @@ def values(readings, name, label):
 
 def test_every_total_is_shown_from_0_on_before_the_first_of_it_is_counted():
     fresh = a_replica(ArtifactStatus(artifact="pumps__00000000"))
-    shown = [*replica_readings("f", fresh, 104.0), *fleet_readings(replace(a_fleet(0), rejects={}))]
+    shown = [*replica_readings("f", fresh, 104.0), *fleet_readings(a_fleet(0))]
     totals = {d.name for d in DEFINITIONS if d.kind != "gauge"}
     assert totals == {reading.name for reading in shown} & totals
     assert {reading.value for reading in shown if reading.name in totals} == {0.0}
@@ -121,9 +112,7 @@ def test_every_total_is_shown_from_0_on_before_the_first_of_it_is_counted():
 
 
 def test_a_reason_that_nobody_knows_is_shown_as_well():
-    shown = values(
-        fleet_readings(replace(a_fleet(0), rejects={"end": 3, "too-late": 2})), "undertow_fleet_rejects", "reason"
-    )
+    shown = values(fleet_readings(a_fleet(0, rejects={"end": 3, "too-late": 2})), "undertow_fleet_rejects", "reason")
     assert shown == {**dict.fromkeys(REASONS, 0), "end": 3, "too-late": 2}
 
 
@@ -155,8 +144,8 @@ def test_a_controller_that_is_started_again_calls_nothing_new_that_it_has_yet_to
     assert shown["undertow_failovers"] == [(None, 0)]
     assert "undertow_fleet_lost" not in shown
     heard = replace(found, pid=17)
-    emitter.emit_fleet(replace(a_fleet(0), replicas=(heard,), lost=500))
-    emitter.emit_fleet(replace(a_fleet(0), replicas=(heard, found), lost=500))  # one that has just been started
+    emitter.emit_fleet(replace(a_fleet(0, lost=500), replicas=(heard,)))
+    emitter.emit_fleet(replace(a_fleet(0, lost=500), replicas=(heard, found)))  # one that has just been started
     assert shown["undertow_fleet_lost"] == [(None, 500)] * 2
 
 
@@ -183,7 +172,7 @@ class Recorder:
 def test_ray_takes_every_reading_0_too_and_a_partition_given_away_has_no_lag():
     recorder = Recorder()
     emitter = Emitter(recorder.make)
-    emitter.emit(replica_readings("f", a_replica(a_part(windows=0)), 104.0))
+    emitter.emit(replica_readings("f", a_replica(a_part(counts=Counts())), 104.0))
     emitter.emit(replica_readings("f", a_replica(a_part()), 104.0))
     emitter.emit_fleet(a_fleet(2))
     assert recorder.given["undertow_windows_total", None] == [0, 500]

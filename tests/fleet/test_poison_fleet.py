@@ -59,8 +59,8 @@ def test_a_record_that_kills_becomes_a_dead_letter_and_all_others_are_embedded(m
     place.produce(windows, partitions=PARTITIONS)
     with running(settings) as fleet:
         wait_until(fleet, lambda s: bool(s.suspects), 120)
-        last = wait_until(fleet, lambda s: s.lag == 0 and sum(s.rejects.values()) >= 1, 300)
-        assert last.windows >= COUNT - 1
+        last = wait_until(fleet, lambda s: s.lag == 0 and sum(s.counts.rejects.values()) >= 1, 300)
+        assert last.counts.windows >= COUNT - 1
     rows = offline_rows(settings)
     good = np.delete(windows.end_us, list(bad))
     assert sorted(rows["event_timestamp"].astype("int64")) == good.tolist()

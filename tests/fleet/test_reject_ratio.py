@@ -6,6 +6,7 @@ import pytest
 
 from undertow.fleet.monitor import FleetMonitor
 from undertow.fleet.reject_ratio import RejectLimit, RejectSample, keep, too_many_rejects
+from undertow.stream.counts import Counts
 
 LIMIT = RejectLimit(max_ratio=0.5, window_s=60.0, min_records=10)
 
@@ -60,9 +61,8 @@ def too_much(make_scene):
             one = self.replicas.living[name]
             self.replicas.living[name] = replace(
                 one,
-                records=one.records + records,
-                rejects={"number": one.rejects.get("number", 0) + rejects},
-                last_reject={"number": "windows-3@17"},
+                counts=one.counts
+                + Counts(records=records, rejects={"number": rejects}, last_reject={"number": "windows-3@17"}),
             )
             self.controller.tick()
 
@@ -88,7 +88,7 @@ def test_too_many_rejects_over_all_replicas_drains_the_fleet_and_it_has_failed_w
 def test_without_a_limit_nothing_stops_the_fleet(scene):
     scene.settle()
     scene.replicas.living["replica-1"] = replace(
-        scene.replicas.living["replica-1"], records=10**6, rejects={"number": 10**6}
+        scene.replicas.living["replica-1"], counts=Counts(records=10**6, rejects={"number": 10**6})
     )
     scene.settle()
     assert scene.controller.status().state == "running"
@@ -101,7 +101,8 @@ def test_a_death_takes_nothing_back_and_the_successor_counts_from_zero(too_much)
     too_much.settle()
     too_much.count("replica-3", 100, 50)
     assert too_much.controller.status().state == "running"
-    assert (too_much.controller.status().records, too_much.controller.status().rejects) == (200, {"number": 90})
+    counts = too_much.controller.status().counts
+    assert (counts.records, counts.rejects) == (200, {"number": 90})
 
 
 def test_a_restarted_controller_does_not_take_the_past_for_too_many(too_much):
@@ -112,7 +113,7 @@ def test_a_restarted_controller_does_not_take_the_past_for_too_many(too_much):
     too_much.settle()
     too_much.count("replica-1", 4, 1)
     assert too_much.controller.status().state == "running"
-    assert too_much.controller.status().rejects == {"number": 10}
+    assert too_much.controller.status().counts.rejects == {"number": 10}
 
 
 def test_how_long_partitions_had_no_reader_is_logged(scene, caplog):

@@ -55,7 +55,7 @@ def test_too_many_rejects_end_the_fleet_with_all_that_it_passed_stored_and_the_n
     assert end_offsets(kafka, [letters]) == {letters: BAD}
 
     place.produce(make_windows(50, pumps=5, seed=1), partitions=1)
-    status = run_until(settings, lambda status: status.windows == 50 and status.lag == 0)
-    assert (status.state, dict(status.rejects)) == ("drained", {})
+    status = run_until(settings, lambda status: status.counts.windows == 50 and status.lag == 0)
+    assert (status.state, dict(status.counts.rejects)) == ("drained", {})
     assert end_offsets(kafka, [letters]) == {letters: BAD}
     producer.close()

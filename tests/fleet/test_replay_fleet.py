@@ -37,7 +37,7 @@ def test_a_replayed_window_is_in_both_stores_once_and_does_not_hide_a_newer_one(
         for number, value in enumerate(values):
             producer.send(settings.kafka.topic, spoilt(value) if number in bad else value, partition=0)
         producer.flush()
-        wait_until(fleet, lambda s: s.windows == 58 and s.rejects == {"number": 2})
+        wait_until(fleet, lambda s: s.counts.windows == 58 and s.counts.rejects == {"number": 2})
         options = {"kafka.bootstrap": place.bootstrap, "kafka.topic": settings.kafka.topic}
         options["model.artifact"] = str(packed.artifact)
         said = [f"--set={name}={value}" for name, value in options.items()]
@@ -45,6 +45,6 @@ def test_a_replayed_window_is_in_both_stores_once_and_does_not_hide_a_newer_one(
         for sent in (2, 0):
             result = CliRunner().invoke(main, command, env={"COLUMNS": "200"})
             assert f"sent {sent} again" in result.output, result.output
-        wait_until(fleet, lambda s: s.windows == 60 and s.lag == 0)
+        wait_until(fleet, lambda s: s.counts.windows == 60 and s.lag == 0)
 
     assert_all_is_there_once(settings, windows, packed.reference(windows))

@@ -42,12 +42,12 @@ def test_each_artifact_gets_every_record_and_refuses_for_itself_alone(world, bot
     world.produce(6, flow=[1.0], head=[2.0])
     world.produce(4, flow=[3.0])
     running = both()
-    status = running.until(lambda s: s.windows == 16 and sum(s.rejects.values()) == 4)
-    assert {name: (part.windows, dict(part.rejects)) for name, part in parts_of(status).items()} == {
+    status = running.until(lambda s: s.counts.windows == 16 and sum(s.counts.rejects.values()) == 4)
+    assert {name: (part.counts.windows, dict(part.counts.rejects)) for name, part in parts_of(status).items()} == {
         PUMPS: (10, {}),
         VALVES: (6, {"columns": 4}),
     }
-    assert status.rejects == {"columns": 4}
+    assert status.counts.rejects == {"columns": 4}
     running.replica.drain(SIZE)
     assert running.ended().error is None
     assert world.dead_letters[PUMPS].rejects == []
@@ -61,20 +61,20 @@ def test_a_store_that_is_away_stops_its_own_artifact_and_no_other(world, both):
     world.online[VALVES].is_away = True
     world.produce(20, flow=[1.0], head=[2.0])
     running = both()
-    status = running.until(lambda s: parts_of(s)[PUMPS].windows == 20 and s.blocked)
+    status = running.until(lambda s: parts_of(s)[PUMPS].counts.windows == 20 and s.blocked)
     assert "the store is away" in status.blocked
     assert parts_of(status)[PUMPS].blocked is None
-    assert parts_of(status)[VALVES].windows == 0
+    assert parts_of(status)[VALVES].counts.windows == 0
     behind = running.until(lambda s: sum(parts_of(s)[PUMPS].lag.values()) == 0)
     assert sum(behind.lag.values()) > 0  # a fleet has caught up when all its artifacts have
     world.online[VALVES].is_away = False
-    running.until(lambda s: s.windows == 40 and s.blocked is None and sum(s.lag.values()) == 0)
+    running.until(lambda s: s.counts.windows == 40 and s.blocked is None and sum(s.lag.values()) == 0)
 
 
 def test_a_partition_is_held_until_no_stream_reads_it_any_more(world, both):
     world.produce(20, flow=[1.0], head=[2.0])
     running = both()
-    running.until(lambda s: s.windows == 40)
+    running.until(lambda s: s.counts.windows == 40)
     world.online[VALVES].is_away = True
     world.produce(2, flow=[1.0], head=[2.0])
     running.until(lambda s: s.blocked)
@@ -95,7 +95,7 @@ def test_a_partition_that_one_stream_does_not_read_yet_counts_as_not_read(world,
     world.produce(20, flow=[1.0], head=[2.0])
     running.until(lambda s: s.blocked)
     running.replica.assign(PARTITIONS, SIZE)
-    status = running.until(lambda s: parts_of(s)[PUMPS].windows == 20)
+    status = running.until(lambda s: parts_of(s)[PUMPS].counts.windows == 20)
     assert status.lag.keys() == {one}
 
 
@@ -105,7 +105,7 @@ def test_one_that_ends_ends_the_replica_and_the_others_finish(world, both, error
     world.produce(20, flow=[1.0], head=[2.0])
     fails = threading.Event()
     running = both(polls=fails_when(fails, error))
-    running.until(lambda s: s.windows == 40)
+    running.until(lambda s: s.counts.windows == 40)
     fails.set()
     status = running.ended()
     assert status.error.startswith(f"{VALVES}: {type(error).__name__}: {error}")
@@ -145,15 +145,15 @@ def test_a_successor_goes_on_where_each_artifact_was(world, both):
     world.online[VALVES].is_away = True
     world.produce(20, flow=[1.0], head=[2.0])
     first = both(drain_timeout_s=0.0)
-    first.until(lambda s: parts_of(s)[PUMPS].windows == 20 and s.blocked)
+    first.until(lambda s: parts_of(s)[PUMPS].counts.windows == 20 and s.blocked)
     first.replica.drain(SIZE)
     ended = first.ended()
     assert (ended.error, ended.fault) == (f"{VALVES}: Unavailable: the store is away", "unavailable")
     assert (world.offsets(PUMPS)[0][1], world.offsets(VALVES)) == (10, {})
     world.online[VALVES].is_away = False
     second = both()
-    status = second.until(lambda s: sum(s.lag.values()) == 0 and s.windows == 20)
-    assert {name: part.windows for name, part in parts_of(status).items()} == {PUMPS: 0, VALVES: 20}
+    status = second.until(lambda s: sum(s.lag.values()) == 0 and s.counts.windows == 20)
+    assert {name: part.counts.windows for name, part in parts_of(status).items()} == {PUMPS: 0, VALVES: 20}
     second.replica.drain(SIZE)
     second.ended()
     assert world.offsets(VALVES) == world.offsets(PUMPS) == {index: (list(range(10)), 10) for index in (0, 1)}
@@ -175,7 +175,7 @@ def test_one_artifact_alone_runs_in_the_calling_thread_and_its_error_goes_withou
 def test_a_replica_that_is_told_to_run_again_goes_on_as_it_is(world, both):
     world.produce(6, flow=[1.0], head=[2.0])
     running = both()
-    running.until(lambda s: s.windows == 12)
+    running.until(lambda s: s.counts.windows == 12)
     running.replica.run()  # returns
     assert running.replica.status().state == "running"
     running.replica.drain(SIZE)

@@ -18,6 +18,7 @@ from undertow.fleet.show import line, ranges, screen, watch
 from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
+from undertow.stream.counts import Counts
 from undertow.telemetry.logs import Line
 
 
@@ -26,8 +27,7 @@ def said(event="failover", level="WARNING", at=5.0):
 
 
 def a_fleet(**changes):
-    latency = histogram.empty()
-    histogram.observe(latency, [0.005] * 98 + [0.04] * 2)
+    latency = histogram.of(np.array([0.005] * 98 + [0.04] * 2))
     held = frozenset(Partition("windows", index) for index in (0, 1, 2, 5))
     replica = ReplicaStatus(
         name="replica-3ad8aa",
@@ -35,7 +35,7 @@ def a_fleet(**changes):
         pid=17,
         held=held,
         lag=dict.fromkeys(held, 2),
-        windows=1_234,
+        counts=Counts(windows=1_234),
         windows_per_s=812.4,
         recent_latency=latency,
         durable_at=98.5,
@@ -47,14 +47,8 @@ def a_fleet(**changes):
         "replicas": (replica,),
         "wanted": 1,
         "partitions": 4,
-        "windows": 2_000,
-        "rejects": {"number": 3},
-        "last_reject": {"number": "windows-1@7"},
-        "ignored_columns": 0,
-        "lost": 0,
-        "retries": 0,
+        "counts": Counts(windows=2_000, rejects={"number": 3}, last_reject={"number": "windows-1@7"}, latency=latency),
         "failovers": 0,
-        "latency": latency,
         "lines": (said(),),
     }
     return FleetStatus(**{**values, **changes})
@@ -87,8 +81,8 @@ def test_a_fleet_that_has_ended_shows_the_latency_of_its_whole_life_and_no_rate(
 
 
 def test_offsets_that_were_lost_are_in_the_line():
-    assert " · lost 1,234" in line(replace(a_fleet(), lost=1234))
-    assert "lost" not in line(replace(a_fleet(), lost=0))
+    assert " · lost 1,234" in line(a_fleet(counts=Counts(lost=1234)))
+    assert "lost" not in line(a_fleet(counts=Counts(lost=0)))
 
 
 def test_neighbours_are_written_together():
@@ -121,15 +115,14 @@ def test_the_foreground_says_what_goes_wrong_and_that_it_is_over_once():
 
 
 def test_rates_and_latencies_are_those_of_the_last_ten_seconds():
-    recent, latency = Recent(), histogram.empty()
-    histogram.observe(latency, [1.0] * 7)
+    recent, latency = Recent(), histogram.of(np.full(7, 1.0))
     for second in range(31):
-        rate, lately = recent.see(float(second), 100 * second if second <= 10 else 1_000, latency.copy())
+        rate, lately = recent.see(float(second), 100 * second if second <= 10 else 1_000, latency)
         if second == 10:
             assert rate == 100.0
     assert (rate, int(lately.sum())) == (0.0, 0)
-    histogram.observe(latency, np.full(3, 0.5))
-    assert int(recent.see(31.0, 1_050, latency.copy())[1].sum()) == 3
+    latency = latency + histogram.of(np.full(3, 0.5))
+    assert int(recent.see(31.0, 1_050, latency)[1].sum()) == 3
 
 
 def test_a_narrow_terminal_shows_fewer_columns_and_none_of_them_in_half():
@@ -240,13 +233,18 @@ def test_the_last_line_tells_how_far_behind_the_fleet_was_when_it_ended():
     def reading(state, **lags):
         """So far behind is each artifact, in the partitions that it still reads."""
         artifacts = tuple(
-            ArtifactStatus(artifact=name, held=frozenset(held), lag=dict(zip(held, lag, strict=False)), windows=5)
+            ArtifactStatus(
+                artifact=name,
+                held=frozenset(held),
+                lag=dict(zip(held, lag, strict=False)),
+                counts=Counts(windows=5),
+            )
             for name, lag in lags.items()
         )
         replica = replace(a_fleet().replicas[0], lag=dict(zip(held, lags["a"], strict=False)))
         return a_fleet(state=state, artifacts=artifacts, replicas=(replica,))
 
-    gone = [ArtifactStatus(artifact=name, windows=5) for name in "ab"]
+    gone = [ArtifactStatus(artifact=name, counts=Counts(windows=5)) for name in "ab"]
     ended = a_fleet(state="drained", replicas=(), artifacts=tuple(gone))
     assert "lag ?" in line(ended)
     looks = reading("running", a=[9, 0, 0, 0], b=[9, 9, 0, 0]), reading("draining", a=[1, 0], b=[0, 1, 2000, 1]), ended

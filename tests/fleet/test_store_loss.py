@@ -109,8 +109,8 @@ def test_an_sqlite_file_that_is_moved_away_is_waited_for_made_again_by_apply_and
     for path in (place.settings.feast.repo / "data").glob("online.db*"):
         path.rename(path.with_name(f"moved-{path.name}"))
     place.produce(shifted(windows.take(np.arange(10, 15)), 60_000_000), partitions=2)
-    running.until(lambda: running.stream.counts.retrying.blocked)
-    assert "found no such file; run: undertow apply" in running.stream.counts.retrying.blocked
+    running.until(lambda: running.stream.retrying.blocked)
+    assert "found no such file; run: undertow apply" in running.stream.retrying.blocked
     wiring.apply_artifact(place.settings)
     running.read(25)
     running.until(lambda: running.events(Restored, NotRestored))

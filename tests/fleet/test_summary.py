@@ -6,11 +6,12 @@ import pickle
 import tracemalloc
 from dataclasses import replace
 
-from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.artifact_status import ArtifactStatus, fields_of
 from undertow.fleet.status import ReplicaStatus
-from undertow.fleet.summary import COUNTS, Summary
+from undertow.fleet.summary import Summary
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
+from undertow.stream.counts import Counts
 
 ZERO = Partition("windows", 0)
 BURIALS = 2_000
@@ -24,16 +25,17 @@ def a_replica(number):
         artifact=f"pumps__0000000{number % 2}",
         held=frozenset({ZERO}),
         lag={ZERO: 9},
-        records=3,
-        windows=2,
-        rejects={"number": 1},
-        last_reject={"number": f"windows-0@{number}"},
-        latency=latency,
+        counts=Counts(
+            records=3,
+            windows=2,
+            rejects={"number": 1},
+            last_reject={"number": f"windows-0@{number}"},
+            latency=latency,
+        ),
         blocked="the store is away",
         durable_at=float(number),
     )
-    counts = {name: getattr(part, name) for name in (*COUNTS, "held", "lag", "blocked", "durable_at")}
-    return ReplicaStatus(name=f"replica-{number}", state="running", artifacts=(part,), **counts)
+    return ReplicaStatus(name=f"replica-{number}", state="running", artifacts=(part,), **fields_of(part))
 
 
 def test_the_counts_of_thousands_of_buried_replicas_take_the_place_of_a_few():
@@ -44,29 +46,33 @@ def test_the_counts_of_thousands_of_buried_replicas_take_the_place_of_a_few():
     for number in range(10, BURIALS):
         summary.bury(a_replica(number))
     assert len(pickle.dumps(summary)) < small + 200
-    counts = summary.counts([a_replica(7)])
-    assert (counts["records"], counts["windows"]) == (3 * (BURIALS + 1), 2 * (BURIALS + 1))
-    assert counts["rejects"] == {"number": BURIALS + 1}
-    assert counts["latency"].sum() == BURIALS + 1
-    assert counts["latency"][2] == BURIALS // 5 + 1
-    assert [(one.artifact[-1], one.windows) for one in counts["artifacts"]] == [("0", BURIALS), ("1", BURIALS + 2)]
+    alive = [a_replica(7)]
+    counts = summary.counts(alive)
+    assert (counts.records, counts.windows) == (3 * (BURIALS + 1), 2 * (BURIALS + 1))
+    assert counts.rejects == {"number": BURIALS + 1}
+    assert counts.latency.sum() == BURIALS + 1
+    assert counts.latency[2] == BURIALS // 5 + 1
+    assert [(one.artifact[-1], one.counts.windows) for one in summary.artifacts(alive)] == [
+        ("0", BURIALS),
+        ("1", BURIALS + 2),
+    ]
 
 
 def test_the_newest_reject_is_shown_first_of_the_living_then_of_those_buried_last():
     summary = Summary()
     summary.bury(a_replica(1))
     summary.bury(a_replica(2))
-    assert summary.counts([])["last_reject"] == {"number": "windows-0@2"}
-    assert summary.counts([a_replica(3)])["last_reject"] == {"number": "windows-0@3"}
+    assert summary.counts([]).last_reject == {"number": "windows-0@2"}
+    assert summary.counts([a_replica(3)]).last_reject == {"number": "windows-0@3"}
 
 
 def test_who_is_buried_holds_nothing_lags_behind_nothing_and_waits_for_nothing():
     summary = Summary()
     summary.bury(a_replica(0))
-    (part,) = summary.counts([])["artifacts"]
+    (part,) = summary.artifacts([])
     assert (part.held, part.lag, part.blocked, part.durable_at) == (frozenset(), {}, None, None)
     alive = replace(a_replica(0), artifacts=(replace(a_replica(0).artifacts[0], durable_at=5.0),))
-    (part,) = summary.counts([alive])["artifacts"]
+    (part,) = summary.artifacts([alive])
     assert (part.held, part.lag, part.durable_at) == ({ZERO}, {ZERO: 9}, 5.0)
 
 

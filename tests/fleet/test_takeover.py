@@ -55,4 +55,4 @@ def test_nothing_is_left_of_a_fleet_whose_controller_was_not_there_in_time_and_t
     place.produce(make_windows(30, pumps=3), partitions=1)
     with running(settings) as fleet:
         assert controller_name(recipe.fleet) in names_of(recipe.fleet)
-        wait_until(fleet, lambda s: s.windows == 30 and s.lag == 0)
+        wait_until(fleet, lambda s: s.counts.windows == 30 and s.lag == 0)

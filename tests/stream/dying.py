@@ -10,6 +10,7 @@ from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.controller import Controller
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
+from undertow.stream.counts import Counts
 from undertow.stream.quarantine_reader import QuarantineReader, Turn
 
 ZERO, ONE, TWO = (Partition("windows", index) for index in range(3))
@@ -72,7 +73,7 @@ class Process:
             quarantine=self.order[1] or ReplicaStatus(name="", state="running").quarantine,
             held=frozenset.intersection(*(stream.held for stream in self.streams.values())),
             lag=next(iter(self.streams.values())).lag,
-            windows=sum(stream.counts.windows for stream in self.streams.values()),
+            counts=Counts(windows=sum(stream.counts.windows for stream in self.streams.values())),
             hangs=self.hangs,
             artifacts=tuple(
                 ArtifactStatus(

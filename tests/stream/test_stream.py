@@ -139,8 +139,8 @@ def test_a_store_that_is_down_is_tried_again_and_nothing_is_taken_meanwhile(worl
     stream.step()
     stream.checkpoint()
     assert world.waited == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
-    assert stream.counts.retrying.retries == 7
-    assert stream.counts.retrying.blocked is None
+    assert stream.counts.retries == 7
+    assert stream.retrying.blocked is None
     assert world.offline_offsets() == [0]
 
 

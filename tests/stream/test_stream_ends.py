@@ -19,9 +19,9 @@ def test_a_chain_that_cannot_be_read_is_tried_again_and_what_was_read_goes_on(wo
     stream = world.stream(ends=[Unavailable("the disk is away"), Unavailable("the disk is away")], tell=told.append)
     stream.assign([ZERO])
     assert stream.held == {ZERO}
-    assert len(world.waited) == stream.counts.retrying.retries == 2
+    assert len(world.waited) == stream.counts.retries == 2
     assert [event.error for event in told if isinstance(event, Retrying)] == ["the disk is away"]
-    assert stream.counts.retrying.blocked is None
+    assert stream.retrying.blocked is None
 
 
 def test_giving_up_on_a_chain_that_cannot_be_read_says_what_it_was(world):

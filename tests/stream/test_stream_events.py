@@ -159,10 +159,10 @@ def test_a_broker_that_does_not_answer_is_said_to_keep_the_stream_waiting(world)
     stream = world.stream()
     stream.assign([Partition("windows", 0)])
     stream.step()
-    assert stream.counts.retrying.blocked is None
+    assert stream.retrying.blocked is None
     stream._source.silence = "Kafka has not answered for 40 s"
     stream.step()
-    assert stream.counts.retrying.blocked == "Kafka has not answered for 40 s"
+    assert stream.retrying.blocked == "Kafka has not answered for 40 s"
     stream._source.silence = None
     stream.step()
-    assert stream.counts.retrying.blocked is None
+    assert stream.retrying.blocked is None

@@ -42,11 +42,11 @@ class Streamed:
     def summary(self) -> str:
         """Say it in one line."""
         return live_line(
-            windows=self.status.windows,
-            total=self.status.windows,
+            windows=self.status.counts.windows,
+            total=self.status.counts.windows,
             per_second=self.per_second,
             lag=self.status.lag,
-            rejects=sum(self.status.rejects.values()),
+            rejects=sum(self.status.counts.rejects.values()),
             p50_ms=self.followed.latency_ms(0.5),
             p99_ms=self.followed.latency_ms(0.99),
             accuracy=self.followed.accuracy,
@@ -113,18 +113,18 @@ def _watch(
             if over_at is not None and now > over_at + CATCH_UP_S:
                 message = f"the newest windows are not readable {CATCH_UP_S:.0f} s after their end: {status.message}"
                 raise Refused(message)
-            live.update(Text(_line(status, followed, len(windows), _rate(seen, now, status.windows))))
+            live.update(Text(_line(status, followed, len(windows), _rate(seen, now, status.counts.windows))))
             time.sleep(LOOK_EVERY_S)
     return time.monotonic() - began
 
 
 def _line(status: FleetStatus, followed: Followed, total: int, per_second: float) -> str:
     return live_line(
-        windows=status.windows,
+        windows=status.counts.windows,
         total=total,
         per_second=per_second,
         lag=status.lag,
-        rejects=sum(status.rejects.values()),
+        rejects=sum(status.counts.rejects.values()),
         p50_ms=followed.latency_ms(0.5),
         p99_ms=followed.latency_ms(0.99),
         accuracy=followed.accuracy,

@@ -102,9 +102,9 @@ def take_reading(replicas: Iterable[ReplicaStatus], *, partitions: int, now: flo
         return None
     return FleetCounters(
         at=now,
-        offsets=sum(one.offsets for one in readers),
+        offsets=sum(one.counts.offsets for one in readers),
         lag=sum(sum(one.lag.values()) for one in readers),
-        poll_s=sum(one.poll_s for one in readers),
+        poll_s=sum(one.counts.poll_s for one in readers),
         replicas=len(readers),
         names=frozenset(one.name for one in readers),
     )

@@ -142,7 +142,8 @@ class Controller:
             message=self._message(alive),
             lines=self._monitor.lines(alive),
             suspects=self._quarantine.lines(),
-            **self._summary.counts(alive),
+            counts=self._summary.counts(alive),
+            artifacts=self._summary.artifacts(alive),
         )
 
     def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
@@ -203,7 +204,7 @@ class Controller:
         if reason is None:
             return
         self._failovers += 1
-        windows = self._summary.counts(tuple(self._seen.values()))["windows"]
+        windows = self._summary.counts(tuple(self._seen.values())).windows
         self._quarantine.ended(replica, sent, reason, windows=windows)
         self._ended.append(
             restart_policy.ReplicaEnd(
@@ -213,7 +214,7 @@ class Controller:
                 node=replica.ray_node,
                 host=replica.node,
                 has_run=has_run,
-                has_worked=replica.windows > 0,
+                has_worked=replica.counts.windows > 0,
             )
         )
 
@@ -222,7 +223,7 @@ class Controller:
         ended, self._ended, now = self._ended, [], self._clock()
         living = [
             restart_policy.LivingReplica(
-                node=one.ray_node, runs_since=self._run_since.get(name), has_worked=one.windows > 0
+                node=one.ray_node, runs_since=self._run_since.get(name), has_worked=one.counts.windows > 0
             )
             for name, one in self._seen.items()
         ]

@@ -74,8 +74,8 @@ class ControllerActor:
         return say_hello(
             state=status.state,
             message=status.message or "",
-            windows=status.windows,
-            rejects=sum(status.rejects.values()),
+            windows=status.counts.windows,
+            rejects=sum(status.counts.rejects.values()),
         )
 
     def status(self) -> FleetStatus:

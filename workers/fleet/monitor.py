@@ -53,15 +53,15 @@ class FleetMonitor:
             say(log, logging.INFO, "taken-over", text, seconds=round(seconds, 3))
         if self._limit is None or status.state not in {"starting", "running"}:
             return None
-        now = RejectSample(at=self._clock(), records=status.records, rejects=status.rejects)
+        now = RejectSample(at=self._clock(), records=status.counts.records, rejects=status.counts.rejects)
         self._counted = keep(self._counted, now, self._limit.window_s)
         found = too_many_rejects(self._limit, self._counted)
         if found is None:
             return None
-        places = ", ".join(f"{reason} at {place}" for reason, place in sorted(status.last_reject.items()))
+        places = ", ".join(f"{reason} at {place}" for reason, place in sorted(status.counts.last_reject.items()))
         message = (
             f"{found}; the last: {places}. See them: undertow replay. Once their producer is mended, undertow run goes "
             "on from here; a higher ratio lets it go on over what is still in the topic"
         )
-        say(log, logging.ERROR, "reject-ratio", message, reasons=dict(status.rejects))
+        say(log, logging.ERROR, "reject-ratio", message, reasons=dict(status.counts.rejects))
         return message

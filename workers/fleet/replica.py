@@ -105,9 +105,10 @@ class Replica:
         whole = together(parts)
         # A partition is read when every stream reads it: a fleet has caught up when all its artifacts have.
         lag = {p: behind for p, behind in whole.lag.items() if all(p in part.lag for part in parts)}
-        whole = replace(whole, lag=lag, offsets=min(part.offsets for part in parts))
+        counts = replace(whole.counts, offsets=min(part.counts.offsets for part in parts))
+        whole = replace(whole, lag=lag, counts=counts)
         with self._looking:
-            rate, recent = self._recent.see(self._clock(), whole.windows, whole.latency)
+            rate, recent = self._recent.see(self._clock(), counts.windows, counts.latency)
         return ReplicaStatus(
             **fields_of(whole),
             name=self._name,

@@ -151,8 +151,8 @@ def watch(
                 say(one)
             if status.state in {"drained", "failed"}:
                 return lag.fill(status)
-            if status.lag != 0 or status.records != records:
-                records, idle_since = status.records, now
+            if status.lag != 0 or status.counts.records != records:
+                records, idle_since = status.counts.records, now
             idle = drain_when_idle_s is not None and now - idle_since >= drain_when_idle_s
             if (stop.is_set() or idle) and status.state != "draining":
                 fleet.drain()  # the next look asks again

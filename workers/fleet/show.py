@@ -21,6 +21,7 @@ from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.status import FleetStatus, ReplicaStatus, milliseconds
 from undertow.schemas.records import Partition
 from undertow.schemas.wording import counted
+from undertow.stream.counts import Counts
 from undertow.telemetry.logs import Line
 from undertow.telemetry.terminal import Terminal
 
@@ -87,15 +88,16 @@ def line(status: FleetStatus) -> str:
     """Return the live line of `undertow run`."""
     lag = "?" if status.lag is None else f"{status.lag:,}"
     lately = status.recent_latency
-    latency = lately if lately.any() else status.latency
+    counts = status.counts
+    latency = lately if lately.any() else counts.latency
     rate = f" · {status.windows_per_s:,.0f}/s" if status.replicas else ""
     text = (
-        f"{status.state} · {counted(len(status.replicas), 'replica')} · {counted(status.windows, 'window')}{rate}"
-        f" · lag {lag} · rejects {sum(status.rejects.values()):,}"
+        f"{status.state} · {counted(len(status.replicas), 'replica')} · {counted(counts.windows, 'window')}{rate}"
+        f" · lag {lag} · rejects {sum(counts.rejects.values()):,}"
         f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}"
     )
-    if status.lost:
-        text += f" · lost {status.lost:,}"
+    if counts.lost:
+        text += f" · lost {counts.lost:,}"
     if status.failovers:
         text += f" · failovers {status.failovers}"
     return f"{text} · {status.message}" if status.message else text
@@ -122,8 +124,8 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
             notes.append(f"{replica.name}: {cells['note']}")
     if status.autoscale:
         notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
-    if status.rejects:
-        notes.append(f"rejects by reason: {_counts(status)}; see them: undertow replay")
+    if status.counts.rejects:
+        notes.append(f"rejects by reason: {_rejects(status.counts)}; see them: undertow replay")
     notes += [f"suspect: {one}" for one in status.suspects]
     if len(status.artifacts) > 1:
         notes += [_of_artifact(status, one) for one in status.artifacts]
@@ -138,12 +140,12 @@ def _cells(replica: ReplicaStatus, now: float) -> dict[str, Text]:
         "pid": str(replica.pid or ""),
         "partitions": ranges(replica.held),
         "lag": f"{sum(replica.lag.values()):,}",
-        "windows": f"{replica.windows:,}",
+        "windows": f"{replica.counts.windows:,}",
         "/s": f"{replica.windows_per_s:,.0f}",
         "p50": _ms(replica.recent_latency, 0.5),
         "p99": _ms(replica.recent_latency, 0.99),
         "durable": _age(replica, now),
-        "rejects": f"{sum(replica.rejects.values()):,}",
+        "rejects": f"{sum(replica.counts.rejects.values()):,}",
         "note": replica.error or replica.blocked or ("standby" if _stands_by(replica) else ""),
     }
     return {name: Text(text) for name, text in texts.items()}
@@ -152,16 +154,17 @@ def _cells(replica: ReplicaStatus, now: float) -> dict[str, Text]:
 def _of_artifact(status: FleetStatus, artifact: ArtifactStatus) -> str:
     lag = status.lag_of(artifact)
     text = (
-        f"{artifact.artifact}: {counted(artifact.windows, 'window')} · lag "
+        f"{artifact.artifact}: {counted(artifact.counts.windows, 'window')} · lag "
         f"{'?' if lag is None else f'{lag:,}'} · rejects "
     )
-    return text + (_counts(artifact) or "0") + (f" · {artifact.blocked}" if artifact.blocked else "")
+    return text + (_rejects(artifact.counts) or "0") + (f" · {artifact.blocked}" if artifact.blocked else "")
 
 
-def _counts(status: FleetStatus | ArtifactStatus) -> str:
+def _rejects(counts: Counts) -> str:
+    last = counts.last_reject
     return ", ".join(
-        f"{reason} {count:,}" + (f" (last {status.last_reject[reason]})" if reason in status.last_reject else "")
-        for reason, count in sorted(status.rejects.items())
+        f"{reason} {count:,}" + (f" (last {last[reason]})" if reason in last else "")
+        for reason, count in sorted(counts.rejects.items())
     )
 
 

@@ -4,7 +4,7 @@ In: nothing. Out: frozen plain data that travels between processes. Knows neithe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from undertow.fleet.artifact_status import ArtifactStatus, Progress
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
+from undertow.stream.counts import Counts
 from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.stream.verdicts import EndCause
 from undertow.telemetry.logs import Line, iso
@@ -33,7 +34,7 @@ class FleetSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReplicaStatus(Progress):
-    """The status of one replica: the counters of all its streams since it began, and its state."""
+    """The status of one replica: the counts of all its streams since it began, and its state."""
 
     name: str
     state: ReplicaState
@@ -77,14 +78,9 @@ class FleetStatus:
     standbys: int = 0
     """The number of further replicas that are loaded and read nothing until another dies."""
     partitions: int
-    windows: int
-    rejects: Mapping[str, int]
-    ignored_columns: int
-    lost: int
-    retries: int
+    counts: Counts
     failovers: int
     """Replicas that died or hung and were replaced."""
-    latency: NDArray[np.int64]
     autoscale: str | None = None
     """Why autoscaling chose the size; None where it is set by hand."""
     artifacts: tuple[ArtifactStatus, ...] = ()
@@ -93,8 +89,6 @@ class FleetStatus:
     """Why the fleet failed or is blocked."""
     suspects: tuple[str, ...] = ()
     """Partitions that killed replicas, and how they are read since; one line each."""
-    records: int = 0
-    last_reject: Mapping[str, str] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
     """The newest lines of all logs, oldest first."""
 
@@ -137,32 +131,19 @@ class FleetStatus:
             "standbys": self.standbys,
             "autoscale": self.autoscale,
             "partitions": self.partitions,
-            "records": self.records,
-            "windows": self.windows,
+            **_shown(self.counts),
             "windows_per_s": self.windows_per_s,
             "lag": self.lag,
-            "rejects": dict(self.rejects),
-            "last_reject": dict(self.last_reject),
-            "ignored_columns": self.ignored_columns,
-            "lost": self.lost,
-            "retries": self.retries,
             "failovers": self.failovers,
-            "append_to_readable_ms": _percentiles(self.latency),
             "recent_append_to_readable_ms": _percentiles(self.recent_latency),
             "message": self.message,
             "suspects": list(self.suspects),
             "artifacts": [
                 {
                     "artifact": one.artifact,
-                    "windows": one.windows,
                     "lag": self.lag_of(one),
-                    "rejects": dict(one.rejects),
-                    "ignored_columns": one.ignored_columns,
-                    "odd_times": one.odd_times,
-                    "clock_ahead": one.clock_ahead,
-                    "lost": one.lost,
-                    "append_to_readable_ms": _percentiles(one.latency),
                     "blocked": one.blocked,
+                    **_shown(one.counts),
                 }
                 for one in self.artifacts
             ],
@@ -175,11 +156,11 @@ class FleetStatus:
                     "partitions": sorted(str(partition) for partition in replica.held),
                     "lag": sum(replica.lag.values()),
                     "lag_by_partition": {str(p): lag for p, lag in sorted(replica.lag.items())},
-                    "windows": replica.windows,
+                    "windows": replica.counts.windows,
                     "windows_per_s": replica.windows_per_s,
                     "recent_append_to_readable_ms": _percentiles(replica.recent_latency),
                     "durable_at": None if replica.durable_at is None else iso(replica.durable_at),
-                    "rejects": sum(replica.rejects.values()),
+                    "rejects": sum(replica.counts.rejects.values()),
                     "blocked": replica.blocked,
                     "error": replica.error,
                     "log": replica.log,
@@ -194,7 +175,7 @@ class FleetStatus:
 
     def latency_ms(self, share: float) -> float | None:
         """Return the end-to-end latency in milliseconds at this quantile, `share` from 0 to 1."""
-        return milliseconds(self.latency, share)
+        return milliseconds(self.counts.latency, share)
 
 
 def milliseconds(latency: NDArray[np.int64], share: float) -> float | None:
@@ -205,3 +186,14 @@ def milliseconds(latency: NDArray[np.int64], share: float) -> float | None:
 
 def _percentiles(latency: NDArray[np.int64]) -> dict[str, float | None]:
     return {f"p{share}": milliseconds(latency, share / 100) for share in (50, 99)}
+
+
+def _shown(counts: Counts) -> dict[str, Any]:
+    """Return every counter by its name, as plain data; of the latencies the percentiles, in milliseconds."""
+    found = {one.name: getattr(counts, one.name) for one in fields(counts)}
+    latency = found.pop("latency")
+    plain = {
+        name: {str(key): number for key, number in value.items()} if isinstance(value, Mapping) else value
+        for name, value in found.items()
+    }
+    return {**plain, "append_to_readable_ms": _percentiles(latency)}

@@ -107,31 +107,13 @@ class StreamRunner:
     def status(self, *, is_heartbeat: bool = False) -> ArtifactStatus:
         """Return the status; never waits for the stream."""
         stream = self._stream
-        counts = stream.counts if stream else Counts()
         return ArtifactStatus(
             artifact=self.artifact,
             held=stream.held if stream else frozenset(),
             ends=stream.ends if stream else {},
             in_flight=stream.quarantine.ask(is_heartbeat=is_heartbeat) if stream else InFlight(),
             lag=stream.lag if stream and not self._is_closed else {},
-            records=counts.records,
-            windows=counts.windows,
-            rejects=dict(counts.rejects),
-            last_reject=dict(counts.last_reject),
-            ignored_columns=counts.ignored_columns,
-            odd_times=counts.odd_times,
-            clock_ahead=counts.clock_ahead,
-            offsets=counts.offsets,
-            lost=counts.lost,
-            store_losses=counts.store_losses,
-            checkpoints=counts.checkpoints,
-            retries=counts.retrying.retries,
-            blocked=counts.retrying.blocked,
-            latency=counts.latency.copy(),
-            poll_s=counts.poll_s,
-            embed_s=counts.embed_s,
-            write_s=counts.write_s,
-            checkpoint_s=counts.checkpoint_s,
-            batches=dict(counts.batches),
+            counts=stream.counts if stream else Counts(),
+            blocked=stream.retrying.blocked if stream else None,
             durable_at=stream.durable_at if stream else None,
         )

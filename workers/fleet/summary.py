@@ -4,12 +4,10 @@ In: the statuses of both. Out: the fleet's counts. Knows nothing of orders.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from undertow.fleet.artifact_status import ArtifactStatus, Progress, at_rest, by_artifact, together
+from undertow.fleet.artifact_status import ArtifactStatus, by_artifact
 from undertow.fleet.status import ReplicaStatus
-
-COUNTS = ("records", "windows", "rejects", "last_reject", "ignored_columns", "lost", "retries", "latency")
+from undertow.stream.counts import Counts
 
 
 class Summary:
@@ -17,16 +15,18 @@ class Summary:
 
     def __init__(self) -> None:
         """Start with no replica ended."""
-        self._gone = Progress()
+        self._gone = Counts()
         self._gone_artifacts: tuple[ArtifactStatus, ...] = ()
 
     def bury(self, replica: ReplicaStatus) -> None:
         """Add the last status of a replica that has ended."""
-        self._gone = at_rest(together([replica, self._gone]))
+        self._gone = replica.counts + self._gone
         self._gone_artifacts = by_artifact([], [replica.artifacts, self._gone_artifacts])
 
-    def counts(self, alive: Sequence[ReplicaStatus]) -> dict[str, Any]:
-        """Return the fields of `FleetStatus` that are sums."""
-        whole = together([*alive, self._gone])
-        artifacts = by_artifact((one.artifacts for one in alive), [self._gone_artifacts])
-        return {"artifacts": artifacts, **{name: getattr(whole, name) for name in COUNTS}}
+    def counts(self, alive: Sequence[ReplicaStatus]) -> Counts:
+        """Return the sum over all replicas."""
+        return sum((one.counts for one in alive), Counts()) + self._gone
+
+    def artifacts(self, alive: Sequence[ReplicaStatus]) -> tuple[ArtifactStatus, ...]:
+        """Return each artifact's sum over all replicas."""
+        return by_artifact((one.artifacts for one in alive), [self._gone_artifacts])

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from undertow.core.embedding import Embed
 from undertow.core.errors import Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
-from undertow.schemas.records import Partition, Record, Reject, one_for_each_record
+from undertow.schemas.records import Partition, Record
 from undertow.schemas.times import LAST_US
-from undertow.stream import events
+from undertow.stream import events, histogram
 from undertow.stream.checkpoint import Checkpoint, CheckpointWriter, DeliveredRows, Limits
 from undertow.stream.clocks import Clocks
 from undertow.stream.closing import close_all
-from undertow.stream.counts import Counts
+from undertow.stream.counts import Accumulator, Counts, batch_of
 from undertow.stream.divergence import find_places
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.order import stamp
@@ -35,7 +35,8 @@ from undertow.stream.ports import Clock, DeadLetters, Delivery, OfflineLog, Onli
 from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.stream.quarantine_reader import QuarantineReader, Wait
 from undertow.stream.record_marks import Mark
-from undertow.stream.retry import Retry
+from undertow.stream.rejects import count_by_reason, last_by_reason, rejects_of
+from undertow.stream.retry import Retry, RetryState
 from undertow.stream.store_tally import Loss
 from undertow.stream.store_watch import StoreWatch
 
@@ -68,9 +69,8 @@ class Stream:
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
         self._clocks, self._tell = Clocks(clock, ticks), tell
-        self.counts = Counts()
-        retry = Retry(clock=ticks, wait=wait, give_up=give_up, tell=tell, state=self.counts.retrying, jitter=jitter)
-        self._retry = retry
+        self._sums, self.retrying = Accumulator(), RetryState()
+        self._retry = Retry(clock=ticks, wait=wait, give_up=give_up, tell=tell, state=self.retrying, jitter=jitter)
         self._checkpoints = CheckpointWriter(offline, self._retry)
         self._first: dict[Partition, int] = {}  # where each chain ends
         self._next: dict[Partition, int] = {}  # the next offset to read
@@ -81,10 +81,16 @@ class Stream:
         self._held_rows = self._held_bytes = 0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online")
         self._writing: Future[None] | None = None
-        self._watch = StoreWatch(online, self._writer, self._checkpoints, self.counts, take_loss, self._retry, tell)
+        self._watch = StoreWatch(online, self._writer, self._checkpoints, self._sums, take_loss, self._retry, tell)
         self._checkpoint_at = self._lag_at = ticks()
+        self._durable_ticks: float | None = None
         self.held: frozenset[Partition] = frozenset()
         self.lag: Mapping[Partition, int] = {}
+
+    @property
+    def counts(self) -> Counts:
+        """What has been counted so far. For any thread."""
+        return replace(self._sums.total(), retries=self.retrying.retries)
 
     @property
     def ends(self) -> Mapping[Partition, tuple[int, int]]:
@@ -95,7 +101,7 @@ class Stream:
     @property
     def durable_at(self) -> float | None:
         """When everything read was last durable, in seconds since the epoch. For any thread."""
-        ticks = self.counts.durable_ticks
+        ticks = self._durable_ticks
         return None if ticks is None else self._clocks.point(ticks)
 
     @property
@@ -135,7 +141,7 @@ class Stream:
         delivery = None
         if not isinstance(within, Wait):
             delivery = self._retry(lambda: self._source.poll(timeout_s, within))
-            self.counts.poll_s += self._clocks.seconds(began)
+            self._sums.add(poll_s=self._clocks.seconds(began))
             if delivery is not None:
                 self._take(delivery, {"poll": self._clocks.span(began)})
                 if self.quarantine.is_quarantined(within):
@@ -143,7 +149,7 @@ class Stream:
             self.quarantine.done()
         now = self._clocks.ticks()
         if delivery is None or now - self._lag_at >= LAG_EVERY_S:
-            self.lag, self._lag_at, self.counts.retrying.silence = dict(self._source.lag()), now, self._source.silence
+            self.lag, self._lag_at, self.retrying.silence = dict(self._source.lag()), now, self._source.silence
             if stepped := self._clocks.step():
                 self._tell(events.ClockStepped(seconds=stepped))
         self._writing = self._watch.mind(now, self._writing, self._rows, is_idle=delivery is None)
@@ -162,8 +168,7 @@ class Stream:
         self._settle()
 
     def _is_full(self) -> bool:
-        limits = self._limits
-        return self._held_rows >= limits.checkpoint_rows or self._held_bytes >= limits.checkpoint_bytes
+        return self._held_rows >= self._limits.checkpoint_rows or self._held_bytes >= self._limits.checkpoint_bytes
 
     def _begin_checkpoint(self) -> None:
         """Hand everything read so far to the checkpoint writer, unless it is busy."""
@@ -173,7 +178,7 @@ class Stream:
         self._checkpoint_at = begun.ticks
         ranges = {p: (self._first[p], n) for p, n in sorted(self._next.items()) if n > self._first[p]}
         if not ranges or not self._rows:
-            self.counts.durable_ticks = begun.ticks
+            self._durable_ticks = begun.ticks
             return
         lost = {p: self._lost.pop(p) for p in ranges if p in self._lost}
         latest = {p: self._latest.get(p.index, 0) for p in ranges}
@@ -189,7 +194,7 @@ class Stream:
         if checkpoint is None:
             return
         self._first.update(checkpoint.next)
-        self.counts.checkpoints += 1
+        self._sums.add(checkpoints=1)
         hit_failpoint("before_commit")
         try:
             self._source.commit(checkpoint.next, wait=wait or self._offline is None)
@@ -198,8 +203,8 @@ class Stream:
             if self._offline is None:
                 self._retry(lambda: self._source.commit(checkpoint.next))
         hit_failpoint("after_commit")
-        self.counts.durable_ticks = checkpoint.begun.ticks
-        self.counts.checkpoint_s += self._clocks.seconds(checkpoint.begun)
+        self._durable_ticks = checkpoint.begun.ticks
+        self._sums.add(checkpoint_s=self._clocks.seconds(checkpoint.begun))
         took = self._clocks.span(checkpoint.begun)
         self._tell(events.Checkpointed(ranges=checkpoint.ranges, rows=checkpoint.count, took=took))
 
@@ -220,22 +225,16 @@ class Stream:
     def _take(self, delivery: Delivery, stages: dict[str, events.TimeSpan]) -> None:
         """Embed one delivery, write its rejects as dead letters, and hand the rest to the writer."""
         decoded, records = delivery.decoded, delivery.records
-        self.counts.delivered(len(decoded.windows))
         began = self._clocks.now()
         ranges = {p: (self._next.get(p, after), after) for p, after in delivery.receipt.items()}
         with self.quarantine.embedding(ranges):
             embedded = self._embed(decoded.windows)
-        self.counts.embed_s += self._clocks.seconds(began)
-        stages["embed"] = self._clocks.span(began)
-        faults = [
-            Reject(record=records[decoded.record_of[fault.row]], reason=fault.reason, detail=fault.detail)
-            for fault in embedded.faults
-        ]
-        if rejects := one_for_each_record([*decoded.rejects, *faults, *(gap.reject for gap in delivery.gaps)]):
+        embed_s, stages["embed"] = self._clocks.seconds(began), self._clocks.span(began)
+        if rejects := rejects_of(delivery, embedded.faults):
             self._retry(lambda: self._dead_letters.write(rejects))
-            self.counts.refused(rejects)
+            self._sums.add(rejects=count_by_reason(rejects), last_reject=last_by_reason(rejects))
             self._tell(events.Rejected(rejects=rejects))
-        self.counts.records += len(records)
+        self._sums.add(records=len(records), batches=batch_of(len(decoded.windows)), embed_s=embed_s)
         origin = decoded.record_of[embedded.rows]
         index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
         offset = np.fromiter((record.offset for record in records), np.int64, len(records))
@@ -249,16 +248,15 @@ class Stream:
         self._held_rows += len(origin)
         self._held_bytes += rows.nbytes
         moved = {p: n for p, n in delivery.receipt.items() if p in self.held}
-        self.counts.offsets += sum(n - self._next[p] for p, n in moved.items())
+        offsets = sum(n - self._next[p] for p, n in moved.items())
+        self._sums.add(offsets=offsets, ignored_columns=decoded.ignored_columns, odd_times=decoded.odd_times)
         self._next.update(moved)
         self._marks.update(delivery.marks)
         for partition, lost in delivery.lost.items():
             self._count_lost(partition, lost)
         for gap in delivery.gaps:
             self._count_lost(gap.reject.record.partition, gap.offsets, gap.reject.reason)
-        self.counts.ignored_columns += decoded.ignored_columns
         if decoded.odd_times:
-            self.counts.odd_times += decoded.odd_times
             self._tell(events.OddTimes(windows=decoded.odd_times, example=decoded.odd_time))
 
     def _write(
@@ -272,10 +270,12 @@ class Stream:
         hit_failpoint("before_online")
         self._retry(lambda: self._online.write(embeddings))
         hit_failpoint("after_online")
-        self.counts.write_s += self._clocks.seconds(began)
-        if (ahead := self.counts.took(self._clocks.wall() - appended_s)) is not None:
-            self._tell(ahead)
-        self.counts.windows += len(embeddings)
+        write_s, seconds = self._clocks.seconds(began), self._clocks.wall() - appended_s
+        latency = histogram.of(seconds)
+        ahead = int(np.count_nonzero(seconds < 0)) if latency[0] else 0  # they are all in the first bucket
+        self._sums.add(windows=len(embeddings), write_s=write_s, latency=latency, clock_ahead=ahead)
+        if ahead:
+            self._tell(events.ClockAhead(windows=ahead, seconds=float(-seconds.min())))
         stages["write"] = self._clocks.span(began)
         self._tell(events.Taken(records=records, windows=len(embeddings), space=embeddings.space, stages=stages))
 
@@ -288,7 +288,7 @@ class Stream:
     def _count_lost(self, partition: Partition, offsets: int, reason: str = "retention") -> None:
         """Count unreadable offsets, for the partition's next part."""
         self._lost[partition] = self._lost.get(partition, 0) + offsets
-        self.counts.lost += offsets
+        self._sums.add(lost=offsets)
         if offsets:
             self._tell(events.Lost(partition=partition, offsets=offsets, reason=reason))
 

@@ -13,7 +13,7 @@ from functools import partial
 from undertow.core.errors import Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.stream.checkpoint import CheckpointWriter, DeliveredRows, RetryCall
-from undertow.stream.counts import Counts
+from undertow.stream.counts import Accumulator
 from undertow.stream.events import Listener, StoreLost
 from undertow.stream.ports import OnlineSink
 from undertow.stream.store_tally import Loss
@@ -30,13 +30,13 @@ class StoreWatch:
         online: OnlineSink,
         writer: Executor,
         checkpoint_writer: CheckpointWriter,
-        counts: Counts,
+        sums: Accumulator,
         take_loss: Callable[[], Loss | None],
         retry: RetryCall,
         tell: Listener,
     ) -> None:
         """`writer` runs one task at a time; `take_loss` returns the loss detected since the last call, if any."""
-        self._online, self._writer, self._checkpoints, self._counts = online, writer, checkpoint_writer, counts
+        self._online, self._writer, self._checkpoints, self._sums = online, writer, checkpoint_writer, sums
         self._take_loss, self._retry, self._tell = take_loss, retry, tell
         self._looked_at = -LOOK_EVERY_S
 
@@ -52,7 +52,7 @@ class StoreWatch:
             writing = self._behind(writing, self._look)
         if (loss := self._take_loss()) is None:
             return writing
-        self._counts.store_losses += loss.is_ours
+        self._sums.add(store_losses=int(loss.is_ours))
         self._tell(StoreLost(reason=loss.reason, is_ours=loss.is_ours))
         for rows in (*self._checkpoints.rows, *held):
             writing = self._behind(writing, partial(self._write_again, rows.embeddings))

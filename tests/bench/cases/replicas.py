@@ -18,9 +18,10 @@ def run(given: Given) -> Measured:
     with running(given) as fleet:
         cpu_s, began = cpu_of_processes_s(), time.perf_counter()
         fill_topic(given, given.run)
-        status = wait_until(fleet, lambda status: status.windows >= given.count, TIMEOUT_S)
+        status = wait_until(fleet, lambda status: status.counts.windows >= given.count, TIMEOUT_S)
         wall_s, cpu_s = time.perf_counter() - began, cpu_of_processes_s() - cpu_s
-    return Measured(windows=status.windows, wall_s=wall_s, cpu_s=cpu_s, forward_s=None, series=min(given.count, SERIES))
+    windows = status.counts.windows
+    return Measured(windows=windows, wall_s=wall_s, cpu_s=cpu_s, forward_s=None, series=min(given.count, SERIES))
 
 
 if __name__ == "__main__":
