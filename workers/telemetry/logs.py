@@ -21,8 +21,11 @@ from undertow.schemas.records import Headers
 Format = Literal["text", "json"]
 KEPT = 10
 """So many lines a process keeps for the status."""
-TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-"""W3C's header: version, trace, parent, flags, and what later versions may add."""
+_TRACEPARENT = re.compile(
+    rb"(?!ff|00-.{52}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+"""W3C's header: version, trace, parent, flags, and what versions after 00 may add. OpenTelemetry's propagator, by which
+`tracing` reads it, is not installed everywhere; a test holds this to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -53,7 +56,7 @@ def say(log: logging.Logger, level: int, event: str, text: str, **fields: Any) -
 
 def trace_of(headers: Headers) -> str | None:
     """Return the trace id of a record whose producer sent a W3C `traceparent`."""
-    found = next((TRACEPARENT.fullmatch(value) for name, value in headers if name == "traceparent"), None)
+    found = next((_TRACEPARENT.fullmatch(value) for name, value in headers if name == "traceparent"), None)
     return found[1].decode() if found else None
 
 

@@ -8,15 +8,17 @@ carries no context, and without tracing nothing here is imported by anybody.
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span as OtelSpan
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, set_span_in_context
+from opentelemetry.trace import SpanContext, SpanKind, get_current_span, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from undertow.schemas.records import Partition, Record
+from undertow.schemas.records import Headers, Partition, Record
 from undertow.stream.events import Checkpointed, Closed, Event, Taken, TimeSpan
-from undertow.telemetry.logs import TRACEPARENT
 
 MOST_LINKS = 128
 FLUSH_S = 2.0
@@ -110,28 +112,25 @@ def ranges_of(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
     return ranges
 
 
+class _RecordHeaders(Getter[Headers]):
+    """How the propagator reads a record's headers, which may repeat a name."""
+
+    def get(self, carrier: Headers, key: str) -> list[str] | None:
+        return [value.decode("ascii", "replace") for name, value in carrier if name == key] or None
+
+    def keys(self, carrier: Headers) -> list[str]:
+        return [name for name, _ in carrier]
+
+
+_PROPAGATOR, _GETTER = TraceContextTextMapPropagator(), _RecordHeaders()
+
+
 def links_to(records: Sequence[Record]) -> Iterator[SpanContext]:
     """Yield the context of each record that has one, at most so many."""
-    found = 0
-    for record in records:
-        headers = dict(record.headers) if record.headers else {}
-        match = TRACEPARENT.fullmatch(headers.get("traceparent", b""))
-        if match is None:
-            continue
-        trace, span, flags = (int(part, 16) for part in match.groups())
-        state = headers.get("tracestate")
-        context = SpanContext(
-            trace,
-            span,
-            is_remote=True,
-            trace_flags=TraceFlags(flags),
-            trace_state=None if state is None else TraceState.from_header([state.decode("ascii", "replace")]),
-        )
-        if context.is_valid:
-            yield context
-            found += 1
-            if found == MOST_LINKS:
-                return
+    told = (record.headers for record in records if record.headers)
+    spans = (get_current_span(_PROPAGATOR.extract(headers, Context(), _GETTER)) for headers in told)
+    contexts = (span.get_span_context() for span in spans)
+    return islice((context for context in contexts if context.is_valid), MOST_LINKS)
 
 
 def open_tracing(environment: Mapping[str, str], *, service: str, replica: str) -> Tracing:
