@@ -4,14 +4,12 @@ In: `FeastSettings` and `SpaceView`s. Out: files in the repository, Feast's regi
 replica needs to know of Feast. Knows no online store: the reader of the recipe chooses the writer.
 """
 
-import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +26,7 @@ from undertow.core.errors import Refused, Unavailable
 from undertow.core.identity import refuse_another
 from undertow.core.masking import without
 from undertow.core.private_files import make_folder
+from undertow.core.publication import replace_file, replacing
 from undertow.schemas.embeddings import offline_schema
 from undertow.schemas.spaces import SpaceView
 from undertow.settings.local_paths import require_local
@@ -202,24 +201,9 @@ def _seed(view: SpaceView, offline: Path) -> None:
         return
     make_folder(offline)
     schema = offline_schema({c.name: c.type for c in view.series}, [feature for feature, _ in view.features])
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         pq.write_table(schema.empty_table(), temporary)
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    with _replacing(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name in the same folder, without the suffix that readers look for; rename it at the end."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp allows the owner only, and readers may be other users
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, f"{json.dumps(data, indent=2)}\n".encode())

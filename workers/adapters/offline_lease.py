@@ -3,12 +3,11 @@
 In: a view's folder, a topic, texts. Out: the last text written. Knows nothing of its writers and its meaning.
 """
 
-import os
-import threading
 from pathlib import Path
 
 from undertow.adapters.offline_files import require_folder
 from undertow.core.errors import Unavailable
+from undertow.core.publication import replace_file
 
 FOLDER = "_fleets"
 """Below a view's folder. Readers of Parquet look into no such folder."""
@@ -33,12 +32,10 @@ class FileLease:
 
     def write(self, text: str) -> None:
         """Replace it; nobody ever sees half of it. Raises `Unavailable`."""
-        temporary = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
         try:
             require_folder(self._home)
             self._path.parent.mkdir(exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self._path)
+            replace_file(self._path, text.encode(), is_durable=False)  # a machine that crashed has no fleet alive
         except OSError as error:
             message = f"{self._path} could not be written ({error}); it will be tried again"
             raise Unavailable(message) from error

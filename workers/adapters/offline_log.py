@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from undertow.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
-from undertow.adapters.offline_files import publish, require_folder, sweep, sync_folder
+from undertow.adapters.offline_files import publish, require_folder, sweep
 from undertow.adapters.offline_parts import (
     BACKFILLS,
     Footer,
@@ -26,6 +26,7 @@ from undertow.adapters.offline_parts import (
 )
 from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from undertow.core.errors import Refused, Replaced, Unavailable
+from undertow.core.publication import sync_folder
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.ports import ChainPart, Clock

@@ -8,12 +8,11 @@ cannot be set back, so a file is read again wherever size, modification or that 
 
 import hashlib
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
-from undertow.adapters.offline_files import TEMPORARY
 from undertow.core.errors import Unavailable
+from undertow.core.publication import replace_file
 from undertow.stream.ports import Clock
 
 SECOND_NS = 1_000_000_000
@@ -73,10 +72,8 @@ class Digests:
 
     def save(self) -> None:
         """Write the note. Raises `Unavailable`."""
-        temporary = self._note.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
         try:
-            temporary.write_text(json.dumps({"files": self._files}))
-            temporary.replace(self._note)
+            replace_file(self._note, json.dumps({"files": self._files}).encode())
         except OSError as error:
             message = f"{self._note} could not be written ({error}); free space on or repair its disk"
             raise Unavailable(message) from error

@@ -64,6 +64,7 @@ def keep_trace(error: Exception, folder: Path) -> Path | None:
     head = f"undertow {version('undertow')}, Python {sys.version.split()[0]}, undertow {' '.join(sys.argv[1:2])}\n"
     try:
         make_folder(folder)
+        # Nobody waits for this file, and half a trace is better than none, so it is not published whole.
         with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as f:
             f.write(head + _trace(error))
         for old in sorted(folder.glob("*.txt"))[:-KEPT]:

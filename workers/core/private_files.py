@@ -3,14 +3,13 @@
 In: paths. Out: folders and files with no rights for others. Knows nothing of what is kept in them.
 """
 
-import contextlib
 import os
 import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 from undertow.core.errors import Refused
+from undertow.core.publication import create_file
 
 OURS = ".undertow"
 """The default folder of the commands, for data, models and logs."""
@@ -49,18 +48,8 @@ def keep_secret(path: Path, setting: str) -> bool:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         close_to_others(path.parent)
         if not path.exists():
-            _write_once(path, secrets.token_hex(32))
+            create_file(path, secrets.token_hex(32).encode(), mode=0o600)  # where another was first, its secret stays
         return close_to_others(path)
     except OSError as error:
         message = f"expected {path} to be ours to write and to close to others, but: {error.strerror} (see {setting})"
         raise Refused(message) from error
-
-
-def _write_once(path: Path, text: str) -> None:
-    """Create a file atomically; if another process was first, keep that one's."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file:  # made with mode 0600
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(file.name, path)

@@ -7,7 +7,6 @@ never sees a label.
 import hashlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from undertow.core.private_files import make_folder
+from undertow.core.publication import replacing
 from undertow.demo.watch import CHANNELS, STEPS, Recording
 
 LIBRARIES = ("torch", "lightning", "pytorch-forecasting", "seglearn")
@@ -60,12 +60,8 @@ def train(recordings: Sequence[Recording], folder: Path, recipe: TrainRecipe, co
     with quiet():
         trainer = _fit(recordings, recipe, console)
         make_folder(folder)
-        temporary = path.with_suffix(f".{os.getpid()}.part")
-        try:
+        with replacing(path) as temporary:
             trainer.save_checkpoint(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.private_files import cache_folder
+from undertow.core.publication import publish_folder
 
 KAFKA_VERSION = "4.3.1"
 COORDINATES = (
@@ -36,7 +37,7 @@ def kafka_jars() -> Path:
         with tempfile.TemporaryDirectory(dir=cache, prefix=".fetching-") as fetching:
             complete = download(Path(fetching))
             try:
-                complete.rename(jars)
+                publish_folder(complete, jars)
             except OSError:
                 if not jars.is_dir():  # else another process was faster, with the same content
                     raise

@@ -16,6 +16,7 @@ from typing import Any
 
 from undertow.core.errors import Refused
 from undertow.core.private_files import make_folder
+from undertow.core.publication import replace_file
 from undertow.devstack.kafka import STOP_S as KAFKA_STOP_S
 from undertow.devstack.kafka import KafkaServer, await_kafka, start_kafka
 from undertow.devstack.processes import Process, free_port, is_port_free, stop
@@ -184,9 +185,7 @@ def write(stack: Stack) -> None:
     """Replace `stack.json` in one step."""
     content = asdict(stack)
     del content["folder"]
-    beside = stack.folder / f"{RECORD}.new"
-    beside.write_text(json.dumps(content, indent=2) + "\n")
-    beside.replace(stack.folder / RECORD)
+    replace_file(stack.folder / RECORD, f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def remove_data(folder: Path) -> None:

@@ -5,7 +5,6 @@ newest vectors at or before its time. Knows no model and no Feast: views' ttls d
 """
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from undertow.adapters.offline_chains import sound_parts
 from undertow.adapters.offline_query import AGE_US, ROW, open_query
 from undertow.core.errors import Refused
+from undertow.core.publication import replacing
 from undertow.history.ordering import in_order
 from undertow.history.rows import BATCH_ROWS, EntityRows
 from undertow.schemas.spaces import SpaceView
@@ -138,13 +138,10 @@ class _Answers:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside `path`; what was written there then becomes `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Do as `replacing`, in our words."""
     try:
-        yield temporary
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         message = f"{path} could not be written: {error}"
         raise Refused(message) from error
-    finally:
-        temporary.unlink(missing_ok=True)

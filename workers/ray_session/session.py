@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from undertow.core.errors import Refused
 from undertow.core.private_files import cache_folder
+from undertow.core.publication import replace_file
 from undertow.ray_session.internals import found_ray, show_token
 from undertow.ray_session.start import keep_token_private, of_this_machine, reaching, refuse_bad_folder, without_noise
 from undertow.settings.sections import FleetSettings
@@ -71,7 +72,7 @@ def announced(settings: FleetSettings) -> Iterator[None]:
     note = _note(settings)
     address = ray.get_runtime_context().gcs_address
     note.parent.mkdir(exist_ok=True)
-    note.write_text(address)
+    replace_file(note, address.encode(), is_durable=False)  # the session ends with its machine
     try:
         yield
     finally:

@@ -14,6 +14,8 @@ import signal
 import time
 from pathlib import Path
 
+from undertow.core.publication import replace_file
+
 FOLDER = "UNDERTOW_FAILPOINTS"
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after_link", "before_commit", "after_commit")
@@ -57,9 +59,7 @@ def _claim(folder: Path, point: str) -> bool:
 
 def arm(folder: Path, point: str, action: str, count: int = 1) -> None:
     """Arm a point: the first process to reach it claims it and acts the `count`-th time."""
-    beside = folder / f".{point}"
-    beside.write_text(f"{action} {count}\n")
-    beside.rename(folder / point)
+    replace_file(folder / point, f"{action} {count}\n".encode())
 
 
 def disarm(folder: Path, point: str) -> bool:

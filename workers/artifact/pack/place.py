@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from undertow.core.errors import Refused
+from undertow.core.publication import publish_folder
 
 
 def check_place(output: Path) -> None:
@@ -37,15 +38,9 @@ def write(output: Path, files: Mapping[str, bytes], check: Callable[[Path], None
             partial.chmod(0o755)
             for name, content in files.items():
                 (partial / name).parent.mkdir(exist_ok=True)
-                with (partial / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for folder in {(partial / name).parent for name in files} | {partial}:
-                _sync(folder)
+                (partial / name).write_bytes(content)
             check(partial)
-            partial.rename(output)
-            _sync(output.parent)
+            publish_folder(partial, output)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -68,12 +63,3 @@ def _begin(output: Path) -> Path:
     """Make a folder beside it. Its name is short: one that holds the other's could be too long where that is not."""
     output.parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=".pack.", dir=output.parent))
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable: those of files that are durable themselves may still be lost."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
