@@ -6,8 +6,8 @@ from tests.rights import bound_by_rights
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_parts import encode_part, no_rows, read_metadata, require_intact
 from undertow.adapters.offline_root import claim_folder
-from undertow.backfill.files import find_files
 from undertow.core.errors import Refused
+from undertow.core.parquet_files import find_files
 from undertow.schemas.spaces import IdColumn, SpaceView
 
 VIEW = SpaceView(name="v", space="5" * 64, series=(IdColumn(name="site", type="string"),), features=(("f", 2),))

@@ -158,6 +158,19 @@ def test_the_command_fits_on_a_file(source: Any, history: Path, tmp_path: Path) 
     assert read_manifest(output).view().features == (("hidden", 2),)
 
 
+def test_a_folder_to_fit_on_holds_what_a_backfill_would_read(history: Path, tmp_path: Path) -> None:
+    contract = read_manifest(history / "plain").contract
+    (tmp_path / "_temporary").mkdir()
+    (tmp_path / "a.PARQ").write_bytes((history / "a.parquet").read_bytes())
+    (tmp_path / "b").symlink_to(history)
+    (tmp_path / "_temporary" / "half.parquet").write_bytes(b"PAR1")
+
+    def count(path: Path) -> int:
+        return sum(len(read.windows) for read in fit._read(path, contract))
+
+    assert count(tmp_path) == count(history) + count(history / "a.parquet")
+
+
 def test_what_cannot_be_fitted_is_refused(source: Any, history: Path, tmp_path: Path) -> None:
     few, alien, same = tmp_path / "few.parquet", tmp_path / "alien.parquet", tmp_path / "same.parquet"
     table = pq.read_table(history / "a.parquet")

@@ -14,8 +14,8 @@ from undertow.backfill import digests as digests_module
 from undertow.backfill.chunks import ChunkReader, FileFault, cut
 from undertow.backfill.digests import Digests, content_digest
 from undertow.backfill.done import find_done
-from undertow.backfill.files import find_files
 from undertow.core.errors import Refused
+from undertow.core.parquet_files import find_files
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView

@@ -55,7 +55,7 @@ def _chain_ends(world: World) -> dict[Lane, int]:
     """Return where the chains of the topic end, of those that were begun."""
     ends: dict[Lane, int] = {}
     for folder in (world.log_space() / TOPIC).glob("*"):
-        if names := part_names(path.name for path in folder.iterdir()):
+        if names := part_names(folder):
             footer = read_footer(folder / names[-1])
             ends[Lane(footer.partition.index, world.broker.generation)] = footer.next
     return ends

@@ -8,13 +8,14 @@ is missing, and one footer a chain has to be read. Else, as in chains of earlier
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from undertow.adapters.offline_parts import SUFFIX, Footer, part_files, read_footer, require_intact
+from undertow.adapters.offline_parts import Footer, part_files, read_footer, require_intact, translated
 from undertow.core.errors import Refused
+from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.records import Partition
 
 BEGUN, NOTE = "_chains", ".begun"
@@ -71,15 +72,18 @@ def part_name(first: int | None) -> str:
     return f"{first or 0:020d}{SUFFIX}"
 
 
-def part_names(names: Iterable[str]) -> list[str]:
-    """Return those that are parts of a chain, in its order."""
-    return sorted(filter(PART_NAME, names))
+def part_names(folder: Path) -> list[str]:
+    """Return the names of the parts in a chain's folder, in its order. Raises `OSError` where it cannot be read.
+
+    Unlike the walk over all parts it looks at the names alone, so that a link that leads nowhere is a missing part.
+    """
+    return sorted(filter(PART_NAME, (path.name for path in folder.iterdir())))
 
 
 def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
     """Return the names of a chain's parts, and where some are missing. Raises `Refused` for a damaged one."""
     for _ in range(TRIES):
-        names = part_names(path.name for path in folder.iterdir())
+        names = part_names(folder)
         if not names or is_counted(names, read_footer(folder / names[-1])):
             return names, []
         holes = [*_walk(folder, names)]
@@ -143,7 +147,7 @@ def chains(home: Path) -> tuple[Chain, ...]:
     require_whole(home)
     summed = []
     for folder in chain_folders(home):
-        footers = [read_footer(folder / name) for name in part_names(path.name for path in folder.iterdir())]
+        footers = [read_footer(folder / name) for name in part_names(folder)]
         if footers:
             chain = Chain(
                 folder=folder.relative_to(home).as_posix(),
@@ -160,7 +164,8 @@ def require_whole(home: Path) -> dict[Path, list[str]]:
     """Return the parts of each chain of a view. Raises `Refused` where some are missing, with their offsets."""
     found, faults = {}, []
     for folder in chain_folders(home):
-        names, holes = find_holes(folder)
+        with translated(folder):
+            names, holes = find_holes(folder)
         found[folder] = names
         faults += [f"{folder.relative_to(home)} lacks {hole}" for hole in holes]
     faults += [f"{partition} is missing whole (expected in {folder})" for partition, folder, _ in gone_chains(home)]
@@ -200,5 +205,10 @@ def gone_chains(home: Path) -> Iterator[tuple[Partition, Path, Path]]:
     for note in sorted((home / BEGUN).glob(f"*/*{NOTE}")):
         topic, (_, topic_id, index) = note.parent.name, note.name.removesuffix(NOTE).rsplit(".", 2)
         places = [home / topic / index, home / f"{topic}@{topic_id}" / index]
-        if not any(part_names(path.name for path in place.glob("*")) for place in places):
+        if not any(place.is_dir() and _listed(place) for place in places):
             yield Partition(topic, int(index)), places[0], note
+
+
+def _listed(folder: Path) -> list[str]:
+    with translated(folder):
+        return part_names(folder)

@@ -112,7 +112,7 @@ class FileOfflineLog:
         Raises `Refused` for a damaged part, `Unavailable`.
         """
         folder, limit = self._folder(partition), math.inf
-        for name in reversed(part_names(path.name for path in folder.iterdir())):
+        for name in reversed(part_names(folder)):
             footer = read_footer(folder / name)
             if footer.next <= limit:
                 yield ChainEnd(next=footer.next, mark=footer.mark)
@@ -191,7 +191,7 @@ class FileOfflineLog:
 
     def _find_end(self, folder: Path, begun: Path) -> tuple[_End | None, int]:
         try:
-            names = part_names(path.name for path in folder.iterdir())  # unlike `glob` it tells where it could not look
+            names = part_names(folder)  # unlike `glob` it tells where it could not look
         except FileNotFoundError:
             names = []
         if not names:
@@ -235,7 +235,7 @@ def require_topic(home: Path, topic: str, *, cluster_id: str, topic_id: str) -> 
 def _last_footers(topic: Path) -> Iterator[Footer]:
     """Yield the footer of the last part of each chain of a topic."""
     for folder in sorted(topic.glob("[0-9]*")):
-        if names := part_names(path.name for path in folder.iterdir()):
+        if names := part_names(folder):
             yield read_footer(folder / names[-1])
 
 

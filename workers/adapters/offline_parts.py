@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from undertow.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
 from undertow.core.errors import Refused, Unavailable
+from undertow.core.parquet_files import find, of_the_log
 from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.record_marks import Mark
 
 FORMAT = "1"
-SUFFIX = ".parquet"
 BACKFILLS = "@backfill"
 """The folder of a view that holds one for each job; parts of chains lie in folders of topics."""
 PREFIX = "undertow."
@@ -213,8 +213,15 @@ def read_footer(path: Path) -> Footer:
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return all published parts below a folder, in the order of their names."""
-    return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file())
+    """Return all published parts below a folder, in the order of their names; none where there is no folder.
+
+    Raises `Refused` for a folder that may not be read, `Unavailable` for one that cannot be read now.
+    """
+    try:
+        return find(folder, of_the_log).paths if folder.is_dir() else []
+    except OSError as error:
+        with translated(Path(error.filename or folder)):
+            raise
 
 
 def is_intact(path: Path) -> bool:

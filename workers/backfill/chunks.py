@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.backfill.digests import content_digest, stamp
-from undertow.backfill.files import find_files
 from undertow.core.errors import Refused
+from undertow.core.parquet_files import find_files
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import InputContract
 

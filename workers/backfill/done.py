@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from undertow.adapters.offline_parts import SUFFIX, read_latest
+from undertow.adapters.offline_parts import part_files, read_latest
 from undertow.backfill.chunks import Chunk
 from undertow.backfill.digests import Digests, changed_ns
+from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.wording import counted
 
 US_NS = 1_000
@@ -30,7 +31,7 @@ class DoneBefore:
 
 def find_done(chunks: Sequence[Chunk], job: Path, history: Path, digests: Digests) -> DoneBefore:
     """Look for the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
-    there = {path.stem for path in job.glob(f"*{SUFFIX}")}
+    there = {path.stem for path in part_files(job)}
     parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}
     again = []
     for name, cut in groupby(chunks, key=lambda chunk: chunk.path):

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from undertow.adapters.offline_files import publish
-from undertow.adapters.offline_parts import BACKFILLS, SUFFIX, encode_part, no_rows
+from undertow.adapters.offline_parts import BACKFILLS, encode_part, no_rows
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.backfill.chunks import Chunk, ChunkReader
-from undertow.backfill.files import history_folder
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.embedding import Embed
 from undertow.core.errors import Unavailable
+from undertow.core.parquet_files import SUFFIX, history_folder
 from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import EventTimes, hold_rows
 from undertow.schemas.spaces import SpaceView

@@ -27,10 +27,10 @@ from undertow.backfill.chunks import Chunk, FileFault, cut
 from undertow.backfill.digests import Digests
 from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
-from undertow.backfill.files import history_folder
 from undertow.backfill.reject_counts import RejectCounts
 from undertow.backfill.stall import StallWatch
 from undertow.core.errors import Refused, UndertowError
+from undertow.core.parquet_files import history_folder
 from undertow.settings.sections import BackfillSettings
 from undertow.stream.ports import Clock
 

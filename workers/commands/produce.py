@@ -17,9 +17,9 @@ from undertow.adapters.kafka_admin import describe_topic, ensure_topic
 from undertow.adapters.kafka_producer import Send, open_send, partition_of
 from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.chunks import BATCH_ROWS, ChunkReader, cut
-from undertow.backfill.files import history_folder
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.errors import Refused
+from undertow.core.parquet_files import history_folder
 from undertow.core.private_files import make_folder
 from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import hold_rows

@@ -45,9 +45,7 @@ def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path
 
 def newest_event(home: Path) -> datetime | None:
     """Return the newest event time of the last part of each chain and of all backfills, by the files' statistics."""
-    lasts = [
-        folder / names[-1] for folder in chain_folders(home) if (names := part_names(p.name for p in folder.iterdir()))
-    ]
+    lasts = [folder / names[-1] for folder in chain_folders(home) if (names := part_names(folder))]
     files = [*lasts, *part_files(home / BACKFILLS)]
     return max((at for path in files for at in _newest_of(path)), default=None)
 

@@ -20,6 +20,7 @@ from undertow.artifact.pack.principal import Matrix, Moments, find_components
 from undertow.core.embedder import Embedder
 from undertow.core.errors import Refused
 from undertow.core.features import Feature, TappedFeature
+from undertow.core.parquet_files import find_files
 from undertow.core.reduction import Reduction, project
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import InputContract
@@ -168,11 +169,7 @@ def check_company(embedder: Embedder, path: Path, contract: InputContract) -> No
 
 def _read(path: Path, contract: InputContract) -> Iterator[ArrowWindows]:
     """Yield the windows of each Parquet file, in an order that the files' names have no part in."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"), key=_digest)
-    if not files:
-        message = f"expected a Parquet file or a folder of them at {path} to fit on, found none"
-        raise Refused(message)
-    for name in files:
+    for name in sorted(find_files(path).paths, key=_digest):
         try:
             with pq.ParquetFile(name, page_checksum_verification=True) as file:
                 if (fault := schema_fault(file.schema_arrow, contract)) is not None:
