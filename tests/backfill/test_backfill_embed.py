@@ -19,6 +19,7 @@ from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Fault
 from undertow.schemas.spaces import SpaceView
+from undertow.stream.retry import Retry
 
 SPACE = "e" * 64
 CONTRACT = InputContract(
@@ -49,7 +50,7 @@ def embed_means(windows):
     )
 
 
-def prepare(tmp_path, windows, *, online=None, pauses_s=()):
+def prepare(tmp_path, windows, *, online=None, retry=None):
     """Write history of (sensor, end, xs) and return its recipe, one chunk, and the embedder of chunks."""
     table = pa.table(
         {
@@ -66,7 +67,7 @@ def prepare(tmp_path, windows, *, online=None, pauses_s=()):
     claim_folder(recipe.log_root, VIEW)
     (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100).chunks
     tools = BackfillTools(embed=embed_means, online=online)
-    return recipe, chunk, ChunkEmbedder(recipe, tools, pauses_s=pauses_s)
+    return recipe, chunk, ChunkEmbedder(recipe, tools, retry=retry)
 
 
 def test_a_chunk_becomes_a_part_without_origin_that_says_where_it_comes_from(tmp_path):
@@ -131,14 +132,19 @@ def test_a_chunk_done_twice_is_there_once(tmp_path):
 
 def test_a_store_that_answers_again_is_tried_again(tmp_path):
     online = MemoryOnline(writes=[Unavailable("down"), Unavailable("still down")])
-    _, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0])], online=online, pauses_s=(0.0, 0.0))
+    _, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0])], online=online, retry=Retry(wait=lambda _: None))
     embedder.embed(chunk)
     assert list(online.rows) == [("a",)]
 
 
 def test_a_store_that_stays_down_leaves_the_chunk_undone(tmp_path):
     online = MemoryOnline(writes=[Unavailable("down"), Unavailable("still down")])
-    recipe, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0])], online=online, pauses_s=(0.0,))
+    recipe, chunk, embedder = prepare(
+        tmp_path,
+        [("a", 1, [1.0])],
+        online=online,
+        retry=Retry(wait=lambda _: None, give_up=iter([False, True]).__next__),
+    )
     with pytest.raises(Unavailable, match="still down"):
         embedder.embed(chunk)
     assert not recipe.folder.exists()

@@ -4,7 +4,6 @@ In: settings. Out: plain values; `Refused` with one line where something is not 
 For the start of a command, not for the loop: each call opens a new connection.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from undertow.schemas.records import Partition
 from undertow.settings.broker_names import split_server
 from undertow.settings.certificates import speaks_tls
 from undertow.settings.sections import KafkaSettings
+from undertow.stream.retry import Retry
 
 T = TypeVar("T")
 
@@ -203,14 +203,10 @@ def _speaking_tls(bootstrap: str) -> str:
 
 def ask(settings: KafkaSettings, doing: str, question: Callable[[], T]) -> T:
     """Send a request, retrying while the broker is busy. Its errors are translated into ours."""
-    deadline = time.monotonic() + GIVE_UP_AFTER_S
-    while True:
-        try:
-            return question()
-        except KafkaError as error:
-            if not isinstance(error, RetriableError) or time.monotonic() > deadline:
-                raise translate_error(error, doing, settings) from error
-            time.sleep(0.1)
+    try:
+        return Retry(on=RetriableError, for_s=GIVE_UP_AFTER_S)(question)
+    except KafkaError as error:
+        raise translate_error(error, doing, settings) from error
 
 
 def _find_topic(settings: KafkaSettings, admin: Any, name: str) -> dict[str, Any] | None:

@@ -89,7 +89,7 @@ class SameTopic:
 
     def _judge(self, asked: Any) -> None:
         for doubts in range(DOUBTS):
-            if doubts:
+            if doubts:  # no retry of what failed: another answer than ours must come more than once
                 time.sleep(DOUBT_S)
                 asked = self.ask()
             consumer, answer = asked

@@ -3,8 +3,6 @@
 In: a recipe (plain data) and chunks. Out: parts, rejects, online rows, a few numbers. Knows neither Ray nor settings.
 """
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.backfill.chunks import Chunk, ChunkReader
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.embedding import Embed
-from undertow.core.errors import Unavailable
 from undertow.core.parquet_files import SUFFIX, history_folder
 from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import EventTimes, hold_rows
@@ -24,9 +21,10 @@ from undertow.schemas.spaces import SpaceView
 from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
 from undertow.stream.order import stamp_backfill
 from undertow.stream.ports import OnlineSink
+from undertow.stream.retry import Retry
 
-PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Backoff: the delay before each retry of an unavailable store."""
+RETRY_FOR_S = 60.0
+"""Of an unavailable store: then the job ends, to go on where it stopped when it is started again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +84,8 @@ class ChunkResult:
 class ChunkEmbedder:
     """Embeds chunks, one after the other. Any of them may be done twice, by anyone, with the same result."""
 
-    def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
-        self._recipe, self._tools, self._pauses_s = recipe, tools, pauses_s
+    def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, retry: Retry | None = None) -> None:
+        self._recipe, self._tools, self._retry = recipe, tools, retry or Retry(for_s=RETRY_FOR_S)
         self._log = LogIdentity(root=recipe.log_root, nonce=read_nonce(recipe.log_root))
         self._history = ChunkReader(history_folder(recipe.history), window_schema(recipe.contract).names)
 
@@ -110,11 +108,11 @@ class ChunkEmbedder:
         online = self._tools.online
         if len(embeddings) and online is not None:
             newest = embeddings.newest_per_series()
-            self._insist(lambda: online.write(newest))
+            self._retry(lambda: online.write(newest))
         rejects.sort()
         if rejects:
             noted = lines_of(chunk, rejects)
-            self._insist(lambda: self._publish(f"_rejects/{chunk.id}.jsonl", noted))
+            self._retry(lambda: self._publish(f"_rejects/{chunk.id}.jsonl", noted))
         content = encode_part(
             embeddings,
             view,
@@ -127,20 +125,10 @@ class ChunkEmbedder:
                 "space": view.space,
             },
         )
-        self._insist(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
+        self._retry(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
         odd = int(np.count_nonzero(times.odd(embeddings.event_us)))
         return ChunkResult(windows=len(embeddings), odd_times=odd, rejects=RejectCounts.of(chunk, rejects))
 
     def _publish(self, name: str, content: bytes) -> bool:
         self._log.require_still()
         return publish(self._recipe.folder / name, content, within=self._recipe.home)
-
-    def _insist(self, act: Callable[[], object]) -> None:
-        for pause_s in self._pauses_s:
-            try:
-                act()
-            except Unavailable:
-                time.sleep(pause_s)
-            else:
-                return
-        act()

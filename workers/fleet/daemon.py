@@ -16,7 +16,8 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0
 def repeat(act: Callable[[], float | None], *, wait: Callable[[float], object] = time.sleep) -> None:
     """Call `act` repeatedly. It returns the seconds to wait until the next call, None to end.
 
-    Its errors are logged, and it is called again after a delay that doubles with each error in a row.
+    Its errors are logged, and it is called again after a delay that doubles with each error in a row. `stream.retry`
+    retries one operation until it returns; this must go on after any error, and is never done.
     """
     delay = FIRST_DELAY_S
     while True:

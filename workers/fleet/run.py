@@ -99,7 +99,11 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
 def once_ready(
     look_up: Callable[[], T], say: Callable[[str], object], wait: Callable[[float], object] = time.sleep
 ) -> T:
-    """Return the result of the lookup once the stores are available; meanwhile print each error once."""
+    """Return the result of the lookup once the stores are available; meanwhile print each error once.
+
+    Not by `stream.retry`, which tells of one operation once a minute: here one lookup asks several stores, and a person
+    is told of the next one at once.
+    """
     said = ""
     while True:
         try:

@@ -7,7 +7,6 @@ It keeps no notes of how far it has come: a note would be believed after the sto
 started again it begins anew; the sink's guard makes what is there already cheap, and a live stream beside it harmless.
 """
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from undertow.schemas.spaces import SpaceView
 from undertow.settings.settings import Settings
 from undertow.stream.events import Event, Retrying
 from undertow.stream.ports import OnlineSink
-from undertow.stream.retry import Retry, RetryState
+from undertow.stream.retry import Retry
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import newest_rows
 from undertow.wiring.root import open_online
@@ -117,11 +116,4 @@ def retry(console: Console, wait: Callable[[float], object] = time.sleep) -> Ret
         if isinstance(event, Retrying):
             console.print(f"waiting: {event.error}", highlight=False, markup=False)
 
-    return Retry(
-        clock=time.monotonic,
-        wait=wait,
-        give_up=lambda: False,
-        tell=tell,
-        state=RetryState(),
-        jitter=random.random,
-    )
+    return Retry(wait=wait, tell=tell)

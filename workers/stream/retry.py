@@ -1,9 +1,13 @@
-"""Retry with exponential backoff and jitter while a dependency is unavailable.
+"""Retry with exponential backoff and jitter while a dependency is unavailable: all that is retried here uses this.
 
 In: an operation that may raise `Unavailable`. Out: its result; meanwhile, which dependency is unavailable. Knows
-nothing of the operation.
+nothing of the operation. Who looks again and again at a state that will come, such as a server that starts, retries
+nothing that failed, and polls.
 """
 
+import math
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -39,27 +43,33 @@ class Retry:
     def __init__(
         self,
         *,
-        clock: Clock,
-        wait: Callable[[float], object],
-        give_up: Callable[[], bool],
-        tell: Listener,
-        state: RetryState,
-        jitter: Callable[[], float],
+        clock: Clock = time.monotonic,
+        wait: Callable[[float], object] = time.sleep,
+        give_up: Callable[[], bool] = lambda: False,
+        for_s: float = math.inf,
+        on: type[Exception] = Unavailable,
+        tell: Listener = lambda _event: None,
+        state: RetryState | None = None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`give_up` ends the retries; `jitter` draws from [0, 1], so that replicas do not retry in step."""
+        """`give_up` ends the retries, and so do `for_s` seconds of one operation.
+
+        `on` is what may pass: a vendor's own error where only that tells. `jitter` draws from [0, 1], so that replicas
+        do not retry in step.
+        """
         self._clock, self._wait, self._give_up, self._tell, self._jitter = clock, wait, give_up, tell, jitter
-        self._state = state
+        self._for_s, self._on, self._state = for_s, on, state or RetryState()
 
     def __call__(self, act: Callable[[], T]) -> T:
-        """Call until it no longer raises `Unavailable`, or `give_up` is true: then raise the last one."""
+        """Call until it no longer raises `on`, or the retries end: then raise the last one."""
         try:
             return act()
-        except Unavailable as error:
+        except self._on as error:
             failed, mine = error, object()
         delay, since, said_at = FIRST_DELAY_S, self._clock(), -SAY_SO_EVERY_S
         try:
             while True:
-                if self._give_up():
+                if self._give_up() or self._clock() - since >= self._for_s:
                     raise failed
                 self._state.failing[mine] = str(failed)
                 self._state.retries += 1
@@ -70,7 +80,7 @@ class Retry:
                 delay = min(2 * delay, LONGEST_DELAY_S)
                 try:
                     result = act()
-                except Unavailable as error:
+                except self._on as error:
                     failed = error
                 else:
                     self._tell(Recovered(error=str(failed), seconds=self._clock() - since))

@@ -7,7 +7,6 @@ Writes are idempotent, so a restore may run beside the stream, beside another re
 Rows that are not in the log yet are written again by the replica that has them: see `undertow.stream.store_watch`.
 """
 
-import random
 import tempfile
 import threading
 import time
@@ -29,7 +28,7 @@ from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.events import Listener, NotRestored, Restored
 from undertow.stream.ports import Clock, OnlineSink
-from undertow.stream.retry import Retry, RetryState
+from undertow.stream.retry import Retry
 from undertow.stream.store_tally import Loss
 from undertow.stream.store_watch import LOOK_EVERY_S
 
@@ -216,14 +215,8 @@ class Restorer:
         return batch.take(np.flatnonzero(batch.created_us > (self._clock() - keep_s) * 1e6))
 
     def _make_retry(self) -> Retry:
-        return Retry(
-            clock=time.monotonic,
-            wait=self._ends.wait,
-            give_up=self._ends.is_set,
-            tell=lambda _event: None,  # the stream retries the same store, and reports it
-            state=RetryState(),
-            jitter=random.random,
-        )
+        # Nothing is told: the stream retries the same store, and reports it.
+        return Retry(wait=self._ends.wait, give_up=self._ends.is_set)
 
 
 class RestoredOnline:
