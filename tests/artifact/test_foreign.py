@@ -248,7 +248,7 @@ def test_the_command_packs_a_toml_with_code_from_the_option_or_the_setting(
     command = ["pack", "model.toml", "--name", "walk", "--tap", "out:last", "--output"]
     refused = CliRunner().invoke(main, [*command, "a"])
     assert refused.exit_code == 1
-    assert "or --code foreignnets when it is packed" in refused.output
+    assert "or --code foreignnets when packing" in refused.output
     assert CliRunner().invoke(main, [*command, "a", "--code", "foreignnets"]).exit_code == 0
     done = CliRunner().invoke(main, [*command, "b", "--set", 'model.code=["foreignnets"]'])
     assert (done.exit_code, "Twice, embedding = out#0:last" in done.output) == (0, True)

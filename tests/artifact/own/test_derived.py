@@ -74,7 +74,7 @@ def test_a_class_is_not_guessed_where_a_derived_one_is_known(saved: Any, tmp_pat
 @pytest.mark.parametrize(
     ("cls", "code", "message"),
     [
-        ("forecastnets:Doubled", [], "importing forecastnets runs its code.*or --code forecastnets when it is packed"),
+        ("forecastnets:Doubled", [], "importing forecastnets runs its code.*or --code forecastnets when packing"),
         ("forecastnets:Alien", ["forecastnets"], "to be a class of nn.Module"),
         ("torch.nn:Linear", ["torch"], "derived from a model of pytorch-forecasting, found another; a plain module"),
         ("forecastnets.Doubled", ["forecastnets"], "a class of your own that is derived from one, as package.module:N"),

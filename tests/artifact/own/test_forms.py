@@ -100,4 +100,4 @@ def test_native_code_is_looked_for_beside_them(name: str, describe: Describe) ->
     notes: list[str] = []
     taps = {"hidden": "out:last"}
     pack(path, path.parent / "a", name="walk", taps=taps, code=["formnets"], is_compiled=True, note=notes.append)
-    assert "nothing is compiled: no part of this model takes and gives tensors only and is worth it" in notes
+    assert "nothing is compiled: no part of this model takes and returns only tensors and is worth it" in notes

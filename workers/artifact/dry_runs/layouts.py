@@ -1,6 +1,6 @@
-"""What the axes of a tensor mean, told by how its shape follows windows and steps.
+"""Infer what the axes of a tensor mean, from how its shape changes with the number of windows and steps.
 
-In: shapes seen in dry runs of other batch sizes and other lengths. Out: a `Layout`, or a refusal. Knows no weights.
+In: shapes seen in dry runs with several batch sizes and lengths. Out: a `Layout`, or a refusal. Knows no weights.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from undertow.core.taps import Call, list_taps
 from undertow.schemas.contract import InputContract
 
 PROBE, WIDER = 3, 4
-"""Batch sizes of the dry runs: the axis that follows them is the windows'."""
+"""Batch sizes of the dry runs: the axis that changes with them is the axis of the windows."""
 CHANNELS_FIRST = (
     nn.Conv1d,
     nn.ConvTranspose1d,
@@ -28,19 +28,20 @@ CHANNELS_FIRST = (
 )
 """Modules whose output is (n, c, t) by definition."""
 CHANNELS_LAST = (nn.RNNBase, nn.Linear)
-"""Modules whose output is (..., c) by definition, be there as many channels as a window has steps."""
+"""Modules whose output is (..., c) by definition, even if there are as many channels as steps."""
 
 Shape = tuple[int, ...]
 Shapes = Mapping[tuple[str, int, tuple[int | str, ...]], Shape]
-"""By path, call and the elements that select a tensor."""
+"""Shapes by module path, call, and the elements that select a tensor of the output."""
 
 
 def find_layout(
     tap: Tap, shapes: Mapping[int, Shape], more: Shape, horizon: int, kind: type[nn.Module] = nn.Module
 ) -> Layout:
-    """Tell the axes of a tensor by its shape for `PROBE` windows of each width, and for `WIDER` of the first width.
+    """Infer a tensor's axes from its shapes.
 
-    `kind` is the class of the module that gives it.
+    `shapes`: for `PROBE` windows, by width. `more`: for `WIDER` windows of the first width. `horizon`: the number of
+    decoder steps. `kind`: the class of the module. Raises `Refused` if the windows or the steps cannot be told apart.
     """
     longest, base = next(iter(shapes.items()))
     axis, rows = _batch_axis(tap, base, more)
@@ -61,32 +62,32 @@ def find_layout(
         return Layout(batch_axis=axis, rows=rows, size=0)
     time = _steps_axis(folded[longest], rows, longest, kind)
     extra = sizes[time][0] - longest
-    known = len(shapes) == 1 and extra in {0, -1, horizon}  # one length only: nothing is ever padded
+    known = len(shapes) == 1 and extra in {0, -1, horizon}  # with one length only, nothing is ever padded
     return Layout(batch_axis=axis, rows=rows, time_axis=time, steps=extra if known else None, size=0)
 
 
 def steps_axis(layout: Layout) -> int:
-    """Return the axis of the steps, counted from 0 in the tensor as its module gives it."""
+    """Return the axis of the steps in the module's own output."""
     if layout.rows > 1 and layout.time_axis == 1:
-        return layout.batch_axis  # the steps of a window lie there, one behind the other
+        return layout.batch_axis  # steps are folded into it
     axis = (layout.time_axis or 0) - (1 if layout.rows == 1 else 2)  # among the other axes
     return axis if axis < layout.batch_axis else axis + 1
 
 
 def not_real(tensor: Tensor) -> str | None:
-    """Say why its elements are no numbers of an embedding, None where they are: float32 would keep half of them."""
+    """Say why a tensor's dtype cannot be embedded (float32 would lose half of a complex number); None if it can."""
     return None if tensor.is_floating_point() else f"{str(tensor.dtype).removeprefix('torch.')}, no numbers to embed"
 
 
 def other_widths(contract: InputContract) -> list[int]:
-    """Return lengths of windows beside the longest that tell which axis is time, be the contract of one length only."""
+    """Return lengths below the longest for the dry runs, even if the contract allows only one length."""
     longest = contract.max_length
     least = contract.min_length if contract.min_length < longest else 2
     return sorted({longest - 1, (max(least, 2) + longest) // 2, max(least, 2)} - {longest, 0})
 
 
 def shapes_seen(model: nn.Module, x: Any, call: Call | None) -> Shapes:
-    """Run the model on inputs of another width, as far as it takes them: one made for a single length may fail."""
+    """Run the model on inputs of another width; one made for a single length may fail, then what ran counts."""
     return {
         (path, number, select): tuple(tensor.shape)
         for info in list_taps(model, x, call, may_fail=True)
@@ -97,7 +98,7 @@ def shapes_seen(model: nn.Module, x: Any, call: Call | None) -> Shapes:
 
 
 def shape_at(tap: Tap, seen: Shapes) -> Shape | None:
-    """Return the shape of the first tensor that the tap selects, None where the model did not come so far."""
+    """Return the shape of the first tensor that the tap selects, or None if the model failed before."""
     depth = len(tap.select)
     found = (
         shape
@@ -108,7 +109,7 @@ def shape_at(tap: Tap, seen: Shapes) -> Shape | None:
 
 
 def _steps_axis(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) -> int:
-    """Tell the axis of the steps where no other width can be run: by torch's conventions and by its size."""
+    """Guess the axis of the steps if no other width can be run: by torch's conventions, and by its size."""
     first = 2 if rows > 1 and len(shape) > STEPPED else 1
     if issubclass(kind, CHANNELS_FIRST):
         return len(shape) - 1
@@ -118,7 +119,7 @@ def _steps_axis(shape: Shape, rows: int, longest: int, kind: type[nn.Module]) ->
 
 
 def _batch_axis(tap: Tap, base: Shape, more: Shape) -> tuple[int, int]:
-    """Return the axis that follows the number of windows, and how many of its entries belong to each."""
+    """Return the axis that grows with the number of windows, and how many of its entries belong to each window."""
     moving = [i for i, sizes in enumerate(zip(base, more, strict=True)) if sizes[0] != sizes[1]]
     if len(moving) == 1 and base[moving[0]] * WIDER == more[moving[0]] * PROBE:
         return moving[0], base[moving[0]] // PROBE
@@ -130,6 +131,6 @@ def _batch_axis(tap: Tap, base: Shape, more: Shape) -> tuple[int, int]:
 
 
 def _fold(shape: Shape, axis: int, rows: int) -> Shape:
-    """Return the shape with the windows first, then their rows if there are several."""
+    """Return the shape with the axis of the windows first, then that of their rows if there are several."""
     rest = (*shape[:axis], *shape[axis + 1 :])
     return (shape[axis], *rest) if rows == 1 else (shape[axis] // rows, rows, *rest)

@@ -1,7 +1,7 @@
-"""What a tap gives, told by dry runs of other batch sizes and other lengths.
+"""Find the layout of each tap by dry runs with several batch sizes and lengths.
 
-In: a model as it is called, its features, preprocessing and contract. Out: the features with their layouts, and the
-contract with its least length exact; or a refusal. Knows no file and no weights.
+In: a model and how it is called, its features, preprocessing and contract. Out: the features with their layouts, and
+the contract with the exact minimum length; or a refusal. Knows no file and no weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,11 +42,12 @@ def learn(
     contract: InputContract,
     call: Call | None = None,
 ) -> tuple[tuple[TappedFeature, ...], InputContract]:
-    """Run the model dry; return the features with what was seen of them, and the contract with its least length exact.
+    """Do the dry runs; return the features with their layouts, and the contract with the exact minimum length.
 
-    Some models begin at the second step, so that a window of one step has no hidden state there.
+    That may be more than one step: some models begin at the second, so a window of one step has no hidden state.
+    Raises `Refused` for a tap or a pooling that does not fit.
     """
-    lag = preprocessing.max_lag  # steps of a window that the model does not see
+    lag = preprocessing.max_lag  # extra steps, which the model does not see
     seen = replace(contract, min_length=contract.min_length - lag, max_length=contract.max_length - lag)
     longest = seen.max_length
     others = {
@@ -91,10 +92,10 @@ def learn(
 
 
 def _counted(feature: Feature, runs: Sequence[Shapes]) -> Feature:
-    """Count from 0 what is counted from the end. Raises `Refused` where the number of calls follows the length."""
+    """Replace a call counted from the end by its number from 0. Raises `Refused` if that varies with the length."""
     tap = feature.tap
     counts = [1 + max((call for path, call, _ in seen if path == tap.path), default=-1) for seen in runs]
-    if tap.call >= 0 or not counts[0]:  # what is never called is refused as any such tap
+    if tap.call >= 0 or not counts[0]:  # a module that is never called is refused later
         return feature
     if len(set(counts)) > 1 or -tap.call > counts[0]:
         message = (
@@ -111,7 +112,7 @@ def _counted(feature: Feature, runs: Sequence[Shapes]) -> Feature:
 
 
 def _check_fit(name: str, feature: Feature, hidden: Tensor) -> None:
-    """Refuse a pooling over steps where there are none, and none where there are some."""
+    """Refuse a pooling over steps if there are none, and the pooling `none` if there are steps."""
     tap, channels = feature.tap, hidden.shape[-1]
     takes_steps = any(part.pool != "none" for part in feature.pools)
     if hidden.ndim == FLAT and takes_steps:
@@ -132,7 +133,7 @@ def _check_fit(name: str, feature: Feature, hidden: Tensor) -> None:
 
 
 def _check_slices(name: str, feature: Feature, lengths: range) -> None:
-    """Refuse what takes nothing of a window of these lengths, or is flattened to vectors of several sizes."""
+    """Refuse a slice that is empty for some of these lengths, or that flattens to vectors of different sizes."""
     spread = f"windows may have {between(lengths[0], lengths[-1], 'step')} at {feature.tap}"
     for part in feature.pools:
         taken = [len(part.steps(length)) for length in lengths]
@@ -156,9 +157,9 @@ def make_inputs(
     preprocessing: Preprocessing,
     contract: InputContract,
     lengths: NDArray[np.int64],
-    device: torch.device = torch.device("cpu"),  # noqa: B008 - as constant as a number
+    device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
 ) -> dict[str, Any]:
-    """Return the model's inputs for sample windows of these lengths. Raises `Refused`."""
+    """Return the model's inputs for sample windows of these lengths (n,). Raises `Refused` if they cannot be built."""
     built = build_inputs(sample_windows(contract, preprocessing, lengths), preprocessing)
     if built.faults:
         message = (

@@ -23,7 +23,7 @@ GOLDEN = 0.6180339887498949
 
 
 def sample_lengths(contract: InputContract) -> NDArray[np.int64]:
-    """Return the lengths of the sample windows: from the longest to the shortest."""
+    """Return the lengths of the sample windows, longest first."""
     return np.linspace(contract.max_length, contract.min_length, SAMPLES).round().astype(np.int64)
 
 
@@ -33,10 +33,10 @@ def sample_windows(
     lengths: NDArray[np.int64],
     other: Mapping[tuple[ColumnGroup, str], int] = MappingProxyType({}),
 ) -> WindowBatch:
-    """Return one window of each length, of categories the model knows and numbers that it finds moderate.
+    """Return one window of each length, with categories from training and numbers that scale to moderate values.
 
-    Where steps may be missing, every third one is. The columns of `other`, each named with its part of the window, hold
-    other values than usual, for each number from 1 others.
+    If steps may be missing, every third one is. `other` maps (part of the window, column) to a number from 1: that
+    column then holds other values than usual, different ones for each number.
     """
     count, steps = len(lengths), int(lengths.sum())
     columns = [*contract.past, *contract.future, *contract.static]
@@ -44,11 +44,11 @@ def sample_windows(
 
     def fill(part: ColumnGroup, column: Column, size: int) -> Values:
         salt = 1 + columns.index(column) + len(columns) * other.get((part, column.name), 0)
-        spread = np.modf((np.arange(size) + 1) * GOLDEN * salt + salt * 0.37)[0]  # evenly over (0, 1)
+        spread = np.modf((np.arange(size) + 1) * GOLDEN * salt + salt * 0.37)[0]  # spread evenly over (0, 1)
         if column.categories is not None:
             picked = (spread * len(column.categories)).astype(np.int64).tolist()
             return np.array([column.categories[index] for index in picked], object)
-        low, high = ranges.get(column.name, (0.1, 0.9))  # every transformation of a target takes what lies in (0, 1)
+        low, high = ranges.get(column.name, (0.1, 0.9))  # every transformation of a target accepts (0, 1)
         numbers: NDArray[np.float64] = low + (high - low) * spread
         return numbers
 
@@ -85,7 +85,7 @@ def _ids(column: IdColumn, preprocessing: Preprocessing, count: int, first: int)
 
 
 def sample_ranges(preprocessing: Preprocessing) -> dict[str, tuple[float, float]]:
-    """Return, of each real whose scaling is fixed, what scales to -1.5 and to 1.5, or to 0 and to 1."""
+    """Return, for each real with a fixed scaler, the numbers that scale to -1.5 and 1.5 (or to 0 and 1)."""
     scalers = {real.name: real.scaler for real in preprocessing.reals}
     scalers |= {target.name: target.scaler for target in preprocessing.targets}
     ranges = {

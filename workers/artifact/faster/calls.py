@@ -1,6 +1,6 @@
-"""A call's arguments as a list of plain tensors, which is all that native code takes.
+"""Flatten a call's arguments to a list of tensors, which is all that native code takes, and rebuild them.
 
-In: arguments. Out: their tensors and the rest of them, or the arguments again. Knows no module.
+In: arguments. Out: their tensors and the structure around them, or the arguments again. Knows no module.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ from undertow.core.returned import form_of
 
 
 def flatten(value: Any, tensors: list[Tensor]) -> Arguments:
-    """Append the tensors to the list; return what holds them. Raises `TypeError` for what is no plain data."""
+    """Append the tensors to the list; return the structure around them. Raises `TypeError` for other objects."""
     if isinstance(value, Tensor):
         tensors.append(plain(value))
         return {"tensor": None}
     if type(value) is dict:
-        return {"dict": [[key, flatten(one, tensors)] for key, one in value.items()]}  # in their order
+        return {"dict": [[key, flatten(one, tensors)] for key, one in value.items()]}  # a list keeps the order
     if type(value) in {tuple, list}:
         return {type(value).__name__: [flatten(one, tensors) for one in value]}
     if value is None or type(value) in {bool, int, float, str}:
@@ -40,10 +40,10 @@ def rebuild(arguments: Arguments, tensors: Iterator[Tensor]) -> Any:
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """Return it as compiled code reads it: row by row, whatever its strides say.
+    """Return the tensor as compiled code reads it: contiguous, row by row.
 
-    An axis along which all is the same memory, as `expand` makes it, has one element then. What does not broadcast is
-    not compiled. Raises `TypeError` for a nested or a sparse tensor, which has no rows.
+    An axis made by `expand` (stride 0) is reduced to one element; code that does not broadcast it is not compiled.
+    Raises `TypeError` for a nested or sparse tensor.
     """
     if (form := form_of(tensor)) is not None:
         message = f"expected tensors and plain data, found {form}"
@@ -55,7 +55,7 @@ def plain(tensor: Tensor) -> Tensor:
 
 
 def fits(tensors: Sequence[Tensor], part: CompiledPart) -> bool:
-    """Whether they have the types and sizes that it was compiled for."""
+    """Whether the tensors have the dtypes and sizes for which the part was compiled."""
     found: dict[str, int] = {}
     return all(
         str(tensor.dtype) == dtype

@@ -1,6 +1,6 @@
-"""Run the compiled forms of modules, where they were made for this machine and give the same vectors.
+"""Run compiled modules in place of the original ones, if they were made for this machine and give the same vectors.
 
-In: a model, what its artifact keeps in compiled form, a way to embed sample windows. Out: the model, changed in place.
+In: a model, the artifact's compiled parts, a function that embeds the sample windows. Out: the model, changed in place.
 Knows no artifact's folder and no compiler.
 """
 
@@ -26,21 +26,21 @@ from undertow.artifact.faster.selection import in_slices
 from undertow.artifact.format.parts import Compiled, CompiledPart
 
 MARGIN = TOLERANCE / 2
-"""What all compiled parts together may change, as much as all rewrites may."""
+"""How much all compiled parts together may change a vector: the same share as the rewrites of `prepare.py`."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 log = logging.getLogger(__name__)
 
 Native = Callable[..., Any]
 Embedding = Callable[[], Sequence[Tensor]]
-"""Gives the vectors of the sample windows."""
+"""A function that returns the vectors of the sample windows."""
 
 
 def find_target(device: str) -> dict[str, str]:
-    """Return what native code depends on.
+    """Return the properties of this machine on which native code depends.
 
-    It is compiled for the very instructions that the processor has, and would die of one that is missing: torch's name
-    for a processor's capability is coarser than that.
+    It is compiled for this processor's exact instruction set, and crashes where an instruction is missing. torch's own
+    name for a processor's capability is too coarse for that.
     """
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
@@ -56,9 +56,9 @@ def find_target(device: str) -> dict[str, str]:
 def run_compiled(
     model: nn.Module, compiled: Compiled, contents: Mapping[str, bytes], embed: Embedding, device: str
 ) -> tuple[str, ...]:
-    """Let the parts run in the place of their modules; return their paths, none where they are not equal here.
+    """Replace modules by their compiled parts; return the paths, none if they do not give the same vectors here.
 
-    `contents` are the packages by file name. They are code, and they are run: call this only where the owner said so.
+    `contents` are the packages by file name. They are code and are executed: call this only if the owner allowed it.
     """
     here = find_target(device)
     if other := {key: wanted for key, wanted in compiled.target.items() if here.get(key) != wanted}:
@@ -75,7 +75,7 @@ def run_compiled(
             forward = _forward(native, part, module.forward)
             module.forward = in_slices(forward) if is_a(module, VARIABLE_SELECTION) else forward
         apart = max(distance(*pair) for pair in zip(expected, embed(), strict=True))
-    except Exception as error:  # noqa: BLE001 - whatever foreign code raises: the model itself is whole
+    except Exception as error:  # noqa: BLE001 - whatever foreign code raises, the original model still works
         tell_error(log, "the model runs uncompiled, since its compiled parts fail on the sample windows", error)
     else:
         if apart <= MARGIN:
@@ -89,7 +89,7 @@ def run_compiled(
 
 
 def open_package(content: bytes) -> Native:
-    """Load the native code, which needs its files no more then. torch would leave its own where a process is killed."""
+    """Load the native code from a folder of ours, deleted at once: torch's would stay if the process were killed."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(content)) as package:
         package.extractall(folder)
         native: Native = torch._inductor.aoti_load_package(folder)  # noqa: SLF001 - the documented name
@@ -97,8 +97,8 @@ def open_package(content: bytes) -> Native:
 
 
 def _forward(native: Native, part: CompiledPart, eager: Callable[..., Any]) -> Callable[..., Any]:
-    # A package runs one call at a time, and waits for that without letting go of the interpreter, which an operation
-    # inside of the running call may need: two threads would wait for each other for ever.
+    # A package runs one call at a time and waits for its turn while holding the GIL, which an operation inside the
+    # running call may need: without this lock two threads would deadlock.
     lock = Lock()
 
     def forward(*args: Any, **kwargs: Any) -> Any:

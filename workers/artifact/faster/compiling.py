@@ -1,10 +1,10 @@
-"""Compile parts of a model when it is packed, where a C++ compiler answers.
+"""Compile parts of a model at packing, if there is a C++ compiler.
 
-A part is a module whose calls take and give tensors and plain data only, in which nothing is tapped or recurrent
-(torch has fast kernels for those), that does several operations and writes a good share of all the numbers that a
-forward writes: fusing operations saves that traffic. Outer modules go before inner ones, as long as they export.
+A module is compiled if its calls take and return only tensors and plain data, nothing inside it is tapped or recurrent
+(torch has fast kernels for recurrent layers), it does several operations, and it writes a good share of all the numbers
+that a forward writes: fusing operations saves that memory traffic. Outer modules are tried before inner ones.
 
-In: a model that runs as it will when loaded, a way to run it on windows of several sizes. Out: `Compiled`, and the
+In: a model as it will be when loaded, a function that runs it on windows of several sizes. Out: `Compiled`, and the
 packages by file name. Knows no manifest and no artifact.
 """
 
@@ -30,11 +30,12 @@ from undertow.artifact.format.parts import Arguments, Compiled, CompiledPart, Si
 from undertow.core.taps import find_module, takes_hooks
 
 SHARE = 0.1
-"""Of all numbers that a forward's operations write, what a part must write."""
+"""The least share, of all numbers written in a forward, for which a module is compiled. A choice."""
 OPERATIONS = 4
-"""The fewest that are worth a call of native code."""
+"""The fewest operations for each call that are worth a call of native code. A choice."""
 TRACED = 2
-"""The least that export allows any size that may vary. That one is no other case is proved by vectors, when loaded."""
+"""torch's export gives every varying size a lower bound of at least 2. Sizes of 1 are allowed all the same: that they
+work, too, is checked by comparing vectors when the artifact is loaded."""
 LARGE = 1 << 31
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 FOLDER = "compiled"
@@ -44,7 +45,7 @@ TellOwner = Callable[[str], object]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ModuleTrace:
-    """What a module did in the sample forwards."""
+    """What was seen of a module in the sample forwards."""
 
     arguments: Arguments = field(default_factory=dict)
     """Empty before the first call."""
@@ -57,7 +58,7 @@ class ModuleTrace:
 def compile_parts(
     model: nn.Module, taps: Sequence[str], run: Callable[[], object], note: TellOwner
 ) -> tuple[Compiled | None, dict[str, bytes]]:
-    """Return what could be compiled, and the packages by file name. Each sentence for the owner goes to `note`."""
+    """Return the compiled parts, if any, and the packages by file name. Messages for the user go to `note`."""
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         note(f"nothing is compiled: expected a C++ compiler, found no {compiler} on the PATH; install one, or set CXX")
@@ -71,12 +72,12 @@ def compile_parts(
         file = f"{FOLDER}/{len(parts)}.pt2"
         try:
             part, packages[file] = _compile(path, file, model.get_submodule(path), one)
-        except Exception as error:  # noqa: BLE001 - whatever the compiler cannot do: the module runs as it is
+        except Exception as error:  # noqa: BLE001 - whatever the compiler raises, the module runs uncompiled
             note(f"{path} is not compiled: {type(error).__name__}: {str(error).strip().splitlines()[0]}")
             continue
         parts.append(part)
     if not parts:
-        note("nothing is compiled: no part of this model takes and gives tensors only and is worth it")
+        note("nothing is compiled: no part of this model takes and returns only tensors and is worth it")
         return None, {}
     return Compiled(target=find_target("cpu"), parts=tuple(parts)), packages
 
@@ -101,7 +102,7 @@ def _candidates(
 
 
 def _watch(model: nn.Module, run: Callable[[], object]) -> tuple[dict[str, ModuleTrace], int]:
-    """Run the model; return what each module did, and how many numbers all operations have written."""
+    """Run the model; return what each module did, and how many numbers all operations together wrote."""
     seen: dict[str, ModuleTrace] = {}
     with ExitStack() as stack, _Counter() as counter:
         for path, module in model.named_modules():
@@ -131,7 +132,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
 
 
 class _Watch:
-    """Keeps what one module is given and what it does."""
+    """The hooks that record one module's arguments and operations."""
 
     def __init__(self, seen: ModuleTrace, counter: _Counter) -> None:
         self._seen, self._counter = seen, counter
@@ -168,7 +169,7 @@ class _Flat(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Any:
         args, kwargs = rebuild(self.arguments, iter(tensors))
-        return self.module.forward(*args, **kwargs)  # without its hooks, which run around it
+        return self.module.forward(*args, **kwargs)  # `forward`, since the hooks run outside of it
 
 
 def _compile(path: str, file: str, module: nn.Module, seen: ModuleTrace) -> tuple[CompiledPart, bytes]:
@@ -176,10 +177,10 @@ def _compile(path: str, file: str, module: nn.Module, seen: ModuleTrace) -> tupl
     sizes = _sizes(seen.calls)
     dims = tuple({axis: Dim.DYNAMIC for axis, size in enumerate(one) if isinstance(size, str)} for one in sizes)
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-        examples = tuple(tensor.clone() for tensor in largest)  # outside of inference mode, which export does not take
+        examples = tuple(tensor.clone() for tensor in largest)  # export takes no inference tensors
         program = export(_Flat(module, seen.arguments).eval(), examples, dynamic_shapes={"tensors": dims}, strict=False)
         package = Path(folder) / "part.pt2"
-        # Without the option it would use as many threads for ever as this process does now.
+        # Without dynamic_threads the number of threads would be fixed to that of this process.
         torch._inductor.aoti_compile_and_package(  # noqa: SLF001 - the documented name
             program, package_path=str(package), inductor_configs={"cpp.dynamic_threads": True}
         )
@@ -196,7 +197,7 @@ def _compile(path: str, file: str, module: nn.Module, seen: ModuleTrace) -> tupl
 
 
 def _sizes(calls: Sequence[tuple[Tensor, ...]]) -> list[tuple[Size, ...]]:
-    """Return the size of each axis of each tensor; those that vary alike have one name."""
+    """Return the size of each axis of each tensor: a number, or for axes that vary together a common name."""
     names: dict[tuple[int, ...], str] = {}
     return [
         tuple(
@@ -208,7 +209,7 @@ def _sizes(calls: Sequence[tuple[Tensor, ...]]) -> list[tuple[Size, ...]]:
 
 
 def _least(program: ExportedProgram, sizes: Sequence[tuple[Size, ...]]) -> dict[str, int]:
-    """Return, by name, the sizes below which the program is another. Raises `ValueError` where there is a limit."""
+    """Return, by name, the smallest sizes that the program supports. Raises `ValueError` if it has an upper limit."""
     bounds = {str(symbol): span for symbol, span in program.range_constraints.items()}
     if any(span.upper < LARGE for span in bounds.values()):
         message = f"expected sizes without a limit, found {bounds}"

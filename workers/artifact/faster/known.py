@@ -1,6 +1,6 @@
-"""Whether a module is of a class of pytorch-forecasting, told by name: importing that library costs seconds of CPU.
+"""Recognise modules of pytorch-forecasting by their class's path: importing the library would cost seconds of CPU.
 
-In: a module, a class's path. Out: yes or no. Knows no class itself: whoever has such a module has imported it.
+In: a module, a class's path. Out: yes or no. Knows no class itself.
 """
 
 PACKAGE = "pytorch_forecasting."
@@ -18,10 +18,10 @@ def is_exactly(thing: object, path: str) -> bool:
 
 
 def is_a(thing: object, path: str) -> bool:
-    """Whether the class of `thing` is the one at the path, or made from it."""
+    """Whether the class of `thing` is the one at the path, or derived from it."""
     return any(path_of(cls) == path for cls in type(thing).__mro__)
 
 
 def path_of(cls: type) -> str:
-    """Return where a class is defined."""
+    """Return a class's module and qualified name."""
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,7 +1,7 @@
-"""Layer norm as torch computes it, also inside of compiled code, whose own rounds otherwise.
+"""Layer norm with torch's own rounding, also inside compiled code, which would round differently.
 
-That matters where all channels are nearly one number, such as the embedding of a category in one channel: torch's norm
-is some 1e-5 from the exact one there, and what is compiled must give what the model gave.
+The difference matters if all channels are nearly equal, such as a category's embedding in one channel: there torch's
+norm is about 1e-5 from the exact one, and compiled code must give what the model gave.
 
 In: a tensor and a norm. Out: the normalised tensor. Knows no model.
 """
@@ -22,6 +22,6 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:  # noqa: A
 
 
 def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """Normalise. Compiled code calls back here, so this module must be imported where it runs."""
+    """Apply the norm. Compiled code calls back into this module, so it must be imported where the code runs."""
     normalised: Tensor = _as_it_is(x, norm.weight, norm.bias, norm.eps)
     return normalised

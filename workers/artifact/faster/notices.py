@@ -1,7 +1,7 @@
-"""What is told when a model does not run as fast as it could: one line at each start, the whole of it on demand.
+"""Warnings that a model does not run as fast as it could: one line at each start, details on demand.
 
-In: a line and what is behind it. Out: a warning of Python's own logging; or all of them, for `undertow describe`. Knows
-no model.
+In: a line and its details. Out: a warning through Python's logging; or all of them collected, for `undertow describe`.
+Knows no model.
 """
 
 import logging
@@ -13,12 +13,12 @@ ROOM = logging.getLogger("undertow.artifact")
 
 
 def tell(log: logging.Logger, line: str, whole: str = "") -> None:
-    """Warn by one line. `whole`, which may be long, is kept for who asks."""
+    """Warn by one line. The details in `whole` may be long; `undertow describe` shows them."""
     log.warning("%s", line + (" (the whole of it: undertow describe)" if whole else ""), extra={"whole": whole})
 
 
 def tell_error(log: logging.Logger, line: str, error: Exception) -> None:
-    """Warn of an error by one line, with its stack for who asks."""
+    """Warn of an error by one line, with its traceback as the details."""
     tell(log, f"{line}: {in_short(error)}", "".join(traceback.format_exception(error)).rstrip())
 
 
@@ -40,7 +40,7 @@ class _Keeper(logging.Handler):
 
 @contextmanager
 def kept() -> Iterator[list[str]]:
-    """Collect all that is told meanwhile, whole, in the place of showing it."""
+    """Collect the warnings raised meanwhile, with their details, instead of logging them."""
     keeper, before = _Keeper(), ROOM.propagate
     ROOM.addHandler(keeper)
     ROOM.propagate = False

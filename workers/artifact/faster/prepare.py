@@ -1,6 +1,7 @@
-"""What packing finds out and loading does, so that a model's forwards are short.
+"""Make a model's forwards shorter: packing finds what can be skipped, loading skips it and rewrites slow modules.
 
-In: a model and what an artifact says of it. Out: a `Pruning`; or the model, changed in place. Knows no file.
+In: a model, and its features, preprocessing and contract. Out: a `Pruning`; or the model, changed in place. Knows no
+file.
 """
 
 import logging
@@ -26,9 +27,9 @@ from undertow.core.taps import Call, Taps
 from undertow.schemas.contract import InputContract
 
 PROOF = 64
-"""So many windows prove what is rewritten: one in some hundred is such that a last bit grows."""
+"""How many sample windows a rewrite is checked on: about one in a hundred windows magnifies an error of a last bit."""
 MARGIN = TOLERANCE / 2
-"""What all rewrites together may change: the proof of what is packed allows no more than twice as much."""
+"""How much all rewrites together may change a vector: half of what the certificate allows."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def find_unneeded(
     contract: InputContract,
     call: Call | None = None,
 ) -> Pruning:
-    """Return what the features do not depend on."""
+    """Return the parts of the model on which no feature depends."""
     longest, least = contract.max_length, contract.min_length
     sizes = [np.full(PROBE, longest), np.full(WIDER, longest), np.full(PROBE, least), _mixed(contract)]
     inputs = [make_inputs(preprocessing, contract, lengths) for lengths in sizes]
@@ -57,9 +58,9 @@ def hasten(
     *,
     rewriting: bool = True,
 ) -> None:
-    """Leave out what is not needed, and rewrite what is slow, on the device where the model is.
+    """Skip what is not needed and rewrite what is slow, in place, on the model's device.
 
-    Raises `Refused` where the model is not the one that was pruned.
+    Raises `Refused` if the pruning does not fit the model.
     """
     skip(model, pruning.skipped)
     if not rewriting:
@@ -79,7 +80,7 @@ def hasten(
                     return [vector for x in inputs for vector in pooled(running.run(x), x)]
 
             _rewrite(model, run, [tap.path for tap in taps], pruning)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the model shows when it is used
+    except Exception as error:  # noqa: BLE001 - a broken model is reported when it is used
         tell_error(log, "the model runs as it is, since it cannot run on the sample windows", error)
 
 
@@ -108,6 +109,6 @@ def _rewrite(model: nn.Module, run: Callable[[], list[Tensor]], taps: Sequence[s
 
 
 def _mixed(contract: InputContract, count: int | None = None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the lengths of so many sample windows, shortest first, as the embedder sorts them."""
+    """Return the lengths of `count` sample windows, shortest first, as the embedder sorts them."""
     lengths = sample_lengths(contract)
     return np.sort(lengths if count is None else np.resize(lengths, count))

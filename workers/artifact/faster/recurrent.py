@@ -1,10 +1,10 @@
-"""Recurrent layers run on padded windows instead of packed ones: one call of a fast kernel.
+"""Run recurrent layers on padded windows instead of packed ones, by one call of a fast kernel.
 
-What is computed behind a window's end is thrown away. Only the state after the last step is another then, so windows of
-other lengths stay packed where anything reads it.
+The outputs after a window's end are discarded. Only the final state differs, so if anything reads that, windows of
+different lengths stay packed.
 
-In: an LSTM or GRU, plain or of pytorch-forecasting, and whether anything reads its final state. Out: a function that
-does what its forward does. Knows no other module.
+In: an LSTM or GRU, torch's or pytorch-forecasting's, and whether anything reads its final state. Out: a function that
+replaces its forward. Knows no other module.
 """
 
 import math
@@ -19,11 +19,11 @@ from undertow.artifact.faster.known import RNN, is_a
 
 LAYERS = nn.LSTM | nn.GRU
 GROUP = 64
-"""Windows of one call: batches come sorted by length, so that a few of them are hardly padded."""
+"""Windows of one call. Batches are sorted by length, so that 64 neighbours need little padding. A choice."""
 
 
 def faster_recurrent(module: nn.Module, *, stateless: bool) -> Callable[..., Any] | None:
-    """Return a faster forward, or None where there is none. If `stateless`, the final state has no numbers."""
+    """Return a faster forward, or None if there is none. If `stateless`, it returns a final state of NaN."""
     if not isinstance(module, LAYERS) or module.bidirectional or not module.batch_first or module.proj_size:
         return None
     if is_a(module, RNN):
@@ -66,7 +66,7 @@ def _of_packed(module: LAYERS) -> Callable[..., Any]:
 
 
 def _run_padded(module: LAYERS, x: Tensor, hx: Any, lengths: Tensor) -> tuple[Tensor, Any]:
-    """Return the output, zero behind each end, and a state without numbers, since nothing reads it."""
+    """Return the output, 0 after each window's end, and a state of NaN, since nothing reads it."""
     output = x.new_zeros(*x.shape[:2], module.hidden_size)
     for start in range(0, len(x), GROUP):
         group = slice(start, start + GROUP)

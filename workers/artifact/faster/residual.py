@@ -1,6 +1,6 @@
-"""A gated residual network in fewer passes: two of its layers folded into one, a context taken once for each window.
+"""A gated residual network in fewer operations: two layers folded into one, the context projected once a window.
 
-In: a `GatedResidualNetwork`. Out: a function that does what its forward does in eval mode. Knows no other module.
+In: a `GatedResidualNetwork`. Out: a function that replaces its forward in eval mode. Knows no other module.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from torch.nn import functional
 from undertow.artifact.faster.folding import constant, gate_of, is_plain
 
 STEPPED = 3
-"""Axes of what has steps: windows, steps, channels."""
+"""The number of axes of a tensor with steps: windows, steps, channels."""
 
 
 def faster_residual(module: Any) -> Callable[..., Tensor] | None:
-    """Return a faster forward, or None for what is not built as expected."""
+    """Return a faster forward, or None if the module is not built as expected."""
     if not is_plain(module):
         return None
     first: nn.Linear = module.fc1
@@ -39,7 +39,7 @@ def faster_residual(module: Any) -> Callable[..., Tensor] | None:
 
 
 def project_context(context: Tensor, weight: Tensor) -> Tensor:
-    """Return it multiplied, with one step where all its steps are the same memory, as the transformer expands it."""
+    """Project the context; if its steps share memory (the transformer expands it), project only one of them."""
     if context.ndim == STEPPED and context.stride(1) == 0:
         context = context[:, :1]
     return functional.linear(context, weight)

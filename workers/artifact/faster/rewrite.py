@@ -1,7 +1,7 @@
-"""Replace the forward of slow modules by a faster one that gives the same, module by module, each only if proved.
+"""Replace the forward of slow modules by a faster one, module by module, each only if it was seen to give the same.
 
-In: a model, its taps, a way to run it on sample inputs. Out: the model, changed in place, and the paths that were
-changed. Knows no file.
+In: a model, its taps, a function that runs it on sample inputs. Out: the model, changed in place, and the changed
+paths. Knows no file.
 """
 
 import logging
@@ -18,7 +18,7 @@ from undertow.artifact.faster.selection import faster_selection
 from undertow.core.taps import find_module
 
 TOLERANCE = 1e-6
-"""Of a tensor, in units of its largest number or of 1."""
+"""The largest difference allowed in an output, relative to the tensor's largest number, or to 1 if that is smaller."""
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ Forward = Callable[..., Any]
 def rewrite(
     model: nn.Module, taps: Sequence[str], run: Callable[[], object], *, stateless: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Rewrite what can be, except around the modules at the paths `taps`; return the paths of what was rewritten.
+    """Rewrite every slow module that contains none of the `taps` (module paths); return the rewritten paths.
 
-    `run` runs the model on sample inputs: each rewrite is given what its module is given there, and must return the
-    same. `stateless` are the paths of recurrent modules whose final state nothing reads.
+    `run` runs the model on sample inputs: each faster form is called with what its module is given there, and must
+    return the same. `stateless` are the paths of recurrent modules whose final state nothing reads.
     """
     candidates = dict(_candidates(model, taps, stateless))
     worst: dict[Forward, float] = {}
@@ -40,7 +40,7 @@ def rewrite(
         model.get_submodule(path).register_forward_hook(
             _prove(path, forms, worst, errors, first_only=path in stateless),
             with_kwargs=True,
-            prepend=True,  # before a tap's, which may end the forward
+            prepend=True,  # before a tap's hook, which may end the forward
         )
         for path, forms in candidates.items()
     ]
@@ -53,7 +53,7 @@ def rewrite(
     unequal: dict[str, float] = {}
     for path, forms in candidates.items():
         if forms[0] not in worst or any(path.startswith(f"{outer}.") for outer in done):
-            continue  # never called, or inside of what is rewritten as a whole
+            continue  # never called, or inside a module that is rewritten as a whole
         equal = next((form for form in forms if worst[form] <= TOLERANCE), None)
         if equal is None:
             unequal[path] = min(worst[form] for form in forms)
@@ -73,11 +73,11 @@ def restore(model: nn.Module, paths: Sequence[str]) -> None:
 def _candidates(
     model: nn.Module, taps: Sequence[str], stateless: Collection[str]
 ) -> Iterator[tuple[str, Sequence[Forward]]]:
-    """Yield outer modules before what is inside of them, each with its faster forms, fastest first."""
+    """Yield outer modules before inner ones, each with its faster forms, fastest first."""
     tapped = {find_module(model, tap) for tap in taps}
     for path, module in model.named_modules():
         if "forward" in vars(module) or tapped & {*module.modules()} - {module}:
-            continue  # it is skipped, or a tap inside of it, maybe under another path, must fire
+            continue  # skipped modules never run; a tap inside, maybe under another path, must still fire
         forms: Sequence[Forward | None] = (
             faster_selection(module),
             faster_selection(module, folded_weights=False),
@@ -96,14 +96,14 @@ def _prove(
     *,
     first_only: bool,
 ) -> Callable[..., None]:
-    """Return a hook that runs the faster forms beside the module, and keeps how far apart each is from it."""
+    """Return a hook that runs the faster forms after the module, and records each one's largest difference."""
 
     def compare(_module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> None:
         expected = output[:1] if first_only else output
         for form in forms:
             try:
                 found = form(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - the module itself is whole
+            except Exception as error:  # noqa: BLE001 - the original module still works
                 errors.setdefault(path, error)
                 worst[form] = float("inf")
                 continue
@@ -113,7 +113,7 @@ def _prove(
 
 
 def _tell(unequal: Mapping[str, float], errors: Mapping[str, Exception]) -> None:
-    """Tell in one line which modules run as they are, and which forms fail."""
+    """Warn in one line each of modules that are not rewritten, and of faster forms that fail."""
     for path, error in list(errors.items())[:1]:
         more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
         tell_error(log, f"a faster form of {path} fails on the sample windows{more}", error)
@@ -126,9 +126,12 @@ def _tell(unequal: Mapping[str, float], errors: Mapping[str, Exception]) -> None
 
 
 def distance(expected: Any, found: Any) -> float:
-    """Return how far apart two outputs are, in units of each tensor's largest number or of 1; else infinite."""
+    """Return the largest difference of two outputs, relative to each tensor's largest number (or 1 if smaller).
+
+    Infinite if they differ in structure or shape.
+    """
     if isinstance(expected, Tensor) and isinstance(found, Tensor) and expected.shape == found.shape:
-        numbers = ~expected.isnan()  # what is skipped gives none
+        numbers = ~expected.isnan()  # skipped modules return NaN
         if not torch.equal(numbers, ~found.isnan()):
             return float("inf")
         expected, found = expected[numbers], found[numbers]

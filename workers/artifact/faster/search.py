@@ -1,9 +1,9 @@
-"""Find what no tap depends on: by the graph that autograd keeps of a forward, then by proof.
+"""Find the parts of a model on which no tap depends: by autograd's graph of a forward, then by trial.
 
-What the graph calls unneeded is left out of a forward, with other numbers in its place, and the vectors must be what
-they were, bit for bit. The graph alone would be wrong where a model detaches a tensor or decides by one.
+What the graph shows as unneeded is skipped, with arbitrary numbers in its place, and the vectors must stay bit-equal.
+The graph alone is not enough: a model may detach a tensor, or branch on its value.
 
-In: a model, its taps, what their tensors become, inputs of several sizes. Out: a `Pruning`. Knows no file.
+In: a model, its taps, how their tensors become vectors, inputs of several sizes. Out: a `Pruning`. Knows no file.
 """
 
 import logging
@@ -26,28 +26,28 @@ from undertow.core.features import Tap
 from undertow.core.taps import Call, Taps, find_module, takes_hooks
 
 NUMBERS = (math.nan, 0.0, 1e3, -1e3)
-"""What stands in the place of what is left out, one after the other."""
+"""The numbers that replace a skipped output, one trial each."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """One forward as far as the last tap, with its graph."""
+    """One forward as far as the last tap, with autograd's graph."""
 
     calls: Mapping[nn.Module, Sequence[ModuleCall]]
     unneeded: frozenset[int]
-    """Ids of outputs and parameters from which no way leads to a vector."""
+    """Ids of the outputs and parameters that reach no vector in the graph."""
 
     def is_unneeded(self, module: nn.Module, part: Callable[[Any], Any] = lambda output: output) -> bool:
-        """Whether it was called, and what autograd follows in that part of each of its outputs was for nothing."""
+        """Whether the module was called, and nothing in that part of its outputs reaches a vector."""
         tensors = [tensor for seen in self.calls.get(module, ()) for tensor in tensors_of(part(seen.output))]
         followed = [tensor for tensor in tensors if tensor.requires_grad]
         return bool(followed) and all(id(tensor) in self.unneeded for tensor in followed)
 
 
 MakeVectors = Callable[[Mapping[Tap, Tensor], Any], Sequence[Tensor]]
-"""Makes of the tapped tensors what is wanted of them; given the inputs too."""
+"""A function from the tapped tensors and the inputs to the vectors."""
 
 
 def find_pruning(
@@ -55,7 +55,7 @@ def find_pruning(
 ) -> Pruning:
     """Return what can be left out of the forwards of `model`, which is not changed.
 
-    `inputs` are of other numbers of windows and other lengths: how they differ shows what an output's shape follows.
+    `inputs` differ in the number of windows and in length, to show how the shape of each output depends on them.
     """
     count = sum(parameter.numel() for parameter in model.parameters())
     try:
@@ -64,13 +64,13 @@ def find_pruning(
             owned = _owned_by_called(model, inputs[0], call or model)
             with Taps(model, taps, call) as proving:
                 return _prove(model, taps, runs, _Proof(model, proving, inputs, vectors), count, owned)
-    except Exception as error:  # noqa: BLE001 - whatever a model does that was not foreseen: it can still run as it is
+    except Exception as error:  # noqa: BLE001 - a model that cannot be analysed still runs as it is
         tell_error(log, "the model runs with all its parts, since its graph cannot be followed", error)
         return Pruning(parameters=count, kept=count)
 
 
 class _Proof:
-    """Runs a model again and again, and sees whether its vectors stay the same."""
+    """Runs a model with parts left out, and checks whether its vectors stay the same."""
 
     def __init__(self, model: nn.Module, running: Taps, inputs: Sequence[Any], vectors: MakeVectors) -> None:
         self._model = model
@@ -80,7 +80,7 @@ class _Proof:
     def holds(
         self, *, skipped: Mapping[str, OutputTemplate], stateless: Sequence[str] = (), dropped: Sequence[str] = ()
     ) -> bool:
-        """Whether they do without all of these."""
+        """Whether the vectors stay the same without all of these."""
         return all(self._holds(number, skipped, stateless, dropped) for number in NUMBERS)
 
     def _holds(
@@ -94,7 +94,7 @@ class _Proof:
                 stack.callback(hook.remove)
             try:
                 found = self._run()
-            except Exception:  # noqa: BLE001 - whatever a model does without a part that it needs
+            except Exception:  # noqa: BLE001 - a model may fail in any way without a part it needs
                 return False
         return all(torch.equal(*pair) for pair in zip(self._expected, found, strict=True))
 
@@ -134,7 +134,7 @@ def _prove(
 
 
 def _most(names: Sequence[str], holds: Callable[[Sequence[str]], bool]) -> Sequence[str]:
-    """Return them all if it holds for them; else what is left when halves, quarters, ... without those that matter."""
+    """Return all names if `holds` is true of them; otherwise drop those that matter, found by halving."""
     if holds(names):
         return names
     if len(names) <= 1:
@@ -147,7 +147,7 @@ def _most(names: Sequence[str], holds: Callable[[Sequence[str]], bool]) -> Seque
 def _find_skippable(
     model: nn.Module, tapped: set[nn.Module], runs: Sequence[Run]
 ) -> Iterator[tuple[str, OutputTemplate]]:
-    """Yield outer modules, not what is inside of them, and none that calls a tapped one: its calls are counted."""
+    """Yield outermost skippable modules; never one that calls a tapped module, since calls are counted."""
     inside: set[nn.Module] = set()
     for path, module in model.named_modules():
         if module in inside or tapped & set(module.modules()) or not all(run.is_unneeded(module) for run in runs):
@@ -166,7 +166,7 @@ def _record(model: nn.Module, running: Taps, x: Any, vectors: MakeVectors) -> Ru
         calls[module].append(ModuleCall(inputs=shapes, output=output))
 
     with ExitStack() as stack:
-        for one in filter(takes_hooks, model.modules()):  # before those of the taps, of which the last ends the forward
+        for one in filter(takes_hooks, model.modules()):  # before the taps' hooks, which may end the forward
             stack.callback(one.register_forward_hook(keep, with_kwargs=True, prepend=True).remove)
         found = running.run(x)
     outputs = [tensor for seen in calls.values() for one in seen for tensor in tensors_of(one.output)]
@@ -174,24 +174,27 @@ def _record(model: nn.Module, running: Taps, x: Any, vectors: MakeVectors) -> Ru
     with torch.enable_grad():
         ends = vectors(found, x)
         if not all(end.requires_grad for end in ends):
-            return Run(calls=calls, unneeded=frozenset())  # a vector without a graph: nothing can be said
+            return Run(calls=calls, unneeded=frozenset())  # a vector has no graph, so nothing is known
         total = torch.stack([end.sum() for end in ends]).sum()
         gradients = torch.autograd.grad(total, tracked, allow_unused=True)
     unneeded = frozenset(
         id(tensor)
         for tensor, gradient in zip(tracked, gradients, strict=True)
-        if gradient is None or not gradient.any()  # none leads there, or only to steps that no vector takes
+        if gradient is None or not gradient.any()  # it reaches no vector, or only steps that are not pooled
     )
     return Run(calls=calls, unneeded=unneeded)
 
 
 def _owned_by_called(model: nn.Module, x: Any, call: Call) -> set[int]:
-    """Return the ids of the parameters of modules that a whole forward calls. Other windows may call the others."""
+    """Return the ids of the parameters of all modules that a whole forward calls.
+
+    Other windows may call the other modules, so their parameters are kept.
+    """
     called: set[nn.Module] = set()
     with ExitStack() as stack:
         for one in filter(takes_hooks, model.modules()):
             stack.callback(one.register_forward_pre_hook(lambda module, _: called.add(module)).remove)
-        # A model that is not as it was trained may end early, for want of objects that its forecast needs.
+        # A rebuilt model may fail late in its forward, if its forecast needs objects that were not kept.
         with suppress(Exception), torch.inference_mode():
             call(x)
     return {id(parameter) for module in called for parameter in module.parameters(recurse=False)}
@@ -207,7 +210,7 @@ def _tracked(call: Call) -> Call:
 
 @contextmanager
 def _trackable(model: nn.Module) -> Iterator[None]:
-    """Let autograd follow every parameter, also those that training had frozen."""
+    """Require gradients of every parameter meanwhile, also of frozen ones."""
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in before:
         parameter.requires_grad_(parameter.is_floating_point())

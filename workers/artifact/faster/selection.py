@@ -1,11 +1,12 @@
-"""A variable selection network with its linear layers folded, and a slice of windows at a time.
+"""A variable selection network with its linear layers folded, which takes a slice of the windows at a time.
 
-A real variable is one number a step. Of it the network makes a vector by a chain that is linear but for an ELU, a gate
-and two layer norms: prescaler and first layer are one line for each inner channel, second and gating layer one product,
-and the norm of the residual (affine in that number) is a closed formula. The weights of the variables are computed
-with a row for each channel, since layer norm and softmax are slow over few channels. A slice is what fits in cache.
+A real variable is one number a step. The network maps it to a vector by a chain that is linear except for an ELU, a
+gate and two layer norms. So prescaler and first layer fold into one affine function for each inner channel, second and
+gating layer into one matrix, and the norm of the residual (affine in that number) into a closed formula. The variables'
+weights are computed with channels as rows, since layer norm and softmax are slow over few channels. A slice is what
+fits in the cache.
 
-In: a `VariableSelectionNetwork`. Out: a function that does what its forward does in eval mode. Knows no other module.
+In: a `VariableSelectionNetwork`. Out: a function that replaces its forward in eval mode. Knows no other module.
 """
 
 import math
@@ -32,35 +33,35 @@ from undertow.artifact.faster.norms import layer_norm
 from undertow.artifact.faster.residual import STEPPED, faster_residual, project_context
 
 ROWS = 4096
-"""Windows times steps of one slice on a CPU."""
+"""Windows times steps of one slice on a CPU, so that it fits in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reals:
-    """Of v real variables, stacked, with k inner channels each and one more that is always 1, for the bias."""
+    """The folded layers of v real variables, stacked; k inner channels each, and one more that is always 1 (bias)."""
 
     inner: tuple[Tensor, Tensor]
     """Slope and offset of the inner channels, (v, 1, k + 1) each."""
     outer: Tensor
-    """From the inner channels to value and gate, (v, k + 1, 2 * h)."""
+    """Matrix from the inner channels to value and gate, (v, k + 1, 2 * h)."""
     spread: tuple[Tensor, Tensor, Tensor]
-    """Slope, centre and least of the residual's variance, which is a parabola in the number, (v, 1) each."""
+    """The residual's variance is a parabola in the number: its slope, centre and minimum, (v, 1) each."""
     skip: Tensor
-    """From number / deviation, 1 / deviation and 1 to the residual, (v, 3, h)."""
+    """Matrix from (number / deviation, 1 / deviation, 1) to the residual, (v, 3, h)."""
     norms: Sequence[nn.LayerNorm]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighing:
-    """How the variables' weights follow from all of them. Tensors are (channels, rows): few channels, many rows."""
+    """The folded layers that compute the variables' weights. Data are (channels, rows): few channels, many rows."""
 
     reals: Tensor
-    """From the reals' numbers to inner channels and residual, (k + v, reals)."""
+    """Matrix from the reals' numbers to inner channels and residual, (k + v, reals)."""
     embedded: Tensor | None
-    """From the embeddings, (k + v, their channels)."""
+    """Matrix from the embeddings to the same, (k + v, their channels)."""
     bias: Tensor
     inner: int
-    """How many of those channels are the inner ones."""
+    """k, the number of inner channels."""
     outer: tuple[Tensor, Tensor]
     skip_norm: nn.LayerNorm | None
     norm: nn.LayerNorm
@@ -68,10 +69,11 @@ class Weighing:
 
 
 def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """Return a faster forward, or None for what is not built as expected.
+    """Return a faster forward, or None if the module is not built as expected.
 
-    The norms in front of the weights go over as many channels as there are variables. Where these are few and alike, a
-    last bit becomes a thousandth, and only the module's own way, not `folded_weights`, gives what the module gives.
+    The layer norms before the weights have as many channels as there are variables. If these are few and nearly equal,
+    the norms magnify an error of the last bit to 1e-3; then only the module's own computation of the weights
+    (`folded_weights=False`) gives the same.
     """
     if not is_exactly(module, VARIABLE_SELECTION) or not _is_known(module):
         return None
@@ -94,7 +96,7 @@ def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..
             given = given.reshape(windows, -1, weighing.inner).permute(2, 0, 1)  # (k, windows, steps or 1)
         result = numbers.new_zeros(rows, module.hidden_size)
         weights = numbers.new_empty(rows, len(names)) if weighing else _own_weights(module, x, context).view(rows, -1)
-        # A compiled form takes them all at once: how often a loop over them ran would be part of it.
+        # No slices in a compiled form: the number of rounds of the loop would be fixed in it.
         is_whole = numbers.is_cuda or torch.compiler.is_compiling()
         cuts = (0,) if is_whole else range(0, windows, max(1, ROWS // steps))
         for start, end in pairwise((*cuts, windows)):
@@ -117,7 +119,7 @@ def faster_selection(module: Any, *, folded_weights: bool = True) -> Callable[..
 
 
 def in_slices(forward: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
-    """Let a compiled form, which takes all windows at once, have a slice at a time too."""
+    """Call a compiled form, which has no slices inside, with one slice after another."""
 
     def sliced(x: Mapping[str, Tensor], context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         windows, *rest = next(iter(x.values())).shape
@@ -157,7 +159,7 @@ def _stack(module: Any, names: Sequence[str]) -> Reals:
         lines = slope.new_zeros(2, widest + 1)
         lines[0, : grn.hidden_size] = first @ slope
         lines[1, : grn.hidden_size] = first @ offset + double(grn.fc1.bias)
-        lines[1, widest] = 1.0  # which ELU leaves 1
+        lines[1, widest] = 1.0  # ELU(1) is 1
         matrix, bias = gate_of(grn)
         gate = slope.new_zeros(widest + 1, matrix.shape[1])
         gate[: grn.hidden_size], gate[widest] = matrix, bias
@@ -179,7 +181,7 @@ def _stack(module: Any, names: Sequence[str]) -> Reals:
 
 
 def _residual(slope: Tensor, offset: Tensor, norm: nn.LayerNorm | None) -> tuple[Tensor, Tensor]:
-    """Return the parabola of the variance of slope * number + offset, and the rows that make its norm of the number."""
+    """Return the parabola of the variance of slope * number + offset, and the matrix of its normalised value."""
     if norm is None:
         return slope.new_tensor([0.0, 0.0, 1.0]), torch.stack([slope, offset, torch.zeros_like(slope)])
     slope, offset = slope - slope.mean(), offset - offset.mean()
@@ -213,12 +215,12 @@ def _weigh(module: Any, reals: Sequence[str], embedded: Sequence[str]) -> Weighi
 
 
 def _embedded(module: Any) -> Callable[[Tensor], Tensor]:
-    """Return what becomes of the embedding of a category."""
+    """Return the function that the network applies to a category's embedding."""
     if not is_a(module, RESAMPLE_NORM):
         return faster_residual(module) or module
     interpolation, gate = interpolation_of(module), gate_of_resampling(module)
-    # In two steps, rounded as the module rounds them: an embedding of one channel has no variance but that of the gate,
-    # and then the norm magnifies the last bit some hundred times.
+    # Not folded, so that it rounds as the module does: an embedding of one channel has hardly any variance, and the
+    # norm magnifies its last bit about a hundred times.
     matrix = constant(interpolation, module.norm.weight)
 
     def forward(vector: Tensor) -> Tensor:
@@ -246,7 +248,7 @@ def _weights(by: Weighing, numbers: Tensor, vectors: Sequence[Tensor], context: 
 
 
 def _own_weights(module: Any, x: Mapping[str, Tensor], context: Tensor | None) -> Tensor:
-    """Return the weight of each variable in each row, as the module finds it, (windows, steps, v)."""
+    """Return the weight of each variable in each row, by the module's own layers, (windows, steps, v)."""
     scalers = module.prescalers
     flat = torch.cat([scalers[name](x[name]) if name in scalers else x[name] for name in module.input_sizes], dim=-1)
     weights: Tensor = module.softmax(module.flattened_grn(flat, context))
@@ -254,7 +256,7 @@ def _own_weights(module: Any, x: Mapping[str, Tensor], context: Tensor | None) -
 
 
 def _reals(by: Reals, numbers: Tensor) -> Iterator[Tensor]:
-    """Yield what becomes of the numbers of each variable before its last norm, (rows, h): one at a time stays near."""
+    """Yield each variable's vectors before the last norm, (rows, h); one at a time, so that they stay in the cache."""
     slope, offset = by.inner
     inner = functional.elu_(torch.addcmul(offset, numbers[:, :, None], slope))
     square, centre, least = by.spread

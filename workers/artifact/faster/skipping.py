@@ -1,4 +1,4 @@
-"""Leave out of a model what no tap depends on: modules that never run, weights that take no memory.
+"""Skip the parts of a model on which no tap depends: modules do not run, weights take no memory.
 
 In: a model and a `Pruning`. Out: the model, changed in place. Knows no tap and no file.
 """
@@ -17,24 +17,24 @@ from undertow.core.errors import Refused
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], dropped: Sequence[str]) -> None:
-    """Load the weights. Raises `RuntimeError` where they are not all that the model has but those `dropped`.
+    """Load the weights. Raises `RuntimeError` unless they are all of the model's except those `dropped`.
 
-    In the place of a dropped tensor stands one number that is none, seen in every element: should it ever matter, no
-    vector that it has touched is taken for good.
+    A dropped tensor is replaced by a single NaN, expanded to its shape: if it matters after all, the vectors become NaN
+    and are refused.
     """
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if unknown := set(dropped) - set(shapes):
         message = f"the model has no {', '.join(sorted(unknown))}, which the artifact leaves out"
         raise RuntimeError(message)
     empty = {name: torch.tensor(math.nan).expand(shapes[name]) for name in dropped}
-    loaded = {name: tensor.clone() for name, tensor in weights.items()}  # a file's bytes are not aligned
+    loaded = {name: tensor.clone() for name, tensor in weights.items()}  # tensors in a file are not aligned
     model.load_state_dict({**loaded, **empty}, assign=True)
 
 
 def skip(model: nn.Module, skipped: Mapping[str, OutputTemplate], number: float = math.nan) -> None:
-    """Let each module return what its template says, filled with `number`, in the place of running.
+    """Let each module return an output of its template's shape, filled with `number`, instead of running.
 
-    No number is the default: should a skipped module ever matter, no vector that it has touched is taken for good.
+    The default is NaN: if a skipped module matters after all, the vectors become NaN and are refused.
     """
     for path, output in skipped.items():
         try:
@@ -47,7 +47,7 @@ def skip(model: nn.Module, skipped: Mapping[str, OutputTemplate], number: float 
 
 @contextmanager
 def skipping(model: nn.Module, skipped: Mapping[str, OutputTemplate], number: float) -> Iterator[None]:
-    """Skip them for a while."""
+    """Skip the modules within the context."""
     skip(model, skipped, number)
     try:
         yield
@@ -58,7 +58,7 @@ def skipping(model: nn.Module, skipped: Mapping[str, OutputTemplate], number: fl
 
 @dataclass(frozen=True, slots=True)
 class _Stub:
-    """Stands for a module's forward."""
+    """Replaces a module's forward."""
 
     output: OutputTemplate
     number: float

@@ -1,6 +1,6 @@
-"""How the shape of a module's output follows from the shapes of what it is given.
+"""How the shape of a module's output depends on the shapes of its inputs.
 
-In: some calls of a module. Out: a template of its output, or None where the calls do not show one. Knows no model.
+In: some calls of a module. Out: a template of its output, or None if the calls show no rule. Knows no model.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class ModuleCall:
 
 
 def find_template(calls: Sequence[ModuleCall]) -> OutputTemplate | None:
-    """Return what all the outputs are like."""
+    """Return the template that fits all the outputs, or None."""
     return _find([seen.output for seen in calls], [seen.inputs for seen in calls])
 
 

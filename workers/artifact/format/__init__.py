@@ -1,1 +1,1 @@
-"""The content of an artifact beside its weights."""
+"""The content of an artifact except for its weights: plain data and its JSON."""

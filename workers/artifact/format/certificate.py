@@ -11,45 +11,45 @@ from undertow.artifact.format.sight import Sight
 from undertow.schemas.wording import between, counted
 
 SHOWN = 3
-"""Attributes that are written out."""
+"""How many attributes a line names; the rest are counted. A choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureProof:
-    """How far a feature's sample vectors lay apart, in units of the largest number in them or of 1."""
+    """The differences found in a feature's sample vectors, relative to their largest number (or to 1 if smaller)."""
 
     name: str
     hidden: tuple[int, ...]
-    """Shape of the hidden state for all sample windows at once, as the module gave it."""
+    """Shape of the hidden state for all sample windows in one batch, as the module gave it."""
     alone: float
-    """Each window by itself, held against all at once."""
+    """Each window alone, compared with all in one batch."""
     shuffled: float
-    """The windows in another order, among others of their length or not."""
+    """The windows in another order, and so in other batches."""
     whole: float
-    """The trained model run to its end with plain hooks, held against the packed one."""
+    """The trained model run to its end with plain hooks, compared with the packed one."""
     left_open: float = 0.0
-    """What float32 leaves open: the distance to double precision, allowed twice on top; 0 where that was not needed."""
+    """The model's own float32 error, its distance to float64. Twice this was allowed in addition; 0 if not needed."""
     sight: Sight | None = None
-    """What it depends on; None where that was not measured, as in artifacts of before."""
+    """The inputs on which it depends; None if not measured, as in artifacts of older versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddWindows:
-    """Windows unlike those that a model was trained with."""
+    """Windows unlike those of training, such as windows of zeros."""
 
     kind: str
     outcome: str
-    """Nothing where they were embedded; else what becomes of them."""
+    """Empty if they were embedded; otherwise what happened to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batches:
-    """What was tried beside the sample windows."""
+    """What was tried beyond the sample windows: large batches, odd windows."""
 
     sizes: tuple[int, ...]
-    """Windows of a batch in which each had the same vector."""
+    """Sizes of batches in which each window had the same vector as alone."""
     max_windows: int | None
-    """The most windows that one forward takes, where a batch was too large for it: it is then cut."""
+    """The most windows that one forward takes, if a batch was too large (larger ones are cut); None without a limit."""
     odd: tuple[OddWindows, ...]
 
     def lines(self) -> Iterator[str]:
@@ -63,16 +63,16 @@ class Batches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threads:
-    """Whether forwards of several threads at once disturb one another."""
+    """Whether concurrent forwards disturb each other."""
 
     agree: bool
-    """Whether windows had the same vectors while another thread embedded others."""
+    """Whether windows had the same vectors while another thread embedded other windows."""
     writes: tuple[str, ...]
-    """What a forward writes on the model itself, where another forward may do so too."""
+    """Attributes of the model that a forward writes, and which a concurrent one could overwrite."""
 
     @property
     def is_safe(self) -> bool:
-        """Whether they need not wait for each other."""
+        """Whether forwards may run concurrently, without a lock."""
         return self.agree and not self.writes
 
     def lines(self) -> Iterator[str]:
@@ -90,7 +90,7 @@ class Threads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """All of it held, or there would be no artifact: finite, the same again, and within the tolerance below."""
+    """What was measured at packing. All of it was within the tolerance: otherwise no artifact is written."""
 
     windows: int
     shortest: int
@@ -98,14 +98,14 @@ class Certificate:
     tolerance: float
     features: tuple[FeatureProof, ...]
     inputs: int | None
-    """How many numbers of the inputs were equal to a TimeSeriesDataSet's; None where the model had no such data set."""
+    """How many numbers of the inputs were equal to a TimeSeriesDataSet's; None if the model was trained without one."""
     parameters: int
-    """Of the trained model."""
+    """How many parameters (numbers) the trained model has."""
     kept: int
-    """Of these, in the artifact."""
+    """How many of them are in the artifact."""
     weights_bytes: int
     batches: Batches | None = None
-    """None where that was not tried, as in artifacts of before; likewise the threads."""
+    """None if not tried, as in artifacts of older versions; so are `threads`."""
     threads: Threads | None = None
 
     def lines(self, *, with_sight: bool = True) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""The manifest: everything about an artifact but its weights.
+"""The manifest: everything about an artifact except its weights.
 
-In: an artifact's folder. Out: `Manifest`, its text and its Feast view. Knows neither torch nor pytorch-forecasting, so
-that commands and controllers read it at once.
+In: an artifact's folder. Out: `Manifest`, its JSON and its Feast view. Knows neither torch nor pytorch-forecasting, so
+that commands and the controller read it without importing them.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ from undertow.schemas.spaces import Facts, SpaceView
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 FORMAT = 2
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What values of another form than ours make their readers raise."""
+"""What reading JSON of an unexpected structure may raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What an artifact is."""
+    """Everything about an artifact except its weights."""
 
     name: str
     """The stable name under which readers find its features."""
@@ -42,30 +42,30 @@ class Manifest:
     preprocessing: Preprocessing
     contract: InputContract
     pruning: Pruning
-    """What of the model is left out. No part of the identity: the numbers are the same without it."""
+    """The parts of the model that are skipped. Not part of the space id: the vectors are the same."""
     weights: str
-    """SHA-256 of the weights' file."""
+    """SHA-256 of the weights file."""
     checkpoint: str
-    """SHA-256 of the checkpoint it was packed from."""
+    """SHA-256 of the model checkpoint from which it was packed."""
     precision: Precision
-    """In which numbers the forward computes."""
+    """The numeric precision of the forward."""
     versions: Mapping[str, str]
-    """Of the libraries that packed it."""
+    """Versions of the libraries by which it was packed."""
     sample: Mapping[str, tuple[tuple[float, ...], ...]]
-    """By feature, the vectors of the first sample windows: loading must give them again."""
+    """By feature, the vectors of the first sample windows; loading compares them."""
     facts: Facts
-    """Of features, what people should know of their numbers, such as how much a PCA explains."""
+    """Facts about features for users, such as how much variance a PCA explains."""
     certificate: Certificate | None
-    """None only while it is being made."""
+    """None only during packing."""
     ttl_seconds: int | None = None
-    """How long its vectors count in Feast's joins, where its owner said so. No part of the identity."""
+    """The ttl of its Feast view, if one was given. Not part of the space id."""
     compiled: Compiled | None = None
-    """Native code for one kind of machine, if there is some; run only where the owner says so. No part of the identity:
-    the numbers are the same without it."""
+    """Native code for one kind of machine, if any; run only with `model.run_compiled`. Not part of the space id: the
+    vectors are the same."""
 
     @property
     def space(self) -> str:
-        """The full identity of its vector space (64 hex digits)."""
+        """The full space id (64 hex digits)."""
         return space_id(
             weights=self.weights,
             model=self.model.to_json(),
@@ -75,7 +75,7 @@ class Manifest:
         )
 
     def view(self) -> SpaceView:
-        """Return what Feast must know."""
+        """Return the description of its Feast view."""
         return SpaceView(
             name=self.name,
             space=self.space,
@@ -87,7 +87,7 @@ class Manifest:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for `json`, sealed with the hash of all of it."""
+        """Return plain data for `json`, with the hash of all of it."""
         data = {
             "format": FORMAT,
             "name": self.name,
@@ -136,7 +136,7 @@ class Manifest:
 
 
 def read_manifest(path: Path | str) -> Manifest:
-    """Read the manifest of the artifact in the folder `path`. Raises `Refused` unless it is whole and unaltered."""
+    """Read the manifest of the artifact in the folder `path`. Raises `Refused` unless it is complete and unaltered."""
     path = Path(path)
     file = path / MANIFEST
     try:
@@ -191,12 +191,12 @@ def _what(error: Exception) -> str:
 
 
 def read_weights(path: Path, manifest: Manifest) -> bytes:
-    """Return the bytes of the artifact's weights. Raises `Refused` unless they are those it was packed with."""
+    """Return the bytes of the artifact's weights. Raises `Refused` unless their hash is the manifest's."""
     return _read(path / WEIGHTS, manifest.weights)
 
 
 def read_compiled(path: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Return the packages of native code by file name. Raises `Refused` unless they are those it was packed with."""
+    """Return the packages of native code by file name. Raises `Refused` unless their hashes are the manifest's."""
     parts = () if manifest.compiled is None else manifest.compiled.parts
     return {part.file: _read(path / part.file, part.sha256) for part in parts}
 

@@ -1,9 +1,9 @@
-"""Names that become columns: which are free, and which would be taken for another.
+"""Check that names can be columns: allowed by Feast and its stores, and different from all others.
 
 In: an artifact's name, its id columns, its features and its input columns. Out: nothing, or a refusal. Knows no store.
 
-A row of the offline log and of a Feast view holds the ids, the features and the log's own columns side by side. DuckDB
-tells no capital from a small letter, so neither do we.
+A row of the offline log and of a Feast view holds the ids, the features and the log's own columns side by side. Names
+must differ by more than case, since DuckDB ignores it.
 """
 
 import re
@@ -14,18 +14,18 @@ from undertow.schemas.contract import InputContract
 from undertow.schemas.embeddings import LOG_COLUMNS
 
 LONGEST = 100
-"""Letters of a name: a view's is the name of a file, and of a table in a registry that takes 255."""
+"""The most characters of a name: it becomes part of a file's name and of a table's, which may have 255. A choice."""
 OF_JOINS = ("entity_row_id", "event_expire_timestamp", "rn")
-"""What Feast 0.67's DuckDB store calls columns of its own in a join; it writes over others of these names."""
+"""Columns that Feast 0.67's DuckDB store adds in a join; it overwrites others of these names."""
 DROPPED = "_y"
-"""What it takes, at a feature's end, for its own mark on a column that it had twice; and drops."""
+"""The suffix by which the same join marks duplicate columns, which it drops; it would drop such a feature, too."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def check_columns(series: Iterable[str], features: Iterable[str]) -> None:
-    """Refuse ids and features that the log could not tell apart, or not from its own columns."""
+    """Refuse ids and features whose names are equal, or equal to a column of the log itself."""
     kinds = [("id column", name) for name in series] + [("feature", name) for name in features]
     seen: dict[str, tuple[str, str]] = {}
     for kind, name in kinds:
@@ -46,7 +46,7 @@ def check_columns(series: Iterable[str], features: Iterable[str]) -> None:
 
 
 def check_names(name: str, features: Iterable[str]) -> None:
-    """Refuse what Feast or its stores would not take, or would change. Of the id columns: `check_ids`."""
+    """Refuse names that Feast or its stores would not take, or would change. For id columns see `check_ids`."""
     features = tuple(features)
     for what, text in (("artifact", name), *(("feature", feature) for feature in features)):
         if not _NAME.fullmatch(text) or len(text) > LONGEST:
@@ -67,7 +67,7 @@ def check_names(name: str, features: Iterable[str]) -> None:
 
 
 def check_ids(contract: InputContract, features: Iterable[str]) -> None:
-    """Refuse id columns that Feast would not take, or that another column has the name of."""
+    """Refuse id columns that Feast would not take, or whose name another column has."""
     names = [column.name for column in contract.series]
     for name in names:
         if not _ID.fullmatch(name) or len(name) > LONGEST:

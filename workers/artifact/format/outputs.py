@@ -1,7 +1,7 @@
-"""How a model's output becomes numbers of its targets: what is kept of losses and of target normalizers.
+"""How a model's output is scaled back to its targets: what is kept of losses and target normalizers.
 
-In: plain values. Out: `Output`, one for each target, and its JSON form. Knows neither torch nor any model. Centre and
-scale are not here: each window brings its own.
+In: plain values. Out: `Output`, one for each target, and its JSON form. Knows neither torch nor any model, nor centre
+and scale, which differ by window.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalizer:
-    """What turns scaled numbers back."""
+    """How scaled numbers are turned back."""
 
     transformation: str | None
-    """The function that is undone behind the scaling; one of `undertow.core.transformations.NAMES`."""
+    """The function to invert after unscaling; one of `undertow.core.transformations.NAMES`."""
     center: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a model gives for one target."""
+    """The model's output for one target."""
 
     quantiles: tuple[float, ...] | None
-    """Those of its loss, if it has any."""
+    """The quantiles of its loss, if it has any."""
     normalizer: Normalizer | None
-    """None where the model has one that is no plain data: its output stays unknown."""
+    """None if the model's normalizer is not plain data: then the output cannot be scaled back."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""

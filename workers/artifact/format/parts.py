@@ -1,4 +1,4 @@
-"""What an artifact keeps of its model in compiled form, as plain data.
+"""The compiled parts of an artifact's model, as plain data.
 
 In: JSON. Out: `Compiled` and its `CompiledPart`s. Knows neither torch nor the model.
 """
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 Size = int | str
-"""Of one axis: constant, or a name: axes of one name have one size."""
+"""The size of an axis: a constant, or a name; axes with the same name have the same size."""
 Arguments = Mapping[str, Any]
-"""What holds the tensors: {"tensor": null}, {"tuple": [...]}, {"list": [...]}, {"dict": [[key, ...]]}, {"value": 1}"""
+"""The structure of a call's arguments, in which tensors are holes: {"tensor": null}, {"tuple": [...]}, {"list": [...]},
+{"dict": [[key, ...]]}, {"value": 1}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +19,17 @@ class CompiledPart:
     """One module, compiled."""
 
     path: str
-    """The module's place in the model."""
+    """The module's path in the model."""
     file: str
-    """Inside the artifact's folder."""
+    """Path of the package inside the artifact's folder."""
     sha256: str
     arguments: Arguments
-    """A call that it was compiled for. Any other runs as it is: native code checks nothing."""
+    """The structure of the calls for which it was compiled. Any other call runs uncompiled: native code checks
+    nothing."""
     tensors: tuple[tuple[str, tuple[Size, ...]], ...]
-    """The type and the sizes of each tensor among the arguments."""
+    """The dtype and the sizes of each tensor among the arguments."""
     least: Mapping[str, int]
-    """Of some names, the smallest size that it was compiled for; others may be 1."""
+    """By name, the smallest size for which it was compiled; for other names that is 1."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -55,10 +57,10 @@ class CompiledPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """All that is compiled, and for what."""
+    """All compiled parts, and the machine for which they were compiled."""
 
     target: Mapping[str, str]
-    """What the machine must be, word for word."""
+    """The machine's properties, as `find_target` gives them; all must be equal."""
     parts: tuple[CompiledPart, ...]
 
     def to_json(self) -> dict[str, Any]:

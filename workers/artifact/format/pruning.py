@@ -1,4 +1,4 @@
-"""What an artifact leaves out of its model, as plain data.
+"""The parts that an artifact leaves out of its model, as plain data.
 
 In: JSON. Out: `Pruning`. Knows neither torch nor the model.
 """
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OutputSize = int | list[int]
-"""Of one axis: constant, or that of an input: which tensor of the arguments, and which axis of it."""
+"""The size of an axis: a constant, or [tensor, axis], the size of that axis of that tensor among the arguments."""
 OutputTemplate = Mapping[str, Any]
-"""A module's output with its sizes in the place of each tensor: {"tensor": [...]}, {"tuple": [...]}, {"dict": {...}}"""
+"""The structure of an output, with the sizes of each tensor: {"tensor": [...]}, {"tuple": [...]}, {"dict": {...}}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """What can be left out, since the tapped tensors are the same without it."""
+    """What can be left out without changing the tapped tensors."""
 
     skipped: Mapping[str, OutputTemplate] = field(default_factory=dict)
-    """By path, the modules that run before the last tap for nothing, and what to return in their place."""
+    """By path, modules that run before the last tap without influence on any, and the output to return instead."""
     stateless: tuple[str, ...] = ()
-    """Paths of recurrent modules whose output is read, and whose final state is not."""
+    """Paths of recurrent modules whose output is read, but not their final state."""
     dropped: tuple[str, ...] = ()
     """Names of the weights that are neither stored nor loaded."""
     parameters: int = 0
-    """How many numbers the model's parameters are."""
+    """How many numbers all the model's parameters have."""
     kept: int = 0
     """How many of them are stored."""
 

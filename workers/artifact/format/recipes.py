@@ -1,6 +1,6 @@
-"""How to build the model that weights belong to: one of pytorch-forecasting's, or a class of its owner's.
+"""How to build the model of an artifact: a class of pytorch-forecasting, or a class of the user's own.
 
-In: plain data. Out: recipes, their JSON, and the rule which code a recipe may name. Knows neither torch nor any model,
+In: plain data. Out: recipes, their JSON, and the check which code a recipe may name. Knows neither torch nor any model,
 and imports nothing by name.
 """
 
@@ -12,26 +12,26 @@ from undertow.artifact.format.outputs import Output
 from undertow.core.errors import Refused
 
 Axes = Literal["ntc", "nct", "tnc", "nf"]
-"""n windows, t steps, c columns, f = steps times columns: the columns of the first step, those of the second, ..."""
+"""The axes of a plain module's input: n windows, t steps, c columns; f = t * c, step after step."""
 Dtype = Literal["float32", "int64"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecipe:
-    """A model of pytorch-forecasting, or of a class that its owner has derived from one."""
+    """A model of pytorch-forecasting, or of a user's class derived from one."""
 
     cls: str
-    """One of `undertow.artifact.load.models.CLASSES`, or its owner's: `package.module:Name`."""
+    """One of `undertow.artifact.load.models.CLASSES`, or a user's class as `package.module:Name`."""
     hyperparameters: Mapping[str, Any]
     """Plain JSON data."""
     targets: tuple[str, ...]
-    """Names of the targets, which some models leave out of their inputs."""
+    """Names of the targets, which some models omit from their inputs."""
     losses: tuple[str, ...]
-    """Classes of `pytorch_forecasting.metrics`, one for each target: some models size their output by them."""
+    """Classes of `pytorch_forecasting.metrics`, one for each target; they decide the size of some models' output."""
     outputs: tuple[Output, ...]
-    """One for each loss: how the model's output is scaled back."""
+    """How the model's output is scaled back, one for each loss."""
     source: str | None = None
-    """Of a class of its owner's, the SHA-256 of the file that defines it; not in the JSON form of others."""
+    """For a user's class, the SHA-256 of the file that defines it; omitted from the JSON form of others."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""
@@ -47,27 +47,27 @@ class ModelRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleInput:
-    """What a plain module is called with."""
+    """How a plain module is called."""
 
     argument: str | None = None
-    """The keyword of the tensor; None passes it as the first argument."""
+    """The keyword of the input tensor; None passes it as the first positional argument."""
     axes: Axes = "ntc"
     dtype: Dtype = "float32"
-    """float32 takes scaled numbers, int64 the codes of categories."""
+    """float32 for scaled numbers, int64 for the codes of categories."""
     lengths: str | None = None
-    """The keyword that takes the (n,) int64 lengths of windows that are padded behind their end."""
+    """The keyword that takes the (n,) int64 lengths of padded windows, if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleRecipe:
-    """Any `nn.Module`, by the name of the code that makes it."""
+    """Any `nn.Module`, by the name of the class or function that makes it."""
 
     cls: str
     """`package.module:Name` of a class, or of a function that is annotated to return a module."""
     arguments: Mapping[str, Any]
     """Keyword arguments: plain JSON data."""
     source: str
-    """SHA-256 of the file that defines it: other code is another space."""
+    """SHA-256 of the file that defines it, since other code means another space."""
     input: ModuleInput
 
     def to_json(self) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
 
 
 def refuse_foreign_code(recipe: Recipe, code: Collection[str]) -> None:
-    """Raise `Refused` where building the model would import a package that is not in `code`. Imports nothing itself."""
+    """Raise `Refused` if building the model would import a package that is not in `code`. Imports nothing itself."""
     if recipe.source is not None:
         refuse_foreign(recipe.cls, code)
 
 
 def refuse_foreign(cls: str, code: Collection[str]) -> None:
-    """Raise `Refused` where the package of the class `package.module:Name` is not in `code`."""
-    if isinstance(code, str):  # in which any part of a name would be found
+    """Raise `Refused` if the package of the class `package.module:Name` is not in `code`."""
+    if isinstance(code, str):  # `in` would look for a substring
         message = f"code: expected a list of packages, found a text: [{code!r}]"
         raise Refused(message)
     package = package_of(cls)
@@ -120,11 +120,11 @@ def refuse_foreign(cls: str, code: Collection[str]) -> None:
             f"the model is {cls}, and importing {package} runs its code, which can do anything that you can. "
             f"Code is imported only from packages that model.code lists, found {', '.join(code) or 'none'}. If you "
             f"trust {package}: --set 'model.code=[\"{package}\"]', or UNDERTOW_MODEL__CODE='[\"{package}\"]', or "
-            f"--code {package} when it is packed"
+            f"--code {package} when packing"
         )
         raise Refused(message)
 
 
 def package_of(cls: str) -> str:
-    """Return the package that stands first in a class's path."""
+    """Return the top-level package of a class's path."""
     return cls.partition(":")[0].partition(".")[0]

@@ -1,6 +1,6 @@
-"""Fitted reductions among the weights of an artifact: one file, one hash, one identity.
+"""Store fitted reductions (PCA) in the same file as the weights, so that one hash covers both.
 
-In: reductions by feature, or the tensors of the file. Out: the other. Knows no file and no fit.
+In: reductions by feature, or the tensors of the file. Out: the other. Knows neither the file nor how they were fitted.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 from undertow.core.reduction import Reduction
 
 PREFIX = "reduction/"
-"""The names of a model's weights are joined by dots: a slash tells ours apart."""
+"""Names of weights contain no slash (torch joins them by dots), so this prefix is unambiguous."""
 
 
 def to_tensors(reductions: Mapping[str, Reduction]) -> dict[str, Tensor]:

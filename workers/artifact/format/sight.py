@@ -1,6 +1,6 @@
-"""The measured dependencies of a vector on the model's inputs: part of the certificate.
+"""Which inputs a vector depends on, as measured at packing: part of the certificate.
 
-In: plain values. Out: `Sight`, its JSON form and its words. Knows no torch.
+In: plain values. Out: `Sight`, its JSON form and its description. Knows no torch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,32 +8,32 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FEW = 4
-"""Channels are narrow that see at most one step in so many of those that all together see."""
+"""A channel is narrow if it sees at most 1/FEW of the steps that all channels together see. A choice."""
 MANY = 3
-"""At least one channel in so many must be narrow to be told: a direction of a layer is half of them."""
+"""Narrow channels are reported if they are at least 1/MANY of all: one direction of a bidirectional layer is half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartSight:
-    """What one pooling of a hidden state depends on."""
+    """The steps on which one pooling of a hidden state depends."""
 
     pool: str
-    """As text: last, mean[-8:]."""
+    """As text: `last`, `mean[-8:]`."""
     looked_at: int
-    """So many steps of the model's past were changed, one by one: all of `steps`, or some where these are many."""
+    """How many of the past's steps were changed, one at a time: all `steps`, or a part if there are many."""
     steps: int
-    """How many the longest window has there."""
+    """How many steps the past of the longest window has."""
     seen: int
-    """How many of those looked at change the vector."""
+    """How many of the steps looked at change the vector."""
     oldest: int
-    """The oldest of these, from 1; 0 where none does."""
+    """The oldest of these, from 1; 0 if none does."""
     newest: int
-    """The newest of these, from 1; 0 where none does."""
+    """The newest of these, from 1; 0 if none does."""
     channels: int
     narrow: int = 0
-    """So many channels see far fewer steps than all together."""
+    """How many channels see far fewer steps than all together (see `FEW`)."""
     narrow_seen: int = 0
-    """Most steps that one of these sees."""
+    """The most steps that a narrow channel sees."""
 
     @property
     def sees_newest(self) -> bool:
@@ -42,22 +42,22 @@ class PartSight:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether a good part of the channels sees far less than the others."""
+        """Whether enough channels are narrow to be reported."""
         return self.narrow * MANY >= self.channels
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is nothing to be said against it: it sees the past, its newest step, and so in all channels."""
+        """Whether nothing is worth a warning: it sees the past and the newest step, and no channels are narrow."""
         return self.seen > 0 and self.sees_newest and not self.is_narrow
 
     def span(self) -> str:
-        """Say which steps it sees."""
+        """Return in words which steps it sees."""
         if self.seen <= 1:
             return f"step {self.newest} of {self.steps}" if self.seen else "no step"
         return f"steps {self.oldest} to {self.newest} of {self.steps}"
 
     def words(self) -> str:
-        """Say it in short."""
+        """Return all of it in one line."""
         among = "" if self.looked_at == self.steps else f" looked at of {self.steps}"
         span = f" ({self.span().partition(' of ')[0]})" if 0 < self.seen < self.looked_at else ""
         narrow = f", {self.narrow} of {self.channels} channels {self.narrow_seen}" if self.is_narrow else ""
@@ -67,21 +67,21 @@ class PartSight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What a feature depends on. Seen are those inputs that change its vector, by the names that windows carry."""
+    """What a feature depends on. An input is seen if changing it changes the vector. Names are those of the windows."""
 
     parts: tuple[PartSight, ...]
     inputs: tuple[str, ...]
-    """Columns of the past by their names; `static place`, `ahead hour` and `series wearer` are no columns of it."""
+    """Columns of the past by name; others with the part of the window: `static place`, `ahead hour`, `series wearer`."""
     blind: tuple[str, ...]
-    """Inputs that were changed and change nothing."""
+    """Inputs that do not change the vector."""
 
     @property
     def is_constant(self) -> bool:
-        """Whether no step of the past changes it."""
+        """Whether no step of the past changes the vector."""
         return not any(part.seen for part in self.parts)
 
     def words(self) -> Iterator[str]:
-        """Yield it for a person: each pooling, then the inputs."""
+        """Yield lines for users: each pooling, then the inputs."""
         for part in self.parts:
             yield f"{part.pool} sees: {part.words()}" if len(self.parts) > 1 else f"sees: {part.words()}"
         yield f"inputs: {', '.join(self.inputs) or 'none'}" + (f"; not {', '.join(self.blind)}" if self.blind else "")

@@ -1,4 +1,4 @@
-"""The identity of a vector space: what decides the numbers, and nothing else, hashed.
+"""The space id: a hash of everything that decides a vector's numbers, and of nothing else.
 
 In: plain JSON data. Out: hex digests. Knows neither files nor models.
 """
@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Precision = Literal["float32", "bfloat16"]
-"""In which numbers a forward computes: IEEE float32, also on a GPU (no TF32), or bfloat16 where torch.autocast does."""
+"""The numeric precision of a forward: IEEE float32, also on a GPU (no TF32), or bfloat16 by torch.autocast."""
 FLOAT32: Precision = "float32"
 
 
 def canonical(data: Any) -> bytes:
-    """Return the one JSON text of plain data: sorted keys, no spaces, shortest floats, no NaN."""
+    """Return the canonical JSON of plain data: sorted keys, no spaces, shortest floats, no NaN."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
@@ -31,9 +31,9 @@ def space_id(
     preprocessing: Mapping[str, Any],
     numeric: Precision,
 ) -> str:
-    """Return the identity of the space: 64 hex digits, equal wherever and whenever the same artifact is packed.
+    """Return the space id: 64 hex digits, equal wherever and whenever the same artifact is packed.
 
-    Texts and library versions are left out: they move no vector.
+    Descriptions and library versions are left out, since they change no vector.
     """
     return digest(
         {

@@ -1,9 +1,9 @@
-"""Whether plain data read from a file is of the types that its dataclass names: nothing else looks at that.
+"""Check that data read from JSON has the types that its dataclass declares.
 
 In: a value and its type. Out: what is wrong and where, or nothing. Knows no file.
 
-Manifests hold dataclasses of tuples and mappings, some with keys that are pairs, which no JSON has; and who reads one
-must not wait for a library that builds a schema first.
+By hand, since manifests hold mappings with pairs as keys, which JSON lacks, and since reading one must not wait for
+the import of a validation library.
 """
 
 import functools
@@ -25,7 +25,7 @@ KINDS: Mapping[Any, str] = {
 
 
 def find_wrong(value: object, hint: Any, where: str = "") -> str | None:
-    """Return what stands there instead of what should, None where everything is as it should be."""
+    """Return what was expected and found, and where, for the first wrong value; None if all types are right."""
     return next(_wrong(value, hint, where), None)
 
 
@@ -64,7 +64,7 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 def _is_of(value: object, kind: Any) -> bool:
-    """Tell whether it is; a truth is no number, and a whole number is one."""
+    """Whether the value is of that type; a bool is not a number here, and an int is a valid float."""
     if kind is Any:
         return True
     if kind in (int, float):

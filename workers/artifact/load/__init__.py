@@ -1,1 +1,1 @@
-"""From an artifact to a model that embeds."""
+"""Load an artifact: from its folder to an embedder."""

@@ -1,4 +1,4 @@
-"""From a recipe to a model: the one place that knows that there are two kinds.
+"""Build the model of a recipe, whichever of the two kinds of recipes it is.
 
 In: a `Recipe`. Out: a model without weights, in eval mode. Knows neither kind's rules.
 """
@@ -15,7 +15,7 @@ def build_model(recipe: Recipe, code: Collection[str] = ()) -> nn.Module:
     """Build the model, untrained. Raises `Refused`. `code` are the packages whose code may run."""
     if isinstance(recipe, ModuleRecipe):
         return build_module(recipe, code)
-    # pytorch-forecasting and Lightning cost seconds of CPU, which a replica of a plain module need not wait for.
+    # Importing pytorch-forecasting and Lightning takes seconds, for which a replica of a plain module need not wait.
     from undertow.artifact.load.models import build_forecaster  # noqa: PLC0415
 
     return build_forecaster(recipe, code)

@@ -1,9 +1,9 @@
-"""The forecast as a feature: a module behind the model, so that a tap finds it and one forward gives both.
+"""The forecast as a feature: a module after the model, which can be tapped, so that one forward gives both.
 
-In: a model of pytorch-forecasting, trained or rebuilt. Out: the way to call it with its forecast behind it. Knows no
-file and no tap.
+In: a model of pytorch-forecasting, trained or rebuilt. Out: a function that calls it and its forecast. Knows no file
+and no tap.
 
-The vector holds the targets one after the other, of each the steps ahead, of each step the quantiles.
+The vector is ordered by target, then by step ahead, then by quantile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from undertow.artifact.faster.known import MULTI_LOSS, is_a
 from undertow.core.taps import Call
 
 FORECAST = "forecast"
-"""The path of the tap. A model that has a module of this name itself keeps it, and has no forecast."""
+"""The path of the tap. If the model itself has a module of this name, the tap means that, and there is no forecast."""
 QUANTILES = frozenset({"QuantileLoss", "NormalDistributionLoss", "LogNormalDistributionLoss"})
-"""Losses with quantiles that are computed; of other distributions they are drawn."""
+"""Losses whose quantiles are computed; those of other distributions are drawn at random."""
 
 
 class Forecast(nn.Module):
@@ -36,12 +36,12 @@ class Forecast(nn.Module):
 
 
 def is_wanted(model: nn.Module, paths: Iterable[str]) -> bool:
-    """Tell whether a tap asks for the forecast, and not for a module of the model's own."""
+    """Whether a tap asks for the forecast, and not for a module of the model itself."""
     return FORECAST in paths and isinstance(_child(model), Forecast | None)
 
 
 def attach(model: nn.Module) -> Call:
-    """Put the forecast behind the model, unless it is there; return how to call the two."""
+    """Add the forecast to the model, once; return the function that calls both."""
     head = _child(model)
     if head is None:
         head = Forecast(read_losses(model))

@@ -1,7 +1,7 @@
-"""Modules of users' own code: imported only from packages that the settings list.
+"""Modules from users' own code, imported only from packages that the settings list.
 
-In: a `ModuleRecipe` and the packages whose code may run. Out: the module, and how it is called with the inputs that
-were built. Knows no file of an artifact.
+In: a `ModuleRecipe` and the packages whose code may run. Out: the module, and the function that calls it with the built
+inputs. Knows no file of an artifact.
 """
 
 import difflib
@@ -42,10 +42,10 @@ def build_module(recipe: ModuleRecipe, code: Collection[str]) -> nn.Module:
 
 
 def find_maker(path: str, code: Collection[str]) -> Maker:
-    """Import and return what makes the module, `package.module:Name`. Raises `Refused`.
+    """Import and return the class or function `package.module:Name` that makes the module. Raises `Refused`.
 
-    Nothing is imported that `code` does not list. A function must say that it returns a module: of others nobody can
-    know what a call does before it is made.
+    Only packages in `code` are imported. A function must be annotated to return a module: calling any other one could
+    do anything.
     """
     if not PATH.fullmatch(path):
         message = f"expected a class as package.module:Name, found {path!r}"
@@ -76,15 +76,15 @@ def find_maker(path: str, code: Collection[str]) -> Maker:
 
 
 def source_digest(maker: Maker) -> str:
-    """Return the SHA-256 of the file that defines it; of nothing where that is no file of its own."""
+    """Return the SHA-256 of the file that defines it, or of no bytes if there is no such file."""
     file = Path(inspect.getfile(maker))
     return hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
 
 
 def make_call(model: nn.Module, given: ModuleInput) -> Call:
-    """Return the function that calls the module with what it takes of the inputs `x`.
+    """Return the function that calls the module with its part of the inputs `x`.
 
-    It gets a tensor of its own: what it writes in place would else stay in `x` for the next try.
+    The module gets a copy: a write in place would otherwise change `x` for the next attempt.
     """
 
     def call(x: dict[str, Any]) -> object:
@@ -114,7 +114,7 @@ def _makes_modules(value: Any) -> bool:
         return False
     try:
         returned = typing.get_type_hints(value).get("return")
-    except Exception:  # noqa: BLE001 an annotation may be any expression; one that cannot be read promises nothing
+    except Exception:  # noqa: BLE001 an annotation may be any expression, and evaluating it may fail
         return False
     return inspect.isclass(returned) and issubclass(returned, nn.Module)
 

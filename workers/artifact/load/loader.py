@@ -1,8 +1,9 @@
-"""Load an artifact: hashes first, then plain JSON and safetensors. Nothing in it is executed unless `run_compiled`.
+"""Load an artifact: check its hashes, then read JSON and safetensors. Executes nothing in it unless `run_compiled`.
 
-What a plain module's artifact names is imported only from packages that whoever loads it has listed.
+A user's own class is imported only from packages that the caller lists.
 
-In: an artifact's folder and a device. Out: an `Embedder` that embeds as it did when it was packed. Knows no checkpoint.
+In: an artifact's folder and a device. Out: an `Embedder` that gives the vectors it gave at packing. Knows no
+checkpoint.
 """
 
 import logging
@@ -44,17 +45,22 @@ log = logging.getLogger(__name__)
 
 KEPT_SAMPLES = 2
 ELSEWHERE = 1e-4
-"""Of a sample's vector, in units of its largest number or of 1: other processors and libraries add in another order."""
+"""The largest difference of a sample's vector from the packed one, relative to its largest number (or to 1 if smaller):
+other processors and library versions sum in other orders."""
 
 
 def load(
     path: Path | str, *, device: str = "auto", threads: int = 1, code: Collection[str] = (), run_compiled: bool = False
 ) -> Embedder:
-    """Build the embedder of the artifact in the folder `path`. Raises `Refused` for one that is not as it was packed.
+    """Build the embedder of the artifact in the folder `path`.
 
-    `device` is auto, cpu, cuda, cuda:1, ...; `threads` of a forward on the CPU are set for the whole process. `code`
-    are the packages that an artifact of a plain module may name, and that are then imported. `run_compiled` lets the
-    native code run that the artifact may hold.
+    `device`: auto, cpu, cuda, cuda:1, ...
+    `threads`: of a forward on the CPU; set for the whole process.
+    `code`: the packages from which a user's own model class may be imported.
+    `run_compiled`: whether to run native code that the artifact may hold.
+
+    Raises `Refused` for an artifact that is damaged, or that gives other vectors than at packing, and `Unavailable` if
+    there is no memory.
     """
     if not isinstance(threads, int) or threads < 1:
         message = f"threads: expected a whole number of 1 or more, found {threads!r}"
@@ -70,9 +76,9 @@ def load(
 
 @contextmanager
 def _refusing(manifest: Manifest) -> Iterator[None]:
-    """Say of whatever a model raises here, which it did not when it was packed, by which artifact and what may mend it.
+    """Turn whatever a model raises into `Refused`, with the artifact's name and a remedy, since it worked at packing.
 
-    That a machine has no memory passes: it may have some later.
+    A lack of memory becomes `Unavailable`, since there may be some later.
     """
     try:
         yield
@@ -92,7 +98,7 @@ def _refusing(manifest: Manifest) -> Iterator[None]:
 def open_embedder(
     path: Path, manifest: Manifest, *, device: str, threads: int, code: Collection[str], run_compiled: bool = False
 ) -> Embedder:
-    """Do all of `load` but the last: whether it embeds as it did when it was packed, its caller must see."""
+    """Do all of `load` except comparing the sample vectors, which is left to the caller."""
     content = read_weights(path, manifest)
     where = find_device(device)
     torch.set_num_threads(threads)
@@ -122,9 +128,9 @@ def open_embedder(
 
 
 def settle(model: nn.Module, recipe: Recipe, preprocessing: Preprocessing, contract: InputContract) -> None:
-    """Let lazy modules (nn.LazyLinear, ...) find their shapes in one forward: before it, they cannot be filled."""
+    """Run one forward if there are lazy modules (nn.LazyLinear, ...): without shapes they cannot take weights."""
     if isinstance(recipe, ModuleRecipe) and any(map(is_lazy, (*model.parameters(), *model.buffers()))):
-        with torch.no_grad():  # not inference_mode: what is made there cannot be changed outside of it
+        with torch.no_grad():  # not inference_mode: its tensors cannot be changed later
             make_call(model, recipe.input)(make_inputs(preprocessing, contract, np.sort(sample_lengths(contract))))
 
 
@@ -134,10 +140,10 @@ def make_embedder(
     device: torch.device | None = None,
     reductions: Mapping[str, Reduction] | None = None,
 ) -> Embedder:
-    """Put the parts together. Changes the model: what is not needed no longer runs, and what is slow is rewritten.
+    """Build the embedder. Changes the model: skips what is not needed, and rewrites slow modules.
 
-    Forwards of several threads wait for each other unless the certificate says that they need not, which none of before
-    does. Without one, while the artifact is being made, nobody waits: that is how it is found out.
+    Concurrent forwards are serialised unless the certificate says that they are safe (those of older versions do not).
+    Without a certificate, during packing, they are not: that is how it is measured.
     """
     certificate = manifest.certificate
     batches, threads = (None, None) if certificate is None else (certificate.batches, certificate.threads)
@@ -151,7 +157,7 @@ def make_embedder(
         manifest.preprocessing,
         manifest.contract,
         call,
-        rewriting=manifest.precision == FLOAT32,  # in narrower numbers no other form gives what the module gives
+        rewriting=manifest.precision == FLOAT32,  # in bfloat16 no other form gives the same
     )
     return Embedder(
         model=model,
@@ -170,7 +176,7 @@ def make_embedder(
 def use_compiled(
     embedder: Embedder, model: nn.Module, manifest: Manifest, contents: Mapping[str, bytes], device: torch.device
 ) -> tuple[str, ...]:
-    """Let what is compiled run where it gives the same here; return the paths of those modules."""
+    """Use the compiled parts if they give the same vectors on this machine; return their paths."""
     if manifest.compiled is None:
         log.warning("model.run_compiled is set, and nothing in this artifact is compiled: undertow pack --compile")
         return ()
@@ -178,7 +184,7 @@ def use_compiled(
 
 
 def embed_samples(embedder: Embedder, manifest: Manifest) -> list[Tensor]:
-    """Return the vectors of sample windows: some of other lengths, the longest, the shortest, several and alone."""
+    """Return the vectors of sample windows of several lengths, the longest and the shortest too, in batches and alone."""
     longest, least = manifest.contract.max_length, manifest.contract.min_length
     sizes = [np.full(count, length) for count in (WIDER, PROBE, 1) for length in {longest, least}]
     found = [
@@ -191,7 +197,7 @@ def embed_samples(embedder: Embedder, manifest: Manifest) -> list[Tensor]:
 def find_call(
     recipe: Recipe, model: nn.Module, features: Sequence[TappedFeature], precision: Precision, device: torch.device
 ) -> Call | None:
-    """Return how the model is called, or None where it takes the inputs as they are and its output is no feature."""
+    """Return the function that calls the model, or None if the model itself is it."""
     call: Call | None = None
     if isinstance(recipe, ModuleRecipe):
         call = make_call(model, recipe.input)
@@ -201,7 +207,7 @@ def find_call(
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device: `auto` is the first CUDA device, else the CPU. Raises `Refused`."""
+    """Return the device; `auto` means the first CUDA device, or the CPU if there is none. Raises `Refused`."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -218,7 +224,7 @@ def find_device(name: str) -> torch.device:
                 f"model.device is {name}, but torch sees {torch.cuda.device_count()} CUDA devices here; use cpu or auto"
             )
             raise Refused(message)
-        torch.backends.cudnn.allow_tf32 = False  # on by default for LSTMs, and 1e-3 away from float32
+        torch.backends.cudnn.allow_tf32 = False  # TF32 is torch's default for LSTMs, with errors of 1e-3
         torch.backends.cuda.matmul.allow_tf32 = False
     return device
 

@@ -1,4 +1,4 @@
-"""The models that an artifact may hold: built from plain JSON, never from a name that nobody has foreseen or listed.
+"""The models that an artifact may hold: built from plain JSON, and only of classes that are known or listed.
 
 In: a `Recipe` or the hyperparameters of a checkpoint. Out: a model without weights, a recipe. Knows no file.
 """
@@ -34,17 +34,17 @@ CLASSES = (
     "xLSTMTime",
 )
 ACTIVATION = "torch.nn"
-"""The key under which a hyperparameter that is an activation keeps its class's name."""
+"""The JSON key for a hyperparameter that is an activation; its value is the name of the activation's class."""
 DROPPED = frozenset({*inspect.signature(models.BaseModel.__init__).parameters, "embedding_labels"})
-"""Hyperparameters of training and of plots: no hidden state depends on them, and some are objects."""
+"""Hyperparameters of training and plotting: no hidden state depends on them, and some are objects, not JSON."""
 KNOWN = frozenset({TorchNormalizer, EncoderNormalizer, GroupNormalizer})
-"""They scale back alike, given a window's centre and scale."""
+"""Normalizers that scale back in the same way, given a window's centre and scale."""
 
 
 def model_class(path: str, code: Collection[str] = ()) -> type[nn.Module]:
-    """Return the class `pytorch_forecasting.NAME`, if it is one of ours, or one derived, `package.module:Name`.
+    """Return the class `pytorch_forecasting.NAME` if it is one of `CLASSES`, or a derived `package.module:Name`.
 
-    Raises `Refused`. The latter is imported only from packages in `code`.
+    The latter is imported only from packages in `code`. Raises `Refused`.
     """
     if ":" in path:
         derived: Any = find_maker(path, code)
@@ -70,16 +70,16 @@ def model_class(path: str, code: Collection[str] = ()) -> type[nn.Module]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide what Lightning says to those who train: that a loss is kept twice."""
+    """Hide a warning of Lightning that matters only in training: that a loss is stored twice."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Attribute '.*' is an instance of", module="lightning")
         yield
 
 
 def make_recipe(model: nn.Module, hyperparameters: Mapping[str, Any], path: str | None = None) -> ModelRecipe:
-    """Keep of the hyperparameters what the model is built from. Raises `Refused` for what is no plain data.
+    """Make a recipe of the hyperparameters from which the model is built.
 
-    `path` is what its class was named by, if it was.
+    `path` is the class's path if the user named one. Raises `Refused` for a hyperparameter that is not plain data.
     """
     kept = {name: value for name, value in hyperparameters.items() if name not in DROPPED}
     try:
@@ -140,7 +140,7 @@ def _loss(name: str, output: Output) -> Any:
 
 
 def _read_outputs(losses: Sequence[Any], transformer: Any) -> tuple[Output, ...]:
-    """Keep how the output is scaled back, where that is plain data: centre and scale come with each window."""
+    """Return how each output is scaled back, if that is plain data; centre and scale come with each window."""
     normalizers = list(getattr(transformer, "normalizers", [transformer] * len(losses)))
     kept = [
         Normalizer(transformation=one.transformation, center=bool(one.center))
@@ -158,7 +158,7 @@ def _normalizer(output: Output) -> Any:
 
 
 def _name_activation(value: Any) -> dict[str, str]:
-    """Write an activation without parameters as its name in `torch.nn`. Raises `TypeError` for anything else."""
+    """Encode an activation without parameters by its name in `torch.nn`. Raises `TypeError` for anything else."""
     name = type(value).__name__
     if type(value) is getattr(nn.modules.activation, name, None) and repr(value) == f"{name}()":
         return {ACTIVATION: name}

@@ -1,6 +1,7 @@
-"""A forward in narrower numbers than float32, by torch.autocast, as the artifact's space says.
+"""Forwards in lower precision than float32, by torch.autocast; the precision is part of the space.
 
-In: how a model is called. Out: the same call under autocast, and how near two such forwards must be. Knows no model.
+In: the function that calls a model. Out: the same under autocast, and the tolerance for comparing forwards. Knows no
+model.
 """
 
 from collections.abc import Mapping
@@ -14,16 +15,16 @@ from undertow.core.errors import Refused
 from undertow.core.taps import Call
 
 TOLERANCE: Mapping[Precision, float] = MappingProxyType({"float32": 1e-6, "bfloat16": 2.0**-5})
-"""Of a vector, in units of its largest number or of 1: what the same window may differ by in another batch.
+"""The largest difference of a window's vector between batches, relative to its largest number (or to 1 if smaller).
 
-bfloat16 has 8 bits, less three here: a sum in another order is rounded to a neighbour, and what follows carries that
-on."""
+bfloat16 has 8 significant bits; 3 of them are allowed for sums in another order, which round to a neighbouring number,
+and for the error's growth in later layers."""
 
 _NO_SUCH_KERNEL = "could not create a primitive"  # oneDNN's words
 
 
 def in_precision(call: Call, precision: Precision, device: torch.device) -> Call:
-    """Return a call that computes in these numbers."""
+    """Return a call that computes in this precision."""
     if precision == FLOAT32:
         return call
 
