@@ -126,7 +126,7 @@ def test_vectors_that_are_too_short_to_be_normalised_are_refused(
     trained: Train, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding, "LEAST_WINDOWS", 1)  # else a window alone is embedded as in a batch
-    with pytest.raises(Refused, match=r"otherwise alone than in a batch.*l2 magnifies what differs in short vectors"):
+    with pytest.raises(Refused, match=r"otherwise alone than in a batch.*l2 magnifies differences in short vectors"):
         make(trained("lstm"), tmp_path / "a", "rnn:last,pca=4,l2", history)
 
 

@@ -71,7 +71,7 @@ class Sight:
 
     parts: tuple[PartSight, ...]
     inputs: tuple[str, ...]
-    """Columns of the past by name; others with the part of the window: `static place`, `ahead hour`, `series wearer`."""
+    """Columns of the past by name, others with their part of the window: `static place`, `ahead hour`, `series id`."""
     blind: tuple[str, ...]
     """Inputs that do not change the vector."""
 

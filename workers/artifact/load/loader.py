@@ -184,7 +184,7 @@ def use_compiled(
 
 
 def embed_samples(embedder: Embedder, manifest: Manifest) -> list[Tensor]:
-    """Return the vectors of sample windows of several lengths, the longest and the shortest too, in batches and alone."""
+    """Return the vectors of sample windows of several lengths, from longest to shortest, in batches and alone."""
     longest, least = manifest.contract.max_length, manifest.contract.min_length
     sizes = [np.full(count, length) for count in (WIDER, PROBE, 1) for length in {longest, least}]
     found = [

@@ -1,7 +1,7 @@
-"""Fit the reductions that features ask for on windows of their owner's, embedded by the very embedder.
+"""Fit the PCA of each feature that asks for one, on windows that the user gives.
 
-In: an embedder of the vectors before any reduction, a Parquet file or a folder of them. Out: `Fitted` for each feature
-that has one; or a refusal. Knows no artifact and no checkpoint.
+In: an embedder of the vectors before reduction, a Parquet file or a folder of them. Out: `Fitted` for each feature with
+a PCA; or a refusal. Knows no artifact and no checkpoint.
 """
 
 import hashlib
@@ -29,31 +29,31 @@ from undertow.schemas.wording import counted
 
 BATCH_ROWS = 1024
 TOLERANCE = 1e-5
-"""Of a reduced vector, in units of the largest number: what float32 may lose of what was fitted in float64."""
+"""How far a PCA applied in float32 may be from the one fitted in float64, relative to the largest number."""
 
 ALONE = 64
-"""So many windows are embedded once more, each by itself."""
+"""How many windows are embedded once more, each alone, to compare. A choice."""
 COMPANY_TOLERANCE = 1e-6
-"""Of a vector, in units of the largest number or of 1: what the same window may differ by in another batch."""
+"""The largest difference of a window's vector between batches, relative to its largest number (or to 1 if smaller)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A reduction and how good it is."""
+    """A fitted PCA and how much it explains."""
 
     reduction: Reduction
     explained: tuple[float, ...]
-    """Share of the vectors' variance that each component explains."""
+    """The share of the variance that each component explains."""
     windows: int
-    """How many it was fitted on."""
+    """On how many windows it was fitted."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what people should know, as plain data for `json`."""
+        """Return facts for users, as plain data for `json`."""
         return {"explained_variance": list(self.explained), "fitted_on": self.windows}
 
 
 def check_wish(features: Mapping[str, Feature], path: Path | None) -> None:
-    """Raise `Refused` where a PCA has no windows to be fitted on, or windows no PCA."""
+    """Raise `Refused` if there is a PCA but no windows to fit it on, or windows but no PCA."""
     wanted = [name for name, feature in features.items() if feature.pca is not None]
     if wanted and path is None:
         message = (
@@ -66,7 +66,7 @@ def check_wish(features: Mapping[str, Feature], path: Path | None) -> None:
 
 
 def check_sizes(features: Sequence[TappedFeature]) -> None:
-    """Raise `Refused` for a PCA that leaves more dimensions than there are."""
+    """Raise `Refused` for a PCA with more components than the vector has dimensions."""
     for one in features:
         if (one.feature.pca or 0) > one.layout.size:
             message = (
@@ -77,7 +77,7 @@ def check_sizes(features: Sequence[TappedFeature]) -> None:
 
 
 def without_reduction(features: Sequence[TappedFeature]) -> tuple[TappedFeature, ...]:
-    """Return the features as they are before any reduction."""
+    """Return the features without their reductions."""
     return tuple(replace(one, feature=replace(one.feature, pca=None, l2=False)) for one in features)
 
 
@@ -95,7 +95,7 @@ def fit_reductions(
 
 
 class _Fit:
-    """The moments of one feature's vectors."""
+    """Collects one feature's vectors, and fits its PCA."""
 
     def __init__(self, one: TappedFeature) -> None:
         self._one = one
@@ -133,7 +133,7 @@ class _Fit:
         return Fitted(reduction=reduction, explained=tuple(found.explained[:wanted].tolist()), windows=count)
 
     def _check(self, reduction: Reduction, expected: Matrix) -> None:
-        """Refuse vectors whose mean is so far from 0 that float32 has no digits left for what varies."""
+        """Refuse vectors whose mean is so large that float32 cannot represent their variation."""
         found = project(torch.from_numpy(self._some), reduction).numpy()
         apart, unit = float(np.abs(found - expected).max()), float(np.abs(expected).max())
         if not apart <= TOLERANCE * unit:
@@ -146,10 +146,10 @@ class _Fit:
 
 
 def check_company(embedder: Embedder, path: Path, contract: InputContract) -> None:
-    """Raise `Refused` where windows in `path` are reduced otherwise alone than together.
+    """Raise `Refused` if windows in `path` get another vector alone than in a batch.
 
-    Sample windows do not show it: what the forward of another batch moves by 1e-7, l2 magnifies in vectors that the PCA
-    has made short, and those lie among the windows that it was fitted on.
+    Sample windows do not show it: l2 magnifies differences of 1e-7 in vectors that the PCA made short, and such vectors
+    are found among the windows on which it was fitted.
     """
     windows = next(read.windows for read in _read(path, contract) if len(read.windows))
     windows = windows.take(np.arange(min(len(windows), ALONE)))
@@ -161,14 +161,14 @@ def check_company(embedder: Embedder, path: Path, contract: InputContract) -> No
         if apart > COMPANY_TOLERANCE:
             message = (
                 f"the feature {name}: a window in {path} is embedded otherwise alone than in a batch, by up to "
-                f"{apart:.2g}; l2 magnifies what differs in short vectors: leave it out, keep more components, or "
+                f"{apart:.2g}; l2 magnifies differences in short vectors: leave it out, keep more components, or "
                 "choose another tap"
             )
             raise Refused(message)
 
 
 def _read(path: Path, contract: InputContract) -> Iterator[ArrowWindows]:
-    """Yield the windows of each Parquet file, in an order that the files' names have no part in."""
+    """Yield the windows of each Parquet file, in an order that does not depend on the files' names."""
     for name in sorted(find_files(path).paths, key=_digest):
         try:
             with pq.ParquetFile(name, page_checksum_verification=True) as file:
@@ -183,7 +183,7 @@ def _read(path: Path, contract: InputContract) -> Iterator[ArrowWindows]:
 
 
 def _digest(path: Path) -> bytes:
-    """Return what a file holds, in short: sums in another order differ in their last bits, and so would the space."""
+    """Return a digest by which files are ordered: sums in another order differ in the last bit, and so in the space."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()

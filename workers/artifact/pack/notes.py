@@ -1,7 +1,7 @@
-"""What a tap was taken to mean where nobody has said, and what its vector has not seen though one may think so.
+"""Notes for the user of `pack`: defaults that were assumed for a tap, and inputs that its vector does not depend on.
 
-In: a trained model, taps as they were written, as they were learnt and what they see. Out: a sentence for each that may
-have been meant otherwise. Knows no file.
+In: a trained model, its taps as written and as found by dry runs, and what they see. Out: one sentence for each point
+that may surprise. Knows no file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ from undertow.core.tap_texts import as_text
 from undertow.core.taps import TapInfo, list_taps, paths_of
 
 LISTED = 4
-"""Calls that are written out."""
+"""How many calls or names a note lists. A choice."""
 
 
 def unsaid_calls(trained: Trained, taps: Mapping[str, Feature | str]) -> Iterator[str]:
-    """Run the whole model once; yield a sentence for each text that names no call of a module that has several."""
+    """Run the model once; yield a sentence for each tap that names no call although its module is called repeatedly."""
     paths = paths_of(trained.model)
     read = [(text, Feature.parse(text, paths).tap) for text in taps.values() if isinstance(text, str)]
     silent = {tap.path for text, tap in read if tap.call == 0 and "#0" not in text}
@@ -35,7 +35,7 @@ def unsaid_calls(trained: Trained, taps: Mapping[str, Feature | str]) -> Iterato
 
 
 def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
-    """Yield a sentence for each feature that pools steps which are not the window's: their axis cannot be seen."""
+    """Yield a sentence for each feature whose steps do not follow the window's: their axis had to be guessed."""
     for one in features:
         pools, layout = one.feature.pools, one.layout
         if layout.time_axis is not None and layout.steps is None and all(part.pool != "flatten" for part in pools):
@@ -47,7 +47,7 @@ def unsaid_axes(features: Sequence[TappedFeature]) -> Iterator[str]:
 
 
 def unsaid_sight(features: Sequence[TappedFeature], sights: Mapping[str, Sight], horizon: int) -> Iterator[str]:
-    """Yield a sentence for each that one may not think of: steps and inputs that have no part in a vector."""
+    """Yield a sentence for each important step or input on which a vector does not depend."""
     for one in features:
         sight = sights.get(one.name)
         if sight is None:

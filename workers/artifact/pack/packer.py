@@ -1,7 +1,7 @@
-"""Pack a trained model into an artifact, once, where its owner trusts it.
+"""Pack a trained model into an artifact, once, at a place where its checkpoint is trusted.
 
-In: a Lightning checkpoint or the TOML of a plain module, taps, a name. Out: a folder of safetensors and JSON, whole or
-not there. Knows no store.
+In: a Lightning checkpoint or the TOML of a plain module, taps, a name. Out: a folder of safetensors and JSON, which
+appears complete or not at all. Knows no store.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ from undertow.core.taps import paths_of
 
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
 BATCHES = (256, 5_000)
-"""Unless settings say otherwise, `kafka.max_batch` and `backfill.chunk_rows`."""
+"""The default batch sizes to certify: those of `kafka.max_batch` and `backfill.chunk_rows`."""
 
 
 def pack(
@@ -65,15 +65,20 @@ def pack(
 ) -> Manifest:
     """Write the artifact to the folder `output`; return its manifest. Raises `Refused`, and then writes nothing.
 
-    `taps` maps feature names to taps, as `Feature` or as text: `{"hidden": "rnn:last+mean"}`. `series` names the id
-    columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; without it they are the data set's groups.
-    `code` are the packages that the TOML of a plain module may name. `note` is told what the taps were taken to mean
-    where they do not say it. `fit` is a Parquet file or a folder of them, as for a backfill: the windows that a PCA is
-    fitted on. `precision` lets torch.autocast narrow the forward: another space. With `is_compiled` the artifact holds
-    native code for this kind of machine too, where that can be made. `afresh` loads the folder before it gets its
-    name: a process that is started for it, which finds code where the environment (PYTHONPATH) alone leads to.
-    `batches` are sizes in which windows will come: it is certified in as large ones, as far as that costs seconds only.
-    `ttl_s` is how long after its event time a vector counts in Feast's joins, 0 for ever.
+    `taps`: feature names and their taps, as `Feature` or as text: `{"hidden": "rnn:last+mean"}`.
+    `series`: the id columns of the windows, as `wearer`, `wearer:string` or `lap:integer`; by default the groups of the
+    model's data set.
+    `model_class`: the class of the checkpoint's model, if it cannot be recognised.
+    `trust`: whether pickles in the checkpoint may run.
+    `code`: the packages from which a user's own class may be imported.
+    `note`: called with one sentence for each default that was assumed.
+    `fit`: a Parquet file or a folder of them, as for a backfill, with the windows on which PCAs are fitted.
+    `precision`: `bfloat16` lowers the precision of the forward by torch.autocast, in a space of its own.
+    `is_compiled`: whether to add native code for this kind of machine, if it can be compiled.
+    `ttl_s`: seconds after its event time for which a vector counts in Feast's joins, 0 for ever.
+    `batches`: sizes of batches to certify, as far as that takes only seconds.
+    `afresh`: loads the finished folder for comparison, by default in a new process, which finds code by the
+    environment (PYTHONPATH) alone.
     """
     checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
     _check(name, taps, output)
@@ -138,7 +143,7 @@ def pack(
         say(sentence)
     sample = {key: tuple(map(tuple, array[:KEPT_SAMPLES].tolist())) for key, array in vectors.items()}
     manifest = replace(draft, sample=sample, certificate=certificate)
-    text = json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n"  # some models follow the order of a dict
+    text = json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n"  # unsorted: models may depend on order
 
     def check(folder: Path) -> None:
         check_again(certificate, vectors, afresh(folder, code, torch.get_num_threads()))
@@ -160,7 +165,7 @@ def _check(name: str, taps: Collection[str], output: Path) -> None:
 def _compile(
     draft: Manifest, model: nn.Module, embedder: Embedder, say: Callable[[str], object]
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest with what is compiled, and the packages; without, where they do not give the same."""
+    """Return the manifest with the compiled parts and their packages, or without if they do not give the same."""
     if draft.precision != FLOAT32:
         say(f"nothing is compiled: expected a forward in float32, found {draft.precision}")
         return draft, {}
@@ -192,5 +197,5 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
                 f"expected weights in float32, found {tensor.dtype} in {name}; save the checkpoint in full precision"
             )
             raise Refused(message)
-        weights[name] = tensor.detach().clone().contiguous()  # safetensors refuses modules that share their memory
+        weights[name] = tensor.detach().clone().contiguous()  # safetensors refuses tensors that share memory
     return weights

@@ -1,6 +1,6 @@
-"""The folder that an artifact is written to: seen to be possible before the work, whole or not there after it.
+"""The folder of an artifact: checked to be writable before the work, and published atomically after it.
 
-In: a path and files. Out: a folder that appears at once. Knows nothing of what the files hold.
+In: a path and files. Out: a folder that appears complete. Knows nothing of what the files hold.
 """
 
 import os
@@ -15,7 +15,7 @@ from undertow.core.publication import publish_folder
 
 
 def check_place(output: Path) -> None:
-    """Raise `Refused` where the folder could not be made there, or is there; leave nothing behind."""
+    """Raise `Refused` if the folder exists or could not be created; leave nothing behind."""
     if _is_there(output):
         message = f"{output} exists, and an artifact is never overwritten; choose another folder or remove it"
         raise Refused(message)
@@ -31,7 +31,7 @@ def check_place(output: Path) -> None:
 
 
 def write(output: Path, files: Mapping[str, bytes], check: Callable[[Path], None]) -> None:
-    """Make the folder appear at once, durable and as `check` has seen it, or not at all. Raises `Refused`."""
+    """Publish the folder atomically, synced to disk and after `check` accepted it, or not at all. Raises `Refused`."""
     with _refusing(output):
         partial = _begin(output)
         try:
@@ -46,7 +46,7 @@ def write(output: Path, files: Mapping[str, bytes], check: Callable[[Path], None
 
 
 def _is_there(path: Path) -> bool:
-    return os.path.lexists(path)  # a link that leads nowhere is there, too
+    return os.path.lexists(path)  # a dangling link counts
 
 
 @contextmanager
@@ -60,6 +60,6 @@ def _refusing(output: Path) -> Iterator[None]:
 
 
 def _begin(output: Path) -> Path:
-    """Make a folder beside it. Its name is short: one that holds the other's could be too long where that is not."""
+    """Create a temporary folder beside it, with a short name, since a longer one could exceed the system's limit."""
     output.parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=".pack.", dir=output.parent))

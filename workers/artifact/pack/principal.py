@@ -1,6 +1,6 @@
-"""The principal components of vectors that come batch by batch: the exact ones, in whatever order the batches come.
+"""An exact PCA of vectors that come in batches, independent of the order of the batches.
 
-In: (n, d) arrays, or what others have gathered. Out: mean, components and how much each explains. Knows no file.
+In: (n, d) arrays, or moments of others. Out: mean, components and how much each explains. Knows no file.
 """
 
 from dataclasses import dataclass
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 AS_LARGE = 1e-6
-"""Loadings that differ by less of the largest one count as equally large: which is larger would be chance."""
+"""Loadings that differ by less, relative to the largest, count as equal: rounding would decide which is larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Moments:
-    """What is known of some vectors: enough for their PCA, whatever their number."""
+    """Count, mean and scatter matrix of some vectors: all that their PCA needs."""
 
     count: int
     mean: Matrix
     """(d,)"""
     scatter: Matrix
-    """(d, d) sum over the vectors of the outer product of their distance to the mean with itself."""
+    """(d, d), the sum over the vectors of (v - mean)(v - mean)^T."""
 
     @classmethod
     def of(cls, vectors: NDArray[np.floating]) -> "Moments":
-        """Return those of (n, d) vectors, at least one."""
+        """Return the moments of (n, d) vectors, at least one."""
         values = vectors.astype(np.float64)
         mean: Matrix = values.mean(axis=0)
-        apart = values - mean  # before it is squared: a large mean would leave no digits of a small spread
+        apart = values - mean  # subtracted before squaring, for precision if the mean is large
         mean += apart.mean(axis=0)
         apart = values - mean
         return cls(count=len(values), mean=mean, scatter=apart.T @ apart)
 
     def merge(self, other: "Moments") -> "Moments":
-        """Return those of the vectors of both (the update of Chan, Golub and LeVeque)."""
+        """Return the moments of both together (Chan, Golub and LeVeque's pairwise update)."""
         count, between = self.count + other.count, other.mean - self.mean
         weight = self.count * other.count / count
         return Moments(
@@ -50,15 +50,15 @@ class Components:
     """A PCA."""
 
     directions: Matrix
-    """(r, d) orthonormal rows, the one that explains most first; as many as the vectors vary in."""
+    """(r, d) orthonormal rows, by explained variance, largest first; r is the rank of the vectors' variation."""
     explained: Matrix
-    """(r,) share of the vectors' variance."""
+    """(r,) the share of the variance that each explains."""
 
 
 def find_components(moments: Moments) -> Components:
-    """Return all components that the vectors determine: none where they do not vary.
+    """Return all components that the vectors determine; none if they do not vary.
 
-    A component and its negative explain the same: the first of its largest loadings is made positive.
+    The sign of a component is arbitrary: the first of its largest loadings is made positive.
     """
     found, columns = np.linalg.eigh(moments.scatter)
     variances, rows = found[::-1], columns.T[::-1]

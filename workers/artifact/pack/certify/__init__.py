@@ -1,1 +1,1 @@
-"""The proof of what an artifact promises."""
+"""Certify an artifact: measure, before it is written, that it does what is promised."""

@@ -1,7 +1,7 @@
-"""What an embedder makes of larger batches than a few windows, and of odd windows among others.
+"""Try an embedder on large batches, and on odd windows among others.
 
-In: an embedder and what its windows hold. Out: `Batches`; or a refusal. Knows no file. What it costs is bounded by the
-steps of the windows that it makes up, whatever the sizes asked for.
+In: an embedder, the contract and preprocessing of its windows. Out: `Batches`; or a refusal. Knows no file. The cost is
+bounded by the number of steps that are embedded, whatever sizes are asked for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ from undertow.schemas.contract import InputContract
 from undertow.schemas.windows import Values, WindowBatch
 
 MOST_STEPS = 4 * CPU_STEPS
-"""Of a batch of windows of all lengths: some 2 s of a forward that takes 50 us for a step."""
+"""The most steps in a batch of windows of all lengths: about 2 s for a model that takes 50 us for each step."""
 FAR = 1_000.0
-"""How many times the spread of usual numbers lies between them and far ones."""
+"""How far away the far numbers are, as a multiple of the spread of usual ones. A choice."""
 PARTS = ("past", "future", "static")
 GREATEST = float(np.finfo(np.float32).max)
 
@@ -34,9 +34,10 @@ def try_batches(
     tolerance: float,
     openness: RoundingBound,
 ) -> Batches:
-    """Embed batches of these sizes, odd windows among them, and each odd window alone. Raises `Refused`.
+    """Embed batches of these sizes, with odd windows among them, and each odd window alone. Raises `Refused`.
 
-    The batches hold windows of all lengths, the largest one the shortest, since it has the most windows in one forward.
+    Batches hold windows of all lengths, except for the largest, which holds the shortest windows: so it puts the most
+    windows into one forward.
     """
     least = np.full(SAMPLES, contract.min_length)
     mixed, shortest = (sample_windows(contract, preprocessing, one) for one in (sample_lengths(contract), least))
@@ -64,7 +65,7 @@ def _compare_company(
     tolerance: float,
     openness: RoundingBound,
 ) -> None:
-    """Refuse a model whose windows have other vectors in a batch of so many, or beside odd ones."""
+    """Refuse a model whose windows have other vectors in a batch of `count`, or among the odd windows of `company`."""
     expected = embedder.embed(windows).embeddings.features
     picked = (np.modf(np.arange(count) * GOLDEN)[0] * len(windows)).astype(np.int64)  # in no period of a chunk
     batch = windows.take(picked)
@@ -87,7 +88,7 @@ def _compare_company(
 
 
 def _outcome(embedder: Embedder, odd: WindowBatch, others: WindowBatch) -> str:
-    """Say what becomes of an odd window; nothing where it has one vector, alone and among others."""
+    """Say what happens to an odd window; return an empty text if it has the same vector alone and among others."""
     alone = embedder.embed(odd)
     if alone.faults:
         return f"refused ({alone.faults[0].reason})"
@@ -103,15 +104,15 @@ def _outcome(embedder: Embedder, odd: WindowBatch, others: WindowBatch) -> str:
 def _odd_windows(
     usual: WindowBatch, contract: InputContract, preprocessing: Preprocessing
 ) -> Iterator[tuple[str, WindowBatch]]:
-    """Yield the window with other numbers in it; none where it holds categories alone."""
+    """Yield the window with unusual numbers in it; nothing if it holds only categories."""
     ranges = sample_ranges(preprocessing)
     real = {column.name for part in PARTS for column in getattr(contract, part) if column.is_real}
-    real -= {preprocessing.time_column}  # which counts steps
+    real -= {preprocessing.time_column}  # it must count steps
     if not real:
         return
 
     def filled(low: float, high: float, spread: float) -> WindowBatch:
-        """Let numbers go up and down between low and high, in spreads around the middle, or as they are for 0."""
+        """Alternate between low and high, in units of the spread around the middle, or as they are for spread 0."""
 
         def fill(name: str, usual: Values) -> Values:
             least, most = ranges.get(name, (0.1, 0.9))

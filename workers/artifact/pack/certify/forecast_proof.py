@@ -1,7 +1,7 @@
-"""Whether a model's forecast can be a feature: the same each time, in the targets' units.
+"""Check that a model's forecast can be a feature: deterministic, and in the targets' units.
 
-In: a model as it was trained, the features wanted of it. Out: the model with its forecast behind it, and what people
-should know of the numbers; or a refusal. Knows no file.
+In: a trained model, the wanted features. Out: the model with its forecast attached, and facts about the numbers; or a
+refusal. Knows no file.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from undertow.core.features import Feature
 POINT = frozenset({"MAE", "RMSE", "SMAPE", "MAPE", "MASE", "PoissonLoss", "TweedieLoss"})
 WHOLE = frozenset({str(Feature.parse(FORECAST)), str(Feature.parse(f"{FORECAST}:none"))})
 REASONS = {
-    "DeepAR": "it draws samples, other ones each time",
+    "DeepAR": "it draws random samples",
     "xLSTMTime": "it does not scale its output back to the target's units",
 }
 
 
 def with_forecast(trained: Trained, features: Mapping[str, Feature]) -> Trained:
-    """Return the trained model with its forecast behind it, if a feature asks for that. Raises `Refused`."""
+    """Return the trained model, with its forecast attached if a feature asks for it. Raises `Refused`."""
     if not is_wanted(trained.model, [one.tap.path for one in features.values()]):
         return trained
     for name, feature in features.items():
@@ -37,7 +37,7 @@ def with_forecast(trained: Trained, features: Mapping[str, Feature]) -> Trained:
 
 
 def forecast_facts(trained: Trained, features: Mapping[str, Feature]) -> dict[str, dict[str, Any]]:
-    """Return of each forecast what its numbers are, as plain data for `json`."""
+    """Return, for each forecast feature, what its numbers mean, as plain data for `json`."""
     model: Any = trained.model
     if not isinstance(getattr(model, FORECAST, None), Forecast):
         return {}
@@ -53,7 +53,7 @@ def forecast_facts(trained: Trained, features: Mapping[str, Feature]) -> dict[st
 
 
 def _refuse(trained: Trained) -> None:
-    """Raise `Refused` for a model whose forecast is not the same numbers each time, in the targets' units."""
+    """Raise `Refused` for a model whose forecast is random, or not in the targets' units."""
     model: Any = trained.model
     name = type(model).__name__
     why = REASONS.get(name)

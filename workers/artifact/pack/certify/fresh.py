@@ -1,7 +1,7 @@
-"""What an artifact gives to a process that has seen nothing but its folder, as a replica has not.
+"""Load an artifact in a new process, which has seen nothing but its folder, as a replica does.
 
-In: an artifact's folder. Out: the vectors of its sample windows. Knows no checkpoint and no trained model: what a
-process has unpickled, defined or run before may be just what lets a folder load there, and nowhere else.
+In: an artifact's folder. Out: the vectors of its sample windows. Knows no checkpoint and no trained model: something
+that this process unpickled, defined or ran before may let the folder load here, and nowhere else.
 """
 
 import contextlib
@@ -17,21 +17,22 @@ import numpy as np
 from undertow.core.embedder import VectorsByFeature
 from undertow.core.errors import Refused, UndertowError
 
+VectorsByFeature = dict[str, NDArray[np.float32]]
 Afresh = Callable[[Path, Collection[str], int], VectorsByFeature]
-"""Loads the artifact in a folder, with packages whose code may run and threads; returns its sample vectors by feature,
-each (samples, d). Raises `Refused`."""
+"""A function (folder, packages whose code may run, threads) that loads the artifact and returns the sample vectors by
+feature, (samples, d) each. Raises `Refused`."""
 
 FORECASTER = "forecaster"
 LINES = 5
-"""Of what a process that failed has written: the error itself, and where."""
+"""How many of the last lines of a failed process are shown: enough for the error and its place."""
 
 
 @contextlib.contextmanager
 def fresh_process(*, is_forecaster: bool = False) -> Iterator[Afresh]:
-    """Start a process that imports what a replica does, beside whatever is done meanwhile; it embeds once, when asked.
+    """Start a process that imports in the background what a replica imports, and embeds once, when asked.
 
-    `is_forecaster` lets it import pytorch-forecasting ahead, too. It finds code where the environment alone leads to
-    (PYTHONPATH, and what is installed), as a replica does.
+    With `is_forecaster` it imports pytorch-forecasting ahead, too. It finds code by the environment alone (PYTHONPATH
+    and installed packages), as a replica does.
     """
     command = [sys.executable, "-P", "-m", __name__, *([FORECASTER] if is_forecaster else [])]
     pipe = subprocess.PIPE
@@ -45,20 +46,20 @@ def fresh_process(*, is_forecaster: bool = False) -> Iterator[Afresh]:
         try:
             yield ask
         finally:
-            process.kill()  # where it was never asked; otherwise it has ended
+            process.kill()  # if it was never asked; otherwise it has ended
 
 
 def look_afresh(folder: Path, code: Collection[str], threads: int) -> VectorsByFeature:
-    """Do it in a process that is started now."""
+    """Load the artifact in a process started now, and return its sample vectors."""
     with fresh_process() as ask:
         return ask(folder, code, threads)
 
 
 def sample_vectors(folder: Path, code: Collection[str], threads: int) -> VectorsByFeature:
-    """Do it in this process, on the CPU."""
+    """Load the artifact in this process, on the CPU, and return its sample vectors."""
     from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows  # noqa: PLC0415 likewise
     from undertow.artifact.format.manifest import read_manifest  # noqa: PLC0415 likewise
-    from undertow.artifact.load.loader import open_embedder  # noqa: PLC0415 torch, which who only asks need not wait for
+    from undertow.artifact.load.loader import open_embedder  # noqa: PLC0415 imports torch, which the asking process need not wait for
 
     manifest = read_manifest(folder)
     embedder = open_embedder(folder, manifest, device="cpu", threads=threads, code=code)
@@ -80,14 +81,14 @@ def _read(answer: str, errors: str, code: int) -> VectorsByFeature:
     detail = said.get("refused") or " / ".join(
         [f"it ended with {code}", *(line.strip() for line in errors.splitlines()[-LINES:])]
     )
-    message = f"nothing was written: in a process of its own, as a replica is, the artifact does not load: {detail}"
+    message = f"nothing was written: in a new process, as in a replica, the artifact does not load: {detail}"
     raise Refused(message)
 
 
 def main() -> None:
-    """Import, wait for one request on the standard input, answer it in one line of JSON."""
+    """Import, wait for one request on standard input, answer it by one line of JSON."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what foreign code prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what foreign code prints must not mix with the answer
     import undertow.artifact.load.loader  # noqa: PLC0415 while nobody waits for it yet
 
     if FORECASTER in sys.argv:

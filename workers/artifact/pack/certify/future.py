@@ -1,4 +1,4 @@
-"""What a data set knows of the steps after a window, and a window does not: nothing that is served may depend on it.
+"""Change the inputs that a data set fills with later observations: no served vector may depend on them.
 
 In: a model's inputs. Out: the same with another future. Knows no model.
 """
@@ -15,7 +15,7 @@ LEAKS = ": it depends on what is observed after the window, which a data set has
 
 
 def with_another_future(x: Mapping[str, Any], preprocessing: Preprocessing) -> dict[str, Any]:
-    """Change every decoder input that only later observations fill: targets, unknown reals and categories."""
+    """Change every decoder input that comes from later observations: targets, unknown reals and categories."""
     codes = {encoder.name: encoder.codes.values() for encoder in preprocessing.encoders}
     cont, cat = x["decoder_cont"].clone(), x["decoder_cat"].clone()
     for column, real in enumerate(preprocessing.reals):

@@ -1,10 +1,10 @@
-"""Find out what vectors depend on: change one input after another, and see whether they change.
+"""Measure which inputs a vector depends on, by changing one input after another.
 
-In: a trained model and its features. Out: a `Sight` of each. Knows no file.
+In: a trained model and its features. Out: a `Sight` for each. Knows no file.
 
-Each batch of changed windows is held against the same batch unchanged, row by row and bit by bit, so that neither
-rounding nor a place in a batch is taken for sight. A layer may be saturated where one change is tried and not where
-another is: several sizes, both directions, several windows.
+Each batch of changed windows is compared bit by bit with the same batch unchanged, so that neither rounding nor the
+place in the batch is mistaken for a dependency. Since a layer may be saturated at one value and not at another, changes
+of several sizes, in both directions, are tried on several windows.
 """
 
 from collections import defaultdict
@@ -29,16 +29,16 @@ from undertow.core.pooling import align, pool
 from undertow.core.taps import Taps
 
 SIZES = (0.3, -3.0, 30.0)
-"""What is added to a scaled input: within what a model has seen, at its edge, far beyond it."""
+"""What is added to a scaled input: within the range of training, at its edge, and far beyond it."""
 
 Probe = tuple[int | str, Inputs]
-"""A step (from 0) or a column, and the inputs of `WINDOWS` windows with it changed."""
+"""(step from 0, or column; the inputs of `WINDOWS` windows with that changed)."""
 Changes = dict[str, list[defaultdict[int | str, NDArray[np.bool_]]]]
-"""By feature, of each pooling: which channels (d,) each step and each column changes."""
+"""By feature, for each pooling: (d,) bool, which channels a step or a column changes."""
 
 
 def look(trained: Trained, features: Sequence[TappedFeature]) -> dict[str, Sight]:
-    """Return what each feature sees before any reduction; none of those that cannot be run."""
+    """Return what each feature depends on, before any reduction; features that cannot be run are left out."""
     lag = trained.preprocessing.max_lag
     width = trained.contract.max_length - lag
     base = make_inputs(trained.preprocessing, trained.contract, np.full(WINDOWS, width + lag))
@@ -61,24 +61,24 @@ def look(trained: Trained, features: Sequence[TappedFeature]) -> dict[str, Sight
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Runner:
-    """Runs changed windows beside unchanged ones."""
+    """Runs changed windows and unchanged ones, and compares."""
 
     taps: Taps
     features: Sequence[TappedFeature]
     base: Inputs
     width: int
     plain: dict[int, dict[str, list[Tensor]]] = field(default_factory=dict)
-    """Vectors of batches of so many times the unchanged windows."""
+    """The vectors of the unchanged windows, by how many times they are repeated in a batch."""
 
     def compare(self, probes: Iterator[Probe], at_once: int, found: Changes) -> bool:
-        """Note what each probe changes. Tell whether the model runs on them: some refuse what is far from usual."""
+        """Record what each probe changes; return whether the model runs on them, since some fail on extreme numbers."""
         while some := list(islice(probes, at_once)):
             try:
                 if len(some) not in self.plain:
                     self.plain[len(some)] = self._vectors([self.base] * len(some))
                 plain = self.plain[len(some)]
                 changed = self._vectors([x for _, x in some])
-            except Exception:  # noqa: BLE001 - whatever a model makes of such windows
+            except Exception:  # noqa: BLE001 - a model may raise anything on such windows
                 return False
             for name, poolings in plain.items():
                 for number, expected in enumerate(poolings):
@@ -120,7 +120,7 @@ def _sight(
 
 
 def _part(part: Pooling, changes: NDArray[np.bool_], steps: Sequence[int], width: int) -> PartSight:
-    """Sum up (steps, d): which channels each step changes."""
+    """Summarise (steps, d) bool, which channels each step changes."""
     seen = [step for step, channels in zip(steps, changes, strict=True) if channels.any()]
     by_channel = changes.sum(axis=0)
     narrow = (by_channel > 0) & (by_channel * FEW <= len(seen))

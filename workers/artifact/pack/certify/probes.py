@@ -18,18 +18,18 @@ from undertow.schemas.contract import Column, IdColumn
 
 WINDOWS = 2
 MOST_STEPS = 64
-"""So many steps are looked at of a longer past: the newest quarter of them, the oldest, and between these evenly."""
+"""How many steps of a longer past are changed: a quarter of these are the newest steps, the rest is spread evenly."""
 DRAWS, TRIES = 2, 16
-"""So many other values of each column, found in so many tries: of few categories one is often drawn again."""
+"""How many other values of each column are tried, and in how many draws: of few categories one is often drawn again."""
 OBSERVED = {"known", "unknown", "target"}
-"""Roles of inputs that each step has its own of."""
+"""Roles of inputs with a value for each step."""
 SERIES = "series "
 PREFIXES: Mapping[ColumnGroup, str] = {"past": "", "static": "static ", "future": "ahead ", "series": SERIES}
-"""In front of the names of columns."""
+"""The prefix of a column's name, by the part of the window."""
 
 
 def chosen_steps(width: int) -> list[int]:
-    """Return which steps are looked at, of so many."""
+    """Return which of `width` steps are changed."""
     if width <= MOST_STEPS:
         return list(range(width))
     edge = MOST_STEPS // 4
@@ -38,20 +38,20 @@ def chosen_steps(width: int) -> list[int]:
 
 
 def with_step(trained: Trained, base: Inputs, step: int, size: float) -> Inputs:
-    """Return the inputs with what was observed at one step changed by `size` or more, each column otherwise."""
+    """Return the inputs with the observations of one step changed, each column by another amount from `size` up."""
     preprocessing = trained.preprocessing
     x = _copy(base)
     lags = {lag.name: lag.steps for lag in preprocessing.lags}
     width = x["encoder_cont"].shape[1]
 
     def places(name: str) -> Iterator[tuple[str, int]]:
-        """Yield where what was observed at the step stands: a lagged column has it so many steps later."""
+        """Yield where a column's value of that step appears: a lagged column repeats it later."""
         part, place = ("encoder", at) if (at := step + lags.get(name, 0)) < width else ("decoder", at - width)
         if place < x[f"{part}_cont"].shape[1]:
             yield part, place
 
     for column, real in enumerate(preprocessing.reals):
-        if real.role in OBSERVED:  # by unequal amounts: a norm over the columns undoes what moves all of them alike
+        if real.role in OBSERVED:  # by unequal amounts: a norm over the columns would undo a common shift
             for part, place in places(real.name):
                 x[f"{part}_cont"][:, place, column] += size * (1.0 + 0.37 * column)
     codes = {encoder.name: encoder.codes.values() for encoder in preprocessing.encoders}
@@ -67,9 +67,9 @@ def with_step(trained: Trained, base: Inputs, step: int, size: float) -> Inputs:
 
 
 def other_columns(trained: Trained, base: Inputs) -> Iterator[tuple[str, list[Inputs]]]:
-    """Yield each input of a window by its name, and the model's inputs for other values of it.
+    """Yield the name of each column of a window, and the model's inputs for other values of it.
 
-    None of those that have no other value, or that the model's inputs do not hold.
+    Columns with only one possible value, or that are no input of the model, are left out.
     """
     contract, preprocessing = trained.contract, trained.preprocessing
     used = {(part, name) for part, name, _ in uses(preprocessing)}

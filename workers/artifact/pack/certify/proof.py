@@ -1,7 +1,7 @@
-"""The proof that an artifact does what it says, made before it is written.
+"""Check on sample windows that an artifact gives the vectors it promises, before it is written.
 
-In: a model as it was trained, the embedder of what will be packed. Out: its answer on sample windows; or a refusal.
-Knows no file.
+In: a trained model, the embedder that will be packed. Out: the sample vectors and a `Certificate`; or a refusal. Knows
+no file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,12 +40,12 @@ KEEPING = (
     ": the model keeps something from one call to the next, as an LSTM whose state is an attribute does, or draws "
     "random numbers; each window must begin anew"
 )
-SHORT = "; l2 magnifies what differs in short vectors, so without it this may hold"
+SHORT = "; l2 magnifies differences in short vectors, so without it this may hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What of the weights goes into the artifact."""
+    """The size of the weights in the artifact."""
 
     parameters: int
     size: int
@@ -62,11 +62,11 @@ def certify(
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
     sizes: Sequence[int] = (),
 ) -> tuple[VectorsByFeature, Certificate]:
-    """Return the vectors of the sample windows, and what was seen of them; or raise `Refused`.
+    """Return the vectors of the sample windows and the certificate, or raise `Refused`.
 
-    They must be finite, the same again, the same alone and among others, in batches of all `sizes` too, and the same
-    as the trained model gives to plain hooks when it runs to the end; and their inputs must be those of the model's
-    own data set. The forwards of the embedder must not wait for each other.
+    The vectors must be finite, reproducible, the same alone and in batches (of all `sizes`), and the same as plain
+    hooks give when the trained model runs to its end; and the inputs must be equal to those of the model's own data
+    set. The embedder must not serialise concurrent forwards.
     """
     windows = sample_windows(contract, trained.preprocessing, sample_lengths(contract))
     inputs = None
@@ -137,13 +137,13 @@ def certify(
 
 
 def check_again(certificate: Certificate, vectors: VectorsByFeature, found: VectorsByFeature) -> None:
-    """Refuse what the packed folder gives where it was loaded, unless it is what was certified. Raises `Refused`."""
+    """Raise `Refused` unless the packed folder, loaded again, gives the certified vectors."""
     for one in certificate.features:
         expected = vectors[one.name]
         if distance(expected, found[one.name]) <= certificate.tolerance + 2 * one.left_open:
             continue
         message = (
-            f"the feature {one.name}: loaded in a process of its own, as a replica loads it, the artifact gives other "
+            f"the feature {one.name}: loaded in a new process, as a replica loads it, the artifact gives other "
             f"vectors, by up to {float(np.abs(expected - found[one.name]).max()):.2g}, so nothing was written: the "
             "model depends on more than its weights and arguments, such as a variable of its package that this "
             "process has changed; keep what it needs in parameters, buffers or arguments"
@@ -176,9 +176,9 @@ def _compare(
     reason: str = "",
     openness: RoundingBound | None = None,
 ) -> dict[str, float]:
-    """Return by how much each feature differs, in units of its largest number or of 1. Raises `Refused`.
+    """Return each feature's largest difference, relative to its largest number (or to 1 if smaller).
 
-    Two forwards may each be as far from the truth as `openness` says.
+    Raises `Refused` above the tolerance, which twice the model's own float32 error (`openness`) may extend.
     """
     apart = {}
     for name, array in expected.items():

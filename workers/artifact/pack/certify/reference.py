@@ -1,7 +1,7 @@
-"""The inputs of sample windows as pytorch-forecasting's own data set builds them, held against ours.
+"""Compare the inputs of sample windows with those that pytorch-forecasting's own data set builds.
 
-In: windows and the parameters of the data set that the model was trained on. Out: nothing, or a refusal that names the
-first number that differs. Knows no model and no tap.
+In: windows, and the parameters of the data set on which the model was trained. Out: nothing, or a refusal that names
+the first number that differs. Knows no model and no tap.
 """
 
 import warnings
@@ -20,9 +20,10 @@ from undertow.core.preprocessing import Preprocessing
 from undertow.schemas.windows import Values, WindowBatch
 
 ULPS = 1
-"""What the norm of a window's own steps may differ by in the last place: libraries add in more than one order."""
+"""The difference allowed in a norm of the window's own steps, in units of the last place: libraries sum in more than
+one order."""
 UNSEEN = {"decoder_cont": "reals", "decoder_cat": "categoricals"}
-"""Inputs some of whose columns only a data set knows: what was observed after the window."""
+"""Inputs with columns that only a data set can fill: observations after the window."""
 
 
 def check_inputs(windows: WindowBatch, preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> int:
@@ -40,7 +41,7 @@ def check_inputs(windows: WindowBatch, preprocessing: Preprocessing, parameters:
 
 
 def _number_steps(windows: WindowBatch, preprocessing: Preprocessing) -> WindowBatch:
-    """Let the time index, where it is an input, count the steps: a data set takes no other."""
+    """Make the time index, if it is an input, count the steps: a data set accepts no other."""
     name = preprocessing.time_column
     if name is None:
         return windows
@@ -71,7 +72,7 @@ def _from_dataset(window: WindowBatch, preprocessing: Preprocessing, parameters:
 
 
 def _groups(preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> dict[str, Values]:
-    """Return some series known to training, for the group ids that windows do not carry."""
+    """Return ids from training for the group ids that windows do not carry."""
     encoders, names = parameters["categorical_encoders"], parameters["group_ids"]
     return {
         name: np.array([next(iter(encoders[f"__group_id__{name}"].classes_))], object)
@@ -81,7 +82,7 @@ def _groups(preprocessing: Preprocessing, parameters: Mapping[str, Any]) -> dict
 
 
 def _extend(column: Values, count: int) -> Values:
-    """Stand the last value in for what a window does not know yet."""
+    """Repeat the last value for the steps that a window does not have yet."""
     return np.concatenate([column, np.repeat(column[-1:], count - len(column))])
 
 
@@ -96,7 +97,7 @@ def _pairs(built: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[tu
 def _as_served(
     name: str, reference: NDArray[Any], expected: Mapping[str, Any], preprocessing: Preprocessing
 ) -> NDArray[Any]:
-    """Take out of the data set's input what no window can know, as we do."""
+    """Remove from the data set's input what no window can know."""
     if name == "decoder_target":
         return np.zeros_like(reference)
     if name in UNSEEN:
@@ -124,7 +125,7 @@ def _compare(name: str, found: NDArray[Any], reference: NDArray[Any]) -> None:
     else:
         detail = f"{found.dtype} {found.shape} instead of {reference.dtype} {reference.shape}"
     message = (
-        f"the model's input {name} is built otherwise than by pytorch-forecasting's TimeSeriesDataSet: {detail}; "
+        f"the model's input {name} is not what pytorch-forecasting's TimeSeriesDataSet builds: {detail}; "
         "please report it with the data set's parameters: inputs are only built exactly or not at all"
     )
     raise Refused(message)

@@ -1,8 +1,8 @@
-"""Whether a model's forwards may run in several threads at once, or keep on the model what another one overwrites.
+"""Check whether a model's forwards may run concurrently, or write state on the model that another forward overwrites.
 
-In: a trained model, and the embedder of what will be packed. Out: `Threads`. Knows no file.
+In: a trained model, and the embedder that will be packed. Out: `Threads`. Knows no file.
 
-A race is not waited for: at places all over a forward, another thread runs a whole forward of other windows.
+The test does not depend on chance: at places all over a forward, another thread runs a whole forward of other windows.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,20 +19,19 @@ from undertow.core.embedder import Embedder
 from undertow.schemas.windows import WindowBatch
 
 PLACES = 16
-"""So many forwards more, of a handful of windows each, are what this may cost."""
+"""At how many places of a forward the other one runs. A choice: this many forwards of a few windows are cheap."""
 _OWN = frozenset(vars(nn.Module()))
-"""Attributes of every module: what torch keeps there is not the model's."""
+"""Attributes of every module, which belong to torch and not to the model."""
 
 
 def look_at_threads(
     embedder: Embedder, model: nn.Module, run: Callable[[], object], windows: WindowBatch, others: WindowBatch
 ) -> Threads:
-    """Look at a forward of the trained model, `run`, and at two of the embedder's at once, of two batches.
+    """Watch what a forward of the trained model (`run`) writes, and compare concurrent forwards of the embedder.
 
-    The embedder must be one whose forwards do not wait for each other, and may be changed by what happens: it remembers
-    which batches failed.
+    The embedder must not serialise its forwards. Discard it afterwards, since it remembers batches that failed.
     """
-    if not embedder.is_threadsafe:  # one would wait for the other for ever
+    if not embedder.is_threadsafe:  # the forwards would deadlock
         message = "expected an embedder whose forwards run at once, to see whether they may"
         raise ValueError(message)
     before = _state(model)
@@ -43,7 +42,7 @@ def look_at_threads(
 
 
 def _agree(embedder: Embedder, windows: WindowBatch, others: WindowBatch) -> bool:
-    """Tell whether the windows have the same vectors while another thread embeds others."""
+    """Return whether the windows have the same vectors while another thread embeds others."""
     with _Between(0, lambda: None) as between:
         alone = _embed(embedder, windows)
     with ThreadPoolExecutor(1) as pool:
@@ -57,10 +56,10 @@ def _agree(embedder: Embedder, windows: WindowBatch, others: WindowBatch) -> boo
 
 
 def _embed(embedder: Embedder, windows: WindowBatch) -> Mapping[str, NDArray[Any]]:
-    """Return the vectors; none where a window fails, or all of them."""
+    """Return the vectors; nothing if a window fails."""
     try:
         embedded = embedder.embed(windows)
-    except Exception:  # noqa: BLE001 - whatever a model raises whose state was overwritten
+    except Exception:  # noqa: BLE001 - a model whose state was overwritten may raise anything
         return {}
     return {} if embedded.faults else embedded.embeddings.features
 
@@ -84,7 +83,7 @@ class _Between(TorchFunctionMode):
 
 
 def _state(model: nn.Module) -> dict[str, tuple[object, int]]:
-    """Return what each module holds beside its parameters and modules, by name, with the version of a tensor."""
+    """Return each module's attributes except for parameters and submodules, by name, with the version of a tensor."""
     return {name: (value, _version(value)) for name, value in _attributes(model)}
 
 
@@ -97,7 +96,7 @@ def _attributes(model: nn.Module) -> Iterator[tuple[str, object]]:
 
 
 def _version(value: object) -> int:
-    """Return how often it was written in place, as far as it tells."""
+    """Return how often a tensor was written in place, if it counts that; otherwise 0."""
     if isinstance(value, Tensor):
         return 0 if value.is_inference() else value._version  # noqa: SLF001 - torch has no public name for it
     return len(value) if isinstance(value, list | dict | set) else 0

@@ -1,6 +1,7 @@
-"""Taps tried out on sample windows: whether the same window gives the same vector, whatever it travels with.
+"""Try taps on sample windows: whether a window gives the same vector each time, in any batch.
 
-In: a trained model and the layouts of its taps. Out: the obstacle of each tap that has one. Knows no file.
+In: a trained model and the layouts of its taps. Out: what prevents packing, for each tap that has such an obstacle.
+Knows no file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ TOLERANCE = 1e-6
 
 
 def try_out(trained: Trained, layouts: Mapping[Tap, Layout]) -> dict[Tap, str]:
-    """Embed sample windows of all lengths at every tap, twice, alone and together; tell what goes wrong, by tap."""
+    """Embed sample windows of all lengths at every tap, twice, alone and together; return the obstacle by tap."""
     taps = {f"f{index}": tap for index, tap in enumerate(layouts)}
     lag = trained.preprocessing.max_lag
     least = [1 - layout.steps + lag for layout in layouts.values() if layout.steps is not None]
@@ -47,14 +48,14 @@ def try_out(trained: Trained, layouts: Mapping[Tap, Layout]) -> dict[Tap, str]:
 
 
 def _leaks(trained: Trained, taps: Sequence[Tap], contract: InputContract, lengths: NDArray[np.int64]) -> Iterator[Tap]:
-    """Yield the taps that depend on what a data set knows of the steps after a window."""
+    """Yield the taps that depend on observations after the window, which only a data set has."""
     x = make_inputs(trained.preprocessing, contract, lengths)
     with Taps(trained.model, taps, trained.call) as running:
         before, again = running.run(x), running.run(x)
         after = running.run(with_another_future(x, trained.preprocessing))
     for tap in taps:
         if not torch.equal(before[tap], again[tap]):
-            continue  # what keeps something between calls is no leak, and is told for what it is
+            continue  # state kept between calls is not a leak, and is reported as what it is
         if not torch.allclose(before[tap], after[tap], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             yield tap
 
@@ -62,7 +63,7 @@ def _leaks(trained: Trained, taps: Sequence[Tap], contract: InputContract, lengt
 def _obstacles(
     trained: Trained, features: tuple[TappedFeature, ...], windows: WindowBatch
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with each feature. All run in one forward, each by itself where that fails."""
+    """Yield what is wrong with each feature. All run in one forward, or each in its own if that fails."""
     try:
         together, again, alone = _embed(trained, features, windows)
     except UndertowError as error:

@@ -1,7 +1,6 @@
-"""The trained model run to its end with the simplest hooks there are, in float32 or in double precision.
+"""Run the trained model to its end with plain hooks, in float32 or float64: the reference for `Taps`.
 
-In: a trained model, features, inputs. Out: what `Taps` is held against, and what float32 leaves open of it. Knows no
-embedder.
+In: a trained model, features, inputs. Out: the reference vectors, and the model's own float32 error. Knows no embedder.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,22 +22,22 @@ from undertow.core.returned import pick, unpack
 from undertow.core.taps import Call, find_module
 
 MOST_OPEN = 1e-4
-"""Of a vector, in units of its largest number or of 1: where float32 leaves more open, there is nothing to rely on."""
+"""The largest float32 error accepted, relative to the vector's largest number (or to 1 if smaller). A choice."""
 
 
 class RoundingBound:
-    """What float32 leaves open of each feature, looked up only where it matters."""
+    """Each feature's float32 error (its distance to float64), computed only when it is needed."""
 
     def __init__(self, look: Callable[[], Mapping[str, float]]) -> None:
         self._look, self._found = look, dict[str, float]()
 
     def of(self, name: str) -> float:
-        """Return it, or 0 where it is so much that nothing can be relied on."""
+        """Return the error, or 0 if it is too large to be accepted as an excuse."""
         self._found = self._found or dict(self._look())
         return self._found[name] if self._found[name] <= MOST_OPEN else 0.0
 
     def known(self, name: str) -> float:
-        """Return it, or 0 where it did not matter."""
+        """Return the error, or 0 if it was not needed."""
         return self._found.get(name, 0.0)
 
 
@@ -49,7 +48,7 @@ def full_forward(
     x: Mapping[str, Any],
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
 ) -> tuple[VectorsByFeature, dict[str, tuple[int, ...]]]:
-    """Embed without `Taps` and without an early end; also return the shapes of the hidden states."""
+    """Embed without `Taps` and without ending early; return the vectors and the shapes of the hidden states."""
     fired: dict[nn.Module, list[Any]] = {}
     modules = {find_module(model, one.feature.tap.path) for one in features}
     handles = [
@@ -85,10 +84,10 @@ def left_open(
     x: Mapping[str, Any],
     reductions: Mapping[str, Reduction] = MappingProxyType({}),
 ) -> dict[str, float]:
-    """Return of each feature how far its vectors are from those in double precision, in their largest number or in 1.
+    """Return each feature's distance to its vectors in float64, relative to their largest number (or to 1 if smaller).
 
-    A norm over few channels that are all but equal magnifies a last bit a thousand times. That is no fault of a batch:
-    the model itself says no more. 0 where it cannot be known, since the model does not run in double precision.
+    A norm over a few nearly equal channels magnifies the last bit a thousand times: then the model itself is no more
+    precise, whatever the batch. 0 if it cannot be known, because the model does not run in float64.
     """
     plain, _ = full_forward(trained.model, trained.call, features, x, reductions)
     try:
@@ -100,15 +99,15 @@ def left_open(
 
 
 def distance(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Return how far apart they are at most, in units of the largest number expected or of 1."""
+    """Return the largest difference, relative to the largest expected number (or to 1 if smaller)."""
     return float(np.abs(expected - found).max()) / max(1.0, float(np.abs(expected).max()))
 
 
 @contextmanager
 def _doubled(model: nn.Module) -> Iterator[None]:
-    """Let it compute in double precision; afterwards its numbers are, bit for bit, what they were."""
+    """Convert the model to float64 within the context; afterwards its numbers are bit-equal to before."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)  # of what a forward itself makes
+    torch.set_default_dtype(torch.float64)  # for tensors that a forward creates
     model.double()
     try:
         yield
@@ -126,7 +125,7 @@ def _widen(x: Any) -> Any:
 
 
 def _copy(output: Any) -> Any:
-    """Copy its tensors: the forward goes on, and may write into them in place, as an in-place ReLU does."""
+    """Copy an output's tensors, which the rest of the forward may overwrite in place, as an in-place ReLU does."""
     output = unpack(output)
     if isinstance(output, Tensor):
         return output.clone()

@@ -1,1 +1,1 @@
-"""Checkpoints and descriptions of models, read once."""
+"""Read trained models: Lightning checkpoints, and TOML descriptions of plain modules."""

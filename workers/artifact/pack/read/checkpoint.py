@@ -1,7 +1,7 @@
-"""A Lightning checkpoint of a pytorch-forecasting model, read once by its owner.
+"""Read a Lightning checkpoint of a pytorch-forecasting model.
 
-In: a checkpoint file and the owner's trust. Out: its weights, its hyperparameters, its data set's parameters and the
-model as it was trained. Knows nothing of taps or artifacts.
+In: a checkpoint file, and whether it is trusted. Out: its weights, hyperparameters and data set parameters, and the
+trained model. Knows nothing of taps or artifacts.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ EXPECTED = frozenset({"state_dict", "hyper_parameters", "dataset_parameters"})
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CheckpointFile:
-    """What was found in the file."""
+    """The content of the file."""
 
     weights: Mapping[str, Tensor]
     hyperparameters: Mapping[str, Any]
@@ -41,14 +41,14 @@ class CheckpointFile:
 
 
 def read_checkpoint(path: Path, *, trust: bool) -> CheckpointFile:
-    """Unpickle the checkpoint. Raises `Refused` without trust, or where it is no pytorch-forecasting checkpoint."""
+    """Unpickle the checkpoint. Raises `Refused` without `trust`, or if it is not one of pytorch-forecasting."""
     try:
         content = path.read_bytes()
     except OSError as error:
         message = f"cannot read the checkpoint {path}: {error.strerror}"
         raise Refused(message) from error
     refuse_pointer(path, content)
-    data = _load_safely(content)  # of what holds no objects it can be said without trust that it is no such checkpoint
+    data = _load_safely(content)  # a file without objects can be refused before asking for trust
     if data is None and not trust:
         message = (
             f"{path} holds pickles, and reading them runs whatever code their author put in: it can read, change or "
@@ -77,11 +77,11 @@ def read_checkpoint(path: Path, *, trust: bool) -> CheckpointFile:
 
 
 def _load_safely(content: bytes) -> Any:
-    """Read a file that holds tensors and plain data alone; None where there is more in it, or it is no such file."""
+    """Read a file that holds only tensors and plain data; return None for any other file."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what such a file may be
+        with warnings.catch_warnings(action="ignore"):  # torch's guesses about the file
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001 - torch raises whatever the file makes it raise
+    except Exception:  # noqa: BLE001 - a damaged file may make torch raise anything
         return None
 
 
@@ -96,10 +96,10 @@ def _unpickle(path: Path, content: bytes) -> Any:
 
 
 def restore(checkpoint: CheckpointFile, class_path: str | None = None, code: Collection[str] = ()) -> nn.Module:
-    """Return the model as it was trained, in eval mode.
+    """Return the trained model, in eval mode.
 
-    A checkpoint does not name its class: without `class_path`, the one that takes its hyperparameters and its weights.
-    `code` are the packages that `class_path` may name. Raises `Refused`.
+    A checkpoint does not name its class: without `class_path`, it is the known class that fits its hyperparameters and
+    weights. `code` are the packages from which `class_path` may be imported. Raises `Refused`.
     """
     if class_path is not None:
         return _restore(checkpoint, model_class(class_path, code))
@@ -126,7 +126,7 @@ def restore(checkpoint: CheckpointFile, class_path: str | None = None, code: Col
 
 
 def guessed_class(model: nn.Module) -> str:
-    """Say what was taken for granted where nobody has named the class: a class derived from it fits as well."""
+    """Return the note that the class was guessed, since a class derived from it would fit as well."""
     return (
         f"a checkpoint does not name its class, so it is taken for {PACKAGE}{type(model).__name__} itself; if you "
         f"trained a class derived from it, whose forward may differ, name that: {NAMED}"
@@ -134,7 +134,7 @@ def guessed_class(model: nn.Module) -> str:
 
 
 def _refuse_derived(cls: type[nn.Module]) -> None:
-    """Refuse to guess where this process has imported a class derived from it, which fits as well."""
+    """Refuse to guess if this process has imported a class derived from it, which would fit as well."""
     derived = [
         f"{one.__module__}:{one.__name__}"
         for one in _derived(cls)

@@ -1,10 +1,10 @@
-"""From the parameters of a TimeSeriesDataSet to what builds its model's inputs without it.
+"""Derive preprocessing and input contract from the parameters of a TimeSeriesDataSet.
 
 In: the `dataset_parameters` that pytorch-forecasting saves in a checkpoint. Out: `Preprocessing`, and the
-`InputContract` of the windows it takes; or `Refused`, with the column and the reason, for what no window can give
-exactly. Knows no window.
+`InputContract` of the windows; or `Refused`, with the column and the reason, if an input cannot be built exactly from
+a window. Knows no window.
 
-The reference is a data set whose real columns are float64. Its time index is asked for only where it is a real as well;
+The reference is a data set whose real columns are float64. Windows hold its time index only if that is an input, too;
 then it is a column like any other.
 """
 
@@ -24,9 +24,9 @@ from undertow.core.scalers import GroupScaler, WindowScaler
 from undertow.schemas.contract import Column, IdColumn, InputContract
 
 OF_ONE_NUMBER = frozenset({MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler})
-"""What scales a number that stands in no data frame."""
+"""Scalers that can scale a computed number, which is in no data frame."""
 DEVIATION_STEPS = 2
-"""Fewest steps that have a standard deviation."""
+"""The fewest steps with a standard deviation."""
 
 
 def extract(
@@ -34,8 +34,8 @@ def extract(
 ) -> tuple[Preprocessing, InputContract]:
     """Return preprocessing and contract. Raises `Refused`.
 
-    `series` are the id columns of the windows, as `IdColumn` or as text (`wearer`, `wearer:string`, `lap:integer`);
-    without it they are the data set's group ids. Group ids that a category or a norm depends on must be among them.
+    `series` are the id columns of the windows, as `IdColumn` or as text (`wearer`, `wearer:string`, `lap:integer`); by
+    default the data set's group ids. Group ids on which a category or a norm depends must be among them.
     """
     parameters = read_parameters(dataset_parameters)
     groups = _read_groups(parameters, may_lack=series is not None)
@@ -44,7 +44,7 @@ def extract(
     draft = _draft(parameters)
     for part, column, _ in uses(draft):
         if part == "series" and column not in groups:
-            _read_group(parameters, column)  # raises: this one is needed
+            _read_group(parameters, column)  # raises the reason: this one is needed
         if part == "series" and types[column] not in identity:
             message = (
                 f"expected the group id {_text(types[column])} among the windows' id columns, since a category or "
@@ -66,7 +66,7 @@ def extract(
 
 
 def _read_groups(parameters: DatasetParameters, *, may_lack: bool) -> dict[str, LabelEncoder]:
-    """Read the encoders of group ids. One that cannot be read may lack where windows are told apart by other ids."""
+    """Read the encoders of group ids. With `may_lack`, one that cannot be read is left out."""
     groups = {}
     for name in parameters.group_ids:
         try:
@@ -83,7 +83,7 @@ def _read_group(parameters: DatasetParameters, name: str) -> LabelEncoder:
 
 
 def _draft(parameters: DatasetParameters) -> Preprocessing:
-    """Read all but what depends on the windows' id columns."""
+    """Read everything except what depends on the windows' id columns."""
     targets = tuple(
         read_target(name, normalizer, parameters.group_ids)
         for name, normalizer in zip(parameters.targets, parameters.normalizers, strict=True)
@@ -123,7 +123,7 @@ def _real(parameters: DatasetParameters, name: str, role: RealRole, targets: Seq
     if isinstance(scaler, GroupScaler):
         _check_groups(parameters, name, scaler)
     if role in {"relative_time", "length"}:
-        scaler = None  # the data set overwrites what its scaler made
+        scaler = None  # the data set overwrites the scaled values
     is_own_norm = role in {"center", "scale"} and isinstance(targets[index].scaler, WindowScaler)
     if is_own_norm and type(parameters.scalers[name]) not in OF_ONE_NUMBER:
         message = (
@@ -180,7 +180,7 @@ def _contract(
 def _column(name: str, encoder: LabelEncoder | None) -> Column:
     if encoder is None:
         return Column(name=name)
-    # The unknown category has a name too, "nan": a window may use it, but nothing is known by it.
+    # The unknown category is left out: it has a name ("nan"), which a window may use, but no meaning.
     categories = tuple(str(label) for label, code in encoder.codes.items() if code != encoder.unknown)
     return Column(name=name, categories=categories, accepts_unknown=encoder.unknown is not None)
 

@@ -1,7 +1,7 @@
-"""Whether steps may be missing from a window, and what stands in for them.
+"""Read whether steps may be missing from a window, and by what they are filled.
 
-In: the parameters of a data set, and the preprocessing read from them. Out: the constants by column, None where no step
-may be missing; or `Refused`, for what the data set fills in by more than the window itself. Knows no window.
+In: the parameters of a data set, and the preprocessing read from them. Out: the constants by column, or None if no step
+may be missing; or `Refused`, if the data set fills steps by more than the window itself. Knows no window.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""The arguments of a Lightning module of the user's own, as its checkpoint keeps them.
+"""The arguments of a user's own Lightning module, as its checkpoint keeps them.
 
-In: hyperparameters of a checkpoint, and what makes the module. Out: plain data for its recipe; or a refusal. Knows no
-file and imports nothing.
+In: hyperparameters of a checkpoint, and the class or function that makes the module. Out: plain data for its recipe; or
+a refusal. Knows no file and imports nothing.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from undertow.core.errors import Refused
 
 
 def find_arguments(make: Callable[..., object], state: StateDictFile, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what to make the module with: what the checkpoint kept of its arguments, and over it what is `given`."""
+    """Return the arguments of the module: those that the checkpoint kept, overridden by those `given`."""
     if state.hyperparameters is None:
         return dict(given)
     accepted = inspect.signature(make).parameters.values()
@@ -38,7 +38,7 @@ def find_arguments(make: Callable[..., object], state: StateDictFile, given: Map
 
 
 def _plain(value: Any) -> Any:
-    """Return it as JSON gives it back. Raises `TypeError`, which says what of it is no plain data."""
+    """Return the value as JSON would give it back. Raises `TypeError`, which names the part that is not plain data."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):

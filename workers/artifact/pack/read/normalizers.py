@@ -1,7 +1,7 @@
-"""From fitted normalizers, scalers and encoders to plain numbers.
+"""Convert fitted normalizers, scalers and encoders to plain numbers.
 
-In: objects of pytorch-forecasting and scikit-learn, as a checkpoint carries them. Out: `Scaler` and `LabelEncoder`, or
-`Refused` for what cannot be computed exactly of a window. Knows no column order and no window.
+In: objects of pytorch-forecasting and scikit-learn from a checkpoint. Out: `Scaler` and `LabelEncoder`, or `Refused` if
+they cannot be computed exactly from a window. Knows no column order and no window.
 """
 
 import math
@@ -18,9 +18,9 @@ from undertow.core.scalers import FixedScaler, GroupScaler, GroupTable, RangeSca
 from undertow.core.transformations import NAMES
 
 GROUP_ID = "__group_id__"
-"""What pytorch-forecasting puts before a group id's name, for the encoder that tells series apart."""
+"""pytorch-forecasting's prefix for the encoder of a group id that identifies a series."""
 LEAST_STEPS = 2
-"""One step has no standard deviation."""
+"""The fewest steps of an EncoderNormalizer: one step has no standard deviation."""
 
 
 def read_encoder(name: str, encoder: Any) -> LabelEncoder:
@@ -34,13 +34,13 @@ def read_encoder(name: str, encoder: Any) -> LabelEncoder:
 
 
 def read_group_encoder(name: str, encoder: Any) -> LabelEncoder:
-    """Read the encoder of series; a new series gets the next code, as in a data set of that series alone."""
+    """Read the encoder of series ids; a new series gets the next code, as in a data set of that series alone."""
     read = read_encoder(name, encoder)
     return LabelEncoder(name=name, codes=read.codes, unknown=len(encoder.classes_) + bool(encoder.add_nan))
 
 
 def read_scaler(name: str, scaler: Any) -> Scaler | None:
-    """Read the scaler of a covariate; GroupNormalizers look groups up by their encoded names."""
+    """Read the scaler of a covariate; a GroupNormalizer's groups are looked up by encoded names."""
     if scaler is None:
         return None
     if type(scaler) is EncoderNormalizer:
@@ -60,7 +60,7 @@ def read_target(name: str, normalizer: Any, group_ids: Sequence[str]) -> Target:
         return Target(name=name, scaler=window, reported=window)
     if type(normalizer) is TorchNormalizer and hasattr(normalizer, "center_"):
         fixed = _fixed(name, normalizer.center_, normalizer.scale_, normalizer.transformation)
-        # A TorchNormalizer's numbers stay as they were fitted, a GroupNormalizer's are made float32.
+        # A TorchNormalizer keeps its numbers as they were fitted, a GroupNormalizer converts them to float32.
         is_double = normalizer.get_parameters().numpy().dtype == np.float64
         return Target(name=name, scaler=fixed, reported=fixed, reported_dtype="float64" if is_double else "float32")
     if type(normalizer) is GroupNormalizer and hasattr(normalizer, "norm_"):
@@ -112,7 +112,7 @@ def _window(name: str, normalizer: Any) -> WindowScaler:
 
 
 def _group(name: str, normalizer: Any) -> FixedScaler | GroupScaler:
-    """Read what `GroupNormalizer.get_norm` looks up: what is missing of a group is replaced."""
+    """Read the numbers that `GroupNormalizer.get_norm` looks up; missing numbers of a group are replaced."""
     groups = normalizer._groups  # noqa: SLF001 the fitted state has no other name
     if not groups:
         return _fixed(name, normalizer.norm_["center"], normalizer.norm_["scale"], normalizer.transformation)
@@ -128,14 +128,14 @@ def _group(name: str, normalizer: Any) -> FixedScaler | GroupScaler:
 
 
 def _reported(name: str, normalizer: Any, group_ids: Sequence[str]) -> FixedScaler | GroupScaler:
-    """Read what `GroupNormalizer.get_parameters` looks up: by the codes of all group ids, in the data set's order."""
+    """Read the numbers that `GroupNormalizer.get_parameters` looks up, by the codes of all group ids in their order."""
     groups = normalizer._groups  # noqa: SLF001 the fitted state has no other name
     if not groups:
         return _group(name, normalizer)
     ids, missing = [(group, GROUP_ID + group) for group in group_ids], normalizer.missing_
     if normalizer.scale_by_group:
         named = [group for group in group_ids if group in groups]
-        pairs = zip(ids, named, strict=False)  # by position, as there: of more ids than groups the first ones are taken
+        pairs = zip(ids, named, strict=False)  # by position, as there: surplus ids are ignored
         return GroupScaler(
             tables=tuple(
                 _table(name, [pair], normalizer.norm_[group], missing[group], fill=False) for pair, group in pairs
@@ -143,7 +143,7 @@ def _reported(name: str, normalizer: Any, group_ids: Sequence[str]) -> FixedScal
         )
     if len(groups) == len(ids):
         return GroupScaler(tables=(_table(name, ids, normalizer.norm_, missing, fill=False),))
-    if (len(groups), len(ids)) == (1, 2):  # it takes the second id for the name of a column, and finds none
+    if (len(groups), len(ids)) == (1, 2):  # it mistakes the second id for a column's name, and finds none
         return FixedScaler(center=float(missing["center"]), scale=float(missing["scale"]))
     raise _refuse(name, f"a GroupNormalizer by all of {list(group_ids)}, or with scale_by_group", groups)
 

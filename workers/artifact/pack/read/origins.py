@@ -1,6 +1,6 @@
-"""What a file is that holds no model as we know one, and how its network is packed instead.
+"""Recognise files that are no checkpoint of pytorch-forecasting, and say how to pack the network in them.
 
-In: the bytes of a file, or what was read of them. Out: a sentence. Knows no model, and unpickles nothing.
+In: the bytes of a file, or its content if that was safe to read. Out: a sentence. Knows no model, unpickles nothing.
 """
 
 import io
@@ -17,18 +17,18 @@ from undertow.core.errors import Refused
 POINTER = b"version https://git-lfs.github.com/spec/"
 LIBRARIES = {b"darts": "darts", b"neuralforecast": "neuralforecast", b"gluonts": "GluonTS"}
 _NAMED = re.compile(rb"(?:c|\W)(darts|neuralforecast|gluonts)\.[a-z]")
-"""How their classes' paths begin in a pickle: c is its word for a class."""
+"""How a class's path begins in a pickle; `c` is the opcode of a class."""
 KEYS = {
     "darts": {"model_dtype", "train_sample_shape"},
     "neuralforecast": {"hyper_parameters.h", "hyper_parameters.input_size"},
     "GluonTS": {"hyper_parameters.model_kwargs"},
 }
-"""What such a checkpoint holds beside its weights, where it names no class."""
+"""Keys by which a checkpoint of such a library is recognised if it names no class."""
 SHOWN = 6
 
 
 def refuse_pointer(path: Path, content: bytes) -> None:
-    """Raise `Refused` for what Git LFS leaves in the place of a file that it did not fetch."""
+    """Raise `Refused` for a pointer that Git LFS leaves in place of a file it did not fetch."""
     if content.startswith(POINTER):
         size = re.search(rb"^size (\d+)$", content, re.MULTILINE)
         stands_for = f"a file of {int(size[1]):,} bytes" if size else "the file"
@@ -37,7 +37,7 @@ def refuse_pointer(path: Path, content: bytes) -> None:
 
 
 def describe_file(content: bytes, data: Any = None) -> str:
-    """Say what was found: whose model, or by its kind or its keys. `data` is what was read of it, if that was safe."""
+    """Describe the file: the library of its model, its kind, or its keys. `data` is its content, if safe to read."""
     if whose := of_library(content, data):
         return whose
     if isinstance(data, Mapping):
@@ -49,7 +49,7 @@ def describe_file(content: bytes, data: Any = None) -> str:
 
 
 def how_instead(path: Path) -> str:
-    """Say how any network is packed."""
+    """Say how to pack any network."""
     return (
         "any network is packed as a plain module: its class, or one of yours around it that takes the windows as one "
         f'tensor (n, t, c), stands in a TOML with class = "package.module:Name", weights = "{path.name}" and [input] '
@@ -58,7 +58,7 @@ def how_instead(path: Path) -> str:
 
 
 def of_library(content: bytes, data: Any = None) -> str | None:
-    """Say whose model it is, if it is one of the libraries that we know; unpickles nothing."""
+    """Name the library of the model, if it is a known one. Unpickles nothing."""
     if named := _NAMED.search(_pickle_of(content)):
         return f"a model of {LIBRARIES[named[1]]}"
     if not isinstance(data, Mapping):
@@ -69,12 +69,12 @@ def of_library(content: bytes, data: Any = None) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what it says in one line: torch's own go over several, with advice that is not ours."""
+    """Return the first line of an error: torch's go on with advice that does not apply here."""
     return " ".join(str(error).split("\n", 1)[0].split())[:200]
 
 
 def _pickle_of(content: bytes) -> bytes:
-    """Return the pickle in a file of torch.save, or all of another file."""
+    """Return the pickle inside a file of `torch.save`, or the whole content of another file."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if name.endswith("data.pkl")]

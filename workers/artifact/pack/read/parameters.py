@@ -1,7 +1,7 @@
-"""The parameters of a TimeSeriesDataSet, read and put in its order of columns.
+"""Read the parameters of a TimeSeriesDataSet, with columns in the order of its inputs.
 
 In: the `dataset_parameters` that pytorch-forecasting saves in a checkpoint. Out: `DatasetParameters`, or `Refused` for
-a feature that no window can stand for. Knows no scaler and no contract.
+an option that windows cannot reproduce. Knows no scaler and no contract.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetParameters:
-    """What of the parameters decides how inputs are built."""
+    """The parameters that decide how inputs are built."""
 
     time_idx: str
     group_ids: tuple[str, ...]
@@ -40,7 +40,7 @@ class DatasetParameters:
     normalizers: tuple[Any, ...]
     """One for each target."""
     encodes_groups: bool
-    """Whether group ids stand in the data frame as codes: only then do GroupNormalizers see codes."""
+    """Whether the data frame holds group ids as codes: only then do GroupNormalizers see codes."""
     min_encoder_length: int
     max_encoder_length: int
     max_prediction_length: int
@@ -109,7 +109,7 @@ def _normalizers(normalizer: Any, targets: Sequence[str], *, several: bool) -> t
 
 
 def _reals(parameters: Mapping[str, Any], targets: Sequence[str]) -> list[tuple[str, RealRole, int]]:
-    """List the reals as `TimeSeriesDataSet.reals` does; what it computes is put behind the columns of its kind."""
+    """List the reals in the order of `TimeSeriesDataSet.reals`: computed ones follow the columns of their kind."""
     kinds: dict[Kind, list[str]] = {
         "static": _names(parameters["static_reals"]),
         "known": _names(parameters["time_varying_known_reals"]),
@@ -163,7 +163,7 @@ def _lags(parameters: Mapping[str, Any]) -> list[Lag]:
 
 
 def _append_lagged(parameters: Mapping[str, Any], kinds: Mapping[Kind, list[str]]) -> None:
-    """Put lagged columns where the data set does: what lags by the whole horizon is known."""
+    """Add lagged columns where the data set does: those with a lag of at least the horizon are known ahead."""
     for lag in _lags(parameters):
         for kind in ("known", "unknown"):
             if lag.column in kinds[kind]:

@@ -1,4 +1,4 @@
-"""The description of a plain `nn.Module`: a small TOML that says where its code and weights are and what it takes.
+"""Read the description of a plain `nn.Module`: a TOML with its class, its weights and its inputs.
 
 In: the TOML file. Out: `Description`. Knows no checkpoint; imports nothing that the file names, and unpickles nothing.
 """
@@ -39,17 +39,17 @@ TRANSFORMATIONS = tuple(sorted(NAMES - {"relu"}))  # relu changes predictions on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What the file says."""
+    """The content of the TOML file."""
 
     recipe: ModuleRecipe
-    """Without the digest of its source, since nothing was imported yet."""
+    """Its `source` is still empty, since nothing was imported yet."""
     weights: Path
     preprocessing: Preprocessing
     contract: InputContract
 
 
 def read_description(path: Path, *, series: Sequence[str] | None = None) -> Description:
-    """Read the file. Raises `Refused` with the key that is wrong. `series` goes before the file's own id columns."""
+    """Read the file. `series` overrides the file's id columns. Raises `Refused`, which names the wrong key."""
     try:
         data = tomllib.loads(path.read_text())
     except OSError as error:
@@ -66,7 +66,7 @@ def read_description(path: Path, *, series: Sequence[str] | None = None) -> Desc
 
 
 class _WrongError(Exception):
-    """What is wrong, without the file's name."""
+    """An error in the file; the caller adds the file's name."""
 
 
 def _read(folder: Path, data: Table, series: Sequence[str] | None) -> Description:
@@ -108,7 +108,7 @@ def _read(folder: Path, data: Table, series: Sequence[str] | None) -> Descriptio
 
 
 def _columns(given: Table, module_input: ModuleInput) -> tuple[Preprocessing, tuple[Column, ...]]:
-    """Return what builds the tensor, and the columns it is built from, in their order."""
+    """Return the preprocessing, and the columns of the input tensor in order."""
     names: list[str] = given["columns"]
     if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
         message = f"input.columns: expected names of columns, each once, found {names!r}"
@@ -132,7 +132,7 @@ def _columns(given: Table, module_input: ModuleInput) -> tuple[Preprocessing, tu
         reals=reals,
         categoricals=tuple(Categorical(name=one.name, role="unknown", encoder=one.name) for one in encoders),
         targets=(),
-        several_targets=True,  # a list of none
+        several_targets=True,  # an empty list
         groups=(),
         encoders=encoders,
     )
@@ -182,7 +182,7 @@ def _series(given: Table, series: Sequence[str] | None) -> tuple[IdColumn, ...]:
 
 
 def _check(table: Table, where: str, kinds: Mapping[str, type], required: Sequence[str] = ()) -> None:
-    """Refuse keys that do not exist, with the closest that do; values of another kind; what is missing."""
+    """Refuse unknown keys (naming the closest), values of the wrong type, and missing keys."""
     prefix = f"{where}." if where else ""
     for key, value in table.items():
         if key not in kinds:

@@ -1,6 +1,6 @@
-"""The weights of a plain module: a state_dict, or a Lightning checkpoint with one, read without running what is in it.
+"""Read the weights of a plain module: a state_dict, or a Lightning checkpoint, without running code in it.
 
-In: a file, and a module. Out: `StateDictFile`; the module filled; or a refusal. Knows no artifact.
+In: a file, and a module. Out: `StateDictFile`; the module with its weights; or a refusal. Knows no artifact.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from undertow.core.errors import Refused
 SAFETENSORS = ".safetensors"
 SAVE = "torch.save(model.state_dict(), PATH)"
 CHECKPOINTS = frozenset({"state_dict", "pytorch-lightning_version"}), frozenset({"state_dict", "hyper_parameters"})
-"""What the checkpoints of Lightning hold, and of libraries that write their own like these."""
+"""Sets of keys that mark a checkpoint of Lightning, or of a library with the same layout."""
 CHECKPOINT = ".ckpt"
 SHOWN = 3
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -31,20 +31,20 @@ _QUANTISED = re.compile(r"_packed_params|_all_weight_values|quantiz|torchao|Scri
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StateDictFile:
-    """What was found in the file."""
+    """The content of the file."""
 
     path: Path
     weights: Mapping[str, Tensor]
     digest: str
     """SHA-256 of the file."""
     hyperparameters: Mapping[str, Any] | None = None
-    """What a Lightning checkpoint was told by `save_hyperparameters`; None in a file of weights alone."""
+    """What `save_hyperparameters` put into a Lightning checkpoint; None in a file of weights only."""
     argument: str | None = None
-    """The one argument that took all of them, if it was one."""
+    """The name of the single argument that held all hyperparameters, if the class has such a one."""
 
 
 def read_state(path: Path, *, trust: bool = False) -> StateDictFile:
-    """Read the file. Raises `Refused`. With `trust`, a Lightning checkpoint is unpickled, where it holds objects."""
+    """Read the file. With `trust`, a Lightning checkpoint that holds objects is unpickled. Raises `Refused`."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -66,7 +66,7 @@ def read_state(path: Path, *, trust: bool = False) -> StateDictFile:
 
 
 def fill(model: nn.Module, state: StateDictFile) -> str | None:
-    """Load the weights into the model; return what had to be understood for it, if anything. Raises `Refused`."""
+    """Load the weights into the model; return a note if their names had to be changed. Raises `Refused`."""
     own = model.state_dict()
     weights, said = fit_names(state.weights, own.keys())
     for name, tensor in weights.items():
@@ -96,7 +96,7 @@ def fill(model: nn.Module, state: StateDictFile) -> str | None:
 
 
 def fit_names(weights: Mapping[str, Tensor], expected: Collection[str]) -> tuple[Mapping[str, Tensor], str | None]:
-    """Take off their names what a wrapper put before them, if they are then those expected; and say so."""
+    """Remove a wrapper's prefix from the names if that makes them the expected ones; return also a note of it."""
     names = set(expected)
     if weights.keys() == names:
         return weights, None
@@ -127,7 +127,7 @@ def _read(path: Path, content: bytes, *, trust: bool) -> Any:
     except Exception as error:
         if trust and path.suffix == CHECKPOINT:
             return _unpickle(path, content)
-        # torch's own advice at this place is to read the file with weights_only=False, which runs what is in it.
+        # Not torch's own message, which advises weights_only=False, by which the file's code would run.
         foreign = _GLOBAL.search(str(error))
         if _QUANTISED.search(str(error)):
             raise _quantised(path, "objects of a quantised module") from error

@@ -1,6 +1,6 @@
-"""A trained model and all that its inputs are built by: what its file was read for.
+"""Read a trained model from its file, together with its preprocessing and input contract.
 
-In: a checkpoint and its owner's trust, or the description of a plain module. Out: `Trained`. Knows no tap.
+In: a checkpoint and whether it is trusted, or the description of a plain module. Out: `Trained`. Knows no tap.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,21 +31,21 @@ from undertow.schemas.wording import between, counted
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """A model as it was trained, in eval mode."""
+    """A trained model, in eval mode, and how its inputs are built."""
 
     model: nn.Module
     call: Call
-    """Calls it with the inputs that `preprocessing` builds."""
+    """Calls the model with the inputs that `preprocessing` builds."""
     recipe: Recipe
-    """How to build it again, without its weights."""
+    """How to build the model again, without its weights."""
     preprocessing: Preprocessing
     contract: InputContract
     digest: str
-    """SHA-256 of the file its weights were read from."""
+    """SHA-256 of the file from which its weights were read."""
     dataset_parameters: Mapping[str, Any] | None = None
-    """Of the TimeSeriesDataSet it was trained on, if it was: the reference of its inputs."""
+    """The parameters of its TimeSeriesDataSet, if it was trained with one: the reference for its inputs."""
     notes: tuple[str, ...] = ()
-    """What had to be taken for granted, since no file says it: a person may know better."""
+    """Assumptions that no file states, for the user to check."""
 
 
 def read_trained(
@@ -102,9 +102,9 @@ def _read_module(path: Path, series: Sequence[str] | None, code: Collection[str]
 
 
 def _run_once(path: Path, trained: Trained, recipe: ModuleRecipe) -> None:
-    """Refuse a description that the module cannot be called by: it was written by hand."""
+    """Refuse a description by which the module cannot be called, since it was written by hand."""
     contract = trained.contract
-    # Shortest first, as the embedder sorts its batches: a module that wants the longest first would fail there.
+    # Shortest first, as the embedder sorts its batches, so that a module that needs the longest first fails here.
     x = make_inputs(trained.preprocessing, contract, np.sort(sample_lengths(contract)))
     try:
         with torch.inference_mode():

@@ -1,1 +1,1 @@
-"""What can be tapped in a model."""
+"""Find out what can be tapped in a model (`undertow taps`)."""

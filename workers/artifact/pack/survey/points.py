@@ -1,4 +1,4 @@
-"""What was seen of a model's layers: each tensor that can be tapped, and why another cannot.
+"""The result of a survey: each tensor of a model's layers, and whether it can be tapped.
 
 In: plain values. Out: `Survey` and its JSON form. Knows no torch.
 """
@@ -17,16 +17,16 @@ class Point:
 
     tap: Tap
     shape: tuple[int, ...]
-    """For `layouts.PROBE` windows of the longest length."""
+    """Its shape for `layouts.PROBE` windows of the longest length."""
     axes: str
-    """The shape in words: n windows, t steps of the longest window, D decoder steps; numbers are channels."""
+    """The meaning of each axis: n windows, t steps of the longest window, D decoder steps; numbers are channels."""
     layout: Layout | None
     reached: float
-    """Cost of stopping there: share of the whole forward, the median of several on this machine."""
+    """The cost of stopping there, as a fraction of the whole forward's time: median of several runs on this machine."""
     obstacle: str | None
-    """Why it cannot be packed."""
+    """Why it cannot be packed; None if it can."""
     sight: Sight | None = None
-    """What it depends on, pooled by `last` and by `mean` where it has steps; None where that was not measured."""
+    """What it depends on, pooled by `last` and by `mean` if it has steps; None if not measured."""
 
     @property
     def has_time(self) -> bool:
@@ -35,13 +35,13 @@ class Point:
 
     @property
     def is_masked(self) -> bool:
-        """Whether its steps follow the window's, so that those of padding are left out."""
+        """Whether its steps follow the window's, so that padding can be left out."""
         return self.layout is not None and self.layout.steps is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One module that fired."""
+    """One module that a forward calls."""
 
     paths: tuple[str, ...]
     kind: str
@@ -51,16 +51,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """A whole model."""
+    """The survey of a whole model."""
 
     model: str
     layers: tuple[Layer, ...]
     silent: tuple[str, ...]
-    """Paths of modules whose parameters are used, if at all, without a call."""
+    """Paths of modules that a forward never calls; it may use their parameters directly."""
     scripts: tuple[str, ...]
-    """Paths of modules in TorchScript, which takes no hooks."""
+    """Paths of TorchScript modules, which take no hooks."""
     suggestion: Feature | None
-    """One that has seen the newest step, in all of its channels; None where there is none."""
+    """A feature that depends on the newest step in all channels; None if there is none."""
 
     def points(self) -> Iterator[Point]:
         """Yield every point of every layer."""

@@ -1,4 +1,4 @@
-"""Which tap to suggest, by a plain rule.
+"""Suggest a tap, by a fixed rule.
 
 In: the layers of a model, with what their tensors depend on. Out: a `Feature`, or None. Knows no model.
 """
@@ -11,11 +11,11 @@ ACTIVATIONS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "GELU", "SiLU", "Sof
 
 
 def suggest(layers: list[Layer]) -> Feature | None:
-    """Pick one tap by a plain rule, among those whose vector has seen the newest step in all of its channels.
+    """Pick one tap among those whose vector depends on the newest step in all channels.
 
-    The last recurrent layer whose steps follow the window's, else the first one that has gone on from there; else the
-    last layer named encoder, the outermost first; else the last convolution whose steps follow the window's; else the
-    last vector that an activation gives.
+    In this order: the last recurrent layer whose steps follow the window's, or the first one that continues from it;
+    the last layer named encoder, outermost first; the last convolution whose steps follow the window's; the last vector
+    that an activation gives.
     """
     points = [(layer, point) for layer in layers for point in layer.points if _pooling(point) is not None]
     recurrent = [p for layer, p in points if any(kind in layer.kind for kind in RECURRENT)]
@@ -37,7 +37,7 @@ def suggest(layers: list[Layer]) -> Feature | None:
 
 
 def _pooling(point: Point) -> str | None:
-    """Return a pooling that has seen the newest step in all channels: what is taken without a word, if that has."""
+    """Return a pooling that depends on the newest step in all channels, preferably the default one."""
     if point.obstacle is not None:
         return None
     if point.sight is None:

@@ -1,7 +1,7 @@
-"""What can be tapped in a trained model: every layer that fires, seen in dry runs.
+"""Survey a trained model by dry runs: every layer that is called, and what can be tapped there.
 
-In: a trained model with its inputs. Out: a `Survey`: each tensor with its axes, its cost and, if so, why it cannot be
-packed. Knows no file and no terminal.
+In: a trained model with its inputs. Out: a `Survey`: each tensor with its axes, its cost, and what prevents packing it,
+if anything. Knows no file and no terminal.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ TIMED_WINDOWS, TIMED_RUNS = 64, 5
 
 
 def survey(trained: Trained) -> Survey:
-    """Run the model dry and look at everything that fires. Raises `Refused` where no sample window can be built."""
+    """Do the dry runs, and examine every layer that is called. Raises `Refused` if no sample window can be built."""
     contract, preprocessing = trained.contract, trained.preprocessing
-    lag = preprocessing.max_lag  # steps of a window that the model does not see
+    lag = preprocessing.max_lag  # extra steps, which the model does not see
     seen = replace(contract, min_length=contract.min_length - lag, max_length=contract.max_length - lag)
     longest = seen.max_length
 
@@ -119,7 +119,7 @@ def _point(
 
 
 def _axes(shape: Shape, layout: Layout | None, longest: int, horizon: int) -> str:
-    """Write (3, 12, 8) as (n, t, 8)."""
+    """Describe a shape: (3, 12, 8) becomes (n, t, 8)."""
     if layout is None:
         return f"({', '.join(map(str, shape))})"
     words = [str(size) for size in shape]
@@ -134,7 +134,7 @@ def _axes(shape: Shape, layout: Layout | None, longest: int, horizon: int) -> st
 
 
 def _with_trials(trained: Trained, layers: list[Layer]) -> list[Layer]:
-    """Mark the points whose embedding does not keep its promises."""
+    """Add the obstacle of each point whose vectors are not reproducible or depend on the batch."""
     layouts = {
         point.tap: point.layout
         for layer in layers
