@@ -17,7 +17,6 @@ import numpy as np
 from undertow.core.embedder import VectorsByFeature
 from undertow.core.errors import Refused, UndertowError
 
-VectorsByFeature = dict[str, NDArray[np.float32]]
 Afresh = Callable[[Path, Collection[str], int], VectorsByFeature]
 """A function (folder, packages whose code may run, threads) that loads the artifact and returns the sample vectors by
 feature, (samples, d) each. Raises `Refused`."""
