@@ -18,7 +18,9 @@ def settings_tables() -> str:
     """Return a heading, what the section is about, and a table, for each section."""
     parts = []
     for section, settings in groupby(all_settings(), key=_section):
-        about = inspect.cleandoc(Settings.model_fields[section].annotation.__doc__) if section else "In no section."
+        about = (
+            inspect.cleandoc(Settings.model_fields[section].annotation.__doc__ or "") if section else "In no section."
+        )
         heading = f"## {code(section)} {{ #{section} }}" if section else "## Logs"
         parts += [heading, about, table(("Setting", "Default", "What it does"), map(_row, settings))]
     return "\n\n".join(parts)
