@@ -16,6 +16,7 @@ from undertow.devstack.processes import LOCALHOST, free_port
 from undertow.fleet.metrics import fleet_readings, replica_readings
 from undertow.fleet.run import once_ready
 from undertow.settings.settings import load
+from undertow.stream.counts import Counts
 from undertow.telemetry.logs import Line
 from undertow.wiring.root import stream_recipe
 
@@ -112,7 +113,7 @@ def test_a_connection_that_is_misread(said, monkeypatch, connection):
 
 
 def test_no_metric_shows_what_a_store_that_fails_has_said():
-    part = a_part(blocked=f"Redis at h:1 says {CANARY}", last_reject={"number": CANARY})
+    part = a_part(blocked=f"Redis at h:1 says {CANARY}", counts=Counts(last_reject={"number": CANARY}))
     replica = replace(
         a_replica(part), error=CANARY, lines=(Line(at=1, level="INFO", replica="", event="e", text=CANARY),)
     )
