@@ -85,7 +85,7 @@ class World:
                 online=self.online[artifact],
                 offline=MemoryOfflineLog(self.chains[artifact]),
                 dead_letters=self.dead_letters[artifact],
-                limits=Limits(checkpoint_s=3600.0, checkpoint_rows=10**9),
+                limits=Limits(checkpoint_seconds=3600.0, checkpoint_rows=10**9),
                 wait=lambda _: threading.Event().wait(0.001),
                 give_up=give_up,
             )
@@ -104,8 +104,8 @@ class World:
 class Running:
     """A replica in a thread of its own, as its actor's data thread runs it."""
 
-    def __init__(self, openers, drain_timeout_s=60.0):
-        self.replica = Replica("replica-1", openers, drain_timeout_s=drain_timeout_s)
+    def __init__(self, openers, drain_timeout_seconds=60.0):
+        self.replica = Replica("replica-1", openers, drain_timeout_seconds=drain_timeout_seconds)
         self.raised: list[Crash] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()

@@ -2,11 +2,12 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
-from undertow.fleet.autoscale import SizePolicy
 from undertow.fleet.controller import Controller
 from undertow.fleet.status import ReplicaStatus
 from undertow.schemas.records import Partition
+from undertow.settings.sections import FleetSettings
 from undertow.stream.counts import Counts
 
 PARTITIONS = tuple(Partition("windows", index) for index in range(8))
@@ -118,11 +119,8 @@ class ScriptedReplicas:
 class Scene:
     """A controller over scripted replicas, with a clock that the test winds."""
 
-    def __init__(
-        self, standbys: int = 0, policy: SizePolicy | None = None, wanted: int = 2, nodes: tuple[str, ...] = ()
-    ) -> None:
-        self.now, self.replicas, self.standbys, self.policy = 0.0, ScriptedReplicas(), standbys, policy
-        self.wanted = wanted
+    def __init__(self, nodes: tuple[str, ...] = (), **fleet: Any) -> None:
+        self.now, self.replicas, self.fleet = 0.0, ScriptedReplicas(), FleetSettings(name="f", **fleet)
         self.replicas.places = [*nodes] or self.replicas.places
         self.topic = frozenset(PARTITIONS)
         self.numbers = itertools.count(1)
@@ -130,13 +128,9 @@ class Scene:
 
     def start_controller(self):
         self.controller = Controller(
-            fleet="f",
+            fleet=self.fleet,
             partitions=PARTITIONS,
-            wanted=self.wanted,
-            standbys=self.standbys,
-            policy=self.policy,
             replicas=self.replicas,
-            heartbeat_timeout_s=10.0,
             clock=lambda: self.now,
             new_name=lambda _living: f"replica-{next(self.numbers)}",
         )

@@ -7,20 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.fleet.autoscale import OVER_S, Load, Meter, SizeDecision, SizePolicy, decide_size, take_reading
+from undertow.fleet.autoscale import OVER_S, Load, Meter, SizeDecision, decide_size, take_reading
 from undertow.fleet.status import ReplicaStatus
 from undertow.schemas.records import Partition
+from undertow.settings.sections import FleetSettings
 from undertow.stream.counts import Counts
 
-POLICY = SizePolicy(least=1, most=6, catch_up_s=60.0, up_delay_s=10.0, down_delay_s=300.0)
+FLEET = FleetSettings(max_replicas=6)
 BUSY = Load(lag=60_000, arrival=500.0, rate=400.0)  # (1000 + 500) / 400: four
 IDLE = Load(lag=0, arrival=0.0, rate=400.0)
 
 numbers = st.floats(0, 1e9, allow_nan=False)
 loads = st.none() | st.builds(Load, lag=st.integers(0, 10**12), arrival=numbers, rate=numbers)
-policies = st.builds(
-    lambda least, more, up, down: SizePolicy(
-        least=least, most=least + more, catch_up_s=60, up_delay_s=up, down_delay_s=down
+fleets = st.builds(
+    lambda least, more, up, down: FleetSettings(
+        replicas=least,
+        min_replicas=least,
+        max_replicas=least + more,
+        scale_up_seconds=up,
+        scale_down_seconds=down,
     ),
     st.integers(1, 4),
     st.integers(0, 8),
@@ -29,26 +34,26 @@ policies = st.builds(
 )
 
 
-def follow(loads, *, policy=POLICY, size=2, partitions=8, step=1.0):
+def follow(loads, *, fleet=FLEET, size=2, partitions=8, step=1.0):
     """The sizes that follow from a load at each moment."""
     decision, sizes = SizeDecision(size=size), []
     for moment, load in enumerate(loads):
-        decision = decide_size(policy, decision, load, partitions=partitions, now=moment * step)
+        decision = decide_size(fleet, decision, load, partitions=partitions, now=moment * step)
         sizes.append(decision.size)
     return sizes
 
 
-@given(policies, st.lists(loads, max_size=40), st.integers(1, 20), st.integers(1, 12))
-def test_a_size_stays_within_its_limits_and_shrinks_by_one(policy, moments, size, partitions):
-    sizes = follow(moments, policy=policy, size=size, partitions=partitions, step=20.0)
-    assert all(policy.least <= one <= policy.most for one in sizes)
-    assert all(one <= max(partitions, policy.least) for one in sizes)
+@given(fleets, st.lists(loads, max_size=40), st.integers(1, 20), st.integers(1, 12))
+def test_a_size_stays_within_its_limits_and_shrinks_by_one(fleet, moments, size, partitions):
+    sizes = follow(moments, fleet=fleet, size=size, partitions=partitions, step=20.0)
+    assert all(fleet.min_replicas <= one <= fleet.max_replicas for one in sizes)
+    assert all(one <= max(partitions, fleet.min_replicas) for one in sizes)
     assert all(after >= before - 1 for before, after in itertools.pairwise(sizes))
 
 
-@given(policies, loads, st.integers(1, 12))
-def test_a_load_that_stays_as_it_is_brings_a_size_that_stays_as_it_is(policy, load, size):
-    sizes = follow([load] * 200, policy=policy, size=size, step=50.0)  # 11 times smaller, each after 600 s
+@given(fleets, loads, st.integers(1, 12))
+def test_a_load_that_stays_as_it_is_brings_a_size_that_stays_as_it_is(fleet, load, size):
+    sizes = follow([load] * 200, fleet=fleet, size=size, step=50.0)  # 11 times smaller, each after 600 s
     turns = [after > before for before, after in itertools.pairwise(sizes) if after != before]
     assert len(set(turns)) <= 1
     assert len(set(sizes[160:])) == 1
@@ -79,7 +84,7 @@ def test_a_short_peak_moves_nothing():
 
 def test_what_is_not_known_moves_nothing_and_is_said():
     assert set(follow([None] * 1000, size=3)) == {3}
-    assert "no rate" in decide_size(POLICY, SizeDecision(size=3), None, partitions=8, now=0).reason
+    assert "no rate" in decide_size(FLEET, SizeDecision(size=3), None, partitions=8, now=0).reason
 
 
 def replica(name, *, offsets, lag, poll_s=0.0, partition=0):

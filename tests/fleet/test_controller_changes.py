@@ -3,7 +3,6 @@
 import itertools
 from dataclasses import replace
 
-from undertow.fleet.autoscale import SizePolicy
 from undertow.schemas.records import Partition
 from undertow.stream.counts import Counts
 
@@ -104,8 +103,7 @@ def test_a_predecessors_order_that_comes_late_is_put_right(scene):
 
 
 def test_an_autoscaled_fleet_grows_with_its_lag_goes_on_from_a_size_set_by_hand_and_shrinks_one_by_one(make_scene):
-    policy = SizePolicy(least=1, most=4, catch_up_s=60.0, up_delay_s=10.0, down_delay_s=60.0)
-    scene = make_scene(policy=policy)
+    scene = make_scene(max_replicas=4, scale_down_seconds=60.0)
     scene.settle()
 
     def live(seconds, *, lag, read):

@@ -139,14 +139,15 @@ class AnyStory(RuleBasedStateMachine):
         for name in list(scene.replicas.living):
             scene.replicas.obey(name)
             scene.replicas.work(name)
-        scene.controller.scale(scene.wanted)
+        scene.controller.scale(scene.fleet.replicas)
         for _ in range(3):
             scene.now += 60.0
             scene.settle()
         assert all(len(readers) == 1 for readers in scene.readers().values())
         held = sorted(len(s.held) for s in scene.replicas.living.values())
-        shares = [len(scene.topic) // scene.wanted + (n < len(scene.topic) % scene.wanted) for n in range(scene.wanted)]
-        assert held == sorted([*[0] * scene.standbys, *shares])
+        wanted = scene.fleet.replicas
+        shares = [len(scene.topic) // wanted + (n < len(scene.topic) % wanted) for n in range(wanted)]
+        assert held == sorted([*[0] * scene.fleet.standbys, *shares])
         scene.controller.drain()
         scene.controller.scale(3)
         scene.controller.tick()
@@ -160,4 +161,4 @@ class AnyStory(RuleBasedStateMachine):
 @pytest.mark.parametrize(("wanted", "standbys"), [(2, 0), (2, 1), (8, 0), (11, 2)])
 def test_any_story_ends_with_every_partition_read_once(make_scene, wanted, standbys):
     calm = settings(max_examples=40, stateful_step_count=40, deadline=None)
-    run_state_machine_as_test(lambda: AnyStory(make_scene(standbys, wanted=wanted)), settings=calm)
+    run_state_machine_as_test(lambda: AnyStory(make_scene(replicas=wanted, standbys=standbys)), settings=calm)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from undertow.fleet.monitor import FleetMonitor
-from undertow.fleet.reject_ratio import RejectLimit, RejectSample, keep, too_many_rejects
+from undertow.fleet.reject_ratio import RejectSample, keep, too_many_rejects
+from undertow.settings.sections import FleetSettings
 from undertow.stream.counts import Counts
 
-LIMIT = RejectLimit(max_ratio=0.5, window_s=60.0, min_records=10)
+FLEET = FleetSettings(max_reject_ratio=0.5, reject_window_seconds=60.0, reject_window_records=10)
 
 
 def counted(at, records, **rejects):
@@ -21,12 +22,12 @@ def counted(at, records, **rejects):
     ids=["above", "at the limit", "too few to tell", "just enough", "nothing"],
 )
 def test_a_share_above_the_limit_is_too_many_where_there_are_enough_records(records, rejects, is_too_many):
-    found = too_many_rejects(LIMIT, [counted(0, 100, number=3), counted(9, 100 + records, number=3 + rejects)])
+    found = too_many_rejects(FLEET, [counted(0, 100, number=3), counted(9, 100 + records, number=3 + rejects)])
     assert (found is not None) == is_too_many
 
 
 def test_the_message_counts_the_reasons_of_the_window_the_most_frequent_first():
-    found = too_many_rejects(LIMIT, [counted(0, 0, series=7), counted(9, 1_200, number=200, series=7, length=1_000)])
+    found = too_many_rejects(FLEET, [counted(0, 0, series=7), counted(9, 1_200, number=200, series=7, length=1_000)])
     assert found is not None
     assert "1,200 of the last 1,200 records were refused (length 1,000, number 200)" in found
 
@@ -42,7 +43,7 @@ def test_rejects_before_the_window_do_not_count():
     seen = keep([], counted(0, 0), 60.0)
     seen = keep(seen, counted(10, 1_000, number=1_000), 60.0)
     seen = keep(seen, counted(80, 2_000, number=1_000), 60.0)
-    assert too_many_rejects(LIMIT, seen) is None
+    assert too_many_rejects(FLEET, seen) is None
 
 
 # In the fleet --------------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def too_much(make_scene):
     class Flooded(make_scene):
         def start_controller(self):
             super().start_controller()
-            self.controller._monitor = FleetMonitor(lambda: self.now, limit=LIMIT)
+            self.controller._monitor = FleetMonitor(lambda: self.now, FLEET)
 
         def count(self, name, records, rejects):
             one = self.replicas.living[name]

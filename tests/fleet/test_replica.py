@@ -19,9 +19,9 @@ def both(world):
     """Start a replica of both artifacts that reads everything; the scripts are those of the valves."""
     started = []
 
-    def start(drain_timeout_s=60.0, **scripts):
+    def start(drain_timeout_seconds=60.0, **scripts):
         openers = {PUMPS: world.opener(PUMPS), VALVES: world.opener(VALVES, **scripts)}
-        running = Running(openers, drain_timeout_s)
+        running = Running(openers, drain_timeout_seconds)
         started.append(running)
         running.replica.assign(PARTITIONS, SIZE)
         return running
@@ -144,7 +144,7 @@ def test_a_replica_runs_when_all_its_streams_are_open_and_ends_where_one_cannot_
 def test_a_successor_goes_on_where_each_artifact_was(world, both):
     world.online[VALVES].is_away = True
     world.produce(20, flow=[1.0], head=[2.0])
-    first = both(drain_timeout_s=0.0)
+    first = both(drain_timeout_seconds=0.0)
     first.until(lambda s: parts_of(s)[PUMPS].counts.windows == 20 and s.blocked)
     first.replica.drain(SIZE)
     ended = first.ended()

@@ -169,7 +169,7 @@ def is_whole(scene, replicas):
 
 
 def test_eight_replicas_on_four_nodes_outlive_a_node_with_two_of_them_and_one_more_an_hour_later(make_scene):
-    scene = make_scene(wanted=8, nodes=FOUR)
+    scene = make_scene(replicas=8, nodes=FOUR)
     scene.settle()
     scene.replicas.kill_node("node-b")
     scene.settle()
@@ -186,7 +186,7 @@ def test_eight_replicas_on_four_nodes_outlive_a_node_with_two_of_them_and_one_mo
 
 @pytest.mark.parametrize("state", ["running", "starting"])
 def test_five_of_eight_that_die_in_one_tick_are_replaced(make_scene, state):
-    scene = make_scene(wanted=8)
+    scene = make_scene(replicas=8)
     if state == "running":
         scene.settle()
     else:
@@ -198,7 +198,7 @@ def test_five_of_eight_that_die_in_one_tick_are_replaced(make_scene, state):
 
 
 def test_all_of_a_fleet_that_die_at_once_while_they_start_are_replaced(make_scene):
-    scene = make_scene(wanted=8)
+    scene = make_scene(replicas=8)
     scene.controller.tick()
     for name in list(scene.replicas.living):
         scene.replicas.die(name)
@@ -207,7 +207,7 @@ def test_all_of_a_fleet_that_die_at_once_while_they_start_are_replaced(make_scen
 
 
 def test_an_idle_fleet_whose_replicas_die_once_a_day_goes_on_for_weeks(make_scene):
-    scene = make_scene(wanted=1)
+    scene = make_scene(replicas=1)
     for _ in range(20):
         scene.settle()
         is_whole(scene, 1)
@@ -216,7 +216,7 @@ def test_an_idle_fleet_whose_replicas_die_once_a_day_goes_on_for_weeks(make_scen
 
 
 def test_an_idle_fleet_whose_replicas_die_every_minute_goes_on(make_scene):
-    scene = make_scene(wanted=1)
+    scene = make_scene(replicas=1)
     for _ in range(100):
         scene.settle()
         is_whole(scene, 1)
@@ -233,7 +233,7 @@ def refuse(scene, node, reason="Refused: no artifact there"):
 
 
 def test_an_artifact_that_nobody_can_load_ends_the_fleet_with_the_reason(make_scene):
-    scene = make_scene(wanted=8, nodes=FOUR)
+    scene = make_scene(replicas=8, nodes=FOUR)
     for _ in range(5):
         scene.controller.tick()
         for node in FOUR:
@@ -249,7 +249,7 @@ def test_an_artifact_that_nobody_can_load_ends_the_fleet_with_the_reason(make_sc
 
 
 def test_a_node_without_the_artifact_is_told_and_avoided_and_does_not_end_the_fleet(make_scene):
-    scene = make_scene(wanted=8, nodes=FOUR)
+    scene = make_scene(replicas=8, nodes=FOUR)
     for _ in range(20):
         scene.controller.tick()
         refuse(scene, "node-a")
@@ -263,7 +263,7 @@ def test_a_node_without_the_artifact_is_told_and_avoided_and_does_not_end_the_fl
 
 
 def test_a_fleet_whose_only_other_node_is_bad_reads_with_what_it_has(make_scene):
-    scene = make_scene(wanted=2, nodes=(A, B))
+    scene = make_scene(replicas=2, nodes=(A, B))
     scene.controller.tick()
     (good,) = [name for name, one in scene.replicas.living.items() if one.ray_node == B]
     scene.replicas.obey(good)

@@ -24,7 +24,7 @@ def names_of(fleet):
 
 def test_a_replica_whose_order_to_run_was_lost_with_its_controller_runs_when_the_next_one_takes_it_over(make_place):
     recipe = stream_recipe(make_place(partitions=1).settings)
-    name = f"{recipe.fleet}:replica-1"
+    name = f"{recipe.fleet.name}:replica-1"
     replica_actor.options(name=name, lifetime="detached").remote("replica-1")  # and here its controller was killed
     replicas = RayReplicas(recipe)
     try:
@@ -46,13 +46,13 @@ def test_nothing_is_left_of_a_fleet_whose_controller_was_not_there_in_time_and_t
     recipe = stream_recipe(settings)
     with pytest.raises(Unavailable, match="It was taken back, and nothing of the fleet is left"):
         start(recipe, timeout_s=0.0)
-    assert names_of(recipe.fleet) == []
+    assert names_of(recipe.fleet.name) == []
     with contextlib.closing(KafkaLease(recipe.kafka)) as lease:
         assert lease.read() == ""
     with pytest.raises(Unavailable, match="told to end while the controller"):
         start(recipe, stops=lambda: True)
-    assert names_of(recipe.fleet) == []
+    assert names_of(recipe.fleet.name) == []
     place.produce(make_windows(30, pumps=3), partitions=1)
     with running(settings) as fleet:
-        assert controller_name(recipe.fleet) in names_of(recipe.fleet)
+        assert controller_name(recipe.fleet.name) in names_of(recipe.fleet.name)
         wait_until(fleet, lambda s: s.counts.windows == 30 and s.lag == 0)

@@ -46,7 +46,7 @@ def test_a_fleet_starts_once_its_redis_does(make_place, monkeypatch, tmp_path):
 
     try:
         recipe = once_ready(lambda: stream_recipe(settings), start_it, lambda _seconds: None)
-        assert recipe.fleet == settings.fleet.name
+        assert recipe.fleet.name == settings.fleet.name
         assert server.address in said[0]
         assert "Ctrl-C" in said[0]
     finally:

@@ -112,7 +112,7 @@ class World:
             online=sink,
             offline=FileOfflineLog(self.folder / "log", VIEW, clock=lambda: self.now, **log),
             dead_letters=MemoryDeadLetters(),
-            limits=Limits(checkpoint_s=1e9),
+            limits=Limits(checkpoint_seconds=1e9),
         )
         stream.assign(PARTITIONS)
         self.owners.append((stream, sink))

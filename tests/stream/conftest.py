@@ -90,7 +90,7 @@ class World:
             online=MemoryOnline(self.online, writes=writes),
             offline=MemoryOfflineLog(self.chains, publishes=publishes, ends=ends) if offline else None,
             dead_letters=self.dead_letters,
-            limits=Limits(checkpoint_s=10.0, checkpoint_rows=checkpoint_rows, checkpoint_bytes=checkpoint_bytes),
+            limits=Limits(checkpoint_seconds=10.0, checkpoint_rows=checkpoint_rows, checkpoint_bytes=checkpoint_bytes),
             clock=lambda: self.now + self.set_by,
             ticks=lambda: self.now,
             wait=self.wait,

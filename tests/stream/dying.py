@@ -10,6 +10,7 @@ from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.controller import Controller
 from undertow.fleet.status import FleetSize, ReplicaStatus
 from undertow.schemas.records import Partition
+from undertow.settings.sections import FleetSettings
 from undertow.stream.counts import Counts
 from undertow.stream.quarantine_reader import QuarantineReader, Turn
 
@@ -143,11 +144,9 @@ class Story:
 
     def start_controller(self):
         self.controller = Controller(
-            fleet="f",
+            fleet=FleetSettings(name="f", replicas=self.replicas),
             partitions=[ZERO, ONE, TWO],
-            wanted=self.replicas,
             replicas=self.processes,
-            heartbeat_timeout_s=10.0,
             clock=lambda: self.world.now,
             new_name=lambda _slot: next(self.names),
         )

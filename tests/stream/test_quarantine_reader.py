@@ -53,7 +53,7 @@ def test_two_that_read_the_same_partition_with_care_come_on_step_by_step_beside_
 def test_a_stream_that_waits_for_its_turn_commits_what_has_become_durable(world):
     world.produce("pump-0", 1)
     stream = world.stream()
-    stream._limits = replace(stream._limits, poll_timeout_s=0.0, checkpoint_s=0.0)
+    stream._limits = replace(stream._limits, poll_timeout_s=0.0, checkpoint_seconds=0.0)
     stream.assign([ZERO])
     stream.step()
     stream._checkpoints._under_way[1].result()

@@ -147,7 +147,7 @@ def test_a_process_writes_to_stderr_at_its_level_and_keeps_its_newest_lines(caps
 
 def test_a_replica_told_to_end_before_it_opened_anything_does_not_say_that_it_started(caplog):
     caplog.set_level("INFO", "undertow")
-    replica = Replica("r0", {"pumps": pytest.fail}, drain_timeout_s=60)
+    replica = Replica("r0", {"pumps": pytest.fail}, drain_timeout_seconds=60)
     replica.drain(FleetSize(version=1))
     replica.run()
     assert [record.event for record in caplog.records] == ["drain"]

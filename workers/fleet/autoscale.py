@@ -2,9 +2,9 @@
 
 In: repeated measurements of what a fleet has read and of its lag. Out: a size, and why. Knows neither Ray nor Kafka.
 
-A fleet should catch up within `catch_up_s` while it keeps up with new records. It grows at once to the size needed
-when more has been needed for `up_delay_s`; it shrinks by one when fewer would suffice, with `HEADROOM` to spare, for
-`down_delay_s`. A load that is not known changes nothing.
+By the settings of `fleet`, it should catch up within `catch_up_seconds` while it keeps up with new records. It grows at
+once to the size needed when more has been needed for `scale_up_seconds`; it shrinks by one when fewer would suffice,
+with `HEADROOM` to spare, for `scale_down_seconds`. A load that is not known changes nothing.
 """
 
 import logging
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from undertow.fleet.status import ReplicaStatus
+from undertow.settings.sections import FleetSettings
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +23,6 @@ OVER_S = 5.0
 """Rates are measured over this time."""
 WEIGHT = 0.3
 """Of the newest rate in the exponential moving average."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizePolicy:
-    """The limits of a fleet's size, and how fast it changes."""
-
-    least: int
-    most: int
-    catch_up_s: float
-    up_delay_s: float
-    down_delay_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,25 +46,25 @@ class SizeDecision:
 
 
 def decide_size(
-    policy: SizePolicy, before: SizeDecision, load: Load | None, *, partitions: int, now: float
+    fleet: FleetSettings, before: SizeDecision, load: Load | None, *, partitions: int, now: float
 ) -> SizeDecision:
     """Return the decision for the present load; a load of None, which could not be measured, changes nothing."""
-    most = max(policy.least, min(policy.most, partitions))  # a replica without a partition reads nothing
-    size = min(max(before.size, policy.least), most)
+    most = max(fleet.min_replicas, min(fleet.max_replicas, partitions))  # a replica without a partition reads nothing
+    size = min(max(before.size, fleet.min_replicas), most)
     if load is None or load.rate <= 0:
         return SizeDecision(size=size, reason="held: no rate is known yet")
-    needed = (load.lag / policy.catch_up_s + load.arrival) / load.rate
-    wanted = max(math.ceil(min(needed, most)), policy.least)
-    enough = max(math.ceil(min(needed * HEADROOM, most)), policy.least)
+    needed = (load.lag / fleet.catch_up_seconds + load.arrival) / load.rate
+    wanted = max(math.ceil(min(needed, most)), fleet.min_replicas)
+    enough = max(math.ceil(min(needed * HEADROOM, most)), fleet.min_replicas)
     reason = f"{load.lag:,} behind, {load.arrival:,.0f}/s arrive, {load.rate:,.0f}/s a replica: {wanted} needed"
     if wanted > size:
         since = now if before.above_since is None else before.above_since
-        if now - since >= policy.up_delay_s:
+        if now - since >= fleet.scale_up_seconds:
             return SizeDecision(size=wanted, reason=reason)
         return SizeDecision(size=size, reason=reason, above_since=since)
     if enough < size:
         since = now if before.below_since is None else before.below_since
-        if now - since >= policy.down_delay_s:
+        if now - since >= fleet.scale_down_seconds:
             return SizeDecision(size=size - 1, reason=reason)
         return SizeDecision(size=size, reason=reason, below_since=since)
     return SizeDecision(size=size, reason=reason)
@@ -143,11 +133,11 @@ class Meter:
 
 
 class Autoscaler:
-    """A policy with its state between two looks."""
+    """Decides again and again; keeps what is measured between two looks."""
 
-    def __init__(self, policy: SizePolicy, size: int) -> None:
+    def __init__(self, fleet: FleetSettings, size: int) -> None:
         """Start with the present size."""
-        self._policy, self._meter, self._decision = policy, Meter(), SizeDecision(size=size)
+        self._fleet, self._meter, self._decision = fleet, Meter(), SizeDecision(size=size)
 
     @property
     def reason(self) -> str:
@@ -158,7 +148,7 @@ class Autoscaler:
         """Return the size that the lag requires. `size` is the present one, set by anyone."""
         self._meter = self._meter.look(take_reading(replicas, partitions=partitions, now=now))
         before = replace(self._decision, size=size)
-        self._decision = decide_size(self._policy, before, self._meter.load, partitions=partitions, now=now)
+        self._decision = decide_size(self._fleet, before, self._meter.load, partitions=partitions, now=now)
         if self._decision.size != size:
             log.info("%d replicas instead of %d: %s", self._decision.size, size, self.reason)
         return self._decision.size

@@ -10,7 +10,6 @@ the chain of the offline log.
 from collections.abc import Callable, Iterable
 
 from undertow.fleet import restart_policy
-from undertow.fleet.autoscale import SizePolicy
 from undertow.fleet.monitor import FleetMonitor
 from undertow.fleet.placement import Placement, owners
 from undertow.fleet.quarantine import Quarantine
@@ -20,6 +19,7 @@ from undertow.fleet.slots import new_name
 from undertow.fleet.status import FleetSize, FleetState, FleetStatus, ReplicaStatus
 from undertow.fleet.summary import Summary
 from undertow.schemas.records import Partition
+from undertow.settings.sections import FleetSettings
 from undertow.stream.ports import Clock
 from undertow.stream.quarantine_order import QuarantineOrder
 from undertow.stream.verdicts import EndCause
@@ -36,25 +36,18 @@ class Controller:
     def __init__(
         self,
         *,
-        fleet: str,
+        fleet: FleetSettings,
         partitions: Iterable[Partition],
-        wanted: int,
-        standbys: int = 0,
-        policy: SizePolicy | None = None,
         replicas: Replicas,
-        heartbeat_timeout_s: float,
         clock: Clock,
         new_name: Callable[[Iterable[str]], str] = new_name,
         monitor: FleetMonitor | None = None,
     ) -> None:
-        """Adopt the replicas that are alive already. `standbys` are loaded and read nothing until another dies.
-
-        With a `policy` autoscaling starts from `wanted`.
-        """
+        """Adopt the replicas that are alive already."""
         self._fleet, self._partitions = fleet, frozenset(partitions)
         self._added: frozenset[Partition] = frozenset()
-        self._sizing, self._standbys = Sizing(wanted, policy, clock), standbys
-        self._replicas, self._heartbeat_timeout_s, self._clock = replicas, heartbeat_timeout_s, clock
+        self._sizing = Sizing(fleet, clock)
+        self._replicas, self._clock = replicas, clock
         self._seen: dict[str, ReplicaStatus] = {
             name: ReplicaStatus(name=name, state="starting") for name in replicas.names()
         }
@@ -69,7 +62,7 @@ class Controller:
         self._new_name = new_name
         self._failure: str | None = None
         self._too_many: str | None = None
-        self._monitor = monitor or FleetMonitor(clock)
+        self._monitor = monitor or FleetMonitor(clock, fleet)
         self._failovers = 0
         self._run_since: dict[str, float] = {}
         self._ended: list[restart_policy.ReplicaEnd] = []
@@ -122,7 +115,7 @@ class Controller:
     @property
     def _loaded(self) -> int:
         """The wanted number of replicas, standbys included."""
-        return 0 if self._sizing.is_draining else self._sizing.size.replicas + self._standbys
+        return 0 if self._sizing.is_draining else self._sizing.size.replicas + self._fleet.standbys
 
     def status(self) -> FleetStatus:
         """Return the status as of the last tick."""
@@ -131,11 +124,11 @@ class Controller:
     def _sum_up(self) -> FleetStatus:
         alive = tuple(self._seen[name] for name in sorted(self._seen))
         return FleetStatus(
-            name=self._fleet,
+            name=self._fleet.name,
             state=self._state(alive),
             replicas=alive,
             wanted=self._sizing.size.replicas,
-            standbys=self._standbys,
+            standbys=self._fleet.standbys,
             partitions=len(self._partitions),
             failovers=self._failovers,
             autoscale=self._sizing.reason,
@@ -187,7 +180,7 @@ class Controller:
     def _is_silent(self, name: str, now: float) -> bool:
         """Return whether a replica that has answered before, to us or to our predecessor, no longer does."""
         has_answered = self._seen[name].state != "starting" or name in self._adopted
-        return has_answered and now - self._heard_at[name] > self._heartbeat_timeout_s
+        return has_answered and now - self._heard_at[name] > self._fleet.heartbeat_timeout_seconds
 
     def _bury(self, name: str, reason: str | None, *, fault: EndCause = "crashed") -> None:
         self._replicas.remove(name)

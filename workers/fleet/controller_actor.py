@@ -12,7 +12,6 @@ from typing import Any
 import ray
 
 from undertow.adapters.kafka_admin import find_topic
-from undertow.fleet.autoscale import SizePolicy
 from undertow.fleet.build import Stamped
 from undertow.fleet.controller import Controller
 from undertow.fleet.handle import ENDS
@@ -22,7 +21,6 @@ from undertow.fleet.lease_places import Heartbeats, open_lease_places
 from undertow.fleet.metrics import Emitter
 from undertow.fleet.monitor import FleetMonitor
 from undertow.fleet.ray_replicas import RayReplicas
-from undertow.fleet.reject_ratio import RejectLimit
 from undertow.fleet.status import FleetStatus
 from undertow.fleet.topic_watch import TopicWatch
 from undertow.telemetry.logs import log_to_stderr
@@ -44,18 +42,14 @@ class ControllerActor:
     def __init__(self, recipe_of_a_build: Stamped[StreamRecipe], lease: Stamped[Lease]) -> None:
         """Start to tick, to write the heartbeat, and to watch the topic."""
         recipe = recipe_of_a_build.value
-        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet)
+        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name)
         self._recipe = recipe
         self._controller = Controller(
             fleet=recipe.fleet,
             partitions=recipe.partitions,
-            wanted=recipe.replicas,
-            standbys=recipe.standbys,
-            policy=_policy(recipe),
             replicas=RayReplicas(recipe),
-            heartbeat_timeout_s=recipe.heartbeat_timeout_s,
             clock=time.monotonic,
-            monitor=FleetMonitor(time.monotonic, limit=_reject_limit(recipe), lines=ring.lines),
+            monitor=FleetMonitor(time.monotonic, recipe.fleet, lines=ring.lines),
         )
         self._fault: str | None = None
         self._has_ended = False
@@ -65,7 +59,7 @@ class ControllerActor:
             ask=lambda: find_topic(recipe.kafka),
             grow=self._controller.grow,
             fail=self._controller.fail,
-        ).start(recipe.look_for_partitions_s)
+        ).start(recipe.fleet.look_for_partitions_seconds)
         threading.Thread(target=self._tick, name="controller", daemon=True).start()
 
     def hello(self) -> dict[str, Any]:
@@ -111,28 +105,6 @@ class ControllerActor:
             time.sleep(TICK_S)
         self._heartbeats.stop(is_last=True)
         self._has_ended = True
-
-
-def _policy(recipe: StreamRecipe) -> SizePolicy | None:
-    if not recipe.max_replicas:
-        return None
-    return SizePolicy(
-        least=recipe.min_replicas,
-        most=recipe.max_replicas,
-        catch_up_s=recipe.catch_up_s,
-        up_delay_s=recipe.scale_up_s,
-        down_delay_s=recipe.scale_down_s,
-    )
-
-
-def _reject_limit(recipe: StreamRecipe) -> RejectLimit | None:
-    if recipe.max_reject_ratio is None:
-        return None
-    return RejectLimit(
-        max_ratio=recipe.max_reject_ratio,
-        window_s=recipe.reject_window_s,
-        min_records=recipe.reject_window_records,
-    )
 
 
 controller_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)(ControllerActor)

@@ -13,9 +13,9 @@ from pydantic import BaseModel, SecretStr
 from undertow.artifact.format.manifest import Manifest
 from undertow.wiring.root import StreamRecipe
 
-PASSED_OVER = frozenset({"partitions", "definition"})
+PASSED_OVER = frozenset({"partitions", "definition", "address", "force"})
 """A running fleet follows the topic's partitions by itself; Feast's definition of a view adds nothing to its name,
-which contains the space."""
+which contains the space. `fleet.address` is where it was found, and `fleet.force` is about its start."""
 LONGEST_SHOWN = 60
 
 
@@ -47,7 +47,7 @@ def _walk(path: str, running: Any, wanted: Any) -> Iterator[str]:
 def _shown(value: Any) -> dict[str, bool]:
     """Return the fields to compare, and whether a repr may show them; none for a plain value."""
     if isinstance(value, BaseModel):
-        return {name: field.repr for name, field in type(value).model_fields.items()}
+        return {name: field.repr and name not in PASSED_OVER for name, field in type(value).model_fields.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: field.repr and field.name not in PASSED_OVER for field in fields(value)}
     return {}

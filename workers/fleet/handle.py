@@ -69,10 +69,10 @@ class Fleet:
 
         Raises `Refused` after `timeout_s`.
         """
-        recipe = self.recipe()
-        if recipe.max_replicas and not recipe.min_replicas <= replicas <= recipe.max_replicas:
+        fleet = self.recipe().fleet
+        if fleet.max_replicas and not fleet.min_replicas <= replicas <= fleet.max_replicas:
             message = (
-                f"fleet {self.name!r} follows its lag within {recipe.min_replicas} and {recipe.max_replicas} replicas "
+                f"fleet {self.name!r} follows its lag within {fleet.min_replicas} and {fleet.max_replicas} replicas "
                 f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
             )
             raise Refused(message)

@@ -39,7 +39,7 @@ def start(
     or writes its log; the latter not with `force`. Raises `Unavailable` where the controller does not answer within
     `timeout_s`, or before `stops` returns True; then it is killed, for nobody would watch what it starts to read later.
     """
-    own = own_lease(recipe.fleet, uuid.uuid4().hex)
+    own = own_lease(recipe.fleet.name, uuid.uuid4().hex)
     with contextlib.ExitStack() as stack:
         places = open_lease_places(recipe)
         for place in places:
@@ -48,18 +48,18 @@ def start(
             acquire_all(own, places)
         heartbeat, fleet = Heartbeats(own, places), None
         try:
-            name = controller_name(recipe.fleet)
+            name = controller_name(recipe.fleet.name)
             if not _is_there(name):
-                remove_orphans(recipe.fleet)
-            fleet = Fleet(recipe.fleet, _start_controller(name, recipe, own))
+                remove_orphans(recipe.fleet.name)
+            fleet = Fleet(recipe.fleet.name, _start_controller(name, recipe, own))
             fleet.status(timeout_s, stops)  # from here on the controller writes the heartbeat
         except ValueError as error:
-            message = f"a fleet named {recipe.fleet!r} runs already: drain it first, or set another fleet.name"
+            message = f"a fleet named {recipe.fleet.name!r} runs already: drain it first, or set another fleet.name"
             raise Refused(message) from error
         except BaseException as error:  # KeyboardInterrupt as well
             if fleet is not None:
                 fleet.remove()
-                remove_orphans(recipe.fleet)
+                remove_orphans(recipe.fleet.name)
                 fleet = None
             if isinstance(error, Unavailable):
                 message = f"{error}. It was taken back, and nothing of the fleet is left: start it again"
@@ -90,21 +90,21 @@ def attach(recipe: StreamRecipe, stops: Callable[[], bool] = lambda: False) -> F
     another build; `Unavailable` where its controller does not answer in time, or as soon as `stops` returns True.
     """
     try:
-        fleet = Fleet(recipe.fleet, ray.get_actor(controller_name(recipe.fleet)))
+        fleet = Fleet(recipe.fleet.name, ray.get_actor(controller_name(recipe.fleet.name)))
     except ValueError:
         return None
     handshake = fleet.handshake(stops=stops)
     if handshake.state == "draining":
-        handshake = fleet.end(recipe.drain_timeout_s + ANSWER_S)
+        handshake = fleet.end(recipe.fleet.drain_timeout_seconds + ANSWER_S)
     if handshake.state in ENDS:
         fleet.remove()
         return None
     if not handshake.is_ours:
-        message = f"fleet {recipe.fleet!r} runs already: {foreign(handshake.build)}"
+        message = f"fleet {recipe.fleet.name!r} runs already: {foreign(handshake.build)}"
         raise Refused(message)
     if differ := differences(fleet.recipe(), recipe):
         message = (
-            f"fleet {recipe.fleet!r} runs already, with other settings: {'; '.join(differ)}. Drain it first "
+            f"fleet {recipe.fleet.name!r} runs already, with other settings: {'; '.join(differ)}. Drain it first "
             "(undertow drain), use its settings to attach to it, or set another fleet.name and kafka.group"
         )
         raise Refused(message)

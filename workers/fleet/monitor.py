@@ -7,8 +7,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from undertow.fleet.reject_ratio import RejectLimit, RejectSample, keep, too_many_rejects
+from undertow.fleet.reject_ratio import RejectSample, keep, too_many_rejects
 from undertow.fleet.status import FleetStatus, ReplicaStatus
+from undertow.settings.sections import FleetSettings
 from undertow.stream.ports import Clock
 from undertow.telemetry.logs import Line, say
 
@@ -20,11 +21,9 @@ KEPT = 30
 class FleetMonitor:
     """The monitor of one fleet. The thread that ticks owns it."""
 
-    def __init__(
-        self, clock: Clock, *, limit: RejectLimit | None = None, lines: Callable[[], tuple[Line, ...]] = tuple
-    ) -> None:
+    def __init__(self, clock: Clock, fleet: FleetSettings, *, lines: Callable[[], tuple[Line, ...]] = tuple) -> None:
         """`lines` returns the newest lines of this process's log."""
-        self._clock, self._limit, self._own = clock, limit, lines
+        self._clock, self._fleet, self._own = clock, fleet, lines
         self._counted: list[RejectSample] = []
         self._of_the_gone = deque[Line](maxlen=KEPT)
         self._unread_since: float | None = None
@@ -51,11 +50,11 @@ class FleetMonitor:
             seconds, self._unread_since = self._clock() - self._unread_since, None
             text = f"all partitions are read again, {seconds:.1f} s after"
             say(log, logging.INFO, "taken-over", text, seconds=round(seconds, 3))
-        if self._limit is None or status.state not in {"starting", "running"}:
+        if self._fleet.max_reject_ratio is None or status.state not in {"starting", "running"}:
             return None
         now = RejectSample(at=self._clock(), records=status.counts.records, rejects=status.counts.rejects)
-        self._counted = keep(self._counted, now, self._limit.window_s)
-        found = too_many_rejects(self._limit, self._counted)
+        self._counted = keep(self._counted, now, self._fleet.reject_window_seconds)
+        found = too_many_rejects(self._fleet, self._counted)
         if found is None:
             return None
         places = ", ".join(f"{reason} at {place}" for reason, place in sorted(status.counts.last_reject.items()))

@@ -46,12 +46,12 @@ class RayReplicas:
         self._actors: dict[str, ActorHandle] = {}
         self._asked: dict[str, ray.ObjectRef[Any]] = {}
         self._met: set[str] = set()
-        self._nodes = NodeWatch(num_cpus=recipe.num_cpus, num_gpus=recipe.num_gpus)
+        self._nodes = NodeWatch(num_cpus=recipe.fleet.num_cpus, num_gpus=recipe.fleet.num_gpus)
 
     def names(self) -> Iterable[str]:
         """Find the living replicas by name, and make sure that they run: a controller may have died after `spawn`."""
-        for full in orphans(self._recipe.fleet):
-            name = full.removeprefix(f"{self._recipe.fleet}:")
+        for full in orphans(self._recipe.fleet.name):
+            name = full.removeprefix(f"{self._recipe.fleet.name}:")
             try:
                 self._actors[name] = ray.get_actor(full)
             except ValueError:  # it has died since; Ray does not restart a controller whose start fails
@@ -62,10 +62,10 @@ class RayReplicas:
     def spawn(self, name: str, avoid: frozenset[str]) -> None:
         """Start an actor and its loop."""
         actor = replica_actor.options(
-            name=f"{self._recipe.fleet}:{name}",
+            name=f"{self._recipe.fleet.name}:{name}",
             lifetime="detached",
-            num_cpus=self._recipe.num_cpus,
-            num_gpus=self._recipe.num_gpus,
+            num_cpus=self._recipe.fleet.num_cpus,
+            num_gpus=self._recipe.fleet.num_gpus,
             scheduling_strategy=_anywhere_but(avoid),
         ).remote(name)
         actor.run.remote(stamped(self._recipe))

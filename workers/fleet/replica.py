@@ -40,14 +40,14 @@ class Replica:
         name: str,
         open_streams: Mapping[str, OpenStream],
         *,
-        drain_timeout_s: float,
-        max_embed_s: float = math.inf,
+        drain_timeout_seconds: float,
+        max_embed_seconds: float = math.inf,
         clock: Clock = time.monotonic,
         lines: Callable[[], tuple[Line, ...]] = tuple,
     ) -> None:
         """`open_streams` is by artifact name; nothing is opened before `run`. `lines` returns the log's newest."""
-        self._name, self._drain_timeout_s, self._clock = name, drain_timeout_s, clock
-        self._max_embed_s = max_embed_s
+        self._name, self._drain_timeout_seconds, self._clock = name, drain_timeout_seconds, clock
+        self._max_embed_seconds = max_embed_seconds
         self._runners = tuple(StreamRunner(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
         self._opening = threading.Lock()
         self._failing = threading.Lock()
@@ -95,7 +95,7 @@ class Replica:
         """Finish the batch, write a checkpoint and end."""
         self._size = size
         if self._drain_by is None:
-            self._drain_by = self._clock() + self._drain_timeout_s
+            self._drain_by = self._clock() + self._drain_timeout_seconds
             say(log, logging.INFO, "drain", "finishes what it has taken, writes a checkpoint and ends")
         self._end()
 
@@ -130,10 +130,10 @@ class Replica:
 
     def _hangs(self, parts: Iterable[ArtifactStatus]) -> str | None:
         for part in parts:
-            if part.in_flight.seconds > self._max_embed_s:
+            if part.in_flight.seconds > self._max_embed_seconds:
                 return (
                     f"the model of {part.artifact} has not returned for {part.in_flight.seconds:.0f} s, and more than "
-                    f"{self._max_embed_s:g} s is taken for never (model.max_embed_seconds)"
+                    f"{self._max_embed_seconds:g} s is taken for never (model.max_embed_secondseconds)"
                 )
         return None
 

@@ -58,16 +58,16 @@ class ReplicaActor:
         """Occupy the data thread until drained; a second call, by a restarted controller, does nothing."""
         recipe = recipe_of_a_build.value
         if self._replica is None:
-            ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet, replica=self._name)
+            ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name, replica=self._name)
             openers = stream_openers(recipe, new_tell=partial(open_listener, recipe.tell, self._name))
             self._replica = Replica(
                 self._name,
                 openers,
-                drain_timeout_s=recipe.drain_timeout_s,
-                max_embed_s=recipe.artifacts[0].model.max_embed_seconds,
+                drain_timeout_seconds=recipe.fleet.drain_timeout_seconds,
+                max_embed_seconds=recipe.artifacts[0].model.max_embed_seconds,
                 lines=ring.lines,
             )
-            emit_replica(recipe.fleet, self._replica.status)
+            emit_replica(recipe.fleet.name, self._replica.status)
         self._replica.run()
 
     def status(self) -> ReplicaStatus:

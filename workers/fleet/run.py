@@ -84,7 +84,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     with session, stop_signals() as stop:
         fleet = attach(recipe, stop.is_set)
         if fleet is not None:
-            console.print(f"attached to fleet {recipe.fleet!r}, which runs already; Ctrl-C drains it")
+            console.print(f"attached to fleet {recipe.fleet.name!r}, which runs already; Ctrl-C drains it")
         else:
             fleet = start(recipe, force=settings.fleet.force, stops=stop.is_set)
         with announced(settings.fleet):

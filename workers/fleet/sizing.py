@@ -6,18 +6,19 @@ In: orders, earlier ones as replicas remember them, statuses. Out: a size. Knows
 from collections import deque
 from collections.abc import Iterable
 
-from undertow.fleet.autoscale import Autoscaler, SizePolicy
+from undertow.fleet.autoscale import Autoscaler
 from undertow.fleet.status import FleetSize, ReplicaStatus
+from undertow.settings.sections import FleetSettings
 from undertow.stream.ports import Clock
 
 
 class Sizing:
     """The size of one fleet. Any thread may `order`; the thread that ticks owns the rest."""
 
-    def __init__(self, wanted: int, policy: SizePolicy | None, clock: Clock) -> None:
-        """Start with this size; with a `policy` autoscaling continues from it."""
-        self._size, self._clock = FleetSize(0, wanted), clock
-        self._autoscaler = None if policy is None else Autoscaler(policy, wanted)
+    def __init__(self, fleet: FleetSettings, clock: Clock) -> None:
+        """Start with `fleet.replicas`; with `fleet.max_replicas` autoscaling continues from it."""
+        self._size, self._clock = FleetSize(0, fleet.replicas), clock
+        self._autoscaler = Autoscaler(fleet, fleet.replicas) if fleet.max_replicas else None
         self._orders: deque[int] = deque()
 
     @property

@@ -54,6 +54,6 @@ class TopicWatch:
             )
         return False
 
-    def start(self, every_s: float) -> None:
-        """Poll every `every_s` seconds from now on."""
-        start_daemon("the look at the topic", lambda: every_s if self.look() else DOUBT_S)
+    def start(self, look_for_partitions_seconds: float) -> None:
+        """Poll so often from now on."""
+        start_daemon("the look at the topic", lambda: look_for_partitions_seconds if self.look() else DOUBT_S)

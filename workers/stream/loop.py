@@ -154,7 +154,7 @@ class Stream:
                 self._tell(events.ClockStepped(seconds=stepped))
         self._writing = self._watch.mind(now, self._writing, self._rows, is_idle=delivery is None)
         self._finish_checkpoint(wait=False)
-        if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_s:
+        if self._is_full() or now - self._checkpoint_at >= self._limits.checkpoint_seconds:
             # Wait for the checkpoint in progress only where the buffer is full: that bounds the memory.
             self._finish_checkpoint(wait=self._is_full())
             self._begin_checkpoint()

@@ -30,7 +30,7 @@ from undertow.core.errors import Refused
 from undertow.core.identity import refuse_another
 from undertow.schemas.records import Partition
 from undertow.settings.artifact_paths import only
-from undertow.settings.sections import KafkaSettings
+from undertow.settings.sections import FleetSettings, KafkaSettings
 from undertow.settings.settings import Settings
 from undertow.stream.checkpoint import Limits
 from undertow.stream.events import Listener
@@ -48,29 +48,13 @@ from undertow.wiring.restoring import RestoredOnline, Restorer, RestoreSource
 class StreamRecipe:
     """Everything that a fleet needs."""
 
-    fleet: str
+    fleet: FleetSettings
     artifacts: tuple[EmbedRecipe, ...]
     """The artifacts it serves, each by a stream of its own in every replica."""
     kafka: KafkaSettings
     topic_id: str
     cluster_id: str
     partitions: tuple[Partition, ...]
-    replicas: int
-    standbys: int
-    min_replicas: int
-    max_replicas: int
-    """0 where the size is set by hand, without autoscaling."""
-    catch_up_s: float
-    scale_up_s: float
-    scale_down_s: float
-    look_for_partitions_s: float
-    num_cpus: float
-    num_gpus: float
-    heartbeat_timeout_s: float
-    drain_timeout_s: float
-    max_reject_ratio: float | None
-    reject_window_s: float
-    reject_window_records: int
     tell: ListenerRecipe
 
 
@@ -137,30 +121,19 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         for artifact in artifacts:
             require_whole(view_folder(artifact.offline.path, artifact.manifest.view()))
     return StreamRecipe(
-        fleet=settings.fleet.name,
+        fleet=_fleet_settings(settings.fleet),
         artifacts=artifacts,
         kafka=settings.kafka,
         topic_id=topic.topic_id,
         cluster_id=topic.cluster_id,
         partitions=tuple(Partition(topic.name, index) for index in range(topic.partitions)),
-        replicas=settings.fleet.replicas,
-        standbys=settings.fleet.standbys,
-        min_replicas=settings.fleet.min_replicas,
-        max_replicas=settings.fleet.max_replicas,
-        catch_up_s=settings.fleet.catch_up_seconds,
-        scale_up_s=settings.fleet.scale_up_seconds,
-        scale_down_s=settings.fleet.scale_down_seconds,
-        look_for_partitions_s=settings.fleet.look_for_partitions_seconds,
-        # A Ray cluster of our own is not shared, and reserving its CPUs would only keep a fleet from growing.
-        num_cpus=0.0 if settings.fleet.address == "local" else settings.fleet.num_cpus,
-        num_gpus=settings.fleet.num_gpus,
-        heartbeat_timeout_s=settings.fleet.heartbeat_timeout_seconds,
-        drain_timeout_s=settings.fleet.drain_timeout_seconds,
-        max_reject_ratio=settings.fleet.max_reject_ratio,
-        reject_window_s=settings.fleet.reject_window_seconds,
-        reject_window_records=settings.fleet.reject_window_records,
         tell=listener_recipe(settings),
     )
+
+
+def _fleet_settings(fleet: FleetSettings) -> FleetSettings:
+    """Return the settings for a fleet's actors: a Ray of our own is shared with nobody, so no CPU is reserved there."""
+    return fleet.model_copy(update={"num_cpus": 0.0}) if fleet.address == "local" else fleet
 
 
 def open_embed(recipe: EmbedRecipe) -> Embed:
@@ -240,7 +213,7 @@ def open_stream(
         online=RestoredOnline(open_online(embed.online, restorer.noticed), restorer),
         dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),
         limits=Limits(
-            checkpoint_s=embed.offline.checkpoint_seconds,
+            checkpoint_seconds=embed.offline.checkpoint_seconds,
             checkpoint_rows=embed.offline.checkpoint_rows,
             checkpoint_bytes=embed.offline.checkpoint_bytes,
         ),
