@@ -1,1 +1,1 @@
-"""The command line: one file a command, which parses, builds the settings and calls one function."""
+"""The command line: one file for each command, which parses, builds the settings and calls one function."""

@@ -1,6 +1,6 @@
-"""`undertow apply`: artifacts made known to Feast.
+"""`undertow apply`: register artifacts with Feast.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from functools import partial
@@ -11,21 +11,23 @@ from undertow.cli.options import seconds, settings_options
 
 
 @click.command()
-@click.option("--promote", is_flag=True, help="Give readers of the stable name this space from now on.")
+@click.option("--promote", is_flag=True, help="Serve this space to readers of the stable name.")
 @click.option(
-    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
+    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How old a vector may be in Feast's joins; 0 for any age."
 )
-@click.option("--prune", is_flag=True, help="Delete all other artifacts' views, with their online vectors.")
+@click.option("--prune", is_flag=True, help="Delete the views of all other artifacts, with their online vectors.")
 @click.option("--yes", is_flag=True, help="Do not ask before --prune deletes.")
-@click.option("--accept-lost", is_flag=True, help="Go on without parts of the offline log that are gone for ever.")
+@click.option("--accept-lost", is_flag=True, help="Continue the log although parts of it are lost for ever.")
 @settings_options
 def apply(
     overrides: tuple[str, ...], *, promote: bool, ttl_s: int | None, prune: bool, yes: bool, accept_lost: bool
 ) -> None:
-    """Register each artifact's Feast view and service, and whatever else the repository defines.
+    """Register artifacts with Feast.
 
-    What others have registered stays. The first space of a name is served at once; a retrained model's only with
-    --promote, after its backfill. A view's ttl is kept; one that was never given is derived from the log.
+    Each artifact gets a feature view and a feature service; whatever else the repository defines is applied, too.
+    What is registered already stays. The first space of a name
+    is served at once; a retrained model's only by --promote, after its backfill. A view keeps its ttl; if none was ever
+    given, it is derived from the offline log.
 
     \b
     undertow apply --set model.artifact=artifact

@@ -1,6 +1,6 @@
-"""`undertow backfill`: history from Parquet.
+"""`undertow backfill`: embed history from Parquet.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import sys
@@ -14,14 +14,13 @@ from undertow.cli.paths import ExistingPathType
 
 @click.command()
 @click.argument("history", type=ExistingPathType())
-@click.option(
-    "--job", help="Name of the job that goes on where it was stopped; default: the name of the file or folder."
-)
+@click.option("--job", help="Name under which a stopped job resumes; default: the name of the file or folder.")
 @settings_options
 def backfill(history: Path, overrides: tuple[str, ...], job: str | None) -> None:
-    """Embed history from Parquet into the same offline log, the newest also online. Goes on where it was stopped.
+    """Embed history from Parquet.
 
-    A row is a window; `undertow describe` shows the columns and one as an example.
+    The vectors go to the same offline log as the stream's, the newest of each series also to the online store. A job
+    that was stopped resumes where it was. Each row is a window; `undertow describe` shows the columns and an example.
 
     \b
     undertow backfill history.parquet

@@ -1,6 +1,6 @@
-"""`undertow check`: settings, and what they name.
+"""`undertow check`: show the settings, and test whether everything they name can be reached.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import sys
@@ -11,10 +11,13 @@ from undertow.cli.options import settings_options
 
 
 @click.command()
-@click.option("--verify", "is_whole", is_flag=True, help="Read the whole offline log, and name each damaged file.")
+@click.option("--verify", "is_whole", is_flag=True, help="Read the whole offline log, and report damaged files.")
 @settings_options
 def check(overrides: tuple[str, ...], *, is_whole: bool) -> None:
-    """Print the settings in force, secrets masked, and whether everything they name can be reached.
+    """Show the settings, and test what they name.
+
+    Prints every setting in force and where it was set, with secrets masked; then whether the artifact, the broker, the
+    stores and the log that they name can be reached. Changes nothing.
 
     \b
     undertow check --verify

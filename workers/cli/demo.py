@@ -1,6 +1,6 @@
-"""`undertow demo`: the whole job.
+"""`undertow demo`: the whole job on real data.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from pathlib import Path
@@ -16,10 +16,13 @@ from undertow.cli.paths import LocalPathType
     type=LocalPathType(file_okay=False),
     default=Path(".undertow/demo"),
     show_default=True,
-    help="Folder for all that it makes, and keeps for the next time.",
+    help="Folder for everything that it writes, kept for the next run.",
 )
 def demo(state: Path) -> None:
-    """Run the whole job on real data: train, pack, backfill, stream, classify; ends with a table and a picture."""
+    """Run the whole job on real data.
+
+    It trains, packs, backfills, streams and classifies, and ends with a table and a picture.
+    """
     from undertow.demo.flow import run_flow
     from undertow.telemetry.terminal import Terminal
 

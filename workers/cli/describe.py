@@ -1,6 +1,6 @@
-"""`undertow describe`: what an artifact says of itself.
+"""`undertow describe`: show what an artifact takes and gives.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from pathlib import Path
@@ -13,13 +13,14 @@ from undertow.cli.paths import LocalPathType
 
 @click.command()
 @click.argument("artifact", required=False, type=LocalPathType())
-@click.option("--code", multiple=True, help="Package that the artifact may name; as well as model.code.")
+@click.option("--code", multiple=True, help="Package from which the model's class may be imported; adds to model.code.")
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @settings_options
 def describe(overrides: tuple[str, ...], artifact: Path | None, code: tuple[str, ...], *, as_json: bool) -> None:
-    """Show what an artifact takes and gives: windows, features and what they see, its certificate, a sample window.
+    """Show what an artifact takes and gives.
 
-    It is also loaded, as a replica would, and what that says is shown in whole.
+    That is: the columns of its windows, its features and what they depend on, its certificate, a sample window. The
+    artifact is also loaded, as in a replica, and all warnings are shown with their details.
 
     \b
     undertow describe artifact

@@ -1,6 +1,6 @@
-"""`undertow run`, `status`, `scale` and `drain`: a fleet, and orders to it.
+"""`undertow run`, `status`, `scale` and `drain`: run a fleet, watch it and change it.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the commands.
 """
 
 import click
@@ -10,11 +10,14 @@ from undertow.schemas.wording import are, counted
 
 
 @click.command()
-@click.option("--drain-when-idle", type=float, metavar="SECONDS", help="End when nothing came for so long.")
-@click.option("--force", is_flag=True, help="Start beside a fleet that reads the same topic under the same group.")
+@click.option("--drain-when-idle", type=float, metavar="SECONDS", help="Drain after no record came for this long.")
+@click.option("--force", is_flag=True, help="Start even if another fleet reads the same topic under the same group.")
 @settings_options
 def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: bool) -> None:
-    """Run the fleet: windows from Kafka to features in Feast. Ctrl-C drains it. Attaches to one in a joined Ray.
+    """Run the fleet, from Kafka to Feast.
+
+    Ctrl-C drains it: batches are finished, checkpoints written, offsets committed. In a Ray cluster that it joins
+    (fleet.address), the command attaches to a fleet that runs there already.
 
     \b
     undertow run --set fleet.replicas=2
@@ -29,7 +32,7 @@ def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: boo
 
 @click.command()
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
-@click.option("is_watching", "--watch", is_flag=True, help="Show it anew every second until Ctrl-C or the fleet's end.")
+@click.option("is_watching", "--watch", is_flag=True, help="Refresh every second until Ctrl-C or the fleet's end.")
 @settings_options
 def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> None:
     """Show the running fleet.
@@ -53,7 +56,9 @@ def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> N
 @click.argument("replicas", type=click.IntRange(min=1))
 @settings_options
 def scale(replicas: int, overrides: tuple[str, ...]) -> None:
-    """Give the running fleet so many replicas; those that are too many finish their batches first.
+    """Change the number of replicas.
+
+    Replicas that are stopped finish their batches first.
 
     \b
     undertow scale 4
@@ -72,7 +77,10 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
 @click.command()
 @settings_options
 def drain(overrides: tuple[str, ...]) -> None:
-    """Let the running fleet finish its batches, write its checkpoints and end."""
+    """End the running fleet in order.
+
+    It finishes its batches, writes its checkpoints and commits its offsets.
+    """
     from undertow.fleet.launch import find_fleet
     from undertow.settings.settings import load
 

@@ -1,6 +1,6 @@
-"""`undertow get`: one embedding.
+"""`undertow get`: look up one embedding.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import click
@@ -14,7 +14,9 @@ from undertow.cli.options import settings_options
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @settings_options
 def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json: bool) -> None:
-    """Look the newest embedding of one series up.
+    """Look up the newest embedding of a series.
+
+    NAME is the name of an artifact or of a view; ID=VALUE are the ids of the series.
 
     \b
     undertow get watch wearer=s08 side=left

@@ -1,6 +1,6 @@
-"""How every command ends: what went wrong is one line on standard error.
+"""How every command fails: one line on standard error.
 
-In: a command, and whatever it raises. Out: that line and exit code 1; of what nobody foresaw, also its trace in a
+In: a command, and whatever it raises. Out: that line and exit code 1; for an unforeseen error also its traceback in a
 private file. Knows no command.
 """
 
@@ -23,14 +23,14 @@ from undertow.core.readable import one_line
 
 TRACES = Path(OURS) / "errors"
 KEPT = 20
-"""So many traces are kept, the newest."""
+"""How many tracebacks are kept, the newest. A choice."""
 
 
 class OneLineGroup(click.Group):
-    """Prints one line for any error. Its context's `obj` says whether traces are shown as well."""
+    """A group that prints one line for any error. Its context's `obj` says whether to show the traceback, too."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; click's own errors (wrong usage, Ctrl-C) are click's to show."""
+        """Run the command; click itself shows its own errors (wrong usage, Ctrl-C)."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -39,7 +39,7 @@ class OneLineGroup(click.Group):
             return _fail(ctx, error, one_line(str(error)))
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # whoever reads us, such as `head`, has enough: click ends quietly
+                raise  # the reader of the pipe, such as `head`, has closed it: click exits quietly
             return _fail(ctx, error, f"{describe_unforeseen(error)} ({_where(keep_trace(error, TRACES))})")
 
 
@@ -51,24 +51,24 @@ def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:
 
 
 def describe_unforeseen(error: Exception) -> str:
-    """Return one line about an error that no code of ours has put into words."""
+    """Return one line about an unforeseen error."""
     if isinstance(error, OSError) and error.filename is not None:
         return one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
     return one_line(masked("", f"{type(error).__name__}: {error}"))
 
 
 def keep_trace(error: Exception, folder: Path) -> Path | None:
-    """Write the trace into a file that only its owner reads, and let the oldest go; None where none can be written."""
+    """Write the traceback to a private file, and delete the oldest ones; return None if it cannot be written."""
     at = time.time()
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}.{int(at % 1 * 1e6):06d}Z-{os.getpid()}.txt"
     head = f"undertow {version('undertow')}, Python {sys.version.split()[0]}, undertow {' '.join(sys.argv[1:2])}\n"
     try:
         make_folder(folder)
-        # Nobody waits for this file, and half a trace is better than none, so it is not published whole.
+        # Written in place, not atomically: nobody waits for this file, and half a traceback is better than none.
         with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as f:
             f.write(head + _trace(error))
         for old in sorted(folder.glob("*.txt"))[:-KEPT]:
-            with suppress(FileNotFoundError):  # another command was first
+            with suppress(FileNotFoundError):  # another command has deleted it
                 old.unlink()
     except OSError:
         return None

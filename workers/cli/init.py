@@ -1,6 +1,6 @@
-"""`undertow init`: a project of one's own.
+"""`undertow init`: create a project.
 
-In: arguments. Out: a folder. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: a folder. Knows no rule; heavy imports are inside the command.
 """
 
 from pathlib import Path
@@ -13,9 +13,10 @@ from undertow.cli.paths import LocalPathType
 @click.command()
 @click.argument("folder", type=LocalPathType(file_okay=False), metavar="DIR")
 def init(folder: Path) -> None:
-    """Make a project in DIR: undertow.toml with every setting as a comment, a Feast repository, a model as an example.
+    """Create a project in DIR.
 
-    Nothing that is there already is changed.
+    It holds undertow.toml with every setting as a comment, a Feast repository, and an example model. Existing files are
+    not changed.
 
     \b
     undertow init pumps

@@ -1,6 +1,6 @@
-"""`undertow join`: rows with the vectors of their times.
+"""`undertow join`: join rows with the vectors of their times (a point-in-time join).
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from pathlib import Path
@@ -19,14 +19,16 @@ from undertow.cli.paths import ExistingPathType, LocalPathType
     type=LocalPathType(dir_okay=False),
     required=True,
     metavar="OUT.parquet",
-    help="The rows with their vectors beside them.",
+    help="File to write: the rows with their vectors.",
 )
-@click.option("--time", default="event_timestamp", show_default=True, metavar="COLUMN", help="The rows' own times.")
+@click.option(
+    "--time", default="event_timestamp", show_default=True, metavar="COLUMN", help="Column with the rows' times."
+)
 @click.option(
     "--tolerance", "tolerance_s", callback=seconds, metavar="6h", help="How old a vector may be; default: any age."
 )
-@click.option("--prefix", default="", metavar="TEXT", help="Put before the names of all new columns.")
-@click.option("--bare", "is_bare", is_flag=True, help="Add the features alone, without found and age_seconds.")
+@click.option("--prefix", default="", metavar="TEXT", help="Prefix for the names of all new columns.")
+@click.option("--bare", "is_bare", is_flag=True, help="Add only the features, without found and age_seconds.")
 @settings_options
 def join(
     rows: Path,
@@ -38,10 +40,11 @@ def join(
     *,
     is_bare: bool,
 ) -> None:
-    """Give each row the newest vectors of its series at or before its time, from the offline log.
+    """Join rows with vectors, point in time.
 
-    ROWS.parquet has the id columns and a timestamp (without a zone it is UTC). Its rows keep their order and their
-    columns; those that find nothing have nulls. No ttl counts here, and memory is bounded by offline.read_memory_bytes.
+    Each row of ROWS.parquet gets the newest vectors of its series at or before its own time, from the offline log. The
+    file has the id columns and a timestamp (UTC if it has no zone). Rows keep their order and their columns; those
+    without a vector get nulls. No ttl applies. Memory is bounded by offline.read_memory_bytes.
 
     \b
     undertow join labels.parquet -o training.parquet --tolerance 6h

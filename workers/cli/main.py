@@ -1,7 +1,7 @@
 """The command line: the group of all commands, each in a file of its own.
 
 In: arguments. Out: text, pictures, exit codes: 0 done, 1 failed with a message, 2 wrong usage.
-Knows no rule. Heavy imports stand inside the commands, so that `--help` answers at once.
+Knows no rule. Heavy imports are inside the commands, so that `--help` answers at once.
 """
 
 from importlib.metadata import version
@@ -29,7 +29,7 @@ from undertow.cli.view import view
 
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show where an error came from, too.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, too.")
 @click.version_option(version("undertow"), prog_name="undertow")
 @click.pass_context
 def main(ctx: click.Context, *, debug: bool) -> None:

@@ -1,6 +1,6 @@
-"""Options that several commands take.
+"""Options that several commands share.
 
-In: a command, or what was typed. Out: the command with the options, or the value. Knows no command.
+In: a command, or the text of an option. Out: the command with the options, or the value. Knows no command.
 """
 
 from collections.abc import Callable
@@ -15,36 +15,36 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_options(command: F) -> F:
-    """Let a command take settings."""
+    """Add `--set` to a command."""
     return click.option(
         "overrides",
         "--set",
         "-s",
         multiple=True,
         metavar="SECTION.KEY=VALUE",
-        help="A setting; goes before UNDERTOW_SECTION__KEY and undertow.toml. All of them: undertow check.",
+        help="Override a setting of UNDERTOW_SECTION__KEY or undertow.toml. For all keys: undertow settings.",
     )(command)
 
 
 def model_options(command: F) -> F:
-    """Let a command read a trained model."""
+    """Add the options by which a command reads a trained model."""
     options = [
         click.argument("checkpoint", type=ExistingPathType(dir_okay=False), metavar="CHECKPOINT|TOML"),
         click.option(
-            "--series", multiple=True, help="Id column NAME or NAME:integer; default: the dataset's group ids."
+            "--series", multiple=True, help="Id column, as NAME or NAME:integer; default: the data set's group ids."
         ),
         click.option(
             "--model-class",
-            help="The checkpoint's class, which no checkpoint tells: pytorch_forecasting.RecurrentNetwork, or one of "
-            "yours that is derived from it, package.module:Name, with --code.",
+            help="The class of the checkpoint's model, which a checkpoint does not name: "
+            "pytorch_forecasting.RecurrentNetwork, or a derived class of yours as package.module:Name, with --code.",
         ),
         click.option(
-            "--trust", is_flag=True, help="Run the checkpoint's pickles. Say so only of a file that you trust."
+            "--trust", is_flag=True, help="Allow the checkpoint's pickles to run. Only for a file that you trust."
         ),
         click.option(
             "--code",
             multiple=True,
-            help="Package that the class of a TOML or of --model-class comes from; as well as model.code.",
+            help="Package from which the class of a TOML or of --model-class is imported; adds to model.code.",
         ),
         settings_options,
     ]
@@ -54,7 +54,7 @@ def model_options(command: F) -> F:
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Return what an option says, for its `callback`; ends the command with its usage where that is no duration."""
+    """Parse a duration; a click callback, which raises `click.BadParameter` for other texts."""
     try:
         return None if value is None else parse_duration(value)
     except ValueError as error:

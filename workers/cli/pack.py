@@ -1,6 +1,6 @@
-"""`undertow pack`: a checkpoint becomes an artifact.
+"""`undertow pack`: turn a trained model into an artifact.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from pathlib import Path
@@ -21,21 +21,24 @@ from undertow.cli.paths import ExistingPathType, LocalPathType
     required=True,
     multiple=True,
     metavar="[FEATURE=]PATH[:POOL][,pca=N][,l2]",
-    help="A module, and how to pool it: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
+    help="A module and its pooling: last, mean, max, first, flatten, or several as last+mean[-8:]. Or forecast.",
 )
-@click.option("--fit", type=ExistingPathType(), help="Windows to fit pca=N on: Parquet.")
+@click.option("--fit", type=ExistingPathType(), help="Parquet with windows on which pca=N is fitted.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="bfloat16 where torch.autocast takes it: other numbers, so another space.",
+    help="bfloat16 runs the forward under torch.autocast: other vectors, so another space.",
 )
 @click.option(
-    "--compile", "is_compiled", is_flag=True, help="Keep native code for this machine too; model.run_compiled runs it."
+    "--compile",
+    "is_compiled",
+    is_flag=True,
+    help="Add native code for this kind of machine; model.run_compiled runs it.",
 )
 @click.option(
-    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How long a vector counts in Feast's joins; 0 for ever."
+    "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How old a vector may be in Feast's joins; 0 for any age."
 )
 @click.option("--output", type=LocalPathType(), help="Folder to write; default: model.artifact.")
 def pack(
@@ -46,7 +49,10 @@ def pack(
     output: Path | None,
     **options: Any,
 ) -> None:
-    """Turn a Lightning checkpoint, or a plain module that a TOML describes, into an artifact: certified, safe to load.
+    """Turn a trained model into an artifact.
+
+    The model is a Lightning checkpoint of pytorch-forecasting, or any nn.Module that a TOML describes. The artifact is
+    certified on sample windows, and safe to load: it holds no pickles.
 
     \b
     undertow pack model.ckpt --name watch --tap rnn:last+mean+max --series wearer --series side --trust
@@ -64,13 +70,13 @@ def pack(
     options["batches"] = (everything.kafka.max_batch, everything.backfill.chunk_rows)
     options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
     named = name_features(taps)
-    with fresh_process(is_forecaster=options["checkpoint"].suffix != ".toml") as afresh:  # it imports beside us
+    with fresh_process(is_forecaster=options["checkpoint"].suffix != ".toml") as afresh:  # imports in the background
         import torch
 
         from undertow.artifact.pack.packer import pack as pack_artifact
 
-        # What is certified is a replica's forward; and a container that has fewer cores than its machine, for each of
-        # which torch would start a thread, would spend its time waiting for them.
+        # As in a replica, whose forward is certified here. torch's default, a thread for each core of the machine,
+        # is slow in a container that may use fewer cores.
         torch.set_num_threads(settings.threads)
         manifest = pack_artifact(output=folder, taps=named, series=series or None, afresh=afresh, **options)
     click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")

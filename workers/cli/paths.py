@@ -1,6 +1,6 @@
-"""The types of options and arguments that name a path.
+"""Click types for options and arguments that are paths.
 
-In: what was typed. Out: a path on this machine; an address (`s3://...`), or a pipe, is wrong usage. Knows no command.
+In: text. Out: a local path; an address (`s3://...`) or a pipe is wrong usage. Knows no command.
 """
 
 import os
@@ -14,7 +14,7 @@ from undertow.settings.local_paths import require_local
 
 
 class LocalPathType(click.Path):
-    """A `click.Path` that takes no address, of which a folder would be made."""
+    """A `click.Path` that refuses addresses, which would otherwise become folders of that name."""
 
     def __init__(self, **options: Any) -> None:
         """Take the options of `click.Path`."""
@@ -29,7 +29,7 @@ class LocalPathType(click.Path):
 
 
 class ExistingPathType(click.Path):
-    """A `click.Path` to a file or folder that is there. A pipe is neither: reading one may wait for ever."""
+    """A `click.Path` to an existing file or folder. Refuses pipes, since reading one may block for ever."""
 
     def __init__(self, **options: Any) -> None:
         """Take the options of `click.Path`."""

@@ -1,6 +1,6 @@
-"""`undertow produce`: windows from Parquet into Kafka.
+"""`undertow produce`: send windows from Parquet to Kafka.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import sys
@@ -14,14 +14,17 @@ from undertow.cli.paths import ExistingPathType
 
 @click.command()
 @click.argument("history", type=ExistingPathType())
-@click.option("--topic", help="Where to; default: kafka.topic.")
+@click.option("--topic", help="Topic to send to; default: kafka.topic.")
 @click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
 @click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True, help="Windows a second."
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True, help="Windows per second."
 )
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Windows in an Arrow record.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Windows in one Arrow record.")
 @click.option(
-    "--create-topic", type=click.IntRange(min=1), metavar="PARTITIONS", help="Make the topic if it is missing."
+    "--create-topic",
+    type=click.IntRange(min=1),
+    metavar="PARTITIONS",
+    help="Create the topic with this many partitions, if missing.",
 )
 @settings_options
 def produce(
@@ -33,7 +36,9 @@ def produce(
     batch: int,
     create_topic: int | None,
 ) -> None:
-    """Send windows from Parquet, as `backfill` reads it, to Kafka: so many a second, a series always to one partition.
+    """Send windows from Parquet to Kafka.
+
+    Takes the files that `undertow backfill` takes. All windows of a series go to the same partition.
 
     \b
     undertow produce history.parquet --topic windows --format arrow --rate 5000

@@ -1,6 +1,6 @@
-"""`undertow rebuild`: the online store filled again.
+"""`undertow rebuild`: fill the online store from the offline log.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import click
@@ -11,10 +11,11 @@ from undertow.cli.options import settings_options
 @click.command()
 @settings_options
 def rebuild(overrides: tuple[str, ...]) -> None:
-    """Fill the online store from the offline log: after it was lost, or another one was chosen (feast.config).
+    """Fill the online store from the offline log.
 
-    Each series' newest vectors are written unless the store holds newer ones, so it may run beside a fleet, and be
-    started again at any time. `undertow check` tells whether it is needed.
+    For a store whose data was lost, or another one chosen by feast.config. Writes the newest vectors of each series
+    unless the store holds newer ones, so it may run beside a live fleet, and be repeated at any time. `undertow check`
+    tells whether it is needed.
 
     \b
     undertow apply --set feast.config=feature_store.redis.yaml

@@ -1,6 +1,6 @@
-"""`undertow replay`: dead letters.
+"""`undertow replay`: list, repair and resend dead letters.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import sys
@@ -11,14 +11,29 @@ from undertow.cli.options import settings_options
 
 
 @click.command()
-@click.option("--reason", "reasons", multiple=True, help="Only this reason; kills-replica and hangs are sent only so.")
-@click.option("--artifact", "artifacts", multiple=True, metavar="NAME", help="Only what it refused: name, or view.")
-@click.option("--since", metavar="TIME", help="Only what was refused at or after this time (ISO 8601 with zone).")
-@click.option("--until", metavar="TIME", help="Only what was refused before this time.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest.")
-@click.option("--pipe", metavar="COMMAND", help="Mend each record: reads it on standard input, writes the new one.")
-@click.option("--send", is_flag=True, help="Send what would be taken now; without it nothing is changed.")
-@click.option("--again", is_flag=True, help="Also those that were sent already.")
+@click.option(
+    "--reason",
+    "reasons",
+    multiple=True,
+    help="Only rejects of this reason. kills-replica and hangs must be named to be sent.",
+)
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    metavar="NAME",
+    help="Only rejects of this artifact (its name, or a view).",
+)
+@click.option("--since", metavar="TIME", help="Only rejects at or after this time (ISO 8601 with zone).")
+@click.option("--until", metavar="TIME", help="Only rejects before this time.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many, oldest first.")
+@click.option(
+    "--pipe", metavar="COMMAND", help="Repair records: a command that reads one on stdin and writes the new one."
+)
+@click.option(
+    "--send", is_flag=True, help="Send the records that would be accepted now. Without it, nothing is changed."
+)
+@click.option("--again", is_flag=True, help="Include those that were sent already.")
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @settings_options
 def replay(
@@ -32,7 +47,9 @@ def replay(
     as_json: bool,
     **options: str | None,
 ) -> None:
-    """Look at dead letters, mend them, and send them again to the partition they came from, each once.
+    """List dead letters, repair and resend them.
+
+    Each is sent once, to the partition from which it came.
 
     \b
     undertow replay --reason number

@@ -1,6 +1,6 @@
-"""`undertow settings`: what can be set.
+"""`undertow settings`: the reference of all settings.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 import click
@@ -10,7 +10,9 @@ import click
 @click.argument("key", required=False)
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 def settings(key: str | None, *, as_json: bool) -> None:
-    """Show what can be set, what each setting is for, and its default: all, a section's, or one.
+    """Show the reference of the settings.
+
+    Lists each setting's type, default and meaning: all settings, those of one section, or one.
 
     \b
     undertow settings kafka

@@ -1,6 +1,6 @@
-"""`undertow up` and `undertow down`: a Kafka and a Redis on this machine.
+"""`undertow up` and `undertow down`: start and stop a Kafka and a Redis on this machine.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the commands.
 """
 
 from pathlib import Path
@@ -14,15 +14,17 @@ in_folder = click.option(
     type=LocalPathType(file_okay=False),
     default=Path(".undertow/stack"),
     show_default=True,
-    help="Holds their data and logs, and which processes they are.",
+    help="Folder for their data, logs and process ids.",
 )
 
 
 @click.command()
 @in_folder
-@click.option("--persist", is_flag=True, help="Keep the data when it goes down.")
+@click.option("--persist", is_flag=True, help="Keep the data after `undertow down`.")
 def up(folder: Path, *, persist: bool) -> None:
-    """Start a real Kafka and Redis on this machine, from packages.
+    """Start a local Kafka and Redis.
+
+    Both are real servers, installed from packages. Prints the variables with their addresses, for a shell to source.
 
     \b
     undertow up

@@ -1,6 +1,6 @@
-"""`undertow taps`: what can be tapped in a model.
+"""`undertow taps`: show what can be tapped in a model.
 
-In: arguments. Out: text, exit codes. Knows no rule; what is heavy is imported inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from undertow.cli.options import model_options
 @click.command()
 @model_options
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
-@click.option("is_whole", "--all", is_flag=True, help="Also what lies inside the layers shown.")
+@click.option("is_whole", "--all", is_flag=True, help="Show nested layers of every depth.")
 def taps(
     checkpoint: Path,
     overrides: tuple[str, ...],
@@ -25,12 +25,12 @@ def taps(
     is_whole: bool,
     **options: Any,
 ) -> None:
-    """Show every layer that fires: what can be tapped, of which shape, at what cost, what it sees; and a suggestion.
+    """Show what can be tapped in a model.
 
-    What it sees is measured: each step and each column of sample windows is changed, and the vector with it or not. The
-    suggestion is the last recurrent layer whose steps follow the window's, else the first one that goes on from there,
-    else the last layer named encoder, the last such convolution, the last vector that an activation gives; only of what
-    has seen the newest step, in all of its channels.
+    For each layer: its shape, the cost of stopping there, what its vector depends on; and a suggestion. What a vector
+    depends on is measured, by changing each step and each column of sample windows. Suggested is only a layer that
+    depends on the newest step in all channels: the last recurrent layer whose steps follow the window's (or the first
+    one that continues from it), the last layer named encoder, the last convolution, or the last activation's vector.
 
     \b
     undertow taps model.ckpt --trust

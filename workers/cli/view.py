@@ -1,6 +1,6 @@
-"""The command `undertow view`, apart from the other commands since it has so many options.
+"""`undertow view`: draw a vector space.
 
-In: arguments. Out: lines of text. Knows no rule; what is heavy waits inside.
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
 from typing import Any
@@ -23,27 +23,34 @@ EXISTING = ExistingPathType()
     default=(".undertow/space.html",),
     show_default=True,
     type=LocalPathType(dir_okay=False),
-    help="A file to write: .html, .png or .svg; may be repeated.",
+    help="File to write: .html, .png or .svg; may be repeated.",
 )
-@click.option("--feature", metavar="NAME", help="The vectors to draw, where there are several.")
-@click.option("--series", multiple=True, metavar="COLUMN", help="Names a series; default: what stands before the time.")
-@click.option("--space", metavar="DIGITS", help="How the space to draw begins, where the source holds several.")
-@click.option("--colour", metavar="COLUMN", help="A column, or entity, time or drift; default: the labels, or entity.")
+@click.option("--feature", metavar="NAME", help="The feature to draw, if there are several.")
+@click.option("--series", multiple=True, metavar="COLUMN", help="Id column; default: all columns before the time.")
+@click.option("--space", metavar="DIGITS", help="First digits of the space to draw, if there are several.")
 @click.option(
-    "--labels", type=EXISTING, help="Parquet or .csv to join by id columns, and event_timestamp if it has one."
+    "--colour", metavar="COLUMN", help="Colour by a column, or by entity, time or drift; default: labels, or entity."
 )
 @click.option(
-    "--sample", type=click.IntRange(min=5), default=5000, show_default=True, help="Draw at most so many, evenly chosen."
+    "--labels", type=EXISTING, help="Parquet or CSV to join by the id columns (and event_timestamp, if it has that)."
 )
-@click.option("--since", metavar="TIME", help="Only event times at or after this one (ISO 8601 with zone).")
-@click.option("--until", metavar="TIME", help="Only event times before this one.")
-@click.option("--title", help="Above the picture; default: the name of the space.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=5),
+    default=5000,
+    show_default=True,
+    help="Draw at most this many vectors, evenly chosen.",
+)
+@click.option("--since", metavar="TIME", help="Only event times at or after this time (ISO 8601 with zone).")
+@click.option("--until", metavar="TIME", help="Only event times before this time.")
+@click.option("--title", help="Title of the picture; default: the name of the space.")
 @settings_options
 def view(overrides: tuple[str, ...], **options: Any) -> None:
-    """Draw a space, by PCA and t-SNE side by side: the artifact's in the offline log, or SOURCE, which is any Parquet.
+    """Draw a vector space, by PCA and t-SNE.
 
-    PCA's axes say how much of the variance they show. t-SNE is for looking only: it shows who is whose neighbour, while
-    distances between its groups have no meaning. To make embeddings smaller, pack them with pca=N.
+    Draws the artifact's vectors in the offline log, or those of SOURCE, any Parquet file. PCA's axes say how much of
+    the variance they show. t-SNE is for looking only: it shows neighbours, but distances between its groups mean
+    nothing. To make embeddings smaller, pack them with pca=N.
 
     \b
     undertow view --colour drift --output space.html --output space.png

@@ -1,1 +1,1 @@
-"""The settings: their sections, where they come from, and what they may hold."""
+"""The settings: their sections, where values come from, and how they are validated."""

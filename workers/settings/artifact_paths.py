@@ -1,6 +1,6 @@
-"""The setting `model.artifact`: one folder or several.
+"""Parse the setting `model.artifact`: one folder or several.
 
-In: what flags, the environment or TOML gave. Out: paths. Knows nothing of what lies there.
+In: a value from a flag, the environment or TOML. Out: paths. Knows nothing of the folders' content.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ from undertow.core.errors import Refused
 from undertow.settings.local_paths import require_local
 
 Paths = Path | tuple[Path, ...]
-"""A tuple only where there are several."""
+"""One path, or a tuple of several."""
 
 
 def parse_paths(given: object) -> Paths:
-    """Accept one path, or a list: from TOML, or as JSON from the environment; a list of one is that path."""
+    """Parse one path, or a list of paths (TOML or JSON); a list of one becomes that path. Raises `ValueError`."""
     if isinstance(given, str) and given.startswith("["):
         with contextlib.suppress(ValueError):
             given = json.loads(given)
@@ -30,7 +30,7 @@ def parse_paths(given: object) -> Paths:
 
 
 def only(paths: tuple[Path, ...]) -> Path:
-    """Return the one artifact of a command that takes no more. Raises `Refused` where there are several."""
+    """Return the single artifact, for commands that take only one. Raises `Refused` if there are several."""
     if len(paths) > 1:
         message = (
             f"this command takes one artifact, and model.artifact names {', '.join(map(str, paths))}; "

@@ -14,11 +14,11 @@ _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 LARGEST_PORT = 65_535
 LONGEST_NAME = 200
-"""Of a fleet, as a file's name: file systems take 255 bytes, and something stands behind it."""
+"""The most bytes of a fleet's name, which becomes part of a file name (at most 255 bytes) with a suffix."""
 
 
 def require_servers(text: str) -> str:
-    """Return `host:port,host:port`; a port may be left out, which is 9092, and IPv6 stands in brackets."""
+    """Validate `host:port,host:port`. The port defaults to 9092; IPv6 addresses are in brackets."""
     for number, server in enumerate(text.split(","), start=1):
         host, port = split_server(server.strip())
         if not _is_host(host) or (port is not None and not _is_port(port)):
@@ -28,7 +28,7 @@ def require_servers(text: str) -> str:
 
 
 def require_topic(name: str) -> str:
-    """Return a name that Kafka takes for a topic; none at all stands for a default."""
+    """Validate the name of a topic; an empty one stands for the default."""
     if name and (not _TOPIC.fullmatch(name) or name in {".", ".."}):
         message = f"Kafka takes letters (a-z), digits, . _ and - in the name of a topic, 249 at most; found {name!r}"
         raise ValueError(message)
@@ -36,7 +36,7 @@ def require_topic(name: str) -> str:
 
 
 def require_fleet(name: str) -> str:
-    """Return a name that can also be a file's."""
+    """Validate a fleet's name, which must be usable as a file name."""
     if not name.isprintable() or name in {".", ".."} or len(quote(name, safe="")) > LONGEST_NAME:
         message = f"expected a name of at most {LONGEST_NAME} printable letters (others count thrice); found {name!r}"
         raise ValueError(message if len(name) <= LONGEST_NAME else message.partition(";")[0])
@@ -44,7 +44,7 @@ def require_fleet(name: str) -> str:
 
 
 def split_server(server: str) -> tuple[str, str | None]:
-    """Return host and port as they are written; None where there is no port."""
+    """Return host and port as written; the port is None if there is none."""
     if server.startswith("["):
         host, closed, rest = server[1:].partition("]")
         return host if closed else "", rest[1:] if rest.startswith(":") else (rest or None)

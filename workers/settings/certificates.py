@@ -1,8 +1,8 @@
-"""Check the certificates and keys that settings name before a client uses them; and whether a port uses TLS.
+"""Check certificates and keys before a client uses them; and whether a port speaks TLS.
 
-In: files, a password, what their settings are called; a port. Out: nothing, or `Refused` with the setting whose file is
-not as it must be. Knows no client: their own errors name neither file nor setting, and OpenSSL asks a terminal, which
-perhaps nobody watches, for the password of a locked key.
+In: files, a password, the names of their settings; a port. Out: nothing, or `Refused` with the setting whose file is
+wrong. Knows no client. Clients' own errors name neither file nor setting, and OpenSSL would prompt on the terminal for
+the password of an encrypted key.
 """
 
 import socket
@@ -15,11 +15,11 @@ from undertow.core.errors import Refused
 
 
 class _LockedError(Exception):
-    """A key is locked, and no password is given."""
+    """A key is encrypted, and no password is given."""
 
 
 def require_authorities(file: Path, setting: str) -> None:
-    """Raise `Refused` where a file, or the files of a folder, hold no certificates of authorities."""
+    """Raise `Refused` if a file, or a folder's files, hold no CA certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if file.is_dir():
@@ -35,9 +35,10 @@ def require_authorities(file: Path, setting: str) -> None:
 
 
 def require_pair(certificate: Path, key: Path | None, password: str | None, names: Mapping[str, str]) -> None:
-    """Raise `Refused` where a certificate, its key and the key's password do not fit.
+    """Raise `Refused` if a certificate, its key and the key's password do not fit together.
 
-    `names` are the settings of `certificate`, `key`, `password`. Without `key` it is in the certificate's file.
+    `names` are the names of the settings `certificate`, `key` and `password`. If `key` is None, the key is in the
+    certificate's file.
     """
     for file, name in ((certificate, "certificate"), (key, "key")):
         if file is not None:
@@ -71,13 +72,13 @@ def require_pair(certificate: Path, key: Path | None, password: str | None, name
 
 
 def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
-    """Whether a port answers as one of TLS; nothing is said to it but hello, and no certificate looked at."""
+    """Whether a port answers a TLS hello. No certificate is verified."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with closing(socket.create_connection((host, port), timeout_s)) as bare:
             context.wrap_socket(bare).close()
-    except OSError:  # ssl's are among them
+    except OSError:  # `ssl.SSLError` is one, too
         return False
     return True
 

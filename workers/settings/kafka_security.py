@@ -1,7 +1,7 @@
 """Authentication and TLS of Kafka clients: a part of the section `kafka`.
 
-In: the section's values, and files that they name. Out: options of kafka-python. A file is read by the process that
-connects, when it does: its secret does not travel between processes, and may be replaced while a fleet runs.
+In: the section's values, and files that they name. Out: options of kafka-python. Knows no client. A secret's file is
+read when a process connects, so that secrets do not travel between processes, and may be replaced while a fleet runs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ _TLS = ("ca_file", "cert_file", "key_file", "key_password", "key_password_file")
 
 
 class Section(BaseModel):
-    """A frozen section; a key it does not know is an error."""
+    """A frozen section of the settings; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("*", mode="before")
     @classmethod
     def _not_blank(cls, given: Any, about: ValidationInfo) -> Any:
-        """Refuse no text where one is needed, and spaces alone anywhere but in a secret."""
+        """Refuse an empty text if one is needed, and text of only spaces, except in a secret."""
         field = cls.model_fields[str(about.field_name)]
         if not isinstance(given, str) or given.strip() or SecretStr in (field.annotation, *get_args(field.annotation)):
             return given
@@ -41,7 +41,7 @@ class Section(BaseModel):
 
 
 class KafkaSecurity(Section):
-    """Keys of the section `kafka` that say how to log in."""
+    """The keys of the section `kafka` for authentication and TLS."""
 
     VENDOR: ClassVar[Mapping[str, str]] = {
         "security_protocol": "security_protocol",
@@ -56,32 +56,33 @@ class KafkaSecurity(Section):
         "key_password": "ssl_password",
         "key_password_file": "ssl_password",
     }
-    """Our keys by what kafka-python calls them."""
+    """Our keys, and kafka-python's names for them."""
 
     security_protocol: Literal["", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = ""
-    """SSL is TLS, SASL a login by a mechanism; SASL_PLAINTEXT sends everything in the clear. Empty is PLAINTEXT."""
+    """How to connect: SSL means TLS, SASL a login by `sasl_mechanism`. SASL_PLAINTEXT sends everything unencrypted.
+    Empty means PLAINTEXT."""
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] = ""
-    """How to log in, where `security_protocol` is one of SASL's."""
+    """How to log in, if `security_protocol` is SASL_PLAINTEXT or SASL_SSL."""
     username: str = ""
-    """Of PLAIN and SCRAM."""
+    """The user name, for PLAIN and SCRAM."""
     password: SecretStr | None = None
-    """Of the username, for PLAIN and SCRAM; set it by environment or file, never by flag."""
+    """The password, for PLAIN and SCRAM; set it by environment or file, never by flag."""
     password_file: LocalPath | None = None
-    """Holds the password, as a mounted secret does."""
+    """A file with the password, such as a mounted secret."""
     oauth_token_file: LocalPath | None = None
-    """Holds the token of OAUTHBEARER; read again for each login, so it may be replaced at any time."""
+    """A file with the token of OAUTHBEARER. It is read for each login, so the token may be replaced at any time."""
     ca_file: LocalPath | None = None
-    """Certificates (PEM) of the authorities that may have signed the brokers'; without it those of the system."""
+    """CA certificates (PEM) by which the brokers' certificates are verified; by default the system's."""
     cert_file: LocalPath | None = None
-    """Our certificate (PEM), where the brokers ask for one."""
+    """The client certificate (PEM), if the brokers ask for one."""
     key_file: LocalPath | None = None
-    """Its key (PEM), where it is not in `cert_file` too."""
+    """The key (PEM) of the client certificate, if it is not in `cert_file`, too."""
     key_password: SecretStr | None = None
-    """Unlocks `key_file`; set it by environment or file, never by flag."""
+    """The password of an encrypted key; set it by environment or file, never by flag."""
     key_password_file: LocalPath | None = None
-    """Holds that password, as a mounted secret does."""
+    """A file with the key's password, such as a mounted secret."""
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Handed to kafka-python untouched: timeouts, ciphers, Kerberos. Not in our repr: it may hold passwords."""
+    """Options passed unchanged to kafka-python, such as timeouts, ciphers and Kerberos."""
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> "KafkaSecurity":
@@ -99,7 +100,7 @@ class KafkaSecurity(Section):
         return [name for name in names if getattr(self, name)]
 
     def login_options(self) -> dict[str, Any]:
-        """Return what kafka-python takes, but for a token. Raises `Refused` where a file cannot be read."""
+        """Return kafka-python's options, except for a token. Raises `Refused` if a file cannot be read."""
         options: dict[str, Any] = {}
         for name in self.given():
             value = getattr(self, name)
@@ -115,7 +116,7 @@ class KafkaSecurity(Section):
         return options
 
     def _require_files(self, options: Mapping[str, Any]) -> None:
-        """Raise `Refused` where what a client would be given of certificates and keys does not fit together."""
+        """Raise `Refused` if certificates, keys and passwords do not fit together."""
         ours = {self.VENDOR[name]: f"kafka.{name}" for name in self.given()}
         names = {name: ours.get(name, f"kafka.extra.{name}") for name in options}
         if authorities := options.get("ssl_cafile"):
@@ -134,7 +135,7 @@ class KafkaSecurity(Section):
             )
 
     def secrets(self) -> list[str]:
-        """Return the secrets that no text about this broker may show."""
+        """Return the secrets that must be masked in any text about this broker."""
         values = [getattr(self, name) for name in self.given()]
         files = [value for name in self.given(("password_file", "key_password_file", "oauth_token_file"))
                  if (value := getattr(self, name)).is_file()]  # fmt: skip
@@ -146,7 +147,7 @@ class KafkaSecurity(Section):
 
 
 def read_secret(file: Path, setting: str) -> str:
-    """Return what a file holds, without the line break at its end. Raises `Refused`."""
+    """Return the text of a file, without its last line break. Raises `Refused`."""
     try:
         secret = _read_bytes(file, setting).decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -158,7 +159,7 @@ def read_secret(file: Path, setting: str) -> str:
 
 
 def _read_bytes(file: Path, setting: str) -> bytes:
-    """Return what a file holds. Raises `Refused`."""
+    """Return the bytes of a file. Raises `Refused`."""
     try:
         return file.read_bytes()
     except OSError as error:
@@ -167,7 +168,7 @@ def _read_bytes(file: Path, setting: str) -> bytes:
 
 
 def _faults(kafka: KafkaSecurity) -> Iterator[str]:
-    """Say what does not go together."""
+    """Yield a sentence for each contradiction."""
     given, vendor = kafka.given(), kafka.VENDOR
     for name in given:
         if vendor[name] in kafka.extra:

@@ -1,6 +1,6 @@
-"""Paths that settings and options name: on this machine, or on a disk that is mounted at it.
+"""Validate local paths in settings and options: on this machine, or on a disk mounted there.
 
-In: what flags, the environment or TOML gave. Out: paths. Knows nothing of what lies there.
+In: a value from a flag, the environment or TOML. Out: paths. Knows nothing of the files.
 """
 
 import re
@@ -12,14 +12,14 @@ from pydantic import BeforeValidator
 MOUNTS = Path("/proc/self/mountinfo")
 LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-"""A single letter would be a drive. pathlib has made one slash of two."""
+"""At least two letters, since one could be a drive. One slash, since pathlib turns two into one."""
 
 
 def require_local(given: Any) -> Any:
-    """Return what was given. Raises `ValueError` for an address: as a path, `s3://...` is a folder named `s3:`.
+    """Return the value unchanged. Raises `ValueError` for an address, since `s3://...` would be a folder named `s3:`.
 
-    So it does for an empty text, which as a path is the working folder. What follows a scheme is not repeated: it may
-    hold a password.
+    Also for an empty text, which would be the working folder. The message does not repeat what follows a scheme: that
+    may hold a password.
     """
     if isinstance(given, str) and not given.strip():
         message = "expected a path, found an empty text; the working folder is ."
@@ -40,10 +40,10 @@ LocalPath = Annotated[Path, BeforeValidator(require_local)]
 
 
 def goes_with_container(path: Path) -> bool:
-    """Whether what lies at this path is lost when the container that we run in is removed: no volume is mounted there.
+    """Whether files at this path are lost with the container in which we run, because no volume is mounted there.
 
-    False where nothing tells: outside of containers, and on systems without Linux's table of mounts
-    (proc_pid_mountinfo(5): the fifth field is where it is mounted, the first behind the lone dash what it is).
+    False if that is unknown: outside of containers, and without Linux's table of mounts (proc_pid_mountinfo(5): the
+    fifth field is the mount point, the first after the lone dash the type of the file system).
     """
     try:
         lines = MOUNTS.read_text().splitlines()

@@ -1,7 +1,7 @@
-"""The reference of all settings, read off the sections themselves.
+"""The reference of all settings, read from the sections themselves.
 
-In: the classes of the sections and the docstrings below their fields. Out: one `Setting` for each key, and the text of
-an `undertow.toml` that sets none of them. Knows no value that is in force.
+In: the classes of the sections, and the docstrings below their fields. Out: one `Setting` for each key, and the text of
+an `undertow.toml` with every key as a comment. Knows no value in force.
 """
 
 import ast
@@ -45,20 +45,20 @@ class Setting:
     key: str
     """As in `--set`: `kafka.topic`."""
     kind: str
-    """What it takes, in words."""
+    """The type of its value, in words."""
     default: Any
-    """Plain data, None where nothing is set."""
+    """The default as plain data; None if there is none."""
     text: str
-    """What it is for, one paragraph."""
+    """Its description, one paragraph."""
 
     @property
     def variable(self) -> str:
-        """Its name in the environment."""
+        """Its environment variable."""
         return PREFIX + self.key.replace(".", SEPARATOR).upper()
 
     @property
     def line(self) -> str:
-        """Its line of a TOML file, within its table, with the default."""
+        """Its line in a TOML file, inside its table, with the default."""
         name = self.key.rpartition(".")[2]
         return f"{name} = {_toml(self.default)}".rstrip()
 
@@ -70,7 +70,7 @@ def all_settings() -> tuple[Setting, ...]:
 
 
 def find_settings(key: str) -> tuple[Setting, ...]:
-    """Return one setting, or those of a section. Raises `Refused` with what is close to a key that is none."""
+    """Return one setting, or those of a section. Raises `Refused` for an unknown key, naming the closest."""
     found = tuple(one for one in all_settings() if one.key == key or one.key.startswith(f"{key}."))
     if not found:
         keys = [one.key for one in all_settings()]
@@ -82,9 +82,9 @@ def find_settings(key: str) -> tuple[Setting, ...]:
 
 
 def commented_toml(given: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return a settings file in which every setting stands with its default and what it is for, as a comment.
+    """Return a settings file with every setting as a comment: its description and its default.
 
-    `given` are those that are set, each key with its value as TOML writes it.
+    `given` are the keys that are set, each with its value in TOML's notation.
     """
     lines = ["# Settings of Undertow. --set SECTION.KEY=VALUE and UNDERTOW_SECTION__KEY go before this file."]
     section = ""
@@ -110,7 +110,7 @@ def _settings_of(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return the text below each field, those of the classes it is derived from included."""
+    """Return the docstring below each field, including those of the parent classes."""
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         if issubclass(cls, BaseModel) and cls.__module__.startswith(__name__.partition(".")[0]):

@@ -1,7 +1,7 @@
-"""The certificates and keys that the schema registry's client would be given, checked before it is.
+"""Check the certificates and keys of the schema registry's client before it uses them.
 
-In: the table `kafka.registry_extra`. Out: nothing, or `Refused` with the option whose file is not as it must be. Knows
-no client: confluent-kafka's hands a locked key to OpenSSL without its password, which then asks a terminal.
+In: the table `kafka.registry_extra`. Out: nothing, or `Refused` with the option whose file is wrong. Knows no client.
+confluent-kafka's would pass an encrypted key to OpenSSL without its password, which then prompts on the terminal.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ AUTHORITIES, CERTIFICATE, KEY, PASSWORD = (
 
 
 def require_registry_files(extra: Mapping[str, Any]) -> None:
-    """Raise `Refused` where the files of a table do not fit together, or are not there.
+    """Raise `Refused` if the files in the table do not exist or do not fit together.
 
-    Authorities may be a bool there: False turns the verification off, True means the system's.
+    The authorities may be a bool: False turns verification off, True means the system's authorities.
     """
     if isinstance(authorities := extra.get(AUTHORITIES), str):
         if not authorities:

@@ -1,7 +1,9 @@
-"""The sections of the settings: each room receives its own.
+"""The sections of the settings; each room receives its own.
 
-In: values that `undertow.settings.settings` has found. Out: frozen sections, a key they do not know being an error.
-Knows no client, no model and no store.
+In: values that `undertow.settings.settings` has found. Out: frozen sections; an unknown key is an error. Knows no
+client, no model and no store.
+
+The docstring below a field is its reference, which `undertow settings` shows.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,22 +23,24 @@ from undertow.settings.registry_files import require_registry_files
 
 
 class EventTimeSettings(Section):
-    """Which event times are accepted. The same holds for history (`backfill`, `produce`)."""
+    """Which event times are accepted, in the stream and in history (`backfill`, `produce`)."""
 
     min: AwareDatetime = datetime(1980, 1, 1, tzinfo=UTC)
-    """Earlier ones are rejected: they are seconds or milliseconds where microseconds are expected."""
+    """Windows with an earlier event time are rejected. Usually such a time is in seconds or milliseconds where
+    microseconds are expected."""
     max_ahead: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
-    """How far ahead of the replica's clock one may be: a later one would stay the newest of its series online. Such as
-    `PT1H`, `P1D`, `P3650D`, or a number of seconds."""
+    """How far an event time may be ahead of the replica's clock; windows with a later one are rejected, since they
+    would stay the newest of their series online. An ISO 8601 duration such as `PT1H` or `P1D`, or a number of
+    seconds."""
 
     def at(self, now_s: float) -> EventTimes:
-        """Return what is taken at a moment, in seconds since the epoch."""
+        """Return the limits at the time `now_s`, in seconds since the epoch."""
         us = timedelta(microseconds=1)
         return EventTimes.at(now_s, min_us=(self.min - EPOCH) // us, max_ahead_us=self.max_ahead // us)
 
 
 class KafkaSettings(KafkaSecurity):
-    """The broker, how to log in there, the topic, and how much one poll may bring."""
+    """The broker and the login, the topic, the wire format, and the size of batches."""
 
     OWNED: ClassVar[frozenset[str]] = frozenset(
         {
@@ -48,48 +52,50 @@ class KafkaSettings(KafkaSecurity):
     bootstrap: BootstrapServers = "127.0.0.1:9092"
     """`host:port`, several separated by commas."""
     topic: Topic = "windows"
-    """Where windows are read from."""
+    """The topic from which windows are read."""
     group: str = "undertow"
-    """The consumer group that offsets are committed to, for lag tools; it must have no members."""
+    """The consumer group under which offsets are committed, so that lag tools work. It must have no members: partitions
+    are assigned by the fleet's controller."""
     dead_letters: Topic = ""
-    """Topic for rejects; empty means `<topic>.rejects`."""
+    """The dead-letter topic for rejects; empty means `<topic>.rejects`."""
     format: Literal["json", "arrow", "avro", "avro-confluent"] = "json"
-    """The format of records: `arrow` is many windows in one record, `avro` one of `schemas/window.v1.avsc`,
-    `avro-confluent` one behind the id of its schema in the registry. Both Avros need `undertow[avro]`."""
+    """The wire format of records. `json` and `avro` hold one window each (`schemas/window.v1.schema.json`,
+    `schemas/window.v1.avsc`), `avro-confluent` is Avro preceded by its schema's id in a registry, `arrow` holds many
+    windows. Both Avro formats need `undertow[avro]`."""
     registry: str = ""
     """URL of the schema registry, for `avro-confluent`."""
     registry_extra: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Handed to confluent-kafka's registry client untouched: TLS, bearer tokens. Not in our repr."""
+    """Options passed unchanged to confluent-kafka's registry client, such as TLS and bearer tokens."""
     registry_credentials: SecretStr | None = None
-    """`user:password`; set it by environment or file, never by flag."""
+    """The login to the registry, as `user:password`; set it by environment or file, never by flag."""
     registry_credentials_file: LocalPath | None = None
-    """Holds them, as a mounted secret does."""
+    """A file with the login to the registry, such as a mounted secret."""
     max_batch: int = Field(default=256, ge=1)
-    """Windows that are embedded together at most; a record of many windows (`arrow`) is never cut. On a GPU let it be
-    thousands: a forward of 1,024 windows was seen to take as long as one of 64 (`tests/bench/README.md`)."""
+    """The most windows in one batch; a record of many windows (`arrow`) is never split. On a GPU set it to thousands: a
+    forward of 1,024 windows was seen to take as long as one of 64 (`tests/bench/README.md`)."""
     max_delay_ms: float = Field(default=0.0, ge=0, le=1000)
-    """How long a batch that is not full may wait for more. Without it a batch is what has arrived while the one before
-    was embedded: small at low load, full at high load. A little (2 to 5) helps where a forward costs the same for one
-    window as for many, as on a GPU."""
+    """How long an incomplete batch waits for more windows. With 0 a batch holds what arrived while the one before was
+    embedded: it is small at low load, full at high load. 2 to 5 ms help where a forward of one window takes as long as
+    one of many, as on a GPU."""
     max_record_bytes: int = Field(default=1 << 20, ge=1)
     """Larger records are rejected without being decoded."""
     max_unpacked_bytes: int = Field(default=64 << 20, ge=1 << 10)
     """The largest decompressed size of a record batch; a larger one is skipped: reported, counted as lost, and written
     to the dead letters as it is."""
     max_poll_bytes: int = Field(default=256 << 20, ge=1 << 10)
-    """Once one poll has decompressed more, the rest of its batches waits for the next one."""
+    """The most bytes that one poll decompresses; its remaining record batches wait for the next poll."""
     event_time: EventTimeSettings = EventTimeSettings()
 
     @property
     def dead_letter_topic(self) -> str:
-        """The topic rejects go to."""
+        """The topic to which rejects are written."""
         return self.dead_letters or f"{self.topic}.rejects"
 
     @field_validator("extra")
     @classmethod
     def _no_clash(cls, extra: dict[str, Any]) -> dict[str, Any]:
         if clash := sorted(cls.OWNED & extra.keys()):
-            message = f"kafka.extra must not set {', '.join(clash)}: delivery depends on them"
+            message = f"kafka.extra must not set {', '.join(clash)}: the delivery guarantees depend on them"
             raise ValueError(message)
         return extra
 
@@ -118,11 +124,11 @@ class KafkaSettings(KafkaSecurity):
         return self
 
     def client_options(self) -> dict[str, Any]:
-        """Options that every client of this broker takes. Raises `Refused` where a file cannot be read."""
+        """Return kafka-python's options for every client of this broker. Raises `Refused` if a file cannot be read."""
         return {"bootstrap_servers": self.bootstrap.split(","), **self.login_options(), **self.extra}
 
     def registry_options(self) -> dict[str, Any]:
-        """Options of the registry's client. Raises `Refused` where a file cannot be read."""
+        """Return the options of the registry's client. Raises `Refused` if a file cannot be read."""
         login: dict[str, Any] = {}
         if self.registry_credentials is not None:
             login["basic.auth.user.info"] = self.registry_credentials.get_secret_value()
@@ -134,22 +140,24 @@ class KafkaSettings(KafkaSecurity):
 
 
 class ModelSettings(Section):
-    """The artifacts and where they run."""
+    """The artifacts, and how their models run."""
 
     artifact: Annotated[Paths, NoDecode, PlainValidator(parse_paths)] = Path("artifact")
-    """The folder that `undertow pack` wrote; or a list of several, `["a", "b"]`, which one fleet serves together."""
+    """The artifact's folder, as `undertow pack` wrote it; or a list, `["a", "b"]`, which one fleet serves together."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ...; auto is the first GPU that the process sees, else the CPU."""
+    """Where the model runs: auto, cpu, cuda, cuda:1, ... `auto` is the first GPU visible to the process, or else the
+    CPU."""
     threads: int = Field(default=1, ge=1)
-    """Threads of one replica's forward; `undertow pack` and `undertow taps` run the model with as many."""
+    """How many threads a forward uses in one replica, and in `undertow pack` and `undertow taps`."""
     max_embed_seconds: float = Field(default=300.0, gt=0)
-    """A model that takes longer for one batch is considered hung: its replica is replaced, and the record that causes
-    it is found and rejected (`hangs`). Must exceed the first batch, which may compile or wait for a GPU."""
+    """A replica whose model takes longer for one batch is considered hung and is replaced; the record that causes it is
+    found and rejected (`hangs`). Must exceed the time of the first batch, which may compile or wait for a GPU."""
     code: tuple[str, ...] = ()
-    """Top-level packages that an artifact of a plain module may name; they are imported, so list what you trust."""
-
+    """Top-level packages from which an artifact's own model class may be imported. Importing runs their code, so list
+    only packages that you trust."""
     run_compiled: bool = False
-    """Run the native code that `undertow pack --compile` kept in the artifact. Say so only of what you trust."""
+    """Whether to run the native code that `undertow pack --compile` put into the artifact. Only for artifacts that you
+    trust."""
 
     @property
     def artifacts(self) -> tuple[Path, ...]:
@@ -166,75 +174,84 @@ class ModelSettings(Section):
 
 
 class FeastSettings(Section):
-    """The Feast repository; the online store is whatever its YAML says."""
+    """The Feast repository. Its YAML decides which online store is used."""
 
     repo: LocalPath = Path("feature_repo")
-    """The folder of the Feast repository; `undertow init` makes one."""
+    """The folder of the Feast repository; `undertow init` creates one."""
     config: Annotated[str, BeforeValidator(require_local)] = "feature_store.yaml"
-    """File name inside `repo`; `feature_store.redis.yaml` keeps the online store in Redis."""
+    """The name of Feast's configuration file inside `repo`; `feature_store.redis.yaml` uses Redis as online store."""
     replace_alien_keys: bool = False
-    """Whether a foreign value in Redis at the key of a series, which is no hash, may be deleted. Otherwise it stays,
-    the series is written to the offline log alone, and a warning names the key."""
+    """Whether to delete a value in Redis that is at the key of a series but is not a hash, so not written by Feast. If
+    false, it stays, the series is written to the offline log only, and a warning names the key."""
 
 
 class OfflineSettings(Section):
-    """The history of embeddings, which is also the record of progress."""
+    """The offline log: the history of embeddings, which also records how far the stream has read."""
 
     path: LocalPath = Path(".undertow/offline")
-    """The folder of the log; one that all nodes share, where a fleet runs on several."""
+    """The folder of the offline log. A fleet on several nodes needs one that all of them share."""
     enabled: bool = True
-    """Without it Kafka's committed offset is the record of progress, committed after the online write."""
+    """Whether to write the offline log. Without it the offset committed to Kafka, after the online write, records how
+    far the stream has read."""
     checkpoint_seconds: float = Field(default=2.0, gt=0)
-    """How often what is online becomes durable; after a crash as much is read again. Sooner by rows or bytes."""
+    """Seconds between checkpoints, which append to the offline log and commit offsets. After a crash, records since the
+    last one are read again. `checkpoint_rows` and `checkpoint_bytes` may make one earlier."""
     checkpoint_rows: int = Field(default=20_000, ge=1)
-    """Of rows that are not yet durable."""
+    """A checkpoint is due when this many rows are not yet in the offline log."""
     checkpoint_bytes: int = Field(default=64 << 20, ge=1)
-    """Of vectors that are not yet durable: a checkpoint is due then. A replica holds about twice that in memory."""
+    """A checkpoint is due when this many bytes of vectors are not yet in the offline log. A replica holds about twice
+    that in memory."""
     read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
-    """Memory of `join` and `rebuild` for the log, beside the 300 MB of the process; the rest is spilled to disk."""
+    """Memory in which `join` and `rebuild` read the log, in addition to 300 MB for the process; more is spilled to
+    disk."""
 
 
 class FleetSettings(Section):
-    """How many replicas, and what each may use."""
+    """How many replicas a fleet has, what each may use, and when it is replaced or stopped."""
 
     name: FleetName = "undertow"
-    """By which `status`, `scale`, `drain` and an `undertow run` that attaches find the fleet in its Ray."""
+    """The name by which `status`, `scale`, `drain` and `run` find the fleet in its Ray cluster."""
     address: str = "local"
-    """Ray's address: `local` starts a Ray of its own, `auto` joins the running one, else `ray://...` or `host:port`."""
+    """Ray's address: `local` starts a Ray for this fleet, `auto` joins one that runs here, `host:port` or `ray://...`
+    joins a cluster."""
     replicas: int = Field(default=2, ge=1)
-    """How many read at the start; `undertow scale` changes it. Of a topic with fewer partitions some read nothing."""
+    """How many replicas read at the start; `undertow scale` changes it. More than the topic has partitions read
+    nothing."""
     standbys: int = Field(default=0, ge=0)
-    """The number of additional replicas that are loaded and read nothing until another dies: then they take over."""
+    """How many additional replicas are loaded but read nothing, until they take over from one that died."""
     min_replicas: int = Field(default=1, ge=1)
     """The smallest size of an autoscaled fleet."""
     max_replicas: int = Field(default=0, ge=0)
-    """Above 0 the size follows the lag, from `min_replicas` to this, beginning with `replicas`; at most one a
-    partition."""
+    """Above 0, the fleet is autoscaled: its size follows the lag, from `min_replicas` to this, starting at `replicas`,
+    and is at most the number of partitions."""
     catch_up_seconds: float = Field(default=60.0, gt=0)
-    """An autoscaled fleet is large enough to catch up within this time while it keeps up with new records."""
+    """An autoscaled fleet is sized so that it processes its lag within this time, besides new records."""
     scale_up_seconds: float = Field(default=10.0, ge=0)
-    """How long more replicas must have been needed before it grows..."""
+    """How long more replicas must be needed before an autoscaled fleet grows."""
     scale_down_seconds: float = Field(default=300.0, ge=0)
-    """...and how long fewer must suffice, with a fifth to spare, before it shrinks by one."""
+    """How long fewer replicas must suffice, with a fifth to spare, before an autoscaled fleet shrinks by one."""
     look_for_partitions_seconds: float = Field(default=10.0, gt=0)
-    """How often a running fleet asks the broker whether the topic has more partitions, or is another one."""
+    """Seconds between questions to the broker whether partitions were added, or the topic was created anew."""
     force: bool = False
-    """Start even where another fleet reads this topic under this group: both do all the work, readers see it once."""
+    """Whether to start even if another fleet reads this topic under this group. Both then do all the work; readers see
+    every vector once."""
     num_cpus: float = Field(default=1.0, ge=0)
-    """Of each replica, as Ray counts them: how many go onto a node."""
+    """CPUs that Ray reserves for each replica, which limits how many run on a node."""
     num_gpus: float = Field(default=0.0, ge=0)
-    """Of each replica, such as 0.25 where four share one. With 0 each sees all GPUs of its node, and `auto` takes the
-    first: right where there is one, and no way to spread over several."""
+    """GPUs that Ray reserves for each replica, such as 0.25 if four share one. With 0 every replica sees all GPUs of
+    its node, and `model.device = auto` takes the first: fine for one GPU, but several are not all used."""
     heartbeat_timeout_seconds: float = Field(default=10.0, gt=0)
-    """A replica that answers no heartbeat for this long is replaced."""
+    """A replica that has not answered a heartbeat for this long is replaced."""
     drain_timeout_seconds: float = Field(default=60.0, gt=0)
-    """How long a drain waits for an unavailable store; what was not written is read again by the next run."""
+    """How long a drain waits for a store that is unavailable. What could not be written is read again by the next
+    run."""
     max_reject_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """The fleet stops where the share of rejected records in the window is larger; None is never."""
+    """The fleet stops when the share of rejected records, over the last `reject_window_seconds`, is larger; not set
+    means never."""
     reject_window_seconds: float = Field(default=60.0, gt=0)
-    """The window over which the reject ratio is computed."""
+    """The time over which the reject ratio is computed."""
     reject_window_records: int = Field(default=1_000, ge=1)
-    """With fewer records in the window the ratio is not evaluated."""
+    """With fewer records in that time the reject ratio is not evaluated."""
 
     @model_validator(mode="after")
     def _size_within_limits(self) -> "FleetSettings":
@@ -248,9 +265,9 @@ class FleetSettings(Section):
 
 
 class BackfillSettings(Section):
-    """How history is cut and how wide it runs."""
+    """How history is split into chunks, and how many are embedded at once."""
 
     chunk_rows: int = Field(default=5_000, ge=1)
-    """Rows of one chunk, which is embedded and made durable as a whole. A job keeps the one it began with."""
+    """Rows in a chunk, which is embedded and written as a whole. A job keeps the value with which it began."""
     replicas: int = Field(default=2, ge=1)
-    """How many actors embed at once."""
+    """How many Ray actors embed at once."""

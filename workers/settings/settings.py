@@ -1,7 +1,7 @@
-"""The one settings object: where everything is and how much of it there may be.
+"""Load the settings.
 
-In: command-line values, environment, `undertow.toml`, defaults, in this order of precedence. Out: a frozen `Settings`.
-Each room receives its own section. Knows no client, no model and no store.
+In: command-line values, environment, `undertow.toml`, defaults, in this order of precedence. Out: a frozen `Settings`,
+of which each room receives its own section. Knows no client, no model and no store.
 """
 
 import codecs
@@ -37,11 +37,11 @@ from undertow.settings.sections import (
 
 TOML = "undertow.toml"
 PREFIX, SEPARATOR = "UNDERTOW_", "__"
-"""UNDERTOW_KAFKA__TOPIC is the key `topic` of the section `kafka`."""
+"""The variable UNDERTOW_KAFKA__TOPIC sets the key `topic` of the section `kafka`."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be set, read once in the command line."""
+    """All settings, read once by the command line."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR, toml_file=TOML
@@ -54,9 +54,9 @@ class Settings(BaseSettings):
     fleet: FleetSettings = FleetSettings()
     backfill: BackfillSettings = BackfillSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The least of what log lines tell."""
+    """The lowest level of log lines that are written."""
     log_format: Literal["text", "json"] = "text"
-    """`json` is one object a line."""
+    """The format of log lines: `text` for people, `json` for one object per line."""
 
     @classmethod
     def settings_customise_sources(
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look at flags first, then at the environment, then at the TOML file."""
+        """Give flags precedence over the environment, and that over the TOML file."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
@@ -85,9 +85,9 @@ class Settings(BaseSettings):
 
 
 def load(overrides: Iterable[str] = ()) -> Settings:
-    """Resolve the settings; `overrides` are `section.key=value`, the value as TOML or else as a plain string.
+    """Resolve the settings. `overrides` are `section.key=value`; a value that is not valid TOML is taken as a string.
 
-    Raises `Refused` with every fault, each with the key that it concerns.
+    Raises `Refused` with all faults, each with its key.
     """
     _refuse_strange_sections()
     _refuse_strange_file(Path(TOML))
@@ -96,7 +96,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         path, separator, text = override.partition("=")
         *sections, key = path.strip().split(".")
         if not separator or not key:
-            # What was typed is not repeated: it may be the value, and the value a secret.
+            # The message does not repeat the text, which may hold a secret.
             found = "no = sign" if not separator else "no key before the = sign"
             message = f"--set takes section.key=value, for example kafka.topic=windows; found {found} in one of them"
             raise Refused(message)
@@ -117,13 +117,13 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
         message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
         raise Refused(message) from error
-    except (ValueError, RecursionError) as error:  # tomllib's own are among the former
+    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         message = f"{TOML} is not valid TOML, or UNDERTOW_... not valid JSON: {error}"
         raise Refused(message) from error
 
 
 def _told(fault: ErrorDetails) -> str:
-    """Say what was expected, and what was found where it is no secret; of a name that is none, which is close to it."""
+    """Describe a fault: what was expected and found (unless secret); for an unknown key, the closest one."""
     path, text = ".".join(map(str, fault["loc"])) or "settings", fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         *sections, name = map(str, fault["loc"])
@@ -140,7 +140,7 @@ def _told(fault: ErrorDetails) -> str:
 
 
 def _refuse_strange_sections() -> None:
-    """Raise `Refused` for UNDERTOW_KAFAK__TOPIC: pydantic would pass over it in silence."""
+    """Raise `Refused` for a variable such as UNDERTOW_KAFAK__TOPIC, which pydantic would ignore silently."""
     sections = {name for name in Settings.model_fields if not name.startswith("log_")}
     for variable in os.environ:
         section, separator, _ = variable.lower().removeprefix(PREFIX.lower()).partition(SEPARATOR)
@@ -152,7 +152,7 @@ def _refuse_strange_sections() -> None:
 
 
 def _refuse_strange_file(path: Path) -> None:
-    """Raise `Refused` for what pydantic would pass over in silence, a folder for instance, or misread."""
+    """Raise `Refused` for a file that pydantic would ignore silently (a folder, for instance) or misread."""
     if not os.path.lexists(path):
         return
     try:
@@ -184,5 +184,5 @@ _WITH_FILES = ("password", "key_password", "registry_credentials")
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # also of a number with more digits than Python reads
+    except (ValueError, RecursionError):  # not TOML, or a number with more digits than Python reads
         return text
