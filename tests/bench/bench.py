@@ -25,7 +25,7 @@ from features import FEATURE, VIEW, make_repo
 from features import open_store as open_by_hand
 from model import HIDDEN, make_checkpoint
 from plan import BY_DEFAULT, CASES, Case
-from product import feature_of, fill_topic, prepare
+from product import begin_history, feature_of, fill_topic, prepare
 from product import open_store as open_ours
 from readme import Section
 from report import print_machine, print_ratios, print_stages, print_table
@@ -94,6 +94,8 @@ class Bench:
         """Run a case's module as a process, on an empty store, and return the JSON that it answers."""
         self._redis.flushall()
         given = self._of(case, run=f"bench-{os.getpid()}-{next(self._runs)}")
+        if case.writes_log:
+            begin_history(given)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
         with self._log.open("wb") as log:
             done = subprocess.run(

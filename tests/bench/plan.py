@@ -39,6 +39,11 @@ class Case:
         return self.module or self.name
 
     @property
+    def writes_log(self) -> bool:
+        """Whether it is the product, from end to end."""
+        return self.store == "ours" or self.group != "table"
+
+    @property
     def reads_topic(self) -> bool:
         """Whether it reads a topic that is filled beforehand; a fleet fills one of its own."""
         return self.store == "by_hand" or self.runs == "ours"

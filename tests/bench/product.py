@@ -59,6 +59,11 @@ def prepare(given: Given) -> None:
     apply_artifact(settings)
 
 
+def begin_history(given: Given) -> None:
+    """Apply the artifact with the offline log of this run, which is its own: a loop begins where its log ends."""
+    apply_artifact(settings_of(given, topic=given.topic))
+
+
 def contract_of(given: Given) -> InputContract:
     """Return what windows must hold."""
     return read_manifest(given.path / "artifact").contract
