@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.loaded, self.links, self.ids, self.code = [], [], set(), []
+        self.loaded, self.links, self.ids, self.code, self.prose = [], [], set(), [], ""
         self._is_code = False
         self.feed(text)
 
@@ -64,6 +64,8 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self._is_code:
             self.code[-1] += data
+        elif self.lasttag not in {"script", "style"}:
+            self.prose += data
 
 
 def build(**options):
@@ -137,6 +139,12 @@ def test_links_to_other_hosts_are_well_formed(pages):
         assert parts.scheme in {"http", "https"}, link
         assert re.fullmatch(r"(127\.0\.0\.1|([a-z0-9-]+\.)+[a-z]{2,})(:\d+)?", parts.netloc), link
         assert " " not in link, link
+
+
+def test_no_list_table_or_block_is_run_into_a_paragraph(pages):
+    """What GitHub takes for one, the site's markdown may not: it asks for a blank line before."""
+    marks = re.compile(r"^ *(?:[-*] .*|-|\d+\. .*|\|.*|```.*)$", re.MULTILINE)
+    assert {name: found for name, page in pages.items() if (found := marks.findall(page.prose))} == {}
 
 
 def test_the_public_address_is_a_placeholder_in_one_place_alone():

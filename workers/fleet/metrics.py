@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from ray.util.metrics import Gauge
-
 from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.counter_metrics import COUNTERS, Definition, MetricValue, definition_of, readings_of
 from undertow.fleet.daemon import start_daemon
@@ -86,6 +84,8 @@ def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterat
 
 def ray_metric(definition: Definition) -> Any:
     """Create Ray's metric for a definition."""
+    from ray.util.metrics import Gauge  # noqa: PLC0415  # who only reads the definitions needs no Ray
+
     return Gauge(definition.in_ray, description=definition.meaning, tag_keys=definition.labels)
 
 
