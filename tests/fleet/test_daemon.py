@@ -57,7 +57,7 @@ def test_the_topic_is_looked_at_again_after_an_error_that_nobody_expected(monkey
         assert [*partitions] == [Partition("windows", 0), Partition("windows", 1)]
         seen.set()
 
-    TopicWatch("ours", ask=ask, grow=grow, fail=pytest.fail).start(every_s=3600.0)
+    TopicWatch("ours", ask=ask, grow=grow, fail=pytest.fail).start(3600.0)
     assert seen.wait(20)
 
 

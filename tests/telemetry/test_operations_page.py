@@ -18,7 +18,7 @@ def named(event, module):
         if isinstance(one, ast.Assign) and getattr(one.targets[0], "id", "") == event.id
     ]
     choices = [value for value in given if isinstance(value, ast.IfExp)]
-    return {part.value for choice in choices for part in (choice.body, choice.orelse)}
+    return {part.value for choice in choices for part in (choice.body, choice.orelse)}  # type: ignore[attr-defined]
 
 
 def said():
@@ -30,7 +30,7 @@ def said():
             if isinstance(call, ast.Call) and ast.unparse(call).startswith("say(log, "):
                 is_one = isinstance(call.args[2], ast.Constant)  # of several, each call has other fields
                 for event in named(call.args[2], module):
-                    events[event, call.args[1].attr] |= {one.arg for one in call.keywords if one.arg and is_one}
+                    events[event, call.args[1].attr] |= {one.arg for one in call.keywords if one.arg and is_one}  # type: ignore[attr-defined]
     return events
 
 
