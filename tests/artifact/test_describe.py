@@ -1,5 +1,6 @@
 """`undertow describe`: all of an artifact, for a person and for a program; notices are told whole here alone."""
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -15,11 +18,19 @@ from tests.packing import pack
 from undertow.artifact.faster import prepare
 from undertow.artifact.format.manifest import read_manifest
 from undertow.artifact.load.loader import load
+from undertow.backfill.chunks import ChunkReader, cut
+from undertow.cli.describe import SAMPLES
 from undertow.cli.main import main
 from undertow.commands.describe import _contract
+from undertow.commands.samples import FORMS
 from undertow.core.preprocessing import Categorical, LabelEncoder
+from undertow.schemas.embeddings import offline_schema
 from undertow.schemas.json_codec import decode_json
 from undertow.schemas.records import Partition, Record
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import window_schema, windows_from_arrow, windows_to_arrow
+from undertow.settings.sections import KafkaSettings
+from undertow.wiring.formats import open_decode
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +139,72 @@ def test_the_ids_that_a_model_was_trained_on_are_listed_where_it_takes_no_others
     assert ("series", "recording", "string, a join key") in list(
         _contract(replace(manifest, preprocessing=open_to_all))
     )
+
+
+def run(*arguments: str) -> bytes:
+    done = CliRunner().invoke(main, ["describe", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout_bytes
+
+
+def read(form: Any, content: bytes, packed: Path, folder: Path) -> WindowBatch:
+    """Read it as the product does: a record from Kafka, or a file."""
+    contract = read_manifest(packed).contract
+    if form == "parquet":
+        path = folder / "window.parquet"
+        path.write_bytes(content)
+        (chunk,) = cut(path, contract, space="", chunk_rows=10).chunks
+        table = ChunkReader(folder, window_schema(contract).names).read(chunk)
+        found = windows_from_arrow(table, contract)
+        assert list(found.bad) == []
+        return found.windows
+    record = Record(partition=Partition("t", 0), offset=0, appended_us=0, value=content)
+    decoded = open_decode(KafkaSettings(format=form), contract)([record])
+    assert (decoded.rejects, decoded.ignored_columns) == ((), 0)
+    return decoded.windows
+
+
+def test_every_form_is_the_same_window_and_is_embedded(packed: Path, tmp_path: Path) -> None:
+    contract = read_manifest(packed).contract
+    windows = {form: read(form, run(str(packed), "--sample", form), packed, tmp_path) for form in FORMS}
+    tables = {form: windows_to_arrow(one, contract) for form, one in windows.items()}
+    assert len({str(table.drop(["end"]).to_pylist()) for table in tables.values()}) == 1
+    embedder = load(packed)
+    for one in windows.values():
+        found = embedder.embed(one)
+        assert (found.faults, len(found.embeddings)) == ((), 1)
+        assert np.isfinite(found.embeddings.features["hidden"]).all()
+
+
+def test_a_program_gets_all_forms_and_the_columns_of_both_kinds_of_file(packed: Path, tmp_path: Path) -> None:
+    told, manifest = json.loads(run(str(packed), "--json")), read_manifest(packed)
+    windows = [read(form, base64.b64decode(told["samples"][form]), packed, tmp_path) for form in FORMS]
+    assert len({str(windows_to_arrow(one, manifest.contract).to_pylist()) for one in windows}) == 1
+    assert told["sample"] == json.loads(base64.b64decode(told["samples"]["json"]))
+    log = offline_schema({one.name: one.type for one in manifest.contract.series}, ["hidden", "static"])
+    for name, schema in (("window_columns", window_schema(manifest.contract)), ("log_columns", log)):
+        assert told[name] == {field.name: str(field.type) for field in schema}
+
+
+def test_a_person_reads_how_to_get_each_form_and_what_lies_in_the_log(packed: Path) -> None:
+    said = run(str(packed)).decode()
+    for form in FORMS:
+        assert f"undertow describe {packed} --sample {form:<7} > window.{form}" in said
+    log = said.partition("the columns of the offline log, one embedding in each row")[2]
+    for line in ("event_timestamp: timestamp[us, tz=UTC]", "hidden: list<", "space: string", "origin_offset: int64"):
+        assert f"\n{line}" in log
+
+
+def test_a_sample_is_written_without_loading_the_model(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "manifest.json").write_bytes((packed / "manifest.json").read_bytes())
+    table = pq.read_table(pa.BufferReader(run(str(tmp_path / "a"), "--sample", "parquet")))
+    assert table.num_rows == 1
+    assert run(str(tmp_path / "a"), "--sample", "json").endswith(b"}\n")
+
+
+def test_forms_are_those_of_the_command_and_both_outputs_at_once_are_wrong_usage(packed: Path) -> None:
+    assert SAMPLES == FORMS
+    done = CliRunner().invoke(main, ["describe", str(packed), "--sample", "json", "--json"])
+    assert (done.exit_code, "leave one of them out" in done.output) == (2, True)
+    assert CliRunner().invoke(main, ["describe", str(packed), "--sample", "xml"]).exit_code == 2

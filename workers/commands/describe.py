@@ -3,26 +3,29 @@
 In: an artifact's folder. Out: text on a console, or JSON. Changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import shlex
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
+import pyarrow as pa
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from undertow.artifact.dry_runs.sample import sample_windows
 from undertow.artifact.faster.notices import kept
 from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.commands.samples import FORMS, Form, encode_sample, make_window
 from undertow.core.encoding import uses
 from undertow.core.errors import Refused, UndertowError
 from undertow.schemas.contract import Column
-from undertow.schemas.json_codec import encode_json
+from undertow.schemas.embeddings import offline_schema
+from undertow.schemas.spaces import SpaceView
 from undertow.schemas.windows_arrow import window_schema
 from undertow.schemas.wording import between, counted
 from undertow.settings.sections import ModelSettings
@@ -58,16 +61,34 @@ def describe(
         except UndertowError as error:
             fault = Refused(f"it cannot be loaded here: {error}")
             notices.append(str(fault))
-    sample = _sample(manifest, now())
+    samples = _samples(manifest, now())
     if as_json:
-        console.print_json(data=_as_json(manifest, notices, sample))
+        console.print_json(data=_as_json(manifest, notices, samples))
     else:
-        _show(manifest, notices, sample, console)
+        _show(path, manifest, notices, samples, console)
     if fault is not None:
         raise fault
 
 
-def _show(manifest: Manifest, notices: list[str], sample: Any, console: Console) -> None:
+def sample(
+    path: Path, form: Form, write: Callable[[bytes], object], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Write one made-up window, in a form that the stream or a file takes. Loads no model. Raises `Refused`."""
+    manifest = read_manifest(path)
+    content = encode_sample(form, make_window(manifest, now()), manifest.contract)
+    write(content + b"\n" if form == "json" else content)
+
+
+def _samples(manifest: Manifest, now: datetime) -> dict[Form, bytes]:
+    """Return the same window in all forms whose packages are installed."""
+    windows, samples = make_window(manifest, now), {}
+    for form in FORMS:
+        with suppress(Refused):
+            samples[form] = encode_sample(form, windows, manifest.contract)
+    return samples
+
+
+def _show(path: Path, manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], console: Console) -> None:
     for name, value in _head(manifest):
         console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
     _print(console, ("window", "column", "takes"), list(_contract(manifest)))
@@ -80,10 +101,24 @@ def _show(manifest: Manifest, notices: list[str], sample: Any, console: Console)
     for notice in notices or ["nothing: it runs as it was packed"]:
         console.print(Text(notice), soft_wrap=True)
     console.print(Text("\na window of made-up numbers, as one record of JSON"), style="bold")
-    console.print(Text(orjson.dumps(sample).decode()), soft_wrap=True)
-    console.print(Text("\nthe columns of a Parquet file for undertow backfill, one window in each row"), style="bold")
-    for field in window_schema(manifest.contract):
+    console.print(Text(samples["json"].decode()), soft_wrap=True)
+    console.print(Text("\nthe same window as bytes, to be sent or kept"), style="bold")
+    for form, content in samples.items():
+        size = f"# {counted(len(content), 'byte')}"
+        command = f"undertow describe {shlex.quote(str(path))} --sample {form:<7} > window.{form:<7}"
+        console.print(Text(f"{command}  {size}"), soft_wrap=True)
+    _list("a Parquet file for undertow backfill, one window in each row", window_schema(manifest.contract), console)
+    _list("the offline log, one embedding in each row", _log_schema(manifest.view()), console)
+
+
+def _list(title: str, columns: pa.Schema, console: Console) -> None:
+    console.print(Text(f"\nthe columns of {title}"), style="bold")
+    for field in columns:
         console.print(Text(f"{field.name}: {field.type}"), soft_wrap=True)
+
+
+def _log_schema(view: SpaceView) -> pa.Schema:
+    return offline_schema({one.name: one.type for one in view.series}, [name for name, _ in view.features])
 
 
 def _head(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -139,15 +174,7 @@ def _features(manifest: Manifest) -> Iterator[tuple[str, ...]]:
         yield one.name, str(one.feature), str(one.size), sight
 
 
-def _sample(manifest: Manifest, now: datetime) -> dict[str, Any]:
-    """Return the shortest window that the artifact takes, as of now."""
-    windows = sample_windows(manifest.contract, manifest.preprocessing, np.array([manifest.contract.min_length]))
-    at = np.array([int(now.timestamp()) * 1_000_000], np.int64)
-    document: dict[str, Any] = orjson.loads(encode_json(replace(windows, end_us=at))[0])
-    return document
-
-
-def _as_json(manifest: Manifest, notices: list[str], sample: dict[str, Any]) -> dict[str, Any]:
+def _as_json(manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes]) -> dict[str, Any]:
     view, certificate = manifest.view(), manifest.certificate
     proofs = {one.name: one.sight for one in certificate.features} if certificate else {}
     return {
@@ -170,7 +197,10 @@ def _as_json(manifest: Manifest, notices: list[str], sample: dict[str, Any]) -> 
         ],
         "certificate": None if certificate is None else certificate.to_json(),
         "notices": notices,
-        "sample": sample,
+        "sample": orjson.loads(samples["json"]),
+        "samples": {form: b64encode(content).decode() for form, content in samples.items()},
+        "window_columns": {field.name: str(field.type) for field in window_schema(manifest.contract)},
+        "log_columns": {field.name: str(field.type) for field in _log_schema(view)},
     }
 
 

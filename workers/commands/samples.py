@@ -1,0 +1,48 @@
+"""A made-up window that an artifact takes, in each form that it can be sent in.
+
+In: a manifest, a time, the name of a form. Out: a window, and the bytes of one record or of one file. Knows no model.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from undertow.artifact.dry_runs.sample import sample_windows
+from undertow.artifact.format.manifest import Manifest
+from undertow.schemas.contract import InputContract
+from undertow.schemas.windows import WindowBatch
+from undertow.schemas.windows_arrow import windows_to_arrow
+from undertow.settings.sections import KafkaSettings
+from undertow.wiring.formats import open_encode
+
+Form = Literal["json", "avro", "arrow", "parquet"]
+"""Those of `kafka.format`, but for Confluent's, which is Avro behind the number that a registry gives its schema; and
+the file that `undertow produce` and `undertow backfill` read."""
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+def make_window(manifest: Manifest, now: datetime) -> WindowBatch:
+    """Return the shortest window that the artifact takes, which ends at the whole second of `now`."""
+    windows = sample_windows(manifest.contract, manifest.preprocessing, np.array([manifest.contract.min_length]))
+    return replace(windows, end_us=np.array([int(now.timestamp()) * 1_000_000], np.int64))
+
+
+def encode_sample(form: Form, windows: WindowBatch, contract: InputContract) -> bytes:
+    """Return the value of one record, or a file of Parquet.
+
+    Raises `Refused` where the packages of a form are not installed.
+    """
+    if form == "parquet":
+        return _parquet(windows, contract)
+    return open_encode(KafkaSettings(format=form), contract)(windows)[0]
+
+
+def _parquet(windows: WindowBatch, contract: InputContract) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(windows_to_arrow(windows, contract), sink, write_page_checksum=True)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
