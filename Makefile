@@ -14,7 +14,7 @@ test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
 
 test-fast: .venv/ready ## Tests without any server: a minute
 	$(BIN)/python -m pytest -m "not kafka and not redis and not ray and not slow" --durations=5 \
-		tests/api tests/core tests/schemas tests/stream tests/telemetry tests/settings tests/test_*.py
+		tests/api tests/core tests/packaging tests/schemas tests/stream tests/telemetry tests/settings tests/test_*.py
 
 test-long: .venv/ready ## 5,000 random data sets, 300 random models, 1,000 orders of delivery, wrong input (about 30 minutes)
 	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py \

@@ -24,7 +24,7 @@ from undertow.schemas.contract import InputContract
 from undertow.settings.sections import FeastSettings, FleetSettings, KafkaSettings, ModelSettings, OfflineSettings
 from undertow.settings.settings import Settings
 from undertow.wiring import formats
-from undertow.wiring.root import apply_artifact
+from undertow.wiring.stores import apply_artifact
 
 REPOSITORY = Path(__file__).parents[2] / "feature_repo"
 CONFIG = "feature_store.redis.yaml"

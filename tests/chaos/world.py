@@ -30,7 +30,8 @@ from undertow.devstack.redis import RedisServer, await_redis, start_redis
 from undertow.fleet.status import FleetStatus
 from undertow.settings.settings import Settings
 from undertow.stream.failpoints import FOLDER
-from undertow.wiring.root import StreamRecipe, apply_artifact, stream_recipe
+from undertow.wiring.root import StreamRecipe, stream_recipe
+from undertow.wiring.stores import apply_artifact
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.1

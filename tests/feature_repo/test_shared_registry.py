@@ -20,7 +20,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
 from undertow.settings.sections import FeastSettings
-from undertow.wiring.root import open_online
+from undertow.wiring.stores import open_online
 
 SERIES = (IdColumn(name="wearer", type="string"),)
 FIRST, SECOND, THIRD = (

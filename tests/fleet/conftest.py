@@ -26,7 +26,7 @@ from undertow.adapters.kafka_admin import ensure_topic
 from undertow.schemas.json_codec import encode_json
 from undertow.schemas.windows import WindowBatch
 from undertow.settings.settings import Settings
-from undertow.wiring import root as wiring
+from undertow.wiring import stores
 
 COLUMNS, SHORTEST, LONGEST, HORIZON = ("flow", "head"), 4, 12, 3
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
@@ -190,8 +190,8 @@ def make_place(
         )
         ensure_topic(settings.kafka, topic_name, partitions=partitions, config=topic_config)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(wiring, "apply", quick_feast.apply)
-            wiring.apply_artifact(settings)
+            patch.setattr(stores, "apply", quick_feast.apply)
+            stores.apply_artifact(settings)
         return Place(settings=settings, bootstrap=kafka_bootstrap)
 
     return make

@@ -27,7 +27,8 @@ from undertow.core.errors import Refused
 from undertow.fleet.launch import start
 from undertow.schemas.json_codec import decode_json, encode_json
 from undertow.schemas.records import Partition, Record
-from undertow.wiring.root import apply_artifact, stream_recipe
+from undertow.wiring.root import stream_recipe
+from undertow.wiring.stores import apply_artifact
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from undertow.cli.main import main
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.wiring.recipes import embed_recipes
-from undertow.wiring.root import open_online
+from undertow.wiring.stores import open_online
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

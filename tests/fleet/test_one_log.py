@@ -23,7 +23,7 @@ from undertow.commands.check_nodes import NodeNeeds, look_on_nodes
 from undertow.core.errors import Refused
 from undertow.schemas.records import Partition
 from undertow.stream.ports import ChainPart
-from undertow.wiring import root as wiring
+from undertow.wiring import stores
 from undertow.wiring.recipes import embed_recipes
 from undertow.wiring.root import open_stream, stream_recipe
 
@@ -65,7 +65,7 @@ def test_without_the_log_that_a_view_was_applied_with_nothing_starts_and_nothing
 def test_apply_makes_a_log_anew_where_it_is_gone_and_a_fleet_begins_with_it(make_place, monkeypatch):
     settings = make_place(partitions=1).settings
     shutil.rmtree(settings.offline.path)
-    monkeypatch.setattr(wiring, "apply", quick_feast.apply)
+    monkeypatch.setattr(stores, "apply", quick_feast.apply)
     told: list[str] = []
     apply(settings, say=told.append)
     assert re.search(r"pumps__.*: the offline log at .* is [0-9a-f]{8}, another than [0-9a-f]{8} that", "\n".join(told))
@@ -92,7 +92,7 @@ def test_a_log_that_lacks_a_part_is_told_by_check_and_at_start_and_gone_on_with_
     assert (told.exit_code, "windows/0 lacks offsets 3 to 5" in told.output) == (1, True)
     with pytest.raises(Refused, match=r"lacks offsets 3 to 5 .* undertow apply --accept-lost"):
         stream_recipe(settings)
-    monkeypatch.setattr(wiring, "apply", quick_feast.apply)
+    monkeypatch.setattr(stores, "apply", quick_feast.apply)
     lines: list[str] = []
     apply(settings, accept_lost=True, say=lines.append)
     assert any("goes on without offsets 3 to 5" in line for line in lines)

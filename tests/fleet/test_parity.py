@@ -19,7 +19,8 @@ from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.run import run as run_backfill
 from undertow.schemas.windows_arrow import windows_to_arrow
 from undertow.settings.sections import BackfillSettings
-from undertow.wiring.root import apply_artifact, stream_recipe
+from undertow.wiring.root import stream_recipe
+from undertow.wiring.stores import apply_artifact
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

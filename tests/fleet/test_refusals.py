@@ -14,7 +14,7 @@ from undertow.cli.main import main
 from undertow.devstack.processes import LOCALHOST, free_port
 from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import load
-from undertow.wiring.root import apply_artifact
+from undertow.wiring.stores import apply_artifact
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

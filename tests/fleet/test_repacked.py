@@ -24,7 +24,7 @@ from undertow.core.errors import Refused
 from undertow.history.rebuild import run as rebuild
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.windows_arrow import windows_to_arrow
-from undertow.wiring import root as wiring
+from undertow.wiring import stores
 from undertow.wiring.root import stream_recipe
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -51,7 +51,7 @@ def other(packed, tmp_path):
 
 @pytest.fixture(autouse=True)
 def quick_apply(monkeypatch):
-    monkeypatch.setattr(wiring, "apply", quick_feast.apply)
+    monkeypatch.setattr(stores, "apply", quick_feast.apply)
 
 
 def changed(settings, section, **values):
@@ -84,7 +84,7 @@ def test_under_another_name_all_is_embedded_again_though_the_group_is_the_same(m
     second = changed(place.settings, "model", artifact=other)
     with pytest.raises(Refused, match=r"knows no view other__.*; run: undertow apply"):
         stream_recipe(second)
-    wiring.apply_artifact(second)
+    stores.apply_artifact(second)
     assert read_to_end(stream_recipe(second)).windows == 30
     for settings, name in ((place.settings, "pumps"), (second, "other")):
         assert read_to_end(stream_recipe(settings)).windows == 0
@@ -100,7 +100,7 @@ def test_other_ids_under_the_same_name_are_refused_by_every_command_and_the_firs
     assert read_to_end(stream_recipe(place.settings)).windows == 12
     both = changed(place.settings, "model", artifact=repack(packed.artifact, tmp_path / "both", series=(PUMPS, SIDES)))
     for start in (
-        wiring.apply_artifact,
+        stores.apply_artifact,
         lambda settings: registration.apply(settings, say=print),
         stream_recipe,
         lambda settings: run_backfill(settings, tmp_path, Console(quiet=True)),
@@ -127,9 +127,9 @@ def test_a_log_and_a_registry_of_an_earlier_version_go_on_where_they_were(make_p
     quick_feast.apply(settings.feast, {view.view: True})
 
     place.produce(windows.take(np.arange(20, 30)), partitions=2)
-    wiring.apply_artifact(changed(settings, "model", artifact=other))
+    stores.apply_artifact(changed(settings, "model", artifact=other))
     assert read_to_end(stream_recipe(settings)).windows == 10
-    wiring.apply_artifact(settings)
+    stores.apply_artifact(settings)
     assert (view_folder(root, view), len(read_rows(old))) == (old, 30)
     assert_served(settings, "pumps", windows, packed.reference(windows))
 
@@ -155,7 +155,7 @@ def test_one_topic_served_by_two_names_of_one_space_through_a_swap_of_the_store_
     on_redis = changed(on_sqlite, "feast", config="feature_store.redis.yaml")
     config = on_redis.feast.repo / on_redis.feast.config
     config.write_text(config.read_text().replace("project: undertow", f"project: {place.settings.kafka.topic[8:]}_"))
-    wiring.apply_artifact(on_redis)
+    stores.apply_artifact(on_redis)
     for name in ("pumps", "other"):
         assert_served(on_redis, name, windows.take(np.arange(200)), reference[:200], online=False)
     assert [(done.series, done.written) for done in rebuild(on_redis, Console(quiet=True))] == [(6, 6), (6, 6)]

@@ -12,8 +12,7 @@ from undertow.core.errors import Unavailable
 from undertow.devstack.processes import free_port, stop
 from undertow.devstack.redis import RedisServer, await_redis, start_redis
 from undertow.stream.events import NotRestored, Restored, StoreLost
-from undertow.wiring import restoring
-from undertow.wiring import root as wiring
+from undertow.wiring import restoring, stores
 from undertow.wiring.root import open_stream, stream_recipe
 
 pytestmark = [pytest.mark.kafka]
@@ -98,7 +97,7 @@ def test_an_sqlite_file_that_is_moved_away_is_waited_for_made_again_by_apply_and
     make_place, make_windows, monkeypatch
 ):
     monkeypatch.setattr(restoring, "SETTLE_S", 0.5)
-    monkeypatch.setattr(wiring, "apply", quick_feast.apply)
+    monkeypatch.setattr(stores, "apply", quick_feast.apply)
     place = make_place(online="sqlite", partitions=2)
     windows = make_windows(20, pumps=10)
     place.produce(windows, partitions=2)
@@ -111,7 +110,7 @@ def test_an_sqlite_file_that_is_moved_away_is_waited_for_made_again_by_apply_and
     place.produce(shifted(windows.take(np.arange(10, 15)), 60_000_000), partitions=2)
     running.until(lambda: running.stream.retrying.blocked)
     assert "found no such file; run: undertow apply" in running.stream.retrying.blocked
-    wiring.apply_artifact(place.settings)
+    stores.apply_artifact(place.settings)
     running.read(25)
     running.until(lambda: running.events(Restored, NotRestored))
     running.stream.close()
@@ -148,7 +147,7 @@ def test_a_store_that_was_emptied_while_no_fleet_ran_is_filled_by_the_next(
 
 
 def test_without_a_log_a_loss_is_told_and_nothing_else(make_place, make_windows, monkeypatch):
-    monkeypatch.setattr(wiring, "apply", quick_feast.apply)
+    monkeypatch.setattr(stores, "apply", quick_feast.apply)
     place = make_place(online="sqlite", partitions=1)
     settings = place.settings.model_copy(
         update={"offline": place.settings.offline.model_copy(update={"enabled": False})}
@@ -160,7 +159,7 @@ def test_without_a_log_a_loss_is_told_and_nothing_else(make_place, make_windows,
         path.unlink()
     with pytest.raises(Unavailable, match="undertow apply"):
         running.stream._online.look()
-    wiring.apply_artifact(settings)
+    stores.apply_artifact(settings)
     running.stream._online.look()
     running.until(lambda: running.events(NotRestored) and running.events(StoreLost))
     running.stream.close()

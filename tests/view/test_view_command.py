@@ -194,7 +194,10 @@ def test_a_wrong_option_is_refused_in_one_line(write_part, options, message):
 def test_without_the_extra_the_line_that_installs_it_is_named_before_anything_is_read(write_part, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     said = run(write_part(), code=1)
-    assert said == "error: a picture needs sklearn: pip install 'undertow[view]'\n"
+    assert (
+        said
+        == "error: undertow view: expected the package sklearn, found it not installed: pip install 'undertow[view]'\n"
+    )
 
 
 def test_help_loads_nothing_heavy():

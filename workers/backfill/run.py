@@ -19,7 +19,8 @@ from undertow.ray_session.session import ray_session
 from undertow.schemas.wording import are, counted
 from undertow.settings.settings import Settings
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, require_applied_log, with_log
-from undertow.wiring.root import check_online, open_embed, open_online
+from undertow.wiring.root import open_embed
+from undertow.wiring.stores import check_online, open_online
 
 
 def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:

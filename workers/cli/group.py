@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from undertow.core.errors import UndertowError
+from undertow.core.extras import explain, require_extras
 from undertow.core.masking import masked
 from undertow.core.private_files import OURS, make_folder
 from undertow.core.readable import one_line
@@ -37,10 +39,34 @@ class OneLineGroup(click.Group):
             raise
         except UndertowError as error:
             return _fail(ctx, error, one_line(str(error)))
+        except ModuleNotFoundError as error:
+            if refusal := explain(f"undertow {ctx.invoked_subcommand}", error):
+                return _fail(ctx, refusal, one_line(str(refusal)))
+            return _fail_unforeseen(ctx, error)
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of the pipe, such as `head`, has closed it: click exits quietly
-            return _fail(ctx, error, f"{describe_unforeseen(error)} ({_where(keep_trace(error, TRACES))})")
+            return _fail_unforeseen(ctx, error)
+
+
+def needing(command: click.Command, *extras: str) -> click.Command:
+    """Let a command say at once what it lacks of these extras, once its arguments are read."""
+    run = command.callback
+    if run is None:
+        message = f"expected a command that runs something, found {command.name}"
+        raise TypeError(message)
+
+    @wraps(run)
+    def require_and_run(*args: Any, **options: Any) -> Any:
+        require_extras(f"undertow {command.name}", *extras)
+        return run(*args, **options)
+
+    command.callback = require_and_run
+    return command
+
+
+def _fail_unforeseen(ctx: click.Context, error: Exception) -> NoReturn:
+    _fail(ctx, error, f"{describe_unforeseen(error)} ({_where(keep_trace(error, TRACES))})")
 
 
 def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:

@@ -15,7 +15,7 @@ from undertow.cli.demo import demo
 from undertow.cli.describe import describe
 from undertow.cli.fleet import drain, run, scale, status
 from undertow.cli.get import get
-from undertow.cli.group import OneLineGroup
+from undertow.cli.group import OneLineGroup, needing
 from undertow.cli.init import init
 from undertow.cli.join import join
 from undertow.cli.pack import pack
@@ -37,27 +37,27 @@ def main(ctx: click.Context, *, debug: bool) -> None:
     ctx.obj = debug
 
 
-for command in (
-    demo,
-    init,
-    settings,
-    up,
-    down,
-    taps,
-    pack,
-    describe,
-    check,
-    apply,
-    run,
-    status,
-    scale,
-    drain,
-    backfill,
-    produce,
-    get,
-    replay,
-    join,
-    rebuild,
-    view,
+for command, extras in (
+    (demo, ("demo",)),
+    (init, ()),
+    (settings, ()),
+    (up, ("local",)),
+    (down, ("local",)),
+    (taps, ()),
+    (pack, ()),
+    (describe, ()),
+    (check, ("kafka", "feast")),
+    (apply, ("feast",)),
+    (run, ("fleet",)),
+    (status, ("fleet",)),
+    (scale, ("fleet",)),
+    (drain, ("fleet",)),
+    (backfill, ("fleet",)),
+    (produce, ("kafka",)),
+    (get, ("feast",)),
+    (replay, ("kafka",)),
+    (join, ("feast",)),
+    (rebuild, ("feast",)),
+    (view, ("view",)),
 ):
-    main.add_command(command)
+    main.add_command(needing(command, *extras))

@@ -18,7 +18,7 @@ from undertow.core.durations import joinable, show_duration
 from undertow.core.errors import Refused
 from undertow.history.cadence import ttl_of_log
 from undertow.settings.settings import Settings
-from undertow.wiring.root import apply_artifact
+from undertow.wiring.stores import apply_artifact
 
 NO_TTL = (
     "no ttl: Feast's point-in-time join pairs each row with all older ones of its series, which takes long where there "

@@ -22,6 +22,7 @@ from undertow.artifact.format.manifest import read_manifest, read_weights
 from undertow.artifact.format.recipes import refuse_foreign_code
 from undertow.commands.check_log import look_at_log, read_log
 from undertow.core.errors import Refused, UndertowError
+from undertow.core.extras import require_extras
 from undertow.core.masking import masked
 from undertow.core.readable import one_line
 from undertow.fleet.lease import held_by, holder
@@ -31,7 +32,8 @@ from undertow.settings.local_paths import goes_with_container
 from undertow.settings.settings import TOML, Settings, load
 from undertow.wiring.formats import check_format
 from undertow.wiring.recipes import EmbedRecipe, embed_recipe
-from undertow.wiring.root import check_online, group_settings
+from undertow.wiring.root import group_settings
+from undertow.wiring.stores import check_online
 
 
 def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -> bool:
@@ -118,6 +120,7 @@ def _group(settings: Settings) -> str:
 
 
 def _nodes(settings: Settings) -> str:
+    require_extras("looking at the nodes of a Ray", "fleet")
     # Half a second, and only a joined Ray is asked.
     from undertow.commands.check_nodes import NodeNeeds, look_on_nodes  # noqa: PLC0415
     from undertow.ray_session.session import ray_session  # noqa: PLC0415

@@ -19,8 +19,10 @@ class Forecaster(nn.Module):
 '''
 TRAIN = '''"""Train it on waves, and write its weights and some windows: python train.py"""
 
-import numpy as np
-import pandas as pd
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from forecaster import Forecaster
 from torch.nn.functional import mse_loss
@@ -38,10 +40,9 @@ for _ in range(50):
 torch.save(model.state_dict(), "forecaster.pt")
 
 sites = [f"site-{number % 8}" for number in range(len(waves))]
-ends = pd.date_range("2026-01-01", periods=len(waves), freq="h", tz="UTC")
-past = [{"flow": wave[:, 0].tolist(), "level": wave[:, 1].tolist()} for wave in waves.numpy().astype(np.float64)]
-windows = pd.DataFrame({"series": [{"site": site} for site in sites], "end": ends, "past": past})
-windows.to_parquet("windows.parquet")
+ends = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number) for number in range(len(waves))]
+past = [{"flow": wave[:, 0].tolist(), "level": wave[:, 1].tolist()} for wave in waves]
+pq.write_table(pa.table({"series": [{"site": site} for site in sites], "end": ends, "past": past}), "windows.parquet")
 '''
 DESCRIPTION = """# What `undertow pack` must know of a module that is no checkpoint of pytorch-forecasting.
 class = "forecaster:Forecaster"

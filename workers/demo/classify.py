@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.core.errors import Refused
-
 Features = NDArray[np.floating]
 Names = NDArray[np.object_]
 """(n,) of str: exercises, or wearers."""
@@ -59,11 +57,7 @@ def compare(
 
 def choose(features: Features, exercises: Names, wearers: Names) -> tuple[str, Any]:
     """Return the classifier that does best on known wearers whom it was not trained with."""
-    try:
-        from sklearn.model_selection import GroupKFold, cross_val_score  # noqa: PLC0415 - the demo's alone
-    except ImportError as error:
-        message = f"the demo needs scikit-learn ({error}): pip install 'undertow[demo]'"
-        raise Refused(message) from error
+    from sklearn.model_selection import GroupKFold, cross_val_score  # noqa: PLC0415 - the demo's alone
 
     def held_out(classifier: Any) -> float:
         return float(cross_val_score(classifier, features, exercises, groups=wearers, cv=GroupKFold(FOLDS)).mean())

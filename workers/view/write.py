@@ -4,7 +4,6 @@ In: vectors, colours, words. Out: files. Knows no source of rows, and loads scik
 use only.
 """
 
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.core.errors import Refused
+from undertow.core.extras import require_extras
 from undertow.core.private_files import make_folder
 from undertow.view import page
 from undertow.view.colour import Colouring
 from undertow.view.picture import MOST_NEIGHBOURS, Picture
 
-NEEDED = ("matplotlib", "sklearn")
-
 
 def refuse_early(outputs: Iterable[Path]) -> None:
     """Raise `Refused` for a name that tells no kind of file, and where the extra `view` is not installed."""
-    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        message = f"a picture needs {' and '.join(missing)}: pip install 'undertow[view]'"
-        raise Refused(message)
+    require_extras("a picture", "view")
     for path in outputs:
         if path.suffix.lower() not in WRITERS:
             message = f"expected an output that ends with {', '.join(WRITERS)}, found {path}"

@@ -6,9 +6,8 @@ In: settings and an input contract. Out: the decoder and the encoder of the form
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 
-from undertow.core.errors import Refused
+from undertow.core.extras import require_packages
 from undertow.schemas.arrow_codec import decode_arrow, encode_arrow
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decode, Decoded
@@ -26,11 +25,7 @@ Encode = Callable[[WindowBatch], list[bytes]]
 def require_format(settings: KafkaSettings) -> None:
     """Raise `Refused` where the packages that a format needs are not installed."""
     needed = {"avro": ("fastavro",), "avro-confluent": ("fastavro", "confluent_kafka", "httpx", "authlib")}
-    if missing := [name for name in needed.get(settings.format, ()) if find_spec(name) is None]:
-        message = (
-            f"kafka.format = {settings.format} needs {', '.join(missing)}, not installed: pip install 'undertow[avro]'"
-        )
-        raise Refused(message)
+    require_packages(f"kafka.format = {settings.format}", needed.get(settings.format, ()), ["avro"])
 
 
 def check_format(settings: KafkaSettings) -> str:

@@ -7,27 +7,18 @@ processes the parts built from them. Every fault that can be found before anythi
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from types import MappingProxyType
 
-from undertow.adapters.feast_registry import held_views
-from undertow.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
 from undertow.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.adapters.offline_chains import require_whole
 from undertow.adapters.offline_log import FileOfflineLog
-from undertow.adapters.offline_root import claim_folder, make_log, view_folder
-from undertow.adapters.online_feast import FeastOnline
-from undertow.adapters.online_redis import RedisOnline
-from undertow.adapters.online_sqlite import SqliteOnline
-from undertow.artifact.format.manifest import read_manifest
+from undertow.adapters.offline_root import view_folder
 from undertow.core.embedding import Embed
 from undertow.core.errors import Refused
-from undertow.core.identity import refuse_another
 from undertow.schemas.records import Partition
 from undertow.settings.artifact_paths import only
 from undertow.settings.sections import FleetSettings, KafkaSettings
@@ -35,13 +26,12 @@ from undertow.settings.settings import Settings
 from undertow.stream.checkpoint import Limits
 from undertow.stream.events import Listener
 from undertow.stream.loop import Stream
-from undertow.stream.ports import OnlineSink
 from undertow.stream.quarantine_reader import QuarantineReader, Turn
-from undertow.stream.store_tally import OnLoss
 from undertow.telemetry.listeners import ListenerRecipe, listener_recipe
 from undertow.wiring.formats import open_decode, require_format
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import RestoredOnline, Restorer, RestoreSource
+from undertow.wiring.stores import check_online, open_online, open_tallied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,36 +46,6 @@ class StreamRecipe:
     cluster_id: str
     partitions: tuple[Partition, ...]
     tell: ListenerRecipe
-
-
-def apply_artifact(
-    settings: Settings,
-    *,
-    promote: bool = False,
-    ttls: Mapping[str, int] = MappingProxyType({}),
-    pruned: Collection[str] = (),
-) -> tuple[str, ...]:
-    """Register each artifact's space with Feast; return what is registered now. Needs no broker.
-
-    The first space of a name is served to its readers at once, a later one only with `promote`. `ttls` are
-    seconds by view: see `register`. Spaces that others have registered stay, but for the views in `pruned`.
-    """
-    views = [read_manifest(path).view() for path in settings.model.artifacts]
-    if promote and len({view.name for view in views}) < len(views):
-        message = (
-            f"of one name only one space can be promoted, found {', '.join(view.view for view in views)}; say which: "
-            f"--promote --set model.artifact={settings.model.artifacts[-1]}"
-        )
-        raise Refused(message)
-    held = held_views(settings.feast)
-    for view in views:
-        if there := held.get(view.view):
-            refuse_another(view, there.as_view(view), where=f"Feast ({settings.feast.repo / settings.feast.config})")
-    log, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
-    for view in views:
-        folder = claim_folder(log.root, view, registered=known)
-        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
-    return apply(settings.feast, {view.view: promote for view in views}, pruned=pruned)
 
 
 def group_settings(kafka: KafkaSettings, views: Collection[str]) -> tuple[KafkaSettings, ...]:
@@ -151,27 +111,6 @@ def open_embed(recipe: EmbedRecipe) -> Embed:
     ).embed
 
 
-def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
-    """Connect to the online store that Feast's configuration names; `on_loss` is called where it has lost data."""
-    if recipe.type in ("redis", "sqlite"):
-        return open_tallied(recipe, on_loss)
-    return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
-
-
-def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
-    """Connect to a store that has a tally, by which lost data is detected."""
-    if recipe.type == "redis":
-        return RedisOnline(
-            options=recipe.options,
-            project=recipe.project,
-            view=recipe.view,
-            replaces=recipe.replaces,
-            on_loss=on_loss,
-        )
-    path = Path(recipe.options["path"])
-    return SqliteOnline(path=path, project=recipe.project, view=recipe.view, on_loss=on_loss)
-
-
 def open_restorer(embed: EmbedRecipe, tell: Listener) -> Restorer:
     """Return the restorer of the artifact's online store."""
     view, history = embed.manifest.view(), None
@@ -183,15 +122,6 @@ def open_restorer(embed: EmbedRecipe, tell: Listener) -> Restorer:
             keep_s=int(embed.online.options.get("key_ttl_seconds") or 0),
         )
     return Restorer(history, partial(open_tallied, embed.online), tell=tell)
-
-
-def check_online(recipe: OnlineRecipe) -> None:
-    """Raise `Unavailable` or `Refused` where the online store cannot be written now."""
-    sink = open_online(recipe)
-    try:
-        sink.check()
-    finally:
-        sink.close()
 
 
 def open_stream(

@@ -9,6 +9,7 @@ GATED_RESIDUAL = f"{SUB_MODULES}GatedResidualNetwork"
 RESAMPLE_NORM = f"{SUB_MODULES}ResampleNorm"
 VARIABLE_SELECTION = f"{SUB_MODULES}VariableSelectionNetwork"
 RNN = f"{PACKAGE}models.nn.rnn.RNN"
+BASE_MODEL = f"{PACKAGE}models.base._base_model.BaseModel"
 MULTI_LOSS = f"{PACKAGE}metrics.base_metrics._base_metrics.MultiLoss"
 
 

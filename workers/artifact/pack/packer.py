@@ -7,8 +7,9 @@ appears complete or not at all. Knows no store.
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 
@@ -111,7 +112,7 @@ def pack(
         weights=hashlib.sha256(content).hexdigest(),
         checkpoint=trained.digest,
         precision=precision,
-        versions={library: version(library) for library in LIBRARIES},
+        versions=_versions(),
         sample={},
         facts=forecast_facts(trained, features),
         certificate=None,
@@ -187,6 +188,15 @@ def _describe(
     texts = (f"{one.name} = {one.feature}{kept.get(one.name, '')}" for one in features)
     narrow = "" if precision == FLOAT32 else f" in {precision}"
     return f"{type(model).__name__}{narrow}, " + ", ".join(texts)
+
+
+def _versions() -> dict[str, str]:
+    """Return the version of each library that is installed: of a plain module's, one may be not."""
+    found = {}
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[library] = version(library)
+    return found
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

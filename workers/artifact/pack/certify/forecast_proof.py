@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytorch_forecasting.models import BaseModel
-
+from undertow.artifact.faster.known import BASE_MODEL, is_a
 from undertow.artifact.format.recipes import ModelRecipe
 from undertow.artifact.load.forecast import FORECAST, QUANTILES, Forecast, attach, is_wanted, read_losses
 from undertow.artifact.pack.read.trained import Trained
@@ -57,7 +56,7 @@ def _refuse(trained: Trained) -> None:
     model: Any = trained.model
     name = type(model).__name__
     why = REASONS.get(name)
-    if not isinstance(model, BaseModel):
+    if not is_a(model, BASE_MODEL):
         why = "it is no model of pytorch-forecasting, whose last layer may be tapped"
     elif why is None and isinstance(trained.recipe, ModelRecipe):
         drawn = [type(loss).__name__ for loss in read_losses(model) if type(loss).__name__ not in POINT | QUANTILES]

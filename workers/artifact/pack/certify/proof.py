@@ -19,7 +19,6 @@ from undertow.artifact.load.precision import TOLERANCE, in_precision
 from undertow.artifact.pack.certify.batches import try_batches
 from undertow.artifact.pack.certify.future import LEAKS, with_another_future
 from undertow.artifact.pack.certify.look import look
-from undertow.artifact.pack.certify.reference import check_inputs
 from undertow.artifact.pack.certify.threads import look_at_threads
 from undertow.artifact.pack.certify.whole import RoundingBound, distance, full_forward, left_open
 from undertow.artifact.pack.read.trained import Trained
@@ -71,6 +70,9 @@ def certify(
     windows = sample_windows(contract, trained.preprocessing, sample_lengths(contract))
     inputs = None
     if trained.dataset_parameters is not None:
+        # pytorch-forecasting is an extra, and only its models come here.
+        from undertow.artifact.pack.certify.reference import check_inputs  # noqa: PLC0415
+
         inputs = check_inputs(windows, trained.preprocessing, trained.dataset_parameters)
     vectors = _embed(embedder, windows)
     _compare("is embedded otherwise the second time", vectors, _embed(embedder, windows), 0.0, KEEPING)

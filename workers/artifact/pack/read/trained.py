@@ -16,13 +16,11 @@ from undertow.artifact.dry_runs.learn import make_inputs
 from undertow.artifact.dry_runs.sample import sample_lengths
 from undertow.artifact.format.recipes import ModuleRecipe, Recipe
 from undertow.artifact.load.foreign import build_module, find_maker, make_call, source_digest
-from undertow.artifact.load.models import make_recipe
-from undertow.artifact.pack.read.checkpoint import guessed_class, read_checkpoint, restore
-from undertow.artifact.pack.read.dataset import extract
 from undertow.artifact.pack.read.hyperparameters import find_arguments
 from undertow.artifact.pack.read.plain import read_description
 from undertow.artifact.pack.read.state import fill, read_state
 from undertow.core.errors import Refused
+from undertow.core.extras import require_extras
 from undertow.core.preprocessing import Preprocessing
 from undertow.core.taps import Call
 from undertow.schemas.contract import InputContract
@@ -65,6 +63,12 @@ def read_trained(
             message = f"{path} names its class itself; leave --model-class out"
             raise Refused(message)
         return _read_module(path, series, code, trust=trust)
+    require_extras("a checkpoint of pytorch-forecasting", "train")
+    # Seconds of imports, and an extra, which a plain module needs not.
+    from undertow.artifact.load.models import make_recipe  # noqa: PLC0415
+    from undertow.artifact.pack.read.checkpoint import guessed_class, read_checkpoint, restore  # noqa: PLC0415
+    from undertow.artifact.pack.read.dataset import extract  # noqa: PLC0415
+
     source = read_checkpoint(path, trust=trust)
     model = restore(source, model_class, code)
     preprocessing, contract = extract(source.dataset_parameters, series=series)

@@ -1,0 +1,82 @@
+"""Feature stores by their settings: registering artifacts, and connecting to where the newest vectors lie.
+
+In: settings, or the recipe of an online store. Out: what Feast has registered; a sink. Knows no broker, so `apply` and
+`rebuild` need no client of one.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from undertow.adapters.feast_registry import held_views
+from undertow.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
+from undertow.adapters.offline_root import claim_folder, make_log
+from undertow.adapters.online_feast import FeastOnline
+from undertow.adapters.online_redis import RedisOnline
+from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.artifact.format.manifest import read_manifest
+from undertow.core.errors import Refused
+from undertow.core.identity import refuse_another
+from undertow.settings.settings import Settings
+from undertow.stream.ports import OnlineSink
+from undertow.stream.store_tally import OnLoss
+
+
+def apply_artifact(
+    settings: Settings,
+    *,
+    promote: bool = False,
+    ttls: Mapping[str, int] = MappingProxyType({}),
+    pruned: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Register each artifact's space with Feast; return what is registered now. Needs no broker.
+
+    The first space of a name is served to its readers at once, a later one only with `promote`. `ttls` are
+    seconds by view: see `register`. Spaces that others have registered stay, but for the views in `pruned`.
+    """
+    views = [read_manifest(path).view() for path in settings.model.artifacts]
+    if promote and len({view.name for view in views}) < len(views):
+        message = (
+            f"of one name only one space can be promoted, found {', '.join(view.view for view in views)}; say which: "
+            f"--promote --set model.artifact={settings.model.artifacts[-1]}"
+        )
+        raise Refused(message)
+    held = held_views(settings.feast)
+    for view in views:
+        if there := held.get(view.view):
+            refuse_another(view, there.as_view(view), where=f"Feast ({settings.feast.repo / settings.feast.config})")
+    log, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
+    for view in views:
+        folder = claim_folder(log.root, view, registered=known)
+        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
+    return apply(settings.feast, {view.view: promote for view in views}, pruned=pruned)
+
+
+def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
+    """Connect to the online store that Feast's configuration names; `on_loss` is called where it has lost data."""
+    if recipe.type in ("redis", "sqlite"):
+        return open_tallied(recipe, on_loss)
+    return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
+
+
+def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
+    """Connect to a store that has a tally, by which lost data is detected."""
+    if recipe.type == "redis":
+        return RedisOnline(
+            options=recipe.options,
+            project=recipe.project,
+            view=recipe.view,
+            replaces=recipe.replaces,
+            on_loss=on_loss,
+        )
+    path = Path(recipe.options["path"])
+    return SqliteOnline(path=path, project=recipe.project, view=recipe.view, on_loss=on_loss)
+
+
+def check_online(recipe: OnlineRecipe) -> None:
+    """Raise `Unavailable` or `Refused` where the online store cannot be written now."""
+    sink = open_online(recipe)
+    try:
+        sink.check()
+    finally:
+        sink.close()
