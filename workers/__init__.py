@@ -1,7 +1,7 @@
 """Undertow: hidden states of forecasting models, as features.
 
-Everything public stands in `__all__`; nothing else is. Importing this costs neither torch nor Ray nor Feast: a name
-brings what it needs when it is asked for (PEP 562).
+The public API is `__all__`, and nothing else. Importing this package imports neither torch nor Ray nor Feast: each name
+imports what it needs when it is first used (PEP 562).
 """
 
 from importlib import import_module

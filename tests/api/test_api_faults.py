@@ -30,7 +30,7 @@ class Broken:
             lambda t: t.set_index("site"),
             r"series.site: expected strings, found nothing.*site is the index",
         ),
-        (lambda _: Broken(), "Broken hands out no Arrow table: KeyError"),
+        (lambda _: Broken(), "Broken exports no Arrow table: KeyError"),
     ],
 )
 def test_what_no_table_can_hold_is_refused_by_the_name_of_its_column(embedder, given, said):

@@ -1,1 +1,1 @@
-"""What stands behind the names of `import undertow`."""
+"""The implementation of `import undertow`."""

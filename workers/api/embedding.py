@@ -1,6 +1,7 @@
-"""An artifact as a Python object: rows in, vectors in their order out.
+"""Embed tables of windows with an artifact, from Python.
 
-In: an artifact's folder, tables of windows. Out: `Result`s. Knows neither settings nor streams.
+In: an artifact's folder, tables of windows. Out: `Result`s, with vectors in the order of the rows. Knows neither
+settings nor streams.
 """
 
 import os
@@ -26,14 +27,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result(Mapping[str, Vectors]):
-    """The vectors of n rows, by feature: `result["hidden"]` is (n, d) float32, row i for row i of what was given."""
+    """The vectors of n windows, by feature: `result["hidden"]` is (n, d) float32, in the order of the input's rows."""
 
     features: Mapping[str, Vectors]
-    """(n, d) each. NaN in the rows that were refused; a row that was embedded is finite."""
+    """By feature, (n, d) float32. Rows that could not be embedded are NaN; all others are finite."""
     faults: tuple[Fault, ...]
-    """Why rows were refused: `row`, `reason`, `detail`; ascending by row."""
+    """The rows that could not be embedded, ascending: `row`, `reason` (a code), `detail` (a sentence)."""
     space: str
-    """The identity of the vector space, 64 hex digits: only vectors of one space can be compared."""
+    """The space id, 64 hex digits. Only vectors of the same space can be compared."""
 
     def __getitem__(self, feature: str) -> Vectors:
         return self.features[feature]
@@ -46,7 +47,10 @@ class Result(Mapping[str, Vectors]):
 
 
 class ArtifactEmbedder:
-    """A loaded artifact. `embed` may be called by several threads; `close`, or a `with` block, takes its hooks off."""
+    """A loaded artifact, made by `undertow.load`.
+
+    Several threads may call `embed`. `close`, or the end of a `with` block, removes the hooks from the model.
+    """
 
     def __init__(self, embedder: Embedder, manifest: Manifest) -> None:
         """Use `undertow.load`."""
@@ -59,21 +63,30 @@ class ArtifactEmbedder:
 
     @property
     def space(self) -> str:
-        """The identity of its vector space, 64 hex digits."""
+        """The space id of its vectors, 64 hex digits."""
         return self._manifest.space
 
     @property
     def features(self) -> Mapping[str, int]:
-        """How many numbers a vector of each feature has."""
+        """The number of dimensions of each feature's vectors."""
         return {one.name: one.size for one in self._manifest.features}
 
     def embed(self, frame: Any) -> Result:
-        """Return the vectors of a table of windows, one row a window, or of a `WindowBatch`.
+        """Embed a table of windows, one window in each row.
 
-        A table is pandas, polars, Arrow or whatever hands out Arrow memory, nested as `undertow describe` shows it or
-        flat (`undertow.api.frames.table_of`); `end` is the event time of a window's last step, with a zone or as
-        integer microseconds. Raises `Refused` for a table that holds no such windows at all, and `Unavailable` where
-        there is no memory; a row that is no window is among the result's `faults`.
+        Args:
+            frame: A `WindowBatch`, or a table: pandas, polars, pyarrow, or any object with the Arrow PyCapsule
+                interface. Its columns are nested, as `undertow describe` shows them (`series`, `end`, `past`, ...), or
+                flat: one column for each id, `end`, and one for each input, with lists for inputs that change over
+                time. An input known ahead has two columns then, `past.NAME` and `future.NAME`. `end` is the event time
+                of the window's last step: a timestamp with a time zone, or integer microseconds since the epoch, UTC.
+
+        Returns:
+            The vectors in the order of the rows. A row that is not a valid window is NaN, and one of its `faults`.
+
+        Raises:
+            Refused: The table cannot hold windows of this artifact.
+            Unavailable: There is not enough memory even for windows known to be good.
         """
         if self._is_closed:
             message = f"this embedder of {self.name} is closed: load the artifact again"
@@ -93,7 +106,7 @@ class ArtifactEmbedder:
         return Result(features=features, faults=tuple(sorted(faults, key=lambda one: one.row)), space=self.space)
 
     def close(self) -> None:
-        """Take the hooks off the model. Idempotent."""
+        """Remove the hooks from the model. Idempotent."""
         self._is_closed = True
         self._embedder.close()
 
@@ -111,11 +124,19 @@ class ArtifactEmbedder:
 def load(
     path: Path | str, *, device: str = "auto", threads: int = 1, code: Collection[str] = (), run_compiled: bool = False
 ) -> ArtifactEmbedder:
-    """Load the artifact in the folder `path`. Raises `Refused` for one that is not as it was packed.
+    """Load an artifact. Nothing in its folder is unpickled or executed, except with `code` and `run_compiled`.
 
-    `device` is auto, cpu, cuda, cuda:1, ...; `threads` of a forward on the CPU are set for the whole process. `code`
-    are the packages that an artifact of a model of one's own may name, which are then imported: nothing else in the
-    folder is executed. `run_compiled` runs the native code that `pack(is_compiled=True)` left there.
+    Args:
+        path: The folder that `undertow pack` wrote.
+        device: auto, cpu, cuda, cuda:1, ...; auto is the first GPU, or else the CPU.
+        threads: Threads of a forward on the CPU. Set for the whole process.
+        code: Packages from which the artifact's own model class may be imported.
+        run_compiled: Whether to run native code that `pack(is_compiled=True)` put there.
+
+    Raises:
+        Refused: The artifact is missing, damaged, needs a package that `code` does not list, or gives other vectors
+            for its sample windows than when it was packed.
+        Unavailable: There is not enough memory to load it.
     """
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         message = f"expected the folder of an artifact, found {path!r}"

@@ -1,4 +1,4 @@
-"""Tables of windows as people have them, made what the wire contract says.
+"""Convert tables of windows to the nested Arrow form of the input contract.
 
 In: a pandas, polars or Arrow table, one row a window, nested as in `undertow describe` or flat. Out: a nested Arrow
 table. Knows no model.
@@ -16,14 +16,14 @@ from undertow.schemas.windows_arrow import window_schema
 
 PARTS = ("series", "past", "future", "static")
 _UNFIT = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError)
-"""What pyarrow raises for cells that no column can hold."""
+"""What pyarrow raises for cells that fit no column."""
 
 
 def table_of(frame: Any, contract: InputContract) -> pa.Table:
-    """Return the windows of a frame, nested. Raises `Refused` for what is no table, or none of such windows.
+    """Return a frame's windows as a nested table. Raises `Refused` if it is not a table of such windows.
 
-    A flat table has a column for each id, `end`, and a column for each input: lists for what changes with time. Where
-    an input is known ahead, `past.NAME` and `future.NAME` tell its two columns apart.
+    A flat table has a column for each id, `end`, and a column for each input, with lists for inputs that change over
+    time. An input known ahead has two columns, `past.NAME` and `future.NAME`.
     """
     table = _arrow(frame, contract)
     if not table.num_rows:
@@ -39,25 +39,25 @@ def table_of(frame: Any, contract: InputContract) -> pa.Table:
 
 
 def _arrow(frame: Any, contract: InputContract) -> pa.Table:
-    """Take anything that hands out Arrow memory (the PyCapsule interface): pandas, polars, pyarrow, DuckDB, ..."""
+    """Convert anything with the Arrow PyCapsule interface: pandas, polars, pyarrow, DuckDB, ..."""
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
-    if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas' own export would take the index for a column
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas' export would add the index as a column
         return _from_pandas(frame, contract)
     if hasattr(frame, "__arrow_c_stream__"):
         try:
             return pa.table(frame)
-        except Exception as error:  # whatever a stranger's export raises
-            message = f"{type(frame).__name__} hands out no Arrow table: {type(error).__name__}: {error}"
+        except Exception as error:  # whatever a foreign export raises
+            message = f"{type(frame).__name__} exports no Arrow table: {type(error).__name__}: {error}"
             raise Refused(message) from error
     message = f"expected a table of windows (pandas, polars, pyarrow) or a WindowBatch, found {type(frame).__name__}"
     raise Refused(message)
 
 
 def _from_pandas(frame: Any, contract: InputContract) -> pa.Table:
-    """Take the columns that a window has, one by one: others may hold anything."""
+    """Convert only the columns that a window has, since others may hold anything."""
     inside = {f"{part}.{column.name}" for part in PARTS for column in getattr(contract, part)}
     wanted = {"end", *PARTS, *inside, *(name.partition(".")[2] for name in inside)}
     columns: dict[str, Any] = {}
@@ -106,7 +106,7 @@ def _nest(table: pa.Table, contract: InputContract) -> pa.Table:
 
 
 def _place(table: pa.Table, part: str, name: str, others: Iterable[str]) -> str | None:
-    """Return the column that holds an input: its full name, or its name where no other part has one of that name."""
+    """Return the name of an input's column: `part.NAME`, or `NAME` if no other part has an input of that name."""
     if (full := f"{part}.{name}") in table.column_names:
         return full
     return name if name in table.column_names and name not in others else None

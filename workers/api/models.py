@@ -1,6 +1,7 @@
-"""Trained models: what can be tapped in them, and packing them.
+"""Pack trained models, and list what can be tapped in them, from Python.
 
-In: a checkpoint, a TOML or a module. Out: what fires, or an artifact's folder. Knows neither settings nor streams.
+In: a checkpoint, a TOML or a module. Out: an artifact's folder, or the possible taps. Knows neither settings nor
+streams.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,13 +37,28 @@ def pack(
     ttl_s: int | None = None,
     note: Callable[[str], object] | None = None,
 ) -> Path:
-    """Pack a Lightning checkpoint, or a module that a TOML describes, as `undertow pack` does; return the folder.
+    """Pack a trained model into an artifact, as `undertow pack` does.
 
-    `taps` maps names of features to taps: `{"hidden": "rnn:last+mean"}`. `series` are the id columns, as `site` or
-    `lap:integer`; without them they are the data set's groups. `trust` runs the checkpoint's pickles: say so only of a
-    file that you trust. `fit` is Parquet with windows that a PCA (`,pca=16`) is fitted on, `code` the packages that a
-    class of your own comes from, `ttl_s` how long a vector counts in Feast's joins in seconds, 0 for ever. `note` is
-    told what the taps were taken to mean where they do not say it. Raises `Refused`, and then writes nothing.
+    Args:
+        checkpoint: A Lightning checkpoint of pytorch-forecasting, or a TOML that describes any `nn.Module`.
+        name: The stable name under which readers find the features.
+        taps: Feature names and their taps, as text or `Feature`: `{"hidden": "rnn:last+mean"}`.
+        output: The folder to write. It must not exist.
+        series: The id columns of the windows, as `site` or `lap:integer`; by default the data set's groups.
+        fit: Parquet file or folder with windows on which PCAs (`,pca=16`) are fitted.
+        trust: Whether the checkpoint's pickles may run. Only for a file that you trust.
+        code: Packages from which your own model class may be imported.
+        model_class: The class of the checkpoint's model, if it cannot be recognised: `package.module:Name`.
+        precision: `float32`, or `bfloat16` for a forward under torch.autocast, in a space of its own.
+        is_compiled: Whether to add native code for this kind of machine.
+        ttl_s: How old a vector may be in Feast's joins, in seconds; 0 for any age.
+        note: Called with a sentence for each default that was assumed.
+
+    Returns:
+        The artifact's folder.
+
+    Raises:
+        Refused: The model cannot be packed, or does not give the same vectors in every test. Nothing is written then.
     """
     given: object = taps
     if not isinstance(given, Mapping):
@@ -93,11 +109,24 @@ def taps(
     code: Collection[str] = (),
     model_class: str | None = None,
 ) -> tuple[TapInfo, ...] | Survey:
-    """Return what can be tapped: of a module that is run once on `x`, or of a checkpoint or TOML on windows made up.
+    """List what can be tapped in a model.
 
-    `call` is how the module is called where it does not take `x` as it is: `lambda pair: model(*pair)`. `Taps` takes
-    one, too. Of a checkpoint it is what `undertow taps` shows: each layer's shape, cost, what it sees, a suggestion.
-    Raises `Refused` for a checkpoint that is not trusted or not understood.
+    Args:
+        model: A module, or the path of a checkpoint or TOML as for `pack`.
+        x: The input on which a module is run once. Not for a path: then synthetic windows are made.
+        call: How to call the module if it does not take `x` as it is, such as `lambda pair: model(*pair)`. `Taps` takes
+            the same.
+        series: As for `pack`, for a path.
+        trust: As for `pack`, for a path.
+        code: As for `pack`, for a path.
+        model_class: As for `pack`, for a path.
+
+    Returns:
+        For a module, a `TapInfo` for each module that was called. For a path, the `Survey` that `undertow taps` shows:
+        each layer's shape, its cost, what it depends on, and a suggestion.
+
+    Raises:
+        Refused: The checkpoint is not trusted, or not understood.
     """
     if isinstance(model, nn.Module):
         if x is None:

@@ -1,1 +1,1 @@
-"""The work of the commands that have no room of their own."""
+"""What the commands do, apart from those that have a room of their own."""

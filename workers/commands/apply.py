@@ -1,7 +1,6 @@
-"""`undertow apply`: register artifacts with Feast, each with a TTL that was given, kept, or derived from its log.
+"""`undertow apply`: register artifacts with Feast, each with a ttl that was given, kept, or derived from its log.
 
-In: settings. Out: Feast's registry, and a line for each view on how long its vectors count in Feast's joins. Knows no
-broker.
+In: settings. Out: entries in Feast's registry, and a line for each view about its ttl. Knows no broker.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -38,13 +37,15 @@ def apply(
 ) -> tuple[str, ...]:
     """Register all artifacts; return the names of all views that Feast knows then.
 
-    `ttl_s` is for all of them, 0 is none. Without it each keeps what it was applied or packed with; one that has
-    neither gets what its log says. `prune` deletes the views of all other artifacts, after
-    a question unless not `ask`. With `accept_lost` chains go on without parts that are gone. `say` is told of each.
+    `ttl_s`: the ttl of all views, 0 for none. Without it each view keeps the ttl with which it was applied or packed;
+    if there was none, it is derived from the log.
+    `prune`: delete the views of all other artifacts, after a question if `ask`.
+    `accept_lost`: let chains of the log continue without parts that are lost.
+    `say`: called with each line for the user.
     """
     ttls: dict[str, int] = {}
     lines: list[str] = []
-    for path in settings.model.artifacts:  # what no replica could load is not promised to readers
+    for path in settings.model.artifacts:  # readers must not be promised what no replica can load
         read_weights(path, read_manifest(path))
     for path in settings.model.artifacts:  # before a log is looked at by ids that are not its own
         require_unclaimed(settings.offline.path, read_manifest(path).view(), registered_views(settings.feast.repo))
@@ -90,7 +91,7 @@ def apply(
 
 
 def _show(ttl_s: int) -> str:
-    """Write a ttl as Feast is told of it."""
+    """Format a ttl, and how it is rounded for Feast."""
     taken, wanted = show_duration(joinable(ttl_s)), show_duration(ttl_s)
     return (
         taken
@@ -100,9 +101,9 @@ def _show(ttl_s: int) -> str:
 
 
 def _choose_pruned(held: Mapping[str, HeldView], here: Collection[str], *, ask: bool) -> tuple[str, ...]:
-    """Return the views of ours that are registered and of no artifact in `model.artifact`.
+    """Return the registered views that belong to no artifact in `model.artifact`.
 
-    Raises `Refused` where something of the user's own reads one, which would be broken, and where the answer is no.
+    Raises `Refused` if something of the user's own in Feast reads one of them, or if the user answers no.
     """
     found = {name: view for name, view in held.items() if name not in here}
     for name, view in found.items():
@@ -119,7 +120,7 @@ def _choose_pruned(held: Mapping[str, HeldView], here: Collection[str], *, ask: 
 
 
 def _others(names: Collection[str], held: Mapping[str, HeldView], here: Collection[str]) -> Iterator[str]:
-    """Tell of what is registered beside the artifacts of this command."""
+    """Yield a line about views of other artifacts, which are kept."""
     others = [name for name in names if name in held and name not in here]
     readers = {name: ", ".join(held[name].services) for name in others}
     texts = [f"{name} (served as {readers[name]})" if readers[name] else name for name in sorted(others)]
@@ -128,7 +129,7 @@ def _others(names: Collection[str], held: Mapping[str, HeldView], here: Collecti
 
 
 def _changed_logs(settings: Settings, before: Mapping[str, str]) -> Iterator[str]:
-    """Tell of each view whose history has begun anew: the log that it was applied with is not there any more."""
+    """Yield a line for each view whose offline log is not the one with which it was applied before."""
     root, nonce = settings.offline.path.absolute(), read_nonce(settings.offline.path)
     for path in settings.model.artifacts:
         name = read_manifest(path).view().view

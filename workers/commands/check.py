@@ -1,6 +1,6 @@
-"""`undertow check`: the settings in force, where each came from, and whether what they name can be reached.
+"""`undertow check`: show the settings in force and their origins, and test whether what they name can be reached.
 
-In: overrides from the command line. Out: a table and one line for each part. Changes nothing.
+In: overrides from the command line. Out: a table, and one line for each part. Changes nothing.
 """
 
 import os
@@ -37,10 +37,10 @@ from undertow.wiring.stores import check_online
 
 
 def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -> bool:
-    """Print everything; return whether all parts can be reached. With `verify` the whole offline log is read."""
+    """Print all lines; return whether all parts can be reached. With `verify`, read the whole offline log."""
     given = tuple(overrides)
     settings = load(given)
-    # Nothing is cut off where the console is narrow.
+    # Columns that wrap, so that a narrow console cuts nothing off.
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in _flat(settings.model_dump()):
         table.add_row(key, _text(masked(key, value)), _origin(key, given))
@@ -62,7 +62,7 @@ def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -
 
 
 def _kept(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield what outlives a command, and where it lies."""
+    """Yield what must be kept between commands, and where it is."""
     yield "what Feast's files hold, its registry among them", settings.feast.repo / "data"
     yield "which views are applied", settings.feast.repo / "spaces"
     if settings.offline.enabled:
@@ -100,7 +100,7 @@ def _kafka(settings: Settings) -> str:
 
 def _group(settings: Settings) -> str:
     paths = settings.model.artifacts
-    # One alone is not looked at, so that the group is also told of where the artifact is missing.
+    # A single artifact is not read, so that the group is checked even if the artifact is missing.
     views = [read_manifest(path).view().view for path in paths] if len(paths) > 1 else [""]
     found = group_settings(settings.kafka, views)
     for kafka in found:
@@ -121,7 +121,7 @@ def _group(settings: Settings) -> str:
 
 def _nodes(settings: Settings) -> str:
     require_extras("looking at the nodes of a Ray", "fleet")
-    # Half a second, and only a joined Ray is asked.
+    # Imported here, since Ray takes half a second and is needed only for a cluster.
     from undertow.commands.check_nodes import NodeNeeds, look_on_nodes  # noqa: PLC0415
     from undertow.ray_session.session import ray_session  # noqa: PLC0415
 
@@ -142,7 +142,7 @@ def _online(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe], path: 
     recipe = recipe_of(path)
     check_online(recipe.online)
     said = f"{recipe.online.type}, view {recipe.online.view}"
-    # Where series expire by a setting of Feast's, those that are gone say nothing.
+    # If series expire (Feast's key_ttl_seconds), missing ones prove nothing.
     if settings.offline.enabled and not recipe.online.options.get("key_ttl_seconds"):
         view = recipe.manifest.view()
         said += f", {compare_online(settings.feast, view, view_folder(recipe.offline.path, view))}"
@@ -162,7 +162,7 @@ def _text(value: Any) -> str:
 
 
 def _origin(key: str, given: tuple[str, ...]) -> str:
-    """Name the source that a key was read from; `load` has looked at them in this order."""
+    """Name the source of a setting's value, in the order of precedence of `load`."""
     if any(_covers(override.partition("=")[0], key) for override in given):
         return "--set"
     variables = (name for name in os.environ if name.startswith("UNDERTOW_"))

@@ -1,4 +1,4 @@
-"""What `undertow check` says of the offline log: can it be written, was it applied, are its chains whole.
+"""The checks of `undertow check` on the offline log: whether it can be written, was applied, and lacks no part.
 
 In: settings. Out: a sentence. Changes nothing.
 """
@@ -20,7 +20,7 @@ from undertow.wiring.recipes import EmbedRecipe, require_applied_log
 
 
 def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) -> str:
-    """Return what is there. Raises `Refused` where it cannot be written or lacks something."""
+    """Describe the log. Raises `Refused` if it cannot be written, or a part is missing."""
     path = settings.offline.path
     existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if not os.access(existing, os.W_OK):
@@ -32,7 +32,7 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
     for artifact in settings.model.artifacts:
         try:
             recipe = recipe_of(artifact)
-        except UndertowError:  # which has lines of its own
+        except UndertowError:  # reported by its own lines
             continue
         require_applied_log(recipe)
         home = view_folder(path, recipe.manifest.view())
@@ -44,16 +44,16 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
 
 
 def _require_todays_topic(settings: Settings, home: Path) -> None:
-    """Raise `Refused`, as `undertow run` will, where the chains are of another topic than the broker has today."""
+    """Raise `Refused`, as `undertow run` would, if the chains belong to another topic than the broker has now."""
     try:
         topic = describe_topic(settings.kafka)
-    except UndertowError:  # which has a line of its own
+    except UndertowError:  # reported by its own line
         return
     require_topic(home, topic.name, cluster_id=topic.cluster_id, topic_id=topic.topic_id)
 
 
 def read_log(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Read the whole log; yield what says how much that was, and what raises `Refused` for each damaged file."""
+    """Read the whole log; yield a function that returns the summary, and one that raises for each damaged file."""
     verified = verify(settings.offline.path)
     yield "offline log, read whole", lambda: str(verified)
     for fault in verified.faults:

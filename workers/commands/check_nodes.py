@@ -1,6 +1,6 @@
-"""Check on each node of a Ray cluster what all nodes must have: the offline log, the artifacts, this code.
+"""Check that each node of a Ray cluster has what replicas need: the offline log, the artifacts, this code.
 
-In: what is expected. Out: the nodes' names, or `Refused` with a line for each that lacks something. Changes nothing.
+In: what is expected. Out: the nodes' names, or `Refused`, naming what each node lacks. Changes nothing.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from undertow.artifact.format.manifest import read_manifest, read_weights
 from undertow.core.errors import Refused, UndertowError
 
 ANSWER_S = 60.0
-"""A node may have to start a process first."""
+"""How long a node may take to answer; it may have to start a process first. A choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,12 @@ class NodeNeeds:
     """What a replica on any node needs."""
 
     artifacts: tuple[tuple[Path, str], ...]
-    """Absolute folders, each with its space."""
+    """(absolute folder, space id) of each artifact."""
     log: LogIdentity | None
-    """None where none is written, or there is none yet."""
+    """None if no log is written, or none exists yet."""
 
     def fault(self) -> str:
-        """Return what this process, on its node, does not see; nothing where it sees all."""
+        """Return what this process does not see on its node; an empty text if it sees everything."""
         try:
             if self.log is not None:
                 self.log.require()
@@ -44,10 +44,7 @@ class NodeNeeds:
 
 
 def look_on_nodes(expected: NodeNeeds) -> tuple[str, ...]:
-    """Return the hosts of all nodes, each of which sees what is expected. Ray must have been joined.
-
-    Raises `Refused`.
-    """
+    """Return the hosts of all nodes. Ray must have been joined. Raises `Refused` if a node lacks something."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     asked = [(node["NodeManagerHostname"], _ask(node["NodeID"], expected)) for node in nodes]
     faults = [f"{host}: {fault}" for host, answer in asked if (fault := _answer(answer))]
@@ -74,5 +71,5 @@ def _answer(asked: Any) -> str:
         return str(ray.get(asked, timeout=ANSWER_S))
     except GetTimeoutError:
         return f"has not answered for {ANSWER_S:.0f} s"
-    except RayError as error:  # another version of the package, or none
+    except RayError as error:  # the package is missing there, or another version
         return " ".join(str(error).split())[-200:]

@@ -1,6 +1,6 @@
-"""Dead letters as `undertow replay` shows them: a row each where the terminal has room, else a block each.
+"""Dead letters as `undertow replay` shows them: as a table, or as blocks if the terminal is narrow.
 
-In: letters, and what would become of each. Out: text for a console. Knows neither Kafka nor artifacts.
+In: letters, and what would happen to each if sent now. Out: text for a console. Knows neither Kafka nor artifacts.
 """
 
 from collections import Counter
@@ -21,15 +21,15 @@ SHOWN = 40
 LONGEST_CELL = 500
 COLUMNS = ("refused at", "from", "by", "reason", "detail", "if sent now")
 NARROW = 160
-"""A terminal of fewer columns shows a letter as a block: a time, a place, a view and a reason take 110 of them, and two
-sentences beside each other in what is left would break after each word."""
+"""Below this width, in characters, letters are shown as blocks: time, place, view and reason take 110, and two
+sentences side by side in the rest would break after each word."""
 
 Judged = tuple[DeadLetter, str | None]
 """A letter, and why it would be refused again; None where it would be taken."""
 
 
 def letters_for(judged: Collection[Judged], width: int) -> Group:
-    """Return the oldest of them for a terminal of this width, below a line that counts them all."""
+    """Return a line with the number of letters, and below it the oldest ones, for a terminal of this width."""
     counts = Counter(letter.reason for letter, _ in judged)
     by_reason = ", ".join(f"{readable(reason, LONGEST_CELL)} {count:,}" for reason, count in sorted(counts.items()))
     title = Text(counted(len(judged), "dead letter") + (f": {by_reason}" if by_reason else ""))
@@ -53,7 +53,7 @@ def _table(rows: list[list[str]]) -> Table:
     for name in COLUMNS:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text, so that brackets in what a producer sent are no markup
+        table.add_row(*map(Text, row))  # Text, so that brackets in a producer's data are not markup
     return table
 
 
@@ -68,7 +68,7 @@ def _block(row: list[str]) -> Table:
 
 
 def to_json(letter: DeadLetter, fault: str | None) -> dict[str, object]:
-    """Return one letter as plain data; times are ISO 8601 in UTC, what is not known is null."""
+    """Return one letter as plain data; times are ISO 8601 in UTC, unknown values are null."""
     (at,) = format_times(np.array([letter.at_us], np.int64))
     is_known = letter.origin.index >= 0
     return {

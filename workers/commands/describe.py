@@ -1,4 +1,4 @@
-"""`undertow describe`: all that an artifact says of itself, and what its model says of being loaded here.
+"""`undertow describe`: show an artifact's manifest, and the warnings of loading it here.
 
 In: an artifact's folder. Out: text on a console, or JSON. Changes nothing.
 """
@@ -32,12 +32,12 @@ from undertow.settings.sections import ModelSettings
 
 LoadArtifact = Callable[[Path, ModelSettings], None]
 LISTED = 8
-"""Categories that are written out."""
+"""How many categories are listed; the rest are counted. A choice."""
 
 
 def load_once(path: Path, model: ModelSettings) -> None:
-    """Load the artifact as a replica does, and let it go."""
-    # Torch and pytorch-forecasting cost seconds, which who only reads the module need not wait for.
+    """Load the artifact as a replica does, and close it."""
+    # Imported here, since torch and pytorch-forecasting take seconds.
     from undertow.artifact.load.loader import load  # noqa: PLC0415
 
     load(path, device=model.device, threads=model.threads, code=model.code, run_compiled=model.run_compiled).close()
@@ -52,7 +52,7 @@ def describe(
     load: LoadArtifact = load_once,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Print it. Raises `Refused` where the folder holds no whole artifact, and at the end where it cannot be loaded."""
+    """Print the description. Raises `Refused` if the artifact is damaged; at the end also if it cannot be loaded."""
     manifest = read_manifest(path)
     fault: UndertowError | None = None
     with kept() as notices:
@@ -160,7 +160,7 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def _known_ids(manifest: Manifest) -> dict[str, list[str]]:
-    """Return the ids of series that the model encodes, by their columns: it takes none that training has not seen."""
+    """Return, by column, the series ids that the model encodes: it accepts only those of training."""
     closed = {one.name: one.codes for one in manifest.preprocessing.encoders if one.unknown is None}
     found = (use for use in uses(manifest.preprocessing) if use[0] == "series" and use[2] in closed)
     return {name: sorted(map(str, closed[encoder])) for _, name, encoder in found}
@@ -205,7 +205,7 @@ def _as_json(manifest: Manifest, notices: list[str], samples: Mapping[Form, byte
 
 
 def _print(console: Console, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print a table whose last column alone is wrapped: what is broken cannot be copied."""
+    """Print a table in which only the last column wraps: a name that is broken over lines cannot be copied."""
     table = Table(title_justify="left")
     for head in heads:
         table.add_column(head, no_wrap=head != heads[-1], overflow="fold")

@@ -1,6 +1,6 @@
-"""The model that `undertow init` puts beside the settings: files, by their names.
+"""The example model of `undertow init`: the texts of its files, by name.
 
-In: nothing. Out: texts. Knows no model: they are read by whoever runs them.
+In: nothing. Out: texts. Knows no model: the texts are code for the user to run.
 """
 
 FORECASTER = '''"""An LSTM that forecasts the next step of two columns: any torch.nn.Module will do."""

@@ -1,4 +1,4 @@
-"""`undertow get`: one embedding as a reader of the feature store sees it.
+"""`undertow get`: look up one embedding as a reader of the feature store does.
 
 In: settings, a service's name, keys as text. Out: text. Knows nothing of models.
 """
@@ -20,7 +20,7 @@ WHOLE_SECONDS = " (to the second: Feast reads no more from SQLite; the offline l
 
 
 def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool) -> str:
-    """Return the newest embedding of one series. `keys` are `id=value`. Raises `Refused` where there is none."""
+    """Return the newest embedding of one series as text. `keys` are `id=value`. Raises `Refused` if there is none."""
     pairs = [key.partition("=") for key in keys]
     if wrong := [before for before, separator, _ in pairs if not separator]:
         message = f"keys are written as id=value, for example wearer=s08; found {wrong[0]!r}"
@@ -36,7 +36,7 @@ def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool
         features = {feature: vector.tolist() for feature, vector in sorted(found.features.items())}
         return json.dumps({"view": found.view, "space": found.space, "event_timestamp": at, "features": features})
     lines = [f"view   {readable(found.view)}", f"event  {at}{'' if found.has_fraction else WHOLE_SECONDS}"]
-    for feature, vector in sorted(found.features.items()):  # Feast gives them in another order each time
+    for feature, vector in sorted(found.features.items()):  # Feast's order varies
         head = " ".join(f"{number:+.4f}" for number in vector[:6])
         lines.append(
             f"{readable(feature)}  {counted(len(vector), 'dimension')}, norm {np.linalg.norm(vector):.4f}: {head} ..."

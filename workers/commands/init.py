@@ -1,6 +1,6 @@
-"""`undertow init`: a folder with all that a project of one's own begins with.
+"""`undertow init`: create a project.
 
-In: a folder. Out: files, and lines that say what there is and what comes next. Knows no setting by name.
+In: a folder. Out: files, and lines that say what was created and what to do next. Knows no setting by name.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from undertow.settings.settings import TOML
 
 REPOSITORY = "feature_repo"
 LEFT_OUT = {"data", "__pycache__", "spaces"}
-"""Of a Feast repository that is in use: what its commands write."""
+"""Folders that commands write into a Feast repository, and that are not copied."""
 
 
 def make_project(folder: Path) -> list[str]:
-    """Write what is missing; return what is said of it. Raises `Refused` where the folder cannot be written."""
+    """Write the missing files; return lines for the user. Raises `Refused` if the folder cannot be written."""
     wanted = {TOML: commented_toml(SET), **FILES}
     wanted |= {f"{REPOSITORY}/{path}": text for path, text in _texts(_repository(), "")}
     made: list[str] = []
@@ -40,7 +40,7 @@ def make_project(folder: Path) -> list[str]:
 
 
 def _repository() -> Path:
-    """Return the repository of this installation: within the package, or beside it in a source tree."""
+    """Return the Feast repository of this installation: inside the package, or beside it in a source tree."""
     package = Path(__file__).parents[1]
     return next(path for root in (package, package.parent) if (path := root / REPOSITORY).is_dir())
 

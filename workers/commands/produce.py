@@ -1,7 +1,7 @@
-"""`undertow produce`: windows from Parquet into Kafka, in any format, so many a second.
+"""`undertow produce`: send windows from Parquet to Kafka, in any wire format, at a rate.
 
-In: settings, a file or folder of Parquet, a rate. Out: records, a series always in one partition, in the order of the
-file; a closing line. Knows no model but what its manifest says of a window.
+In: settings, a Parquet file or folder, a rate. Out: records, in the order of the file, each series in one partition; a
+closing line. Knows no model, only the manifest's input contract.
 """
 
 import time
@@ -34,10 +34,10 @@ from undertow.wiring.formats import Encode, open_encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One record to be sent."""
+    """A record to send."""
 
     last: int
-    """The last of its windows, counted from the first of the batch: the record is due when that window is."""
+    """The index, in the batch, of its last window; the record is due when that window is."""
     windows: int
     key: bytes | None
     partition: int
@@ -54,10 +54,11 @@ def produce(
     create_partitions: int | None = None,
     clock: Clock = time.time,
 ) -> bool:
-    """Send what the files hold; return whether anything was, unless they hold nothing.
+    """Send the windows of the files; return whether any was sent (or there were none at all).
 
-    Raises `Refused` before anything is sent where they cannot hold windows of the artifact. `create_partitions` makes
-    the topic with so many where it is not there; `clock` gives seconds since the epoch, for event times to be held to.
+    `create_partitions`: create the topic with this many partitions if it does not exist. `clock`: seconds since the
+    epoch, by which event times are checked. Raises `Refused`, before anything is sent, if the files cannot hold windows
+    of the artifact.
     """
     contract = read_manifest(only(settings.model.artifacts)).contract
     kafka = settings.kafka
@@ -111,7 +112,7 @@ def produce(
 def pack(
     windows: WindowBatch, encode: Encode, contract: InputContract, *, partitions: int, batch: int
 ) -> Iterator[Message]:
-    """Yield the records of windows, in the order they are due: up to `batch` windows in each, of one partition."""
+    """Yield records in the order in which they are due, each with up to `batch` windows of one partition."""
     ids = zip(*(windows.series[column.name].tolist() for column in contract.series), strict=True)
     keys = ["/".join(map(str, series)).encode() for series in ids]
     if batch == 1:
@@ -131,7 +132,7 @@ def pack(
 
 
 def _one_by_one(windows: WindowBatch, encode: Encode) -> list[bytes]:
-    """Return a record for each window, of a format that would put them all into one too."""
+    """Return one record for each window, in a format that could hold several."""
     values = encode(windows)
     if len(values) == len(windows):
         return values
@@ -148,7 +149,7 @@ def play(
     clock: Clock = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Send each record when its last window is due, `sent` windows having gone since `began`."""
+    """Send each record when its last window is due; `sent` windows have been sent since `began`."""
     for message in messages:
         early = began + (sent + message.last) / per_second - clock()
         if early > 0:
@@ -157,7 +158,7 @@ def play(
 
 
 def _list(lines: bytes, path: Path, *, is_first: bool) -> None:
-    """Write refused rows down; the first of a run replace those of the last one."""
+    """Append refused rows to the list; the first call of a run replaces the list of the run before."""
     try:
         make_folder(path.parent)
         with path.open("wb" if is_first else "ab") as file:

@@ -1,6 +1,6 @@
-"""What `undertow apply --promote` says before readers of a name get another space: other ids, an older history.
+"""What readers will notice when `undertow apply --promote` switches them to another space.
 
-In: the views that are registered, the view to be promoted, the offline log. Out: lines of text. Changes nothing.
+In: the registered views, the view to be promoted, the offline log. Out: lines of text. Changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,11 +18,11 @@ from undertow.schemas.embeddings import EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
 
 BEHIND = timedelta(minutes=1)
-"""Two live streams of one topic are seconds apart."""
+"""An older history is reported only if it is behind by more: two live streams of one topic differ by seconds."""
 
 
 def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path) -> Iterator[str]:
-    """Yield what readers of the view's name will notice, nothing where it is served already, or none is."""
+    """Yield what readers of the view's name will notice; nothing if it is served already, or none is served."""
     served = next((name for name, one in held.items() if view.name in one.services and name != view.view), None)
     if served is None:
         return
@@ -44,7 +44,7 @@ def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path
 
 
 def newest_event(home: Path) -> datetime | None:
-    """Return the newest event time of the last part of each chain and of all backfills, by the files' statistics."""
+    """Return the newest event time in the last part of each chain and in all backfills, by Parquet statistics."""
     lasts = [folder / names[-1] for folder in chain_folders(home) if (names := part_names(folder))]
     files = [*lasts, *part_files(home / BACKFILLS)]
     return max((at for path in files for at in _newest_of(path)), default=None)

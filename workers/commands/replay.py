@@ -1,7 +1,7 @@
 """`undertow replay`: list dead letters, repair them by a command, send them again.
 
-In: settings, what to choose, a command. Out: letters shown, or records back in the source topic. Knows nothing of
-models but what an artifact's manifest says of its inputs.
+In: settings, a filter, a command. Out: letters shown, or records back in the source topic. Knows no model, only the
+manifest's input contract and preprocessing.
 """
 
 from collections import Counter
@@ -24,9 +24,9 @@ from undertow.settings.settings import Settings
 from undertow.wiring.formats import open_decode
 
 NO_RECORD = frozenset({"bomb", "corrupt"})
-"""Reasons of letters whose value is not what a producer sent."""
+"""Reasons of letters whose value is not a producer's record."""
 DEADLY = frozenset({"hangs", "kills-replica"})
-"""Reasons of letters that ended or held up who took them, and would again unless something has changed."""
+"""Reasons of letters that killed or hung the replica, and will again unless something has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,25 +36,25 @@ class PickedLetters:
     letters: list[DeadLetter]
     """Oldest first."""
     sent: int = 0
-    """So many were sent already."""
+    """How many others were sent already."""
     deadly: Mapping[str, int] = field(default_factory=dict)
-    """By reason, how many must be asked for by it."""
+    """By reason, how many others are only taken if their reason is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
-    """Which dead letters."""
+    """Which dead letters to take."""
 
     reasons: Collection[str] = ()
-    """Empty is all but the `DEADLY`."""
+    """Empty means all except `DEADLY`."""
     artifacts: Collection[str] = ()
-    """Who refused them, by name or by view; empty is all."""
+    """The artifacts that rejected them, by name or by view; empty means all."""
     since_us: int | None = None
     until_us: int | None = None
-    """When they were refused: microseconds since the epoch, UTC; `until_us` is not included."""
+    """When they were rejected, from `since_us` to before `until_us`: microseconds since the epoch, UTC."""
     limit: int | None = None
     again: bool = False
-    """Whether those that were sent already are meant too."""
+    """Whether to take also those that were sent already."""
 
     @classmethod
     def parse(
@@ -67,7 +67,7 @@ class LetterFilter:
         limit: int | None = None,
         again: bool = False,
     ) -> "LetterFilter":
-        """Read what a command was given. Raises `Refused`."""
+        """Parse the options of the command. Raises `Refused`."""
         if unknown := sorted(set(reasons) - REASONS.keys()):
             message = f"no reason {unknown[0]!r}; there are {', '.join(REASONS)}"
             raise Refused(message)
@@ -82,10 +82,10 @@ class LetterFilter:
         return cls(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
 
     def pick(self, topic: Iterable[DeadLetter | ReplayNote]) -> PickedLetters:
-        """Choose.
+        """Pick the letters that match.
 
-        A record whose replica died between the dead letter and the checkpoint has two letters: it is meant once, for
-        each artifact that refused it. What would end replicas is meant only by the name of its reason.
+        A record whose replica died between the dead letter and the checkpoint has two letters; it is picked once for
+        each artifact that rejected it. Letters that would kill replicas are picked only if their reason is named.
         """
         meant: dict[tuple[object, ...], list[DeadLetter]] = {}
         sent: set[str] = set()
@@ -115,24 +115,24 @@ class LetterFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayVerdict:
-    """What would become of one letter if it were sent now."""
+    """What would happen to a letter if it were sent now."""
 
     letter: DeadLetter
     value: bytes
-    """As it would be sent."""
+    """The record's bytes as they would be sent."""
     fault: str | None
-    """Why it is not sent; None where the input contract is met."""
+    """Why it is not sent; None if it would be accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayTarget:
-    """An artifact that would be given a letter again."""
+    """An artifact that would read the record again."""
 
     manifest: Manifest
     decode: Decode
 
     def fault(self, record: Record) -> str | None:
-        """Say why it would refuse it, None where it meets the contract and the model's inputs can be built from it."""
+        """Return why the artifact would reject the record; None if the model's inputs can be built from it."""
         decoded = self.decode([record])
         faults = decoded.rejects or build_inputs(decoded.windows, self.manifest.preprocessing).faults
         return next((f"{one.reason}: {one.detail}" for one in faults), None)
@@ -141,9 +141,9 @@ class ReplayTarget:
 def replay(
     settings: Settings, choice: LetterFilter, console: Console, *, pipe: str | None, send: bool, as_json: bool = False
 ) -> bool:
-    """Show the letters meant, mended by the command `pipe`; with `send`, send those again that would now be taken.
+    """Show the letters, repaired by the command `pipe`; with `send`, send those that would be accepted now.
 
-    Return whether nothing that was meant stays behind.
+    Return whether no letter that was picked stays behind.
     """
     command = None if pipe is None else parse_command(pipe)
     picked = choice.pick(read_dead_letters(settings.kafka))
@@ -156,7 +156,7 @@ def replay(
         console.print(letters_for(judged, console.width))
     sent: int | None = None
     if send:
-        # What several artifacts had refused is sent once: all of them read it again.
+        # A record that several artifacts rejected is sent once, since all of them read it again.
         once = {(one.letter.origin, one.letter.origin_offset, one.value): one for one in good}
         sent = send_again(settings.kafka, ((one.letter, one.value) for one in once.values()))
     behind = len(verdicts) - len(good)
@@ -171,7 +171,7 @@ def replay(
 
 
 def _said(settings: Settings, picked: PickedLetters, *, taken: int, behind: int, sent: int | None) -> Iterator[str]:
-    """Yield what follows the letters: what was done or can be, and what was left out."""
+    """Yield the closing lines: what was or can be sent, and what was left out."""
     if sent is not None:
         stay = f"{behind:,} {'stays' if behind == 1 else 'stay'}, since {'it' if behind == 1 else 'they'}"
         yield f"sent {sent:,} again to {settings.kafka.topic}; {stay} would be refused again"
@@ -188,9 +188,9 @@ def _said(settings: Settings, picked: PickedLetters, *, taken: int, behind: int,
 def judge(
     letter: DeadLetter, takers: Sequence[ReplayTarget], settings: Settings, command: Sequence[str] | None
 ) -> ReplayVerdict:
-    """Mend one letter by the command, and say whether the artifact that had refused it would take it now.
+    """Repair one letter by the command, and tell whether the artifact that rejected it would accept it now.
 
-    Where that one is served no more, it is asked of those of the same name, else of all.
+    If that artifact is not served any more, those of the same name are asked, or else all.
     """
     kafka = settings.kafka
     if letter.origin.topic != kafka.topic:

@@ -1,9 +1,9 @@
 """Run a user's command that repairs records: bytes to its standard input, bytes from its standard output.
 
-In: a command line, one record. Out: what it wrote, or why it did not. Knows nothing of records.
+In: a command line, one record. Out: what it wrote, or why it wrote nothing. Knows nothing of records.
 
-The command has a session of its own, so no terminal to ask; when it is done, or its time is, all that it has started
-goes with it.
+The command runs in its own session, so it has no terminal to prompt on. When it ends or times out, every process that
+it started is killed.
 """
 
 import os
@@ -21,16 +21,16 @@ from undertow.core.errors import Refused
 
 TIMEOUT_S = 30.0
 LARGEST_BYTES = 64 << 20
-"""What it may write for one record; the largest request to Kafka is as large."""
+"""The most bytes that it may write for one record: the size of the largest request to Kafka."""
 LAST_WORDS_BYTES = 4 << 10
-"""What is kept of its standard error."""
+"""How many of the last bytes of its standard error are kept."""
 LOOK_EVERY_S = 0.05
 _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipedRecord:
-    """What a command made of one record."""
+    """The result of the command for one record."""
 
     value: bytes
     fault: str | None = None
@@ -51,7 +51,7 @@ def parse_command(pipe: str) -> tuple[str, ...]:
 
 
 def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> PipedRecord:
-    """Give one record to the command. Raises `Refused` where it cannot be run, or is not done in time."""
+    """Run the command on one record. Raises `Refused` if it cannot be run, or times out."""
     with tempfile.TemporaryFile() as given:
         given.write(value)
         given.seek(0)
@@ -79,9 +79,9 @@ def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) 
 
 
 def _read(process: subprocess.Popen[bytes], written: bytearray, said: bytearray, timeout_s: float) -> bool | None:
-    """Read both of its outputs until it has ended, whoever else still holds them.
+    """Read both outputs until the command has ended, even if processes it started keep them open.
 
-    Return whether that is all it wrote: not where it wrote too much, None where its time was up.
+    Return True if everything was read, False if it wrote too much, None if it timed out.
     """
     deadline = time.monotonic() + timeout_s
     with selectors.DefaultSelector() as waiting:
@@ -90,7 +90,7 @@ def _read(process: subprocess.Popen[bytes], written: bytearray, said: bytearray,
                 os.set_blocking(stream.fileno(), False)
                 waiting.register(stream, selectors.EVENT_READ, kept)
         while time.monotonic() < deadline:
-            ended = _has_ended(process)  # asked before reading, so that nothing it wrote is missed
+            ended = _has_ended(process)  # before reading, so that its last bytes are not missed
             events = waiting.select(0 if ended else LOOK_EVERY_S)
             if ended and not events:
                 return True
@@ -106,12 +106,12 @@ def _read(process: subprocess.Popen[bytes], written: bytearray, said: bytearray,
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Look without taking the process away: while it is there, nobody else gets the number of its group."""
+    """Whether the process has ended, without reaping it: until then no other process group can get its number."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End whatever of its group is left, and take it away."""
+    """Kill what is left of its process group, and reap it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

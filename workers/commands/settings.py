@@ -1,4 +1,4 @@
-"""`undertow settings`: the reference of what can be set.
+"""`undertow settings`: show the reference of all settings.
 
 In: a key, a section's name, or nothing. Out: text for a terminal, or JSON. Knows no value that is in force.
 """
@@ -12,7 +12,7 @@ from undertow.settings.reference import Setting, all_settings, find_settings
 
 
 def show(key: str | None, console: Console, *, as_json: bool) -> None:
-    """Print settings. Raises `Refused` for a key that is none."""
+    """Print the reference of a key, a section or all settings. Raises `Refused` for an unknown key."""
     found = all_settings() if key is None else find_settings(key)
     if as_json:
         data = {one.key: {"kind": one.kind, "default": _plain(one), "text": one.text} for one in found}

@@ -1,4 +1,4 @@
-"""`undertow taps`: what can be tapped in a model, as a table.
+"""`undertow taps`: show what can be tapped in a model, as a table.
 
 In: a `Survey`. Out: text on a console. Knows nothing of models.
 """
@@ -28,15 +28,15 @@ LEGEND = (
 NOTHING = "nothing is suggested: no layer has seen the newest step of a window in all of its channels"
 MOST_ROWS = 40
 LISTED = 4
-"""Inputs that are written out."""
+"""How many inputs are listed; the rest are counted. A choice."""
 FREE, UNLIMITED = 24, 10_000
-"""Least width of the remarks, and a width that no table needs."""
+"""The least width of the remarks, and a width larger than any table."""
 _OF_A_SHELL = re.compile(r"[^\w.#\[\]:+=,@%/-]")
 HEADS = (("tap", "left"), ("layer", "left"), ("shape", "left"), ("cost", "right"), ("sees past", "left"), ("", "left"))
 
 
 def show(survey: Survey, console: Console, *, as_json: bool, is_whole: bool = False) -> None:
-    """Print it: as many levels of nested layers as fit a screen or two, or all of them."""
+    """Print the survey: as many levels of nested layers as fit a screen or two, or all with `is_whole`."""
     if as_json:
         console.print_json(data=survey.to_json())
         return
@@ -67,11 +67,11 @@ def show(survey: Survey, console: Console, *, as_json: bool, is_whole: bool = Fa
 
 
 def _print(title: str, shown: Sequence[tuple[tuple[str, ...], str]], console: Console) -> None:
-    """Print a table, or where it is too wide each row in two lines: a name that is broken cannot be copied."""
+    """Print a table, or two lines for each row if it is too wide: a name broken over lines cannot be copied."""
     table = Table(title=title, title_justify="left", caption=LEGEND, caption_justify="left")
     for column, (name, justify) in enumerate(HEADS):
         is_free = not name  # what may be wrapped
-        # Rich takes the longest word for the least width of a cell, even where it may not wrap.
+        # An explicit width, since rich uses the longest word as the least width even of a cell that must not wrap.
         width = FREE if is_free else max(cell_len(text) for text in (name, *(cells[column] for cells, _ in shown)))
         table.add_column(name, justify=justify, no_wrap=not is_free, min_width=width)  # type: ignore[arg-type]  # rich wants a literal
     for cells, style in shown:
@@ -96,12 +96,12 @@ def _past(point: Point) -> str:
 
 
 def _level(survey: Survey, layer: Layer) -> int:
-    """Return how many of the layers that fire contain this one."""
+    """Return how many of the layers that are called contain this one."""
     return sum(any(layer.paths[0].startswith(f"{path}.") for path in outer.paths) for outer in survey.layers)
 
 
 def _deepest(survey: Survey, layers: list[Layer]) -> int:
-    """Return the deepest level down to which no more rows are needed than one likes to read."""
+    """Return the deepest level at which the table still has a readable number of rows."""
     levels = sorted(_level(survey, layer) for layer in layers)
     return (
         levels[0]
@@ -111,7 +111,7 @@ def _deepest(survey: Survey, layers: list[Layer]) -> int:
 
 
 def _rows(layer: Layer, *, is_whole: bool) -> Iterator[tuple[Point, str]]:
-    """Yield one row for each tensor; calls that differ in nothing share one. Aliases are shown in the whole table."""
+    """Yield a row for each tensor; equal calls share one. Aliases are shown only with `is_whole`."""
     aliases = f"alias {', '.join(map(as_text, layer.paths[1:]))}" if is_whole and len(layer.paths) > 1 else ""
     for _, alike in groupby(layer.points, key=lambda p: (p.tap.select, p.axes, p.obstacle, p.sight)):
         points = list(alike)
@@ -122,7 +122,7 @@ def _rows(layer: Layer, *, is_whole: bool) -> Iterator[tuple[Point, str]]:
 
 
 def _sight(sight: Sight | None) -> Iterator[str]:
-    """Yield what one may not think of."""
+    """Yield remarks on inputs or steps on which the vector does not depend."""
     if sight is None:
         return
     if sight.is_constant:
@@ -140,12 +140,12 @@ def _sight(sight: Sight | None) -> Iterator[str]:
 
 
 def _name(tap: Tap, *, is_short: bool = False) -> str:
-    """Leave out what is the default: the first call, and for `is_short` first elements too."""
+    """Format a tap without defaults: the first call, and with `is_short` also first elements."""
     call = f"#{tap.call}" if tap.call else ""
     elements = () if is_short and not any(tap.select) else tap.select
     return f"{as_text(tap.path)}{call}" + "".join(f"[{as_text(str(element))}]" for element in elements)
 
 
 def _for_shell(text: str) -> str:
-    """Quote it where a shell would take it apart, or take its own quotes off."""
+    """Quote the text for a shell if needed."""
     return shlex.quote(text) if _OF_A_SHELL.search(text) else text
