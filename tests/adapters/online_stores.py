@@ -61,7 +61,7 @@ class FeastReads:
         if self.kind == "sqlite":
             return SqliteOnline(path=self.folder / "online.db", project=self.project, view=VIEW)
         definition = DEFINITION.to_proto().SerializeToString()
-        return FeastOnline(config=self.settings, repo=self.folder, definition=definition)
+        return FeastOnline(repo_config=self.settings, repo=self.folder, definition=definition)
 
     def write_by_feast(self, wearer, event_us, number):
         """Write a row as `feast materialize` and `push` do."""

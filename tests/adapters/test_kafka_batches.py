@@ -28,7 +28,7 @@ def batch(values: list[bytes], codec: int = 0, base: int = 0) -> bytes:
 
 
 def plain(data: bytes, position: int = 0, **given_by_test):
-    limits = {"batch_bytes": MB, "room": MB, **given_by_test}
+    limits = {"max_unpacked_bytes": MB, "room": MB, **given_by_test}
     return make_plain(memoryview(data), position=position, **limits)
 
 

@@ -28,7 +28,7 @@ def sink(folder, **online_store):
         "offline_store": {"type": "duckdb"},
         "entity_key_serialization_version": 3,
     }
-    return FeastOnline(config=config, repo=folder, definition=DEFINITION)
+    return FeastOnline(repo_config=config, repo=folder, definition=DEFINITION)
 
 
 def test_a_setting_that_the_store_cannot_take_is_refused(tmp_path):

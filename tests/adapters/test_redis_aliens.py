@@ -16,9 +16,9 @@ WEARERS = [f"s{number:03d}" for number in range(100)]  # more than one chunk
 def place(redis_address, feast_project):
     """A sink by whether it replaces, and the key of one series."""
 
-    def sink(*, replaces: bool = False) -> RedisOnline:
+    def sink(*, replace_alien_keys: bool = False) -> RedisOnline:
         options = {"connection_string": redis_address}
-        return RedisOnline(options=options, project=feast_project, view=VIEW, replaces=replaces)
+        return RedisOnline(options=options, project=feast_project, view=VIEW, replace_alien_keys=replace_alien_keys)
 
     def key(wearer: str) -> bytes:
         sink().write(batch((wearer, JUNE - 10, 0)))
@@ -64,7 +64,7 @@ def test_where_the_setting_lets_us_it_is_replaced_and_that_is_told(place, warnin
     for kind, wearer in enumerate(("s001", "s002", "s003", "s004", "s005")):
         alien = key(wearer)
         connection.rpush(alien, "a") if kind % 2 else connection.set(alien, "a")
-    assert sink(replaces=True).write(rows(3)) == 100
+    assert sink(replace_alien_keys=True).write(rows(3)) == 100
     assert {feasts.number(wearer) for wearer in WEARERS} == {3}
     (said,) = warnings()
     assert said.startswith("5 series have keys in Redis")

@@ -224,7 +224,7 @@ def test_without_a_wish_there_is_a_journal_only_and_no_exporter_is_imported():
         "import sys, undertow.wiring.root\n"
         "from undertow.telemetry.listeners import *\n"
         "from undertow.telemetry.logs import LogRecipe\n"
-        "tell = open_listener(ListenerRecipe(fleet='f', log=LogRecipe()), 'r')\n"
+        "tell = open_listener(ListenerRecipe(log=LogRecipe()), fleet='f', replica='r')\n"
         "print(type(tell).__name__, *(name in sys.modules for name in "
         "('undertow.telemetry.tracing', 'opentelemetry.exporter')))"
     )
@@ -234,8 +234,8 @@ def test_without_a_wish_there_is_a_journal_only_and_no_exporter_is_imported():
 
 def test_a_wish_without_the_package_is_a_warning_and_no_end(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    recipe = ListenerRecipe(fleet="f", log=LogRecipe(), otel={"OTEL_TRACES_EXPORTER": "console"})
-    assert isinstance(open_listener(recipe, "replica-1"), EventLog)
+    recipe = ListenerRecipe(log=LogRecipe(), otel={"OTEL_TRACES_EXPORTER": "console"})
+    assert isinstance(open_listener(recipe, fleet="f", replica="replica-1"), EventLog)
     assert "pip install 'undertow[tracing]'" in caplog.text
 
 

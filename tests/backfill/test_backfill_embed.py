@@ -19,6 +19,7 @@ from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Fault
 from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import OfflineSettings
 from undertow.stream.retry import Retry
 
 SPACE = "e" * 64
@@ -62,9 +63,13 @@ def prepare(tmp_path, windows, *, online=None, retry=None):
     (tmp_path / "history").mkdir(exist_ok=True)
     pq.write_table(table, tmp_path / "history" / "h.parquet")
     recipe = BackfillRecipe(
-        history=tmp_path / "history", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
+        history=tmp_path / "history",
+        contract=CONTRACT,
+        view=VIEW,
+        offline=OfflineSettings(path=tmp_path / "log"),
+        job="first",
     )
-    claim_folder(recipe.log_root, VIEW)
+    claim_folder(recipe.offline.path, VIEW)
     (chunk,) = cut(recipe.history, CONTRACT, space=SPACE, chunk_rows=100).chunks
     tools = BackfillTools(embed=embed_means, online=online)
     return recipe, chunk, ChunkEmbedder(recipe, tools, retry=retry)
@@ -113,8 +118,8 @@ def test_rejects_name_their_rows_and_lie_where_no_reader_of_parts_looks(tmp_path
         ("h.parquet", 4, "end"),
     ]
     assert "past.x[0]" in found[0]["detail"]
-    assert pq.ParquetDataset(recipe.log_root / VIEW.view).read().num_rows == 2
-    assert len(duckdb.read_parquet(f"{recipe.log_root / VIEW.view}/**/*.parquet").fetchall()) == 2
+    assert pq.ParquetDataset(recipe.offline.path / VIEW.view).read().num_rows == 2
+    assert len(duckdb.read_parquet(f"{recipe.offline.path / VIEW.view}/**/*.parquet").fetchall()) == 2
 
 
 def test_a_chunk_without_a_good_window_leaves_an_empty_part_so_that_it_is_done(tmp_path):

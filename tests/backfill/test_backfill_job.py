@@ -23,7 +23,7 @@ from undertow.core.errors import Refused
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
-from undertow.settings.sections import BackfillSettings, KafkaSettings
+from undertow.settings.sections import BackfillSettings, KafkaSettings, OfflineSettings
 
 pytestmark = pytest.mark.ray
 
@@ -76,8 +76,10 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     history.mkdir()
     write_history(history / "a.parquet", 0, 10)
     write_history(history / "b.parquet", 10, 5)
-    recipe = BackfillRecipe(history=history, contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first")
-    claim_folder(recipe.log_root, VIEW)
+    recipe = BackfillRecipe(
+        history=history, contract=CONTRACT, view=VIEW, offline=OfflineSettings(path=tmp_path / "log"), job="first"
+    )
+    claim_folder(recipe.offline.path, VIEW)
     weights = tmp_path / "weights"
     weights.write_text("13.0")  # in the last chunk but one
     progress: list[tuple[int, int, int]] = []
@@ -138,9 +140,13 @@ def open_deadly_tools(marks: Path) -> BackfillTools:
 def test_workers_that_are_killed_again_and_again_end_the_job_with_what_to_set_and_what_is_done_is_kept(tmp_path):
     write_history(tmp_path / "h.parquet", 0, 10)
     recipe = BackfillRecipe(
-        history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
+        history=tmp_path / "h.parquet",
+        contract=CONTRACT,
+        view=VIEW,
+        offline=OfflineSettings(path=tmp_path / "log"),
+        job="first",
     )
-    claim_folder(recipe.log_root, VIEW)
+    claim_folder(recipe.offline.path, VIEW)
     settings = BackfillSettings(chunk_rows=CHUNK_ROWS, replicas=1)
     with pytest.raises(Refused, match=r"\(h\.parquet, rows 4 to 7\) failed: 3 workers in a row were killed") as refusal:
         backfill(recipe, functools.partial(open_deadly_tools, tmp_path), settings=settings)
@@ -165,11 +171,11 @@ def test_history_in_milliseconds_is_refused_with_the_unit_and_a_second_run_says_
         history=tmp_path / "h.parquet",
         contract=CONTRACT,
         view=VIEW,
-        log_root=tmp_path / "log",
+        offline=OfflineSettings(path=tmp_path / "log"),
         job="first",
         times=KafkaSettings().event_time.at(1_800_000_000.0),
     )
-    claim_folder(recipe.log_root, VIEW)
+    claim_folder(recipe.offline.path, VIEW)
     tools = functools.partial(open_tools, tmp_path / "none")
     report = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
     assert report.took_nothing
@@ -193,8 +199,10 @@ def test_one_damaged_file_of_12_keeps_none_of_the_others(tmp_path):
     content[4:404] = bytes(byte ^ 0xFF for byte in content[4:404])  # of the first page
     bad.write_bytes(content)
     (history / "notes.txt").write_text("no history")
-    recipe = BackfillRecipe(history=history, contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first")
-    claim_folder(recipe.log_root, VIEW)
+    recipe = BackfillRecipe(
+        history=history, contract=CONTRACT, view=VIEW, offline=OfflineSettings(path=tmp_path / "log"), job="first"
+    )
+    claim_folder(recipe.offline.path, VIEW)
     told: list[str] = []
 
     def run():
@@ -222,9 +230,13 @@ def test_one_damaged_file_of_12_keeps_none_of_the_others(tmp_path):
 def test_a_bug_in_an_actor_surfaces_with_its_traceback_and_the_name_of_the_chunk(tmp_path):
     write_history(tmp_path / "h.parquet", 0, 3)
     recipe = BackfillRecipe(
-        history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="first"
+        history=tmp_path / "h.parquet",
+        contract=CONTRACT,
+        view=VIEW,
+        offline=OfflineSettings(path=tmp_path / "log"),
+        job="first",
     )
-    claim_folder(recipe.log_root, VIEW)
+    claim_folder(recipe.offline.path, VIEW)
 
     def broken():
         return {}["tools"]
@@ -238,7 +250,11 @@ def test_a_bug_in_an_actor_surfaces_with_its_traceback_and_the_name_of_the_chunk
 def test_a_job_must_have_a_name_that_readers_of_parts_do_not_skip(tmp_path):
     write_history(tmp_path / "h.parquet", 0, 3)
     recipe = BackfillRecipe(
-        history=tmp_path / "h.parquet", contract=CONTRACT, view=VIEW, log_root=tmp_path / "log", job="_hidden"
+        history=tmp_path / "h.parquet",
+        contract=CONTRACT,
+        view=VIEW,
+        offline=OfflineSettings(path=tmp_path / "log"),
+        job="_hidden",
     )
     with pytest.raises(Refused, match="begins with a letter or digit"):
         backfill(recipe, BackfillTools, settings=BackfillSettings())

@@ -13,6 +13,7 @@ from undertow.backfill.run import tell
 from undertow.cli.main import main
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import OfflineSettings
 
 CHUNK = Chunk(id="c", path="h.parquet", stamp="", digest="", first=100, rows=50)
 ROWS = [(3, "event-time", "too early"), (4, "number", "no number"), (9, "event-time", "too late")]
@@ -37,7 +38,9 @@ def recipe(folder):
         series=(IdColumn(name="sensor", type="string"),), past=(Column(name="x"),), min_length=1, max_length=8
     )
     view = SpaceView(name="v", space="a" * 64, series=contract.series, features=(("mean", 1),))
-    return BackfillRecipe(history=folder, contract=contract, view=view, log_root=folder / "log", job="first")
+    return BackfillRecipe(
+        history=folder, contract=contract, view=view, offline=OfflineSettings(path=folder / "log"), job="first"
+    )
 
 
 def test_a_report_says_why_rows_were_refused_and_where_all_of_them_are_listed(tmp_path):

@@ -60,7 +60,7 @@ def test_a_chain_goes_on_where_it_ended_and_its_rows_are_joined_with_those_that_
     assert chains(home) == (Chain(folder="windows/0", parts=3, first=0, next=len(vectors), lost=0),)
     ends = pa.array(BEGIN_US + np.arange(len(vectors)) * STEP_US, pa.timestamp("us", tz="UTC"))
     pq.write_table(pa.table({name: pa.array(ids), "event_timestamp": ends}), before / "rows.parquet")
-    joined = join(before / "rows.parquet", before / "out.parquet", log=home, view=view, memory_bytes=1 << 28)
+    joined = join(before / "rows.parquet", before / "out.parquet", log=home, view=view, read_memory_bytes=1 << 28)
     assert joined.found == len(vectors)
     found = np.stack(pq.read_table(before / "out.parquet")["hidden"].to_pylist())
     np.testing.assert_array_equal(found, vectors)

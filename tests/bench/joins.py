@@ -122,7 +122,7 @@ def run(case: Case, folder: Path) -> dict[str, float]:
     rows, view, log = folder / "rows.parquet", view_of(case), folder / f"log-{case.vectors}"
     if case.way == "undertow":
         began = time.perf_counter()
-        found = join(rows, folder / "out.parquet", log=log, view=view, memory_bytes=case.memory_mb << 20).found
+        found = join(rows, folder / "out.parquet", log=log, view=view, read_memory_bytes=case.memory_mb << 20).found
     else:
         from feast import FeatureStore  # noqa: PLC0415 the other way does not pay for it
 

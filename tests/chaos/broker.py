@@ -169,7 +169,7 @@ class Broker:
         consumer = KafkaConsumer(bootstrap_servers=self._settings.bootstrap, enable_auto_commit=False)
         try:
             places = [TopicPartition(topic, index) for index in starts]
-            guard = Guard(batch_bytes=LARGEST_BATCH, poll_bytes=LARGEST_BATCH)
+            guard = Guard(max_unpacked_bytes=LARGEST_BATCH, max_poll_bytes=LARGEST_BATCH)
             guard.watch(consumer)
             planted = [one for one in self.planted if one.generation == self.generation]
             for one in planted if topic == self._settings.topic else ():

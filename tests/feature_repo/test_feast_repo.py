@@ -264,7 +264,7 @@ def test_the_recipe_does_not_show_what_may_hold_a_password(feast):
 
 def test_any_other_store_is_written_through_feast_and_read_online_however_old_a_vector_is(feast):
     recipe = feast_repo.online_recipe(feast, ECG)
-    sink = FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
+    sink = FeastOnline(repo_config=recipe.repo_config, repo=recipe.repo, definition=recipe.definition)
     sink.check()
     rows = EmbeddingBatch(
         space=ECG.space,

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from undertow.fleet.differences import differences
-from undertow.settings.sections import KafkaSettings
+from undertow.settings.sections import FleetSettings, KafkaSettings
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Recipe:
     """Shaped as a `StreamRecipe` is: what is compared is whatever fields there are."""
 
     kafka: KafkaSettings
+    fleet: FleetSettings = field(default_factory=FleetSettings)
     partitions: int = 4
-    replicas: int = 2
     artifacts: tuple[Artifact, ...] = (Artifact("one"), Artifact("two"))
     config: Any = field(default="secret of Feast", repr=False)
 
@@ -39,11 +39,15 @@ def test_the_same_settings_differ_in_nothing_and_partitions_that_were_added_are_
     assert differences(RUNNING, replace(RUNNING, partitions=8)) == []
 
 
+def test_the_address_by_which_a_fleet_was_found_and_how_it_was_started_are_no_difference():
+    assert differences(RUNNING, replace(RUNNING, fleet=FleetSettings(address="auto", force=True))) == []
+
+
 def test_every_setting_that_differs_is_named_with_both_values():
-    assert differences(RUNNING, replace(changed(topic="b", group="g"), replicas=3)) == [
+    assert differences(RUNNING, replace(changed(topic="b", group="g"), fleet=FleetSettings(replicas=3))) == [
         "kafka.topic is 'a' there and 'b' here",
         "kafka.group is 'undertow' there and 'g' here",
-        "replicas is '2' there and '3' here",
+        "fleet.replicas is '2' there and '3' here",
     ]
 
 

@@ -29,6 +29,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.json_codec import decode_json
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import OfflineSettings
 from undertow.stream.checkpoint import Limits
 from undertow.stream.loop import Stream
 
@@ -146,7 +147,11 @@ class World:
         kind = pa.struct([("flow", pa.list_(pa.float64()))])
         pq.write_table(pa.table({**table, "past": pa.array([w["past"] for w in windows], kind)}), history)
         recipe = BackfillRecipe(
-            history=history, contract=CONTRACT, view=VIEW, log_root=self.folder / "log", job=history.stem
+            history=history,
+            contract=CONTRACT,
+            view=VIEW,
+            offline=OfflineSettings(path=self.folder / "log"),
+            job=history.stem,
         )
         self.run(recipe, fate)
 

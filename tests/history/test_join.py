@@ -52,7 +52,7 @@ def ask(folder, table, **options):
     said = join(
         folder / "rows.parquet",
         folder / "out.parquet",
-        **{"log": folder / "log", "view": VIEW, "memory_bytes": MEMORY, **options},
+        **{"log": folder / "log", "view": VIEW, "read_memory_bytes": MEMORY, **options},
     )
     assert not list(folder.glob(".*"))  # neither what was spilled nor a half-written file stays
     return pq.read_table(folder / "out.parquet"), said
@@ -270,7 +270,7 @@ def test_a_log_that_is_not_there_a_damaged_part_and_the_rows_themselves_as_outpu
     with pytest.raises(Refused, match=r"no parts of pump__aaaaaaaa below .*; run `undertow backfill`"):
         ask(log, rows_at([1]), log=log / "elsewhere")
     with pytest.raises(Refused, match="expected another file than"):
-        join(log / "rows.parquet", log / "rows.parquet", log=log / "log", view=VIEW, memory_bytes=MEMORY)
+        join(log / "rows.parquet", log / "rows.parquet", log=log / "log", view=VIEW, read_memory_bytes=MEMORY)
     (log / "log/windows/0/1.parquet").write_bytes(b"PAR1 no more PAR1")
     with pytest.raises(Refused, match=r"windows/0/1\.parquet"):
         ask(log, rows_at([20_000_000]))
@@ -281,10 +281,10 @@ def test_too_little_memory_is_refused_by_the_name_of_its_setting(tmp_path):
     rows = [("a", k, JUNE, JUNE, k, 1.0) for k in range(50_000)]
     write_part(tmp_path / "log/0.parquet", rows)
     with pytest.raises(Refused, match=r"offline\.read_memory_bytes"):
-        ask(tmp_path, rows_at([1]), memory_bytes=1 << 20)
+        ask(tmp_path, rows_at([1]), read_memory_bytes=1 << 20)
 
 
 def test_a_text_file_is_no_parquet(tmp_path):
     Path(tmp_path / "rows.csv").write_text("site,lap")
     with pytest.raises(Refused, match=r"rows\.csv is no readable Parquet file"):
-        join(tmp_path / "rows.csv", tmp_path / "out", log=tmp_path, view=VIEW, memory_bytes=MEMORY)
+        join(tmp_path / "rows.csv", tmp_path / "out", log=tmp_path, view=VIEW, read_memory_bytes=MEMORY)

@@ -39,7 +39,7 @@ def check(world):
     asked = asked.set_axis(["pump", "event_us"], axis=1).sort_values("event_us", ignore_index=True)
     asked["event_timestamp"] = pd.to_datetime(asked["event_us"], unit="us", utc=True).dt.as_unit("us")
     asked[["pump", "event_timestamp"]].to_parquet(world.folder / "asked")
-    join(world.folder / "asked", world.folder / "joined", log=world.home, view=VIEW, memory_bytes=128 << 20)
+    join(world.folder / "asked", world.folder / "joined", log=world.home, view=VIEW, read_memory_bytes=128 << 20)
     expected = pd.merge_asof(asked, log.sort_values(["event_us", "created"]), on="event_us", by="pump")["number"]
     found = pd.read_parquet(world.folder / "joined")["embedding"].str[0]
     assert found.fillna(-1).tolist() == expected.fillna(-1).tolist()

@@ -26,7 +26,7 @@ SERIES = 20_000
 
 def fill(log, online, on_progress=lambda *_: None):
     calm = retry(Console(quiet=True), wait=lambda _: None)
-    return rebuild(log, VIEW, online, memory_bytes=MEMORY, retry=calm, on_progress=on_progress)
+    return rebuild(log, VIEW, online, read_memory_bytes=MEMORY, retry=calm, on_progress=on_progress)
 
 
 def batch(laps, event_us, number):

@@ -30,7 +30,7 @@ def as_joined(world, pumps):
     """Return what `undertow join` finds for each series at the time of the ties."""
     asked = pd.DataFrame({"pump": pumps, "event_timestamp": pd.to_datetime([END] * len(pumps), unit="us", utc=True)})
     asked.to_parquet(world.folder / "asked")
-    join(world.folder / "asked", world.folder / "joined", log=world.home, view=VIEW, memory_bytes=128 << 20)
+    join(world.folder / "asked", world.folder / "joined", log=world.home, view=VIEW, read_memory_bytes=128 << 20)
     return pd.read_parquet(world.folder / "joined")["embedding"].str[0].tolist()
 
 

@@ -61,14 +61,14 @@ def test_a_ttl_reaches_over_twice_the_longest_gap_but_not_over_a_hundred_usual_o
 
 
 def test_the_gaps_are_those_of_one_series_and_a_window_delivered_twice_makes_none(tmp_path):
-    assert ttl_of_log(tmp_path, VIEW, memory_bytes=128 << 20) is None
+    assert ttl_of_log(tmp_path, VIEW, read_memory_bytes=128 << 20) is None
     write_part(tmp_path / "0.parquet", [("a", 1, JUNE, JUNE, 0, 1.0), ("a", 2, JUNE + 5, JUNE, 1, 1.0)])
-    assert ttl_of_log(tmp_path, VIEW, memory_bytes=128 << 20) is None
+    assert ttl_of_log(tmp_path, VIEW, read_memory_bytes=128 << 20) is None
     times = [0, 1, 1, 2, 5]  # in hours, in two parts
     rows = [("a", 1, JUNE + t * HOUR, JUNE, k, 1.0) for k, t in enumerate(times)]
     write_part(tmp_path / "0.parquet", rows[::2])
     write_part(tmp_path / "1.parquet", rows[1::2])
-    assert ttl_of_log(tmp_path, VIEW, memory_bytes=128 << 20).reason == (
+    assert ttl_of_log(tmp_path, VIEW, read_memory_bytes=128 << 20).reason == (
         "twice the longest of 3 gaps between windows of a series"
     )
 

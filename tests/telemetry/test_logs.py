@@ -132,7 +132,7 @@ def loggers():
 
 @pytest.mark.usefixtures("loggers")
 def test_a_process_writes_to_stderr_at_its_level_and_keeps_its_newest_lines(capsys):
-    ring = log_to_stderr(LogRecipe(level="INFO", format="json"), fleet="f", replica="replica-1")
+    ring = log_to_stderr(LogRecipe(log_level="INFO", log_format="json"), fleet="f", replica="replica-1")
     ours = logging.getLogger("undertow.stream.loop")
     say(ours, logging.DEBUG, "quiet", "not asked for")
     for number in range(12):

@@ -53,11 +53,11 @@ class OnlineRecipe:
     """The view's name in the online store."""
     repo: Path
     """The repository's absolute folder, which relative paths in the config start from."""
-    config: Mapping[str, Any] = field(repr=False)
+    repo_config: Mapping[str, Any] = field(repr=False)
     """The whole Feast config, environment expanded."""
     definition: bytes = field(repr=False)
     """The view as Feast's FeatureView message."""
-    replaces: bool = False
+    replace_alien_keys: bool = False
     """Whether keys in Redis with foreign content may be deleted."""
     log: str = ""
     """The nonce of the offline log that the view was applied with; empty where an earlier version applied it."""
@@ -175,9 +175,9 @@ def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
         project=config.project,
         view=compute_versioned_name(view, config.registry.enable_online_feature_view_versioning),
         repo=repo,
-        config=read_config(config_path(feast)),
+        repo_config=read_config(config_path(feast)),
         definition=view.to_proto().SerializeToString(),
-        replaces=feast.replace_alien_keys,
+        replace_alien_keys=feast.replace_alien_keys,
         log=view.tags.get("log", ""),
     )
 

@@ -58,12 +58,12 @@ def make_plain(
     data: memoryview,
     *,
     position: int,
-    batch_bytes: int,
+    max_unpacked_bytes: int,
     room: int,
     suspect: Collection[int] = (),
     given_up: Collection[int] = (),
 ) -> ParsableBatches:
-    """Decompress batches: one to at most `batch_bytes`, and no further batch once `room` is used up.
+    """Decompress batches: one to at most `max_unpacked_bytes`, and no further batch once `room` is used up.
 
     At offsets in `suspect` a record was unreadable: its batch is checked record by record. At those in `given_up` that
     did not help: the batch is skipped. Raises `UnreadableError` for a wrong checksum, unless given up, and `Refused`
@@ -91,11 +91,13 @@ def make_plain(
             new = one.skip("corrupt", "its batch cannot be taken apart", skipped)
         elif one.codec or one.holds(suspect):
             try:
-                body = unpack(one.codec, one.body, batch_bytes) if one.codec else bytes(one.body)
+                body = unpack(one.codec, one.body, max_unpacked_bytes) if one.codec else bytes(one.body)
                 used += len(body)
                 new = one.mended(body, skipped, odd) if one.holds(suspect) else one.with_body(body, one.count)
             except TooLargeError:
-                detail = f"its batch of {len(batch)} bytes becomes more than {batch_bytes} (kafka.max_unpacked_bytes)"
+                detail = (
+                    f"its batch of {len(batch)} bytes becomes more than {max_unpacked_bytes} (kafka.max_unpacked_bytes)"
+                )
                 new = one.skip("bomb", detail, skipped)
             except DamagedError as error:
                 new = one.skip("corrupt", str(error), skipped)

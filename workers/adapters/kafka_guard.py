@@ -35,10 +35,10 @@ class UnreadableAtError(Exception):
 class Guard:
     """Guards one consumer, and the ones that replace it."""
 
-    def __init__(self, *, batch_bytes: int, poll_bytes: int) -> None:
+    def __init__(self, *, max_unpacked_bytes: int, max_poll_bytes: int) -> None:
         """Limits of decompressed bytes: of one batch, and of all batches of one poll."""
-        self._batch_bytes, self._poll_bytes = batch_bytes, poll_bytes
-        self._room = poll_bytes
+        self._max_unpacked_bytes, self._max_poll_bytes = max_unpacked_bytes, max_poll_bytes
+        self._room = max_poll_bytes
         self._failures: dict[TopicPartition, Counter[int]] = {}
         self._skipped: dict[TopicPartition, dict[int, Skipped]] = {}
         self._odd: dict[TopicPartition, dict[int, tuple[str, str]]] = {}
@@ -73,7 +73,7 @@ class Guard:
 
     def begin(self) -> None:
         """Reset the limit for the next poll."""
-        self._room = self._poll_bytes
+        self._room = self._max_poll_bytes
 
     def failed(self, error: UnreadableAtError) -> int:
         """Check an unreadable batch more closely next time, at last skip it; return how often it failed."""
@@ -115,7 +115,7 @@ class Guard:
             plain: ParsableBatches = make_plain(
                 memoryview(data),
                 position=position,
-                batch_bytes=self._batch_bytes,
+                max_unpacked_bytes=self._max_unpacked_bytes,
                 room=self._room,
                 suspect=failures,
                 given_up=[offset for offset, times in failures.items() if times >= TRIES],

@@ -49,7 +49,7 @@ def holds(settings: KafkaSettings, marks: Mapping[Partition, Mark], same: SameTo
 def _compare(
     consumer: Any, settings: KafkaSettings, asked: Mapping[TopicPartition, tuple[Partition, Mark]]
 ) -> dict[Partition, bool | None]:
-    Guard(batch_bytes=settings.max_unpacked_bytes, poll_bytes=settings.max_poll_bytes).watch(consumer)
+    Guard(max_unpacked_bytes=settings.max_unpacked_bytes, max_poll_bytes=settings.max_poll_bytes).watch(consumer)
     firsts = consumer.beginning_offsets(list(asked), timeout_ms=ANSWER_MS)
     ends = consumer.end_offsets(list(asked), timeout_ms=ANSWER_MS)
     verdicts: dict[Partition, bool | None] = {}

@@ -45,7 +45,7 @@ class KafkaSource:
         require_native_crc()
         self._view, self._topic_id, self._same = view, topic_id, SameTopic(settings, topic_id)
         self._settings, self._decode, self._login = settings, decode, Login()
-        self._guard = Guard(batch_bytes=settings.max_unpacked_bytes, poll_bytes=settings.max_poll_bytes)
+        self._guard = Guard(max_unpacked_bytes=settings.max_unpacked_bytes, max_poll_bytes=settings.max_poll_bytes)
         self._consumer = self._connect()
         self._partitions: dict[TopicPartition, Partition] = {}
         self._positions: dict[Partition, int] = {}

@@ -27,7 +27,7 @@ _WRONG = (AttributeError, AssertionError, ImportError, KeyError, NotImplementedE
 class FeastOnline:
     """An `OnlineSink` for every store without a writer of ours. Not atomic; one thread at a time."""
 
-    def __init__(self, *, config: Mapping[str, Any], repo: Path, definition: bytes) -> None:
+    def __init__(self, *, repo_config: Mapping[str, Any], repo: Path, definition: bytes) -> None:
         """Take a Feast config (environment expanded), its folder, and the view as Feast's FeatureView message."""
         # Feast costs 4 s and 400 MB: only who uses this sink pays.
         from feast.feature_view import FeatureView  # noqa: PLC0415
@@ -38,7 +38,7 @@ class FeastOnline:
         from feast.repo_config import RepoConfig  # noqa: PLC0415
 
         self._entity_key, self._value = EntityKey, Value
-        self._config, self._secrets = RepoConfig(**config), [*secrets_in(config)]
+        self._config, self._secrets = RepoConfig(**repo_config), [*secrets_in(repo_config)]
         self._config.repo_path = repo
         self._view = FeatureView.from_proto(Definition.FromString(definition))
         self._provider = get_provider(self._config)

@@ -52,20 +52,20 @@ class RedisOnline:
         options: Mapping[str, Any],
         project: str,
         view: str,
-        replaces: bool = False,
+        replace_alien_keys: bool = False,
         on_loss: OnLoss | None = None,
     ) -> None:
         """Take Feast's `online_store` options, its project, and the view's name in the store; connect at first use.
 
-        Where somebody else keeps something at a series' key that is no hash, `replaces` lets us delete it; otherwise it
-        stays, that series is not written, and a warning names it. `on_loss` is told where Redis no longer holds what
-        was written: see `undertow.stream.store_tally`.
+        Where somebody else keeps something at a series' key that is no hash, `replace_alien_keys` lets us delete it;
+        otherwise it stays, that series is not written, and a warning names it. `on_loss` is told where Redis no longer
+        holds what was written: see `undertow.stream.store_tally`.
         """
         self._options = options
         self._project = project.encode()
         self._view = view
         self._ttl = int(options.get("key_ttl_seconds") or 0)
-        self._replaces = replaces
+        self._replace_alien_keys = replace_alien_keys
         self._told: set[bytes] = set()
         self._client: Any = None
         self._sha = ""
@@ -98,7 +98,7 @@ class RedisOnline:
                 for chunk in chunks
             ]
             written, alien = self._run(calls)
-            if alien and self._replaces:
+            if alien and self._replace_alien_keys:
                 for key in alien:
                     self._client.eval(MAKE_ROOM, 1, key)
                 written += self._run([call for call in calls if alien & {*_keys_of(call)}])[0]
@@ -162,7 +162,7 @@ class RedisOnline:
         names = [f"{keys[row].decode('utf-8', 'backslashreplace')} ({ids})" for row, ids in zip(rows, of, strict=False)]
         what = (
             "was replaced (feast.replace_alien_keys)"
-            if self._replaces
+            if self._replace_alien_keys
             else "stays, and their vectors are in the offline log alone: delete it and let undertow rebuild write "
             "them, or set feast.replace_alien_keys"
         )

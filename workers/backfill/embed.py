@@ -19,6 +19,7 @@ from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import EventTimes, hold_rows
 from undertow.schemas.spaces import SpaceView
 from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
+from undertow.settings.sections import OfflineSettings
 from undertow.stream.order import stamp_backfill
 from undertow.stream.ports import OnlineSink
 from undertow.stream.retry import Retry
@@ -35,8 +36,8 @@ class BackfillRecipe:
     """A Parquet file, or a folder of them, in the schema of `undertow.schemas.windows_arrow`."""
     contract: InputContract
     view: SpaceView
-    log_root: Path
-    """The offline log."""
+    offline: OfflineSettings
+    """With the absolute path of the offline log."""
     job: str
     """A name; a backfill of the same name goes on where the last one stopped."""
     times: EventTimes = field(default_factory=EventTimes)
@@ -48,7 +49,7 @@ class BackfillRecipe:
     @property
     def home(self) -> Path:
         """The view's folder in the log, which must have been claimed."""
-        return view_folder(self.log_root, self.view)
+        return view_folder(self.offline.path, self.view)
 
     @property
     def folder(self) -> Path:
@@ -86,7 +87,7 @@ class ChunkEmbedder:
 
     def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, retry: Retry | None = None) -> None:
         self._recipe, self._tools, self._retry = recipe, tools, retry or Retry(for_s=RETRY_FOR_S)
-        self._log = LogIdentity(root=recipe.log_root, nonce=read_nonce(recipe.log_root))
+        self._log = LogIdentity(root=recipe.offline.path, nonce=read_nonce(recipe.offline.path))
         self._history = ChunkReader(history_folder(recipe.history), window_schema(recipe.contract).names)
 
     def embed(self, chunk: Chunk) -> ChunkResult:

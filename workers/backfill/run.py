@@ -47,7 +47,7 @@ def _run_one(
         history=history.absolute(),
         contract=embed.manifest.contract,
         view=embed.manifest.view(),
-        log_root=embed.offline.path,
+        offline=embed.offline,
         times=settings.kafka.event_time.at(time.time()),
         job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._"),
     )

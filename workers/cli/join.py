@@ -62,7 +62,7 @@ def join(
         output,
         log=view_folder(settings.offline.path.absolute(), view),
         view=view,
-        memory_bytes=settings.offline.read_memory_bytes,
+        read_memory_bytes=settings.offline.read_memory_bytes,
         time=time,
         tolerance_s=tolerance_s,
         prefix=prefix,

@@ -66,7 +66,7 @@ def apply(
             lines.append(f"{view.view}: " + (f"ttl {_show(chosen)}" if chosen else NO_TTL))
         else:
             log = view_folder(settings.offline.path, view)
-            derived = ttl_of_log(log, view, memory_bytes=settings.offline.read_memory_bytes)
+            derived = ttl_of_log(log, view, read_memory_bytes=settings.offline.read_memory_bytes)
             chosen = derived.seconds if derived else None
             lines.append(
                 f"{view.view}: ttl {_show(derived.seconds)}, {derived.reason}; after that Feast's joins find "

@@ -168,11 +168,11 @@ def _list(lines: bytes, path: Path, *, is_first: bool) -> None:
         raise Refused(message) from error
 
 
-def _refuse_large(messages: list[Message], most: int) -> None:
+def _refuse_large(messages: list[Message], max_record_bytes: int) -> None:
     largest = max(messages, key=lambda message: len(message.value), default=None)
-    if largest is not None and len(largest.value) > most:
+    if largest is not None and len(largest.value) > max_record_bytes:
         message = (
             f"a record of {counted(largest.windows, 'window')} takes {len(largest.value)} bytes, and the fleet "
-            f"refuses more than {most} (kafka.max_record_bytes): send fewer in one (--batch), or raise it"
+            f"refuses more than {max_record_bytes} (kafka.max_record_bytes): send fewer in one (--batch), or raise it"
         )
         raise Refused(message)

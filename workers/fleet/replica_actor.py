@@ -59,7 +59,8 @@ class ReplicaActor:
         recipe = recipe_of_a_build.value
         if self._replica is None:
             ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name, replica=self._name)
-            openers = stream_openers(recipe, new_tell=partial(open_listener, recipe.tell, self._name))
+            tell = partial(open_listener, recipe.tell, fleet=recipe.fleet.name, replica=self._name)
+            openers = stream_openers(recipe, new_tell=tell)
             self._replica = Replica(
                 self._name,
                 openers,

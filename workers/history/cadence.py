@@ -51,13 +51,15 @@ def derive_ttl(gaps_us: NDArray[np.int64]) -> Ttl | None:
     return Ttl(seconds=seconds, reason=reason)
 
 
-def ttl_of_log(log: Path, view: SpaceView, *, memory_bytes: int) -> Ttl | None:
+def ttl_of_log(log: Path, view: SpaceView, *, read_memory_bytes: int) -> Ttl | None:
     """Look at some series of the log; return the ttl that follows, None where no series has two windows yet."""
     files = part_files(log)
     if not files:
         return None
     with (
         tempfile.TemporaryDirectory(prefix="undertow-") as spill,
-        open_query(files, [c.name for c in view.series], (), memory_bytes=memory_bytes, spill=Path(spill)) as query,
+        open_query(
+            files, [c.name for c in view.series], (), memory_bytes=read_memory_bytes, spill=Path(spill)
+        ) as query,
     ):
         return derive_ttl(query.gaps(SERIES))

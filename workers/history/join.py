@@ -44,7 +44,7 @@ def join(
     *,
     log: Path,
     view: SpaceView,
-    memory_bytes: int,
+    read_memory_bytes: int,
     time: str = "event_timestamp",
     tolerance_s: int | None = None,
     prefix: str = "",
@@ -78,7 +78,7 @@ def join(
     with (
         tempfile.TemporaryDirectory(prefix=".undertow-", dir=output.parent) as spill,
         open_query(
-            files, list(asked.ids), features, memory_bytes=memory_bytes // 2, spill=Path(spill, "duckdb")
+            files, list(asked.ids), features, memory_bytes=read_memory_bytes // 2, spill=Path(spill, "duckdb")
         ) as query,
         _replacing(output) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
@@ -89,7 +89,7 @@ def join(
             batch_rows=FETCH_ROWS,
         )
         # While a block is put in order there are two or three of it.
-        block_rows = max(1, memory_bytes // 8 // row_bytes)
+        block_rows = max(1, read_memory_bytes // 8 // row_bytes)
         answers = _Answers(in_order(matches, ROW, rows=len(asked), block_rows=block_rows, folder=Path(spill)))
         for batch in asked.batches(min(BATCH_ROWS, max(1, GROUP_BYTES // row_bytes))):
             columns = answers.of(first, first + len(batch), features)

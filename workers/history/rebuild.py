@@ -48,18 +48,18 @@ def rebuild(
     view: SpaceView,
     online: OnlineSink,
     *,
-    memory_bytes: int,
+    read_memory_bytes: int,
     retry: Retry,
     on_progress: OnSeries,
 ) -> Rebuilt:
     """Write the newest row of each series in the log's folder online. Raises `Refused` where there is no row.
 
-    Memory is bounded by `memory_bytes`, whatever the number of series: their places are spilled, their
+    Memory is bounded by `read_memory_bytes`, whatever the number of series: their places are spilled, their
     vectors streamed.
     """
     began = time.monotonic()
     done = written = 0
-    with newest_rows(sound_parts(log), view, memory_bytes=memory_bytes) as found:
+    with newest_rows(sound_parts(log), view, read_memory_bytes=read_memory_bytes) as found:
         if not (total := found.series):
             message = f"no row of {view.view} below {log}, to fill the online store from; run `undertow backfill` first"
             raise Refused(message)
@@ -95,7 +95,7 @@ def _run_one(recipe: EmbedRecipe, console: Console) -> Rebuilt:
                 view_folder(recipe.offline.path, view),
                 view,
                 online,
-                memory_bytes=recipe.offline.read_memory_bytes,
+                read_memory_bytes=recipe.offline.read_memory_bytes,
                 retry=retry(console),
                 on_progress=lambda done, total, written: bar.update(task, completed=done, total=total, written=written),
             )

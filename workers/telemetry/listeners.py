@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 class ListenerRecipe:
     """How a fleet logs and traces."""
 
-    fleet: str
     log: LogRecipe
     otel: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The OTEL_* variables, where they ask for traces. Not in our repr: they may hold an exporter's credentials."""
@@ -31,8 +30,7 @@ def listener_recipe(settings: Settings, environment: Mapping[str, str] = os.envi
     """Read what is asked for."""
     otel = {name: value for name, value in environment.items() if name.startswith("OTEL_")}
     return ListenerRecipe(
-        fleet=settings.fleet.name,
-        log=LogRecipe(level=settings.log_level, format=settings.log_format),
+        log=LogRecipe(log_level=settings.log_level, log_format=settings.log_format),
         otel=otel if traces_are_asked_for(otel) else {},
     )
 
@@ -45,7 +43,7 @@ def traces_are_asked_for(otel: Mapping[str, str]) -> bool:
     return any(otel.get(name) for name in names)
 
 
-def open_listener(recipe: ListenerRecipe, replica: str) -> Listener:
+def open_listener(recipe: ListenerRecipe, *, fleet: str, replica: str) -> Listener:
     """Return the function that a replica's stream tells."""
     event_log = EventLog()
     if not recipe.otel:
@@ -54,7 +52,7 @@ def open_listener(recipe: ListenerRecipe, replica: str) -> Listener:
         # An optional extra: without a wish for traces nothing of it is imported.
         from undertow.telemetry.tracing import open_tracing  # noqa: PLC0415
 
-        tracing = open_tracing(recipe.otel, service=recipe.fleet, replica=replica)
+        tracing = open_tracing(recipe.otel, service=fleet, replica=replica)
     except ImportError as error:
         text = f"OTEL_* variables ask for traces, which need: pip install 'undertow[tracing]' ({error})"
         say(log, logging.WARNING, "no-traces", text)

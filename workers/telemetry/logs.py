@@ -45,8 +45,8 @@ class Line:
 class LogRecipe:
     """How a process logs."""
 
-    level: str = "INFO"
-    format: Format = "text"
+    log_level: str = "INFO"
+    log_format: Format = "text"
 
 
 def say(log: logging.Logger, level: int, event: str, text: str, **fields: Any) -> None:
@@ -138,12 +138,12 @@ def log_to_stderr(recipe: LogRecipe, *, fleet: str, replica: str = "") -> Ring:
     """Set this process's logging up: ours at the level asked for, that of libraries from WARNING on."""
     context = {"fleet": fleet, "replica": replica or "controller"}
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(JsonLines(context) if recipe.format == "json" else TextLines(context))
+    lines.setFormatter(JsonLines(context) if recipe.log_format == "json" else TextLines(context))
     root, ours = logging.getLogger(), logging.getLogger("undertow")
     root.handlers, ring = [lines], Ring(replica)
     root.setLevel(logging.WARNING)
     # kafka-python tells of each attempt to reconnect, several a second; we tell of them once a minute.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    ours.setLevel(recipe.level)
+    ours.setLevel(recipe.log_level)
     ours.addHandler(ring)
     return ring

@@ -58,10 +58,11 @@ class NewestRows:
 
 
 @contextmanager
-def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Iterator[NewestRows]:
+def newest_rows(files: list[Path], view: SpaceView, *, read_memory_bytes: int) -> Iterator[NewestRows]:
     """Find the newest row of each series in these parts, in batches of the size to write.
 
-    Memory is bounded by `memory_bytes` for any number of series: the index is spilled to disk, vectors are streamed.
+    Memory is bounded by `read_memory_bytes` for any number of series: the index is spilled to disk, and vectors are
+    streamed.
     """
     # DuckDB costs 50 MB, which a stream without losses never needs.
     from undertow.adapters.offline_query import open_query  # noqa: PLC0415
@@ -72,7 +73,7 @@ def newest_rows(files: list[Path], view: SpaceView, *, memory_bytes: int) -> Ite
     ids, features = [column.name for column in view.series], [name for name, _ in view.features]
     with (
         tempfile.TemporaryDirectory(prefix="undertow-") as spill,
-        open_query(files, ids, features, memory_bytes=memory_bytes, spill=Path(spill)) as query,
+        open_query(files, ids, features, memory_bytes=read_memory_bytes, spill=Path(spill)) as query,
     ):
         series = query.count_series()
         batches = (rows for batch in query.newest(WRITE_ROWS) for rows in _batches(batch, view))
@@ -109,7 +110,7 @@ class RestoreSource:
 
     log: Path
     view: SpaceView
-    memory_bytes: int
+    read_memory_bytes: int
     keep_s: int = 0
     """Rows delivered longer ago are skipped, since the store has expired them; 0 for none."""
 
@@ -200,7 +201,7 @@ class Restorer:
         written = 0
         retry = self._make_retry()
         require_intact(files)
-        with newest_rows(files, history.view, memory_bytes=history.memory_bytes) as found:
+        with newest_rows(files, history.view, read_memory_bytes=history.read_memory_bytes) as found:
             for batch in found.batches:
                 if self._ends.is_set():
                     break

@@ -118,7 +118,7 @@ def open_restorer(embed: EmbedRecipe, tell: Listener) -> Restorer:
         history = RestoreSource(
             log=view_folder(embed.log.root, view),
             view=view,
-            memory_bytes=embed.offline.read_memory_bytes,
+            read_memory_bytes=embed.offline.read_memory_bytes,
             keep_s=int(embed.online.options.get("key_ttl_seconds") or 0),
         )
     return Restorer(history, partial(open_tallied, embed.online), tell=tell)

@@ -56,7 +56,7 @@ def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSi
     """Connect to the online store that Feast's configuration names; `on_loss` is called where it has lost data."""
     if recipe.type in ("redis", "sqlite"):
         return open_tallied(recipe, on_loss)
-    return FeastOnline(config=recipe.config, repo=recipe.repo, definition=recipe.definition)
+    return FeastOnline(repo_config=recipe.repo_config, repo=recipe.repo, definition=recipe.definition)
 
 
 def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
@@ -66,7 +66,7 @@ def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOn
             options=recipe.options,
             project=recipe.project,
             view=recipe.view,
-            replaces=recipe.replaces,
+            replace_alien_keys=recipe.replace_alien_keys,
             on_loss=on_loss,
         )
     path = Path(recipe.options["path"])
