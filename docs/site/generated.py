@@ -6,6 +6,7 @@ In: nothing. Out: functions that return markdown. Knows no page. None of it impo
 from collections.abc import Callable, Iterable, Mapping
 
 import command_pages
+import example_pages
 import settings_tables
 import wire_formats
 from tables import code, table
@@ -46,6 +47,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "commands": command_pages.commands,
     "count of settings": settings_tables.count_of_settings,
     "settings": settings_tables.settings_tables,
+    "examples": example_pages.examples,
     "json schema": wire_formats.json_schema,
     "json sample": wire_formats.json_sample,
     "avro schema": wire_formats.avro_schema,
