@@ -32,7 +32,7 @@ def place(artifact, here, redis_address, feast_project, monkeypatch):
     monkeypatch.setenv("UNDERTOW_REDIS", redis_address)
     monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", str(artifact))
     monkeypatch.setenv("UNDERTOW_MODEL__CODE", json.dumps(["seed"]))
-    monkeypatch.setattr("undertow.wiring.root.apply", quick_feast.apply)
+    monkeypatch.setattr("undertow.wiring.stores.apply", quick_feast.apply)
     for question in ("describe_topic", "refuse_live_group"):
         monkeypatch.setattr(f"undertow.commands.check.{question}", no_broker)
     log = view_folder(here / ".undertow/offline", read_manifest(artifact).view())

@@ -98,8 +98,8 @@ def test_a_view_keeps_its_ttl_when_it_is_registered_again(tmp_path):
 
 
 def test_apply_says_which_ttl_a_view_has_and_why(artifact, here, monkeypatch):
-    monkeypatch.setattr("undertow.wiring.root.apply", lambda *_, **__: ())
-    for module in ("wiring.root", "commands.apply"):
+    monkeypatch.setattr("undertow.wiring.stores.apply", lambda *_, **__: ())
+    for module in ("wiring.stores", "commands.apply"):
         monkeypatch.setattr(f"undertow.{module}.held_views", lambda _feast: {})
     view = read_manifest(artifact).view()
     path = here / "feature_repo/spaces" / f"{view.view}.json"
