@@ -11,8 +11,9 @@ import pytest
 from undertow.adapters.memory_stores import MemoryOnline
 from undertow.adapters.offline_parts import read_metadata, read_rows
 from undertow.adapters.offline_root import claim_folder
+from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.chunks import cut
-from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder, ChunkResult
+from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.core.embedding import Embedded
 from undertow.core.errors import Unavailable
 from undertow.schemas.contract import Column, IdColumn, InputContract
@@ -77,7 +78,7 @@ def prepare(tmp_path, windows, *, online=None, retry=None):
 
 def test_a_chunk_becomes_a_part_without_origin_that_says_where_it_comes_from(tmp_path):
     recipe, chunk, embedder = prepare(tmp_path, [("a", 1, [1.0, 3.0]), ("b", 2, [5.0])])
-    assert embedder.embed(chunk) == ChunkResult(windows=2, odd_times=2)
+    assert embedder.embed(chunk) == ChunkCounts(windows=2, odd_times=2)
     rows = read_rows(tmp_path / "log" / VIEW.view).drop_columns(["event_timestamp", "created"]).to_pylist()
     assert rows == [
         {"sensor": sensor, "mean": [mean], "space": SPACE, "origin_partition": None, "origin_offset": None}

@@ -15,6 +15,7 @@ from ray import cloudpickle
 
 from undertow.adapters.offline_parts import read_metadata, read_rows
 from undertow.adapters.offline_root import claim_folder
+from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.embed import BackfillRecipe, BackfillTools
 from undertow.backfill.job import BackfillReport, backfill
 from undertow.backfill.run import tell
@@ -107,7 +108,9 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     progress.clear()
     report = run(replicas=2)
     windows = 15 - sum(pq.read_metadata(path).num_rows for path in done)
-    assert report == BackfillReport(chunks=5, skipped=len(done), windows=windows, odd_times=windows, seconds=0.0)
+    assert report == BackfillReport(
+        chunks=5, skipped=len(done), counts=ChunkCounts(windows=windows, odd_times=windows), seconds=0.0
+    )
     assert progress[0] == (len(done), 5, 0)
     assert progress[-1] == (5, 5, windows)
     assert len(progress) == 5 - len(done) + 1
@@ -116,7 +119,7 @@ def test_a_backfill_stopped_by_a_bad_chunk_goes_on_where_it_stopped_and_has_ever
     assert sorted(table["event_timestamp"].cast(pa.int64()).to_pylist()) == list(range(15))
     assert sorted(mean for (mean,) in table["mean"].to_pylist()) == [float(n) for n in range(15)]
 
-    assert run() == BackfillReport(chunks=5, skipped=5, windows=0, seconds=0.0)
+    assert run() == BackfillReport(chunks=5, skipped=5, seconds=0.0)
     lost = max(recipe.folder.glob("*.parquet"))  # as one is told to delete a damaged one
     lost.unlink()
     assert run().skipped == 4
@@ -160,7 +163,7 @@ def test_workers_that_are_killed_again_and_again_end_the_job_with_what_to_set_an
         assert said in str(refusal.value)
     assert [*(recipe.folder / "_attempts").iterdir()] == []
     report = backfill(recipe, functools.partial(open_tools, tmp_path / "none"), settings=settings)
-    assert report.skipped + report.windows // CHUNK_ROWS >= report.chunks - 1
+    assert report.skipped + report.counts.windows // CHUNK_ROWS >= report.chunks - 1
     assert sorted(mean for (mean,) in read_rows(tmp_path / "log" / VIEW.view)["mean"].to_pylist()) == [*range(10)]
 
 
@@ -179,11 +182,11 @@ def test_history_in_milliseconds_is_refused_with_the_unit_and_a_second_run_says_
     tools = functools.partial(open_tools, tmp_path / "none")
     report = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
     assert report.took_nothing
-    assert report.rejects.counts == {"event-time": 10}
+    assert report.counts.rejects.counts == {"event-time": 10}
     found = (
         r"\(17672256\d{5} microseconds since the epoch; as milliseconds it would be 2026"  # whichever chunk was first
     )
-    assert re.search(found, report.rejects.first)
+    assert re.search(found, report.counts.rejects.first)
     assert sum(len(path.read_text().splitlines()) for path in recipe.rejects.glob("*.jsonl")) == 10
     again = backfill(recipe, tools, settings=BackfillSettings(chunk_rows=CHUNK_ROWS))
     assert (again.took_nothing, again.skipped, again.refused_before) == (False, 3, 3)
@@ -214,14 +217,14 @@ def test_one_damaged_file_of_12_keeps_none_of_the_others(tmp_path):
         )
 
     report = run()
-    assert (report.windows, [*report.faults]) == (660, ["05.parquet"])
+    assert (report.counts.windows, [*report.faults]) == (660, ["05.parquet"])
     lines = list(tell(report, recipe))
     assert sum(line.startswith(f"not done: {bad} is damaged, or cannot be read: ") for line in lines) == 1
     assert any(line.startswith("1 file is not done") for line in lines)
     assert told == ["left out: 1 that are no Parquet (notes.txt)"]
     write_history(bad, 300, 60)
     report = run()
-    assert (report.windows, report.skipped, report.faults) == (60, 11, {})
+    assert (report.counts.windows, report.skipped, report.faults) == (60, 11, {})
     table = read_rows(tmp_path / "log" / VIEW.view)
     assert sorted(table["event_timestamp"].cast(pa.int64()).to_pylist()) == list(range(720))
 

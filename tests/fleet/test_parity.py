@@ -94,7 +94,7 @@ def test_stream_and_backfill_and_pytorch_forecasting_agree_for_readers_that_have
     table = windows_to_arrow(windows, read_manifest(packed.artifact).contract)
     pq.write_table(table.take(np.random.default_rng(4).permutation(WINDOWS)), tmp_path / "history.parquet")
     (report,) = run_backfill(backfilled, tmp_path / "history.parquet", Console(quiet=True))
-    assert (report.windows, report.rejects.total, report.chunks) == (WINDOWS, 0, 7)
+    assert (report.counts.windows, report.counts.rejects.total, report.chunks) == (WINDOWS, 0, 7)
 
     each = np.arange(WINDOWS)
     for settings, rows in ((streamed.settings, np.sort([*each, *twice])), (backfilled, each)):

@@ -146,7 +146,7 @@ def test_one_topic_served_by_two_names_of_one_space_through_a_swap_of_the_store_
     on_sqlite = changed(place.settings, "backfill", replicas=1)
     pq.write_table(windows_to_arrow(history, read_manifest(other).contract), tmp_path / "history.parquet")
     reports = run_backfill(on_sqlite, tmp_path / "history.parquet", Console(quiet=True))
-    assert [report.windows for report in reports] == [100, 100]
+    assert [report.counts.windows for report in reports] == [100, 100]
     place.produce(early, partitions=2)
     assert [read_to_end(stream_recipe(on_sqlite), index).windows for index in range(2)] == [100, 100]
     for name in ("pumps", "other"):

@@ -66,7 +66,7 @@ def test_no_label_is_joined_otherwise_than_by_merge_asof(artifact, make_place, t
     assert 0 < len(windows) - len(keys) <= len(weather.STATIONS)  # of the hour that came twice
     pq.write_table(windows_to_arrow(windows.take(np.arange(half)), manifest.contract), tmp_path / "history.parquet")
     (report,) = run_backfill(place.settings, tmp_path / "history.parquet", Console(quiet=True))
-    assert (report.windows, report.rejects.total) == (half, 0)
+    assert (report.counts.windows, report.counts.rejects.total) == (half, 0)
     stream = windows.take(np.arange(half, len(windows)))
     place.send(encode_json(stream), [weather.STATIONS.index(one) for one in stream.series["station"]])
     assert read_to_end(stream_recipe(place.settings)).windows == len(stream)

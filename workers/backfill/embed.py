@@ -11,6 +11,7 @@ import numpy as np
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_parts import BACKFILLS, encode_part, no_rows
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
+from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.chunks import Chunk, ChunkReader
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.embedding import Embed
@@ -72,16 +73,6 @@ class BackfillTools:
     """None writes the offline log only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkResult:
-    """What became of a chunk."""
-
-    windows: int
-    odd_times: int = 0
-    """Windows accepted with an implausible event time (`undertow.schemas.event_times`)."""
-    rejects: RejectCounts = field(default_factory=RejectCounts)
-
-
 class ChunkEmbedder:
     """Embeds chunks, one after the other. Any of them may be done twice, by anyone, with the same result."""
 
@@ -90,7 +81,7 @@ class ChunkEmbedder:
         self._log = LogIdentity(root=recipe.offline.path, nonce=read_nonce(recipe.offline.path))
         self._history = ChunkReader(history_folder(recipe.history), window_schema(recipe.contract).names)
 
-    def embed(self, chunk: Chunk) -> ChunkResult:
+    def embed(self, chunk: Chunk) -> ChunkCounts:
         """Embed one chunk. Its part is published last, so that its presence says that all of the chunk is done.
 
         Each chunk writes its own newest rows online at once: the guard of the sink makes the order of chunks, and of a
@@ -128,7 +119,7 @@ class ChunkEmbedder:
         )
         self._retry(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
         odd = int(np.count_nonzero(times.odd(embeddings.event_us)))
-        return ChunkResult(windows=len(embeddings), odd_times=odd, rejects=RejectCounts.of(chunk, rejects))
+        return ChunkCounts(windows=len(embeddings), odd_times=odd, rejects=RejectCounts.of(chunk, rejects))
 
     def _publish(self, name: str, content: bytes) -> bool:
         self._log.require_still()

@@ -23,11 +23,11 @@ from ray.data import ActorPoolStrategy, DataContext
 from undertow.adapters.offline_files import publish, sweep
 from undertow.backfill.attempts import Attempts
 from undertow.backfill.begin import begin_run
+from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.chunks import Chunk, FileFault, cut
 from undertow.backfill.digests import Digests
 from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
-from undertow.backfill.reject_counts import RejectCounts
 from undertow.backfill.stall import StallWatch
 from undertow.core.errors import Refused, UndertowError
 from undertow.core.parquet_files import history_folder
@@ -54,13 +54,9 @@ class BackfillReport:
     """All of them."""
     skipped: int
     """Chunks that an earlier run had done."""
-    windows: int
-    """Windows embedded by this run."""
     seconds: float
-    odd_times: int = 0
-    """Of the windows, those before 1990 or after next year."""
-    rejects: RejectCounts = field(default_factory=RejectCounts)
-    """Rows refused by this run."""
+    counts: ChunkCounts = field(default_factory=ChunkCounts)
+    """Of the chunks that this run has done."""
     refused_before: int = 0
     """Chunks done by an earlier run that hold refused rows."""
     faults: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +65,7 @@ class BackfillReport:
     @property
     def took_nothing(self) -> bool:
         """Whether there was something to embed and every row of it was refused."""
-        return not self.windows and self.rejects.total > 0
+        return not self.counts.windows and self.counts.rejects.total > 0
 
 
 class EmbedChunk:
@@ -82,14 +78,14 @@ class EmbedChunk:
         self._recipe, self._open_tools, self._attempts = recipe, open_tools, attempts
         self._embedder: ChunkEmbedder | None = None
 
-    def __call__(self, batch: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[Any]]:
+    def __call__(self, batch: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[str]]:
         """Embed the one chunk of the batch; return its numbers, or what went wrong."""
         chunk = Chunk(**{name: values.tolist()[0] for name, values in batch.items()})
         try:
             self._attempts.begin(chunk.id)
             if self._embedder is None:
                 self._embedder = ChunkEmbedder(self._recipe, self._open_tools())
-            done = self._embedder.embed(chunk)
+            counts = self._embedder.embed(chunk)
             self._attempts.end(chunk.id)
         except FileFault as error:
             self._attempts.end(chunk.id)
@@ -98,26 +94,14 @@ class EmbedChunk:
             return _outcome(error=f"chunk {chunk} failed: {error}")
         except Exception as error:  # noqa: BLE001 the driver raises it again, with the name of the chunk
             return _outcome(error=f"chunk {chunk} failed: {error!r}", trace=traceback.format_exc())
-        return _outcome(windows=done.windows, odd_times=done.odd_times, rejects=done.rejects)
+        return _outcome(counts)
 
 
 def _outcome(
-    *,
-    windows: int = 0,
-    odd_times: int = 0,
-    rejects: RejectCounts | None = None,
-    fault: str = "",
-    error: str = "",
-    trace: str = "",
-) -> dict[str, list[Any]]:
-    return {
-        "windows": [windows],
-        "odd_times": [odd_times],
-        "refusals": [(rejects or RejectCounts()).to_json()],
-        "fault": [fault],
-        "error": [error],
-        "trace": [trace],
-    }
+    counts: ChunkCounts | None = None, *, fault: str = "", error: str = "", trace: str = ""
+) -> dict[str, list[str]]:
+    counts = counts or ChunkCounts()
+    return {"counts": [counts.to_json()], "fault": [fault], "error": [error], "trace": [trace]}
 
 
 def _no_progress(done: int, total: int, windows: int) -> None:
@@ -165,9 +149,8 @@ def backfill(
         recipe = begin_run(recipe, rows=sum(chunk.rows for chunk in chunks), now_s=now_s)
     refused_before = sum(part in with_rejects for part in done_before.parts.values())
     skipped = len(chunks) - len(missing)
-    windows = odd_times = 0
-    rejects = RejectCounts()
-    on_progress(skipped, len(chunks), windows)
+    counts = ChunkCounts()
+    on_progress(skipped, len(chunks), counts.windows)
     replicas = min(settings.replicas, len(missing))
     attempts = Attempts(recipe.folder / "_attempts" / uuid.uuid4().hex)  # Arrow looks into no folder with an underscore
     made_of = (recipe, open_tools, attempts)
@@ -184,17 +167,13 @@ def backfill(
             if outcome["fault"]:
                 name, fault = outcome["fault"].split("\n", 1)
                 faults.setdefault(name, fault)
-            windows += outcome["windows"]
-            odd_times += outcome["odd_times"]
-            rejects += RejectCounts.from_json(outcome["refusals"])
-            on_progress(done, len(chunks), windows)
+            counts += ChunkCounts.from_json(outcome["counts"])
+            on_progress(done, len(chunks), counts.windows)
     return BackfillReport(
         chunks=len(chunks),
         skipped=skipped,
-        windows=windows,
         seconds=ticks() - began,
-        odd_times=odd_times,
-        rejects=rejects,
+        counts=counts,
         refused_before=refused_before,
         faults=faults,
     )

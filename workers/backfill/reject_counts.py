@@ -32,7 +32,7 @@ class RejectCounts:
             return cls()
         row, _, detail = refused[0]
         first = f"row {chunk.first + row} of {chunk.path}: {detail}"
-        return cls(counts=Counter(reason for _, reason, _ in refused), first=first)
+        return cls(counts=dict(Counter(reason for _, reason, _ in refused)), first=first)
 
     @property
     def total(self) -> int:
@@ -41,21 +41,13 @@ class RejectCounts:
 
     def __add__(self, other: "RejectCounts") -> "RejectCounts":
         """Sum up both, with the example of the first of them."""
-        return RejectCounts(counts=Counter(self.counts) + Counter(other.counts), first=self.first or other.first)
+        counts = dict(Counter(self.counts) + Counter(other.counts))
+        return RejectCounts(counts=counts, first=self.first or other.first)
 
     def __str__(self) -> str:
         """Say how many there are of each reason, the most frequent first, and show one."""
         counts = ", ".join(f"{reason} {count:,}" for reason, count in Counter(self.counts).most_common())
         return f"{counted(self.total, 'row')} refused ({counts}), for example {self.first}"
-
-    def to_json(self) -> str:
-        """Return what `from_json` reads: actors hand it to the driver."""
-        return json.dumps({"counts": dict(self.counts), "first": self.first})
-
-    @classmethod
-    def from_json(cls, text: str) -> "RejectCounts":
-        """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
 
 
 def lines_of(chunk: Chunk, refused: Sequence[RefusedRow]) -> bytes:

@@ -76,9 +76,10 @@ def _run_one(
 
 def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
     """Yield what a person must know of a run: what was done, why rows were refused, and where they are listed."""
+    counts = report.counts
     yield (
-        f"{recipe.view.view}: {counted(report.windows, 'window')} embedded in {report.seconds:.1f} s, "
-        f"{report.rejects.total:,} rejected, {counted(report.chunks, 'chunk')}, {report.skipped:,} of them done before"
+        f"{recipe.view.view}: {counted(counts.windows, 'window')} embedded in {report.seconds:.1f} s, "
+        f"{counts.rejects.total:,} rejected, {counted(report.chunks, 'chunk')}, {report.skipped:,} of them done before"
     )
     yield from (f"not done: {fault}" for fault in report.faults.values())
     if report.faults:
@@ -86,13 +87,13 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
             f"{counted(len(report.faults), 'file')} {are(len(report.faults))} not done, or not whole: mend or "
             "remove them, and run the same again"
         )
-    if report.odd_times:
-        yield f"{report.odd_times:,} of the windows have event times before 1990 or after next year"
-    if report.rejects.total:
-        yield str(report.rejects)
+    if counts.odd_times:
+        yield f"{counts.odd_times:,} of the windows have event times before 1990 or after next year"
+    if counts.rejects.total:
+        yield str(counts.rejects)
     if report.refused_before:
         yield f"{report.refused_before} of the chunks done before hold refused rows"
-    if report.rejects.total or report.refused_before:
+    if counts.rejects.total or report.refused_before:
         yield (
             f"all refused rows are listed in {recipe.rejects}; a mended file is new history to the same job, "
             "other settings need another one: --job NAME"

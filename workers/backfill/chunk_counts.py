@@ -1,0 +1,36 @@
+"""What came of chunks of history, counted: each counter is one field here, and adds up.
+
+In: what an actor counts. Out: frozen sums, and the JSON by which they reach the driver. Knows neither Ray nor
+embedders.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+
+from undertow.backfill.reject_counts import RejectCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCounts:
+    """What came of one chunk, or of several. `ChunkCounts()` is zero."""
+
+    windows: int = 0
+    odd_times: int = 0
+    """Of the windows, those before 1990 or after next year (`undertow.schemas.event_times`)."""
+    rejects: RejectCounts = field(default_factory=RejectCounts)
+
+    def __add__(self, other: "ChunkCounts") -> "ChunkCounts":
+        """Return the sum of each field."""
+        return ChunkCounts(
+            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(ChunkCounts)}
+        )
+
+    def to_json(self) -> str:
+        """Return what `from_json` reads: actors hand it to the driver."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ChunkCounts":
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "rejects": RejectCounts(**values["rejects"])})
