@@ -23,23 +23,15 @@ LabelSet = tuple[tuple[str, str], ...]
 LAG = "undertow_lag"
 EVERY_S = 1.0
 
-
 _EACH = ("fleet", "replica", "artifact")
-OF_FLEET = ("windows", "rejects", "lost")
-"""The counters that the controller exports as well, summed over all replicas, gone ones too."""
-
-
+OF_FLEET = {"windows": "as above, of all replicas, gone ones too", "rejects": "likewise", "lost": "likewise"}
+"""The counters that the controller exports as well, and their meaning there."""
 DEFINITIONS = (
     *dict.fromkeys(definition_of("undertow", name, _EACH) for name in COUNTERS),
     Definition("undertow_lag", "gauge", "offsets", (*_EACH, "partition"), "not yet read; 0 once given away"),
     Definition("undertow_checkpoint_age_seconds", "gauge", "seconds", _EACH, "since all that was taken was durable"),
     Definition("undertow_blocked", "gauge", "0 or 1", _EACH, "1 while a store or broker is being retried"),
-    *(
-        definition_of("undertow_fleet", name, ("fleet",), meaning)
-        for name, meaning in zip(
-            OF_FLEET, ("as above, of all replicas, gone ones too", "likewise", "likewise"), strict=True
-        )
-    ),
+    *(definition_of("undertow_fleet", name, ("fleet",), meaning) for name, meaning in OF_FLEET.items()),
     Definition("undertow_failovers", "counter", "replicas", ("fleet",), "that died or hung and were buried"),
     Definition("undertow_replicas", "gauge", "replicas", ("fleet", "state"), "that are in this state now"),
     Definition("undertow_replicas_wanted", "gauge", "replicas", ("fleet",), "that should run, without standbys"),

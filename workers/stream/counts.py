@@ -6,7 +6,7 @@ A new counter is one line of `Counts`, and a line where it is counted: `Accumula
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -34,12 +34,17 @@ class Shown:
     """Of the label, which are shown from 0 on; a number has one."""
 
 
-def shown(unit: str, meaning: str, *, name: str = "", by: tuple[str, ...] = ()) -> Mapping[str, Shown]:
-    """Return the metadata of a counter's field; `by` is its label, followed by the label's values."""
-    return {"shown": Shown(unit=unit, meaning=meaning, name=name, label="".join(by[:1]), values=by[1:])}
+def shown(
+    unit: str, meaning: str, *, name: str = "", label: str = "", values: Iterable[str] = ()
+) -> Mapping[str, Shown]:
+    """Return the metadata of a counter's field; see `Shown`."""
+    return {"shown": Shown(unit=unit, meaning=meaning, name=name, label=label, values=tuple(values))}
 
 
-_IN_STAGES = ("seconds", "in poll, embed, write, checkpoint")
+def stage(value: str) -> Mapping[str, Shown]:
+    """Return the metadata of the seconds that a stage of the loop took: they have one metric."""
+    meaning = "in poll, embed, write, checkpoint"
+    return shown("seconds", meaning, name="stage_seconds", label="stage", values=[value])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +54,7 @@ class Counts:
     records: int = field(default=0, metadata=shown("records", "read, the refused ones too"))
     windows: int = field(default=0, metadata=shown("windows", "embedded and readable in the online store"))
     rejects: Mapping[str, int] = field(
-        default_factory=dict, metadata=shown("records", "put among the dead letters", by=("reason", *REASONS))
+        default_factory=dict, metadata=shown("records", "put among the dead letters", label="reason", values=REASONS)
     )
     last_reject: Mapping[str, str] = field(default_factory=dict)
     """The place of the last reject of each reason, as topic-partition@offset."""
@@ -64,20 +69,18 @@ class Counts:
     """Offsets read from the source."""
     batches: Mapping[int, int] = field(
         default_factory=dict,
-        metadata=shown("batches", "with at most `le` windows", name="batch_windows_bucket", by=("le",)),
+        metadata=shown("batches", "with at most `le` windows", name="batch_windows_bucket", label="le"),
     )
     """By n, a power of two, the number of deliveries with more than n / 2 and at most n windows."""
-    poll_s: float = field(default=0.0, metadata=shown(*_IN_STAGES, name="stage_seconds", by=("stage", "poll")))
+    poll_s: float = field(default=0.0, metadata=stage("poll"))
     """Includes the wait for records."""
-    embed_s: float = field(default=0.0, metadata=shown(*_IN_STAGES, name="stage_seconds", by=("stage", "embed")))
-    write_s: float = field(default=0.0, metadata=shown(*_IN_STAGES, name="stage_seconds", by=("stage", "write")))
-    checkpoint_s: float = field(
-        default=0.0, metadata=shown(*_IN_STAGES, name="stage_seconds", by=("stage", "checkpoint"))
-    )
+    embed_s: float = field(default=0.0, metadata=stage("embed"))
+    write_s: float = field(default=0.0, metadata=stage("write"))
+    checkpoint_s: float = field(default=0.0, metadata=stage("checkpoint"))
     """From the start of a checkpoint until it was durable; the loop continues meanwhile."""
     latency: NDArray[np.int64] = field(
         default_factory=histogram.empty,
-        metadata=shown("windows", "readable within `le` s", name="latency_seconds_bucket", by=("le",)),
+        metadata=shown("windows", "readable within `le` s", name="latency_seconds_bucket", label="le"),
     )
     """End-to-end, from Kafka's timestamp of the record to the return of the online write, in `histogram`'s buckets."""
     checkpoints: int = field(default=0, metadata=shown("checkpoints", "written"))
