@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import command_pages
 import example_pages
+import extras_table
 import settings_tables
 import wire_formats
 from tables import code, table
@@ -47,6 +48,8 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "commands": command_pages.commands,
     "count of settings": settings_tables.count_of_settings,
     "settings": settings_tables.settings_tables,
+    "core packages": extras_table.core_packages,
+    "extras": extras_table.extras,
     "examples": example_pages.examples,
     "json schema": wire_formats.json_schema,
     "json sample": wire_formats.json_sample,

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import undertow
 from undertow import testing
 from undertow.cli.main import main
+from undertow.core.extras import PACKAGES
 from undertow.fleet.metrics import DEFINITIONS
 from undertow.schemas.records import REASONS
 from undertow.settings.settings import Settings
@@ -189,6 +190,11 @@ def test_the_reference_has_every_public_name_metric_and_reason(pages, built):
     assert [one.name for one in DEFINITIONS if f"<code>ray_{one.in_ray}</code>" not in metrics] == []
     formats = (built[0] / "reference/wire-formats.html").read_text()
     assert [reason for reason in REASONS if f"<td><code>{reason}</code></td>" not in formats] == []
+
+
+def test_the_reference_has_every_extra_that_a_command_may_ask_for(built):
+    text = (built[0] / "reference/installing.html").read_text()
+    assert [extra for extra in PACKAGES if f"<td><code>{extra}</code></td>" not in text] == []
 
 
 def test_the_samples_are_one_window_in_each_format(pages):
