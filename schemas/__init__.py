@@ -1,1 +1,1 @@
-"""The data types: records, windows, embeddings, their wire formats and columnar batches."""
+"""The data types: records, windows and embeddings, as columnar batches and in their wire formats."""

@@ -1,10 +1,10 @@
-"""The Arrow form of the window record: one record is an IPC stream of one record batch, a window in each row.
+"""The Arrow wire format: one record is an IPC stream of one record batch, with a window in each row.
 
-In: records, or a batch of windows. Out: `Decoded` with rejects located to the row, or the bytes of records. Knows
+In: records, or a batch of windows. Out: `Decoded`, with rejects located to the row, or the bytes of records. Knows
 neither Kafka nor models.
 
-A bad row refuses its record, once, however many rows are bad; the windows of the other rows are kept. The whole record
-mended and sent again gives those once more, which is harmless, for what is made of a window is idempotent.
+A record with bad rows becomes one reject, however many rows are bad; the windows of its other rows are kept. When the
+repaired record is sent again, these are embedded once more, which is harmless: the effects are idempotent.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from undertow.schemas.windows_arrow import ArrowWindows, window_schema, windows_
 
 
 def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
-    """Decode records, many windows each. Never raises for what they hold."""
+    """Decode records of many windows each. Never raises, whatever they hold."""
     ours = window_schema(contract)
     faults: dict[int, WindowFault] = {}
     batches: dict[int, pa.RecordBatch] = {}
@@ -37,7 +37,7 @@ def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_reco
         else:
             batches[position] = batch
     parts: list[tuple[ArrowWindows, Rows]] = []
-    # A read costs a fraction of a millisecond whatever the number of rows: records of our own schema share one.
+    # Reading has a fixed cost of a fraction of a millisecond, so records of our own schema are read together.
     for _, group in groupby(batches, lambda position: -1 if batches[position].schema.equals(ours) else position):
         together = np.fromiter(group, np.int64)
         read, owners = _read_together([batches[position] for position in together.tolist()], contract)
@@ -66,7 +66,7 @@ def decode_arrow(records: Sequence[Record], contract: InputContract, *, max_reco
 
 
 def encode_arrow(windows: WindowBatch, contract: InputContract) -> bytes:
-    """Return the value of one record that holds all the windows."""
+    """Return the value of one record with all the windows."""
     table = windows_to_arrow(windows, contract).combine_chunks()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
@@ -78,7 +78,7 @@ def encode_arrow(windows: WindowBatch, contract: InputContract) -> bytes:
 def _read(
     value: bytes, contract: InputContract, ours: pa.Schema, max_record_bytes: int
 ) -> pa.RecordBatch | WindowFault:
-    """Return the rows of a record that could be windows, or why there are none; `ours` is what we would write."""
+    """Return a record's batch, or why it cannot hold windows; `ours` is the schema that we write."""
     fault = size_fault(value, max_record_bytes)
     if fault is not None:
         return fault
@@ -92,7 +92,7 @@ def _read(
 
 
 def _read_together(batches: Sequence[pa.RecordBatch], contract: InputContract) -> tuple[ArrowWindows, Rows]:
-    """Read batches of one schema; return also, for each of their rows, which batch it is of."""
+    """Read batches of one schema; return also the batch of each row."""
     owners = np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches])
 
     def first_of_each(bad: Rows) -> Rows:

@@ -1,8 +1,8 @@
-"""Arrow columns as the arrays of a `WindowBatch`, with a mask of what is valid.
+"""Convert Arrow columns to the arrays of a `WindowBatch`, with masks of valid elements.
 
-In: one Arrow array and what the contract says of it. Out: a numpy array, without a copy where Arrow's memory allows,
-and which elements are good. Has no say in which types are accepted (`undertow.schemas.arrow_faults`) nor in why a row
-is refused (`undertow.schemas.json_faults`), but must agree with the latter on what is valid.
+In: an Arrow array, and its column of the contract. Out: a numpy array, without a copy if Arrow's layout allows, and
+which elements are valid. Knows neither which types are accepted (`undertow.schemas.arrow_faults`) nor how to explain a
+fault (`undertow.schemas.json_faults`), but must agree with the latter on what is valid.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _US_PER_S = 1_000_000
 
 
 def read_ids(array: Any, column: IdColumn) -> tuple[Values, Mask]:
-    """Return one id column."""
+    """Return an id column (n,), int64 or object of str, and (n,) which ids are valid."""
     valid = not_null(array)
     if column.type == "integer":
         return pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False), valid
@@ -37,12 +37,12 @@ def read_ids(array: Any, column: IdColumn) -> tuple[Values, Mask]:
 
 
 def read_ends(array: Any) -> tuple[Rows, Mask]:
-    """Return event times in microseconds."""
+    """Return event times (n,) in microseconds since the epoch, UTC, and (n,) which are valid."""
     ticks_per_s = _TICKS_PER_S[array.type.unit] if pa.types.is_timestamp(array.type) else _US_PER_S
     ticks: Rows = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
     valid = not_null(array)
     if ticks_per_s > _US_PER_S:
-        # Two windows of a series must not share an event time because digits were cut off.
+        # Finer digits must be 0: cutting them off could give two windows of a series the same event time.
         step = ticks_per_s // _US_PER_S
         ends, valid = ticks // step, valid & (ticks % step == 0)
     else:
@@ -53,9 +53,9 @@ def read_ends(array: Any) -> tuple[Rows, Mask]:
 
 
 def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
-    """Return the elements of a column: numbers as float64, categories as strings; NaN and None for null.
+    """Return a column's elements: numbers as float64, categories as strings; NaN and None for null.
 
-    A null category is good where the model has a class for what it does not know.
+    A null category is valid if the model has a class for unknown ones.
     """
     if column.categories is None:
         numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)  # null becomes NaN
@@ -69,7 +69,7 @@ def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
 
 
 def read_lists(array: Any) -> tuple[Any, Rows, Mask]:
-    """Return the elements of all lists, where each list begins and the last one ends, and which lists are there."""
+    """Return all lists' elements, (n + 1,) where each list begins and the last ends, and (n,) which are not null."""
     if pa.types.is_fixed_size_list(array.type):
         array = array.cast(pa.list_(array.type.value_type))
     offsets = array.offsets.to_numpy().astype(np.int64)
@@ -77,18 +77,18 @@ def read_lists(array: Any) -> tuple[Any, Rows, Mask]:
 
 
 def all_of_row(valid: Mask, starts: Rows) -> Mask:
-    """Mark the rows whose elements are all valid."""
+    """Return (n,) whether all elements of a row are valid."""
     rows = np.ones(len(starts) - 1, np.bool_)
     rows[np.searchsorted(starts, np.flatnonzero(~valid), side="right") - 1] = False
     return rows
 
 
 def find_gaps(lists: Sequence[tuple[Any, Rows]]) -> list[Mask]:
-    """Of columns' elements, and where their lists begin, mark those at a step that is null in all of the columns.
+    """Mark the elements at missing steps, which are null in all of the columns.
 
-    The first and the last step of a list are never marked.
+    `lists` has each column's elements, and where its lists begin. The first and the last step are never marked.
     """
-    # A step of a list as one number: sets of pairs would take a hundred times the memory of what they tell.
+    # Encode (list, step) as one number: sets of pairs would take a hundred times the memory.
     span = max((int(np.diff(starts).max(initial=0)) for _, starts in lists), default=0) + 1
     places = []
     for elements, starts in lists:
@@ -111,7 +111,7 @@ def take_lists(values: Values, starts: Rows, rows: Rows) -> Values:
 
 
 def not_null(array: Any) -> Mask:
-    """Mark what is there."""
+    """Return (n,) which elements are not null."""
     if array.null_count == 0:
         return np.ones(len(array), np.bool_)
     mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)
@@ -119,7 +119,7 @@ def not_null(array: Any) -> Mask:
 
 
 def _objects(texts: Any) -> tuple[Values, list[str | None], Rows]:
-    """Return strings, one object for equal ones; the distinct strings, None first; where each is among them."""
+    """Return strings (equal ones share an object), the distinct strings (None first), and each one's index in these."""
     encoded = texts.dictionary_encode()
     names = [None, *encoded.dictionary.to_pylist()]
     places = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False) + 1

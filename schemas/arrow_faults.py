@@ -1,4 +1,4 @@
-"""Why an Arrow schema cannot hold windows: which types each field may have.
+"""Check whether an Arrow schema can hold windows: which types each field may have.
 
 In: an Arrow schema and the input contract. Out: the first fault, if any. Knows no data.
 """
@@ -17,7 +17,7 @@ Test = Callable[[Any], bool]
 
 
 def schema_fault(schema: pa.Schema, contract: InputContract) -> WindowFault | None:
-    """Return why no row of this schema can be read, None if rows can. Columns beyond the contract may be anything."""
+    """Return why rows of this schema cannot be windows, or None. Columns not in the contract may have any type."""
     for reason, path, expected, is_fit in _fields(contract):
         found = _find(schema, path)
         if found is None or not is_fit(found):
@@ -29,7 +29,7 @@ def schema_fault(schema: pa.Schema, contract: InputContract) -> WindowFault | No
 
 
 def _fields(contract: InputContract) -> Iterator[tuple[str, tuple[str, ...], str, Test]]:
-    """Yield, for each field, the reason to refuse it, where it is, what it must be, and a test of its type."""
+    """Yield, for each field, the reason of a reject, its path, its expected type in words, and a test of its type."""
     for identity in contract.series:
         if identity.type == "string":
             yield "series", ("series", identity.name), "strings", _is_text
@@ -45,7 +45,7 @@ def _fields(contract: InputContract) -> Iterator[tuple[str, tuple[str, ...], str
 
 
 def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
-    """Return the type of a field, None where it is absent or there twice."""
+    """Return the type of a field, or None if it is absent or ambiguous."""
     place = schema.get_field_index(path[0])
     kind: Any = None if place < 0 else schema.field(place).type
     for name in path[1:]:
@@ -57,7 +57,7 @@ def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
 
 
 def _misspelt(schema: pa.Schema, path: tuple[str, ...], contract: InputContract) -> str:
-    """Say what is there instead of a field that is not, where a name looks like the field's."""
+    """Name a field that may be meant for a missing one, if its name is similar."""
     known = [other for _, other, _, _ in _fields(contract)]
     if len(path) == 1 or schema.get_field_index(path[0]) < 0:
         return looks_misspelt(path[0], schema.names, {other[0] for other in known})
@@ -67,14 +67,14 @@ def _misspelt(schema: pa.Schema, path: tuple[str, ...], contract: InputContract)
 
 
 def _why(path: tuple[str, ...], kind: Any) -> str:
-    """Say what is wrong with a type of times that looks as if it would do."""
+    """Explain why a type that looks like a time is not accepted."""
     if path == ("end",) and is_a.is_timestamp(kind):
         return ", the time of an unknown zone (in pandas: tz_localize)"
     return ", a day, which is no point in time" if path == ("end",) and is_a.is_date(kind) else ""
 
 
 def _is_absent(schema: pa.Schema, path: tuple[str, ...]) -> bool:
-    """Whether it is the part that is not there, or the value itself, and not one list of a part."""
+    """Whether a whole part, or `end`, is absent, and not just one list of a part."""
     part = schema.get_field_index(path[0])
     return part < 0 or (path[0] == "static" and is_a.is_struct(schema.field(part).type))
 
@@ -86,7 +86,7 @@ def _elements(column: Column) -> str:
 def _test(column: Column) -> Test:
     if column.is_real:
         return _is_number
-    # Arrow itself calls a column null that holds nothing else.
+    # A column of nothing but nulls has Arrow's type null.
     return (lambda kind: is_a.is_null(kind) or _is_name(kind)) if column.accepts_unknown else _is_name
 
 

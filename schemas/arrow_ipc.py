@@ -1,10 +1,10 @@
-"""One Arrow IPC message as a record batch that can be trusted: its bytes are looked at before Arrow reads them.
+"""Read an Arrow IPC stream from an untrusted producer: its bytes are checked before Arrow reads them.
 
-In: the bytes of one IPC stream. Out: its only record batch, validated in full, or why there is none. Knows no windows.
+In: the bytes of one IPC stream. Out: its only record batch, fully validated, or why there is none. Knows no windows.
 
-Arrow checks that lengths fit the bytes, but three things let a small message claim any amount of memory, and one lets
-it do worse: compressed buffers name their own size, columns without bytes have any number of rows, strings that are
-written once are used many times; and an extension type that some library registered (Ray has such) may run code.
+Arrow checks that lengths fit the bytes, but a small message can still claim any amount of memory in three ways:
+compressed buffers declare their own size, columns without bytes have any number of rows, and dictionary-encoded strings
+are stored once and used many times. Worse, an extension type that a library registered (Ray does) may run code.
 """
 
 import struct
@@ -19,22 +19,22 @@ from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.lookalikes import looks_like
 
 GROWTH = 64
-"""Strings may take so many times the bytes of the message once each has its own copy."""
+"""How many times the message's bytes its strings may take once dictionaries are expanded. A choice."""
 _MOST_MESSAGES = 64  # a schema, the dictionaries, and one record batch
 _LONGEST_WORDS = 200  # of Arrow's errors, which may quote the bytes
 _EXTENSION = b"ARROW:extension"
 _SLOT = struct.Struct("<H")
 _OFFSET = struct.Struct("<I")
 _BACK = struct.Struct("<i")
-# Places of fields in the FlatBuffers tables of Arrow's format/Message.fbs.
+# Indices of fields in the FlatBuffers tables of Arrow's format/Message.fbs.
 _MESSAGE_HEADER, _DICTIONARY_DATA, _BATCH_COMPRESSION = 2, 1, 3
 
 
 def read_batch(value: bytes, plain: pa.Schema | None = None) -> pa.RecordBatch | WindowFault:
-    """Return the only record batch of a stream. Never raises for what the bytes are.
+    """Return the only record batch of a stream, or why there is none. Never raises, whatever the bytes are.
 
-    `plain` is a schema known to have good names and no strings that are written once and used many times: for a batch
-    of it neither is looked for.
+    `plain` is a schema known to have valid names and no dictionaries: for a batch of that schema, these checks are
+    skipped.
     """
     try:
         _look_before_reading(value)
@@ -47,7 +47,7 @@ def read_batch(value: bytes, plain: pa.Schema | None = None) -> pa.RecordBatch |
         said = str(error).splitlines() or [type(error).__name__]
         words = f"expected an Arrow IPC stream of one plain record batch, found {said[0][:_LONGEST_WORDS]}"
         return "not-arrow", words + looks_like(value, "arrow")
-    except KeyError as error:  # some types of Arrow have no class in pyarrow, and it raises what its look-up raised
+    except KeyError as error:  # pyarrow's own lookup raises it for types of Arrow that it does not know
         return "not-arrow", f"expected columns of types that pyarrow knows, found type {error}"
     if grown > GROWTH * len(value):
         return "too-large", f"expected strings of at most {GROWTH} times the record's {len(value)} bytes, found {grown}"
@@ -55,7 +55,7 @@ def read_batch(value: bytes, plain: pa.Schema | None = None) -> pa.RecordBatch |
 
 
 def _look_before_reading(value: bytes) -> None:
-    """Raise `ValueError` for a stream that is not to be handed to Arrow's reader."""
+    """Raise `ValueError` for a stream that must not be given to Arrow's reader."""
     batches = 0
     for number, message in enumerate(pa.ipc.MessageReader.open_stream(value)):
         metadata = message.metadata.to_pybytes()
@@ -75,8 +75,8 @@ def _look_before_reading(value: bytes) -> None:
 
 
 def _look_at_all(batch: pa.RecordBatch, size: int, *, has_good_names: bool) -> None:
-    """Raise where names, offsets, indices, texts or the number of rows cannot be."""
-    # `validate` lets names and zones pass that are no UTF-8, and to look at such a one raises.
+    """Validate names, offsets, indices, texts and the number of rows; raise if one is invalid."""
+    # `validate` accepts names and zones that are not UTF-8, but reading one raises.
     if not has_good_names and "\ufffd" in batch.schema.to_string(show_field_metadata=False, show_schema_metadata=False):
         found = "names that are no UTF-8"
         raise ValueError(found)
@@ -87,7 +87,7 @@ def _look_at_all(batch: pa.RecordBatch, size: int, *, has_good_names: bool) -> N
 
 
 def _is_compressed(metadata: bytes, kind: str) -> bool:
-    """Whether a record batch or a dictionary says that its buffers are compressed."""
+    """Whether a record batch or a dictionary declares compressed buffers."""
     root = _OFFSET.unpack_from(metadata)[0]
     table = _follow(metadata, root, _MESSAGE_HEADER)
     if kind == "dictionary":
@@ -96,20 +96,20 @@ def _is_compressed(metadata: bytes, kind: str) -> bool:
 
 
 def _follow(metadata: bytes, table: int, field: int) -> int:
-    """Return where the table begins that a field of a table holds."""
+    """Return the position of the table to which a table's field refers."""
     place = table + _place(metadata, table, field)
     return place + int(_OFFSET.unpack_from(metadata, place)[0])
 
 
 def _place(metadata: bytes, table: int, field: int) -> int:
-    """Return where in a table a field lies, 0 where it is absent."""
+    """Return the position of a table's field, 0 if it is absent."""
     slots = table - _BACK.unpack_from(metadata, table)[0]
     slot = 2 * _SLOT.size + field * _SLOT.size
     return int(_SLOT.unpack_from(metadata, slots + slot)[0]) if slot < _SLOT.unpack_from(metadata, slots)[0] else 0
 
 
 def _text_bytes(array: Any) -> int:
-    """Return how many bytes the strings take that are written once and used many times, once each has its own copy."""
+    """Return how many bytes dictionary-encoded strings and views take when expanded."""
     kind = array.type
     if is_a.is_struct(kind):
         return sum(_text_bytes(inner) for inner in array.flatten())
@@ -121,7 +121,7 @@ def _text_bytes(array: Any) -> int:
 
 
 def _longest(texts: Any) -> int:
-    """Return the bytes of the longest text, 0 for what is none: no column of a window, so nobody reads it."""
+    """Return the bytes of the longest text, 0 for other types: no column of a window has them, so they are not read."""
     if is_a.is_string_view(texts.type):
         return max(_view_lengths(texts), default=0)
     is_text = is_a.is_string(texts.type) or is_a.is_large_string(texts.type)
@@ -129,7 +129,7 @@ def _longest(texts: Any) -> int:
 
 
 def _view_lengths(views: Any) -> list[int]:
-    """Return the lengths of strings as their views say; Arrow has no kernel for it."""
+    """Return the lengths of strings from their views; Arrow has no kernel for that."""
     buffer = views.buffers()[1]
     if buffer is None:
         return []

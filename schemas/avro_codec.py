@@ -1,6 +1,6 @@
-"""The Avro forms of the window record: one record is one window, bare or behind the id of its schema.
+"""The Avro wire formats: one record is one window, bare or preceded by its schema's id (Confluent's format).
 
-In: records, or a batch of windows. Out: `Decoded` with rejects located exactly, or the bytes of records. Knows neither
+In: records, or a batch of windows. Out: `Decoded`, with rejects located exactly, or the bytes of records. Knows neither
 Kafka nor how a schema is found by its id.
 """
 
@@ -22,14 +22,14 @@ from undertow.schemas.records import Record
 from undertow.schemas.windows import WindowBatch
 
 SchemaOf = Callable[[int], AvroSchema | str]
-"""Returns the schema of an id, or why there is none that can be read. May raise where nobody answers."""
+"""A function that returns the schema of an id, or why it cannot be read. May raise `Unavailable`."""
 
 _HEADER = struct.Struct(">bI")  # Confluent's: a zero, and the schema's id
-_BROKEN = (EOFError, IndexError, ValueError, OverflowError)  # what fastavro raises for bytes that are something else
+_BROKEN = (EOFError, IndexError, ValueError, OverflowError)  # what fastavro raises for bytes that are not Avro
 
 
 def decode_avro(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
-    """Decode records written with `window.v1.avsc`. Never raises for what they hold."""
+    """Decode records written with `window.v1.avsc`. Never raises, whatever they hold."""
     parse = partial(_read, schema=window_avro_schema(), reader="avro")
     return decode_documents(records, contract, parse, max_record_bytes=max_record_bytes)
 
@@ -37,7 +37,7 @@ def decode_avro(records: Sequence[Record], contract: InputContract, *, max_recor
 def decode_confluent(
     records: Sequence[Record], contract: InputContract, *, max_record_bytes: int, schema_of: SchemaOf
 ) -> Decoded:
-    """Decode records in Confluent's wire format. Never raises for what they hold, only what `schema_of` raises."""
+    """Decode records in Confluent's wire format. Raises only what `schema_of` raises, whatever the records hold."""
     parse = partial(_read_confluent, schema_of=schema_of)
     return decode_documents(records, contract, parse, max_record_bytes=max_record_bytes)
 
@@ -71,7 +71,7 @@ def _read_confluent(value: bytes, schema_of: SchemaOf) -> Document | WindowFault
 
 
 def _read(value: bytes, schema: AvroSchema, reader: str) -> Document | WindowFault:
-    """Return the object that a value holds. What is null as a whole was left out by the producer."""
+    """Return the object in a value; a part that is null was left out by the producer."""
     file = io.BytesIO(value)
     try:
         document: Document = schemaless_reader(file, schema.parsed, None)  # type: ignore[assignment]
@@ -86,6 +86,6 @@ def _read(value: bytes, schema: AvroSchema, reader: str) -> Document | WindowFau
 
 
 def _microseconds(ticks: int, ticks_per_s: int) -> int | str:
-    """Return an event time, or a text that is none and shows what was found."""
+    """Return an event time, or a text that shows the value if it is not a whole number of microseconds."""
     whole, rest = divmod(ticks * US_PER_S, ticks_per_s)
     return f"{ticks} / {ticks_per_s} s" if rest else whole

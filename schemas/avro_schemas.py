@@ -1,7 +1,7 @@
-"""Avro schemas that windows are written with: ours, and any other whose records look like it.
+"""Avro schemas of windows: ours, and any compatible one of a producer.
 
-In: the text of a schema. Out: `AvroSchema`, fit to read bytes from anywhere, or a `ValueError` that says why it is not.
-Knows neither records nor registries.
+In: the text of a schema. Out: `AvroSchema`, safe for reading untrusted bytes, or a `ValueError` that says why it is
+not. Knows neither records nor registries.
 """
 
 import json
@@ -19,30 +19,31 @@ _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "b
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvroSchema:
-    """A schema that a producer wrote with."""
+    """A schema with which a producer writes windows."""
 
     parsed: Any
-    """What fastavro reads by. Without logical types: it would make objects of them, and raise for some numbers."""
+    """The schema as fastavro reads it, without logical types: it would turn them into objects, and raise for some
+    numbers."""
     end_ticks_per_s: int
-    """Unit of an `end` that is a number."""
+    """The unit of a numeric `end`, in ticks per second."""
 
 
 def window_schema_text() -> str:
-    """Return our own schema, which every artifact's windows can be written with."""
+    """Return the text of our own schema, by which windows of every artifact can be written."""
     return files("undertow.schemas").joinpath("window.v1.avsc").read_text()
 
 
 @cache
 def window_avro_schema() -> AvroSchema:
-    """Return our own schema, ready to use."""
+    """Return our own schema, parsed."""
     return read_schema(window_schema_text())
 
 
 def read_schema(text: str) -> AvroSchema:
-    """Check a schema.
+    """Parse and check a schema.
 
-    Raises `ValueError` where it is none, where a few bytes could claim any amount of memory, and where it says of `end`
-    what is not understood.
+    Raises `ValueError` if it is not a record's schema, if a few bytes could claim any amount of memory by it, or if the
+    type of `end` is not understood.
     """
     try:
         raw = json.loads(text)
@@ -60,15 +61,15 @@ def read_schema(text: str) -> AvroSchema:
 
 
 def _least_bytes(schema: Any) -> int:
-    """Return the fewest bytes that a value takes. Raises `ValueError` for recursion, and for lists of nothing.
+    """Return the fewest bytes that a value takes. Raises `ValueError` for recursion, and for items of 0 bytes.
 
-    A block of an array names how many items follow: where an item takes no byte, nothing bounds that number. And
-    fastavro recurses as deep as the bytes say, in C, where nobody counts.
+    A block of an array declares its number of items, which nothing bounds if an item takes no byte. And fastavro
+    recurses in C as deep as the bytes say, without a limit.
     """
     if isinstance(schema, list):
         for branch in schema:
             _least_bytes(branch)
-        return 1  # which branch
+        return 1  # the index of the branch
     kind = schema["type"] if isinstance(schema, dict) else schema
     if isinstance(kind, dict | list):
         return _least_bytes(kind)

@@ -1,10 +1,10 @@
-"""What a number in the field `end` of an Avro schema counts: what producers and connectors write beside its type.
+"""The unit of a numeric `end` in an Avro schema, from the annotations of producers and connectors.
 
-In: the JSON of a record's schema. Out: ticks a second, or a `ValueError` that names what is not understood. Knows no
+In: the JSON of a record's schema. Out: ticks per second, or a `ValueError` that names what is not understood. Knows no
 records.
 
-An annotation that is not understood is never passed over: the number would be read as microseconds, which puts a day's
-number, or milliseconds, into January of 1970.
+An unknown annotation is refused, not ignored: read as microseconds, a number of days or of milliseconds would be in
+January of 1970.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,19 +16,19 @@ _TICKS_PER_S = {
     "timestamp-micros": US_PER_S,
     "timestamp-nanos": 1_000_000_000,
     "org.apache.kafka.connect.data.Timestamp": 1_000,
-    # Of database columns without a zone, which Debezium counts from the epoch as if they were UTC.
+    # Database columns without a zone, which Debezium counts from the epoch as if they were UTC.
     "io.debezium.time.Timestamp": 1_000,
     "io.debezium.time.MicroTimestamp": US_PER_S,
     "io.debezium.time.NanoTimestamp": 1_000_000_000,
 }
 _TEXTS = frozenset({"io.debezium.time.ZonedTimestamp", "io.debezium.time.IsoTimestamp"})
-"""Strings, which are held to the same ISO 8601 with a zone as everywhere."""
+"""Annotations of strings, which must be ISO 8601 with a zone as in every format."""
 _NO_UTC = "adjust-to-utc = false"
-"""As Iceberg annotates the time of an unknown zone."""
+"""Iceberg's annotation of a time without a zone."""
 
 
 def end_ticks_per_s(schema: Mapping[str, Any]) -> int:
-    """Return the unit of an `end` that is a number; where nothing is said of it, microseconds, as everywhere."""
+    """Return the unit of a numeric `end`; without an annotation, microseconds, as in every format."""
     units: set[int] = set()
     for field in schema["fields"]:
         if field["name"] != "end":
@@ -46,7 +46,7 @@ def end_ticks_per_s(schema: Mapping[str, Any]) -> int:
 
 
 def _branches(schema: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each type that a value may have, with what is written beside it, of the field and of the type itself."""
+    """Yield each type that a value may have, with the annotations of the field and of the type."""
     if isinstance(schema, list):
         for branch in schema:
             yield from _branches(branch, above)

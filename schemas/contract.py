@@ -1,4 +1,4 @@
-"""The input contract: what a window must carry so that an artifact can embed it.
+"""The input contract: what a window must contain so that an artifact can embed it.
 
 In: nothing. Out: `InputContract` and its JSON form, part of each artifact. Knows nothing of models.
 """
@@ -12,7 +12,7 @@ IdType = Literal["string", "integer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdColumn:
-    """One column of the series' identity: a Feast join key."""
+    """One id of a series: a join key in Feast."""
 
     name: str
     type: IdType
@@ -24,9 +24,9 @@ class Column:
 
     name: str
     categories: tuple[str, ...] | None = None
-    """None for real numbers; else the categories the model knows, as strings."""
+    """None for a column of numbers; otherwise the categories that the model knows, as strings."""
     accepts_unknown: bool = False
-    """Whether a category outside `categories`, or null, is embedded as the unknown one instead of being refused."""
+    """Whether another category, or null, is embedded as the unknown class; otherwise it is a reject."""
 
     @property
     def is_real(self) -> bool:
@@ -36,21 +36,21 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputContract:
-    """What one window must carry. Columns it does not name are ignored and counted."""
+    """What a window must contain. Other columns are ignored and counted."""
 
     series: tuple[IdColumn, ...]
     past: tuple[Column, ...]
     future: tuple[Column, ...] = ()
     static: tuple[Column, ...] = ()
     min_length: int
-    """Fewest steps of the past: at least 1 of the encoder, and before them those that lagged columns are made of."""
+    """The fewest steps of the past: at least 1 for the encoder, and before it the longest lag."""
     max_length: int
-    """Most steps of the past."""
+    """The most steps of the past."""
     horizon: int = 0
-    """Decoder steps that every `future` column must carry; 0 where there is no future column."""
+    """The number of decoder steps in every `future` column; 0 if there is none."""
     allows_gaps: bool = False
-    """Whether steps between the first and the last may be missing: null in every column of the past. Not in the JSON
-    form where they may not."""
+    """Whether steps between the first and the last may be missing (null in every column of the past). Omitted from the
+    JSON form if false."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json`."""

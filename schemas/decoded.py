@@ -15,19 +15,19 @@ from undertow.schemas.windows import WindowBatch
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decoded:
-    """The windows of some records, and what was refused of them."""
+    """The windows of some records, and the rejects."""
 
     windows: WindowBatch
     record_of: NDArray[np.int64]
-    """(n,) the position, in the decoded sequence, of the record that each window came from."""
+    """(n,) the index, in the decoded sequence, of each window's record."""
     rejects: tuple[Reject, ...]
     ignored_columns: int = 0
-    """Columns, summed over windows, that the input contract does not name."""
+    """The number of columns that are not in the input contract, summed over windows."""
     odd_times: int = 0
-    """Windows that are taken though their event time is hardly meant (`undertow.schemas.event_times`)."""
+    """The number of accepted windows with a suspicious event time (`undertow.schemas.event_times`)."""
     odd_time: str = ""
-    """Whose the last one of them is, and what it is."""
+    """The last such window's origin and event time, as text."""
 
 
 Decode = Callable[[Sequence[Record]], Decoded]
-"""Never raises for what a record holds, only where somebody who must be asked (a schema registry) does not answer."""
+"""A decoder. Never raises, whatever the records hold, except `Unavailable` if a schema registry does not answer."""

@@ -1,9 +1,9 @@
-"""From records that hold one window each to a batch: what JSON and Avro have in common.
+"""Decode records of one window each: what JSON and Avro have in common.
 
-In: records, and what turns a value into a document. Out: `Decoded` with rejects located exactly. Knows no wire format.
+In: records, and a function that parses a value. Out: `Decoded`, with rejects located exactly. Knows no wire format.
 
-The fast way (`undertow.schemas.json_columns`) takes a whole batch and checks it by columns;
-`undertow.schemas.json_faults` looks at single records only where something is off, so both must agree on what is valid.
+The fast check (`undertow.schemas.json_columns`) takes a whole batch, column by column. Only if it finds a fault does
+the exact check (`undertow.schemas.json_faults`) take single records. Both must agree on what is valid.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from undertow.schemas.records import Record, Reject
 from undertow.schemas.windows import WindowBatch
 
 Parse = Callable[[bytes], Document | WindowFault]
-"""Returns the object that a value holds, or what is wrong with it. Never raises for what the value is."""
+"""A function that parses a value to an object, or returns what is wrong. Never raises, whatever the value is."""
 
 
 def decode_documents(
@@ -64,7 +64,7 @@ def decode_documents(
 
 
 def to_documents(windows: WindowBatch, ends: Sequence[object]) -> Iterator[Document]:
-    """Yield each window as a document; `ends` are their event times as the format writes them.
+    """Yield each window as a document; `ends` are the event times in the format's notation.
 
     A missing step is NaN in columns of numbers, which JSON writes as null.
     """
@@ -84,7 +84,7 @@ def to_documents(windows: WindowBatch, ends: Sequence[object]) -> Iterator[Docum
 
 
 def size_fault(value: bytes, max_record_bytes: int) -> WindowFault | None:
-    """Return why a value is refused before anyone looks into it."""
+    """Return the fault of a value that is missing or too large; None otherwise."""
     if not value:
         return "empty", "expected a window, found no value"
     if len(value) > max_record_bytes:

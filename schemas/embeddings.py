@@ -1,4 +1,4 @@
-"""Many embeddings, columnar: what the embedder makes and every sink takes.
+"""Embeddings as a columnar batch: the embedder's output, and every sink's input.
 
 In: arrays. Out: `EmbeddingBatch` and the Arrow schema of the offline log. Knows no store.
 """
@@ -15,24 +15,24 @@ from undertow.schemas.windows import Values
 EVENT_TIMESTAMP, CREATED, SPACE = "event_timestamp", "created", "space"
 ORIGIN_PARTITION, ORIGIN_OFFSET = "origin_partition", "origin_offset"
 LOG_COLUMNS = (EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET)
-"""Columns of the offline log beside the ids and the features, which must have other names."""
+"""The offline log's own columns; ids and features must have other names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EmbeddingBatch:
-    """n embeddings of one space. Row i's key is (series ids, event time, space)."""
+    """n embeddings of one space. The key of a row is (series ids, event time, space)."""
 
     space: str
-    """The full identity of the vector space (64 hex digits)."""
+    """The full space id (64 hex digits)."""
     series: Mapping[str, Values]
     """Id columns, each (n,), int64 or object of str."""
     event_us: NDArray[np.int64]
     """(n,) event time: microseconds since the epoch, UTC."""
     created_us: NDArray[np.int64]
-    """(n,) when it was delivered, in microseconds since the epoch, UTC: of one key the row with the greatest counts
-    (`undertow.stream.order`). 0 as it comes from the embedder."""
+    """(n,) when the record was delivered, in microseconds since the epoch, UTC. Of rows with the same key, the one with
+    the greatest value counts (`undertow.stream.order`). The embedder sets 0."""
     features: Mapping[str, NDArray[np.float32]]
-    """Vectors by feature name, each (n, d), C-contiguous float32, finite."""
+    """Vectors by feature name, each (n, d) float32, C-contiguous and finite."""
 
     def __len__(self) -> int:
         return len(self.event_us)
@@ -75,10 +75,10 @@ class EmbeddingBatch:
 def offline_schema(series: Mapping[str, str], features: Sequence[str]) -> pa.Schema:
     """Return the Arrow schema of a part of the offline log.
 
-    `series` maps each id column to "string" or "integer". Of rows of one series and `event_timestamp` the one with the
-    greatest `created` counts, which earlier versions did not make unique (`undertow.stream.order`). Timestamps are
-    microseconds in UTC and vectors are lists of float32: Feast's DuckDB store turns nanoseconds into strings. The
-    origin columns say which record a row came from; they are null in a backfill.
+    `series` maps each id column to "string" or "integer". Of rows with the same series and `event_timestamp`, the one
+    with the greatest `created` counts; earlier versions did not make that unique (`undertow.stream.order`). Timestamps
+    are microseconds in UTC, since Feast's DuckDB store turns nanoseconds into strings; vectors are lists of float32.
+    The origin columns name the record of a row; they are null in a backfill.
     """
     ids = [pa.field(name, pa.string() if kind == "string" else pa.int64()) for name, kind in series.items()]
     return pa.schema(

@@ -1,10 +1,10 @@
-"""The plausible range of event times: not before such series were recorded, and not in the future.
+"""Reject implausible event times: too far in the past, or in the future.
 
-In: windows, and the first and the last event time that are taken. Out: the others as rejects that guess the unit that
-was meant, and a count of those that are taken but odd. Knows no wire format and no clock.
+In: windows, and the first and the last accepted event time. Out: rejects, which guess the unit that was meant, and a
+count of accepted but suspicious times. Knows no wire format and no clock.
 
-A time in a wrong unit is worse than none: seconds read as microseconds lie in January of 1970, and milliseconds read as
-seconds lie so far ahead that no later window of the series is ever newer in an online store.
+A time in a wrong unit does harm: seconds read as microseconds are in January of 1970, and milliseconds read as seconds
+are so far ahead that no later window of the series would ever replace that one in an online store.
 """
 
 from collections.abc import Sequence
@@ -28,18 +28,18 @@ _ODD_BEFORE_US = 631_152_000_000_000  # 1990-01-01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTimes:
-    """The event times that are taken, in microseconds since the epoch; without any word all that are times."""
+    """The accepted range of event times, in microseconds since the epoch, UTC; by default, all valid times."""
 
     first_us: int = FIRST_US
     last_us: int = LAST_US
     odd_after_us: int = LAST_US
-    """What is later is odd even where it is taken. What lies before 1990 is odd too."""
+    """A later time is suspicious even if it is accepted. So is one before 1990."""
 
     @classmethod
     def at(cls, now_s: float, *, min_us: int, max_ahead_us: int) -> "EventTimes":
-        """Return what is taken at a moment (seconds since the epoch): from `min_us` to `max_ahead_us` after it.
+        """Return the range at the time `now_s` (seconds since the epoch): from `min_us` to `max_ahead_us` after it.
 
-        What lies after the end of the next year is odd.
+        Times after the end of the next year are suspicious.
         """
         year = datetime.fromtimestamp(now_s, UTC).year
         end_of_next = datetime(year + 2, 1, 1, tzinfo=UTC) - EPOCH
@@ -50,30 +50,30 @@ class EventTimes:
         )
 
     def refused(self, ends_us: NDArray[np.int64]) -> Mask:
-        """Mark (n,) what is not taken."""
+        """Return (n,) which times are not accepted."""
         return (ends_us < self.first_us) | (ends_us > self.last_us)
 
     def odd(self, ends_us: NDArray[np.int64]) -> Mask:
-        """Mark (n,) what is odd, whether it is taken or not."""
+        """Return (n,) which times are suspicious, accepted or not."""
         return (ends_us < _ODD_BEFORE_US) | (ends_us > self.odd_after_us)
 
     def all_usual(self, ends_us: NDArray[np.int64]) -> bool:
-        """Whether all are taken and none is odd: what nearly every batch is, so it is asked first."""
+        """Whether all times are accepted and none is suspicious, as in nearly every batch: so this is checked first."""
         if not len(ends_us):
             return True
         last = min(self.last_us, self.odd_after_us)
         return max(self.first_us, _ODD_BEFORE_US) <= int(ends_us.min()) and int(ends_us.max()) <= last
 
     def explain(self, end_us: int) -> str:
-        """Say what was expected of an event time that is refused, what was found, and which unit was meant."""
+        """Return the detail of a reject: the accepted range, the time found, and the unit that was probably meant."""
         expected = f"{format_time(self.first_us)} to {format_time(self.last_us)} (kafka.event_time)"
         return f"end: expected {expected}, found {format_time(end_us)}{guess_unit(end_us)}"
 
 
 def hold_records(decoded: Decoded, records: Sequence[Record], times: EventTimes) -> Decoded:
-    """Return what was decoded without the windows whose event time is not believed; each of those refuses its record.
+    """Remove windows whose event time is not accepted; each makes its record a reject.
 
-    As everywhere, the other windows of a record of many are kept.
+    The other windows of a record of many are kept.
     """
     ends = decoded.windows.end_us
     if times.all_usual(ends):
@@ -99,7 +99,7 @@ def hold_records(decoded: Decoded, records: Sequence[Record], times: EventTimes)
 
 
 def hold_rows(read: ArrowWindows, times: EventTimes) -> ArrowWindows:
-    """Return what was read of a table without the rows whose event time is not believed, which are refused."""
+    """Remove rows of a table whose event time is not accepted; they become faults."""
     refused = times.refused(read.windows.end_us)
     if not refused.any():
         return read

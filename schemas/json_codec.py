@@ -1,6 +1,6 @@
-"""The JSON form of the window record: one record is one window.
+"""The JSON wire format: one record is one window.
 
-In: records, or a batch of windows. Out: `Decoded` with rejects located exactly, or the bytes of records. Knows neither
+In: records, or a batch of windows. Out: `Decoded`, with rejects located exactly, or the bytes of records. Knows neither
 Kafka nor models. Its JSON Schema is `window.v1.schema.json`.
 """
 
@@ -21,7 +21,7 @@ from undertow.schemas.windows import WindowBatch
 
 
 def decode_json(records: Sequence[Record], contract: InputContract, *, max_record_bytes: int) -> Decoded:
-    """Decode records, one window each. Never raises for what they hold."""
+    """Decode records, one window each. Never raises, whatever they hold."""
     parse = partial(_parse, contract=contract)
     return decode_documents(records, contract, parse, max_record_bytes=max_record_bytes)
 
@@ -32,7 +32,7 @@ def encode_json(windows: WindowBatch) -> list[bytes]:
 
 
 def _parse(value: bytes, contract: InputContract) -> Document | WindowFault:
-    """Return the object that a record holds, or what is wrong with it."""
+    """Return the object in a record, or its fault."""
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:
@@ -46,7 +46,7 @@ def _parse(value: bytes, contract: InputContract) -> Document | WindowFault:
 
 
 def _sharpen(value: bytes, contract: InputContract) -> WindowFault | None:
-    """Find the guilty field where the text is JSON but for NaN, Infinity or a lone surrogate, as Python writes them."""
+    """Find the field at fault if the text is JSON except for NaN, Infinity or a lone surrogate, which Python writes."""
     try:
         document = json.loads(value.decode())
     except (ValueError, RecursionError):

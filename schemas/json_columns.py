@@ -1,7 +1,7 @@
-"""Convert parsed JSON windows to columns: the fast check, of whole columns at once.
+"""Convert parsed windows to columns: the fast check, of whole columns at once.
 
-In: parsed JSON objects and an input contract. Out: a `WindowBatch`, or an exception that says no more than that
-something is off. Does not know how the text was parsed, nor what to tell a person.
+In: parsed JSON objects and an input contract. Out: a `WindowBatch`, or an exception that says only that something is
+wrong. Knows neither how the text was parsed nor how to explain a fault.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _NAMES_OR_NULL = _NAMES | {type(None)}
 
 
 class ColumnBuilder:
-    """Windows on their way into columns. What `add` and `build` raise is among `SUSPECT`."""
+    """Collects windows into columns. `add` and `build` raise one of `SUSPECT` if something is wrong."""
 
     def __init__(self, contract: InputContract) -> None:
         self._contract = contract
@@ -31,11 +31,11 @@ class ColumnBuilder:
         self._future: list[tuple[str, list[Any]]] = [(column.name, []) for column in contract.future]
         self._static: list[tuple[str, list[Any]]] = [(column.name, []) for column in contract.static]
         self._ends: list[int] = []
-        self._lengths: list[int] = []  # one for each window that was taken whole
+        self._lengths: list[int] = []  # of each accepted window
         self.ignored = 0
 
     def add(self, document: Document) -> None:
-        """Check the shape of one window and take it, whole or not at all; its elements are checked later."""
+        """Check the structure of one window and add it, completely or not at all; elements are checked by `build`."""
         try:
             self._take(document)
         except SUSPECT:
@@ -66,7 +66,7 @@ class ColumnBuilder:
                 self.ignored += len(others) - known
 
     def _forget_half(self) -> None:
-        """Cut off what the window that was given up has left behind."""
+        """Remove what a refused window has already added."""
         n = len(self._lengths)
         for _, _, held in self._series:
             del held[n:]
@@ -109,7 +109,7 @@ class ColumnBuilder:
 
 
 def _gaps(columns: Sequence[Sequence[Any]], lengths: Sequence[int]) -> Sequence[int]:
-    """Return which of all steps are null in every column, but for those that a window begins or ends with."""
+    """Return which steps are null in every column, except for the first and last step of each window."""
     first, *others = columns
     if None not in first:
         return ()

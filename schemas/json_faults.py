@@ -1,7 +1,7 @@
-"""What is wrong with a window: the slow, exact check behind the fast codecs, of JSON and of every other format.
+"""Explain why a window was rejected: the slow, exact check behind the fast one, for every wire format.
 
-In: one parsed JSON object, or what looks like one, and an input contract. Out: its faults, each a reason code and a
-detail that a person can act on. Does not know how the record was parsed.
+In: one parsed JSON object (or its equivalent in another format) and an input contract. Out: its faults, each a reason
+code and a detail on which a user can act. Knows not how the record was parsed.
 """
 
 import json
@@ -17,7 +17,7 @@ from undertow.schemas.wording import between, counted
 
 Document = dict[str, Any]
 WindowFault = tuple[str, str]
-"""A code of `undertow.schemas.records.REASONS`, and a detail."""
+"""(reason, detail): the reason is a code of `undertow.schemas.records.REASONS`."""
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LONGEST_ID = 1024
@@ -31,7 +31,7 @@ _ID_RULES = {
 
 
 def find_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:
-    """Yield what is wrong. Take the first: what would come after it may stumble over it."""
+    """Yield the faults. Use only the first: searching for more may raise because of it."""
     yield from _series_faults(document, contract.series)
     if "end" not in document:
         yield _fault("missing", "end", "the event time of the last step", _nothing("end", document, _PARTS))
@@ -48,7 +48,7 @@ def find_faults(document: Document, contract: InputContract) -> Iterator[WindowF
 
 
 def is_id(value: object, kind: str) -> bool:
-    """Whether a value is fit to be a series id of this type."""
+    """Whether a value is a valid series id of this type."""
     if kind == "integer":
         return type(value) is int and -(2**63) <= value < 2**63
     if type(value) is not str or not value:
@@ -132,7 +132,7 @@ def _list_faults(document: Document, part: str, columns: Sequence[Column]) -> It
 
 
 def _gaps(past: Mapping[str, list[object]], contract: InputContract) -> frozenset[int] | None:
-    """Return the steps that are missing: null in every column, between the first and the last; None where none may."""
+    """Return the missing steps (null in every column, never the first or last); None if the contract allows none."""
     if not contract.allows_gaps:
         return None
     steps = range(1, len(past[contract.past[0].name]) - 1)
@@ -189,12 +189,12 @@ def _nothing(name: str, there: Mapping[str, object], known: Sequence[str]) -> st
 
 
 def _quote(value: object) -> str:
-    """Show a value in a few characters; lists and objects by size alone, for they may be deep."""
+    """Show a value in a few characters; lists and objects only by size, since they may be deeply nested."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return f"an object of {len(value)}"
-    if isinstance(value, bytes):  # of Avro
+    if isinstance(value, bytes):  # from Avro
         return f"{len(value)} bytes"
     text = json.dumps(value[: _LONGEST_QUOTE + 1]) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

@@ -1,7 +1,7 @@
 """Guess the format of bytes that a codec cannot read, so that the reject can say what to change.
 
-In: the value of a record, or an object that is no window. Out: a few words for its fault. Knows no codec, and refuses
-nothing itself: it is asked only about what has been refused.
+In: the value of a rejected record, or an object that is not a window. Out: a hint for its detail. Knows no codec, and
+rejects nothing itself.
 """
 
 import difflib
@@ -31,7 +31,7 @@ _TIMES = ("time", "date", "stamp")
 
 
 def looks_like(value: bytes, reader: str) -> str:
-    """Return what a value looks like that the codec `reader` (a `kafka.format`) has refused; empty where unknown."""
+    """Return a hint on the format of a value that the codec `reader` (a `kafka.format`) rejected; empty if unknown."""
     if value[:1] == b"\0" and len(value) > _HEADER_BYTES and reader != "avro-confluent":
         schema_id, held = int.from_bytes(value[1:_HEADER_BYTES], "big"), value[_HEADER_BYTES:]
         if _is_object(held):
@@ -47,7 +47,7 @@ def looks_like(value: bytes, reader: str) -> str:
 
 
 def looks_wrapped(document: Mapping[str, Any]) -> str:
-    """Return what an object looks like that has no series of its own; empty where that is unknown."""
+    """Return a hint on the envelope around a window, for an object without `series`; empty if unknown."""
     for keys, name, inside, advice in _ENVELOPES:
         if keys <= document.keys():
             return f"; this looks like {name}, with the window in `{inside}`: {advice}"
@@ -56,9 +56,9 @@ def looks_wrapped(document: Mapping[str, Any]) -> str:
 
 
 def looks_misspelt(name: str, there: Iterable[str], known: Iterable[str] = ()) -> str:
-    """Return which of the names that are `there` may be meant for one that is not, those that are `known` apart.
+    """Return a hint which name in `there` may be meant for the missing one; names in `known` are not considered.
 
-    Names are compared without regard to case; of a record with very many, or very long ones, only some.
+    Case is ignored. Of very many or very long names only some are compared.
     """
     known = {name, *known}
     others = {one.lower(): one for one in islice(there, _MOST_NAMES) if one not in known and len(one) <= _LONGEST_NAME}

@@ -1,6 +1,6 @@
-"""What travels through Kafka: records in, rejects out; and what is wrong with one window of a batch.
+"""Records and rejects, and the reasons of rejects.
 
-In: nothing. Out: `Partition`, `Record`, `Reject`, `Fault`. Knows nothing of any Kafka client.
+In: nothing. Out: `Partition`, `Record`, `Reject`, `Fault`, and every reason (`REASONS`). Knows no Kafka client.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from undertow.schemas.wording import counted
 
 MOST_DETAILS = 3
-"""Of a record with many bad windows, so many are explained."""
+"""How many bad windows of one record are explained; the rest are counted. A choice."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,7 +20,7 @@ class Partition:
     index: int
 
     def __str__(self) -> str:
-        """As Kafka's own tools write it."""
+        """Return `topic-index`, as Kafka's own tools write it."""
         return f"{self.topic}-{self.index}"
 
 
@@ -29,13 +29,13 @@ Headers = tuple[tuple[str, bytes], ...]  # in order, names may repeat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One Kafka record as it was read; for a backfill, one row of a file (topic = path, offset = row)."""
+    """A Kafka record as it was read; in a backfill, a row of a file (topic = path, offset = row)."""
 
     partition: Partition
     offset: int
     appended_us: int
-    """The record's timestamp, microseconds since the epoch, UTC (millisecond steps, as Kafka keeps it): by the broker's
-    clock where the topic has `message.timestamp.type=LogAppendTime`, else by the producer's."""
+    """The record's timestamp, microseconds since the epoch, UTC, with Kafka's millisecond resolution: by the broker's
+    clock if the topic has `message.timestamp.type=LogAppendTime`, otherwise by the producer's."""
     value: bytes | None
     """None is a tombstone."""
     key: bytes | None = None
@@ -44,29 +44,29 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """A record (or one window of it) that is refused, with a reason that a person can act on."""
+    """A record, or a window of it, that is rejected, and why."""
 
     record: Record
     reason: str
-    """A short code that can be counted and filtered by, such as `not-json` or `length`: one of `REASONS`."""
+    """A short code for counting and filtering, such as `not-json` or `length`: one of `REASONS`."""
     detail: str
-    """What was expected, what was found, where."""
+    """A sentence: what was expected, what was found, where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One window of a batch that is refused, with a reason that a person can act on."""
+    """A window of a batch that is rejected, and why."""
 
     row: int
-    """Its row in the batch or table that was given, from 0."""
+    """The window's row in the batch or table, from 0."""
     reason: str
     """One of `REASONS`."""
     detail: str
-    """What was expected, what was found."""
+    """A sentence: what was expected, what was found."""
 
 
 def one_for_each_record(rejects: Iterable[Reject]) -> list[Reject]:
-    """Join the rejects of windows that came in one record, in order, under the reason of the first."""
+    """Join the rejects of windows of the same record into one, in order, under the reason of the first."""
     of_record: dict[tuple[Partition, int], list[Reject]] = {}
     for reject in rejects:
         of_record.setdefault((reject.record.partition, reject.record.offset), []).append(reject)
@@ -77,7 +77,7 @@ def one_for_each_record(rejects: Iterable[Reject]) -> list[Reject]:
 
 
 def join_details(details: Sequence[str], more: int = 0) -> str:
-    """Return the first details as one, and how many others there are; `more` are known by number alone."""
+    """Join the first details, and say how many others there are; `more` are known only by number."""
     more += max(0, len(details) - MOST_DETAILS)
     return "; ".join(details[:MOST_DETAILS]) + (f"; and {counted(more, 'more window')}" if more else "")
 

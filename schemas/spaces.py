@@ -1,4 +1,4 @@
-"""The public description of a space: what Feast must know of an artifact's embeddings.
+"""The public description of a space, from which its Feast view is made.
 
 In: plain values. Out: `SpaceView`, and its JSON form in `feature_repo/spaces/<view>.json`. Knows neither Feast nor
 models.
@@ -11,31 +11,31 @@ from typing import Any
 from undertow.schemas.contract import IdColumn
 
 Facts = Mapping[str, Mapping[str, Any]]
-"""By feature, plain JSON data by its name."""
+"""By feature, facts by name, as plain JSON data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceView:
-    """One Feast view: the embeddings of one space."""
+    """The embeddings of one space, as a Feast view."""
 
     name: str
-    """The stable name that readers use: the FeatureService."""
+    """The stable name that readers use: that of Feast's FeatureService."""
     space: str
     """The full identity of the vector space (64 hex digits)."""
     series: tuple[IdColumn, ...]
-    """Id columns, in the artifact's order: one Feast join key each."""
+    """The id columns, in the artifact's order; each is a join key in Feast."""
     features: tuple[tuple[str, int], ...]
-    """Feature names with their number of dimensions, in the artifact's order."""
+    """(name, number of dimensions) of each feature, in the artifact's order."""
     description: str = ""
     """For people: model, tap and pooling."""
     facts: Facts = field(default_factory=dict)
-    """Of features, what people should know of their numbers, such as how much a PCA explains."""
+    """Facts about features for users, such as how much variance a PCA explains."""
     ttl_seconds: int | None = None
-    """How long after its event time a vector is found by Feast's point-in-time joins; 0 for ever, None not decided."""
+    """How old a vector may be in Feast's point-in-time joins; 0 for any age, None if not decided yet."""
 
     @property
     def view(self) -> str:
-        """Name of the Feast view: a retrained model never shares one with its predecessor."""
+        """The name of the Feast view, `<name>__<space8>`: a retrained model never shares one with its predecessor."""
         return f"{self.name}__{self.space[:8]}"
 
     def to_json(self) -> dict[str, Any]:
@@ -51,6 +51,6 @@ class SpaceView:
             series=tuple(IdColumn(name=column["name"], type=column["type"]) for column in data["series"]),
             features=tuple((name, int(size)) for name, size in data["features"]),
             description=data["description"],
-            facts=data.get("facts", {}),  # an earlier version wrote none
+            facts=data.get("facts", {}),  # earlier versions wrote none
             ttl_seconds=data.get("ttl_seconds"),
         )

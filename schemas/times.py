@@ -1,6 +1,6 @@
-"""Event times as they are written: ISO 8601 with a zone, or integer microseconds since the epoch.
+"""Parse and format event times: ISO 8601 with a zone, or integer microseconds since the epoch.
 
-In: one value of a document, or a column of times. Out: microseconds since the epoch, UTC, and back. Knows no codec.
+In: a value of a document, or a column of times. Out: microseconds since the epoch, UTC, or texts. Knows no codec.
 """
 
 import re
@@ -13,18 +13,18 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US, _SECOND_US = 86_400_000_000, 1_000_000
 _GUESSED_FROM_US, _GUESSED_TO_US = 631_152_000_000_000, 4_102_444_800_000_000  # 1990 to 2100
 _UNITS = (("seconds", 1_000_000, 1), ("milliseconds", 1_000, 1), ("nanoseconds", 1, 1_000), ("days", _DAY_US, 1))
-"""No number means a time of these years in two of them: they differ by more than the years do."""
+"""(unit, its multiplier and divisor to microseconds). Unambiguous: no number is a time of these years in two units."""
 _LONGEST_NUMBER = 20  # digits of 64 bits
 FIRST_US = -2_208_988_800_000_000  # 1900-01-01
-LAST_US = 253_370_764_799_999_999  # the last microsecond of 9998: what follows is how people write "never"
-# Digits beyond the microsecond must be zeros: cutting others off could give two windows of a series one event time.
+LAST_US = 253_370_764_799_999_999  # the last microsecond of 9998: later times often stand for "never"
+# Digits beyond microseconds must be 0: cutting them off could give two windows of a series the same event time.
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6}0*)?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
 ).fullmatch
 
 
 def parse_time(value: object) -> int:
-    """Return microseconds since the epoch. Raises `ValueError` for what is no time, has no zone or is out of range."""
+    """Return microseconds since the epoch, UTC. Raises `ValueError` for any other text, no zone, or out of range."""
     if type(value) is str:
         if _ISO(value) is None:
             message = "no ISO 8601 time with a zone"
@@ -43,22 +43,22 @@ def parse_time(value: object) -> int:
 
 
 def format_times(times_us: NDArray[np.int64]) -> list[str]:
-    """Return ISO 8601 with microseconds, in UTC."""
+    """Format times as ISO 8601 with microseconds, in UTC."""
     return [f"{text}Z" for text in np.datetime_as_string(times_us.astype("datetime64[us]"))]
 
 
 def format_time(time_us: int) -> str:
-    """Return one time as `format_times` does."""
+    """Format one time as `format_times` does."""
     return format_times(np.array([time_us], np.int64))[0]
 
 
 def guess_unit(value: object) -> str:
-    """Say which unit a number has that is no plausible time in microseconds; empty where none makes it plausible."""
+    """Return a hint on the unit of a number that is not a plausible time in microseconds; empty if no unit fits."""
     if type(value) is str and value.isascii() and value.isdigit() and len(value) < _LONGEST_NUMBER:
         return f", a number in quotes{guess_unit(int(value))}"
     if type(value) is int:
         return _guess(value)
-    # What a float means in microseconds is no whole number of them, but then it is meant in a larger unit.
+    # A float is not a whole number of microseconds, so it is meant in a larger unit.
     return _guess(value) if type(value) is float and abs(value) < LAST_US else ""
 
 

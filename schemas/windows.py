@@ -1,4 +1,4 @@
-"""Many windows, columnar: what every decoder makes and every embedder takes.
+"""Windows as a columnar batch: every decoder's output, and the embedder's input.
 
 In: arrays. Out: `WindowBatch`. Knows no wire format and no model.
 """
@@ -15,7 +15,7 @@ Values = NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WindowBatch:
-    """n windows. Arrays are read-only by agreement; nothing here copies unless it says so.
+    """n windows. Treat the arrays as read-only; nothing here copies them unless it says so.
 
     `past` is ragged: the steps of window i are `column[starts[i]:starts[i + 1]]`, oldest first, as in an Arrow list.
     """
@@ -27,10 +27,10 @@ class WindowBatch:
     lengths: NDArray[np.int64]
     """(n,) encoder steps of each window."""
     past: Mapping[str, Values]
-    """Encoder columns, each (lengths.sum(),). A missing step, where the contract allows for one, is NaN in every column
-    of numbers and None in every other."""
+    """Encoder columns, each (lengths.sum(),). A missing step, if the contract allows that, is NaN in columns of numbers
+    and None in others."""
     future: Mapping[str, Values]
-    """Known decoder columns, each (n, horizon)."""
+    """Decoder columns that are known ahead, each (n, horizon)."""
     static: Mapping[str, Values]
     """Static columns, each (n,)."""
 
@@ -39,7 +39,7 @@ class WindowBatch:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """(n + 1,) where each window's steps begin in the `past` columns, and where the last one ends."""
+        """(n + 1,) where each window's steps begin in the `past` columns, and where the last window's end."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
     def take(self, rows: NDArray[np.int64]) -> "WindowBatch":

@@ -1,7 +1,7 @@
-"""Windows as Arrow: the record of the wire contract, many at a time, in Parquet files and Arrow IPC messages.
+"""Convert windows from and to Arrow, as in Parquet files and Arrow IPC messages.
 
-In: a table or a record batch, and the input contract. Out: a `WindowBatch` of the good rows and why the others are
-refused; and the way back. Knows neither Kafka nor files.
+In: a table or a record batch, and the input contract. Out: a `WindowBatch` of the valid rows, and the faults of others;
+or a table of windows. Knows neither Kafka nor files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,18 +34,18 @@ STAMP = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ArrowWindows:
-    """The good windows of a table, and its bad rows."""
+    """The valid windows of a table, and its invalid rows."""
 
     windows: WindowBatch
     rows: Rows
-    """(n,) the row of the table that each window came from, ascending."""
+    """(n,) the table's row of each window, ascending."""
     bad: tuple[Fault, ...]
     ignored_columns: int
-    """Columns that the contract does not name, summed over rows."""
+    """The number of columns that are not in the contract, summed over rows."""
 
 
 def window_schema(contract: InputContract) -> pa.Schema:
-    """Return the Arrow schema that `windows_to_arrow` writes; `schema_fault` says what else may be read."""
+    """Return the Arrow schema that `windows_to_arrow` writes; `schema_fault` decides what else can be read."""
 
     def element(column: Column) -> Any:
         return pa.float64() if column.is_real else pa.string()
@@ -91,11 +91,11 @@ def windows_to_arrow(windows: WindowBatch, contract: InputContract) -> pa.Table:
 def windows_from_arrow(
     data: pa.Table | pa.RecordBatch, contract: InputContract, explained: Callable[[Rows], Rows] = np.asarray
 ) -> ArrowWindows:
-    """Read windows; a bad row is refused with the reason the JSON codec gives, and the others are kept.
+    """Read windows. An invalid row becomes a fault, with the reason that the JSON codec gives; the others are kept.
 
-    Never raises for what valid Arrow data holds; bytes from outside must be validated in full before. The arrays share
-    the memory of `data` where no row is bad and it holds float64. Of the bad rows of each batch of `data`, only those
-    that `explained` returns are told.
+    Never raises for valid Arrow data; bytes from outside must be fully validated before. The arrays share the memory of
+    `data` if all rows are valid and it holds float64. Of the invalid rows of each batch in `data`, only those that
+    `explained` returns are reported.
     """
     batches = [data] if isinstance(data, pa.RecordBatch) else data.to_batches()
     if not batches:
@@ -140,7 +140,7 @@ def _read(batch: pa.RecordBatch, contract: InputContract, explained: Callable[[R
         valid &= np.diff(starts) == contract.horizon
     static: dict[str, Values] = {}
     if contract.static:
-        valid &= not_null(batch.column("static"))  # a part that is null was left out, whatever its columns may be
+        valid &= not_null(batch.column("static"))  # a part that is null is missing, whatever its columns hold
     for column in contract.static:
         static[column.name], good = read_elements(arrays["static"][column.name], column)
         valid &= good
@@ -170,7 +170,7 @@ def _read(batch: pa.RecordBatch, contract: InputContract, explained: Callable[[R
 
 
 def _parts(contract: InputContract) -> dict[str, list[str]]:
-    """Return the columns that each part of a window must have, the parts without any left out."""
+    """Return the columns of each part of a window, without parts that have none."""
     names = {
         "series": [identity.name for identity in contract.series],
         "past": [column.name for column in contract.past],
@@ -193,7 +193,7 @@ def _ignored(schema: pa.Schema, contract: InputContract) -> int:
 def _read_lists(
     arrays: Mapping[str, Any], columns: Sequence[Column], rows: int, *, allows_gaps: bool = False
 ) -> tuple[dict[str, tuple[Values, Rows]], Mask]:
-    """Return each column's elements and where its lists begin, and which rows have only good lists."""
+    """Return each column's elements and where its lists begin, and (n,) which rows have only valid lists."""
     lists: dict[str, tuple[Values, Rows]] = {}
     valid = np.ones(rows, np.bool_)
     read = {column.name: read_lists(arrays[column.name]) for column in columns}
@@ -207,7 +207,7 @@ def _read_lists(
 
 
 def _explain(batch: pa.RecordBatch, row: int, contract: InputContract) -> Fault:
-    """Let the exact check of the JSON codec say what is wrong, so that a reason means the same in every format."""
+    """Find a row's fault by the exact check of the JSON codec, so that reasons mean the same in every format."""
     document: Document = {"end": _as_written(batch.column("end"), row)}
     for part, names in _parts(contract).items():
         fields = _fields(batch.slice(row, 1), part, names)

@@ -5,15 +5,15 @@ In: numbers and a noun. Out: text. Knows no message.
 
 
 def counted(count: int, noun: str) -> str:
-    """Return the count with its noun, which takes an s unless there is exactly one."""
+    """Return the count with its noun, in the plural (with an s) unless it is 1."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def are(count: int) -> str:
-    """Return the verb that goes with so many."""
+    """Return `is` or `are`, as the count requires."""
     return "is" if count == 1 else "are"
 
 
 def between(least: int, most: int, noun: str) -> str:
-    """Return a range with its noun, and one number where both ends are equal."""
+    """Return a range with its noun, or one number if both ends are equal."""
     return counted(most, noun) if least == most else f"{least:,} to {counted(most, noun)}"

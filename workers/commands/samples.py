@@ -1,6 +1,6 @@
-"""A made-up window that an artifact takes, in each form that it can be sent in.
+"""A synthetic window for an artifact, in each form in which it can be sent.
 
-In: a manifest, a time, the name of a form. Out: a window, and the bytes of one record or of one file. Knows no model.
+In: a manifest, a time, the name of a form. Out: a window, and the bytes of a record or of a file. Knows no model.
 """
 
 from dataclasses import replace
@@ -20,13 +20,13 @@ from undertow.settings.sections import KafkaSettings
 from undertow.wiring.formats import open_encode
 
 Form = Literal["json", "avro", "arrow", "parquet"]
-"""Those of `kafka.format`, but for Confluent's, which is Avro behind the number that a registry gives its schema; and
-the file that `undertow produce` and `undertow backfill` read."""
+"""The values of `kafka.format` except `avro-confluent`, whose schema id only a registry knows; and `parquet`, the file
+that `undertow produce` and `undertow backfill` read."""
 FORMS: tuple[Form, ...] = get_args(Form)
 
 
 def make_window(manifest: Manifest, now: datetime) -> WindowBatch:
-    """Return the shortest window that the artifact takes, which ends at the whole second of `now`."""
+    """Return the shortest valid window, which ends at the whole second of `now`."""
     windows = sample_windows(manifest.contract, manifest.preprocessing, np.array([manifest.contract.min_length]))
     return replace(windows, end_us=np.array([int(now.timestamp()) * 1_000_000], np.int64))
 
