@@ -1,6 +1,6 @@
-"""A broker and a source in memory, for the tests of what is built on them.
+"""A broker and a source in memory, for tests.
 
-In: records that a test appends, and failures as data. Out: the same deliveries as from Kafka. Knows no Kafka client.
+In: records that a test appends, and scripted failures. Out: the same deliveries as from Kafka. Knows no Kafka client.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,12 +15,13 @@ from undertow.stream.record_marks import Mark, mark_of
 
 
 class Crash(Exception):  # noqa: N818 it is what happens to a process, not what it finds
-    """What a scripted failure raises to end a process on the spot: nothing may catch it."""
+    """Raised by a script to simulate a crash of the process: nothing may catch it."""
 
 
 Step = Exception | Callable[[], object] | None
 Script = Iterable[Step]
-"""What each call does before anything else: raise, call a function, or for None go on. After its end all go on."""
+"""One step for each call, taken before the call does anything: an exception to raise, a function to call, or None.
+After the last step, all calls proceed."""
 
 
 def play(script: Iterator[Step]) -> None:
@@ -40,20 +41,20 @@ class _Log:
 
 
 class MemoryBroker:
-    """Partitions with offsets, shared by sources as a broker is. It keeps bytes."""
+    """Partitions with offsets, shared by several sources as a broker is."""
 
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
         self.committed_for: dict[Partition, str] = {}
         self.made: dict[str, int] = {}
-        """How often each topic was made anew."""
+        """How often each topic was created anew."""
         self.committed_of: dict[Partition, int] = {}
         self.losses = 0
-        """How often it was away and came back with less."""
+        """How often it was unavailable and came back with fewer records."""
         self._logs: dict[Partition, _Log] = {}
 
     def of_another_group(self) -> "MemoryBroker":
-        """Return the same logs with commits of their own."""
+        """Return a broker with the same logs, but its own commits."""
         other = MemoryBroker()
         other._logs = self._logs
         return other
@@ -76,34 +77,34 @@ class MemoryBroker:
         return log.end - 1
 
     def skip(self, partition: Partition, offsets: int = 1) -> None:
-        """Use offsets up without a record, as transaction markers do."""
+        """Use up offsets without a record, as transaction markers do."""
         self.log(partition).end += offsets
 
     def truncate(self, partition: Partition, end: int) -> None:
-        """Lose what lies from an offset on, as a broker does that was set back; the offsets are given away again."""
+        """Lose all records from an offset on, as a broker restored to an earlier state; the offsets are reused."""
         log = self.log(partition)
         log.end = end
         log.records = {offset: record for offset, record in log.records.items() if offset < end}
         self.losses += 1
 
     def retain(self, partition: Partition, first: int) -> None:
-        """Delete what lies before an offset, as retention does."""
+        """Delete all records before an offset, as retention does."""
         log = self.log(partition)
         log.first = first
         log.records = {offset: record for offset, record in log.records.items() if offset >= first}
 
     def recreate(self, partition: Partition) -> None:
-        """Delete the partition and make it anew, as a partition of another topic of that name."""
+        """Delete the partition and create it anew, as one of another topic of the same name."""
         self._logs[partition] = _Log()
         self.made[partition.topic] = self.made.get(partition.topic, 0) + 1
 
     def log(self, partition: Partition) -> _Log:
-        """Return the log of a partition; it comes into being when it is first asked for."""
+        """Return the log of a partition; it is created on first use."""
         return self._logs.setdefault(partition, _Log())
 
 
 class MemorySource:
-    """A `Source`. It never waits: what is there is there."""
+    """A `Source`. It never waits."""
 
     def __init__(
         self,
@@ -141,7 +142,7 @@ class MemorySource:
         return dict(positions)
 
     def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
-        """Return what has arrived, or None."""
+        """Return new records, or None."""
         del timeout_s
         play(self._polls)
         self._require_same(self._positions)
@@ -177,7 +178,7 @@ class MemorySource:
         return Delivery(records=records, decoded=decoded, receipt=receipt, lost=lost, marks=marks)
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
-        """Keep positions where the next owner finds them; it never needs to wait."""
+        """Commit offsets for the next owner; it never waits."""
         del wait
         play(self._commits)
         self._broker.committed.update(offsets)
@@ -185,11 +186,11 @@ class MemorySource:
         self._broker.committed_of.update({p: self._made.get(p.topic, 0) for p in offsets})
 
     def ask_again(self) -> Callable[[], None]:
-        """Ask whether what was delivered is of the topics that were there at first."""
+        """Begin to check that all deliveries came from the original topics; return the function that raises."""
         return lambda: self._require_same(self._positions)
 
     def holds(self, marks: Mapping[Partition, Mark]) -> dict[Partition, bool | None]:
-        """Return whether each record is there unchanged, None where that cannot be told."""
+        """Return whether each record is unchanged in the broker, None if that cannot be determined."""
         verdicts = {partition: self._holds(self._broker.log(partition), mark) for partition, mark in marks.items()}
         self._require_same(partition for partition, verdict in verdicts.items() if verdict is False)
         return verdicts
@@ -201,7 +202,7 @@ class MemorySource:
         return None if record is None else _mark(record) == mark
 
     def begins(self, partition: Partition) -> int:
-        """Return the first offset of a partition that there is."""
+        """Return the earliest offset of a partition."""
         return self._broker.log(partition).first
 
     def _require_same(self, partitions: Iterable[Partition]) -> None:
@@ -217,11 +218,11 @@ class MemorySource:
         return None if is_anothers else self._broker.committed.get(partition)
 
     def lag(self) -> Offsets:
-        """Return how many offsets lie between our position and the end."""
+        """Return the lag of each partition in offsets."""
         return {p: max(0, self._broker.log(p).end - position) for p, position in self._positions.items()}
 
     def close(self) -> None:
-        """Let go without committing."""
+        """Close without committing."""
         self._positions = {}
 
 

@@ -1,6 +1,6 @@
-"""The places that embeddings and rejects go to, in memory, for the tests of what is built on them.
+"""Sinks in memory, for tests: an online store, an offline log, dead letters.
 
-In: what the real ones take, and failures as data. Out: the same effects, to be looked at. Knows no store.
+In: what the real ones take, and scripted failures. Out: the same effects, for a test to inspect. Knows no store.
 """
 
 import math
@@ -31,14 +31,14 @@ class OnlineRow:
 
 
 class MemoryOnline:
-    """An `OnlineSink`. `rows` may be given, so that several sinks share one store."""
+    """An `OnlineSink`. Several sinks given the same `rows` share one store."""
 
     def __init__(self, rows: dict[SeriesKey, OnlineRow] | None = None, *, writes: Script = ()) -> None:
         self.rows: dict[SeriesKey, OnlineRow] = {} if rows is None else rows
         self._writes = iter(writes)
 
     def write(self, batch: EmbeddingBatch) -> int:
-        """Make the batch readable; return the rows that were written."""
+        """Write the batch; return the number of rows written."""
         play(self._writes)
         newest = batch.newest_per_series()
         keys = list(zip(*(np.asarray(column).tolist() for column in newest.series.values()), strict=True))
@@ -54,10 +54,10 @@ class MemoryOnline:
         return written
 
     def look(self) -> None:
-        """Return: it loses nothing."""
+        """Do nothing: it loses no data."""
 
     def check(self) -> None:
-        """Return: it can always be written."""
+        """Do nothing: it can always be written."""
 
     def close(self) -> None:
         """Let go: there is nothing to let go of."""
@@ -65,15 +65,15 @@ class MemoryOnline:
 
 @dataclass(slots=True)
 class MemoryChains:
-    """What an offline log's folder is on disk: parts by the position that they begin at."""
+    """What the folder of an offline log is on disk: parts, by the position at which they begin."""
 
     parts: dict[Partition, dict[int, ChainPart]] = field(default_factory=dict)
     begun: set[Partition] = field(default_factory=set)
-    """The partitions whose chains must be there."""
+    """The partitions whose chains must exist."""
 
 
 class MemoryOfflineLog:
-    """An `OfflineLog`. `chains` may be given, so that an owner and a zombie share them."""
+    """An `OfflineLog`. Several given the same `chains` share them, as an owner and a zombie do."""
 
     def __init__(self, chains: MemoryChains | None = None, *, publishes: Script = (), ends: Script = ()) -> None:
         self.chains = MemoryChains() if chains is None else chains
@@ -81,7 +81,7 @@ class MemoryOfflineLog:
         self._seen: dict[Partition, int | None] = {}
 
     def end(self, partition: Partition) -> int | None:
-        """Return where the chain ends, None where there is none."""
+        """Return where the chain ends, None if there is none."""
         play(self._ends)
         self._seen[partition] = self._end(partition)
         return self._seen[partition]
@@ -106,7 +106,7 @@ class MemoryOfflineLog:
         return walked
 
     def places(self, partition: Partition) -> Iterator[ChainEnd]:
-        """Return where the parts of a chain end, the newest first."""
+        """Return where the parts of a chain end, newest first."""
         limit = math.inf
         for part in reversed(self._walk(self.chains.parts[partition])):
             if part.next <= limit:
@@ -114,7 +114,7 @@ class MemoryOfflineLog:
                 limit = part.next if part.next < part.first else limit
 
     def turn_back(self, partition: Partition, place: ChainEnd) -> None:
-        """Append a part without rows whose end lies before its beginning."""
+        """Append a part without rows whose end is before its beginning."""
         last = self._walk(self.chains.parts[partition])[-1]
         if last.next != self._seen[partition]:
             message = f"another owner has appended to the chain of {partition} at {self._seen[partition]}"
@@ -133,12 +133,12 @@ class MemoryOfflineLog:
         )
 
     def latest(self, partition: Partition) -> int:
-        """Return the `created_us` that the chain ends with, 0 where there is none."""
+        """Return the `created_us` with which the chain ends, 0 if there is none."""
         parts = self.chains.parts.get(partition, {})
         return parts[max(parts)].created_us if parts else 0
 
     def publish(self, part: ChainPart) -> None:
-        """Append."""
+        """Append a part."""
         play(self._publishes)
         end = self._end(part.partition)
         parts = self.chains.parts.setdefault(part.partition, {})

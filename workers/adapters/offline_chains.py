@@ -1,10 +1,11 @@
-"""Check that the chains of a view are complete: every part that was ever appended is there.
+"""Check that the chains of a view are complete: that no part that was ever appended is missing.
 
-In: a view's folder. Out: what its chains amount to, their holes, and the part files that readers may rely on. Knows
-neither who appends nor what the rows hold.
+In: a view's folder. Out: a summary of its chains, their holes, and the part files that are safe to read. Knows neither
+who appends nor what the rows hold.
 
-A part numbers itself, and is only appended beside the one before it. So where the last of n parts is number n - 1 none
-is missing, and one footer a chain has to be read. Else, as in chains of earlier versions, all footers are.
+A part has a number in its footer, and is only appended if the part before it exists. So if the last of n parts is
+number n - 1, none is missing, and one footer for each chain is enough. Otherwise, as in chains of earlier versions, all
+footers are read.
 """
 
 import re
@@ -19,32 +20,34 @@ from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.records import Partition
 
 BEGUN, NOTE = "_chains", ".begun"
-"""Below a view's folder: a note of each chain that was begun. Readers of Parquet look into no such folder."""
+"""The folder inside a view's with a note for each chain that was begun, and the notes' suffix. Readers of Parquet
+ignore folders that begin with an underscore."""
 PART_NAME = re.compile(r"[0-9]{20}" + re.escape(SUFFIX)).fullmatch
 TRIES = 3
-"""A listing that goes on while parts are appended may lack one and have the next."""
+"""How often a folder is listed before a part counts as missing: while parts are appended, a listing may lack one and
+have the next. A choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """What one partition's chain amounts to."""
+    """The summary of one partition's chain."""
 
     folder: str
-    """Relative to the view's: `<topic>/<partition>`."""
+    """Relative to the view's folder: `<topic>/<partition>`."""
     parts: int
     first: int
     next: int
     lost: int
-    """Offsets that could not be read: retention deleted them before, or they were skipped."""
+    """The number of offsets that could not be read: deleted by retention before, or skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hole:
-    """Offsets `first <= offset < next` that a chain lacks, though it goes on behind them."""
+    """Offsets `first <= offset < next` that are missing inside a chain."""
 
     folder: Path
     first: int | None
-    """None where the first part is missing, which alone knew where the chain began."""
+    """None if the first part is missing, since only that one says where the chain began."""
     next: int
     partition: Partition
     cluster_id: str
@@ -52,15 +55,15 @@ class Hole:
     shift: int
     """`Footer.shift` of the part before."""
     next_shift: int
-    """By what the part behind is shifted: more where a part is missing that turned the chain back."""
+    """The shift of the part after the hole: greater if a missing part had turned the chain back."""
 
     @property
     def path(self) -> Path:
-        """The part that is missing, or the first of several."""
+        """The path of the missing part, or of the first of several."""
         return self.folder / part_name(None if self.first is None else self.first + self.shift)
 
     def __str__(self) -> str:
-        """Say which offsets are missing."""
+        """Return which offsets are missing, in words."""
         if self.first is not None and self.next <= self.first:
             return f"what it had before it was turned back to offset {self.next} ({self.path} is missing)"
         span = f"up to {self.next - 1}" if self.first is None else f"{self.first} to {self.next - 1}"
@@ -68,20 +71,20 @@ class Hole:
 
 
 def part_name(first: int | None) -> str:
-    """Return the name of the part that begins at an offset, shifted; None is the first part of a chain."""
+    """Return the name of the part that begins at a (shifted) offset; None stands for the first part of a chain."""
     return f"{first or 0:020d}{SUFFIX}"
 
 
 def part_names(folder: Path) -> list[str]:
-    """Return the names of the parts in a chain's folder, in its order. Raises `OSError` where it cannot be read.
+    """Return the names of the parts in a chain's folder, in order. Raises `OSError` if the folder cannot be read.
 
-    Unlike the walk over all parts it looks at the names alone, so that a link that leads nowhere is a missing part.
+    Only names are read, so that a dangling link counts as a part here (and as damaged when it is read).
     """
     return sorted(filter(PART_NAME, (path.name for path in folder.iterdir())))
 
 
 def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
-    """Return the names of a chain's parts, and where some are missing. Raises `Refused` for a damaged one."""
+    """Return the names of a chain's parts, and its holes. Raises `Refused` for a damaged part."""
     for _ in range(TRIES):
         names = part_names(folder)
         if not names or is_counted(names, read_footer(folder / names[-1])):
@@ -93,7 +96,7 @@ def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
 
 
 def is_counted(names: list[str], last: Footer) -> bool:
-    """Whether the last part's own number says that none is missing."""
+    """Whether the last part's number proves that no part is missing."""
     return names[0] == part_name(None) and last.number == len(names) - 1
 
 
@@ -134,7 +137,7 @@ def _shift(name: str, footer: Footer) -> int:
 
 
 def chain_folders(home: Path) -> list[Path]:
-    """Return the folders of all chains of a view, those of topics that were made anew among them."""
+    """Return the folders of all chains of a view, also of topics that were created anew since."""
     return sorted(
         folder
         for folder in home.glob("*/*")
@@ -143,7 +146,7 @@ def chain_folders(home: Path) -> list[Path]:
 
 
 def chains(home: Path) -> tuple[Chain, ...]:
-    """Sum up all chains of a view by all their footers. Raises `Refused` where one is damaged or has a hole."""
+    """Summarise all chains of a view from all their footers. Raises `Refused` if one is damaged or has a hole."""
     require_whole(home)
     summed = []
     for folder in chain_folders(home):
@@ -161,7 +164,7 @@ def chains(home: Path) -> tuple[Chain, ...]:
 
 
 def require_whole(home: Path) -> dict[Path, list[str]]:
-    """Return the parts of each chain of a view. Raises `Refused` where some are missing, with their offsets."""
+    """Return the parts of each chain of a view. Raises `Refused` if some are missing, with their offsets."""
     found, faults = {}, []
     for folder in chain_folders(home):
         with translated(folder):
@@ -179,29 +182,29 @@ MEND = "Mount its disk, or restore the files from a copy; to go on without them,
 
 
 def whole_parts(home: Path) -> list[Path]:
-    """Return all part files of a view, of chains and of backfills. Raises `Refused` where a chain has a hole."""
+    """Return all part files of a view, of chains and of backfills. Raises `Refused` if a chain has a hole."""
     listed = require_whole(home)
     others = [path for path in part_files(home) if not (path.parent in listed and PART_NAME(path.name))]
     return sorted([*others, *(folder / name for folder, names in listed.items() for name in names)])
 
 
 def sound_parts(home: Path) -> list[Path]:
-    """Return all part files of a view, of which none is missing and no bit has changed. Raises `Refused`."""
+    """Return all part files of a view. Raises `Refused` if one is missing or damaged (by its checksum)."""
     files = whole_parts(home)
     require_intact(files)
     return files
 
 
 def begun_note(home: Path, partition: Partition, *, topic_id: str, cluster_id: str) -> Path:
-    """Return where it is noted that a chain has begun, so that it is missed where it is gone.
+    """Return the path of the note that a chain was begun, by which a chain that disappears is noticed.
 
-    A topic made anew has chains of its own.
+    A topic that is created anew has chains of its own.
     """
     return home / BEGUN / partition.topic / f"{cluster_id}.{topic_id}.{partition.index}{NOTE}".replace("/", "_")
 
 
 def gone_chains(home: Path) -> Iterator[tuple[Partition, Path, Path]]:
-    """Yield each chain that was begun and has no part any more: with its folder, and its note."""
+    """Yield each chain that was begun but has no parts any more, with its folder and its note."""
     for note in sorted((home / BEGUN).glob(f"*/*{NOTE}")):
         topic, (_, topic_id, index) = note.parent.name, note.name.removesuffix(NOTE).rsplit(".", 2)
         places = [home / topic / index, home / f"{topic}@{topic_id}" / index]

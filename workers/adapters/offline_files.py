@@ -1,7 +1,7 @@
-"""Publish a file of the offline log, only if it does not exist yet, in a folder that is there still.
+"""Publish a file of the offline log, only if it does not exist yet, and only in a folder that still exists.
 
-In: a path and its bytes. Out: whether the file is ours. Knows nothing of what is inside, and leaves how a file appears
-to `core/publication.py`.
+In: a path and its bytes. Out: whether we created the file. Knows nothing of the content, nor how a file is published
+atomically (`core/publication.py`).
 """
 
 import os
@@ -12,18 +12,18 @@ from undertow.core.publication import TEMPORARY, NoHardLinksError, create_in, he
 from undertow.stream.failpoints import hit_failpoint
 
 ABANDONED_S = 3600.0
-"""A temporary file not written to for this long is abandoned."""
+"""A temporary file is abandoned if it was not written to for this long. A choice, far above the time of a write."""
 
 
 def publish(path: Path, content: bytes, *, within: Path, after: str = "") -> bool:
-    """Make `path` hold `content`, durably; return False, having changed nothing, if it already exists.
+    """Create `path` with `content`, synced to disk; return False, without any change, if it already exists.
 
-    Folders are made below `within` only. That one must be there: where it is not, its disk may have gone, and what was
-    made in its place would be lost when it comes back. `after` names a file that must lie beside `path` already, in the
-    very folder that is written to, even if another is mounted over it meanwhile.
+    Folders are created only below `within`, which must exist: if it does not, its disk may be unmounted, and anything
+    created in its place would be hidden when the disk is mounted again. `after` names a file that must exist beside
+    `path`, in the same folder as is written to, even if another disk is mounted over it meanwhile.
 
-    Nobody ever sees half of it, even if this process is killed or the disk fills: then a temporary file may stay, which
-    readers ignore and `sweep` removes. Raises `Unavailable`, or `Refused` where the folder can never take it.
+    The file appears complete or not at all, even if this process is killed or the disk is full: then a temporary file
+    may remain, which readers ignore and `sweep` removes. Raises `Unavailable`, or `Refused` if retrying cannot help.
     """
     try:
         require_folder(within)
@@ -53,7 +53,7 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 def require_folder(folder: Path) -> None:
-    """Raise `Unavailable` where a folder that was there is gone."""
+    """Raise `Unavailable` if a folder that existed is gone."""
     if not folder.is_dir():
         raise Unavailable(_gone(folder))
 
@@ -66,10 +66,7 @@ def _gone(folder: Path, found: str = "") -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably: only who begins a log may do so.
-
-    Raises `Refused` where that cannot be.
-    """
+    """Create a folder and its parents, synced to disk; only for the one who begins a log. Raises `Refused`."""
     try:
         for one in (*reversed(folder.parents), folder):
             _make_one(one)
@@ -86,9 +83,9 @@ def _make_one(folder: Path) -> None:
 
 
 def sweep(folder: Path, *, now: float) -> None:
-    """Remove temporary files whose writers are gone. `now` is in seconds since the epoch.
+    """Remove abandoned temporary files. `now` is in seconds since the epoch.
 
-    Should one be alive after all, its `publish` raises `Unavailable` and is tried again: nothing is lost.
+    If a writer is alive after all, its `publish` raises `Unavailable` and is retried: nothing is lost.
     """
     for path in folder.glob(f".*{TEMPORARY}"):
         try:

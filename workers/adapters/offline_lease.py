@@ -1,6 +1,6 @@
-"""A fleet's heartbeat in the offline log, for all its writers: text in a file beside the chains of a topic.
+"""A fleet's heartbeat in the offline log, visible to all its writers: a text in a file beside the chains of a topic.
 
-In: a view's folder, a topic, texts. Out: the last text written. Knows nothing of its writers and its meaning.
+In: a view's folder, a topic, texts. Out: the last text written. Knows neither its writers nor its meaning.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from undertow.core.errors import Unavailable
 from undertow.core.publication import replace_file
 
 FOLDER = "_fleets"
-"""Below a view's folder. Readers of Parquet look into no such folder."""
+"""The folder inside a view's. Readers of Parquet ignore folders that begin with an underscore."""
 
 
 class FileLease:
@@ -21,7 +21,7 @@ class FileLease:
         self._home, self._path = home, home / FOLDER / f"{topic}.json"
 
     def read(self) -> str:
-        """Return what was written last, empty where nothing was. Raises `Unavailable`."""
+        """Return the text written last, empty if there is none. Raises `Unavailable`."""
         try:
             return self._path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -31,7 +31,7 @@ class FileLease:
             raise Unavailable(message) from error
 
     def write(self, text: str) -> None:
-        """Replace it; nobody ever sees half of it. Raises `Unavailable`."""
+        """Replace the text atomically. Raises `Unavailable`."""
         try:
             require_folder(self._home)
             self._path.parent.mkdir(exist_ok=True)
@@ -41,4 +41,4 @@ class FileLease:
             raise Unavailable(message) from error
 
     def close(self) -> None:
-        """Let go: nothing is held."""
+        """Do nothing: no resource is held."""

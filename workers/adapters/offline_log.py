@@ -32,15 +32,15 @@ from undertow.schemas.spaces import SpaceView
 from undertow.stream.ports import ChainPart, Clock
 from undertow.stream.record_marks import ChainEnd
 
-"""The folder of backfills' parts, beside those of topics: no topic can have a name with an @."""
+"""The folder of backfills' parts, beside those of topics, whose names cannot contain an @."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """What a chain ends with."""
+    """The end of a chain."""
 
     name: str
-    """Of the last part."""
+    """The name of the last part."""
     next: int
     parts: int
     shift: int
@@ -48,17 +48,17 @@ class _End:
 
 
 class FileOfflineLog:
-    """The chains of one topic in one view. The first to publish at a place owns it; nothing is ever deleted.
+    """The chains of one topic in one view. Whoever is first to publish a part at a place owns it; nothing is deleted.
 
-    The first part of a chain is always named 0, wherever it begins: two owners who both found the chain empty contend
-    for that one name, even if retention or a commit made them begin at different offsets. A chain that was turned back
-    has offsets twice; the names of its parts are ahead of their offsets by then (`Footer.shift`).
+    The first part of a chain is always named 0, wherever it begins: so two owners that both found the chain empty
+    compete for the same name, even if retention or a commit made them begin at different offsets. A chain that was
+    turned back contains offsets twice; from then on, names of parts are ahead of their offsets (`Footer.shift`).
     """
 
     def __init__(
         self, root: Path, view: SpaceView, *, cluster_id: str, topic_id: str, writer: str, clock: Clock
     ) -> None:
-        """`clock` gives seconds since the epoch; `writer` is for people. The view's folder must have been claimed."""
+        """`clock` gives seconds since the epoch; `writer` is a label for people. The folder must have been claimed."""
         self._home, self._view = view_folder(root, view), view
         self._log = LogIdentity(root=root, nonce=read_nonce(root))
         require_own(self._home, view)
@@ -68,10 +68,10 @@ class FileOfflineLog:
         self._latest: dict[Partition, int] = {}
 
     def end(self, partition: Partition) -> int | None:
-        """Return where the chain ends, None where there is none.
+        """Return where the chain ends, None if there is none.
 
-        Raises `Refused` for a damaged last part and for a chain of another cluster or topic id, `Unavailable` where the
-        folder, or a part of the chain, is not there or cannot be read now.
+        Raises `Refused` for a damaged last part, and for a chain of another cluster or topic id; `Unavailable` if the
+        folder or a part of the chain is missing or cannot be read now.
         """
         folder = self._folder(partition)
         try:
@@ -87,11 +87,11 @@ class FileOfflineLog:
         return None if end is None else end.next
 
     def latest(self, partition: Partition) -> int:
-        """Return the `created_us` that the chain ends with, as `end` or `publish` has last seen it; 0 where none is."""
+        """Return the `created_us` with which the chain ended at the last `end` or `publish`; 0 if there is none."""
         return self._latest.get(partition, 0)
 
     def publish(self, part: ChainPart) -> None:
-        """Append. Durable on return. Raises `Replaced`, `Unavailable` or `Refused`."""
+        """Append a part. Durable on return. Raises `Replaced`, `Unavailable` or `Refused`."""
         if part.next <= part.first:
             message = f"a part of {part.partition} must move its chain, but reaches from {part.first} to {part.next}"
             raise ValueError(message)
@@ -107,7 +107,7 @@ class FileOfflineLog:
         self._append(part, name, end, is_ours=end is None or part.first == end.next)
 
     def places(self, partition: Partition) -> Iterator[ChainEnd]:
-        """Return where the parts of a chain end, the newest first, but for those that it has turned back from.
+        """Return where the parts of a chain end, newest first, without those from which it was turned back.
 
         Raises `Refused` for a damaged part, `Unavailable`.
         """
@@ -119,7 +119,7 @@ class FileOfflineLog:
                 limit = footer.next if footer.next < footer.first else limit
 
     def turn_back(self, partition: Partition, place: ChainEnd) -> None:
-        """Append a part without rows whose end lies before its beginning. Durable on return. Raises as `publish`."""
+        """Append a part without rows whose end is before its beginning. Durable on return. Raises as `publish`."""
         end = self._ends[partition]
         if end is None or place.next >= end.next:
             message = f"the chain of {partition} ends at {end and end.next} and cannot be turned back to {place.next}"
@@ -151,7 +151,7 @@ class FileOfflineLog:
     def _publish(self, path: Path, part: ChainPart, number: int, shift: int) -> bool:
         self._require_log()
         content = self._encode(part, number, shift)
-        if (end := self._ends[part.partition]) is not None:  # whoever goes on with a chain makes no folder of it
+        if (end := self._ends[part.partition]) is not None:  # whoever continues a chain creates no folder
             return publish(path, content, within=path.parent, after=end.name)
         is_ours = publish(path, content, within=self._home)
         publish(self._begun(part.partition), b"", within=self._home)
@@ -191,7 +191,7 @@ class FileOfflineLog:
 
     def _find_end(self, folder: Path, begun: Path) -> tuple[_End | None, int]:
         try:
-            names = part_names(folder)  # unlike `glob` it tells where it could not look
+            names = part_names(folder)  # unlike `glob`, raises if the folder cannot be read
         except FileNotFoundError:
             names = []
         if not names:
@@ -204,30 +204,30 @@ class FileOfflineLog:
             self._check_neighbour(folder)
             return None, 0
         sweep(folder, now=self._clock())
-        sync_folder(folder)  # a predecessor may have died between its link and its fsync: what we build upon must last
+        sync_folder(folder)  # a predecessor may have died between its link and its fsync
         is_intact(folder / names[-1])
         self._check_identity(read_footer(folder / names[-1]))
         names, holes = find_holes(folder)
         if holes:
             message = f"the chain in {folder} lacks {'; '.join(map(str, holes))}; it will be tried again. {MEND}"
             raise Unavailable(message)
-        if not begun.exists():  # of an earlier version, or whoever began it died just then
+        if not begun.exists():  # written by an earlier version, or by a process that died just then
             publish(begun, b"", within=self._home)
         last = read_footer(folder / names[-1])
         end = _End(name=names[-1], next=last.next, parts=len(names), shift=last.shift)
         return end, _latest([folder / name for name in names])
 
     def _check_neighbour(self, folder: Path) -> None:
-        """Raise `Refused` beside chains of another topic: who moves those away would move a chain begun here too."""
+        """Raise `Refused` if the folder holds chains of another topic id, which may be moved away."""
         if (footer := next(_last_footers(folder.parent), None)) is not None:
-            self._check_identity(footer)  # one tells of all: they are begun and moved together
+            self._check_identity(footer)  # one is enough: all are moved together
 
     def _check_identity(self, footer: Footer) -> None:
         _require_identity(self._home, footer, cluster_id=self._cluster_id, topic_id=self._topic_id)
 
 
 def require_topic(home: Path, topic: str, *, cluster_id: str, topic_id: str) -> None:
-    """Raise `Refused` where chains of a view come from another topic of this name. Changes nothing."""
+    """Raise `Refused` if chains of a view come from another topic of this name. Changes nothing."""
     for footer in _last_footers(home / topic):
         _require_identity(home, footer, cluster_id=cluster_id, topic_id=topic_id)
 
@@ -254,12 +254,12 @@ def _require_identity(home: Path, footer: Footer, *, cluster_id: str, topic_id: 
 
 
 def _latest(parts: Sequence[Path]) -> int:
-    """Return the `created_us` that a chain ends with: its last part says so, unless an earlier version wrote it."""
+    """Return the `created_us` with which a chain ends; its last part has it, unless an earlier version wrote that."""
     return next(filter(None, map(read_latest, reversed(parts))), 0)
 
 
 def latest_in(home: Path) -> int:
-    """Return the greatest `created_us` in a view's folder, of chains and backfills; 0 where there is no row.
+    """Return the greatest `created_us` in a view's folder, of chains and backfills; 0 if there are no rows.
 
     Raises `Refused` for a damaged part, `Unavailable`.
     """

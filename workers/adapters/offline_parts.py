@@ -1,7 +1,7 @@
 """Part files of the offline log: embeddings as Parquet, and the metadata in their footers.
 
-In: embeddings and what the footer must say. Out: bytes, footers, tables. Knows neither Kafka nor Ray, nor whether a
-part belongs to a chain or to a backfill.
+In: embeddings and the metadata. Out: bytes, footers, tables. Knows neither Kafka nor Ray, nor whether a part belongs to
+a chain or to a backfill.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ from undertow.stream.record_marks import Mark
 
 FORMAT = "1"
 BACKFILLS = "@backfill"
-"""The folder of a view that holds one for each job; parts of chains lie in folders of topics."""
+"""The folder inside a view's with a folder for each backfill job; parts of chains are in the folders of topics."""
 PREFIX = "undertow."
 LATEST = "created_us"
-"""What a part's metadata calls the `created_us` that it ends with."""
+"""The key, in a part's metadata, of the `created_us` with which it ends."""
 READERS = min(8, os.cpu_count() or 1)
-"""Threads that look at files: reading and checksums both let others run."""
+"""Threads that read files: reading and checksums release the GIL. At most 8, a choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,12 @@ class Footer:
     topic_id: str
     writer: str
     number: int | None = None
-    """How many parts the chain has before this one; None in parts of earlier versions."""
+    """How many parts of the chain precede this one; None in parts of earlier versions."""
     mark: Mark | None = None
-    """The last record before `next`; None in parts of earlier versions, and where nothing was ever read."""
+    """The last record before `next`; None in parts of earlier versions, and if no record was ever read."""
     shift: int = 0
-    """By what the names of the parts that follow are ahead of their first offsets: a chain that was turned back has
-    those offsets once more, but its names go on."""
+    """How far the names of the following parts are ahead of their first offsets: a chain that was turned back repeats
+    offsets, but never names."""
 
     def to_metadata(self) -> dict[str, str]:
         """Return the footer's keys and values."""
@@ -82,7 +82,7 @@ def part_schema(view: SpaceView) -> pa.Schema:
 
 
 def no_rows(view: SpaceView) -> EmbeddingBatch:
-    """Return no embedding of this space: parts without rows move a chain, or say that a chunk is done."""
+    """Return an empty batch of this space: parts without rows move a chain's end, or mark a chunk as done."""
     return EmbeddingBatch(
         space=view.space,
         series={column.name: np.empty(0, object if column.type == "string" else np.int64) for column in view.series},
@@ -102,7 +102,7 @@ def encode_part(
 ) -> bytes:
     """Return a Parquet file. `origin` is the Kafka partition and each row's offset; a backfill has none.
 
-    `latest_us` is the `created_us` of the last record, where that may have given no row.
+    `latest_us` is the `created_us` of the last record, which may have given no row.
     """
     schema = part_schema(view)
     rows = len(embeddings)
@@ -118,7 +118,7 @@ def encode_part(
     latest_us = max(latest_us, int(embeddings.created_us.max(initial=0)))
     said = {PREFIX + key: value for key, value in {"format": FORMAT, LATEST: str(latest_us), **metadata}.items()}
     sink = pa.BufferOutputStream()
-    # Vectors hardly repeat: a dictionary of them costs time and saves nothing.
+    # No dictionaries for vectors: they hardly repeat, so it would cost time and save nothing.
     repeating = [*(column.name for column in view.series), SPACE]
     table = pa.Table.from_arrays(columns, schema=schema.with_metadata(said))
     pq.write_table(table, sink, compression="zstd", use_dictionary=repeating, write_page_checksum=True)
@@ -132,7 +132,7 @@ def _lists(vectors: NDArray[np.float32]) -> Any:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a part says of itself. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
+    """Return a part's metadata. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
     with translated(path), path.open("rb") as file:
         found = pq.read_metadata(pa.BufferReader(read_tail(file).footer)).metadata or {}
     said = {
@@ -150,7 +150,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_latest(path: Path) -> int:
-    """Return the `created_us` that a part ends with, 0 for one of an earlier version without rows.
+    """Return the `created_us` with which a part ends; 0 for one of an earlier version without rows.
 
     Raises as `read_metadata` does.
     """
@@ -162,14 +162,14 @@ def read_latest(path: Path) -> int:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise `Refused` for a file that is damaged or may not be read, `Unavailable` for one that cannot be read now."""
+    """Translate errors: `Refused` for a file that is damaged or not readable for us, `Unavailable` for others."""
     try:
         yield
     except PermissionError as error:
         message = f"{path} cannot be read ({error.strerror}); give this user the right to read it"
         raise Refused(message) from error
     except (pa.ArrowException, BrokenSealError, OSError) as error:
-        # Arrow reports a broken footer as an OSError too, but only the system's errors have a number.
+        # Arrow reports a broken footer as an OSError, too, but only the system's errors have an errno.
         if getattr(error, "errno", None) is not None:
             message = f"{path} could not be read ({error}); it will be tried again"
             raise Unavailable(message) from error
@@ -178,7 +178,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _without_it(path: Path) -> str:
-    """Say what to do about a part of which there is no copy."""
+    """Return what to do about a damaged part without a copy."""
     if path.parent.parent.name == BACKFILLS:
         return (
             "delete it and start its job again, which embeds that part of the history once more: undertow backfill "
@@ -213,9 +213,9 @@ def read_footer(path: Path) -> Footer:
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return all published parts below a folder, in the order of their names; none where there is no folder.
+    """Return all published parts below a folder, in the order of their names; none if the folder does not exist.
 
-    Raises `Refused` for a folder that may not be read, `Unavailable` for one that cannot be read now.
+    Raises `Refused` for a folder that we may not read, `Unavailable` for one that cannot be read now.
     """
     try:
         return find(folder, of_the_log).paths if folder.is_dir() else []
@@ -225,30 +225,30 @@ def part_files(folder: Path) -> list[Path]:
 
 
 def is_intact(path: Path) -> bool:
-    """Read a part; return whether it could be told that not a bit of it has changed: earlier versions wrote no seal.
+    """Read a part and check its seal; return False if it has none, as parts of earlier versions.
 
-    Raises `Refused` where one has, `Unavailable`.
+    Raises `Refused` if it is damaged, `Unavailable`.
     """
     with translated(path), path.open("rb") as file:
         return is_sealed(file)
 
 
 def read_part(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a part. Raises `Refused` where a bit has changed, `Unavailable`."""
+    """Return some columns of a part. Raises `Refused` if the part is damaged, `Unavailable`."""
     is_intact(path)
     with translated(path):
         return pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
 
 
 def require_intact(files: Sequence[Path]) -> None:
-    """Read parts, several at once. Raises `Refused` for one in which a bit has changed, `Unavailable`."""
+    """Read parts, several at once, and check their seals. Raises `Refused` for a damaged one, `Unavailable`."""
     with ThreadPoolExecutor(READERS) as readers:
         for _ in readers.map(is_intact, files):
             pass
 
 
 def read_rows(home: Path) -> pa.Table:
-    """Return all rows of all parts of a view, of the stream and of backfills alike. Raises `Refused` if none."""
+    """Return all rows of all parts of a view, of the stream and of backfills. Raises `Refused` if there are none."""
     files = part_files(home)
     if not files:
         message = f"no parts below {home}; run `undertow run` or `undertow backfill` first"

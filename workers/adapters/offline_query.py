@@ -18,14 +18,14 @@ from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
 
 ROW, EVENT_US, CREATED_US, AGE_US = "__row", "__event_us", "__created_us", "__age_us"
-"""Columns of what is asked and found. No id and no feature begins with an underscore."""
+"""Columns of questions and answers. No id and no feature begins with an underscore."""
 
 
 class LogQuery:
-    """Questions to the parts of one space. Of rows of one series and event time the one delivered last counts.
+    """Queries on the parts of one space. Of rows of the same series and event time, the one delivered last counts.
 
-    Delivered last is: `created` last (`undertow.stream.order`). Parts of earlier versions have one `created` for all of
-    their rows; of those the greatest partition and offset, then the last in the order of the files.
+    That is the one with the greatest `created` (`undertow.stream.order`). Parts of earlier versions have the same
+    `created` in all rows; there the greatest partition and offset count, then the order of the files.
     """
 
     def __init__(self, connection: Any, files: Sequence[Path], ids: Sequence[str], features: Sequence[str]) -> None:
@@ -35,11 +35,11 @@ class LogQuery:
         self._features = ", ".join(f"v.{_quoted(name)}" for name in features)
 
     def as_of(self, asked: Iterable[pa.Table], *, tolerance_us: int | None, batch_rows: int) -> Iterator[Any]:
-        """Return for each row asked the newest vectors at or before its time, in any order.
+        """Return the newest vectors at or before the time of each row in `asked`, in any order.
 
-        `asked` has `__row` (int64), the ids as in the log, and `__event_us` (int64); none is null, and there is at
-        least one table. Batches have `__row`, `__age_us` (how much older the vectors are) and the features; rows
-        without vectors are left out.
+        `asked` has `__row` (int64), the ids as in the log, and `__event_us` (int64), without nulls; there is at least
+        one table. The result's batches have `__row`, `__age_us` (how much older the vectors are) and the features; rows
+        for which nothing was found are left out.
         """
         ids = ", ".join(self._ids)
         same = " AND ".join(f"a.{name} = n.{name}" for name in self._ids)
@@ -64,7 +64,7 @@ class LogQuery:
         yield from self._vectors(f"p.{ROW}, p.{AGE_US}", batch_rows)
 
     def count_series(self) -> int:
-        """Find the newest row of each series; return how many there are. `newest` then hands them out."""
+        """Find the newest row of each series; return the number of series. `newest` then returns the rows."""
         ids = ", ".join(self._ids)
         with self._translated():
             self._run(
@@ -84,10 +84,10 @@ class LogQuery:
         yield from self._vectors(f"{ids}, p.{EVENT_US}, p.place.created AS {CREATED_US}", batch_rows)
 
     def gaps(self, series: int) -> NDArray[np.int64]:
-        """Return the microseconds between consecutive windows of a sample of so many series, in any order."""
+        """Return the microseconds between consecutive windows, in a sample of `series` series, in any order."""
         ids = ", ".join(self._ids)
         with self._translated():
-            # Series at random, as a hash has it, but the same in every run.
+            # A random sample by a hash, but the same in every run.
             self._run(
                 f"CREATE OR REPLACE TEMP TABLE sample AS SELECT DISTINCT {ids} FROM ({self._rows()}) "
                 f"ORDER BY hash({ids}) LIMIT {series:d}"
@@ -101,7 +101,7 @@ class LogQuery:
         return gaps
 
     def _rows(self) -> str:
-        """Select every row of the log: ids, event time, and its place in the order of delivery and in the files."""
+        """Return the SQL of all rows: ids, event time, and the place in the order of delivery and in the files."""
         place = (
             f"{{'created': epoch_us({CREATED}), 'partition': coalesce({ORIGIN_PARTITION}, -1), "
             f"'offset': coalesce({ORIGIN_OFFSET}, -1), 'file': file_index, 'number': file_row_number}}"
@@ -146,11 +146,11 @@ class LogQuery:
 def open_query(
     files: Sequence[Path], ids: Sequence[str], features: Sequence[str], *, memory_bytes: int, spill: Path
 ) -> Iterator[LogQuery]:
-    """Open DuckDB over these parts; it takes `memory_bytes` at most, and beyond that room in the folder `spill`."""
+    """Open DuckDB over these parts. It uses at most `memory_bytes` of memory, and spills more to the folder `spill`."""
     options = {
         "memory_limit": f"{memory_bytes}B",
         "temp_directory": str(spill),
-        "preserve_insertion_order": False,  # nothing here needs one, and all takes less memory
+        "preserve_insertion_order": False,  # not needed, and takes more memory
     }
     connection = duckdb.connect(config=options)
     try:

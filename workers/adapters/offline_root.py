@@ -1,10 +1,10 @@
-"""The owners of folders in the offline log, and the log's identity, which is the same for all its writers.
+"""The identity of an offline log, and the ownership of its folders by views.
 
-In: the log's root and views. Out: folders, each with a note that says which view it holds; the log's identity, a nonce
-that is made once. Knows neither what a part holds nor Ray.
+In: the log's root and views. Out: folders, each with a note of the view that it holds; the log's identity, a nonce that
+is created once. Knows neither the content of parts nor Ray.
 
 `<root>/_log.json` holds the nonce, `<root>/<view>/_view.json` the view. Earlier versions wrote no notes, and named the
-folder by the space alone: such a folder stays where it is, and becomes that of the view which it was made for.
+folder by the space only: such a folder stays in place, and belongs to the view for which it was made.
 """
 
 import json
@@ -25,19 +25,19 @@ from undertow.core.identity import refuse_another
 from undertow.schemas.spaces import SpaceView
 
 LOG_NOTE, VIEW_NOTE = "_log.json", "_view.json"
-"""Readers of Parquet look into no file that begins with an underscore."""
+"""Names with an underscore, since readers of Parquet ignore such files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogIdentity:
-    """The log that whoever writes a part must see."""
+    """The log that every writer of parts must see."""
 
     root: Path
     """Absolute."""
     nonce: str
 
     def require(self) -> None:
-        """Raise `Refused` where this process, on its node, does not see that very log."""
+        """Raise `Refused` if this process, on its node, does not see that log."""
         if (found := read_nonce(self.root)) != self.nonce:
             seen = f"another one ({found[:8]})" if found else "none"
             message = (
@@ -47,7 +47,7 @@ class LogIdentity:
             raise Refused(message)
 
     def require_still(self) -> None:
-        """Raise `Unavailable` where what was that very log is not now: its disk may have gone for a while."""
+        """Raise `Unavailable` if the log is not there any more: its disk may be unmounted for a while."""
         if self.nonce and (found := read_nonce(self.root)) != self.nonce:
             seen = f"another one ({found[:8]})" if found else "none"
             message = (
@@ -58,12 +58,12 @@ class LogIdentity:
 
 
 def read_nonce(root: Path) -> str:
-    """Return the log's nonce; empty where there is no log, or one of an earlier version."""
+    """Return the log's nonce; empty if there is no log, or one of an earlier version."""
     return str((_read(root / LOG_NOTE) or {}).get("log", ""))
 
 
 def make_log(root: Path) -> LogIdentity:
-    """Return the identity of the log in this folder, which is made where it is not there. Whoever comes first, wins."""
+    """Return the identity of the log in this folder; create it if there is none (the first process wins)."""
     root = root.absolute()
     if not (nonce := read_nonce(root)):
         make_folder(root)
@@ -73,17 +73,17 @@ def make_log(root: Path) -> LogIdentity:
 
 
 def view_folder(root: Path, view: SpaceView) -> Path:
-    """Return where the log keeps this view, whether or not there is anything yet."""
+    """Return the view's folder in the log, which need not exist yet."""
     old = root / view.space
     note = _read(old / VIEW_NOTE)
     return old if note is not None and note.get("name") == view.name else root / view.view
 
 
 def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[str, Any]] = ()) -> Path:
-    """Return the view's folder in the log, made and noted as its own where it was not.
+    """Return the view's folder in the log, created and marked with its note if need be.
 
-    `registered` is what Feast's repository knows of views, with an absolute `offline`: by it a folder of an earlier
-    version finds its owner. Raises `Refused` where the folder is another's: of the same name, and of other ids or
+    `registered` are the views in Feast's repository, with an absolute `offline`, which show the owner of a folder of an
+    earlier version. Raises `Refused` if the folder belongs to another view: one of the same name, with other ids or
     another space.
     """
     registered = [*registered]
@@ -99,7 +99,7 @@ def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[st
 
 
 def require_unclaimed(root: Path, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> None:
-    """Raise `Refused` where the view's name is another's, in Feast's repository or in the log. Changes nothing."""
+    """Raise `Refused` if another view has this name, in Feast's repository or in the log. Changes nothing."""
     for data in registered:
         if (known := SpaceView.from_json(data)).view == view.view:
             refuse_another(view, known, where="Feast's repository")
@@ -107,19 +107,19 @@ def require_unclaimed(root: Path, view: SpaceView, registered: Iterable[Mapping[
 
 
 def require_own(folder: Path, view: SpaceView) -> None:
-    """Raise `Refused` where the folder's note says that it holds something else."""
+    """Raise `Refused` if the folder's note names another view."""
     note = _read(folder / VIEW_NOTE)
     if note is None:
         return
     theirs = SpaceView.from_json({"features": [], "description": "", **note})
-    if theirs.name != view.name:  # another that came at the same moment has just taken this one of an earlier version
+    if theirs.name != view.name:  # another process has just claimed this folder of an earlier version
         message = f"{folder} has become the folder of {theirs.view}; run the same command again"
         raise Refused(message)
     refuse_another(view, theirs, where=f"the offline log in {folder.parent}")
 
 
 def _was_made_for(old: Path, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether an earlier version wrote this folder for this view: it is registered so, or nobody else is."""
+    """Whether an earlier version wrote this folder for this view: it is registered so, or no other view is."""
     if not old.is_dir() or (old / VIEW_NOTE).exists():
         return False
     owners = {str(data["name"]) for data in registered if data["offline"] == os.path.normpath(old)}

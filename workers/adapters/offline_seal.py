@@ -1,11 +1,11 @@
 """A checksum (seal) in every Parquet file of the log, so that readers detect any flipped bit.
 
-In: the bytes of a Parquet file, an open file. Out: sealed bytes; whether they still are what was written. Knows nothing
-of what is inside.
+In: the bytes of a Parquet file, an open file. Out: sealed bytes; whether a file is as it was written. Knows nothing of
+the content.
 
-Parquet's own checksums cover pages alone, neither their headers nor the footer, and DuckDB does not look at them. So
-24 bytes stand between the pages and the footer, where Parquet allows gaps and no reader looks: a mark, the CRC-32 of
-all bytes before it, and that of the bytes behind it, which can thus be checked by whoever needs the footer alone.
+Parquet's own checksums cover only pages, neither their headers nor the footer, and DuckDB ignores them. So 24 bytes are
+added between pages and footer, where Parquet allows gaps that no reader reads: a marker, the CRC-32 of all bytes before
+it, and the CRC-32 of all bytes after it, so that the footer can be checked alone.
 """
 
 import os
@@ -28,14 +28,14 @@ class BrokenSealError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tail:
-    """What lies behind the pages of a file."""
+    """The bytes after the pages of a file."""
 
     footer: bytes
-    """With its length and PAR1."""
+    """The footer, with its length and PAR1."""
     body: int
-    """Bytes before the mark."""
+    """The number of bytes before the marker."""
     body_crc: int | None
-    """None where the file has no seal, as those of earlier versions and of others."""
+    """None if the file has no seal, as files of earlier versions and of other programs."""
 
 
 def seal(parquet: bytes) -> bytes:
@@ -47,7 +47,7 @@ def seal(parquet: bytes) -> bytes:
 
 
 def read_tail(file: BinaryIO) -> Tail:
-    """Return what lies behind the pages, checked. Raises `BrokenSealError`."""
+    """Return the bytes after the pages, checked. Raises `BrokenSealError`."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TRAILER))
     footer = TRAILER + int.from_bytes(file.read(4), "little")
@@ -66,7 +66,7 @@ def read_tail(file: BinaryIO) -> Tail:
 
 
 def _without(tail: bytes, footer: bytes, place: int, *, size: int) -> Tail:
-    """Return the tail of a file that has no mark where it should. Raises `BrokenSealError` where it once had."""
+    """Return the tail of a file without a marker. Raises `BrokenSealError` if it once had one."""
     if tail.rfind(MARK) >= 0:
         message = "its footer is damaged: the length is not the one that was written"
         raise BrokenSealError(message)
@@ -79,7 +79,7 @@ def _without(tail: bytes, footer: bytes, place: int, *, size: int) -> Tail:
 
 
 def is_sealed(file: BinaryIO) -> bool:
-    """Read a file whole; return whether it has a seal. Raises `BrokenSealError` where it is not what was written."""
+    """Read a whole file; return whether it has a seal. Raises `BrokenSealError` if it is not as it was written."""
     tail = read_tail(file)
     if tail.body_crc is None:
         return False

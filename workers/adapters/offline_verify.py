@@ -19,17 +19,17 @@ from undertow.schemas.wording import counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was read."""
+    """The result of reading a log."""
 
     files: int
     size: int
     """Bytes."""
     unsealed: int
-    """Files of earlier versions, which have no checksum: they could be read, and may have other rows all the same."""
+    """The number of files of earlier versions, without a checksum: they are readable, but damage may go unnoticed."""
     faults: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Say what was read."""
+        """Return the summary in words."""
         told = (
             f"{counted(self.files, 'file')} of {self.size / 1e6:,.1f} MB read whole, "
             f"{counted(len(self.faults), 'fault')}"
@@ -40,7 +40,7 @@ class Verified:
 
 
 def verify(root: Path) -> Verified:
-    """Read all parts of all views, several at once, and look whether chains lack any."""
+    """Read all parts of all views, several at once, and check that no chain lacks any."""
     files = part_files(root)
     seen, faults = Counter[str](), []
     with ThreadPoolExecutor(READERS) as readers:
@@ -58,7 +58,7 @@ def _look(path: Path) -> tuple[str, list[str]]:
         with translated(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
             for _ in file.iter_batches():
                 pass
-            # Feast's schema has no rows to lose.
+            # The schema file for Feast has no rows to lose.
             return "unsealed" if file.metadata.num_rows else "empty", []
     except UndertowError as error:
         return "damaged", [str(error)]

@@ -1,9 +1,10 @@
-"""The newest embedding of each series in any other store that Feast knows, through Feast's own provider.
+"""Write embeddings online to any other store that Feast supports, through Feast's own provider.
 
-In: `EmbeddingBatch`es. Out: Feast's `online_write_batch`, fed with values built from wire bytes. Most stores overwrite
-whatever is there, so what they hold is read first: that keeps the newest when calls come one after another, but two
-writers at the same instant are beyond us. They do not tell when a row was delivered either: of equal times the one that
-comes now is taken. Knows no store.
+In: `EmbeddingBatch`es. Out: calls of Feast's `online_write_batch`, with values built from wire bytes. Knows no store.
+
+Most stores overwrite whatever is there, so their rows are read first. That keeps the newest if calls follow each other,
+but not with two writers at the same instant. Nor do these stores keep the time of delivery: of equal event times the
+row that is written last wins.
 """
 
 import contextlib
@@ -21,15 +22,15 @@ from undertow.schemas.embeddings import EmbeddingBatch
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _WRONG = (AttributeError, AssertionError, ImportError, KeyError, NotImplementedError, TypeError, ValueError)
-"""What Feast raises for a configuration or data that it cannot take."""
+"""What Feast raises for invalid configuration or data."""
 
 
 class FeastOnline:
-    """An `OnlineSink` for every store without a writer of ours. Not atomic; one thread at a time."""
+    """An `OnlineSink` for every store without an own writer here. Not atomic; one thread at a time."""
 
     def __init__(self, *, repo_config: Mapping[str, Any], repo: Path, definition: bytes) -> None:
         """Take a Feast config (environment expanded), its folder, and the view as Feast's FeatureView message."""
-        # Feast costs 4 s and 400 MB: only who uses this sink pays.
+        # Imported here, since Feast takes 4 s and 400 MB.
         from feast.feature_view import FeatureView  # noqa: PLC0415
         from feast.infra.provider import get_provider  # noqa: PLC0415
         from feast.protos.feast.core.FeatureView_pb2 import FeatureView as Definition  # noqa: PLC0415
@@ -44,7 +45,7 @@ class FeastOnline:
         self._provider = get_provider(self._config)
 
     def write(self, batch: EmbeddingBatch) -> int:
-        """Write what is newer than the store holds, or as new and another; see `OnlineSink`."""
+        """Write the rows that are newer than the store's, or as new but different; see `OnlineSink`."""
         batch = batch.newest_per_series()
         if not len(batch):
             return 0
@@ -61,10 +62,10 @@ class FeastOnline:
             self._provider.online_read(self._config, self._view, [key])
 
     def look(self) -> None:
-        """See nothing: what such a store has lost shows in `undertow check` alone."""
+        """Do nothing: data that such a store lost is only noticed by `undertow check`."""
 
     def close(self) -> None:
-        """Let go; Feast's stores keep their connections until the process ends."""
+        """Drop the store; Feast keeps its connections open until the process ends."""
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -74,12 +75,12 @@ class FeastOnline:
             message = f"{self._name()} cannot take view {self._view.name}: {type(error).__name__}: {self._said(error)}"
             raise Refused(message) from None
         except Exception as error:  # noqa: BLE001  each store raises its driver's own errors
-            # The caller gives up after its own time.
+            # Retried by the caller, which has its own limit.
             message = f"{self._name()} does not take writes now: {type(error).__name__}: {self._said(error)}"
             raise Unavailable(message) from None
 
     def _said(self, error: Exception) -> str:
-        return textwrap.shorten(without(str(error), self._secrets), 200)  # some drivers show whole clients
+        return textwrap.shorten(without(str(error), self._secrets), 200)  # some drivers print whole clients
 
     def _write(self, batch: EmbeddingBatch) -> int:
         features = [map(self._value.FromString, feast_bytes.float_lists(v)) for v in batch.features.values()]
@@ -95,9 +96,9 @@ class FeastOnline:
         return len(data)
 
     def _held(self, keys: list[Any], features: list[str]) -> list[tuple[int, dict[str, Any]] | None]:
-        """Return the event time and the values of each, None where there are none."""
+        """Return the event time and the values of each series, None if it has none."""
         found = self._provider.online_read(self._config, self._view, keys, features)
-        # Feast's Redis store gives a series that it does not hold the year 1970 and a value without content.
+        # For a missing series, Feast's Redis store returns the year 1970 and an empty value.
         return [
             (_micros(time), dict(values)) if time and values and values[features[0]].WhichOneof("val") else None
             for time, values in found

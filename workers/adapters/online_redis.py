@@ -1,9 +1,11 @@
-"""The newest embedding of each series in Redis, byte for byte where Feast's own Redis store keeps it.
+"""Write embeddings online to Redis, byte for byte in the layout of Feast's own Redis store.
 
 In: `EmbeddingBatch`es, and the `online_store` section of a Feast config. Out: hashes that every stock Feast reader can
-read. Feast reads the stored time and then writes, so two writers can leave the older vector; here one script compares
-and sets, for a chunk of keys at a time. One field of each hash is ours: when the row was delivered, which decides
-between rows of one event time. Never imports Feast.
+read. Knows no Feast: it is never imported.
+
+Feast reads the stored time and then writes, so two writers can leave the older vector. Here a Lua script does a
+compare-and-set, for a chunk of keys at a time. One field of each hash is ours: the time of delivery, which decides
+between rows with the same event time.
 """
 
 import contextlib
@@ -32,19 +34,20 @@ from undertow.telemetry.logs import say
 log = logging.getLogger(__name__)
 
 CHUNK = 64
-"""Keys of one script call: Redis serves others between two chunks."""
+"""Keys of one script call. Redis serves other clients between two calls. 64 is a choice."""
 
 ORDER = "_order"
-"""Its field is named as a feature's is, and no feature's name begins with an underscore: Feast asks for none of it."""
+"""The field with the time of delivery is named like a feature's. Feast never reads it, since no feature's name begins
+with an underscore."""
 
 SHOWN = 3
 
-# redis-py would wait for ever. One retry finds a connection closed while idle; waiting longer is the caller's.
+# redis-py's default is to wait for ever. One retry covers a connection closed while idle; the caller does the rest.
 _WRITE: Mapping[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "retry": Retry(NoBackoff(), 1)}
 
 
 class RedisOnline:
-    """An `OnlineSink` for `type: redis`, be it one server, a cluster or behind sentinels. One thread at a time."""
+    """An `OnlineSink` for `type: redis`: one server, a cluster, or behind sentinels. One thread at a time."""
 
     def __init__(
         self,
@@ -55,11 +58,12 @@ class RedisOnline:
         replace_alien_keys: bool = False,
         on_loss: OnLoss | None = None,
     ) -> None:
-        """Take Feast's `online_store` options, its project, and the view's name in the store; connect at first use.
+        """Take the settings; connect at first use.
 
-        Where somebody else keeps something at a series' key that is no hash, `replace_alien_keys` lets us delete it;
-        otherwise it stays, that series is not written, and a warning names it. `on_loss` is told where Redis no longer
-        holds what was written: see `undertow.stream.store_tally`.
+        `options`: Feast's `online_store` section. `project`: Feast's project. `view`: the view's name in the store.
+        `replace_alien_keys`: whether to delete a foreign value at a series' key that is not a hash. If not, it stays,
+        the series is not written, and a warning names the key.
+        `on_loss`: called if Redis has lost written data (`undertow.stream.store_tally`).
         """
         self._options = options
         self._project = project.encode()
@@ -72,7 +76,7 @@ class RedisOnline:
         self._tally_checker = TallyChecker(on_loss) if on_loss else None
 
     def write(self, batch: EmbeddingBatch) -> int:
-        """Write what is newer than Redis holds; see `OnlineSink`."""
+        """Write the rows that are newer than those in Redis; see `OnlineSink`."""
         keys = self._keys(batch)
         if len(set(keys)) < len(keys):
             batch = batch.newest_per_series()
@@ -108,7 +112,7 @@ class RedisOnline:
         return written
 
     def look(self) -> None:
-        """Tell `on_loss` where Redis no longer holds what was written."""
+        """Call `on_loss` if Redis has lost written data."""
         if self._tally_checker is not None:
             with translated(self._options, f"look at view {self._view}"):
                 self._connect()
@@ -116,16 +120,16 @@ class RedisOnline:
                 self._tally_checker.judge(tally.read(), tally, has_written=False)
 
     def restored(self, claim: str) -> None:
-        """Note that what was lost is there again."""
+        """Mark the loss of this claim as restored."""
         with translated(self._options, f"look at view {self._view}"):
             self._connect()
             self._tally().restored(claim)
 
     def check(self) -> None:
-        """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""
+        """Raise `Unavailable` or `Refused` if a write would, as far as that is known without one."""
         once = {**WAITS, "retry": Retry(NoBackoff(), 0)}
         servers, found = read_connection(connection_of(self._options))
-        if self._options.get("redis_type") != "redis_sentinel":  # those speak without TLS of servers with it
+        if self._options.get("redis_type") != "redis_sentinel":  # whose sentinels may have no TLS
             require_language(servers, found)
         with (
             translated(self._options, f"write view {self._view}"),
@@ -145,7 +149,7 @@ class RedisOnline:
         return [key + self._project for key in feast_bytes.entity_keys(batch.series)]
 
     def _connect(self) -> bool:
-        """Make sure that there is a client; return whether it is a cluster's."""
+        """Create the client if need be; return whether it is a cluster's."""
         if self._client is None:
             self._client = _client(self._options, _WRITE)
         if not self._sha:
@@ -157,7 +161,7 @@ class RedisOnline:
         return RedisTally(self._client, self._project.decode(), self._view, writer)
 
     def _tell_of(self, rows: Sequence[int], keys: Sequence[bytes], batch: EmbeddingBatch) -> None:
-        """Warn of keys that hold what is not ours."""
+        """Warn of keys with foreign values."""
         of = [", ".join(f"{name}={ids[row]}" for name, ids in batch.series.items()) for row in rows[:SHOWN]]
         names = [f"{keys[row].decode('utf-8', 'backslashreplace')} ({ids})" for row, ids in zip(rows, of, strict=False)]
         what = (
@@ -173,9 +177,9 @@ class RedisOnline:
         say(log, logging.WARNING, "alien-keys", text, count=len(rows), keys=names)
 
     def _run(self, calls: Sequence[tuple[Any, ...]]) -> tuple[int, set[bytes]]:
-        """Send all calls in one pipeline; once more those that met a server which has lost the script.
+        """Send all calls in one pipeline; repeat those that reached a server without the script.
 
-        Return how many keys were written, and those that hold what is not ours.
+        Return how many keys were written, and which keys have foreign values.
         """
         tally = self._tally(self._tally_checker.name) if self._tally_checker else None
         found = self._send(calls, tally.count if tally else ())
@@ -188,7 +192,7 @@ class RedisOnline:
         pairs = [
             pair for pair in zip(calls, replies, strict=True) if not isinstance(pair[1], redis.exceptions.NoScriptError)
         ]
-        if lost:  # restarted, failed over, or SCRIPT FLUSH
+        if lost:  # the server was restarted or failed over, or SCRIPT FLUSH
             self._client.script_load(SCRIPT)
             pairs += zip(lost, self._send(lost), strict=True)
         written, alien = 0, set[bytes]()
@@ -218,11 +222,11 @@ def _keys_of(call: tuple[Any, ...]) -> Sequence[bytes]:
 
 @contextlib.contextmanager
 def _options_are_taken() -> Iterator[None]:
-    """Raise `Refused` for what redis-py stumbles over in a way of its own."""
+    """Raise `Refused` for options on which redis-py raises errors of its own."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        # The text is not repeated: it may show a value.
+        # The error's text is left out, since it may show a value.
         message = (
             f"{SETTING}: redis-py does not take the options there ({type(error).__name__}): compare with its manual"
         )
@@ -230,12 +234,12 @@ def _options_are_taken() -> Iterator[None]:
 
 
 def _client(options: Mapping[str, Any], waits: Mapping[str, Any]) -> Any:
-    """Build what Feast would build; what the connection says of how long to wait comes first."""
+    """Build the client that Feast would build; timeouts in the connection string override `waits`."""
     servers, found = read_connection(connection_of(options))
     require_files(found)
     settings = {**waits, **found}
     kind = options.get("redis_type", "redis")
-    node: Any = ClusterNode  # redis-py does not type what these two take
+    node: Any = ClusterNode  # untyped in redis-py
     sentinel: Any = Sentinel
     if kind == "redis_cluster":
         return RedisCluster(startup_nodes=[node(host, port) for host, port in servers], **settings)
@@ -247,7 +251,7 @@ def _client(options: Mapping[str, Any], waits: Mapping[str, Any]) -> Any:
 
 
 def _chunks(keys: Sequence[bytes], *, by_slot: bool) -> list[Sequence[int]]:
-    """Cut the rows into script calls; the keys of one call to a cluster must share their hash slot."""
+    """Split the rows into script calls; in a cluster, the keys of one call must share a hash slot."""
     groups: dict[int, list[int]] = {}
     if by_slot:
         for row, key in enumerate(keys):

@@ -1,11 +1,13 @@
-"""The newest embedding of each series in Feast's own SQLite file, the store that needs no server.
+"""Write embeddings online to Feast's own SQLite file, the store that needs no server.
 
-In: `EmbeddingBatch`es. Out: the rows that stock Feast writes, one for each feature of a series, guarded by event time
-and, of equal times, by when they were delivered. Feast overwrites whatever is there, and its readers take whole seconds
-only, so the guard is columns of our own in Feast's table, `event_us` and `created_us`. Feast names its columns and
-never sees them; they go when Feast drops the table. What Feast itself writes there (`materialize`, `push`) leaves our
-columns as they were beside a row that is another's: such a guard is void, and the row's own time, in whole seconds,
-takes its place. Never imports Feast.
+In: `EmbeddingBatch`es. Out: the rows that stock Feast writes, one for each feature of a series. Knows no Feast: it is
+never imported.
+
+The newest event time wins, and of equal ones the row delivered last. Feast overwrites whatever is there, and stores
+whole seconds, so the guard is two columns of our own in Feast's table, `event_us` and `created_us`. Feast names its
+columns in every statement, so it never sees ours; they are gone when Feast drops the table. If Feast itself writes a
+row (`materialize`, `push`), our columns stay as they were beside a foreign row: then the guard is void, and the row's
+own time in whole seconds is compared.
 """
 
 import contextlib
@@ -23,10 +25,10 @@ from undertow.stream.store_tally import OnLoss, TallyChecker
 
 GUARD = "event_us"
 DELIVERED = "created_us"
-"""Of the rows of one event time the greatest wins; null, from an earlier version, comes before all."""
+"""The time of delivery: of rows with the same event time the greatest wins; null, from an earlier version, is least."""
 WITNESS = "event_us_of"
-"""The `event_ts` that the guard was written beside. Where the row has another one by now, or a `created_ts`, which we
-never write and Feast always does (our sources have that column), somebody else has written the row since."""
+"""The `event_ts` for which the guard was written. If the row has another one now, or a `created_ts` (which we never
+write, and Feast always does, since our sources have that column), another program has written the row since."""
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose, see `_stored_seconds`
 _PASSING = frozenset(
@@ -40,7 +42,7 @@ _PASSING = frozenset(
         "SQLITE_NOMEM",
     }
 )
-"""Primary result codes that go away: another writer, a full or read-only disk, a folder that is not mounted yet."""
+"""Primary result codes of temporary errors: another writer, a full or read-only disk, a folder not mounted yet."""
 
 
 class SqliteOnline:
@@ -55,11 +57,12 @@ class SqliteOnline:
         busy_timeout_s: float = 10.0,
         on_loss: OnLoss | None = None,
     ) -> None:
-        """Take the file, Feast's project, and the view's name in the store; open at first use.
+        """Take the settings; open the file at first use.
 
-        A write waits `busy_timeout_s` for other writers before it is `Unavailable`. `on_loss` is told where the file no
-        longer holds what was written: see `undertow.stream.store_tally`. With it a file or a table that was there, and
-        is gone, is waited for.
+        `project`: Feast's project. `view`: the view's name in the store.
+        `busy_timeout_s`: how long a write waits for other writers before it raises `Unavailable`.
+        `on_loss`: called if the file has lost written data (`undertow.stream.store_tally`). If given, a file or table
+        that existed before and is gone raises `Unavailable`.
         """
         self._path = path
         self._busy_timeout_s = busy_timeout_s
@@ -69,7 +72,7 @@ class SqliteOnline:
         self._file: tuple[int, int] | None = None  # which one was opened last, by device and inode
 
     def write(self, batch: EmbeddingBatch) -> int:
-        """Write what is newer than the file holds; see `OnlineSink`."""
+        """Write the rows that are newer than those in the file; see `OnlineSink`."""
         keys = feast_bytes.entity_keys(batch.series)
         if len(set(keys)) < len(keys):
             batch = batch.newest_per_series()
@@ -89,13 +92,13 @@ class SqliteOnline:
         return written
 
     def look(self) -> None:
-        """Tell `on_loss` where the file no longer holds what was written."""
+        """Call `on_loss` if the file has lost written data."""
         if self._tally_checker is not None:
             with self._translated(), _transaction(self._open()) as connection:
                 self._judge(connection, has_written=False)
 
     def restored(self, claim: str) -> None:
-        """Note that what was lost is there again."""
+        """Mark the loss of this claim as restored."""
         with self._translated(), _transaction(self._open()) as connection:
             SqliteTally(connection, self._table, "").restored(claim)
 
@@ -119,7 +122,7 @@ class SqliteOnline:
 
     def _open(self) -> sqlite3.Connection:
         if (there := _identity(self._path)) != self._file:
-            self.close()  # moved, deleted or replaced: what is written to it no reader finds
+            self.close()  # moved, deleted or replaced: no reader would find what is written to it
         if self._connection is None:
             if there is None:
                 self._refuse_missing("no such file")
@@ -135,18 +138,18 @@ class SqliteOnline:
         return self._connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        with contextlib.suppress(sqlite3.OperationalError):  # cannot be changed while others use the file; next time
-            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while we write
-        connection.execute("PRAGMA synchronous = FULL")  # a write-ahead log is durable at each commit only so
+        with contextlib.suppress(sqlite3.OperationalError):  # impossible while others use it; next time
+            connection.execute("PRAGMA journal_mode = WAL")  # readers are not blocked by writes
+        connection.execute("PRAGMA synchronous = FULL")  # in WAL mode, commits are durable only so
         with _transaction(connection):
             columns = {row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(self._table)})")}
             if not columns:
                 self._refuse_missing(f"no table {self._table}")
-            SqliteTally(connection, self._table, "").make(void=GUARD not in columns)  # Feast has made the table anew
+            SqliteTally(connection, self._table, "").make(void=GUARD not in columns)  # void if Feast created it anew
             for column in (GUARD, DELIVERED, WITNESS):
                 if column not in columns:
                     connection.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {column} INTEGER")
-            if WITNESS not in columns:  # an earlier version wrote guards alone
+            if WITNESS not in columns:  # earlier versions wrote only the guard
                 connection.execute(f"UPDATE {_quoted(self._table)} SET {WITNESS} = event_ts WHERE {GUARD} NOT NULL")  # noqa: S608 - quoted
 
     def _refuse_missing(self, found: str) -> NoReturn:
@@ -160,7 +163,7 @@ class SqliteOnline:
             yield
         except sqlite3.Error as error:
             self.close()
-            if "no such table" in str(error):  # Feast has dropped it since
+            if "no such table" in str(error):  # Feast has dropped it meanwhile
                 self._refuse_missing(f"no table {self._table}")
             primary = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
             message = f"SQLite at {self._path} (online_store.path of the Feast config): {error}"
@@ -177,7 +180,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Take the one write lock first: a transaction that began by reading cannot wait for it."""
+    """Begin with the write lock: a transaction that begins by reading cannot wait for it later."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
@@ -190,7 +193,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 def _upsert(table: str) -> str:
     held = _quoted(table)
     holds = f"{held}.{WITNESS} IS {held}.event_ts AND {held}.created_ts IS NULL"
-    # Of one second nobody can tell which is newer than what somebody else wrote: the one that comes now is taken.
+    # Within a second it is unknown whether a foreign row is newer: the one that is written last wins.
     newer = (
         f"CASE WHEN {holds} "
         f"THEN (excluded.{GUARD}, excluded.{DELIVERED}) > ({held}.{GUARD}, coalesce({held}.{DELIVERED}, -1)) "
@@ -210,9 +213,9 @@ def _quoted(name: str) -> str:
 
 
 def _stored_seconds(event_us: Sequence[int]) -> list[int]:
-    """Return event times as Feast's writer stores them: UTC's wall clock, read as if it were this machine's.
+    """Return event times as Feast's writer stores them: UTC's wall clock, interpreted in this machine's time zone.
 
-    Feast's reader undoes exactly that, so a reader in our time zone gets the right second, and one elsewhere is off by
-    the difference of the zones. No integer would be right for all.
+    Feast's reader does the reverse, so that readers in our time zone get the right second, and others are off by the
+    difference of the zones. No integer would be right for all readers.
     """
     return [int((_EPOCH + timedelta(seconds=us // 1_000_000)).timestamp()) for us in event_us]

@@ -1,7 +1,7 @@
-"""Parse Redis connection strings: `host:port,option=value,...` as Feast writes it, or a URL as other tools do.
+"""Parse Redis connection strings: `host:port,option=value,...` as in Feast, or a URL as in other tools.
 
-In: a text with secrets in it. Out: servers and redis-py's options, or `Refused`. No message repeats anything of the
-text but an address that was read without a doubt: half of a password may stand anywhere in one that is misread.
+In: a text with secrets. Out: servers and redis-py's options, or `Refused`. Knows no client. Messages repeat nothing of
+the text except for an address that was parsed with certainty: in a misread text any part may belong to a password.
 """
 
 import difflib
@@ -31,8 +31,8 @@ _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 WAITS: Mapping[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": None}
-"""How long a command waits for a Redis that takes connections and answers nothing, in seconds: redis-py has no limit,
-and tries four times."""
+"""Timeouts of a command, in seconds, for a Redis that accepts connections but does not answer: redis-py's default has
+no limit, and retries. 5 s is a choice, far above a healthy answer."""
 
 RedisAddresses = list[tuple[str, int]]
 
@@ -43,7 +43,7 @@ def is_url(text: str) -> bool:
 
 
 def read_connection(text: str) -> tuple[RedisAddresses, dict[str, Any]]:
-    """Return the servers and the options for redis-py. Raises `Refused` for what neither form, nor redis-py, takes."""
+    """Return the servers and redis-py's options. Raises `Refused` for a text in neither form, or an unknown option."""
     servers, options = _parse_url(text) if is_url(text) else parse_connection(text)
     kinds = _kinds()
     for place, (name, value) in enumerate(options.items(), start=1):
@@ -54,7 +54,7 @@ def read_connection(text: str) -> tuple[RedisAddresses, dict[str, Any]]:
 
 
 def in_feasts_words(text: str) -> str:
-    """Return what Feast reads as we read this text, with letters that YAML or a comma would spoil as JSON escapes."""
+    """Return the text in Feast's form; characters that YAML or commas would break become JSON escapes."""
     if not is_url(text):
         return text
     servers, options = read_connection(text)
@@ -63,13 +63,13 @@ def in_feasts_words(text: str) -> str:
 
 
 def bounded(words: str) -> str:
-    """Return Feast's words with the time that a command waits for Redis, where they say none."""
+    """Add `WAITS` to a text in Feast's form, if it sets no timeouts."""
     _, options = parse_connection(words)
     return ",".join([words, *(f"{name}={json.dumps(value)}" for name, value in WAITS.items() if name not in options)])
 
 
 def secrets_of(text: str) -> Iterator[str]:
-    """Yield what no message may show of a text, as it stands there and as it is read."""
+    """Yield the secrets in a text, as written and as parsed."""
     for piece in re.split(r"[,&?]", text):
         name, _, value = piece.partition("=")
         if value and is_secret(name):
@@ -80,7 +80,7 @@ def secrets_of(text: str) -> Iterator[str]:
 
 
 def address(servers: RedisAddresses) -> str:
-    """Return what messages may show of a connection."""
+    """Return the part of a connection that messages may show."""
     return ",".join(f"{host}:{port}" for host, port in servers)
 
 
@@ -127,7 +127,7 @@ def _parse_url(text: str) -> tuple[RedisAddresses, dict[str, Any]]:
 
 
 def _login(text: str) -> list[str]:
-    """Return user and password of a URL as they are written."""
+    """Return user and password of a URL as written."""
     before, found, _ = text.partition("://")[2].rpartition("@")
     user, _, password = before.partition(":")
     return [user, password] if found else []
@@ -160,7 +160,7 @@ def _is_host(text: str) -> bool:
 
 @cache
 def _kinds() -> dict[str, tuple[type, ...]]:
-    """Return redis-py's options that a text can give, by their types."""
+    """Return the types of redis-py's options that can be set by a text."""
     found: dict[str, tuple[type, ...]] = {}
     for taker in (RedisCluster, redis.Redis):
         for name, parameter in inspect.signature(taker).parameters.items():
@@ -187,4 +187,4 @@ def _closest(name: str, kinds: Mapping[str, object]) -> str:
 
 def _refuse(found: str) -> NoReturn:
     message = f"{SETTING}: {_FORMS}; found that {found}"
-    raise Refused(message) from None  # what it comes from may show the text
+    raise Refused(message) from None  # the cause may show the text

@@ -20,10 +20,10 @@ from undertow.core.masking import without
 from undertow.settings.certificates import require_authorities, require_pair, speaks_tls
 
 LOOK_S = 1.0
-"""How long a port may take to show which language it speaks."""
+"""How long to wait for a port's answer when finding out whether it speaks TLS. A choice."""
 
 PASSING_WORDS = re.compile(r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b")
-"""Transient states of a server, or ones that its operator ends. From a script the code is within the text."""
+"""Error codes of states that end by themselves or by an operator. In a script's error, the code is inside the text."""
 PASSING = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -41,25 +41,25 @@ LASTING: tuple[tuple[str, str], ...] = (
     ("protocol must be", "protocol= there is 2 or 3"),
     ("No cipher can be selected", "ssl_ciphers= there names none that OpenSSL knows"),
 )
-"""What some errors contain that redis-py takes for passing ones, and what is to be changed: waiting does not help."""
+"""Texts of permanent errors that redis-py reports as temporary, and what to change."""
 
 
 @contextmanager
 def translated(options: Mapping[str, Any], doing: str) -> Iterator[None]:
-    """Raise what redis-py raises in our words; `options` are Feast's `online_store`, `doing` what Redis may refuse."""
+    """Translate redis-py's errors. `options` are Feast's `online_store`; `doing` names the action in messages."""
     text = connection_of(options)
     try:
         yield
     except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
         servers, _ = read_connection(text)
         said = without(str(error), secrets_of(text))
-        # What redis-py raises of a login shows the password.
+        # redis-py's errors about a login show the password.
         cause = None if isinstance(error, LOGIN) else error
         raise translate_error(error, said, f"Redis at {address(servers)} ({SETTING})", doing) from cause
 
 
 def translate_error(error: Exception, said: str, where: str, doing: str) -> UndertowError:
-    """Return what to raise instead; `said` is its text without secrets."""
+    """Return our error for one of redis-py; `said` is its text without secrets."""
     if isinstance(error, LOGIN):
         return Refused(f"{where} refuses the login: {said}. See username= and password= there.")
     reason = textwrap.shorten(said, 200)  # redis-py shows whole clients in some
@@ -74,12 +74,12 @@ def translate_error(error: Exception, said: str, where: str, doing: str) -> Unde
 
 
 def connection_of(options: Mapping[str, Any]) -> str:
-    """Return the connection of Feast's `online_store` as it is written."""
+    """Return the connection string of Feast's `online_store`."""
     return str(options.get("connection_string", "")) or "localhost:6379"
 
 
 def require_files(found: Mapping[str, Any]) -> None:
-    """Raise `Refused` where certificates and keys among redis-py's options are not as they must be."""
+    """Raise `Refused` if certificates and keys among redis-py's options are invalid."""
     if not found.get("ssl"):
         return
     for name in ("ssl_ca_certs", "ssl_ca_path"):
@@ -93,7 +93,7 @@ def require_files(found: Mapping[str, Any]) -> None:
 
 
 def require_language(servers: RedisAddresses, found: Mapping[str, Any]) -> None:
-    """Raise `Refused` where a server speaks TLS and we would not, or the other way round; silence says nothing."""
+    """Raise `Refused` if a server speaks TLS and we would not, or the reverse; no answer is accepted."""
     speaks = spoken(*servers[0])
     if speaks == "plain" and found.get("ssl"):
         message = (
@@ -106,7 +106,7 @@ def require_language(servers: RedisAddresses, found: Mapping[str, Any]) -> None:
 
 
 def spoken(host: str, port: int) -> Literal["plain", "tls", ""]:
-    """Return what a port speaks; empty where it says nothing that we know."""
+    """Return whether a port speaks plain Redis or TLS; empty if it answers neither."""
     try:
         with closing(socket.create_connection((host.strip("[]"), port), LOOK_S)) as plain:
             plain.sendall(b"PING\r\n")
@@ -118,7 +118,7 @@ def spoken(host: str, port: int) -> Literal["plain", "tls", ""]:
 
 
 def _is_untrusted(error: BaseException | None) -> bool:
-    """Whether a certificate was the reason; redis-py raises its own error from it."""
+    """Whether an untrusted certificate was the cause of redis-py's error."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

@@ -1,14 +1,14 @@
-"""The Lua script for compare-and-set in Redis: the newest row of each key wins, whatever the order of writers.
+"""The Lua script for compare-and-set in Redis: the newest row of each key wins, in any order of writers.
 
-In: keys, and of each its values as Feast writes them. Out: what was written. Knows no client.
+In: keys, and their values as Feast writes them. Out: how many were written. Knows no client.
 """
 
 # A Timestamp is two varints, seconds and nanos. A negative number of seconds takes ten bytes of two's complement, too
-# wide for Lua's doubles, so its complement is summed as well. An order is `created_us`, eight bytes, big-endian, and
-# behind it the time of the row that it belongs to: beside a row of somebody else's it is void, and such a row comes
-# before all others of its time, as one of an earlier version does.
-# ARGV: seconds to live, the field of the order, m, the m fields of Feast's, then of each key `created_us` and the m
-# values; the first of those is the time.
+# wide for Lua's doubles, so its complement is summed as well. The field of the order holds `created_us`, eight bytes,
+# big-endian, followed by the time of the row to which it belongs: beside a row that another program wrote it is void,
+# and such a row is older than any other with the same time, like one of an earlier version.
+# ARGV: seconds to live, the name of the order's field, m, the m names of Feast's fields; then for each key `created_us`
+# and the m values, of which the first is the time.
 SCRIPT = """
 local function varint(text, at)
   local value, inverse, scale = 0, 0, 1
@@ -63,6 +63,6 @@ for k, key in ipairs(KEYS) do
 end
 return {written, unpack(alien)}
 """
-"""Returns how many keys it has written, and the numbers of those, from 1, that hold something else than a hash."""
+"""Returns how many keys it has written, and the indices, from 1, of keys that hold something else than a hash."""
 
 MAKE_ROOM = "if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return redis.call('DEL', KEYS[1]) end return 0"

@@ -9,7 +9,7 @@ from typing import Any
 from undertow.stream.store_tally import Tally
 
 FORGET_S = 86_400
-"""A writer that is gone needs no count any more; one that lives looks every few seconds."""
+"""The count of a writer expires after a day without a look; a live writer looks every few seconds."""
 
 _CLAIM = """
 if (redis.call('HGET', KEYS[1], 'claim') or '') ~= ARGV[1] then return 0 end

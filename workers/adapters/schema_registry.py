@@ -1,6 +1,6 @@
-"""A Confluent schema registry: schemas by their ids, as records name them.
+"""A client of a Confluent schema registry: schemas by the ids in records.
 
-In: settings. Out: schemas fit to read records by, each asked for once; the id of our own. Knows no records.
+In: settings. Out: checked schemas, each requested once; the id of our own schema. Knows no records.
 """
 
 import time
@@ -14,12 +14,12 @@ from undertow.settings.sections import KafkaSettings
 from undertow.stream.ports import Clock
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # authlib, which the client imports, speaks of its own next release
+    warnings.simplefilter("ignore")  # authlib, which the client imports, warns of its own next release
     from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 TIMEOUT_S = 5.0
 FORGET_S = 60.0
-"""An id that the registry did not know is asked for again after so long: hostile records must not make a flood."""
+"""How long an unknown id is remembered before it is requested again, so that bad records cannot flood the registry."""
 MOST_UNKNOWN = 10_000
 _NOT_FOUND = 404
 _OVERLOADED = frozenset({408, 429})
@@ -27,7 +27,7 @@ _SERVER_FAULT = 500
 
 
 class SchemaRegistry:
-    """The registry of one topic. Schemas never change under their id, so one that was read is kept for good."""
+    """The registry, for one topic. The schema of an id never changes, so it is cached for ever."""
 
     def __init__(self, settings: KafkaSettings, clock: Clock = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
@@ -68,7 +68,7 @@ class SchemaRegistry:
             raise self._in_our_words(error) from error
 
     def count_subjects(self) -> int:
-        """Return how many subjects there are: a question that shows whether the registry answers us."""
+        """Return the number of subjects, which shows whether the registry answers."""
         try:
             return len(self._client.get_subjects())
         except Exception as error:

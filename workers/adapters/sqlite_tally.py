@@ -10,7 +10,7 @@ from undertow.stream.store_tally import Tally
 
 TABLE = "undertow_tally"
 FORGET_S = 86_400
-"""A writer that is gone needs no count any more; one that lives looks every few seconds."""
+"""The count of a writer expires after a day without a look; a live writer looks every few seconds."""
 
 _COUNT = (
     f"INSERT INTO {TABLE} (of, writer, count, at) VALUES (?, ?, ?, ?) "  # noqa: S608 - the name is ours
@@ -26,7 +26,7 @@ class SqliteTally:
         self._connection, self._view, self._writer = connection, view, writer
 
     def make(self, *, void: bool) -> None:
-        """Make the table where it is not there; forget the view's tally where it is `void`."""
+        """Create the table if it does not exist; delete the view's tally if it is `void`."""
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {TABLE} (of TEXT, writer TEXT, count INTEGER NOT NULL DEFAULT 0, "
             "at INTEGER NOT NULL DEFAULT 0, claim TEXT NOT NULL DEFAULT '', restored TEXT NOT NULL DEFAULT '', "
