@@ -1,4 +1,4 @@
-"""Somebody's code: imported only where it was listed, called only where it makes a module; weights; TOML."""
+"""Somebody's code: imported only where it was listed, called only where it makes a module; weights."""
 
 import os
 import pickle
@@ -19,7 +19,6 @@ from undertow.artifact.format.manifest import read_manifest
 from undertow.artifact.format.recipes import ModuleInput, ModuleRecipe
 from undertow.artifact.load.foreign import build_module
 from undertow.artifact.load.loader import load
-from undertow.artifact.pack.read.plain import read_description
 from undertow.cli.main import main
 from undertow.commands.check import _parts
 from undertow.core.errors import Refused
@@ -145,41 +144,6 @@ def test_what_makes_no_module_is_refused(cls: str, message: str) -> None:
 @pytest.mark.usefixtures("folder")
 def test_a_module_is_called_in_eval_mode_whatever_mode_it_was_left_in() -> None:
     assert not build_module(recipe("foreignnets:made", size=3), code=["foreignnets"]).training
-
-
-@pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("[input]", "[input", "is not valid TOML"),
-        ("columns", "colums", r"no key input.colums; closest: input.columns"),
-        ('class = "foreignnets:Twice"', "", r"expected class, a text; found only weights, input, series"),
-        ('weights = "model.pt"', "weights = 3", "weights: expected a text, found 3"),
-        ("max_length = 4", "max_length = true", "input.max_length: expected a whole number, found True"),
-        ("min_length = 1", "min_length = 5", "expected 1 <= input.min_length <= input.max_length, found 5 and 4"),
-        ("min_length = 1", 'axes = "nf"\nmin_length = 1', "all windows must have one length"),
-        ("min_length = 1", 'axes = "btc"', "input.axes: expected one of ntc, nct, tnc, nf, found 'btc'"),
-        ("min_length = 1", 'dtype = "float16"', "input.dtype: expected one of float32, int64, found 'float16'"),
-        ("min_length = 1", 'dtype = "int64"', r"input.scaling: dtype = .int64. takes codes of categories"),
-        ('["a", "b"]', '["a", "a"]', "expected names of columns, each once"),
-        ("a = {", "c = {", "no key input.scaling.c; there are a, b"),
-        ("center = 1.0", "centre = 1.0", "no key input.scaling.a.centre; closest: input.scaling.a.center"),
-        ("scale = 2.0", "scale = 0", "a finite scale other than 0"),
-        ("scale = 2.0", 'transformation = "ln"', "transformation: expected one of count, log, log1p, logit"),
-        ("[series]", "[arguments]\nsize = nan\n[series]", r"\[arguments\] must be texts, finite numbers"),
-        ("[series]", "[arguments]\nday = 2020-01-01\n[series]", r"\[arguments\] must be texts, finite numbers"),
-        ('wearer = "string"', "", r"say \[series\] wearer = .string., or --series wearer"),
-        ('wearer = "string"', 'wearer = "text"', "series.wearer: expected one of string, integer, found 'text'"),
-        ("[input.scaling]", '[input.categories]\na = ["x"]\n[input.scaling]', "categories need dtype"),
-    ],
-)
-def test_a_description_that_does_not_hold_is_refused_with_its_key(
-    old: str, new: str, message: str, tmp_path: Path
-) -> None:
-    assert TOML.count(old) == 1
-    (tmp_path / "model.toml").write_text(TOML.replace(old, new))
-    with pytest.raises(Refused, match=rf"model.toml.*{message}"):
-        read_description(tmp_path / "model.toml")
 
 
 class Poison:
