@@ -1,4 +1,4 @@
-"""Feast's definitions of the embedding spaces: what the registry holds of them, and what `spaces/` adds to it.
+"""Feast's definitions of the embedding spaces: those that the registry holds, and those that `spaces/` adds.
 
 In: Feast's registry; `spaces/<view>.json`, written by `undertow apply` (fields: `undertow.schemas.spaces.SpaceView`,
 and `offline`, `promoted`). Out: entities, sources, views and services, which `feast apply` registers. It needs Feast
@@ -28,12 +28,12 @@ from feast.utils import get_default_yaml_file_path
 FOLDER = Path(__file__).resolve().parent
 VALUE_TYPES = {"string": ValueType.STRING, "integer": ValueType.INT64}
 LOCK_WAIT_S = 120
-"""Longer than any `apply` takes."""
+"""How long to wait for another `apply`: longer than any takes. A choice."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What the registry holds of ours, each by its name."""
+    """Our definitions in the registry, by name."""
 
     entities: Mapping[str, Entity] = field(default_factory=dict)
     views: Mapping[str, FeatureView] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Registered:
 
 
 def find_config() -> Path:
-    """Return the configuration that Feast's command was given, else the one that it takes by itself."""
+    """Return the configuration given to Feast's command, or else its default."""
     context = click.get_current_context(silent=True)
     given = context.obj.get("FS_YAML_FILE") if context and isinstance(context.obj, dict) else None
     return Path(given or get_default_yaml_file_path(FOLDER))
@@ -75,7 +75,7 @@ def is_ours(view: FeatureView) -> bool:
 
 @contextlib.contextmanager
 def registry_lock(store: FeatureStore) -> Iterator[None]:
-    """Let one `apply` at a time change a registry that is a file, which each reads whole and writes whole.
+    """Lock a registry that is a file, since each `apply` reads all of it and writes all of it.
 
     A SQL registry is written row by row, and needs none. One in an object store has none: apply from one place at once.
     """
@@ -89,7 +89,7 @@ def registry_lock(store: FeatureStore) -> Iterator[None]:
         until = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system, however the process ends
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system, however the process ends
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
@@ -144,12 +144,12 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
 
 
 def declare_ttl(space: Mapping[str, Any]) -> dict[str, str]:
-    """Declare that a ttl was decided on: Feast's own 0 may be either."""
+    """Declare that a ttl was decided on: Feast's own 0 means either none or not decided."""
     return {} if (ttl := space.get("ttl_seconds")) is None else {"ttl_seconds": str(ttl)}
 
 
 def declare_tags(space: dict[str, Any], feature: str) -> dict[str, str]:
-    """Declare what people should know of a feature's numbers: Feast's tags are texts, so the rest is JSON."""
+    """Declare facts about a feature for users: Feast's tags are texts, so other values become JSON."""
     facts = space.get("facts", {}).get(feature, {})
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
 

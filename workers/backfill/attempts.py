@@ -1,6 +1,6 @@
-"""Count the unfinished attempts at each chunk: a killed worker reports nothing, so each attempt is noted beforehand.
+"""Count the attempts at each chunk: a killed worker reports nothing, so each attempt is noted before it begins.
 
-In: a folder that all workers of one run see. Out: notes there, and why a chunk is not begun once more. Knows no Ray.
+In: a folder that all workers of one run see. Out: notes there, and why a chunk is not begun again. Knows no Ray.
 """
 
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 from undertow.core.errors import Refused, Unavailable
 
 MOST_DEATHS = 3
-"""Of workers at one chunk. A single one may have any cause, such as a lost node; Ray itself would retry for ever."""
+"""After so many deaths at one chunk the run fails. A single death may have any cause, such as a lost node, but Ray
+itself would retry for ever. 3 is a choice."""
 THRESHOLD = "RAY_memory_usage_threshold"
 RAYS_OWN_THRESHOLD = "0.95"
 
@@ -20,11 +21,11 @@ class Attempts:
     """The notes of one run."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is this run's alone, and need not be there yet."""
+        """`folder` belongs to this run alone, and need not exist yet."""
         self._folder = folder
 
     def begin(self, chunk: str) -> None:
-        """Note that a chunk is begun. Raises `Refused` where all its workers have died, `Unavailable`."""
+        """Note that a chunk is begun. Raises `Refused` after `MOST_DEATHS` workers died of it, `Unavailable`."""
         try:
             deaths = len([*self._folder.glob(f"{chunk}.*")])
             if deaths < MOST_DEATHS:
@@ -45,7 +46,7 @@ class Attempts:
         raise Refused(message)
 
     def end(self, chunk: str) -> None:
-        """Forget a chunk that has come to its end, whatever end."""
+        """Remove the note of a chunk that has ended, successfully or not."""
         for note in self._folder.glob(f"{chunk}.*"):
             note.unlink(missing_ok=True)
 
@@ -55,5 +56,5 @@ class Attempts:
         return len(set(notes)), len(notes) - len(set(notes))
 
     def close(self) -> None:
-        """Take the folder away at the end of the run."""
+        """Remove the folder at the end of the run."""
         shutil.rmtree(self._folder, ignore_errors=True)

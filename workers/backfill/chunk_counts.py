@@ -1,4 +1,4 @@
-"""What came of chunks of history, counted: each counter is one field here, and adds up.
+"""The counters of a backfill: each is a field here, and sums are `+`.
 
 In: what an actor counts. Out: frozen sums, and the JSON by which they reach the driver. Knows neither Ray nor
 embedders.
@@ -12,11 +12,11 @@ from undertow.backfill.reject_counts import RejectCounts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkCounts:
-    """What came of one chunk, or of several. `ChunkCounts()` is zero."""
+    """The counters of one chunk, or of several. `ChunkCounts()` is zero."""
 
     windows: int = 0
     odd_times: int = 0
-    """Of the windows, those before 1990 or after next year (`undertow.schemas.event_times`)."""
+    """How many windows are before 1990 or after next year (`undertow.schemas.event_times`)."""
     rejects: RejectCounts = field(default_factory=RejectCounts)
 
     def __add__(self, other: "ChunkCounts") -> "ChunkCounts":

@@ -1,4 +1,4 @@
-"""History cut into chunks: the same files give the same chunks with the same names, in every run.
+"""Split history into chunks: the same files give the same chunks with the same names, in every run.
 
 In: a Parquet file or a folder of them. Out: `Chunk`s, and the rows of each. Knows no model and no store.
 """
@@ -24,26 +24,26 @@ BATCH_ROWS = 1024  # how much is decoded at a time
 
 
 class FileFault(Refused):
-    """One file of history cannot be read, or holds something else than when it was cut; others may do."""
+    """A file of history cannot be read, or has changed since it was split; other files may be fine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Some rows of one file. All chunks but the last of a file are equally long."""
+    """Consecutive rows of one file. All chunks of a file have the same number of rows, except for the last."""
 
     id: str
     path: str
-    """Relative to the folder that history lies in."""
+    """Relative to the folder of the history."""
     stamp: str
-    """What changes whenever the file is written to, as who cut it saw it."""
+    """The file's stamp when it was split (see `digests.stamp`)."""
     digest: str
-    """Of the file's content; empty where none was taken."""
+    """The digest of the file's content; empty if none was computed."""
     first: int
     rows: int
     before: int = 0
-    """Rows of all chunks before it."""
+    """The number of rows in all chunks before it."""
     old_id: str = ""
-    """What earlier versions called it, by the file's name, size and footer."""
+    """Its id in earlier versions, from the file's name, size and footer."""
 
     def __str__(self) -> str:
         return f"{self.id} ({self.path}, rows {self.first} to {self.first + self.rows - 1})"
@@ -51,13 +51,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutHistory:
-    """History, cut."""
+    """The chunks of a history."""
 
     chunks: tuple[Chunk, ...]
     left_out: tuple[str, ...]
-    """Why files were passed over."""
+    """Why files were left out."""
     faults: Mapping[str, str] = field(default_factory=dict)
-    """Why files cannot be used, by their paths."""
+    """Why files cannot be used, by path."""
 
 
 def cut(
@@ -68,9 +68,10 @@ def cut(
     chunk_rows: int,
     digest_of: Callable[[Path], str] = content_digest,
 ) -> CutHistory:
-    """Cut history into chunks, named by what the files hold. Raises `Refused` where no file can hold windows.
+    """Split history into chunks, named by the files' content. Raises `Refused` if no file can hold windows.
 
-    Of files of one content the first counts. Where `digest_of` returns nothing, chunks are named by place alone.
+    Of files with the same content only the first is used. If `digest_of` returns an empty text, names depend on the
+    place only.
     """
     found = find_files(history)
     chunks: list[Chunk] = []
@@ -110,7 +111,7 @@ def cut(
 
 
 def _look(path: Path, name: str, contract: InputContract) -> int:
-    """Return how many rows a file has. Raises `FileFault` where they cannot be windows of this contract."""
+    """Return how many rows a file has. Raises `FileFault` if they cannot be windows of this contract."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             rows, schema = int(file.metadata.num_rows), file.schema_arrow
@@ -124,7 +125,7 @@ def _look(path: Path, name: str, contract: InputContract) -> int:
 
 
 def _of_hive(name: str, contract: InputContract) -> str:
-    """Say so where the path has what the columns lack, as Hive and Spark partition files."""
+    """Return a hint if the path has a missing column, as in files partitioned by Hive or Spark."""
     pairs = [part for part in Path(name).parts[:-1] if "=" in part]
     known = {column.name for column in contract.series} | {column.name for column in contract.static}
     if not (ours := [pair for pair in pairs if pair.partition("=")[0] in known]):
@@ -148,9 +149,9 @@ def _footer_digest(path: Path) -> str:
 
 
 class ChunkReader:
-    """Reads chunks of a folder; cheapest if those of a file come in ascending order, for then it only reads on.
+    """Reads chunks of a folder; fastest if those of a file come in ascending order, since then it just reads on.
 
-    Row groups may be larger than memory likes and than chunks are, so they are decoded a little at a time.
+    Row groups may be larger than a chunk and than memory allows, so they are decoded in small batches.
     """
 
     def __init__(self, folder: Path, columns: list[str]) -> None:
@@ -170,13 +171,13 @@ class ChunkReader:
             if stamp(path) != before:
                 self._require_same(chunk, path)
         except (pa.ArrowException, OSError, StopIteration, RuntimeError) as error:
-            self._path = ""  # what was read on from is of no use any more
+            self._path = ""  # the position in the file is unknown now
             message = f"{path} is damaged, or cannot be read: {' '.join(str(error).split()) or 'it ends too early'}"
             raise FileFault(message) from error
         return table
 
     def _require_same(self, chunk: Chunk, path: Path) -> str:
-        """Return the file's stamp. One that differs may be that of a copy on another node: then its content decides."""
+        """Return the file's stamp. If it differs, the file may be a copy on another node: then the content decides."""
         now = stamp(path)
         if now == chunk.stamp:
             return now

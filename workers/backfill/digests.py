@@ -2,8 +2,8 @@
 
 In: files, a note beside the job's parts. Out: digests. Knows nothing of what the files hold.
 
-A rewrite may keep a file's size, its bounds and even its time of modification. The time at which its inode changed
-cannot be set back, so a file is read again wherever size, modification or that differ from what was noted.
+A rewrite may keep a file's size, its statistics and even its mtime. The ctime cannot be set back, so a file is read
+again if size, mtime or ctime differ from the noted ones.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from undertow.stream.ports import Clock
 
 SECOND_NS = 1_000_000_000
 SETTLED_NS = 2 * SECOND_NS
-"""File systems keep times no finer than that; so a file that was changed just now may be changed again unseen."""
+"""The coarsest resolution of file times, 2 s (FAT): a file that changed more recently may change again unnoticed."""
 
 
 def stamp(path: Path) -> str:
-    """Return what changes whenever a file is written to: size, times of modification and of the inode's change."""
+    """Return a text that changes whenever a file is written to: size, mtime and ctime."""
     status = path.stat()
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
@@ -32,7 +32,7 @@ def changed_ns(stamped: str) -> int:
 
 
 def content_digest(path: Path) -> str:
-    """Read a file; return the digest of its bytes."""
+    """Return the digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -41,7 +41,7 @@ class Digests:
     """Digests of files, noted for the next run."""
 
     def __init__(self, note: Path, *, clock: Clock) -> None:
-        """`clock` gives seconds since the epoch. A note that is not there or not readable as one is begun anew."""
+        """`clock` gives seconds since the epoch. A note that is missing or damaged is begun anew."""
         self._note, self._clock = note, clock
         self._files: dict[str, dict[str, Any]] = {}
         try:
@@ -51,7 +51,7 @@ class Digests:
             self._files = {}
 
     def of(self, path: Path) -> str:
-        """Return the digest of a file's content, read only where it may have changed. Raises `OSError`."""
+        """Return the digest of a file's content, which is read only if it may have changed. Raises `OSError`."""
         now = stamp(path)
         known = self._files.get(str(path), {})
         if known.get("stamp") == now and known.get("digest"):
@@ -63,11 +63,11 @@ class Digests:
         return digest
 
     def trusts(self, path: Path, identity: str) -> bool:
-        """Whether parts of an earlier version, named by this identity, were seen to hold what the file holds now."""
+        """Whether parts of an earlier version with this identity were verified to match the file's content."""
         return bool(self._files.get(str(path), {}).get("trusted") == identity)
 
     def trust(self, path: Path, identity: str) -> None:
-        """Note that they were."""
+        """Note that parts with this identity match the file's content."""
         self._files[str(path)]["trusted"] = identity
 
     def save(self) -> None:

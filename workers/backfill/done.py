@@ -2,8 +2,8 @@
 
 In: chunks, the job's parts. Out: the part of each that is done, and a line for what must be done again. Knows no Ray.
 
-Earlier versions named a chunk by the name, the size and the footer of its file, which a rewrite may keep. Their parts
-are trusted where the file was last changed before they were made.
+Earlier versions named a chunk by the name, the size and the footer of its file, which a rewrite may keep. Such parts
+are trusted if the file was last changed before they were written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ US_NS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoneBefore:
-    """What need not be done."""
+    """The chunks that need not be embedded again."""
 
     parts: Mapping[Chunk, str]
     """The name of the part of each chunk, without its suffix."""
@@ -30,7 +30,7 @@ class DoneBefore:
 
 
 def find_done(chunks: Sequence[Chunk], job: Path, history: Path, digests: Digests) -> DoneBefore:
-    """Look for the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
+    """Find the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
     there = {path.stem for path in part_files(job)}
     parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}
     again = []

@@ -26,7 +26,7 @@ from undertow.stream.ports import OnlineSink
 from undertow.stream.retry import Retry
 
 RETRY_FOR_S = 60.0
-"""Of an unavailable store: then the job ends, to go on where it stopped when it is started again."""
+"""How long an unavailable store is retried; then the job fails, and resumes when it is started again. A choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,12 @@ class BackfillRecipe:
     offline: OfflineSettings
     """With the absolute path of the offline log."""
     job: str
-    """A name; a backfill of the same name goes on where the last one stopped."""
+    """The job's name; a backfill of the same name resumes where the last one stopped."""
     times: EventTimes = field(default_factory=EventTimes)
-    """Taken once for the whole run, so that no row is judged by the clock of who comes to it, or when."""
+    """The accepted event times, fixed once for the whole run, so that they do not depend on an actor's clock."""
     begin_us: int = 0
-    """`created_us` of the first row (`undertow.backfill.begin`), taken once for the whole run too: an actor that is
-    taken for dead must not write later rows than who does its chunk again."""
+    """`created_us` of the first row (`undertow.backfill.begin`), fixed for the whole run, too: an actor presumed dead
+    must not write rows that count as later than those of its successor."""
 
     @property
     def home(self) -> Path:
@@ -54,19 +54,19 @@ class BackfillRecipe:
 
     @property
     def folder(self) -> Path:
-        """Where this job's parts lie."""
+        """The folder of this job's parts."""
         return self.home / BACKFILLS / self.job
 
     @property
     def rejects(self) -> Path:
-        """Where this job's refused rows are written down, a file for each chunk that has some."""
-        # Feast reads every Parquet file below the space; Arrow looks into no folder that begins with an underscore.
+        """The folder with lists of rejected rows, a file for each chunk that has some."""
+        # Feast reads every Parquet file below the space, except in folders that begin with an underscore.
         return self.folder / "_rejects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BackfillTools:
-    """What a recipe becomes inside an actor."""
+    """The parts built from a recipe inside an actor."""
 
     embed: Embed
     online: OnlineSink | None = None
@@ -74,7 +74,7 @@ class BackfillTools:
 
 
 class ChunkEmbedder:
-    """Embeds chunks, one after the other. Any of them may be done twice, by anyone, with the same result."""
+    """Embeds chunks, one after the other. Idempotent: a chunk may be done twice, by any actor, with the same result."""
 
     def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, retry: Retry | None = None) -> None:
         self._recipe, self._tools, self._retry = recipe, tools, retry or Retry(for_s=RETRY_FOR_S)

@@ -41,37 +41,37 @@ OpenTools = Callable[[], BackfillTools]
 over plain data."""
 
 OnChunks = Callable[[int, int, int], None]
-"""Takes the chunks done, all chunks, and the windows embedded by this run."""
+"""A function of (chunks done, all chunks, windows embedded by this run)."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}").fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillReport:
-    """What a run did."""
+    """The result of a run."""
 
     chunks: int
-    """All of them."""
+    """How many chunks the history has."""
     skipped: int
-    """Chunks that an earlier run had done."""
+    """How many of them an earlier run had done."""
     seconds: float
     counts: ChunkCounts = field(default_factory=ChunkCounts)
     """Of the chunks that this run has done."""
     refused_before: int = 0
     """Chunks done by an earlier run that hold refused rows."""
     faults: Mapping[str, str] = field(default_factory=dict)
-    """Why files could not be read, or not whole, by their paths."""
+    """Why files could not be read, or not completely, by path."""
 
     @property
     def took_nothing(self) -> bool:
-        """Whether there was something to embed and every row of it was refused."""
+        """Whether there were rows to embed and all of them were rejected."""
         return not self.counts.windows and self.counts.rejects.total > 0
 
 
 class EmbedChunk:
-    """The actor's class. Whatever is no plain data is made inside the actor, when its first chunk comes.
+    """The actor's class. Everything that is not plain data is created inside the actor, with its first chunk.
 
-    Errors travel as data: Ray would wrap and log them, and lose which chunk it was.
+    Errors are returned as data: Ray would wrap and log them, and lose which chunk it was.
     """
 
     def __init__(self, recipe: BackfillRecipe, open_tools: OpenTools, attempts: Attempts) -> None:
@@ -79,7 +79,7 @@ class EmbedChunk:
         self._embedder: ChunkEmbedder | None = None
 
     def __call__(self, batch: dict[str, np.ndarray[Any, Any]]) -> dict[str, list[str]]:
-        """Embed the one chunk of the batch; return its numbers, or what went wrong."""
+        """Embed the one chunk of the batch; return its counts, or the error."""
         chunk = Chunk(**{name: values.tolist()[0] for name, values in batch.items()})
         try:
             self._attempts.begin(chunk.id)
@@ -122,10 +122,9 @@ def backfill(
 ) -> BackfillReport:
     """Embed all chunks that no run of this job has done yet; return when they are durable.
 
-    A file that cannot be read, or not whole, is told at the end: the others are done. Raises `Refused` where no file
-    fits, and for a chunk that failed or whose workers were killed again and
-    again, by its name: what the others did is kept, and the same call goes on from there. `tell` hears what may keep
-    it where nothing moves for a minute.
+    A file that cannot be read (completely) is reported at the end, after the others were done. Raises `Refused` if no
+    file fits, and for a chunk that failed or whose workers were killed repeatedly, by its name: finished chunks are
+    kept, and the same call resumes. `tell` is called with possible causes if no chunk finishes for a minute.
     """
     now_s, began = clock(), ticks()
     _claim(recipe, settings.chunk_rows)
@@ -180,7 +179,7 @@ def backfill(
 
 
 def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
-    """See to it that a job is always cut in the same way: other chunks would embed the same windows again."""
+    """Ensure that a job always has chunks of the same size: others would embed the same windows again."""
     if JOB_NAME(recipe.job) is None:
         message = f"a job's name begins with a letter or digit and goes on with these or `._-`, found {recipe.job!r}"
         raise Refused(message)
@@ -211,7 +210,7 @@ def _run(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     with _quiet(), DataContext.current(context):
-        # A block for each chunk: what is done is reported at once, and no actor sits on a queue of others' work.
+        # A block for each chunk, so that each is reported when it is done, and no actor queues chunks others could do.
         outcomes = ray.data.from_items([asdict(chunk) for chunk in chunks], override_num_blocks=len(chunks))
         outcomes = outcomes.map_batches(
             EmbedChunk,

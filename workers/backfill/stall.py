@@ -19,7 +19,7 @@ class StallWatch:
     """Watches from a thread of its own, until it is closed."""
 
     def __init__(self, attempts: Attempts, tell: Callable[[str], object], *, after_s: float = AFTER_S) -> None:
-        """Begin."""
+        """Begin to watch."""
         self._attempts, self._tell, self._after_s = attempts, tell, after_s
         self._moves, self._has_ended = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="stall", daemon=True)

@@ -1,1 +1,1 @@
-"""The demonstration: one real job on real data, from training to look-up."""
+"""The demonstration: one real job on real data, from training to lookup."""

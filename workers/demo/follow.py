@@ -1,4 +1,4 @@
-"""Start the reader as a process of its own, and compare what it saw with what was sent.
+"""Start the reader in its own process, and compare what it read with what was sent.
 
 In: the reader's JSON lines, the times of sending. Out: accuracy and latency so far. Knows neither Feast nor Kafka.
 """
@@ -23,7 +23,7 @@ FINISH_S = 120.0
 
 
 class Followed:
-    """What the reader has told so far."""
+    """What the reader has reported so far."""
 
     def __init__(self, sent: Mapping[tuple[EntityKey, int], float]) -> None:
         """`sent` may go on growing."""
@@ -33,7 +33,7 @@ class Followed:
         self._latencies: list[float] = []
 
     def take(self, line: str) -> None:
-        """Take one line of the reader's."""
+        """Record a line of the reader."""
         news = json.loads(line)
         for ids, event_us in news["seen"]:
             key = tuple(ids)
@@ -61,11 +61,11 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Let it read history and train: by now features of it are in the store."""
+        """Tell it to read history and train; the features must be in the store."""
         self._say("begin")
 
     def await_ready(self) -> None:
-        """Return when it has trained. Raises `Refused` where it ended instead."""
+        """Wait until it has trained. Raises `Refused` if it ended instead."""
         line = self._next_line()
         if line is None:
             raise self._ended()
@@ -81,7 +81,7 @@ class Reader:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise `Refused` where it has ended."""
+        """Raise `Refused` if it has ended."""
         if self._process.poll() is not None:
             raise self._ended()
 

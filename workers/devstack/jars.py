@@ -16,7 +16,7 @@ from undertow.core.publication import publish_folder
 KAFKA_VERSION = "4.3.1"
 COORDINATES = (
     ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
-    ("org.slf4j", "slf4j-simple", "1.7.36"),  # Kafka comes without a logger, and would fail in silence
+    ("org.slf4j", "slf4j-simple", "1.7.36"),  # Kafka comes without a logger, and would fail silently
 )
 
 

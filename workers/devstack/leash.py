@@ -1,4 +1,4 @@
-"""End a server when the process that started it ends, in whatever way.
+"""End a server when the process that started it ends, even by SIGKILL.
 
 In: the pid of the starter and a command line. Out: this process becomes the command; a watcher beside it ends the
 command when the starter is gone, even by SIGKILL. Knows no server.

@@ -1,1 +1,1 @@
-"""Readers of the offline log: point-in-time joins, and restoring an online store."""
+"""Readers of the offline log: point-in-time joins, and filling a lost online store."""

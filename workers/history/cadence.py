@@ -2,8 +2,8 @@
 
 In: the log. Out: a ttl for Feast, and the reason in a sentence. Knows no Feast.
 
-Feast's point-in-time join pairs each row asked with every older row of its series that has not expired. So a ttl must
-be as long as the gaps that are usual, for a value to be found across them, and no longer than a hundred windows or so.
+Feast's point-in-time join pairs each requested row with every older row of its series within the ttl. So the ttl should
+span the usual gaps, so that a value is found, but not many more than a hundred windows.
 """
 
 import tempfile
@@ -19,9 +19,10 @@ from undertow.core.durations import show_duration
 from undertow.schemas.spaces import SpaceView
 
 SERIES = 200
-"""How many series are looked at."""
+"""How many series are sampled. A choice."""
 LONGEST_GAPS, USUAL_GAPS = 2, 100
-"""A ttl is so many of the longest gap, and at most so many of the median one: what a row asked may cost."""
+"""A ttl is this many times the longest gap, but at most this many times the median gap, which bounds the cost of a
+row."""
 SECOND_US = 1_000_000
 
 
@@ -34,7 +35,7 @@ class Ttl:
 
 
 def derive_ttl(gaps_us: NDArray[np.int64]) -> Ttl | None:
-    """Return what follows from the gaps between consecutive windows, in microseconds; None where there is none."""
+    """Derive a ttl from the gaps between consecutive windows, in microseconds; None if there is no gap."""
     if not len(gaps_us):
         return None
     longest, usual = int(gaps_us.max()), int(np.median(gaps_us))
@@ -52,7 +53,7 @@ def derive_ttl(gaps_us: NDArray[np.int64]) -> Ttl | None:
 
 
 def ttl_of_log(log: Path, view: SpaceView, *, read_memory_bytes: int) -> Ttl | None:
-    """Look at some series of the log; return the ttl that follows, None where no series has two windows yet."""
+    """Derive a ttl from a sample of the log's series; None if no series has two windows yet."""
     files = part_files(log)
     if not files:
         return None

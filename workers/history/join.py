@@ -26,13 +26,13 @@ from undertow.schemas.spaces import SpaceView
 
 FOUND, AGE = "found", "age_seconds"
 GROUP_BYTES = 32 << 20
-"""Of vectors in a row group of the output: what is held while it is put together."""
+"""Bytes of vectors in a row group of the output, which bounds the memory in which it is assembled. A choice."""
 FETCH_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """What a join found."""
+    """The result of a join."""
 
     rows: int
     found: int
@@ -50,12 +50,12 @@ def join(
     prefix: str = "",
     is_bare: bool = False,
 ) -> Joined:
-    """Write `output`, whole or not at all; return how many rows found vectors.
+    """Write `output` atomically; return how many rows found vectors.
 
-    `log` is the folder of the space's parts. A row finds the vectors of its series with the greatest event time at or
-    before its own, no more than `tolerance_s` older where that is given; of those of one event time, the ones delivered
-    last. Beside its own columns it has the features (lists of float32, null where nothing was found), `found` and
-    `age_seconds` (float64: how much older the vectors are) unless `is_bare`, all with `prefix` before their names.
+    `log` is the folder of the space's parts. A row gets the vectors of its series with the greatest event time at or
+    before its own (at most `tolerance_s` older, if given); of several with that event time, those delivered last. Added
+    columns are the features (lists of float32, null if nothing was found) and, unless `is_bare`, `found` (bool) and
+    `age_seconds` (float64, how much older the vectors are), all with `prefix` before their names. Raises `Refused`.
     """
     if output.exists() and output.samefile(source):
         message = f"expected another file than {source} for the output (-o)"
@@ -88,7 +88,7 @@ def join(
             tolerance_us=None if tolerance_s is None else tolerance_s * 1_000_000,
             batch_rows=FETCH_ROWS,
         )
-        # While a block is put in order there are two or three of it.
+        # A block is held two or three times while it is sorted.
         block_rows = max(1, read_memory_bytes // 8 // row_bytes)
         answers = _Answers(in_order(matches, ROW, rows=len(asked), block_rows=block_rows, folder=Path(spill)))
         for batch in asked.batches(min(BATCH_ROWS, max(1, GROUP_BYTES // row_bytes))):
@@ -109,7 +109,7 @@ def _refuse_clash(source: Path, own: Sequence[str], added: Sequence[str]) -> Non
 
 
 class _Answers:
-    """What was found, in order, handed out for one stretch of rows after another."""
+    """The vectors found, in order of the rows, returned for consecutive ranges of rows."""
 
     def __init__(self, tables: Iterator[pa.Table]) -> None:
         self._tables = tables
@@ -138,7 +138,7 @@ class _Answers:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Do as `replacing`, in our words."""
+    """Replace a file atomically, with our errors."""
     try:
         with replacing(path) as temporary:
             yield temporary

@@ -1,10 +1,10 @@
 """Compare the online store with the log, by looking up a sample of series.
 
-In: a view and its parts. Out: a verdict in a sentence. Cheap, and so no proof: a store that was lost or switched lacks
-nearly all, and a few that are there say little of the rest.
+In: a view and its parts. Out: a sentence. Knows no store. Cheap, and no proof: a store that was lost or switched lacks
+nearly all series, but a sample says little about single ones.
 
-Vectors are written online before they become durable in the log, by stream and backfill alike, so what the log has must
-be online, with the same event time or a newer one.
+Stream and backfill write vectors online before they append them to the log, so every series in the log must be online,
+with the same event time or a newer one.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,13 @@ from undertow.schemas.wording import are, counted
 from undertow.settings.sections import FeastSettings
 
 FILES, ROWS = 8, 5
-"""So many parts are opened, and so many rows of each are looked at, all evenly spread."""
+"""How many parts are opened, and how many rows of each are looked up, evenly spread. A choice: 40 look-ups are
+cheap."""
 SECOND_US = 1_000_000
 
 
 def compare_online(feast: FeastSettings, view: SpaceView, log: Path) -> str:
-    """Return how many series were looked up and found. Raises `Refused` where some are missing or older online."""
+    """Return how many series were looked up, in words. Raises `Refused` if some are missing or older online."""
     sample = _sample(log, view)
     if not sample.newest:
         return "the offline log has no row to compare it with"
@@ -52,18 +53,18 @@ def compare_online(feast: FeastSettings, view: SpaceView, log: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Some series of the log, and how much of it they are."""
+    """A sample of the log's series, and how large it is."""
 
     newest: Mapping[tuple[Any, ...], int]
-    """By series, an event time that the log has of it, in microseconds."""
+    """By series, an event time that the log has, in microseconds since the epoch."""
     series: int
-    """So many are in the parts that were opened."""
+    """How many series are in the opened parts."""
     opened: int
     parts: int
-    """Of the whole log."""
+    """How many parts the log has."""
 
     def __str__(self) -> str:
-        """Say what was looked at, and of how much."""
+        """Describe the sample in words."""
         parts = f"{self.opened:,} of {counted(self.parts, 'part')}"
         return f"looked at {len(self.newest):,} of {self.series:,} series in {parts} of the offline log"
 
@@ -72,7 +73,7 @@ def _sample(log: Path, view: SpaceView) -> Sample:
     newest: dict[tuple[Any, ...], int] = {}
     listed: list[pa.Table] = []
     names = [column.name for column in view.series]
-    files = [path for path in part_files(log) if path.parent != log]  # but for the one that only has the schema
+    files = [path for path in part_files(log) if path.parent != log]  # without the one that has only the schema
     opened = _spread(files, FILES) if files else []
     for path in opened:
         table = read_part(path, [*names, EVENT_TIMESTAMP])

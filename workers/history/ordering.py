@@ -2,8 +2,8 @@
 
 In: Arrow batches in any order, each row with its number. Out: tables in order. Knows nothing of what the rows hold.
 
-DuckDB could sort them, but takes all of a wide table's lists into its sort, and was seen to give up under a limit that
-the rows asked for many times over. Where each row belongs is known beforehand, so one pass of dealing out is enough.
+DuckDB could sort them, but it sorts whole rows with their lists, and was seen to fail with a limit of several times the
+rows' size. Since each row's place is known beforehand, one pass that distributes rows to blocks is enough.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ import pyarrow as pa
 def in_order(batches: Iterable[Any], number: str, *, rows: int, block_rows: int, folder: Path) -> Iterator[pa.Table]:
     """Return the rows ordered by their column `number`, `0 <= number < rows`, in blocks of `block_rows` numbers.
 
-    What lies in a block is held at once; the other blocks lie in files in `folder`, where there is more than one.
+    One block is held in memory at a time; if there are several, the others are in files in `folder`.
     """
     blocks = -(-rows // block_rows)
     if blocks == 1:
@@ -33,7 +33,7 @@ def in_order(batches: Iterable[Any], number: str, *, rows: int, block_rows: int,
         dealt, found = batch.take(pa.array(order)), np.unique(block)
         begins = np.searchsorted(block[order], found)
         for one, begin, end in zip(found.tolist(), begins, [*begins[1:], len(batch)], strict=True):
-            with _path(folder, one).open("ab") as file:  # opened anew, for there may be more blocks than open files
+            with _path(folder, one).open("ab") as file:  # reopened: blocks may exceed the limit of open files
                 file.write(dealt.slice(begin, end - begin).serialize())
     for one in range(blocks):
         path = _path(folder, one)

@@ -1,10 +1,10 @@
-"""`undertow rebuild`: restore an online store that was switched or lost, from the offline log.
+"""`undertow rebuild`: fill an online store that was switched or lost, from the offline log.
 
 In: the log of a view, an online sink. Out: the newest vectors of each series online, wherever the store holds none or
 older ones. Knows neither models nor brokers.
 
-It keeps no notes of how far it has come: a note would be believed after the store was lost once more. Killed and
-started again it begins anew; the sink's guard makes what is there already cheap, and a live stream beside it harmless.
+It does not record its progress, which would be wrong if the store were lost again. If it is killed, it starts from the
+beginning; that is cheap, since the sink skips rows that are there already, and safe beside a live stream.
 """
 
 import time
@@ -29,17 +29,17 @@ from undertow.wiring.restoring import newest_rows
 from undertow.wiring.stores import open_online
 
 OnSeries = Callable[[int, int, int], None]
-"""Takes the series looked at, all series, and the rows written."""
+"""A function of (series done, all series, rows written)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild did."""
+    """The result of a rebuild."""
 
     series: int
-    """In the log."""
+    """How many series the log has."""
     written: int
-    """The others were online, or something newer of theirs was."""
+    """How many rows were written; the others were online already, or newer ones."""
     seconds: float
 
 
@@ -72,7 +72,7 @@ def rebuild(
 
 
 def run(settings: Settings, console: Console) -> tuple[Rebuilt, ...]:
-    """Rebuild what each artifact has online, one after another, with a progress bar."""
+    """Fill the online store for each artifact, one after another, with a progress bar."""
     recipes = [with_log(settings, recipe) for recipe in embed_recipes(settings)]
     return tuple(_run_one(recipe, console) for recipe in recipes)
 

@@ -1,11 +1,11 @@
 """The rows to join: a user's Parquet file, with ids and times converted to those of the log.
 
-In: a Parquet file with id columns and a time. Out: its batches as they are, and what of them DuckDB is asked by. Knows
-no log.
+In: a Parquet file with id columns and a time. Out: its batches unchanged, and the columns for DuckDB's query. Knows no
+log.
 
-Times are compared in microseconds, UTC, as the log has them. Seconds and milliseconds are exact there; of nanoseconds
-the rest is cut off downwards, which finds the same vectors, since those have whole microseconds; a time without a zone
-is UTC, as Feast takes it. A row whose time or one of whose ids is null finds nothing.
+Times are compared in microseconds, UTC, as in the log. Nanoseconds are rounded down, which finds the same vectors,
+since those have whole microseconds. A time without a zone is UTC, as in Feast. A row with a null in its time or an id
+finds nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,10 +27,10 @@ BATCH_ROWS = 65_536
 
 
 class EntityRows:
-    """The rows of one file. Its batches are read twice: slim for the question, whole for the answer."""
+    """The rows of a file. It is read twice: ids and times for the query, all columns for the output."""
 
     def __init__(self, path: Path, *, ids: Mapping[str, str], time: str) -> None:
-        """`ids` maps each id column to "string" or "integer". Raises `Refused` where the columns are others."""
+        """`ids` maps each id column to "string" or "integer". Raises `Refused` for missing columns or wrong types."""
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 self.schema, self._rows = file.schema_arrow, file.metadata.num_rows
@@ -57,11 +57,11 @@ class EntityRows:
         return int(self._rows)
 
     def batches(self, rows: int) -> Iterator[Any]:
-        """Return the file's batches, in its order, with all columns as they are."""
+        """Return the file's batches, in order and with all columns."""
         yield from self._read(rows, None)
 
     def questions(self) -> Iterator[pa.Table]:
-        """Return what to ask the log by: `__row`, the ids, `__event_us`; rows with a null among them are left out."""
+        """Return the query's tables: `__row`, the ids, `__event_us`; rows with a null in these are left out."""
         names, first = [ROW, *self.ids, EVENT_US], 0
         for batch in self._read(BATCH_ROWS, [*self.ids, self._time]):
             columns = [self._id(batch, name, kind) for name, kind in self.ids.items()]
@@ -70,7 +70,7 @@ class EntityRows:
             yield pa.Table.from_arrays(columns, names=names).drop_null()
 
     def _read(self, rows: int, columns: list[str] | None) -> Iterator[Any]:
-        # Two iterations over one ParquetFile share the size of their batches: the second changes the first's.
+        # A file of its own, since iterations over the same ParquetFile share the size of their batches.
         with pq.ParquetFile(self._path, pre_buffer=False, page_checksum_verification=True) as file:
             yield from file.iter_batches(rows, columns=columns)
 
@@ -84,7 +84,7 @@ class EntityRows:
             is_fit = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
             expected = "strings"
         else:
-            # pandas makes floats of integers among which one is missing.
+            # Floats are accepted, since pandas turns integers into floats if one is missing.
             expected, is_fit = "integers", pa.types.is_integer(kind) or pa.types.is_floating(kind)
         if not is_fit and not pa.types.is_null(kind):
             message = f"expected {expected} in the column {name} of {self._path}, found {kind}"

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def draining_nodes() -> frozenset[str] | None:
-    """Return the ids of the nodes that are about to go, None where this release cannot tell. Needs a session."""
+    """Return the ids of the nodes that are being drained; None if this release cannot tell. Needs a session."""
     try:
         from ray._private.state import state  # noqa: PLC0415 a release may be without it
 
@@ -22,10 +22,10 @@ def draining_nodes() -> frozenset[str] | None:
 
 
 def show_token() -> None:
-    """Let this process show the user's token, if there is one, to the Ray that it joins.
+    """Make this process send the user's token, if there is one, to the Ray that it joins.
 
-    Ray itself does so only where it finds the address too. Where this release cannot be told, RAY_AUTH_MODE=token in
-    the environment does the same.
+    Ray itself does so only if it also finds the address by itself. If this release lacks the function,
+    RAY_AUTH_MODE=token in the environment does the same.
     """
     try:
         from ray._private.authentication import authentication_token_setup as setup  # noqa: PLC0415 likewise
@@ -39,7 +39,7 @@ def show_token() -> None:
 
 
 def found_ray() -> str:
-    """Return the address of the Ray that `auto` finds; `auto` where this release cannot tell. Raises `OSError`."""
+    """Return the address of the Ray that `auto` finds; `auto` if this release cannot tell. Raises `OSError`."""
     try:
         from ray._private.services import canonicalize_bootstrap_address_or_die as find  # noqa: PLC0415 likewise
     except ImportError:
@@ -49,10 +49,10 @@ def found_ray() -> str:
 
 @contextlib.contextmanager
 def on_loopback() -> Iterator[None]:
-    """For the time of this block, let Ray take this machine for 127.0.0.1, and so listen nowhere else.
+    """Within the context, make Ray use 127.0.0.1 as this machine's address, so that it listens nowhere else.
 
-    Ray does so by itself on macOS and Windows; its public options turn a loopback address into that of the network.
-    Where this release cannot be told, Ray listens on all addresses, and its token alone keeps others out.
+    Ray does so by default on macOS and Windows; its public options replace a loopback address by the network's. If this
+    release lacks the constant, Ray listens on all addresses, and only its token keeps others out.
     """
     try:
         from ray._private import ray_constants as constants  # noqa: PLC0415 likewise

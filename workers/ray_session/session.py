@@ -65,9 +65,9 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def announced(settings: FleetSettings) -> Iterator[None]:
-    """For the time of this block, let other processes of this user find the session by the fleet's name.
+    """Within the context, let other processes of this user find the session by the fleet's name.
 
-    Ray itself finds the youngest session of the machine, which may be another fleet's or a backfill's.
+    Ray itself finds the newest session of the machine, which may be another fleet's or a backfill's.
     """
     note = _note(settings)
     address = ray.get_runtime_context().gcs_address
@@ -82,7 +82,7 @@ def announced(settings: FleetSettings) -> Iterator[None]:
 
 
 def join_ray(settings: FleetSettings) -> None:
-    """Join the Ray of a fleet that runs already. Raises `Refused` where there is none."""
+    """Join the Ray of a fleet that runs already. Raises `Refused` if there is none."""
     if ray.is_initialized():
         return
     address = settings.address

@@ -19,10 +19,10 @@ from undertow.ray_session.internals import on_loopback
 log = logging.getLogger(__name__)
 
 LONGEST_SOCKET = 107
-"""Bytes of a path that Linux takes for a socket (AF_UNIX, less the end of the text)."""
+"""The most bytes of a socket's path on Linux (AF_UNIX, without the terminating zero)."""
 _SESSION = "ray/session_2026-01-31_23-59-59_123456_{pid}/sockets/plasma_store"  # as ray._private.node names it
 NOISE = b"Set ray log level from environment variable"
-"""Ray's C++ side says it past every logger when it is told to say less."""
+"""A line that Ray's C++ side prints, past every logger, when its log level is set."""
 
 _OPENS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's own variable for whether it listens on the network's address."""
@@ -30,9 +30,9 @@ PROBE_S = 5.0
 
 
 def keep_token_private() -> None:
-    """Make Ray's token before Ray does, which would let every user of the machine read it. Raises `Refused`.
+    """Create Ray's token before Ray does, which would make it readable for every user. Raises `Refused`.
 
-    A token that the environment gives is the business of whoever gives it.
+    A token from the environment is left alone.
     """
     own = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {name for name, value in os.environ.items() if value}
     if own or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
@@ -54,7 +54,8 @@ def of_this_machine() -> contextlib.AbstractContextManager[None]:
 def reaching(address: str, *, network: str) -> contextlib.AbstractContextManager[None]:
     """Return a context in which Ray joins the one at this address. Raises `OSError` where nothing listens there.
 
-    `network` is this machine's address in the network: Ray takes 127.0.0.1 for it. And it would knock for minutes.
+    `network` is this machine's network address, which Ray would use in place of 127.0.0.1. Without the check, Ray would
+    retry for minutes.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
@@ -99,9 +100,9 @@ def refuse_bad_folder(pid: int) -> None:
 
 @contextlib.contextmanager
 def without_noise() -> Iterator[None]:
-    """For the time of this block, hand everything that is written to standard error on but lines of `NOISE`.
+    """Within the context, filter lines with `NOISE` out of standard error.
 
-    It works on the descriptor, which is where C++ writes.
+    It works on the file descriptor, to which C++ writes.
     """
     kept, own = os.dup(2), os.dup(2)
     reads, writes = os.pipe()

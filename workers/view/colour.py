@@ -1,4 +1,4 @@
-"""What the colours of a picture say: categories told apart by colour and marker, or numbers on a scale.
+"""The colours of a picture: categories by colour and marker, or numbers on a scale.
 
 In: rows and the name of a column, or `entity`, `time` or `drift`. Out: `Categories` or `Scale`. Knows no drawing.
 """
@@ -63,8 +63,8 @@ class Scale:
     numbers: NDArray[np.float64]
     low: float
     high: float
-    """The ends of the colours: the first and the last percent of the values lie beyond, so that one outlier does not
-    paint all others alike."""
+    """The ends of the colour scale: the 1st and the 99th percentile, so that one outlier does not make all others look
+    alike."""
     is_time: bool
     """Whether the values are microseconds since the epoch."""
 
@@ -84,7 +84,7 @@ Colouring = Categories | Scale
 
 
 def choose_colours(rows: SampledRows, name: str) -> Colouring:
-    """Return the colours by a column, or by what the name stands for where no column has it. Raises `Refused`."""
+    """Return the colours by a column, or else by entity, time or drift. Raises `Refused` for another name."""
     if name in rows.frame:
         return _by_column(rows.frame[name], name)
     if name == ENTITY and rows.ids:
@@ -104,7 +104,7 @@ def choose_colours(rows: SampledRows, name: str) -> Colouring:
 
 
 def categories(values: NDArray[np.object_], *, title: str) -> Categories:
-    """Give the most frequent values a colour and a marker each, the others and nulls a small grey dot."""
+    """Give the most frequent values a colour and a marker each, and all others and nulls a small grey dot."""
     counts = pd.Series(values, dtype=object).value_counts(dropna=True)
     # Of equally frequent ones the first by name, whatever the order of the rows.
     ranked = sorted(counts.index, key=lambda value: (-counts[value], str(value)))
@@ -126,7 +126,7 @@ def categories(values: NDArray[np.object_], *, title: str) -> Categories:
 
 
 def _natural(value: object) -> tuple[tuple[float, str], ...]:
-    """Sort numbers as numbers, also those within a text: s2 stands before s10."""
+    """Sort numbers inside texts by value: s2 comes before s10."""
     if isinstance(value, int | float):
         return ((float(value), ""),)
     return tuple((float(part), "") if part.isdecimal() else (np.inf, part) for part in NUMBER.split(str(value)) if part)

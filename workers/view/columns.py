@@ -1,4 +1,4 @@
-"""Which column of a Parquet schema is the feature, which are ids, and which rows lie in a span of event times.
+"""Tell which columns of a Parquet schema are the feature and the ids, and filter rows by event time.
 
 In: an Arrow schema. Out: `SourceColumns` and the filter for a scan. Knows no files.
 """
@@ -19,7 +19,7 @@ from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET,
 
 SEVERAL = 2
 OURS = (EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET)
-"""What the log itself writes beside ids and features."""
+"""The log's own columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceColumns:
-    """What the columns of a source mean."""
+    """The meaning of a source's columns."""
 
     feature: str
     plain: tuple[str, ...]
-    """All that are no lists and no structures."""
+    """All columns that are neither lists nor structs."""
     ids: tuple[str, ...]
     time: pa.DataType | None
-    """Of the event timestamp; None where there is none."""
+    """The type of the event timestamp; None if there is none."""
     has_created: bool
     has_space: bool
 

@@ -1,4 +1,4 @@
-"""A picture as PNG or SVG.
+"""Draw a picture as PNG or SVG.
 
 In: a `Picture`. Out: a file's bytes, the same for the same picture. Importing it needs matplotlib.
 """
@@ -40,11 +40,11 @@ STYLE = {
 GAP, LINE = 5, 130
 """Letters between two entries of the legend, and on one line of it."""
 LAYERS = 8
-"""Categories are drawn in turns, so that the last one hides no other."""
+"""In how many rounds the points are drawn, each with a share of every category, so that none hides the others."""
 WIDE = 95
 """Letters of a line that has the picture's whole width."""
 SPREAD, SIZES = 14_000, (9.0, 40.0)
-"""Points share an area, within what can be seen and what looks calm."""
+"""The area that all points share, and the least and the greatest area of one point."""
 
 
 def render(picture: Picture, *, form: str) -> bytes:

@@ -1,7 +1,7 @@
-"""A picture as one HTML file whose points tell what they are when the pointer is on them.
+"""Write a picture as one HTML file that describes the point under the pointer.
 
-In: a `Picture`. Out: a page that asks the network for nothing and holds texts only as data. Knows no library of
-drawing: `page.html` draws by itself.
+In: a `Picture`. Out: a page without any network access, with all texts as data. Knows no drawing library: the script in
+`page.html` draws.
 """
 
 import html
@@ -18,7 +18,7 @@ from undertow.view.colour import INK, VIRIDIS, Categories, Colouring
 from undertow.view.picture import PCA_TITLE, TSNE_TITLE, Picture
 
 GRID = 9999
-"""Places are whole numbers up to this: finer than any screen, and short."""
+"""Coordinates are integers up to this: finer than any screen, and short to write."""
 PLACEHOLDER = re.compile(r"{{(\w+)}}")
 
 

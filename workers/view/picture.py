@@ -1,4 +1,4 @@
-"""A picture before it is drawn: where each row lies, how it is coloured, what is said of it.
+"""A picture before it is drawn: coordinates, colours and texts.
 
 In: rows and their colours. Out: `Picture`, the same for every kind of file. Knows neither matplotlib nor HTML.
 """
@@ -17,19 +17,19 @@ from undertow.view.read import SampledRows
 
 LONGEST = 32
 MOST_NEIGHBOURS = 3000
-"""t-SNE of so many takes about ten seconds."""
+"""The most rows for t-SNE, which then takes about ten seconds."""
 PCA_TITLE, TSNE_TITLE = "PCA: the two widest directions", "t-SNE: who is whose neighbour"
 TSNE_AXIS = "for looking only: distances between groups say nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Projection:
-    """Where each row lies in either picture."""
+    """Each row's coordinates in both projections."""
 
     pca: NDArray[np.float64]
     """(n, 2)"""
     shares: tuple[float, float]
-    """Of the whole variance, in the first and the second component."""
+    """The share of the variance in the first and the second component."""
     tsne: NDArray[np.float64]
     """(m, 2), of the first m rows."""
 
@@ -40,7 +40,7 @@ class Picture:
 
     title: str
     note: str
-    """What the points are, how many, and of how many."""
+    """What the points are, and how many of all rows."""
     projection: Projection
     colouring: Colouring
     ids: Mapping[str, NDArray[Any]]
@@ -83,6 +83,6 @@ def _span(event_us: NDArray[np.int64]) -> str:
 
 
 def readable(text: str, longest: int = LONGEST) -> str:
-    """Return a text that a font, XML and the place can take: on one line, without control characters, cut if long."""
+    """Make a text fit for a picture: one line, without control characters, cut if long."""
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""Rows to draw, from the offline log or from any Parquet: evenly sampled, each key once, one space only.
+"""Read the rows to draw from the offline log or any Parquet: an even sample, each key once, of one space.
 
 In: files. Out: `SampledRows`. Knows neither colours nor projections.
 """
@@ -22,13 +22,13 @@ from undertow.view.columns import OURS, SEVERAL, SourceColumns, Span
 from undertow.view.sample import Sampler, hash_keys
 
 BATCH_ROWS = 8192
-# Reading ahead fills hundreds of megabytes and is no faster: what is read is mostly thrown away at once.
+# Without pre-buffering, which takes hundreds of megabytes and is no faster here, since most rows are discarded.
 SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SampledRows:
-    """n rows in an order that says nothing: any first m of them are an even sample too."""
+    """n rows in random order, so that the first m of them are an even sample, too."""
 
     vectors: NDArray[np.floating]
     """(n, d), finite."""

@@ -26,15 +26,15 @@ from undertow.view.write import make_picture, refuse_early, write
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOptions:
-    """What to draw, as a command was given it."""
+    """The options of the command."""
 
     source: Path | None
-    """None is the space of the configured artifact, in the offline log."""
+    """The Parquet to draw; None for the configured artifact's space in the offline log."""
     outputs: tuple[Path, ...]
     feature: str | None = None
     series: tuple[str, ...] = ()
     space: str | None = None
-    """How its identity begins."""
+    """The first digits of the space id."""
     colour: str | None = None
     labels: Path | None = None
     sample: int = 5000

@@ -1,7 +1,7 @@
-"""An even sample of keys that come in any order and any number of times, in memory for the sample alone.
+"""Sample keys evenly from rows in any order, in memory for the sample only.
 
-In: batches of rows with keys. Out: the newest row of each sampled key, in an order that says nothing of time or place.
-Knows neither files nor vectors.
+In: batches of rows with keys. Out: the newest row of each sampled key, in random order. Knows neither files nor
+vectors.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ Hashes = NDArray[np.uint64]
 
 
 def hash_keys(columns: pd.DataFrame) -> Hashes:
-    """Return one number for each row, the same for the same values in whatever file, batch or run they stand."""
+    """Return a hash for each row, equal for equal values in any file, batch or run."""
     return pd.util.hash_pandas_object(columns, index=False).to_numpy().astype(np.uint64)
 
 

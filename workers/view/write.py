@@ -1,4 +1,4 @@
-"""From vectors and colours to files: what a program calls that has its rows already.
+"""Write pictures of given vectors and colours to files; for programs that have the rows already.
 
 In: vectors, colours, words. Out: files. Knows no source of rows, and loads scikit-learn and matplotlib at their first
 use only.

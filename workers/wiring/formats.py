@@ -19,11 +19,11 @@ from undertow.settings.sections import KafkaSettings
 from undertow.stream.ports import Clock
 
 Encode = Callable[[WindowBatch], list[bytes]]
-"""Returns record values: one per window, or with Arrow one for the whole batch."""
+"""A function that returns record values: one for each window, or with Arrow one for the whole batch."""
 
 
 def require_format(settings: KafkaSettings) -> None:
-    """Raise `Refused` where the packages that a format needs are not installed."""
+    """Raise `Refused` if the packages that a format needs are not installed."""
     needed = {"avro": ("fastavro",), "avro-confluent": ("fastavro", "confluent_kafka", "httpx", "authlib")}
     require_packages(f"kafka.format = {settings.format}", needed.get(settings.format, ()), ["avro"])
 
