@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.markdown import blocks
+
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BEGUN_BY = "make test"  # which runs this file
 
 pytestmark = [
@@ -27,11 +28,11 @@ pytestmark = [
 def as_script(text: str) -> str:
     """Return the commands of a Markdown text as one shell script."""
     lines = ["set -euo pipefail"]
-    for language, block in BLOCK.findall(text):
-        if language == "python":
-            lines += ["python - <<'END'", block, "END"]
-        else:
-            lines += [line for line in block.splitlines() if not line.startswith(BEGUN_BY)]
+    for block in blocks(text):
+        if block.language == "python":
+            lines += ["python - <<'END'", block.text, "END"]
+        elif block.language == "bash":
+            lines += [line for line in block.text.splitlines() if not line.startswith(BEGUN_BY)]
     return "\n".join(lines)
 
 

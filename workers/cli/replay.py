@@ -51,6 +51,8 @@ def replay(
 
     Each is sent once, to the partition from which it came.
 
+    Ends with 1 where one that was meant would be refused again.
+
     \b
     undertow replay --reason number
     undertow replay --reason number --pipe "jq -c .past.ax|=map(.//0)" --send
