@@ -10,19 +10,33 @@ import pytest
 
 from tests.docs.follow import Reader
 
+ROOT = Path(__file__).parents[2]
+STORY = (
+    "how-to/own-model.md",
+    "how-to/backfill.md",
+    "explanation/exactness.md",
+    "how-to/own-data.md",
+    "how-to/replay.md",
+    "how-to/read-from-another-model.md",
+    "how-to/retrain.md",
+    "how-to/secure.md",
+    "how-to/cluster.md",
+)
+"""Pages with something to run, in the order in which they build on each other. The first makes the project."""
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="package")
 def project(kafka_bootstrap, redis_address, tmp_path_factory):
-    """The folder that `undertow init pumps` makes, and the environment of its owner."""
+    """The folder in which the manual is followed, and the environment of its owner."""
     folder = tmp_path_factory.mktemp("manual") / "pumps"
     folder.mkdir()
     ray = tempfile.mkdtemp(prefix="ray-")  # not under tmp_path: a socket's path may have 107 characters
     ours = {
         "UNDERTOW_KAFKA__BOOTSTRAP": kafka_bootstrap,
+        "UNDERTOW_REDIS": redis_address,
         "UNDERTOW_FLEET__NAME": "manual",
         "UNDERTOW_FLEET__REPLICAS": "1",
         "UNDERTOW_BACKFILL__REPLICAS": "1",
-        "UNDERTOW_REDIS": redis_address,
         "RAY_TMPDIR": ray,
         "RAY_AUTH_MODE": "disabled",  # else Ray writes a token into the developer's home
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -34,7 +48,16 @@ def project(kafka_bootstrap, redis_address, tmp_path_factory):
     shutil.rmtree(ray, ignore_errors=True)
 
 
-@pytest.fixture
-def reader(project):
-    """A reader who has come to the page's beginning."""
-    return Reader(*project)
+@pytest.fixture(scope="package")
+def follow(project):
+    """Follow all pages up to this one, each once; return the project."""
+    followed = set()
+
+    def follow_to(page):
+        for one in STORY[: STORY.index(page) + 1]:
+            if one not in followed:
+                Reader(*project).follow(ROOT / "docs" / one)
+                followed.add(one)
+        return project
+
+    return follow_to

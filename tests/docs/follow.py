@@ -2,8 +2,8 @@
 
 - `bash` runs in one shell a page (what it exports stays), by the real command line; `python` in one namespace a page.
 - `text` behind one of them is what it shows: its lines come in this order, `...` stands for anything.
-- A block whose line before names a file (`x.toml`:) is saved there. `undertow.toml` is read as settings instead, so that
-  a page may show another broker's address.
+- A block whose line before names a file (`x.toml`:) is saved there. `undertow.toml` is read as settings instead, so
+  that a page may show another broker's address.
 - `json` is a record, taken by the artifact that lies in the folder.
 - What is not run says so: `<!-- not run: REASON -->` stands before it.
 """
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ from undertow.wiring.formats import open_decode
 
 BASH = shutil.which("bash")
 MARK = "-- what follows is the environment --"
+
+
+@contextlib.contextmanager
+def in_environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let this process have another environment for a while."""
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(environment)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Reader:
@@ -61,7 +75,12 @@ class Reader:
         script = f"set -euo pipefail\n{text}\necho '{MARK}'; env -0"
         command = [BASH, "-c", script]
         done = subprocess.run(
-            command, cwd=self._folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            command,
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         self._shown, _, exported = done.stdout.decode().rpartition(f"{MARK}\n")
         assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{done.stdout.decode()}"
@@ -69,12 +88,12 @@ class Reader:
 
     def _python(self, text: str, where: str) -> None:
         shown = io.StringIO()
-        sys.path.insert(0, str(self._folder))
-        try:
-            with contextlib.redirect_stdout(shown), contextlib.chdir(self._folder):
+        with contextlib.redirect_stdout(shown), contextlib.chdir(self._folder), in_environment(self._environment):
+            sys.path.insert(0, str(self._folder))
+            try:
                 exec(compile(text, where, "exec"), self._names)  # noqa: S102 what a reader pastes
-        finally:
-            sys.path.remove(str(self._folder))
+            finally:
+                sys.path.remove(str(self._folder))
         self._shown = shown.getvalue()
 
     def _text(self, text: str, where: str) -> None:
