@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 ROOMS = sorted(path.parent for path in [*ROOT.glob("workers/*/README.md"), ROOT / "schemas/README.md"])
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "workers/README.md")]
-SITE_PAGES = [ROOT / "docs/index.md", *sorted(ROOT.glob("docs/reference/*.md"))]
+SITE_PAGES = sorted(ROOT.glob("docs/**/*.md"))
 PAGES = [*ROOT_PAGES, *SITE_PAGES, *sorted(ROOT.glob(".github/**/*.md")), *(folder / "README.md" for folder in ROOMS)]
 CODE = re.compile(r"^```bash.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python.*?^```", re.MULTILINE | re.DOTALL)

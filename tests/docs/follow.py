@@ -5,7 +5,7 @@
 - A block whose line before names a file (`x.toml`:) is saved there. `undertow.toml` is read as settings instead, so
   that a page may show another broker's address.
 - `json` is a record, taken by the artifact that lies in the folder.
-- What is not run says so: `<!-- not run: REASON -->` stands before it.
+- What is not run says so: `<!-- not run: REASON -->` stands before it; what it would show is only to be read, too.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class Reader:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder, self._environment = folder, environment
         self._names: dict[str, Any] = {"__name__": "__main__"}
-        self._shown = ""
+        self._shown: str | None = ""
 
     def follow(self, page: Path) -> int:
         """Run all blocks of a page; return how many there are. What does not hold is an AssertionError."""
@@ -59,6 +59,8 @@ class Reader:
         for block in found:
             if block.not_run is None:
                 self._take(block, f"{page.name}:{block.line}")
+            else:
+                self._shown = None
         return len(found)
 
     def _take(self, block: Block, where: str) -> None:
@@ -97,6 +99,8 @@ class Reader:
         self._shown = shown.getvalue()
 
     def _text(self, text: str, where: str) -> None:
+        if self._shown is None:
+            return
         lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
         wanted = ".*?".join(".*?".join(map(re.escape, line.split("..."))) for line in lines)
         shown = " ".join(self._shown.split())
