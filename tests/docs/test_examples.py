@@ -55,9 +55,15 @@ def reader():
     return SimpleNamespace(**names)
 
 
+def model_of_what_is_served(folder, reader):
+    """Return a model that takes a vector's first number, of the space served by now: a later page promotes another."""
+    service = reader.FeatureStore(str(folder / "feature_repo")).get_feature_service("pumps")
+    return {"view": service.feature_view_projections[0].name, "weights": [1.0] + [0.0] * 15}
+
+
 def test_the_reader_scores_and_says_what_is_missing_old_or_of_another_space(follow, reader):
     folder, _ = follow("how-to/read-from-another-model.md")
-    model = json.loads((folder / "model.json").read_text())
+    model = model_of_what_is_served(folder, reader)
     leaks = reader.Leaks(str(folder / "feature_repo"), "pumps", model)
     old = leaks.score("site-0", time.time())  # the example's windows are of early 2026
     event_s = time.time() - old["age_seconds"]
@@ -65,15 +71,16 @@ def test_the_reader_scores_and_says_what_is_missing_old_or_of_another_space(foll
     assert leaks.score("nowhere", event_s) == {"status": "missing"}
     found = leaks.score("site-0", event_s + 60)
     assert (found["status"], round(found["age_seconds"])) == ("ok", 60)
-    assert abs(found["score"]) < 2
+    assert 0 < abs(found["score"]) < 1  # a state of an LSTM
     leaks.close()
     other = reader.Leaks(str(folder / "feature_repo"), "pumps", {**model, "view": "pumps__00000000"})
     assert other.score("site-0", event_s)["status"] == "retrain"
 
 
-def test_the_reader_answers_over_http_and_ends_by_ctrl_c(follow):
+def test_the_reader_answers_over_http_and_ends_by_ctrl_c(follow, reader):
     folder, environment = follow("how-to/read-from-another-model.md")
-    command = [sys.executable, "-W", "ignore", EXAMPLES / "reader.py", "feature_repo", "pumps", "model.json", "0"]
+    (folder / "served.json").write_text(json.dumps(model_of_what_is_served(folder, reader)))
+    command = [sys.executable, "-W", "ignore", EXAMPLES / "reader.py", "feature_repo", "pumps", "served.json", "0"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as service:
         try:
             port = service.stdout.readline().split()[-1]
