@@ -44,6 +44,7 @@ lint: linked ## Style, import contracts and types
 	$(BIN)/ruff format --check
 	PYTHONPATH=.venv/linked $(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/mypy --config-file tests/mypy.ini
 
 # The package as it is imported, made of links: mypy and import-linter read folders and ask no import hook.

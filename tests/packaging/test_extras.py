@@ -94,6 +94,7 @@ def test_without_any_extra_a_command_works_or_names_what_installs_its_packages(p
         assert said.endswith(f"not installed: pip install 'undertow[{extras}]'\n"), said
 
 
+@pytest.mark.slow  # imports of Feast and Ray, anew in each process
 @pytest.mark.parametrize("extras", sorted({extras for extras, _ in NEEDS.values()} - {"demo"}))
 def test_with_its_extras_alone_a_command_never_ends_in_a_failed_import(extras, tmp_path):
     (tmp_path / "windows.parquet").write_bytes(b"")
