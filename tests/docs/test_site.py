@@ -45,7 +45,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.loaded, self.links, self.ids, self.code, self.prose = [], [], set(), [], ""
-        self._is_code = False
+        self._is_code = self._is_paragraph = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -55,17 +55,20 @@ class Page(HTMLParser):
             self.loaded.append(attrs[LOADING[tag]])
         if tag == "a" and "href" in attrs:
             self.links.append(attrs["href"])
+        self._is_paragraph = self._is_paragraph or tag == "p"
         if tag == "pre":
             self._is_code = True
             self.code.append("")
 
     def handle_endtag(self, tag):
         self._is_code = self._is_code and tag != "pre"
+        self._is_paragraph = self._is_paragraph and tag != "p"
+        self.prose += "\n" if tag == "p" else ""
 
     def handle_data(self, data):
         if self._is_code:
             self.code[-1] += data
-        elif self.lasttag not in {"script", "style"}:
+        elif self._is_paragraph:
             self.prose += data
 
 
@@ -78,9 +81,7 @@ def build(**options):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    done = build(site_dir=str(folder))
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return folder, done.stdout
+    return folder, build(site_dir=str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -90,17 +91,18 @@ def pages(built):
 
 
 def test_the_site_is_built_without_a_warning_and_without_torch_ray_or_feast(built):
-    folder, imported = built
+    folder, done = built
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert (folder / "index.html").is_file()
-    assert imported.strip() == "[]"
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_link_an_anchor_and_a_part_that_lead_nowhere_fail_the_build(tmp_path):
     lines = ("# A page", "[a](gone.md)", "[b](#gone)", "[c](../deploy/GONE.md)", "<!-- generated: gone -->")
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "index.md").write_text("\n\n".join(lines))
-    done = build(site_dir=str(tmp_path / "site"), docs_dir=str(docs), nav=["index.md"])
+    (docs / "page.md").write_text("\n\n".join(lines))
+    done = build(site_dir=str(tmp_path / "site"), docs_dir=str(docs), nav=["page.md"])
     assert done.returncode != 0
     for what in ("'gone.md'", "'#gone'", "'../deploy/GONE.md'", "'gone', which is none of"):
         assert what in done.stderr
@@ -195,6 +197,16 @@ def test_the_reference_has_every_public_name_metric_and_reason(pages, built):
 def test_the_reference_has_every_extra_that_a_command_may_ask_for(built):
     text = (built[0] / "reference/installing.html").read_text()
     assert [extra for extra in PACKAGES if f"<td><code>{extra}</code></td>" not in text] == []
+
+
+def test_the_examples_are_shown_whole(pages):
+    shown = [code.strip() for code in pages["examples/index.html"].code]
+    programs = [path.read_text().strip() for path in (ROOT / "docs/examples").glob("*.py")]
+    books = [json.loads(path.read_text()) for path in (ROOT / "docs/examples").glob("*.ipynb")]
+    cells = ["".join(c["source"]).strip() for book in books for c in book["cells"] if c["cell_type"] == "code"]
+    assert programs
+    assert cells
+    assert [text for text in (*programs, *cells) if text not in shown] == []
 
 
 def test_the_samples_are_one_window_in_each_format(pages):
