@@ -93,7 +93,7 @@ def test_what_only_this_process_knows_is_no_part_of_an_artifact(
     describe: Callable[..., Path], nets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nets, "FACTOR", 3.0)
-    with pytest.raises(Refused, match=r"the feature hidden: loaded in a process of its own.*nothing was written"):
+    with pytest.raises(Refused, match=r"the feature hidden: loaded in a new process.*nothing was written"):
         pack(describe("Scaled"), tmp_path / "a", name="walk", taps={"hidden": "out"}, code=["ownnets"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt", "model.toml"]
 
@@ -102,7 +102,7 @@ def test_code_that_only_this_process_finds_is_told(
     describe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONPATH")
-    with pytest.raises(Refused, match=r"nothing was written: in a process of its own.*cannot import ownnets.*PYTHONPA"):
+    with pytest.raises(Refused, match=r"nothing was written: in a new process.*cannot import ownnets.*PYTHONPA"):
         pack(describe("Scaled"), tmp_path / "a", name="walk", taps={"hidden": "out"}, code=["ownnets"])
     assert not (tmp_path / "a").exists()
 
