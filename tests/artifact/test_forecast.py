@@ -180,7 +180,7 @@ def test_a_forecast_is_taken_whole(tap: str, source: Callable[[str], Any], tmp_p
 
 
 def test_a_model_that_draws_samples_has_no_forecast(trained: Callable[[str], Any], tmp_path: Path) -> None:
-    refuse(trained("deepar").checkpoint, tmp_path / "a", "forecast", "DeepAR has no forecast .*: it draws random samples")
+    refuse(trained("deepar").checkpoint, tmp_path / "a", "forecast", "DeepAR has no forecast .*: it draws random")
 
 
 def test_a_distribution_whose_quantiles_are_drawn_is_no_forecast(
