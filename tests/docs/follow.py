@@ -33,16 +33,22 @@ MARK = "-- what follows is the environment --"
 
 
 @contextlib.contextmanager
-def in_environment(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let this process have another environment for a while."""
+def in_project(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Let this process be one that was started in a folder, with an environment; forget what it imports from there."""
     before = dict(os.environ)
-    try:
+    with contextlib.chdir(folder):
         os.environ.clear()
         os.environ.update(environment)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        sys.path.insert(0, str(folder))
+        try:
+            yield
+        finally:
+            sys.path.remove(str(folder))
+            os.environ.clear()
+            os.environ.update(before)
+            for name, module in list(sys.modules.items()):
+                if str(getattr(module, "__file__", None)).startswith(f"{folder}{os.sep}"):
+                    del sys.modules[name]
 
 
 class Reader:
@@ -57,10 +63,14 @@ class Reader:
         """Run all blocks of a page; return how many there are. What does not hold is an AssertionError."""
         found = list(blocks(page.read_text()))
         for block in found:
-            if block.not_run is None:
-                self._take(block, f"{page.name}:{block.line}")
-            else:
+            if block.not_run is not None:
                 self._shown = None
+                continue
+            try:
+                self._take(block, f"{page.name}:{block.line}")
+            except Exception as error:
+                error.add_note(f"in the block at {page.name}:{block.line}")
+                raise
         return len(found)
 
     def _take(self, block: Block, where: str) -> None:
@@ -90,12 +100,8 @@ class Reader:
 
     def _python(self, text: str, where: str) -> None:
         shown = io.StringIO()
-        with contextlib.redirect_stdout(shown), contextlib.chdir(self._folder), in_environment(self._environment):
-            sys.path.insert(0, str(self._folder))
-            try:
-                exec(compile(text, where, "exec"), self._names)  # noqa: S102 what a reader pastes
-            finally:
-                sys.path.remove(str(self._folder))
+        with contextlib.redirect_stdout(shown), in_project(self._folder, self._environment):
+            exec(compile(text, where, "exec"), self._names)  # noqa: S102 what a reader pastes
         self._shown = shown.getvalue()
 
     def _text(self, text: str, where: str) -> None:

@@ -1,6 +1,5 @@
 """The examples of the manual run as they stand, in the manual's own project."""
 
-import contextlib
 import json
 import shutil
 import signal
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.docs.follow import in_environment
+from tests.docs.follow import in_project
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
@@ -30,14 +29,13 @@ def test_an_lstm_of_ones_own_is_packed_and_embeds_a_frame_without_any_server(tmp
     assert "vectors: (4, 32) refused: 0" in done.stdout
 
 
-def test_the_notebook_holds_no_outputs_and_its_cells_run_in_order(follow, monkeypatch):
+def test_the_notebook_holds_no_outputs_and_its_cells_run_in_order(follow):
     folder, environment = follow("how-to/own-model.md")
     notebook = json.loads((EXAMPLES / "space.ipynb").read_text())
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell for cell in cells if cell["outputs"] or cell["execution_count"]] == []
-    monkeypatch.syspath_prepend(folder)
     names = {}
-    with contextlib.chdir(folder), in_environment({**environment, "MPLBACKEND": "Agg"}):
+    with in_project(folder, {**environment, "MPLBACKEND": "Agg"}):
         for cell in cells:
             exec("".join(cell["source"]), names)  # noqa: S102 as a notebook does
     assert names["vectors"].shape == (256, 16)
