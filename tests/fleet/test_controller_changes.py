@@ -28,6 +28,22 @@ def test_a_restarted_controller_knows_the_partitions_that_were_added(scene):
     assert scene.controller.status().partitions == 12
 
 
+def test_what_a_silent_replica_may_read_by_an_earlier_order_is_given_to_nobody(scene):
+    scene.controller.tick()
+    first, second = scene.replicas.living
+    scene.replicas.obey(first)
+    scene.controller.tick()
+    scene.replicas.obey(first)  # it reads all that there is, and nobody has heard it yet
+    scene.replicas.hanging.add(first)
+    scene.replicas.obey(second)
+    for _ in range(2):  # the first is told to give up a half
+        scene.controller.tick()
+    assert (len(scene.replicas.living[first].held), scene.replicas.living[second].wanted) == (8, frozenset())
+    scene.replicas.hanging.clear()
+    scene.settle()
+    assert [len(one.held) for one in scene.replicas.living.values()] == [4, 4]
+
+
 def test_a_topic_that_is_gone_ends_the_fleet_with_the_reason(scene):
     scene.settle()
     scene.controller.fail("the topic was deleted")

@@ -85,12 +85,12 @@ def test_each_setting_is_used_under_its_own_name(key):
 
 def test_no_setting_is_handed_on_under_another_name():
     renamed = {
-        (keyword.arg, keyword.value.attr): f"{path}:{keyword.value.lineno}"
+        (keyword.arg, keyword.value.attr): f"{path}:{keyword.value.lineno}"  # type: ignore[attr-defined]
         for path, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         for keyword in node.keywords
-        if is_setting(keyword.value) and keyword.arg not in {None, keyword.value.attr}
+        if is_setting(keyword.value) and keyword.arg not in {None, keyword.value.attr}  # type: ignore[attr-defined]
     }
     assert {pair: place for pair, place in renamed.items() if pair not in RENAMED} == {}
     assert renamed.keys() == RENAMED.keys()  # an exception that nothing needs is taken out

@@ -54,6 +54,7 @@ class Controller:
         self._adopted = set(self._seen)
         self._heard_at = dict.fromkeys(self._seen, clock())
         self._sent: dict[str, frozenset[Partition]] = {}
+        self._unheard: dict[str, frozenset[Partition]] = {}  # of earlier orders, which a replica may be following still
         self._told: dict[str, tuple[FleetSize, QuarantineOrder]] = {}
         self._placement, self._quarantine = Placement(clock), Quarantine(clock)
         self._leaving: set[str] = set()
@@ -166,7 +167,9 @@ class Controller:
                 self._sent[name], self._told[name] = answer.wanted, (answer.size, answer.quarantine)
                 self._sizing.hear(answer.size)
                 self._partitions |= answer.wanted | answer.held
-            if answer.wanted != self._sent.get(name, frozenset()):  # a predecessor's last order came after ours
+            if answer.wanted == self._sent_to(name):
+                self._unheard.pop(name, None)
+            else:  # it has not heard our last order yet, or heard a predecessor's after it
                 self._told.pop(name, None)
             if answer.state == "ended":
                 self._bury(name, answer.error, fault=answer.fault)
@@ -189,6 +192,7 @@ class Controller:
         self._monitor.gone(replica, reason)
         sent = self._sent.pop(name, frozenset())
         self._told.pop(name, None)
+        self._unheard.pop(name, None)
         self._leaving.discard(name)
         # A replica of our predecessor that never answered us may have run for years.
         has_run = self._run_since.pop(name, None) is not None or name in self._adopted
@@ -261,12 +265,19 @@ class Controller:
         shares = self._placement.shares(
             self._partitions,
             ready,
-            owners(self._seen, self._sent),
+            owners(self._seen, {name: self._may_follow(name) for name in self._seen}),
             size=self._sizing.size.replicas,
             quarantined=self._quarantine.partitions,
         )
         for name, share in shares.items():
             size, quarantine = self._sizing.size, self._quarantine.order.of(share)
-            if share != self._sent.get(name, frozenset()) or self._told.get(name) != (size, quarantine):
+            if share != self._sent_to(name) or self._told.get(name) != (size, quarantine):
                 self._replicas.assign(name, share, size, quarantine)
+                self._unheard[name] = self._may_follow(name)
                 self._sent[name], self._told[name] = share, (size, quarantine)
+
+    def _sent_to(self, name: str) -> frozenset[Partition]:
+        return self._sent.get(name, frozenset())
+
+    def _may_follow(self, name: str) -> frozenset[Partition]:
+        return self._sent_to(name) | self._unheard.get(name, frozenset())
