@@ -35,7 +35,7 @@ __all__ = [
 
 _HOMES = {
     "ArtifactEmbedder": "api.embedding",
-    "Fault": "core.embedding",
+    "Fault": "schemas.records",
     "Feature": "core.features",
     "Refused": "core.errors",
     "Result": "api.embedding",

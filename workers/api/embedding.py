@@ -87,6 +87,21 @@ class ArtifactEmbedder:
         Raises:
             Refused: The table cannot hold windows of this artifact.
             Unavailable: There is not enough memory even for windows known to be good.
+
+        Examples:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({
+            ...     "site": ["north", "south"],
+            ...     "end": pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True),
+            ...     "flow": [[0.1, 0.2, 0.3, 0.2, 0.1, 0.0], [0.5, float("nan"), 0.5, 0.4, 0.4, 0.4]],
+            ...     "head": [[1.0, 1.1, 1.0, 0.9, 1.0, 1.1], [2.0, 2.1, 2.0, 2.1, 2.0, 2.1]],
+            ... })
+            >>> with undertow.load("artifact", code=["net"]) as embedder:
+            ...     result = embedder.embed(frame)
+            >>> result["hidden"].shape, result["hidden"].dtype
+            ((2, 5), dtype('float32'))
+            >>> [(fault.row, fault.reason) for fault in result.faults]
+            [(1, 'number')]
         """
         if self._is_closed:
             message = f"this embedder of {self.name} is closed: load the artifact again"
@@ -137,6 +152,11 @@ def load(
         Refused: The artifact is missing, damaged, needs a package that `code` does not list, or gives other vectors
             for its sample windows than when it was packed.
         Unavailable: There is not enough memory to load it.
+
+    Examples:
+        >>> with undertow.load("artifact", code=["net"]) as embedder:
+        ...     print(embedder.name, dict(embedder.features))
+        sites {'hidden': 5}
     """
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         message = f"expected the folder of an artifact, found {path!r}"

@@ -59,6 +59,10 @@ def pack(
 
     Raises:
         Refused: The model cannot be packed, or does not give the same vectors in every test. Nothing is written then.
+
+    Examples:
+        >>> undertow.pack("net.toml", name="sites", taps={"hidden": "rnn#0[0]:last"}, code=["net"])
+        PosixPath('artifact')
     """
     given: object = taps
     if not isinstance(given, Mapping):
@@ -127,6 +131,12 @@ def taps(
 
     Raises:
         Refused: The checkpoint is not trusted, or not understood.
+
+    Examples:
+        >>> from torch import nn, zeros
+        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+        >>> [(one.paths, one.kind) for one in undertow.taps(model, zeros(4, 2))]
+        [(('0',), 'Linear'), (('1',), 'ReLU'), (('2',), 'Linear')]
     """
     if isinstance(model, nn.Module):
         if x is None:

@@ -115,7 +115,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """A tap, and how its hidden state becomes one vector. As text: `tap:pool`, such as `rnn:last+mean[-8:]`."""
+    """A tap, and how its hidden state becomes one vector. As text: `tap:pool`, such as `rnn:last+mean[-8:]`.
+
+    Examples:
+        >>> feature = undertow.Feature.parse("rnn#1:last+mean[-8:],pca=16,l2")
+        >>> feature.tap.path, feature.tap.call, feature.pool, feature.pca, feature.l2
+        ('rnn', 1, 'last+mean[-8:]', 16, True)
+    """
 
     tap: Tap
     pool: str = AUTO

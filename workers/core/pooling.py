@@ -21,6 +21,12 @@ def pool(hidden: Tensor, pools: Sequence[Pooling], lengths: Tensor | None = None
     `lengths`: (n,) the number of valid steps of each row, at least 1; None if all t are valid. The vectors of several
     poolings are concatenated. A slice that selects no step of a row gives NaN there. Raises `Refused` for poolings that
     do not fit the shape, and for `AUTO`.
+
+    Examples:
+        >>> from torch import tensor
+        >>> hidden = tensor([[[1.0], [3.0], [99.0]]])  # one window of two steps, padded to three
+        >>> undertow.pool(hidden, undertow.Feature.parse("rnn:last+mean").pools, lengths=tensor([2]))
+        tensor([[3., 2.]])
     """
     if not pools:
         message = "expected a pooling, found none (only packing can choose one): name it, as in rnn:last+mean"

@@ -70,7 +70,17 @@ class TapInfo:
 
 
 class Taps:
-    """The hooks for some taps of one model. `close` removes them. Any number of threads may call `run`."""
+    """The hooks for some taps of one model. `close` removes them. Any number of threads may call `run`.
+
+    Examples:
+        >>> from torch import nn, zeros
+        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+        >>> hidden = undertow.Feature.parse("1").tap
+        >>> taps = undertow.Taps(model, [hidden])
+        >>> taps.run(zeros(4, 2))[hidden].shape
+        torch.Size([4, 8])
+        >>> taps.close()
+    """
 
     def __init__(self, model: nn.Module, taps: Sequence[Tap], call: Call | None = None) -> None:
         """Register the hooks. `call` is how to call the model if it does not take the inputs as they are.
