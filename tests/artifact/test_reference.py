@@ -40,7 +40,7 @@ def test_lagged_columns_are_accepted_and_seen_where_they_lag_by_another_step(
     assert windows.lengths.tolist()[:1] == [12 + preprocessing.max_lag]
     assert check_inputs(windows, preprocessing, parameters) > 0
     *others, last = preprocessing.lags
-    with pytest.raises(Refused, match="is built otherwise"):
+    with pytest.raises(Refused, match="is not what .* builds"):
         check_inputs(windows, replace(preprocessing, lags=(*others, replace(last, steps=last.steps - 1))), parameters)
 
 
@@ -77,10 +77,10 @@ def shorten(preprocessing: Preprocessing) -> Preprocessing:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (shift, "encoder_cont is built otherwise"),
-        (swap, "_cat is built otherwise|groups is built otherwise"),
-        (reorder, "_cont is built otherwise"),
-        (shorten, "is built otherwise"),
+        (shift, "encoder_cont is not what .* builds"),
+        (swap, "_cat is not what .* builds|groups is not what .* builds"),
+        (reorder, "_cont is not what .* builds"),
+        (shorten, "is not what .* builds"),
     ],
 )
 def test_inputs_that_differ_are_refused(
