@@ -16,6 +16,10 @@ test-fast: .venv/ready ## Tests without any server: a minute
 	$(BIN)/python -m pytest -m "not kafka and not redis and not ray and not slow" --durations=5 \
 		tests/api tests/core tests/packaging tests/schemas tests/stream tests/telemetry tests/settings tests/test_*.py
 
+coverage: .venv/ready ## How much of each room the tests without servers go through, in lines and branches
+	$(BIN)/coverage run -m pytest -q -m "not kafka and not redis and not ray and not slow"
+	$(BIN)/python tests/coverage_by_room.py
+
 test-long: .venv/ready ## 5,000 random data sets, 300 random models, 1,000 orders of delivery, wrong input (about 30 minutes)
 	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py \
 		tests/inputs/test_model_properties.py tests/history/test_one_order.py tests/cli/test_wrong_input.py \
@@ -78,4 +82,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-fast test-long fuzz bench bench-series bench-embed soak chaos lint linked docs docs-serve check constraints clean
+.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-embed soak chaos lint linked docs docs-serve check constraints clean
