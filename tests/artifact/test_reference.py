@@ -40,7 +40,7 @@ def test_lagged_columns_are_accepted_and_seen_where_they_lag_by_another_step(
     assert windows.lengths.tolist()[:1] == [12 + preprocessing.max_lag]
     assert check_inputs(windows, preprocessing, parameters) > 0
     *others, last = preprocessing.lags
-    with pytest.raises(Refused, match="is not what .* builds"):
+    with pytest.raises(Refused, match=r"is not what .* builds"):
         check_inputs(windows, replace(preprocessing, lags=(*others, replace(last, steps=last.steps - 1))), parameters)
 
 

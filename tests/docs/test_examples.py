@@ -75,15 +75,32 @@ def test_the_reader_scores_and_says_what_is_missing_old_or_of_another_space(foll
     assert other.score("site-0", event_s)["status"] == "retrain"
 
 
+OF_A_TERMINAL = """
+import runpy, signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell lets its background jobs ignore
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_the_reader_answers_over_http_and_ends_by_ctrl_c(follow, reader):
     folder, environment = follow("how-to/read-from-another-model.md")
     (folder / "served.json").write_text(json.dumps(model_of_what_is_served(folder, reader)))
-    command = [sys.executable, "-W", "ignore", EXAMPLES / "reader.py", "feature_repo", "pumps", "served.json", "0"]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as service:
+    program = [sys.executable, "-W", "ignore", "-c", OF_A_TERMINAL, EXAMPLES / "reader.py"]
+    command = [*program, "feature_repo", "pumps", "served.json", "0"]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
         try:
             port = service.stdout.readline().split()[-1]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?site=nowhere") as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?site=nowhere", timeout=60) as answer:
                 assert json.load(answer) == {"status": "missing"}
-        finally:
             service.send_signal(signal.SIGINT)
-        assert service.wait(30) == 0
+            assert service.wait(30) == 0
+        finally:
+            service.kill()
