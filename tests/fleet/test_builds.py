@@ -110,7 +110,7 @@ def test_a_fleet_of_another_build_tells_its_name_and_drains(named, topic_name):
         fleet.status,
         fleet.recipe,
         lambda: fleet.scale(3, 1.0),
-        lambda: attach(SimpleNamespace(fleet=topic_name)),
+        lambda: attach(SimpleNamespace(fleet=FleetSettings(name=topic_name))),
     ):
         with pytest.raises(Refused, match=r"found 0\.0\.9.*ended by: undertow drain"):
             ask()
@@ -139,7 +139,7 @@ def look_until(replicas, name):
 @pytest.mark.usefixtures("ray_session")
 def test_a_replica_on_a_node_of_another_build_is_refused_by_the_name_of_both(named, topic_name):
     named(OldReplica, f"{topic_name}:replica-1")
-    replicas = RayReplicas(SimpleNamespace(fleet=topic_name, num_cpus=0, num_gpus=0))
+    replicas = RayReplicas(SimpleNamespace(fleet=FleetSettings(name=topic_name, num_cpus=0)))
     assert list(replicas.names()) == ["replica-1"]
     seen = look_until(replicas, "replica-1")
     assert (seen.state, seen.fault, seen.node, seen.ray_node) == ("ended", "refused", "far", "ab" * 28)
@@ -162,7 +162,7 @@ def test_a_replica_whose_process_cannot_begin_says_why(named, topic_name):
             pass
 
     named(Broken, f"{topic_name}:replica-1")
-    replicas = RayReplicas(SimpleNamespace(fleet=topic_name, num_cpus=0, num_gpus=0))
+    replicas = RayReplicas(SimpleNamespace(fleet=FleetSettings(name=topic_name, num_cpus=0)))
     (name,) = replicas.names()
     assert look_until(replicas, name) == (
         "its process could not begin: ModuleNotFoundError: No module named 'undertow.fleet.later'"
