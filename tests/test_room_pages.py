@@ -1,5 +1,6 @@
 """What the pages say of files, imports, settings and make's targets is so."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -77,6 +78,19 @@ def test_every_file_target_and_setting_that_a_page_names_is_there(path):
     sections = {name: field.annotation for name, field in Settings.model_fields.items() if not name.startswith("log_")}
     keys = {match.groups() for match in settings if match and match[1] in sections and match[2] not in {"py", "md"}}
     assert {(section, key) for section, key in keys if key not in sections[section].model_fields} == set()
+
+
+def test_every_setting_that_a_text_of_the_source_names_is_there():
+    sections = {name: field.annotation for name, field in Settings.model_fields.items() if not name.startswith("log_")}
+    named = re.compile(rf"(?<![\w./-])({'|'.join(sections)})\.([a-z]+(?:_[a-z]+)+)\b(?![(.])")
+    wrong = {}
+    for path in [*(ROOT / "workers").rglob("*.py"), *(ROOT / "schemas").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for section, key in named.findall(node.value):
+                    if key not in sections[section].model_fields:
+                        wrong[f"{section}.{key}"] = f"{path.relative_to(ROOT)}:{node.lineno}"
+    assert wrong.keys() - {"feast.repo_operations"} == set(), wrong  # which is a logger of Feast's
 
 
 def test_the_page_of_the_whole_shows_the_rooms_in_the_layers_that_import_linter_holds():

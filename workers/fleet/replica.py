@@ -133,7 +133,7 @@ class Replica:
             if part.in_flight.seconds > self._max_embed_seconds:
                 return (
                     f"the model of {part.artifact} has not returned for {part.in_flight.seconds:.0f} s, and more than "
-                    f"{self._max_embed_seconds:g} s is taken for never (model.max_embed_secondseconds)"
+                    f"{self._max_embed_seconds:g} s is taken for never (model.max_embed_seconds)"
                 )
         return None
 
