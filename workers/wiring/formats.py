@@ -53,31 +53,38 @@ def open_decode(settings: KafkaSettings, contract: InputContract, clock: Clock =
 
 
 def _open_codec(settings: KafkaSettings, contract: InputContract) -> Decode:
-    if settings.format == "json":
-        return partial(decode_json, contract=contract, max_record_bytes=settings.max_record_bytes)
-    if settings.format == "arrow":
-        return partial(decode_arrow, contract=contract, max_record_bytes=settings.max_record_bytes)
-    from undertow.schemas.avro_codec import decode_avro, decode_confluent  # noqa: PLC0415  # an extra
+    most = settings.max_record_bytes
+    match settings.format:  # a format without a case is an error of the type checker
+        case "json":
+            return partial(decode_json, contract=contract, max_record_bytes=most)
+        case "arrow":
+            return partial(decode_arrow, contract=contract, max_record_bytes=most)
+        case "avro":
+            from undertow.schemas.avro_codec import decode_avro  # noqa: PLC0415  # an extra
 
-    if settings.format == "avro":
-        return partial(decode_avro, contract=contract, max_record_bytes=settings.max_record_bytes)
-    from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+            return partial(decode_avro, contract=contract, max_record_bytes=most)
+        case "avro-confluent":
+            from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+            from undertow.schemas.avro_codec import decode_confluent  # noqa: PLC0415  # an extra
 
-    schema_of = SchemaRegistry(settings).schema_of
-    return partial(decode_confluent, contract=contract, max_record_bytes=settings.max_record_bytes, schema_of=schema_of)
+            schema_of = SchemaRegistry(settings).schema_of
+            return partial(decode_confluent, contract=contract, max_record_bytes=most, schema_of=schema_of)
 
 
 def open_encode(settings: KafkaSettings, contract: InputContract) -> Encode:
     """Return the encoder of a topic's records; for a registry's format it registers the schema first."""
     require_format(settings)
-    if settings.format == "json":
-        return encode_json
-    if settings.format == "arrow":
-        return lambda windows: [encode_arrow(windows, contract)]
-    from undertow.schemas.avro_codec import encode_avro  # noqa: PLC0415  # an extra
+    match settings.format:
+        case "json":
+            return encode_json
+        case "arrow":
+            return lambda windows: [encode_arrow(windows, contract)]
+        case "avro":
+            from undertow.schemas.avro_codec import encode_avro  # noqa: PLC0415  # an extra
 
-    if settings.format == "avro":
-        return encode_avro
-    from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+            return encode_avro
+        case "avro-confluent":
+            from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+            from undertow.schemas.avro_codec import encode_avro  # noqa: PLC0415  # an extra
 
-    return partial(encode_avro, schema_id=SchemaRegistry(settings).register())
+            return partial(encode_avro, schema_id=SchemaRegistry(settings).register())
