@@ -19,8 +19,8 @@ from undertow.schemas.arrow_ipc import read_batch
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.documents import size_fault
-from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.records import MOST_DETAILS, Record, Reject, join_details
+from undertow.schemas.window_faults import WindowFault
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.windows_arrow import ArrowWindows, window_schema, windows_from_arrow, windows_to_arrow
 

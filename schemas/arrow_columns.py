@@ -2,7 +2,7 @@
 
 In: an Arrow array, and its column of the contract. Out: a numpy array, without a copy if Arrow's layout allows, and
 which elements are valid. Knows neither which types are accepted (`undertow.schemas.arrow_faults`) nor how to explain a
-fault (`undertow.schemas.json_faults`), but must agree with the latter on what is valid.
+fault (`undertow.schemas.window_faults`), but must agree with the latter on what is valid.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from undertow.schemas.contract import Column, IdColumn
-from undertow.schemas.json_faults import FLOAT32_MAX, LONGEST_ID
 from undertow.schemas.times import FIRST_US, LAST_US
+from undertow.schemas.window_faults import FLOAT32_MAX, LONGEST_ID
 from undertow.schemas.windows import Values
 
 Mask = NDArray[np.bool_]

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.types as is_a
 
 from undertow.schemas.contract import Column, InputContract
-from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.lookalikes import looks_misspelt
+from undertow.schemas.window_faults import WindowFault
 
 Test = Callable[[Any], bool]
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as is_a
 
-from undertow.schemas.json_faults import WindowFault
 from undertow.schemas.lookalikes import looks_like
+from undertow.schemas.window_faults import WindowFault
 
 GROWTH = 64
 """How many times the message's bytes its strings may take once dictionaries are expanded. A choice."""

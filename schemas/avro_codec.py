@@ -16,9 +16,9 @@ from undertow.schemas.avro_times import US_PER_S
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.documents import decode_documents, to_documents
-from undertow.schemas.json_faults import Document, WindowFault
 from undertow.schemas.lookalikes import looks_like
 from undertow.schemas.records import Record
+from undertow.schemas.window_faults import Document, WindowFault
 from undertow.schemas.windows import WindowBatch
 
 SchemaOf = Callable[[int], AvroSchema | str]

@@ -3,7 +3,7 @@
 In: records, and a function that parses a value. Out: `Decoded`, with rejects located exactly. Knows no wire format.
 
 The fast check (`undertow.schemas.json_columns`) takes a whole batch, column by column. Only if it finds a fault does
-the exact check (`undertow.schemas.json_faults`) take single records. Both must agree on what is valid.
+the exact check (`undertow.schemas.window_faults`) take single records. Both must agree on what is valid.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +13,8 @@ import numpy as np
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.json_columns import SUSPECT, ColumnBuilder
-from undertow.schemas.json_faults import Document, WindowFault, find_faults
 from undertow.schemas.records import Record, Reject
+from undertow.schemas.window_faults import Document, WindowFault, find_faults
 from undertow.schemas.windows import WindowBatch
 
 Parse = Callable[[bytes], Document | WindowFault]

@@ -13,10 +13,10 @@ import orjson
 from undertow.schemas.contract import InputContract
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.documents import decode_documents, to_documents
-from undertow.schemas.json_faults import Document, WindowFault, find_faults
 from undertow.schemas.lookalikes import looks_like
 from undertow.schemas.records import Record
 from undertow.schemas.times import format_times
+from undertow.schemas.window_faults import Document, WindowFault, find_faults
 from undertow.schemas.windows import WindowBatch
 
 

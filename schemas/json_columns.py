@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.schemas.contract import Column, InputContract
-from undertow.schemas.json_faults import FLOAT32_MAX, Document, is_id
 from undertow.schemas.times import parse_time
+from undertow.schemas.window_faults import FLOAT32_MAX, Document, is_id
 from undertow.schemas.windows import Values, WindowBatch
 
 SUSPECT = (KeyError, TypeError, ValueError, OverflowError)

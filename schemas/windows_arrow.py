@@ -25,8 +25,8 @@ from undertow.schemas.arrow_columns import (
 )
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import Column, InputContract
-from undertow.schemas.json_faults import Document, find_faults
 from undertow.schemas.records import Fault
+from undertow.schemas.window_faults import Document, find_faults
 from undertow.schemas.windows import Values, WindowBatch
 
 STAMP = pa.timestamp("us", tz="UTC")

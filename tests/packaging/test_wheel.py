@@ -3,7 +3,7 @@
 Environments are made of what uv has in its cache, which `make .venv/ready` has filled: hard links, so seconds and no
 disk (symbolic links where the cache is on another file system). Versions are those of constraints.txt; what the cache
 does not hold, as where `.venv` was restored without it, is fetched. All of them lie at one path, one
-after another, so that Python compiles a module that several have once only: that, and imports, are most of the time.
+after another. What Python has compiled for `.venv` is theirs too: compiling it again would take most of the time.
 """
 
 import json
@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,9 @@ def base(tmp_path_factory):
     pins = re.sub(r"^ +--hash.*\n| *\\$", "", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     (folder / "pins.txt").write_text(pins)
     with pytest.MonkeyPatch.context() as patch:
-        # Hard links keep their times, so what was compiled for one environment holds for the next at the same path.
+        # Hard links keep their times, so what was compiled for `.venv` holds here: else Python compiles it again.
         patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "compiled"))
+        link_compiled(folder)
         yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,6 +78,16 @@ def install(base, *extras):
     if subprocess.run([*install, "--offline"], cwd=base, capture_output=True, check=False).returncode:
         run(base, *install)
     return home / "bin"
+
+
+def link_compiled(base):
+    """Put what this environment's modules were compiled to where the modules of `base`'s environments look for it."""
+    ours = Path(sysconfig.get_path("purelib"))
+    theirs = base / "compiled" / (base / "environment").relative_to("/") / ours.relative_to(sys.prefix)
+    for compiled in ours.rglob("__pycache__/*.pyc"):
+        place = theirs / compiled.parent.parent.relative_to(ours) / compiled.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(compiled)
 
 
 def run(folder, *command, code=0, path="."):

@@ -1,6 +1,6 @@
 """What users write, with the types they get: `make lint` checks it as strictly as our own code; nothing runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import assert_type
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import undertow
+from undertow import testing
 
 
 def embed(frame: object) -> None:
@@ -45,3 +46,26 @@ def ask_for_forgiveness() -> None:
         undertow.load("artifact")
     except (undertow.Refused, undertow.Unavailable) as error:
         assert_type(error, undertow.Refused | undertow.Unavailable)
+
+
+def survey(model: nn.Module, x: Tensor) -> None:
+    fired = undertow.taps(model, x)
+    assert_type([info.paths for info in fired], list[tuple[str, ...]])
+    read = undertow.taps("model.ckpt", series=["site"], trust=True)
+    assert_type([layer.paths for layer in read.layers], list[tuple[str, ...]])
+
+
+def in_memory(decode: Callable[[Sequence[testing.Record]], testing.Decoded]) -> None:
+    broker, partition = testing.MemoryBroker(), testing.Partition("windows", 0)
+    assert_type(broker.append(partition, b"{}", key=b"s0"), int)
+    source = testing.MemorySource(broker, decode, polls=[None, undertow.Unavailable("away"), testing.Crash()])
+    assert_type(source.assign({partition: None})[partition], int)
+    store, refused = testing.MemoryOnline(writes=[undertow.Unavailable("away")]), testing.MemoryDeadLetters()
+    assert_type(store.rows, dict[tuple[object, ...], testing.OnlineRow])
+    refused.write([testing.Reject(record=one, reason="not-json", detail="") for one in records(partition)])
+    log = testing.MemoryOfflineLog(testing.MemoryChains())
+    assert_type(log.end(partition), int | None)
+
+
+def records(partition: testing.Partition) -> Sequence[testing.Record]:
+    return [testing.Record(partition=partition, offset=0, appended_us=0, value=b"{}")]

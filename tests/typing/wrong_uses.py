@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 import undertow
+from undertow import testing
 
 
 def wrong(model: nn.Module, x: Tensor) -> None:
@@ -17,3 +18,7 @@ def wrong(model: nn.Module, x: Tensor) -> None:
     undertow.taps(model, series=["site"])  # type: ignore[call-overload]
     undertow.Taps(model, ["rnn"])  # type: ignore[list-item]
     undertow.laod("artifact")  # type: ignore[attr-defined]
+    undertow.taps("model.ckpt", x)  # type: ignore[call-overload]
+    testing.MemoryBroker().append("windows", b"{}")  # type: ignore[arg-type]
+    testing.MemoryOnline(writes=["away"])  # type: ignore[list-item]
+    testing.MemorySource(testing.MemoryBroker())  # type: ignore[call-arg]

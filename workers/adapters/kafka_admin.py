@@ -19,8 +19,8 @@ from undertow.core.errors import Refused
 from undertow.core.masking import without
 from undertow.schemas.records import Partition
 from undertow.settings.broker_names import split_server
-from undertow.settings.certificates import speaks_tls
 from undertow.settings.sections import KafkaSettings
+from undertow.settings.tls_files import speaks_tls
 from undertow.stream.retry import Retry
 
 T = TypeVar("T")

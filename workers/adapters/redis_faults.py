@@ -17,7 +17,7 @@ import redis
 from undertow.adapters.redis_address import SETTING, RedisAddresses, address, read_connection, secrets_of
 from undertow.core.errors import Refused, Unavailable, UndertowError
 from undertow.core.masking import without
-from undertow.settings.certificates import require_authorities, require_pair, speaks_tls
+from undertow.settings.tls_files import require_authorities, require_pair, speaks_tls
 
 LOOK_S = 1.0
 """How long to wait for a port's answer when finding out whether it speaks TLS. A choice."""

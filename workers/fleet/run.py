@@ -17,7 +17,7 @@ from rich.text import Text
 
 from undertow.core.errors import Refused, Unavailable
 from undertow.fleet.handle import Fleet
-from undertow.fleet.last_lag import LastLag
+from undertow.fleet.last_known_lag import LastKnownLag
 from undertow.fleet.launch import attach, start
 from undertow.fleet.show import event, line, table
 from undertow.fleet.status import FleetStatus
@@ -130,7 +130,7 @@ def watch(
     said: set[Line] = set()
     records, idle_since = 0, time.monotonic()
     status: FleetStatus | None = None
-    asking, lag = ControllerPoll(fleet, stop), LastLag()
+    asking, lag = ControllerPoll(fleet, stop), LastKnownLag()
 
     def say(one: Line) -> None:
         text = event(one) if log_format == "text" else json_line(one, fleet.name)

@@ -111,7 +111,7 @@ class FleetStatus:
     def lag(self) -> int | None:
         """Offsets behind the end, over all partitions; None while some partition has no reader.
 
-        A partition counts by the artifact that is furthest behind; of an ended fleet as `LastLag` has filled it in.
+        A partition counts by the artifact that is furthest behind; an ended fleet's lag is that of `LastKnownLag`.
         """
         lags: dict[Partition, int] = {}
         for one in self.replicas or self.artifacts:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 
 from undertow.core.errors import Refused
 from undertow.core.masking import secrets_in
-from undertow.settings.certificates import require_authorities, require_pair
 from undertow.settings.local_paths import LocalPath
+from undertow.settings.tls_files import require_authorities, require_pair
 
 _SASL = ("sasl_mechanism", "username", "password", "password_file", "oauth_token_file")
 _TLS = ("ca_file", "cert_file", "key_file", "key_password", "key_password_file")

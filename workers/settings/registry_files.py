@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from undertow.core.errors import Refused
-from undertow.settings.certificates import require_authorities, require_pair
+from undertow.settings.tls_files import require_authorities, require_pair
 
 AUTHORITIES, CERTIFICATE, KEY, PASSWORD = (
     "ssl.ca.location",

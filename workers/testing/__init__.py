@@ -4,14 +4,21 @@ They keep the same promises as the real ones (`undertow.stream.ports`), and pass
 """
 
 from undertow.adapters.memory_source import Crash, MemoryBroker, MemorySource
-from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
+from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline, OnlineRow
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.records import Partition, Record, Reject
 
 __all__ = [
     "Crash",
+    "Decoded",
     "MemoryBroker",
     "MemoryChains",
     "MemoryDeadLetters",
     "MemoryOfflineLog",
     "MemoryOnline",
     "MemorySource",
+    "OnlineRow",
+    "Partition",
+    "Record",
+    "Reject",
 ]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from undertow.artifact.faster.calls import fits, flatten
-from undertow.artifact.faster.known import VARIABLE_SELECTION, is_a
+from undertow.artifact.faster.class_paths import VARIABLE_SELECTION, is_a
 from undertow.artifact.faster.notices import tell, tell_error
 from undertow.artifact.faster.rewrite import TOLERANCE, distance
 from undertow.artifact.faster.selection import in_slices

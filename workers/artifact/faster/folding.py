@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from undertow.artifact.faster.known import GATED_RESIDUAL, is_exactly
+from undertow.artifact.faster.class_paths import GATED_RESIDUAL, is_exactly
 
 
 def double(parameter: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from undertow.artifact.faster.known import RNN, is_a
+from undertow.artifact.faster.class_paths import RNN, is_a
 
 LAYERS = nn.LSTM | nn.GRU
 GROUP = 64

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from undertow.artifact.faster.class_paths import RESAMPLE_NORM, VARIABLE_SELECTION, is_a, is_exactly
 from undertow.artifact.faster.folding import (
     constant,
     double,
@@ -28,7 +29,6 @@ from undertow.artifact.faster.folding import (
     is_plain,
     skip_of,
 )
-from undertow.artifact.faster.known import RESAMPLE_NORM, VARIABLE_SELECTION, is_a, is_exactly
 from undertow.artifact.faster.norms import layer_norm
 from undertow.artifact.faster.residual import STEPPED, faster_residual, project_context
 

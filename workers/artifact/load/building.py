@@ -8,7 +8,7 @@ from collections.abc import Collection
 from torch import nn
 
 from undertow.artifact.format.recipes import ModuleRecipe, Recipe
-from undertow.artifact.load.foreign import build_module
+from undertow.artifact.load.user_code import build_module
 from undertow.core.extras import require_extras
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from undertow.artifact.faster.known import MULTI_LOSS, is_a
+from undertow.artifact.faster.class_paths import MULTI_LOSS, is_a
 from undertow.core.taps import Call
 
 FORECAST = "forecast"

@@ -30,8 +30,8 @@ from undertow.artifact.format.reductions import split
 from undertow.artifact.format.spaces import FLOAT32, Precision
 from undertow.artifact.load.building import build_model
 from undertow.artifact.load.forecast import attach, is_wanted
-from undertow.artifact.load.foreign import make_call
 from undertow.artifact.load.precision import TOLERANCE, in_precision
+from undertow.artifact.load.user_code import make_call
 from undertow.core.embedder import Embedder
 from undertow.core.errors import Refused, Unavailable, UndertowError
 from undertow.core.features import TappedFeature

@@ -16,7 +16,7 @@ from torch import nn
 
 from undertow.artifact.format.outputs import Normalizer, Output
 from undertow.artifact.format.recipes import ModelRecipe
-from undertow.artifact.load.foreign import find_maker, source_digest
+from undertow.artifact.load.user_code import find_maker, source_digest
 from undertow.core.errors import Refused
 from undertow.core.transformations import NAMES
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from undertow.artifact.faster.known import BASE_MODEL, is_a
+from undertow.artifact.faster.class_paths import BASE_MODEL, is_a
 from undertow.artifact.format.recipes import ModelRecipe
 from undertow.artifact.load.forecast import FORECAST, QUANTILES, Forecast, attach, is_wanted, read_losses
 from undertow.artifact.pack.read.trained import Trained

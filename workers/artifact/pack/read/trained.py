@@ -15,7 +15,7 @@ from torch import nn
 from undertow.artifact.dry_runs.learn import make_inputs
 from undertow.artifact.dry_runs.sample import sample_lengths
 from undertow.artifact.format.recipes import ModuleRecipe, Recipe
-from undertow.artifact.load.foreign import build_module, find_maker, make_call, source_digest
+from undertow.artifact.load.user_code import build_module, find_maker, make_call, source_digest
 from undertow.artifact.pack.read.hyperparameters import find_arguments
 from undertow.artifact.pack.read.plain import read_description
 from undertow.artifact.pack.read.state import fill, read_state

@@ -17,8 +17,8 @@ from tests.packing import pack
 from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
 from undertow.artifact.format.manifest import read_manifest
 from undertow.artifact.format.recipes import ModuleInput, ModuleRecipe
-from undertow.artifact.load.foreign import build_module
 from undertow.artifact.load.loader import load
+from undertow.artifact.load.user_code import build_module
 from undertow.cli.main import main
 from undertow.commands.check import _parts
 from undertow.core.errors import Refused

@@ -10,7 +10,7 @@ from undertow.fleet.status import FleetStatus
 from undertow.schemas.records import Partition
 
 
-class LastLag:
+class LastKnownLag:
     """Remembers the lag of each partition while replicas read it. One thread owns it."""
 
     def __init__(self) -> None:
