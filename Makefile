@@ -9,8 +9,8 @@ help: ## Show this help
 demo: .venv/ready ## The main job on real data: real Kafka, Ray, Redis and Feast; ends with a table and a picture
 	$(BIN)/undertow demo
 
-test: .venv/ready ## All tests, with a real Kafka, Redis and Ray
-	$(BIN)/python -m pytest
+test: .venv/ready ## All tests, with a real Kafka, Redis and Ray, in two processes
+	$(BIN)/python tests/side_by_side.py
 
 test-fast: .venv/ready ## Tests without any server: a minute
 	$(BIN)/python -m pytest -m "not kafka and not redis and not ray and not slow" --durations=5 \
