@@ -18,8 +18,8 @@ from rich.text import Text
 from undertow.adapters.kafka_admin import describe_dead_letters, describe_topic, refuse_live_group, require_topic_codec
 from undertow.adapters.kafka_lease import KafkaLease
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
+from undertow.artifact.format.allowed_code import require_allowed_code
 from undertow.artifact.format.manifest import read_manifest, read_weights
-from undertow.artifact.format.recipes import refuse_foreign_code
 from undertow.commands.check_log import look_at_log, read_log
 from undertow.core.errors import Refused, UndertowError
 from undertow.core.extras import require_extras
@@ -88,7 +88,7 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
 def _artifact(settings: Settings, path: Path) -> str:
     manifest = read_manifest(path)
     read_weights(path, manifest)
-    refuse_foreign_code(manifest.model, settings.model.code)
+    require_allowed_code(manifest.model, settings.model.code)
     return f"{manifest.view().view}, {manifest.description}"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from undertow.adapters.feast_repo import OnlineRecipe, online_recipe, registered_views
 from undertow.adapters.offline_root import LogIdentity, claim_folder, make_log, read_nonce
+from undertow.artifact.format.allowed_code import require_allowed_code
 from undertow.artifact.format.manifest import Manifest, read_compiled, read_manifest, read_weights
-from undertow.artifact.format.recipes import refuse_foreign_code
 from undertow.core.errors import Refused
 from undertow.settings.sections import ModelSettings, OfflineSettings
 from undertow.settings.settings import Settings
@@ -46,7 +46,7 @@ def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
     read_weights(path, manifest)  # hashed here, so that no replica is the first to find damage
     if model.run_compiled:
         read_compiled(path, manifest)
-    refuse_foreign_code(manifest.model, model.code)
+    require_allowed_code(manifest.model, model.code)
     online = online_recipe(settings.feast, manifest.view())
     _refuse_private_store(settings, online)
     return EmbedRecipe(

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from pytorch_forecasting import TemporalFusionTransformer
 
 from tests.packing import pack
+from undertow.artifact.format.allowed_code import require_allowed_code
 from undertow.artifact.format.manifest import read_manifest
-from undertow.artifact.format.recipes import refuse_foreign_code
 from undertow.artifact.load.loader import load
 from undertow.cli.main import main
 from undertow.core.errors import Refused
@@ -49,7 +49,7 @@ def test_a_derived_model_embeds_as_its_own_forward_does(
     with pytest.raises(Refused, match=rf"the model is {cls}, and importing {NETS} runs its code"):
         load(tmp_path / "a")
     with pytest.raises(Refused, match="found other"):  # as a fleet looks before anything is imported
-        refuse_foreign_code(manifest.model, ["other"])
+        require_allowed_code(manifest.model, ["other"])
 
 
 def test_a_class_is_not_guessed_where_a_derived_one_is_known(saved: Any, tmp_path: Path) -> None:

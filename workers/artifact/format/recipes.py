@@ -1,15 +1,13 @@
 """How to build the model of an artifact: a class of pytorch-forecasting, or a class of the user's own.
 
-In: plain data. Out: recipes, their JSON, and the check which code a recipe may name. Knows neither torch nor any model,
-and imports nothing by name.
+In: plain data. Out: recipes and their JSON. Knows neither torch nor any model, and imports nothing by name.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from undertow.artifact.format.outputs import Output
-from undertow.core.errors import Refused
 
 Axes = Literal["ntc", "nct", "tnc", "nf"]
 """The axes of a plain module's input: n windows, t steps, c columns; f = t * c, step after step."""
@@ -101,30 +99,3 @@ def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
         outputs=tuple(map(Output.from_json, data["outputs"])),
         source=data.get("source"),
     )
-
-
-def refuse_foreign_code(recipe: Recipe, code: Collection[str]) -> None:
-    """Raise `Refused` if building the model would import a package that is not in `code`. Imports nothing itself."""
-    if recipe.source is not None:
-        refuse_foreign(recipe.cls, code)
-
-
-def refuse_foreign(cls: str, code: Collection[str]) -> None:
-    """Raise `Refused` if the package of the class `package.module:Name` is not in `code`."""
-    if isinstance(code, str):  # `in` would look for a substring
-        message = f"code: expected a list of packages, found a text: [{code!r}]"
-        raise Refused(message)
-    package = package_of(cls)
-    if package not in code:
-        message = (
-            f"the model is {cls}, and importing {package} runs its code, which can do anything that you can. "
-            f"Code is imported only from packages that model.code lists, found {', '.join(code) or 'none'}. If you "
-            f"trust {package}: --set 'model.code=[\"{package}\"]', or UNDERTOW_MODEL__CODE='[\"{package}\"]', or "
-            f"--code {package} when packing"
-        )
-        raise Refused(message)
-
-
-def package_of(cls: str) -> str:
-    """Return the top-level package of a class's path."""
-    return cls.partition(":")[0].partition(".")[0]

@@ -24,8 +24,9 @@ from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
 from undertow.artifact.faster.compiled import run_compiled as run_parts
 from undertow.artifact.faster.prepare import hasten
 from undertow.artifact.faster.skipping import fill
+from undertow.artifact.format.allowed_code import require_allowed_code
 from undertow.artifact.format.manifest import Manifest, read_compiled, read_manifest, read_weights
-from undertow.artifact.format.recipes import ModuleRecipe, Recipe, refuse_foreign_code
+from undertow.artifact.format.recipes import ModuleRecipe, Recipe
 from undertow.artifact.format.reductions import split
 from undertow.artifact.format.spaces import FLOAT32, Precision
 from undertow.artifact.load.building import build_model
@@ -102,7 +103,7 @@ def open_embedder(
     content = read_weights(path, manifest)
     where = find_device(device)
     torch.set_num_threads(threads)
-    refuse_foreign_code(manifest.model, code)
+    require_allowed_code(manifest.model, code)
     try:
         model = build_model(manifest.model, code)
     except Refused as refusal:

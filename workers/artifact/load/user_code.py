@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from undertow.artifact.format.recipes import ModuleInput, ModuleRecipe, package_of, refuse_foreign
+from undertow.artifact.format.allowed_code import package_of, require_allowed
+from undertow.artifact.format.recipes import ModuleInput, ModuleRecipe
 from undertow.core.errors import Refused
 from undertow.core.taps import Call
 
@@ -50,7 +51,7 @@ def find_maker(path: str, code: Collection[str]) -> Maker:
     if not PATH.fullmatch(path):
         message = f"expected a class as package.module:Name, found {path!r}"
         raise Refused(message)
-    refuse_foreign(path, code)
+    require_allowed(path, code)
     place, _, name = path.partition(":")
     try:
         found = vars(importlib.import_module(place))

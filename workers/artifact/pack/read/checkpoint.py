@@ -18,7 +18,7 @@ import torch
 from pytorch_forecasting import models
 from torch import Tensor, nn
 
-from undertow.artifact.format.recipes import package_of
+from undertow.artifact.format.allowed_code import package_of
 from undertow.artifact.load.models import CLASSES, PACKAGE, model_class, quiet
 from undertow.artifact.pack.read.origins import describe_file, first_line, how_instead, of_library, refuse_pointer
 from undertow.artifact.pack.read.state import fit_names
