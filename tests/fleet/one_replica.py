@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from undertow.adapters.memory_source import Crash, MemoryBroker, MemorySource
+from undertow.adapters.memory_source import MemoryBroker, MemorySource
 from undertow.adapters.memory_stores import MemoryChains, MemoryDeadLetters, MemoryOfflineLog, MemoryOnline
 from undertow.core.embedding import Embedded
 from undertow.core.errors import Unavailable
@@ -40,7 +40,7 @@ def embed_as(artifact, windows):
 
 
 class Store(MemoryOnline):
-    """An online store that can be away."""
+    """An online store that can be away, for a reason that is told where it is a text."""
 
     def __init__(self):
         super().__init__()
@@ -48,8 +48,7 @@ class Store(MemoryOnline):
 
     def write(self, batch):
         if self.is_away:
-            message = "the store is away"
-            raise Unavailable(message)
+            raise Unavailable(self.is_away if isinstance(self.is_away, str) else "the store is away")
         return super().write(batch)
 
 
@@ -104,16 +103,16 @@ class World:
 class Running:
     """A replica in a thread of its own, as its actor's data thread runs it."""
 
-    def __init__(self, openers, drain_timeout_seconds=60.0):
-        self.replica = Replica("replica-1", openers, drain_timeout_seconds=drain_timeout_seconds)
-        self.raised: list[Crash] = []
+    def __init__(self, openers, drain_timeout_seconds=60.0, **options):
+        self.replica = Replica("replica-1", openers, drain_timeout_seconds=drain_timeout_seconds, **options)
+        self.raised: list[RuntimeError] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self):
         try:
             self.replica.run()
-        except Crash as error:
+        except RuntimeError as error:
             self.raised.append(error)
 
     def until(self, holds):

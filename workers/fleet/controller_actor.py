@@ -6,12 +6,14 @@ In: a recipe, requests of users. Out: the fleet's status. Knows no rule: decisio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import ray
 
 from undertow.adapters.kafka_admin import find_topic
+from undertow.core.secret_mask import masked_faults
 from undertow.fleet.build import Stamped
 from undertow.fleet.controller import Controller
 from undertow.fleet.handle import ENDS
@@ -23,8 +25,9 @@ from undertow.fleet.monitor import FleetMonitor
 from undertow.fleet.ray_replicas import RayReplicas
 from undertow.fleet.status import FleetStatus
 from undertow.fleet.topic_watch import TopicWatch
-from undertow.telemetry.logs import log_to_stderr
+from undertow.telemetry.logs import Line, log_to_stderr
 from undertow.wiring.root import StreamRecipe
+from undertow.wiring.secrets import mask_of_fleet
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +45,22 @@ class ControllerActor:
     def __init__(self, recipe_of_a_build: Stamped[StreamRecipe], lease: Stamped[Lease]) -> None:
         """Start to tick, to write the heartbeat, and to watch the topic."""
         recipe = recipe_of_a_build.value
-        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name)
-        self._recipe = recipe
+        self._recipe, self._mask = recipe, mask_of_fleet(recipe)
+        ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name, mask=self._mask)
+        with masked_faults(self._mask):
+            self._begin(recipe, lease.value, ring.lines)
+
+    def _begin(self, recipe: StreamRecipe, lease: Lease, lines: Callable[[], tuple[Line, ...]]) -> None:
         self._controller = Controller(
             fleet=recipe.fleet,
             partitions=recipe.partitions,
             replicas=RayReplicas(recipe),
             clock=time.monotonic,
-            monitor=FleetMonitor(time.monotonic, recipe.fleet, lines=ring.lines),
+            monitor=FleetMonitor(time.monotonic, recipe.fleet, lines=lines),
         )
         self._fault: str | None = None
         self._has_ended = False
-        self._heartbeats = Heartbeats(lease.value, open_lease_places(recipe))
+        self._heartbeats = Heartbeats(lease, open_lease_places(recipe))
         TopicWatch(
             recipe.topic_id,
             ask=lambda: find_topic(recipe.kafka),
@@ -101,7 +108,7 @@ class ControllerActor:
                 self._fault = None
             except Exception as error:
                 log.exception("a tick of the controller failed")
-                self._fault = f"the controller's last tick failed: {type(error).__name__}: {error}"
+                self._fault = self._mask(f"the controller's last tick failed: {type(error).__name__}: {error}")
             time.sleep(TICK_S)
         self._heartbeats.stop(is_last=True)
         self._has_ended = True

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from undertow.core.errors import Replaced, UndertowError
+from undertow.core.secret_mask import MaskText, mask_patterns
 from undertow.fleet.artifact_status import ArtifactStatus, fields_of, together
 from undertow.fleet.recent import Recent
 from undertow.fleet.status import FleetSize, ReplicaState, ReplicaStatus
@@ -44,10 +45,14 @@ class Replica:
         max_embed_seconds: float = math.inf,
         clock: Clock = time.monotonic,
         lines: Callable[[], tuple[Line, ...]] = tuple,
+        mask: MaskText = mask_patterns,
     ) -> None:
-        """`open_streams` is by artifact name; nothing is opened before `run`. `lines` returns the log's newest."""
+        """`open_streams` is by artifact name; nothing is opened before `run`. `lines` returns the log's newest.
+
+        `mask` is for what the status says of errors.
+        """
         self._name, self._drain_timeout_seconds, self._clock = name, drain_timeout_seconds, clock
-        self._max_embed_seconds = max_embed_seconds
+        self._max_embed_seconds, self._mask = max_embed_seconds, mask
         self._runners = tuple(StreamRunner(artifact, opens, self._gives_up) for artifact, opens in open_streams.items())
         self._opening = threading.Lock()
         self._failing = threading.Lock()
@@ -64,7 +69,8 @@ class Replica:
     def run(self) -> None:
         """Read until drained, or until an error that is not retried; both end in the state `ended`.
 
-        Every call but the first returns at once.
+        Every call but the first returns at once. An error that is none of ours is raised without its trace, which is
+        in the log: Ray keeps and shows what an actor raises, and the trace may hold a secret.
         """
         with self._beginning:
             if self._has_begun:
@@ -81,7 +87,7 @@ class Replica:
         finally:
             self._has_ended = True
         if self._fault is not None and not isinstance(self._fault, UndertowError):
-            raise self._fault
+            raise RuntimeError(self._error)
 
     def assign(
         self, partitions: Iterable[Partition], size: FleetSize, quarantine: QuarantineOrder = NO_QUARANTINE
@@ -101,7 +107,7 @@ class Replica:
 
     def status(self, *, is_heartbeat: bool = False) -> ReplicaStatus:
         """Return the status; never waits for a stream."""
-        parts = tuple(runner.status(is_heartbeat=is_heartbeat) for runner in self._runners)
+        parts = tuple(self._shown(runner.status(is_heartbeat=is_heartbeat)) for runner in self._runners)
         whole = together(parts)
         # A partition is read when every stream reads it: a fleet has caught up when all its artifacts have.
         lag = {p: behind for p, behind in whole.lag.items() if all(p in part.lag for part in parts)}
@@ -127,6 +133,9 @@ class Replica:
             lines=self._lines(),
             log=_log_file(),
         )
+
+    def _shown(self, part: ArtifactStatus) -> ArtifactStatus:
+        return part if part.blocked is None else replace(part, blocked=self._mask(part.blocked))
 
     def _hangs(self, parts: Iterable[ArtifactStatus]) -> str | None:
         for part in parts:
@@ -162,7 +171,7 @@ class Replica:
         with self._failing:
             if self._fault is None:
                 of_artifact = f"{runner.artifact}: " if len(self._runners) > 1 else ""
-                self._error = f"{of_artifact}{type(error).__name__}: {error}"
+                self._error = self._mask(f"{of_artifact}{type(error).__name__}: {error}")
                 self._fault = error
                 self._say_why(error, self._error)
         self._end()

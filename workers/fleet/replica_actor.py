@@ -24,6 +24,7 @@ from undertow.stream.quarantine_order import QuarantineOrder
 from undertow.telemetry.listeners import open_listener
 from undertow.telemetry.logs import log_to_stderr
 from undertow.wiring.root import StreamRecipe, stream_openers
+from undertow.wiring.secrets import mask_of_fleet
 
 LOOK_EVERY_S = 0.1
 BURIAL_S = 10.0
@@ -58,7 +59,8 @@ class ReplicaActor:
         """Occupy the data thread until drained; a second call, by a restarted controller, does nothing."""
         recipe = recipe_of_a_build.value
         if self._replica is None:
-            ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name, replica=self._name)
+            mask = mask_of_fleet(recipe)
+            ring = log_to_stderr(recipe.tell.log, fleet=recipe.fleet.name, replica=self._name, mask=mask)
             tell = partial(open_listener, recipe.tell, fleet=recipe.fleet.name, replica=self._name)
             openers = stream_openers(recipe, new_tell=tell)
             self._replica = Replica(
@@ -67,6 +69,7 @@ class ReplicaActor:
                 drain_timeout_seconds=recipe.fleet.drain_timeout_seconds,
                 max_embed_seconds=recipe.artifacts[0].model.max_embed_seconds,
                 lines=ring.lines,
+                mask=mask,
             )
             emit_replica(recipe.fleet.name, self._replica.status)
         self._replica.run()

@@ -137,13 +137,20 @@ class KafkaSecurity(Section):
     def secrets(self) -> list[str]:
         """Return the secrets that must be masked in any text about this broker."""
         values = [getattr(self, name) for name in self.given()]
-        files = [value for name in self.given(("password_file", "key_password_file", "oauth_token_file"))
-                 if (value := getattr(self, name)).is_file()]  # fmt: skip
+        files = [getattr(self, name) for name in self.given(("password_file", "key_password_file", "oauth_token_file"))]
         return [
             *secrets_in(self.extra),
             *(value.get_secret_value() for value in values if isinstance(value, SecretStr)),
-            *(file.read_text("utf-8", "replace").strip() for file in files),
+            *filter(None, map(secret_or_nothing, files)),
         ]
+
+
+def secret_or_nothing(file: Path) -> str:
+    """Return what may not be shown of a secret's file; nothing where it cannot be read, which its reader reports."""
+    try:
+        return file.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
 
 
 def read_secret(file: Path, setting: str) -> str:

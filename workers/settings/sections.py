@@ -13,11 +13,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AwareDatetime, BeforeValidator, Field, PlainValidator, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from undertow.core.masking import secrets_in
 from undertow.schemas.event_times import EventTimes
 from undertow.schemas.times import EPOCH
 from undertow.settings.artifact_paths import Paths, parse_paths
 from undertow.settings.broker_names import BootstrapServers, FleetName, Topic
-from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret
+from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret, secret_or_nothing
 from undertow.settings.local_paths import LocalPath, require_local
 from undertow.settings.registry_files import require_registry_files
 
@@ -126,6 +127,13 @@ class KafkaSettings(KafkaSecurity):
     def client_options(self) -> dict[str, Any]:
         """Return kafka-python's options for every client of this broker. Raises `Refused` if a file cannot be read."""
         return {"bootstrap_servers": self.bootstrap.split(","), **self.login_options(), **self.extra}
+
+    def secrets(self) -> list[str]:
+        """Return the secrets that must be masked in any text about this broker, or the registry."""
+        login = "" if self.registry_credentials is None else self.registry_credentials.get_secret_value()
+        if self.registry_credentials_file is not None:
+            login = secret_or_nothing(self.registry_credentials_file)
+        return [*super().secrets(), *secrets_in(self.registry_extra), *secrets_in({"login.user.info": login})]
 
     def registry_options(self) -> dict[str, Any]:
         """Return the options of the registry's client. Raises `Refused` if a file cannot be read."""

@@ -1,12 +1,13 @@
 """Log lines: for people, or one JSON object each; the newest are kept for `undertow status`.
 
-In: records of Python's own logging. Out: lines on standard error, which Ray keeps in a file for each actor, and a ring
-of the newest. Knows nothing of what happens, only how it is written down.
+In: records of Python's own logging, and errors that end a thread. Out: lines without secrets on standard error, which
+Ray keeps in a file for each actor, and a ring of the newest. Knows nothing of what happens, only how it is written.
 """
 
 import logging
 import re
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from undertow.core.readable import readable
+from undertow.core.secret_mask import MaskText, mask_patterns
 from undertow.schemas.records import Headers
 
 Format = Literal["text", "json"]
@@ -75,10 +77,10 @@ def json_line(line: Line, fleet: str) -> str:
 class JsonLines(logging.Formatter):
     """One object a line: time, level, what the process is, event, message, and the event's own fields."""
 
-    def __init__(self, context: Mapping[str, str]) -> None:
+    def __init__(self, context: Mapping[str, str], mask: MaskText = mask_patterns) -> None:
         """`context` stands in every line, such as the fleet and the replica."""
         super().__init__()
-        self._context = context
+        self._context, self._mask = context, mask
 
     def format(self, record: logging.LogRecord) -> str:
         """Never fails on a field: what JSON does not know is written as text."""
@@ -87,36 +89,37 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             **self._context,
             "event": getattr(record, "event", record.name),
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
+            "message": _message(record, self._mask),
+            **_masked(getattr(record, "fields", {}), self._mask),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            line["exception"] = self._mask(self.formatException(record.exc_info))
+        return orjson.dumps(line, default=lambda o: self._mask(str(o)), option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 class TextLines(logging.Formatter):
     """For people."""
 
-    def __init__(self, context: Mapping[str, str]) -> None:
+    def __init__(self, context: Mapping[str, str], mask: MaskText = mask_patterns) -> None:
         """Begin lines with the last word of the context, the replica."""
         super().__init__()
-        self._who = list(context.values())[-1] if context else ""
+        self._who, self._mask = list(context.values())[-1] if context else "", mask
 
     def format(self, record: logging.LogRecord) -> str:
         """As time, level, who, event, what."""
         event = getattr(record, "event", record.name)
-        text = f"{iso(record.created)} {record.levelname} {self._who} {event}: {readable(record.getMessage())}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        said = readable(_message(record, self._mask))
+        text = f"{iso(record.created)} {record.levelname} {self._who} {event}: {said}"
+        return f"{text}\n{self._mask(self.formatException(record.exc_info))}" if record.exc_info else text
 
 
 class Ring(logging.Handler):
     """Keeps the newest lines."""
 
-    def __init__(self, replica: str = "", size: int = KEPT) -> None:
+    def __init__(self, replica: str = "", size: int = KEPT, mask: MaskText = mask_patterns) -> None:
         """`replica` is who says them."""
         super().__init__(logging.INFO)
-        self._replica, self._kept = replica, deque[Line](maxlen=size)
+        self._replica, self._kept, self._mask = replica, deque[Line](maxlen=size), mask
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one, and let the oldest go."""
@@ -125,7 +128,7 @@ class Ring(logging.Handler):
             level=record.levelname,
             replica=self._replica,
             event=getattr(record, "event", record.name),
-            text=record.getMessage(),
+            text=_message(record, self._mask),
         )
         self._kept.append(line)
 
@@ -134,16 +137,42 @@ class Ring(logging.Handler):
         return tuple(self._kept)
 
 
-def log_to_stderr(recipe: LogRecipe, *, fleet: str, replica: str = "") -> Ring:
-    """Set this process's logging up: ours at the level asked for, that of libraries from WARNING on."""
+def log_to_stderr(recipe: LogRecipe, *, fleet: str, replica: str = "", mask: MaskText = mask_patterns) -> Ring:
+    """Set this process's logging up: ours at the level asked for, that of libraries from WARNING on.
+
+    An error that ends a thread becomes a line, too: Python would write its trace as it is.
+    """
     context = {"fleet": fleet, "replica": replica or "controller"}
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(JsonLines(context) if recipe.log_format == "json" else TextLines(context))
+    lines.setFormatter(JsonLines(context, mask) if recipe.log_format == "json" else TextLines(context, mask))
     root, ours = logging.getLogger(), logging.getLogger("undertow")
-    root.handlers, ring = [lines], Ring(replica)
+    root.handlers, ring = [lines], Ring(replica, mask=mask)
     root.setLevel(logging.WARNING)
     # kafka-python tells of each attempt to reconnect, several a second; we tell of them once a minute.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     ours.setLevel(recipe.log_level)
     ours.addHandler(ring)
+    threading.excepthook = _thread_failed
     return ring
+
+
+def _message(record: logging.LogRecord, mask: MaskText) -> str:
+    try:
+        return mask(record.getMessage())
+    except Exception:  # noqa: BLE001 Python would write the arguments that do not fit as they are
+        return mask(f"{record.msg} {record.args}")
+
+
+def _masked(value: Any, mask: MaskText) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {key: _masked(inner, mask) for key, inner in value.items()}
+    return [_masked(inner, mask) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
+        name = failed.thread.name if failed.thread else "unknown"
+        log = logging.getLogger(__name__)
+        log.error("the thread %s has ended", name, exc_info=failed.exc_value, extra={"event": "thread-ended"})
