@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 
 import click
 import pytest
@@ -56,6 +57,21 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_its_trace_a_private_file(e
 
 def test_a_fault_of_the_file_system_names_the_file():
     assert "error: /etc/x: Permission denied" in run(PermissionError(13, "Permission denied", "/etc/x")).output
+
+
+def test_where_no_temporary_file_can_be_made_that_is_foreseen_and_told_with_what_mends_it(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/nowhere"])
+    with pytest.raises(FileNotFoundError) as raised:
+        tempfile.gettempdir()
+    (line,) = run(raised.value).output.splitlines()
+    assert line.startswith("error: expected a folder for temporary files, but: No usable temporary directory found")
+    assert "TMPDIR" in line
+    assert not TRACES.exists()
+
+
+def test_a_missing_file_is_not_taken_for_a_missing_temporary_folder():
+    assert "no such key (unforeseen" in run(FileNotFoundError(2, "no such key")).output
 
 
 def test_debug_shows_the_trace_of_any_error():

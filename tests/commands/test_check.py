@@ -6,6 +6,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from tests.rights import bound_by_rights
 from undertow.adapters.offline_parts import encode_part, no_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.cli.main import main
@@ -95,6 +96,25 @@ def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_o
     assert f"{broker} (kafka.bootstrap)" in failed["group"]
     assert output.splitlines()[-1] == "ok      offline log: .undertow/offline"
     assert "Traceback" not in output
+
+
+def test_a_log_in_a_folder_that_is_closed_to_this_user_is_told_with_who_that_is(tmp_path):
+    (tmp_path / "log").mkdir(mode=0o500)
+    output = bound_by_rights(lambda: check("offline.path=log/here"))
+    expected = f"{tmp_path}/log is closed to this user (uid {os.geteuid()}); give it the right to write there"
+    assert output.splitlines()[-1] == f"failed  offline log: offline.path = log/here cannot be written: {expected}"
+
+
+def test_a_log_on_a_file_system_that_is_read_only_is_not_told_to_be_a_matter_of_rights(tmp_path, monkeypatch):
+    found = os.statvfs(tmp_path)
+    read_only = os.statvfs_result([*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax])
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert (
+        check()
+        .splitlines()[-1]
+        .endswith(f"{tmp_path} lies on a file system that is mounted read-only; mount a disk or a volume there")
+    )
 
 
 def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():

@@ -7,6 +7,7 @@ private file. Knows no command.
 import errno
 import os
 import sys
+import tempfile
 import time
 import traceback
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from undertow.core.errors import UndertowError
+from undertow.core.errors import Refused, UndertowError
 from undertow.core.extras import explain, require_extras
 from undertow.core.masking import masked
 from undertow.core.private_files import OURS, make_folder
@@ -46,6 +47,8 @@ class OneLineGroup(click.Group):
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of the pipe, such as `head`, has closed it: click exits quietly
+            if refusal := _no_temporary_folder(error):
+                return _fail(ctx, refusal, one_line(str(refusal)))
             return _fail_unforeseen(ctx, error)
 
 
@@ -74,6 +77,21 @@ def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:
         click.echo(_trace(error), err=True, nl=False)
     click.echo(f"error: {told}", err=True)
     ctx.exit(1)
+
+
+def _no_temporary_folder(error: Exception) -> Refused | None:
+    """Return what to tell where a package found no folder for temporary files, as in a container that is read-only."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return None
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as missing:
+        message = (
+            f"expected a folder for temporary files, but: {missing.strerror}; set TMPDIR to one that can be written, "
+            "or mount one at /tmp (deploy/OPERATIONS.md#in-containers)"
+        )
+        return Refused(message)
+    return None
 
 
 def describe_unforeseen(error: Exception) -> str:

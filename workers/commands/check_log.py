@@ -24,7 +24,7 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
     path = settings.offline.path
     existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if not os.access(existing, os.W_OK):
-        message = f"offline.path = {path} cannot be written: {existing} belongs to somebody else"
+        message = f"offline.path = {path} cannot be written: {_why_closed(existing)}"
         raise Refused(message)
     if not settings.offline.enabled:
         return "off"
@@ -41,6 +41,12 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
             _require_todays_topic(settings, home)
         count, parts = count + len(chains), parts + sum(map(len, chains.values()))
     return f"{path}, {counted(count, 'chain')} of {counted(parts, 'part')}, none missing" if count else str(path)
+
+
+def _why_closed(folder: Path) -> str:
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{folder} lies on a file system that is mounted read-only; mount a disk or a volume there"
+    return f"{folder} is closed to this user (uid {os.geteuid()}); give it the right to write there"
 
 
 def _require_todays_topic(settings: Settings, home: Path) -> None:
