@@ -1,8 +1,10 @@
 """Whatever a command raises is one line; of what nobody foresaw, the trace is in a private file."""
 
+import logging
 import os
 import stat
 import tempfile
+from urllib.parse import quote
 
 import click
 import pytest
@@ -10,7 +12,7 @@ from click.testing import CliRunner
 
 from undertow.cli.group import KEPT, TRACES, OneLineGroup, keep_trace
 from undertow.cli.main import main
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, Unavailable
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -111,6 +113,55 @@ def test_no_secret_of_an_address_is_shown_or_kept():
     result = run(ValueError("at redis://me:hunter2@host, password=hunter3"))
     (trace,) = TRACES.iterdir()
     assert not any(f"hunter{n}" in text for n in (2, 3) for text in (result.output, trace.read_text()))
+
+
+SECRETS = ["kettle-drum", "violin-o", "oboe-d-amore", "bassoon-key", "p@ss/cello", "trombone-key"]
+
+
+@pytest.fixture
+def settings(here, monkeypatch):
+    """Settings in force that hold a secret of each kind, none of which looks like one in a text."""
+    (here / "key").write_text(f"{SECRETS[1]}\n")
+    (here / "undertow.toml").write_text(
+        f'[kafka]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "PLAIN"\nusername = "me"\n'
+        f'cert_file = "cert"\nkey_password_file = "{here}/key"\nregistry_credentials = "me:{SECRETS[2]}"\n'
+        f'[kafka.extra]\nsome_password = "{SECRETS[3]}"\n[feast]\nrepo = "{here}"\nconfig = "store.yaml"\n'
+    )
+    (here / "store.yaml").write_text(
+        "online_store: {type: redis, connection_string: '${UNDERTOW_REDIS}'}\n"
+        f"registry: {{secret_key: {SECRETS[5]}}}\n"
+    )
+    monkeypatch.setenv("UNDERTOW_KAFKA__PASSWORD", SECRETS[0])
+    monkeypatch.setenv("UNDERTOW_REDIS", f"rediss://me:{quote(SECRETS[4], safe='')}@host:6379")
+    monkeypatch.setattr(logging.lastResort, "formatter", None)
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    "kind", [ValueError, Refused, Unavailable, lambda text: PermissionError(13, "no", text), ModuleNotFoundError]
+)
+def test_no_secret_of_the_settings_is_shown_or_kept_whatever_the_error(kind, debug):
+    result = run(kind(f"a client of {' and '.join(SECRETS)}"), debug=debug)
+    kept = [trace.read_text() for trace in TRACES.iterdir()] if TRACES.exists() else []
+    assert result.exit_code == 1
+    assert "a client of ***" in result.output
+    assert [one for one in SECRETS if one in "".join([result.output, *kept])] == []
+
+
+@pytest.mark.usefixtures("settings")
+def test_what_a_library_warns_of_shows_no_secret_of_the_settings(capsys):
+    run(KeyError("x"))
+    record = logging.makeLogRecord({"levelno": 30, "msg": "at %s", "args": (SECRETS,)})
+    assert logging.lastResort is not None
+    logging.lastResort.handle(record)
+    shown = capsys.readouterr().err
+    assert [one for one in SECRETS if one in shown] == []
+    assert "at ['***'" in shown
+
+
+def test_advice_how_an_address_is_written_is_not_masked():
+    assert "redis://user:password@host" in run(Refused("expected redis://user:password@host")).output
 
 
 def test_ctrl_c_wrong_usage_and_a_closed_pipe_stay_what_they_are():

@@ -18,8 +18,10 @@ from undertow.backfill.job import BackfillReport, backfill
 from undertow.ray_session.session import ray_session
 from undertow.schemas.wording import are, counted
 from undertow.settings.settings import Settings
+from undertow.telemetry.logs import mask_last_resort
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, require_applied_log, with_log
 from undertow.wiring.root import open_embed
+from undertow.wiring.secrets import mask_of_embedding
 from undertow.wiring.stores import check_online, open_online
 
 
@@ -102,6 +104,7 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
 
 def _open_tools(recipe: EmbedRecipe) -> BackfillTools:
     """Build the tools inside an actor. Raises `Refused` where its node does not see the log."""
+    mask_last_resort(mask_of_embedding(recipe))
     if recipe.log is not None:
         recipe.log.require()
     return BackfillTools(embed=open_embed(recipe), online=open_online(recipe.online))

@@ -20,9 +20,10 @@ import click
 
 from undertow.core.errors import Refused, UndertowError
 from undertow.core.extras import explain, require_extras
-from undertow.core.masking import masked
 from undertow.core.private_files import OURS, make_folder
 from undertow.core.readable import one_line
+from undertow.core.secret_mask import MaskText, SecretMask, mask_patterns
+from undertow.telemetry.logs import mask_last_resort
 
 TRACES = Path(OURS) / "errors"
 KEPT = 20
@@ -34,12 +35,13 @@ class OneLineGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; click itself shows its own errors (wrong usage, Ctrl-C)."""
+        mask_last_resort(_mask_line)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except UndertowError as error:
-            return _fail(ctx, error, one_line(str(error)))
+            return _fail(ctx, error, one_line(_mask().known(str(error))))
         except ModuleNotFoundError as error:
             if refusal := explain(f"undertow {ctx.invoked_subcommand}", error):
                 return _fail(ctx, refusal, one_line(str(refusal)))
@@ -69,12 +71,13 @@ def needing(command: click.Command, *extras: str) -> click.Command:
 
 
 def _fail_unforeseen(ctx: click.Context, error: Exception) -> NoReturn:
-    _fail(ctx, error, f"{describe_unforeseen(error)} ({_where(keep_trace(error, TRACES))})")
+    mask = _mask()
+    _fail(ctx, error, f"{describe_unforeseen(error, mask)} ({_where(keep_trace(error, TRACES, mask))})")
 
 
 def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:
     if ctx.obj:
-        click.echo(_trace(error), err=True, nl=False)
+        click.echo(_trace(error, _mask()), err=True, nl=False)
     click.echo(f"error: {told}", err=True)
     ctx.exit(1)
 
@@ -94,14 +97,25 @@ def _no_temporary_folder(error: Exception) -> Refused | None:
     return None
 
 
-def describe_unforeseen(error: Exception) -> str:
+def _mask() -> SecretMask:
+    # Its import reads settings, which only a command that fails can afford.
+    from undertow.wiring.command_secrets import mask_of_command
+
+    return mask_of_command()
+
+
+def _mask_line(text: str) -> str:
+    return _mask()(text)
+
+
+def describe_unforeseen(error: Exception, mask: MaskText = mask_patterns) -> str:
     """Return one line about an unforeseen error."""
     if isinstance(error, OSError) and error.filename is not None:
-        return one_line(f"{os.fsdecode(error.filename)}: {error.strerror}")
-    return one_line(masked("", f"{type(error).__name__}: {error}"))
+        return one_line(mask(f"{os.fsdecode(error.filename)}: {error.strerror}"))
+    return one_line(mask(f"{type(error).__name__}: {error}"))
 
 
-def keep_trace(error: Exception, folder: Path) -> Path | None:
+def keep_trace(error: Exception, folder: Path, mask: MaskText = mask_patterns) -> Path | None:
     """Write the traceback to a private file, and delete the oldest ones; return None if it cannot be written."""
     at = time.time()
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}.{int(at % 1 * 1e6):06d}Z-{os.getpid()}.txt"
@@ -110,7 +124,7 @@ def keep_trace(error: Exception, folder: Path) -> Path | None:
         make_folder(folder)
         # Written in place, not atomically: nobody waits for this file, and half a traceback is better than none.
         with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as f:
-            f.write(head + _trace(error))
+            f.write(head + _trace(error, mask))
         for old in sorted(folder.glob("*.txt"))[:-KEPT]:
             with suppress(FileNotFoundError):  # another command has deleted it
                 old.unlink()
@@ -119,8 +133,8 @@ def keep_trace(error: Exception, folder: Path) -> Path | None:
     return folder / name
 
 
-def _trace(error: Exception) -> str:
-    return str(masked("", "".join(traceback.format_exception(error))))
+def _trace(error: Exception, mask: MaskText) -> str:
+    return mask("".join(traceback.format_exception(error)))
 
 
 def _where(trace: Path | None) -> str:

@@ -156,6 +156,22 @@ def log_to_stderr(recipe: LogRecipe, *, fleet: str, replica: str = "", mask: Mas
     return ring
 
 
+class _MaskedLines(logging.Formatter):
+    def __init__(self, mask: MaskText) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        trace = f"\n{self._mask(self.formatException(record.exc_info))}" if record.exc_info else ""
+        return _message(record, self._mask) + trace
+
+
+def mask_last_resort(mask: MaskText) -> None:
+    """Mask what libraries warn of in a process whose logging nobody has set up: Python writes it to standard error."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_MaskedLines(mask))
+
+
 def _message(record: logging.LogRecord, mask: MaskText) -> str:
     try:
         return mask(record.getMessage())
