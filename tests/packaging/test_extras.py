@@ -17,6 +17,8 @@ from undertow.cli.main import main
 from undertow.commands.init import make_project
 from undertow.core.errors import Refused
 from undertow.core.extras import PACKAGES, explain, require_extras
+from undertow.settings.sections import KafkaSettings
+from undertow.wiring.formats import require_format
 
 ROOT = Path(__file__).parents[2]
 WORKS_ALONE = {
@@ -146,6 +148,12 @@ def test_several_extras_are_asked_for_in_one_command(monkeypatch):
         "undertow check: expected the packages kafka, redis, found them not installed: "
         "pip install 'undertow[kafka,feast]'"
     )
+
+
+def test_the_registry_s_client_may_bring_another_http_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)  # confluent-kafka 2.16 brings httpx2 in its place
+    require_extras("undertow check", "avro")
+    require_format(KafkaSettings(format="avro-confluent", registry="http://127.0.0.1:9"))
 
 
 def test_only_a_package_that_an_extra_brings_and_that_is_missing_is_explained(monkeypatch):

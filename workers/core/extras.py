@@ -21,7 +21,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "fleet": _FLEET,
     "train": _TRAIN,
     "view": _VIEW,
-    "avro": ("fastavro", "confluent_kafka", "httpx", "authlib"),
+    "avro": ("fastavro", "confluent_kafka", "authlib"),
     "tracing": ("opentelemetry",),
     "local": _LOCAL,
     "demo": (*_FLEET, *_TRAIN, *_VIEW, *_LOCAL, "seglearn"),

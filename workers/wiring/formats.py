@@ -24,7 +24,7 @@ Encode = Callable[[WindowBatch], list[bytes]]
 
 def require_format(settings: KafkaSettings) -> None:
     """Raise `Refused` if the packages that a format needs are not installed."""
-    needed = {"avro": ("fastavro",), "avro-confluent": ("fastavro", "confluent_kafka", "httpx", "authlib")}
+    needed = {"avro": ("fastavro",), "avro-confluent": ("fastavro", "confluent_kafka", "authlib")}
     require_packages(f"kafka.format = {settings.format}", needed.get(settings.format, ()), ["avro"])
 
 
