@@ -67,9 +67,11 @@ def _misspelt(schema: pa.Schema, path: tuple[str, ...], contract: InputContract)
 
 
 def _why(path: tuple[str, ...], kind: Any) -> str:
-    """Explain why a type that looks like a time is not accepted."""
+    """Explain why a type that looks like a time, or like numbers, is not accepted."""
     if path == ("end",) and is_a.is_timestamp(kind):
-        return ", the time of an unknown zone (in pandas: tz_localize)"
+        return ", a time without a zone (in pandas: tz_localize)"
+    if len(path) > 1 and is_a.is_list(kind) and is_a.is_boolean(kind.value_type):
+        return ", not taken for 0 and 1 (in pandas: astype(float))"
     return ", a day, which is no point in time" if path == ("end",) and is_a.is_date(kind) else ""
 
 

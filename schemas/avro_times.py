@@ -68,6 +68,6 @@ def _not_understood(annotation: str) -> str:
     if annotation.rsplit(".", 1)[-1].lower().endswith("date"):
         why = ", a day, which is no point in time"
     elif annotation.startswith("local-timestamp") or annotation == _NO_UTC:
-        why = ", the time of an unknown zone"
+        why = ", a time without a zone"
     known = "timestamp-millis, -micros or -nanos, or a Timestamp of Kafka Connect or Debezium"
     return f"end: expected {known}, or a plain long in microseconds, found {annotation}{why}"

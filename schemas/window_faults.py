@@ -5,6 +5,7 @@ code and a detail on which a user can act. Knows not how the record was parsed.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -80,16 +81,26 @@ def _series_faults(document: Document, ids: Sequence[IdColumn]) -> Iterator[Wind
 def _past_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:
     yield from _list_faults(document, "past", contract.past)
     past = document["past"]
-    first, *others = (column.name for column in contract.past)
-    length = len(past[first])
-    for name in others:
-        if len(past[name]) != length:
-            yield _fault(
-                "length", f"past.{name}", f"{counted(length, 'step')}, as past.{first} has", str(len(past[name]))
-            )
+    lengths = {column.name: len(past[column.name]) for column in contract.past}
+    length, who = _length_of_most(lengths, contract)
+    for name, found in lengths.items():
+        if found != length:
+            yield _fault("length", f"past.{name}", f"{counted(length, 'step')}, as {who} has", str(found))
     if not contract.min_length <= length <= contract.max_length:
         yield _fault("length", "past", between(contract.min_length, contract.max_length, "step"), str(length))
     yield from _element_faults(past, "past", contract.past, _gaps(past, contract))
+
+
+def _length_of_most(lengths: Mapping[str, int], contract: InputContract) -> tuple[int, str]:
+    """Return the length that all columns should have, and the column or the model that says so.
+
+    That is the model's if it takes one length only and some column has it, else the length of most columns; of two
+    that are as common, the one met first.
+    """
+    if contract.min_length == contract.max_length and contract.max_length in lengths.values():
+        return contract.max_length, "the model"
+    (length, _), *_ = Counter(lengths.values()).most_common()
+    return length, next(f"past.{name}" for name, found in lengths.items() if found == length)
 
 
 def _future_faults(document: Document, contract: InputContract) -> Iterator[WindowFault]:

@@ -36,9 +36,10 @@ class Leaks:
             return {"status": "retrain", "trained_on": self._model["view"], "served": view}
         response = self._store.get_online_features(features=service, entity_rows=[{"site": site}])
         found = response.to_dict(include_event_timestamps=True)
-        vector, age_s = found["embedding"][0], now_s - found["embedding__ts"][0]
+        vector = found["embedding"][0]
         if vector is None:
             return {"status": "missing"}
+        age_s = now_s - found["embedding__ts"][0]
         if age_s > MAX_AGE_S:
             return {"status": "old", "age_seconds": age_s}
         score = sum(x * weight for x, weight in zip(vector, self._model["weights"], strict=True))

@@ -82,6 +82,13 @@ def test_a_row_that_is_refused_is_nan_and_says_why_and_its_neighbours_keep_their
     assert np.isnan(result["hidden"][[1, 3]]).all()
 
 
+def test_a_feature_that_there_is_not_is_answered_by_those_that_there_are(embedder):
+    result = embedder.embed(frame(2))
+    with pytest.raises(KeyError, match=r"a feature of the artifact \((hidden, mean|mean, hidden)\), found 'embedding'"):
+        result["embedding"]
+    assert result.get("embedding") is None
+
+
 def test_no_rows_give_no_vectors(embedder):
     assert embedder.embed(frame().iloc[:0].astype({"flow": object}))["hidden"].shape == (0, 5)
 
@@ -92,6 +99,7 @@ def test_no_rows_give_no_vectors(embedder):
         (lambda t: t.drop(columns="head"), "past.head: expected lists of numbers, found nothing"),
         (lambda t: t.assign(end=t["end"].dt.tz_localize(None)), "in pandas: tz_localize"),
         (lambda t: t.assign(flow=1.0), "past.flow: expected lists of numbers"),
+        (lambda t: t.assign(flow=[[True] * 4] * len(t)), r"past.flow: expected lists of numbers.* astype\(float\)"),
         (lambda t: t.assign(flow=[1, [2.0], "a", None, 3]), "column"),
         (lambda t: t["flow"].tolist(), "expected a table of windows"),
     ],

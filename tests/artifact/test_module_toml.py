@@ -36,6 +36,7 @@ wearer = "string"
         ("min_length = 1", 'dtype = "int64"', r"input.scaling: dtype = .int64. takes codes of categories"),
         ('["a", "b"]', '["a", "a"]', "expected names of columns, each once"),
         ("a = {", "c = {", "no key input.scaling.c; there are a, b"),
+        ("a = {", "a = [1.0] # {", r"input.scaling.a: expected a table .center, scale, transformation., found"),
         ("center = 1.0", "centre = 1.0", "no key input.scaling.a.centre; closest: input.scaling.a.center"),
         ("scale = 2.0", "scale = 0", "a finite scale other than 0"),
         ("scale = 2.0", 'transformation = "ln"', "transformation: expected one of count, log, log1p, logit"),

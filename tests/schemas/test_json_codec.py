@@ -159,6 +159,7 @@ def test_what_is_no_window_at_all_is_refused(value, reason, detail):
         ({"past__ax": "abc"}, "columns", 'past.ax: expected a list, found "abc"'),
         ({"past__mode": None}, "columns", "past.mode: expected a list, found null"),
         ({"past__mode": ["walk"]}, "length", "past.mode: expected 3 steps, as past.ax has, found 1"),
+        ({"past__ax": [1]}, "length", "past.mode: expected 1 step, as past.ax has, found 3"),
         ({"past__ax": [1], "past__mode": [1]}, "length", "past: expected 2 to 4 steps, found 1"),
         ({"past__ax": [1] * 5, "past__mode": [1] * 5}, "length", "past: expected 2 to 4 steps, found 5"),
         ({"past__ax": [1, None, 2]}, "number", "past.ax[1]: expected a finite number within float32, found null"),

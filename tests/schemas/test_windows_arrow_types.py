@@ -124,7 +124,7 @@ def test_columns_that_the_contract_does_not_name_are_counted_and_may_be_anything
             (
                 {"end": pa.array([1], pa.timestamp(unit))},
                 "schema",
-                f"found timestamp[{unit}], the time of an unknown zone",
+                f"found timestamp[{unit}], a time without a zone",
             )
             for unit in ("s", "ms", "us", "ns")
         ),

@@ -37,7 +37,11 @@ class Result(Mapping[str, Vectors]):
     """The space id, 64 hex digits. Only vectors of the same space can be compared."""
 
     def __getitem__(self, feature: str) -> Vectors:
-        return self.features[feature]
+        try:
+            return self.features[feature]
+        except KeyError:
+            message = f"expected a feature of the artifact ({', '.join(self.features)}), found {feature!r}"
+            raise KeyError(message) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.features)

@@ -34,7 +34,8 @@ def describe(
     artifact is also loaded, as in a replica, and all warnings are shown with their details.
 
     With --sample it is not loaded. One valid window is written, as the value of a Kafka record (json, avro, arrow) or
-    as a file for undertow produce and undertow backfill (parquet).
+    as a file for undertow produce and undertow backfill (parquet). Its numbers are made up, and it ends in 2000, so
+    that it hides no real window of its series online.
 
     \b
     undertow describe artifact

@@ -7,7 +7,6 @@ import shlex
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,6 @@ def describe(
     *,
     as_json: bool = False,
     load: LoadArtifact = load_once,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Print the description. Raises `Refused` if the artifact is damaged; at the end also if it cannot be loaded."""
     manifest = read_manifest(path)
@@ -61,7 +59,7 @@ def describe(
         except UndertowError as error:
             fault = Refused(f"it cannot be loaded here: {error}")
             notices.append(str(fault))
-    samples = _samples(manifest, now())
+    samples = _samples(manifest)
     if as_json:
         console.print_json(data=_as_json(manifest, notices, samples))
     else:
@@ -70,18 +68,16 @@ def describe(
         raise fault
 
 
-def sample(
-    path: Path, form: Form, write: Callable[[bytes], object], now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
+def sample(path: Path, form: Form, write: Callable[[bytes], object]) -> None:
     """Write one made-up window, in a form that the stream or a file takes. Loads no model. Raises `Refused`."""
     manifest = read_manifest(path)
-    content = encode_sample(form, make_window(manifest, now()), manifest.contract)
+    content = encode_sample(form, make_window(manifest), manifest.contract)
     write(content + b"\n" if form == "json" else content)
 
 
-def _samples(manifest: Manifest, now: datetime) -> dict[Form, bytes]:
+def _samples(manifest: Manifest) -> dict[Form, bytes]:
     """Return the same window in all forms whose packages are installed."""
-    windows, samples = make_window(manifest, now), {}
+    windows, samples = make_window(manifest), {}
     for form in FORMS:
         with suppress(Refused):
             samples[form] = encode_sample(form, windows, manifest.contract)

@@ -1,10 +1,10 @@
 """A synthetic window for an artifact, in each form in which it can be sent.
 
-In: a manifest, a time, the name of a form. Out: a window, and the bytes of a record or of a file. Knows no model.
+In: a manifest, the name of a form. Out: a window, and the bytes of a record or of a file. Knows no model.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,12 +23,15 @@ Form = Literal["json", "avro", "arrow", "parquet"]
 """The values of `kafka.format` except `avro-confluent`, whose schema id only a registry knows; and `parquet`, the file
 that `undertow produce` and `undertow backfill` read."""
 FORMS: tuple[Form, ...] = get_args(Form)
+END = datetime(2000, 1, 1, tzinfo=UTC)
+"""The event time of a made-up window. Long ago: where it is sent to a topic that is served and its ids are those of a
+real series, that one's newest vector stays online."""
 
 
-def make_window(manifest: Manifest, now: datetime) -> WindowBatch:
-    """Return the shortest valid window, which ends at the whole second of `now`."""
+def make_window(manifest: Manifest) -> WindowBatch:
+    """Return the shortest valid window, which ends at `END`."""
     windows = sample_windows(manifest.contract, manifest.preprocessing, np.array([manifest.contract.min_length]))
-    return replace(windows, end_us=np.array([int(now.timestamp()) * 1_000_000], np.int64))
+    return replace(windows, end_us=np.array([int(END.timestamp()) * 1_000_000], np.int64))
 
 
 def encode_sample(form: Form, windows: WindowBatch, contract: InputContract) -> bytes:

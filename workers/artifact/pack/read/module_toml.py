@@ -109,7 +109,10 @@ class InputToml(_Table):
                 if name not in self.columns:
                     _refuse(_no_key(f"input.{table}", name, self.columns))
         if self.dtype == "float32" and self.categories:
-            _refuse('input.categories: dtype = "float32" takes numbers; categories need dtype = "int64"')
+            _refuse(
+                'input.categories: dtype = "float32" takes numbers; categories need dtype = "int64", which '
+                "is that of all columns"
+            )
         if self.dtype == "int64" and self.scaling:
             _refuse('input.scaling: dtype = "int64" takes codes of categories, which have no scale')
         for name in self.columns if self.dtype == "int64" else ():
@@ -176,8 +179,15 @@ def _told(fault: ErrorDetails) -> str:
         expected = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         return f"{where}: expected one of {expected}, found {found!r}"
     if kind in KINDS:
-        return f"{where}: expected {KINDS[kind]}, found {found!r}"
+        return f"{where}: expected {KINDS[kind]}{_keys_of(where, kind)}, found {found!r}"
     return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_of(where: str, kind: str) -> str:
+    if kind != "model_type":
+        return ""
+    table = InputToml if where == "input" else ScalingToml
+    return f" ({', '.join(table.model_fields)})"
 
 
 def _no_key(table: str, key: str, known: Iterable[str]) -> str:
