@@ -82,6 +82,28 @@ def test_a_row_that_is_refused_is_nan_and_says_why_and_its_neighbours_keep_their
     assert np.isnan(result["hidden"][[1, 3]]).all()
 
 
+@pytest.mark.parametrize("form", [lambda t: t, lambda t: nested(t).to_pandas()], ids=["flat", "nested"])
+@pytest.mark.parametrize(
+    ("lost", "fault"),
+    [
+        (
+            {"flow": [[float("nan")] * 6]},
+            ("number", "past.flow[0]: expected a finite number"),
+        ),
+        ({"flow": [None]}, ("columns", "past.flow: expected a list, found null")),
+        ({"end": [None]}, ("end", "end: ")),
+        ({"site": [None]}, ("series", "series.site: ")),
+    ],
+    ids=["numbers", "a list", "the time", "an id"],
+)
+def test_a_row_that_has_lost_something_is_refused_by_itself_also_where_it_is_alone(embedder, lost, fault, form):
+    alone = frame(1).assign(**lost)
+    among = pd.concat([frame(3), alone], ignore_index=True)
+    faults = [embedder.embed(form(table)).faults[0] for table in (alone, among)]
+    assert [(one.row, one.reason) for one in faults] == [(0, fault[0]), (3, fault[0])]
+    assert [one.detail.startswith(fault[1]) for one in faults] == [True, True], faults
+
+
 def test_a_feature_that_there_is_not_is_answered_by_those_that_there_are(embedder):
     result = embedder.embed(frame(2))
     with pytest.raises(KeyError, match=r"a feature of the artifact \((hidden, mean|mean, hidden)\), found 'embedding'"):

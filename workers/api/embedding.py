@@ -162,7 +162,7 @@ def load(
         ...     print(embedder.name, dict(embedder.features))
         sites {'hidden': 5}
     """
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+    if not isinstance(path, str | os.PathLike) or os.fspath(path) in {"", b""} or "\0" in str(path):
         message = f"expected the folder of an artifact, found {path!r}"
         raise Refused(message)
     embedder = load_artifact(path, device=device, threads=threads, code=code, run_compiled=run_compiled)

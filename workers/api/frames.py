@@ -29,6 +29,8 @@ def table_of(frame: Any, contract: InputContract) -> pa.Table:
     if not table.num_rows:
         return window_schema(contract).empty_table()
     nested = table if {"series", "past"} & set(table.column_names) else _nest(table, contract)
+    if schema_fault(nested.schema, contract) is not None:
+        nested = _type_nulls(nested, window_schema(contract))
     if (fault := schema_fault(nested.schema, contract)) is not None:
         given = ", ".join(map(str, getattr(frame, "columns", table.column_names)))
         index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name is not None]
@@ -36,6 +38,36 @@ def table_of(frame: Any, contract: InputContract) -> pa.Table:
         message = f"{fault[1]}; columns given: {given}{hint} (undertow describe shows an example)"
         raise Refused(message)
     return nested
+
+
+def _type_nulls(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give columns of nothing but nulls the types of windows.
+
+    Arrow knows no type for them. So a row without numbers would be refused with its table where it is alone, and by
+    itself among others.
+    """
+    known = {field.name: field.type for field in schema}
+    columns = {
+        name: _type_null(_whole(table[name]), known[name]) if name in known else table[name]
+        for name in table.column_names
+    }
+    return pa.table(columns)
+
+
+def _type_null(cells: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if pa.types.is_null(cells.type):
+        return pa.nulls(len(cells), wanted)
+    if pa.types.is_list(cells.type) and pa.types.is_null(cells.type.value_type) and pa.types.is_list(wanted):
+        return cells.cast(wanted)
+    if not (pa.types.is_struct(cells.type) and pa.types.is_struct(wanted)):
+        return cells
+    known = {field.name: field.type for field in wanted}
+    names = [field.name for field in cells.type]
+    inside = [
+        _type_null(cells.field(place), known[name]) if name in known else cells.field(place)
+        for place, name in enumerate(names)
+    ]
+    return pa.StructArray.from_arrays(inside, names=names, mask=cells.is_null())
 
 
 def _arrow(frame: Any, contract: InputContract) -> pa.Table:
