@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SECOND = ("tests/test_readme.py", "tests/docs", "tests/packaging", "tests/artifact", "tests/inputs")
+SECOND = tuple(
+    f"tests/{name}" for name in ("test_readme.py", "docs", "packaging", "artifact", "inputs", "history", "view")
+)
 """Those who follow pages word by word, and those who compute: about half of the time. No clock matters in them, unlike
 in the tests of a fleet, which stay one after another."""
 
