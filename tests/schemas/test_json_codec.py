@@ -112,7 +112,7 @@ def test_parts_that_the_contract_does_not_need_may_be_absent_or_anything():
         (b"", "empty", "expected a window, found no value"),
         (b" " * 5000, "too-large", "expected at most 4096 bytes (kafka.max_record_bytes), found 5000"),
         (b"[1, 2]", "not-json", "expected a JSON object, found a list"),
-        (b"[" * 4000, "not-json", "depth limit"),
+        (b"[" * 4000, "not-json", "depth"),
         (b"\xff\xfe{\x00}\x00", "not-json", "found text that is none"),
         (json.dumps(document()).encode()[:-1], "not-json", "found text that is none"),
         (
