@@ -173,11 +173,12 @@ def test_what_only_a_replica_can_find_ends_the_fleet_with_one_line(given):
     ("arguments", "said"),
     [
         (["tides", "pump=p001"], "serves no 'tides', but: pumps; run: undertow apply"),
-        (["pumps", "pump=nobody"], "pumps has no embedding of {'pump': 'nobody'}"),
+        (["pumps", "pump=nobody"], "pumps has no embedding of pump=nobody: nothing was written"),
+        (["pumps", "pump=p001", "pump=p002"], "expected each id once, found pump=p001 pump=p002"),
         (["pumps", "p001"], "id=value, for example wearer=s08; found 'p001'"),
         (["pumps", "well=p001"], "expected the ids pump; found well"),
     ],
-    ids=["service", "series", "key", "id"],
+    ids=["service", "series", "twice", "key", "id"],
 )
 def test_a_lookup_of_what_is_not_there_says_what_there_is(refusal, arguments, said):
     assert said in refusal("get", *arguments)

@@ -11,6 +11,7 @@ from undertow.adapters.kafka_admin import ensure_dead_letters, ensure_topic
 from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
 from undertow.adapters.kafka_replay import ORIGIN, DeadLetter, read_dead_letters
 from undertow.cli.main import main
+from undertow.core.errors import Refused
 from undertow.schemas.json_codec import encode_json
 from undertow.schemas.records import Partition, Record, Reject
 from undertow.settings.sections import KafkaSettings
@@ -202,6 +203,12 @@ def test_what_was_sent_is_not_sent_twice_unless_that_is_said(place):
     assert len(sent_again(kafka)) == 2
     assert f"sent 2 again to {kafka.topic}" in run(*mend, "--send", "--again").output
     assert len(sent_again(kafka)) == 4
+
+
+@pytest.mark.kafka
+def test_a_topic_that_no_fleet_has_made_yet_is_told_by_its_setting(kafka_bootstrap, topic_name):
+    with pytest.raises(Refused, match=f"no dead letters: the topic {topic_name}.rejects .kafka.dead_letters."):
+        next(iter(read_dead_letters(KafkaSettings(bootstrap=kafka_bootstrap, topic=topic_name))))
 
 
 def test_a_record_that_was_put_among_the_dead_letters_twice_is_one_letter(place):

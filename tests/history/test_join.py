@@ -206,6 +206,13 @@ def test_many_row_groups_and_batches_fit_together(tmp_path):
     assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 20
 
 
+def test_a_row_of_the_last_day_there_is_gets_its_newest_vector(log):
+    end = int(dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()) * 1_000_000
+    found, _ = ask(log, rows_at([end - JUNE, 30_000_000]))
+    assert gates(found) == [6, 6]
+    assert found["age_seconds"].to_pylist() == [pytest.approx((end - JUNE) / 1e6 - 30), 0]
+
+
 def test_no_row_no_found_row_and_a_series_of_null_type(log):
     assert ask(log, rows_at([]))[1] == Joined(rows=0, found=0)
     nobody = pa.table({"site": pa.nulls(1), "lap": [1], "event_timestamp": pa.array([JUNE]).cast(pa.timestamp("us"))})

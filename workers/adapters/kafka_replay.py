@@ -12,7 +12,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from undertow.adapters.kafka_admin import describe_topic
+from undertow.adapters.kafka_admin import find_topic
 from undertow.adapters.kafka_client import client_options, translate_error
 from undertow.adapters.kafka_dead_letters import GIVE_UP_AFTER_MS, KEY, PREFIX
 from undertow.core.errors import Refused
@@ -73,7 +73,12 @@ class DeadLetter:
 
 def read_dead_letters(settings: KafkaSettings) -> Iterator[DeadLetter | ReplayNote]:
     """Yield the topic's present content, a note after its letter. Raises `Refused` where there is no such topic."""
-    topic = describe_topic(settings, settings.dead_letter_topic)
+    if (topic := find_topic(settings, settings.dead_letter_topic)) is None:
+        message = (
+            f"there are no dead letters: the topic {settings.dead_letter_topic} (kafka.dead_letters) is not at "
+            f"{settings.bootstrap} yet; undertow run makes it"
+        )
+        raise Refused(message)
     partitions = [TopicPartition(topic.name, index) for index in range(topic.partitions)]
     try:
         consumer: Any = KafkaConsumer(**client_options(settings, KafkaConsumer, enable_auto_commit=False))

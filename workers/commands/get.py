@@ -4,7 +4,7 @@ In: settings, a service's name, keys as text. Out: text. Knows nothing of models
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,16 +19,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WHOLE_SECONDS = " (to the second: Feast reads no more from SQLite; the offline log has all of it)"
 
 
-def look_up(settings: Settings, name: str, keys: Iterable[str], *, as_json: bool) -> str:
+def look_up(settings: Settings, name: str, keys: Collection[str], *, as_json: bool) -> str:
     """Return the newest embedding of one series as text. `keys` are `id=value`. Raises `Refused` if there is none."""
     pairs = [key.partition("=") for key in keys]
     if wrong := [before for before, separator, _ in pairs if not separator]:
         message = f"keys are written as id=value, for example wearer=s08; found {wrong[0]!r}"
         raise Refused(message)
     wanted = {before: value for before, _, value in pairs}
+    if len(wanted) < len(pairs):
+        message = f"expected each id once, found {readable(' '.join(keys))}"
+        raise Refused(message)
     found = get(settings.feast, name, wanted)
     if found is None:
-        message = f"{name} has no embedding of {wanted} yet: nothing was written online for this series"
+        message = f"{name} has no embedding of {readable(' '.join(keys))}: nothing was written online for this series"
         raise Refused(message)
     precision = "microseconds" if found.has_fraction else "seconds"
     at = (EPOCH + timedelta(microseconds=found.event_us)).isoformat(timespec=precision)

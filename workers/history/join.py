@@ -132,7 +132,8 @@ class _Answers:
         places[table[ROW].to_numpy() - first] = np.arange(len(table))
         taken = table.take(pa.array(places, mask=places < 0))
         lists = [taken[name].combine_chunks().cast(pa.list_(pa.float32())) for name in features]
-        age = pc.divide(taken[AGE_US].combine_chunks().cast(pa.float64()), 1e6)
+        # Beyond 285 years microseconds are no exact float64; the time 9999-12-31, for no end, is common.
+        age = pc.divide(taken[AGE_US].combine_chunks().cast(pa.float64(), safe=False), 1e6)
         return [*lists, pa.array(places >= 0), age]
 
 
