@@ -92,6 +92,26 @@ def test_valid_neighbours_of_broken_records_survive_and_know_their_record():
     assert [(reject.record.offset, reject.reason) for reject in decoded.rejects] == [(1, "not-json"), (2, "number")]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "least", "blamed"),
+    [
+        ((1, 3, 3), 3, "past.a: expected 3 steps, as the model has, found 1"),
+        ((2, 2, 3), 3, "past.a: expected 3 steps, as the model has, found 2"),
+        ((1, 3, 3), 1, "past.a: expected 3 steps, as past.b has, found 1"),
+        ((2, 3, 2), 1, "past.b: expected 2 steps, as past.a has, found 3"),
+        ((2, 2, 2), 3, "past: expected 3 steps, found 2"),
+    ],
+)
+def test_of_columns_of_several_lengths_the_one_unlike_the_model_or_most_others_is_named(lengths, least, blamed):
+    columns = dict(zip("abc", lengths, strict=True))
+    contract = InputContract(
+        series=CONTRACT.series, past=tuple(Column(name=name) for name in columns), min_length=least, max_length=3
+    )
+    window = document(past={name: [1.0] * length for name, length in columns.items()}, future=MISSING, static=MISSING)
+    (reject,) = decode(window, contract=contract).rejects
+    assert (reject.reason, reject.detail) == ("length", blamed)
+
+
 def test_columns_that_the_contract_does_not_name_are_ignored_and_counted():
     extra = document(past__az=["anything"], future__x=None, static__y={}, series__z=1, note="not a column")
     decoded = decode(extra, document(), document(past__az=[]))
