@@ -24,9 +24,9 @@ SERIES = 20_000
 """For a rebuild that is killed on its way: some seconds of it."""
 
 
-def fill(log, online, on_progress=lambda *_: None):
+def fill(log, online, on_progress=lambda *_: None, **options):
     calm = retry(Console(quiet=True), wait=lambda _: None)
-    return rebuild(log, VIEW, online, read_memory_bytes=MEMORY, retry=calm, on_progress=on_progress)
+    return rebuild(log, VIEW, online, read_memory_bytes=MEMORY, retry=calm, on_progress=on_progress, **options)
 
 
 def batch(laps, event_us, number):
@@ -57,6 +57,22 @@ def test_each_series_gets_its_newest_row_and_of_those_delivered_twice_the_last(t
     assert (done.series, done.written) == (3, 3)
     assert (seen[0], seen[-1]) == ((0, 3, 0), (3, 3, 3))
     assert fill(tmp_path, online).written == 0
+
+
+def test_as_of_a_time_it_is_what_an_empty_store_would_have_held_then_and_corrections_since_do_not_count(tmp_path):
+    at = JUNE + 10  # when the second row of lap 1 and the only one of lap 2 were delivered
+    write_part(tmp_path / "w/0/0.parquet", [("a", 1, JUNE, at - 1, 0, 1.0), ("a", 2, JUNE + 90, at, 1, 2.0)])
+    write_part(tmp_path / "w/0/2.parquet", [("a", 1, JUNE + 5, at, 2, 3.0), ("a", 1, JUNE + 9, at + 1, 3, 4.0)])
+    write_part(
+        tmp_path / "@backfill/j/x.parquet", [("a", 1, JUNE + 5, at + 9, None, 5.0), ("a", 3, JUNE, at + 9, None, 6.0)]
+    )
+    online = MemoryOnline()
+    done = fill(tmp_path, online, as_of_us=at)
+    assert (shown(online), done.series) == ({("a", 1): (5, 3.0), ("a", 2): (90, 2.0)}, 2)
+    assert fill(tmp_path, online).written == 2  # the corrected lap 1, and lap 3
+    assert shown(online) == {("a", 1): (9, 4.0), ("a", 2): (90, 2.0), ("a", 3): (0, 6.0)}
+    with pytest.raises(Refused, match=r"had been delivered by 2024-06-01T00:00:00\.\d+Z; ask for a later --as-of"):
+        fill(tmp_path, MemoryOnline(), as_of_us=at - 2)
 
 
 def test_what_is_newer_online_stays_and_what_is_older_goes(tmp_path):

@@ -63,14 +63,18 @@ class LogQuery:
             self._connection.execute("DROP TABLE kept; DROP TABLE asked")
         yield from self._vectors(f"p.{ROW}, p.{AGE_US}", batch_rows)
 
-    def count_series(self) -> int:
-        """Find the newest row of each series; return the number of series. `newest` then returns the rows."""
+    def count_series(self, *, delivered_by_us: int | None = None) -> int:
+        """Find the newest row of each series; return the number of series. `newest` then returns the rows.
+
+        Rows delivered after `delivered_by_us` (microseconds since the epoch) do not count.
+        """
         ids = ", ".join(self._ids)
+        early = "" if delivered_by_us is None else f" WHERE place.created <= {delivered_by_us:d}"
         with self._translated():
             self._run(
                 f"CREATE OR REPLACE TEMP TABLE places AS SELECT newest.{EVENT_US} AS {EVENT_US}, newest.place AS place "
-                f"FROM (SELECT max({{'{EVENT_US}': {EVENT_US}, 'place': place}}) AS newest FROM ({self._rows()}) "
-                f"GROUP BY {ids})"
+                f"FROM (SELECT max({{'{EVENT_US}': {EVENT_US}, 'place': place}}) AS newest "
+                f"FROM ({self._rows()}){early} GROUP BY {ids})"
             )
             ((count,),) = self._connection.execute("SELECT count(*) FROM places").fetchall()
             return int(count)

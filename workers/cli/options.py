@@ -59,3 +59,14 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> in
         return None if value is None else parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
+
+
+def time_us(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Parse a time into microseconds since the epoch; a click callback, which raises `click.BadParameter`."""
+    from undertow.schemas.times import parse_time
+
+    try:
+        return None if value is None else parse_time(value)
+    except ValueError as error:
+        message = f"{value!r} is {error}: expected one such as 2026-11-29T08:00:00Z"
+        raise click.BadParameter(message, ctx, param) from None

@@ -20,6 +20,7 @@ from undertow.adapters.offline_chains import sound_parts
 from undertow.adapters.offline_root import view_folder
 from undertow.core.errors import Refused
 from undertow.schemas.spaces import SpaceView
+from undertow.schemas.times import format_time
 from undertow.settings.settings import Settings
 from undertow.stream.events import Event, Retrying
 from undertow.stream.ports import OnlineSink
@@ -51,18 +52,19 @@ def rebuild(
     read_memory_bytes: int,
     retry: Retry,
     on_progress: OnSeries,
+    as_of_us: int | None = None,
 ) -> Rebuilt:
     """Write the newest row of each series in the log's folder online. Raises `Refused` where there is no row.
 
-    Memory is bounded by `read_memory_bytes`, whatever the number of series: their places are spilled, their
-    vectors streamed.
+    With `as_of_us`, microseconds since the epoch, of the rows that had been delivered by then. Memory is bounded by
+    `read_memory_bytes`, whatever the number of series: their places are spilled, their vectors streamed.
     """
     began = time.monotonic()
     done = written = 0
-    with newest_rows(sound_parts(log), view, read_memory_bytes=read_memory_bytes) as found:
+    files = sound_parts(log)
+    with newest_rows(files, view, read_memory_bytes=read_memory_bytes, delivered_by_us=as_of_us) as found:
         if not (total := found.series):
-            message = f"no row of {view.view} below {log}, to fill the online store from; run `undertow backfill` first"
-            raise Refused(message)
+            raise Refused(_nothing(log, view, as_of_us))
         on_progress(0, total, 0)
         for rows in found.batches:
             written += retry(partial(online.write, rows))
@@ -71,13 +73,22 @@ def rebuild(
     return Rebuilt(series=total, written=written, seconds=time.monotonic() - began)
 
 
-def run(settings: Settings, console: Console) -> tuple[Rebuilt, ...]:
+def _nothing(log: Path, view: SpaceView, as_of_us: int | None) -> str:
+    if as_of_us is None:
+        return f"no row of {view.view} below {log}, to fill the online store from; run `undertow backfill` first"
+    return (
+        f"no row of {view.view} below {log} had been delivered by {format_time(as_of_us)}; ask for a later --as-of, or "
+        "leave it out for all rows"
+    )
+
+
+def run(settings: Settings, console: Console, *, as_of_us: int | None = None) -> tuple[Rebuilt, ...]:
     """Fill the online store for each artifact, one after another, with a progress bar."""
     recipes = [with_log(settings, recipe) for recipe in embed_recipes(settings)]
-    return tuple(_run_one(recipe, console) for recipe in recipes)
+    return tuple(_run_one(recipe, console, as_of_us) for recipe in recipes)
 
 
-def _run_one(recipe: EmbedRecipe, console: Console) -> Rebuilt:
+def _run_one(recipe: EmbedRecipe, console: Console, as_of_us: int | None) -> Rebuilt:
     view = recipe.manifest.view()
     columns = (
         TextColumn(f"rebuild {view.view}"),
@@ -98,11 +109,13 @@ def _run_one(recipe: EmbedRecipe, console: Console) -> Rebuilt:
                 read_memory_bytes=recipe.offline.read_memory_bytes,
                 retry=retry(console),
                 on_progress=lambda done, total, written: bar.update(task, completed=done, total=total, written=written),
+                as_of_us=as_of_us,
             )
     finally:
         online.close()
+    by_then = "" if as_of_us is None else f" delivered by {format_time(as_of_us)}"
     console.print(
-        f"{view.view}: {rebuilt.written:,} of {rebuilt.series:,} series written to {recipe.online.type} in "
+        f"{view.view}: {rebuilt.written:,} of {rebuilt.series:,} series{by_then} written to {recipe.online.type} in "
         f"{rebuilt.seconds:.1f} s; the others were there as new or newer",
         highlight=False,
     )

@@ -58,11 +58,13 @@ class NewestRows:
 
 
 @contextmanager
-def newest_rows(files: list[Path], view: SpaceView, *, read_memory_bytes: int) -> Iterator[NewestRows]:
+def newest_rows(
+    files: list[Path], view: SpaceView, *, read_memory_bytes: int, delivered_by_us: int | None = None
+) -> Iterator[NewestRows]:
     """Find the newest row of each series in these parts, in batches of the size to write.
 
-    Memory is bounded by `read_memory_bytes` for any number of series: the index is spilled to disk, and vectors are
-    streamed.
+    Rows delivered after `delivered_by_us` (microseconds since the epoch) do not count. Memory is bounded by
+    `read_memory_bytes` for any number of series: the index is spilled to disk, and vectors are streamed.
     """
     # DuckDB costs 50 MB, which a stream without losses never needs.
     from undertow.adapters.offline_query import open_query  # noqa: PLC0415
@@ -75,7 +77,7 @@ def newest_rows(files: list[Path], view: SpaceView, *, read_memory_bytes: int) -
         tempfile.TemporaryDirectory(prefix="undertow-") as spill,
         open_query(files, ids, features, memory_bytes=read_memory_bytes, spill=Path(spill)) as query,
     ):
-        series = query.count_series()
+        series = query.count_series(delivered_by_us=delivered_by_us)
         batches = (rows for batch in query.newest(WRITE_ROWS) for rows in _batches(batch, view))
         yield NewestRows(series=series, batches=batches)
 
