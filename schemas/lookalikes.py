@@ -13,6 +13,7 @@ from typing import Any
 _HEADER_BYTES = 5  # Confluent's: a zero, and the schema's id
 _MAGIC = (
     (b"\xff\xff\xff\xff", "arrow", "an Arrow IPC stream: kafka.format = arrow reads it"),
+    (b"\xef\xbb\xbf", "", "text behind a byte order mark: write UTF-8 without one"),
     (b"ARROW1", "", "an Arrow file: write a stream instead (pyarrow.ipc.new_stream)"),
     (b"PAR1", "", "a Parquet file: undertow produce sends what one holds"),
     (b"Obj\x01", "", "an Avro file with its own header: write records without one (kafka.format = avro)"),

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from tests.packing import pack
 from undertow.artifact.pack.read.plain import read_description
+from undertow.cli.main import main
 from undertow.core.errors import Refused
 
 TOML = """
@@ -30,6 +33,18 @@ wearer = "string"
         ('weights = "model.pt"', "weights = 3", "weights: expected a text, found 3"),
         ("max_length = 4", "max_length = true", "input.max_length: expected a whole number, found True"),
         ("min_length = 1", "min_length = 5", "expected 1 <= input.min_length <= input.max_length, found 5 and 4"),
+        (
+            "max_length = 4",
+            "max_length = 1000000000000",
+            r"at most 4,194,304 numbers, input.max_length times input",
+        ),
+        ("max_length = 4", "max_length = 3000000", r"found 3000000 steps of 2 columns"),
+        ("min_length = 1", "min_length = -1000000000000", "expected 1 <= input.min_length"),
+        ('wearer = "string"', 'A = "string"', "the id column 'A' and the input 'a': observations carry both"),
+        ('wearer = "string"', 'event_timestamp = "string"', "the offline log has a column of this name itself"),
+        ('wearer = "string"', '"wea rer" = "string"', "expected id columns named by letters"),
+        ("max_length = 4", f"max_length = {'9' * 5000}", "is not valid TOML"),
+        ("max_length = 4", f"max_length = {'[' * 5000}", "is not valid TOML"),
         ("min_length = 1", 'axes = "nf"\nmin_length = 1', "all windows must have one length"),
         ("min_length = 1", 'axes = "btc"', "input.axes: expected one of ntc, nct, tnc, nf, found 'btc'"),
         ("min_length = 1", 'dtype = "float16"', "input.dtype: expected one of float32, int64, found 'float16'"),
@@ -54,6 +69,31 @@ def test_a_description_that_does_not_hold_is_refused_with_its_key(
     (tmp_path / "model.toml").write_text(TOML.replace(old, new))
     with pytest.raises(Refused, match=rf"model.toml.*{message}"):
         read_description(tmp_path / "model.toml")
+
+
+def test_the_byte_order_mark_of_utf_8_is_passed_over_in_a_description_and_that_of_utf_16_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "model.toml").write_text(TOML.replace('["a", "b"]', '["a", "é"]'), encoding="utf-8-sig")
+    assert [column.name for column in read_description(tmp_path / "model.toml").contract.past] == ["a", "é"]
+    (tmp_path / "model.toml").write_text(TOML, encoding="utf-16")
+    with pytest.raises(Refused, match=r"model\.toml begins with the byte order mark of UTF-16: save it as UTF-8"):
+        read_description(tmp_path / "model.toml")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ('a = "string"', "the id column 'a' and the input 'a'"),
+        ('wearer = "string"\n[input.scaling.c]', "no key input.scaling.c"),
+    ],
+)
+def test_taps_refuses_a_description_in_the_words_of_pack(wrong: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(TOML.replace('wearer = "string"', wrong))
+    with pytest.raises(Refused, match=told) as refused:
+        pack(tmp_path / "model.toml", tmp_path / "a", name="walk", taps={"hidden": "calm"})
+    done = CliRunner().invoke(main, ["taps", str(tmp_path / "model.toml")])
+    assert (done.exit_code, done.output) == (1, f"error: {refused.value}\n")
 
 
 def test_all_that_is_wrong_with_a_description_is_told_at_once(tmp_path: Path) -> None:

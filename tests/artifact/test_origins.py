@@ -1,15 +1,22 @@
 """Checkpoints that are not pytorch-forecasting's: what they are is said, and how their networks are packed instead."""
 
+import gzip
+import io
 import pickle
+import re
 import sys
 import types
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
 import torch
 from click.testing import CliRunner
 from torch import nn
@@ -18,6 +25,8 @@ from tests.packing import pack
 from undertow.artifact.dry_runs.sample import sample_lengths, sample_windows
 from undertow.artifact.format.manifest import read_manifest
 from undertow.artifact.load.loader import load
+from undertow.artifact.pack.read.file_kinds import find_kind
+from undertow.artifact.pack.read.state import read_state
 from undertow.cli.main import main
 from undertow.core.errors import Refused
 
@@ -151,3 +160,75 @@ def test_a_file_that_torch_cannot_read_is_refused_in_one_line(content: bytes, tm
     with pytest.raises(Refused) as refused:
         pack(tmp_path / "model.ckpt", tmp_path / "a", name="walk", taps={"hidden": "calm"}, trust=True)
     assert "\n" not in str(refused.value)
+
+
+def packed_by_zip(**files: str) -> bytes:
+    with zipfile.ZipFile(sink := io.BytesIO(), "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return sink.getvalue()
+
+
+def parquet() -> bytes:
+    pq.write_table(pa.table({"a": [1]}), sink := io.BytesIO())
+    return sink.getvalue()
+
+
+KINDS = {
+    "nothing": (b"", "an empty file"),
+    "code": (b"import torch\n\nmodel = torch.nn.Linear(1, 1)\n", "a text"),
+    "toml": (TOML.encode(), "a description in TOML: let its name end in .toml"),
+    "parquet": (parquet(), "a Parquet file"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "a picture (PNG)"),
+    "gzip": (gzip.compress(b"x"), "a file packed by gzip"),
+    "safetensors": (
+        safetensors.torch.save({"a": torch.zeros(1)}),
+        "a safetensors file, which holds weights alone: a T",
+    ),
+    "zip": (packed_by_zip(text="hello"), "a zip archive without a model (it begins with 'text')"),
+    "zip, cut": (packed_by_zip(text="hello" * 9)[:-30], "a zip archive, as torch.save writes one, that is cut off"),
+    "zeros": (bytes(1000), "bytes of no kind that is known here"),
+    "text in latin-1": ("é".encode("latin-1"), "bytes of no kind that is known here"),
+}
+
+
+@pytest.mark.parametrize("command", ["taps", "pack"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_torch_cannot_have_written_is_named_and_nobody_is_asked_to_trust_it(
+    kind: str, command: str, tmp_path: Path
+) -> None:
+    content, found = KINDS[kind]
+    (tmp_path / "train.py").write_bytes(content)
+    if command == "taps":
+        done = CliRunner().invoke(main, ["taps", str(tmp_path / "train.py")])
+        assert done.exit_code == 1
+        said = done.output
+    else:  # as the command does, without its process in the background
+        with pytest.raises(Refused) as refused:
+            pack(tmp_path / "train.py", tmp_path / "a", name="walk", taps={"hidden": "calm"})
+        said = str(refused.value)
+    assert f"found {found}" in said
+    assert "trust" not in said
+    assert "pickle" not in said
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"safetensors"}))
+def test_weights_of_a_toml_that_torch_cannot_have_written_are_named_too(
+    kind: str, state: dict[str, Any], tmp_path: Path
+) -> None:
+    assert state
+    (tmp_path / "weights.ckpt").write_bytes(KINDS[kind][0])
+    with pytest.raises(Refused, match=re.escape(f"a state_dict and nothing else, found {KINDS[kind][1]}")) as refused:
+        read_state(tmp_path / "weights.ckpt")
+    assert "trust" not in str(refused.value)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("held", [[], {"a": 1}, ["text", 2.5], np.arange(3)], ids=repr)
+def test_a_pickle_of_any_protocol_is_taken_for_one(held: object, protocol: int) -> None:
+    assert find_kind(pickle.dumps(held, protocol)) is None
+
+
+@pytest.mark.parametrize("text", ["", ".", "import pickle\n", "(dp0\n", "i\na\nb\n", "I1\n", "no."])
+def test_a_text_is_not_taken_for_a_pickle(text: str) -> None:
+    assert (find_kind(text.encode()) or "").endswith(("a text", "an empty file"))

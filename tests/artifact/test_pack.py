@@ -278,7 +278,7 @@ def test_a_checkpoint_is_not_even_opened_without_trust(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.ckpt").write_text("no")
-    for file, message in (("text.ckpt", "cannot be read as a checkpoint"), ("none.ckpt", "No such file")):
+    for file, message in (("text.ckpt", "a checkpoint that .* found a text"), ("none.ckpt", "No such file")):
         with pytest.raises(Refused, match=message):
             pack(tmp_path / file, tmp_path / "a", name="walk", taps={"hidden": "rnn"}, trust=True)
 

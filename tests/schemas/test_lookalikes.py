@@ -28,6 +28,7 @@ def said(reader: str, value: bytes) -> str:
         ("json", HEADER + JSON, f"JSON behind Confluent's header (a zero byte, schema {SCHEMA_ID}): the producer's"),
         ("json", BY_NAME["avro-confluent"].write(documents()[0]), "kafka.format = avro-confluent"),
         ("json", BY_NAME["arrow"].write(documents()[0]), "kafka.format = arrow"),
+        ("json", b"\xef\xbb\xbf" + JSON, "text behind a byte order mark: write UTF-8 without one"),
         ("json", gzip.compress(JSON), "gzip: let Kafka compress instead"),
         ("json", json.dumps(JSON.decode()).encode(), "found a str: it looks like JSON that was encoded twice"),
         ("json", b"PAR1" + bytes(20), "undertow produce"),

@@ -29,10 +29,14 @@ def test_a_pipe_is_not_waited_for(here):
         load()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_byte_order_mark_is_named(here, encoding):
-    (here / TOML).write_text("log_level = 'INFO'\n", encoding=encoding)
-    with pytest.raises(Refused, match="byte order mark"):
+def test_the_byte_order_mark_of_utf_8_is_passed_over_as_editors_of_windows_write_it(here):
+    (here / TOML).write_text("log_level = 'ERROR'\n", encoding="utf-8-sig")
+    assert load().log_level == "ERROR"
+
+
+def test_the_byte_order_mark_of_utf_16_is_named(here):
+    (here / TOML).write_text("log_level = 'INFO'\n", encoding="utf-16")
+    with pytest.raises(Refused, match=r"undertow\.toml begins with the byte order mark of UTF-16: save it as UTF-8"):
         load()
 
 

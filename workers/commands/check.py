@@ -4,7 +4,6 @@ In: overrides from the command line. Out: a table, and one line for each part. C
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from itertools import chain
@@ -25,6 +24,7 @@ from undertow.core.errors import Refused, UndertowError
 from undertow.core.extras import require_extras
 from undertow.core.masking import masked
 from undertow.core.readable import one_line
+from undertow.core.toml_files import read_toml
 from undertow.fleet.lease import held_by, holder
 from undertow.history.look import compare_online
 from undertow.schemas.wording import counted
@@ -169,7 +169,7 @@ def _origin(key: str, given: tuple[str, ...]) -> str:
     for name in variables:
         if _covers(name.removeprefix("UNDERTOW_").lower().replace("__", "."), key.lower()):
             return name
-    if Path(TOML).exists() and any(found == key for found, _ in _flat(tomllib.loads(Path(TOML).read_text()))):
+    if Path(TOML).exists() and any(found == key for found, _ in _flat(read_toml(Path(TOML)))):
         return TOML
     return "default"
 

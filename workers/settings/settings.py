@@ -4,7 +4,6 @@ In: command-line values, environment, `undertow.toml`, defaults, in this order o
 of which each room receives its own section. Knows no client, no model and no store.
 """
 
-import codecs
 import difflib
 import os
 import stat
@@ -17,14 +16,15 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from undertow.core.errors import Refused
 from undertow.core.masking import is_secret, masked, secrets_in
+from undertow.core.toml_files import read_toml
 from undertow.settings.broker_names import require_topic
 from undertow.settings.sections import (
     BackfillSettings,
@@ -43,9 +43,7 @@ PREFIX, SEPARATOR = "UNDERTOW_", "__"
 class Settings(BaseSettings):
     """All settings, read once by the command line."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR, toml_file=TOML
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR)
 
     kafka: KafkaSettings = KafkaSettings()
     model: ModelSettings = ModelSettings()
@@ -69,7 +67,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Give flags precedence over the environment, and that over the TOML file."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        in_file = read_toml(Path(TOML)) if Path(TOML).exists() else {}
+        return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
 
     @model_validator(mode="after")
     def _dead_letters_apart(self) -> "Settings":
@@ -117,8 +116,8 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
         message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
         raise Refused(message) from error
-    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
-        message = f"{TOML} is not valid TOML, or UNDERTOW_... not valid JSON: {error}"
+    except (ValueError, RecursionError) as error:
+        message = f"UNDERTOW_... is not valid JSON: {error}"
         raise Refused(message) from error
 
 
@@ -152,20 +151,16 @@ def _refuse_strange_sections() -> None:
 
 
 def _refuse_strange_file(path: Path) -> None:
-    """Raise `Refused` for a file that pydantic would ignore silently (a folder, for instance) or misread."""
+    """Raise `Refused` for what would be passed over (a folder, for instance), or waited for."""
     if not os.path.lexists(path):
         return
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             message = f"expected a file with settings at {path}, found a folder, a pipe or a device"
             raise Refused(message)
-        begins = path.read_bytes()[:4]
     except OSError as error:
         message = f"expected a file with settings at {path}: {error.strerror}"
         raise Refused(message) from error
-    if begins.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        message = f"{path} begins with a byte order mark, which TOML does not know: save it as UTF-8 without one"
-        raise Refused(message)
 
 
 def _not_by_flag(path: str) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from undertow.artifact.format.allowed_code import package_of
 from undertow.artifact.load.models import CLASSES, PACKAGE, model_class, quiet
+from undertow.artifact.pack.read.file_kinds import refuse_other_kinds
 from undertow.artifact.pack.read.origins import describe_file, first_line, how_instead, of_library, refuse_pointer
 from undertow.artifact.pack.read.state import fit_names
 from undertow.core.errors import Refused
@@ -48,6 +49,7 @@ def read_checkpoint(path: Path, *, trust: bool) -> CheckpointFile:
         message = f"cannot read the checkpoint {path}: {error.strerror}"
         raise Refused(message) from error
     refuse_pointer(path, content)
+    refuse_other_kinds(path, content)
     data = _load_safely(content)  # a file without objects can be refused before asking for trust
     if data is None and not trust:
         message = (

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from undertow.artifact.format.recipes import Axes, Dtype
 from undertow.core.errors import Refused
 from undertow.core.transformations import NAMES
+from undertow.schemas.wording import counted
 
 TRANSFORMATIONS = tuple(sorted(NAMES - {"relu"}))  # relu changes predictions only
 KINDS = {
@@ -26,6 +27,9 @@ KINDS = {
     "model_type": "a table",
 }
 """What pydantic's types of faults expect."""
+LARGEST_WINDOW = 4 << 20
+"""The most numbers of a window, steps times columns: as JSON they fill the largest request to Kafka, 64 MB, and the
+windows on which a model is tried take a few GB. A choice."""
 RULE = "rule"
 """The type of a fault that names its keys itself."""
 
@@ -94,6 +98,11 @@ class InputToml(_Table):
         if not 1 <= self.least <= self.max_length:
             _refuse(
                 f"expected 1 <= input.min_length <= input.max_length, found {self.least} and {self.max_length}",
+            )
+        if self.max_length * len(self.columns) > LARGEST_WINDOW:
+            _refuse(
+                f"expected windows of at most {LARGEST_WINDOW:,} numbers, input.max_length times input.columns, found "
+                f"{self.max_length} steps of {counted(len(self.columns), 'column')}"
             )
         if self.axes == "nf" and self.least < self.max_length:
             _refuse(

@@ -4,17 +4,18 @@ In: the TOML file. Out: `Description`. Knows no checkpoint; imports nothing that
 What the file may say is in `module_toml`.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from undertow.artifact.format.names import check_ids
 from undertow.artifact.format.recipes import ModuleInput, ModuleRecipe
 from undertow.artifact.pack.read.module_toml import InputToml, ScalingToml, read_table
 from undertow.core.errors import Refused
 from undertow.core.preprocessing import Categorical, LabelEncoder, Preprocessing, Real
 from undertow.core.scalers import FixedScaler
+from undertow.core.toml_files import read_toml
 from undertow.schemas.contract import Column, IdColumn, InputContract
 
 
@@ -31,14 +32,7 @@ class Description:
 
 def read_description(path: Path, *, series: Sequence[str] | None = None) -> Description:
     """Read the file. `series` overrides the file's id columns. Raises `Refused`, which names each wrong key."""
-    try:
-        data = tomllib.loads(path.read_text())
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise Refused(message) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path} is not valid TOML: {error}"
-        raise Refused(message) from error
+    data = read_toml(path)
     try:
         return _describe(path.parent, data if series is None else {**data, "series": _read_series(series)})
     except Refused as refusal:
@@ -63,11 +57,13 @@ def _describe(folder: Path, data: dict[str, Any]) -> Description:
         Column(name=name, categories=tuple(given.categories[name])) if given.dtype == "int64" else Column(name=name)
         for name in given.columns
     )
+    contract = InputContract(series=series, past=columns, min_length=given.least, max_length=given.max_length)
+    check_ids(contract, ())
     return Description(
         recipe=ModuleRecipe(cls=found.cls, arguments=found.arguments, source="", input=module_input),
         weights=folder / found.weights,
         preprocessing=_preprocessing(given),
-        contract=InputContract(series=series, past=columns, min_length=given.least, max_length=given.max_length),
+        contract=contract,
     )
 
 

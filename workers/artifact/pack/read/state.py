@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from undertow.artifact.pack.read.file_kinds import find_kind
 from undertow.artifact.pack.read.origins import first_line, of_library, refuse_pointer
 from undertow.core.errors import Refused
 
@@ -51,6 +52,9 @@ def read_state(path: Path, *, trust: bool = False) -> StateDictFile:
         message = f"cannot read the weights {path}: {error.strerror}; write them by {SAVE}"
         raise Refused(message) from error
     refuse_pointer(path, content)
+    if path.suffix != SAFETENSORS and (kind := find_kind(content)) is not None:
+        message = f"expected in {path} a state_dict and nothing else, found {kind}; write it by {SAVE}"
+        raise Refused(message)
     data = _read(path, content, trust=trust)
     digest = hashlib.sha256(content).hexdigest()
     if not (isinstance(data, dict) and any(data.keys() >= keys for keys in CHECKPOINTS)):

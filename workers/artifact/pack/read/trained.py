@@ -14,8 +14,10 @@ from torch import nn
 
 from undertow.artifact.dry_runs.learn import make_inputs
 from undertow.artifact.dry_runs.sample import sample_lengths
+from undertow.artifact.format.names import check_ids
 from undertow.artifact.format.recipes import ModuleRecipe, Recipe
 from undertow.artifact.load.user_code import build_module, find_maker, make_call, source_digest
+from undertow.artifact.pack.read.file_kinds import TOML
 from undertow.artifact.pack.read.hyperparameters import find_arguments
 from undertow.artifact.pack.read.plain import read_description
 from undertow.artifact.pack.read.state import fill, read_state
@@ -58,7 +60,7 @@ def read_trained(
 
     `series`, `model_class` and `code` as in `pack`.
     """
-    if path.suffix == ".toml":
+    if path.suffix == TOML:
         if model_class is not None:
             message = f"{path} names its class itself; leave --model-class out"
             raise Refused(message)
@@ -72,6 +74,7 @@ def read_trained(
     source = read_checkpoint(path, trust=trust)
     model = restore(source, model_class, code)
     preprocessing, contract = extract(source.dataset_parameters, series=series)
+    check_ids(contract, ())
     return Trained(
         model=model,
         call=model,
