@@ -1,6 +1,7 @@
 """What stands where undertow.toml should, and values that nothing takes, are refused in a line."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,8 @@ def test_a_path_with_a_zero_byte_is_refused(here):
         (here / TOML).write_text(f'[{section}]\n{name} = "a\\u0000b"\n')
         with pytest.raises(Refused, match=rf"{key}: .*zero byte"):
             load()
+
+
+def test_a_text_that_begins_like_a_list_is_a_path_however_deep_it_seems_to_be_nested():
+    text = "[" * 3000
+    assert load([f"model.artifact={text}"]).model.artifact == Path(text)

@@ -19,11 +19,11 @@ Paths = Path | tuple[Path, ...]
 def parse_paths(given: object) -> Paths:
     """Parse one path, or a list of paths (TOML or JSON); a list of one becomes that path. Raises `ValueError`."""
     if isinstance(given, str) and given.startswith("["):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             given = json.loads(given)
     several: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
     if not several or not all(isinstance(one, str | Path) for one in several):
-        message = f'expected the folder of an artifact, or several as ["a", "b"], found {given!r}'
+        message = f'expected the folder of an artifact, or several as ["a", "b"], found {given!r:.60}'
         raise ValueError(message)
     paths = tuple(Path(str(require_local(one))) for one in several)
     return paths[0] if len(paths) == 1 else paths

@@ -22,6 +22,9 @@ from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret
 from undertow.settings.local_paths import LocalPath, require_local
 from undertow.settings.registry_files import require_registry_files
 
+OF_REJECTS = ".rejects"
+"""How the name of a dead-letter topic ends, behind that of its source, unless `kafka.dead_letters` names another."""
+
 
 class EventTimeSettings(Section):
     """Which event times are accepted, in the stream and in history (`backfill`, `produce`)."""
@@ -90,7 +93,7 @@ class KafkaSettings(KafkaSecurity):
     @property
     def dead_letter_topic(self) -> str:
         """The topic to which rejects are written."""
-        return self.dead_letters or f"{self.topic}.rejects"
+        return self.dead_letters or f"{self.topic}{OF_REJECTS}"
 
     @field_validator("extra")
     @classmethod

@@ -27,6 +27,7 @@ from undertow.core.masking import is_secret, masked, secrets_in
 from undertow.core.toml_files import read_toml
 from undertow.settings.broker_names import require_topic
 from undertow.settings.sections import (
+    OF_REJECTS,
     BackfillSettings,
     FeastSettings,
     FleetSettings,
@@ -72,8 +73,20 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _dead_letters_apart(self) -> "Settings":
+        source = self.kafka.topic.removesuffix(OF_REJECTS)
+        if not self.kafka.dead_letters and source != self.kafka.topic:
+            message = (
+                f"kafka.topic = {self.kafka.topic} has the name of the dead-letter topic of {source or 'no topic'}, "
+                "whose records would be refused once more, and a window that is sent there is read by nobody: undertow "
+                f"replay --send sends dead letters again, to kafka.topic = {source or 'windows'}. If yours is no such "
+                "topic, set kafka.dead_letters"
+            )
+            raise ValueError(message)
         if self.kafka.dead_letter_topic == self.kafka.topic:
-            message = "kafka.dead_letters must be another topic than kafka.topic, or rejects would be read again"
+            message = (
+                "kafka.dead_letters must be another topic than kafka.topic, or rejects would be read again; undertow "
+                "replay --send sends them again"
+            )
             raise ValueError(message)
         try:
             require_topic(self.kafka.dead_letter_topic)
