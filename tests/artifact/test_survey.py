@@ -145,6 +145,13 @@ def test_a_name_is_whole_in_a_line_however_narrow_the_terminal_is(width: str, tr
     assert set(names) <= set(lines)
 
 
+def test_the_command_falls_back_on_a_terminal_of_ascii(trained: Train) -> None:
+    result = CliRunner(charset="ascii").invoke(main, ["taps", str(trained("lstm").checkpoint), "--trust"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout_bytes.isascii()
+    assert "decoder steps | cost: share" in " ".join(result.stdout.split())
+
+
 def test_a_large_model_is_shown_in_part_and_in_whole_on_demand(trained: Train) -> None:
     command = ["taps", str(trained("tft").checkpoint), "--trust"]
     short = CliRunner().invoke(main, command, env={"COLUMNS": "110"}).output

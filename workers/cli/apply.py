@@ -8,6 +8,7 @@ from functools import partial
 import click
 
 from undertow.cli.options import seconds, settings_options
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -35,8 +36,13 @@ def apply(
     from undertow.commands.apply import apply as register
     from undertow.settings.settings import load
 
-    say = partial(click.echo, err=True)
     names = register(
-        load(overrides), promote=promote, ttl_s=ttl_s, prune=prune, ask=not yes, accept_lost=accept_lost, say=say
+        load(overrides),
+        promote=promote,
+        ttl_s=ttl_s,
+        prune=prune,
+        ask=not yes,
+        accept_lost=accept_lost,
+        say=partial(say, err=True),
     )
-    click.echo("\n".join(names))
+    say(*names)

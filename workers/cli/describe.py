@@ -4,7 +4,6 @@ In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside th
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import click
 
 from undertow.cli.options import settings_options
 from undertow.cli.paths import LocalPathType
+from undertow.telemetry.output import say_bytes
 
 if TYPE_CHECKING:
     from undertow.commands.samples import Form
@@ -60,4 +60,4 @@ def describe(
     if form != "json" and sys.stdout.isatty():
         message = f"expected a file or a pipe for bytes, found a terminal: --sample {form} > window.{form}"
         raise click.UsageError(message)
-    sample(path, form, partial(click.echo, nl=False))
+    sample(path, form, say_bytes)

@@ -7,6 +7,7 @@ import click
 
 from undertow.cli.options import settings_options
 from undertow.schemas.wording import are, counted
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -71,7 +72,7 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
     idle = max(0, replicas - found.partitions)
     there = f"there {are(found.partitions)} {counted(found.partitions, 'partition')}"
     note = f"; {idle} read nothing, since {there}" if idle else ""
-    click.echo(f"{replicas} replica{'s' * (replicas > 1)} run{note}")
+    say(f"{replicas} replica{'s' * (replicas > 1)} run{note}")
 
 
 @click.command()
@@ -86,4 +87,4 @@ def drain(overrides: tuple[str, ...]) -> None:
 
     settings = load(overrides).fleet
     last = find_fleet(settings).end(settings.drain_timeout_seconds + 30)
-    click.echo(f"drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")
+    say(f"drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")

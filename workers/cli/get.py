@@ -6,6 +6,7 @@ In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside th
 import click
 
 from undertow.cli.options import settings_options
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -24,4 +25,4 @@ def get(name: str, keys: tuple[str, ...], overrides: tuple[str, ...], *, as_json
     from undertow.commands.get import look_up
     from undertow.settings.settings import load
 
-    click.echo(look_up(load(overrides), name, keys, as_json=as_json))
+    say(*look_up(load(overrides), name, keys, as_json=as_json).splitlines())

@@ -24,6 +24,7 @@ from undertow.core.private_files import OURS, make_folder
 from undertow.core.readable import one_line
 from undertow.core.secret_mask import MaskText, SecretMask, mask_patterns
 from undertow.telemetry.logs import mask_last_resort
+from undertow.telemetry.output import OutputError, guarded_output, say
 
 TRACES = Path(OURS) / "errors"
 KEPT = 20
@@ -33,6 +34,11 @@ KEPT = 20
 class OneLineGroup(click.Group):
     """A group that prints one line for any error. Its context's `obj` says whether to show the traceback, too."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command with standard output guarded: --help and --version print before there is a command."""
+        with guarded_output():
+            return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; click itself shows its own errors (wrong usage, Ctrl-C)."""
         mask_last_resort(_mask_line)
@@ -40,6 +46,8 @@ class OneLineGroup(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except OutputError:
+            raise  # `main` tells it
         except UndertowError as error:
             return _fail(ctx, error, one_line(_mask().known(str(error))))
         except ModuleNotFoundError as error:
@@ -77,8 +85,8 @@ def _fail_unforeseen(ctx: click.Context, error: Exception) -> NoReturn:
 
 def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:
     if ctx.obj:
-        click.echo(_trace(error, _mask()), err=True, nl=False)
-    click.echo(f"error: {told}", err=True)
+        say(*_trace(error, _mask()).splitlines(), err=True)
+    say(f"error: {told}", err=True)
     ctx.exit(1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from undertow.cli.paths import LocalPathType
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -23,5 +24,4 @@ def init(folder: Path) -> None:
     """
     from undertow.commands.init import make_project
 
-    for line in make_project(folder):
-        click.echo(line)
+    say(*make_project(folder))

@@ -9,6 +9,7 @@ import click
 
 from undertow.cli.options import seconds, settings_options
 from undertow.cli.paths import ExistingPathType, LocalPathType
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -68,4 +69,4 @@ def join(
         prefix=prefix,
         is_bare=is_bare,
     )
-    click.echo(f"{output}: {joined.found:,} of {joined.rows:,} rows found vectors of {view.view}")
+    say(f"{output}: {joined.found:,} of {joined.rows:,} rows found vectors of {view.view}")

@@ -10,6 +10,7 @@ import click
 
 from undertow.cli.options import model_options, seconds
 from undertow.cli.paths import ExistingPathType, LocalPathType
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -68,7 +69,7 @@ def pack(
     settings = everything.model
     folder = output or only(settings.artifacts)
     options["batches"] = (everything.kafka.max_batch, everything.backfill.chunk_rows)
-    options |= {"code": (*settings.code, *code), "note": lambda text: click.echo(f"note: {text}", err=True)}
+    options |= {"code": (*settings.code, *code), "note": lambda text: say(f"note: {text}", err=True)}
     named = name_features(taps)
     with fresh_process(is_forecaster=options["checkpoint"].suffix != ".toml") as afresh:  # imports in the background
         import torch
@@ -79,6 +80,6 @@ def pack(
         # is slow in a container that may use fewer cores.
         torch.set_num_threads(settings.threads)
         manifest = pack_artifact(output=folder, taps=named, series=series or None, afresh=afresh, **options)
-    click.echo(f"{folder}: {manifest.view().view}, {manifest.description}")
+    say(f"{folder}: {manifest.view().view}, {manifest.description}")
     if manifest.certificate is not None:
-        click.echo("\n".join(manifest.certificate.lines()))
+        say(*manifest.certificate.lines())

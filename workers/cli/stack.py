@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from undertow.cli.paths import LocalPathType
+from undertow.telemetry.output import say
 
 in_folder = click.option(
     "--folder",
@@ -32,7 +33,7 @@ def up(folder: Path, *, persist: bool) -> None:
     from undertow.devstack.stack import up as start
 
     stack = start(folder, persist=persist)
-    click.echo(f"export UNDERTOW_KAFKA__BOOTSTRAP={stack.bootstrap}\nexport UNDERTOW_REDIS={stack.redis}")
+    say(f"export UNDERTOW_KAFKA__BOOTSTRAP={stack.bootstrap}", f"export UNDERTOW_REDIS={stack.redis}")
 
 
 @click.command()
@@ -41,4 +42,4 @@ def down(folder: Path) -> None:
     """Stop what `undertow up` started."""
     from undertow.devstack.stack import down as stop
 
-    click.echo("stopped" if stop(folder) else "nothing was running")
+    say("stopped" if stop(folder) else "nothing was running")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from undertow.cli.options import model_options
+from undertow.telemetry.output import say
 
 
 @click.command()
@@ -48,6 +49,6 @@ def taps(
     torch.set_num_threads(settings.threads)  # the costs shown are a replica's
     trained = read_trained(checkpoint, series=series or None, code=(*settings.code, *code), **options)
     for sentence in trained.notes:
-        click.echo(f"note: {sentence}", err=True)
+        say(f"note: {sentence}", err=True)
     found = survey(trained)
     show(found, Terminal(), as_json=as_json, is_whole=is_whole)

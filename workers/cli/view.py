@@ -9,6 +9,7 @@ import click
 
 from undertow.cli.options import settings_options
 from undertow.cli.paths import ExistingPathType, LocalPathType
+from undertow.telemetry.output import say
 
 EXISTING = ExistingPathType()
 
@@ -61,4 +62,4 @@ def view(overrides: tuple[str, ...], **options: Any) -> None:
     from undertow.view.run import view as draw
 
     for line in draw(load(overrides), PictureOptions(**options)):
-        click.echo(line)
+        say(line)

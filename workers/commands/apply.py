@@ -17,6 +17,7 @@ from undertow.core.durations import joinable, show_duration
 from undertow.core.errors import Refused
 from undertow.history.cadence import ttl_of_log
 from undertow.settings.settings import Settings
+from undertow.telemetry.output import say
 from undertow.wiring.stores import apply_artifact
 
 NO_TTL = (
@@ -112,7 +113,7 @@ def _choose_pruned(held: Mapping[str, HeldView], here: Collection[str], *, ask: 
             message = f"{name} is read by {', '.join(own)}, which undertow did not apply: delete that from Feast first"
             raise Refused(message)
         says = f"served as {served}" if served in view.services else "not promoted"
-        click.echo(f"{name}: to be deleted from Feast, with its online vectors; {says}", err=True)
+        say(f"{name}: to be deleted from Feast, with its online vectors; {says}", err=True)
     if found and ask and not click.confirm("Delete? The offline log stays", err=True):
         message = "nothing was deleted, and nothing applied"
         raise Refused(message)

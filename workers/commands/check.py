@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -30,21 +31,28 @@ from undertow.history.look import compare_online
 from undertow.schemas.wording import counted
 from undertow.settings.local_paths import goes_with_container
 from undertow.settings.settings import TOML, Settings, load
+from undertow.telemetry.output import MOST_WIDTH
 from undertow.wiring.formats import check_format
 from undertow.wiring.recipes import EmbedRecipe, embed_recipe
 from undertow.wiring.root import group_settings
 from undertow.wiring.stores import check_online
+
+LEAST_CELL = len("default")
+"""The least width of a value and of where it is from, in letters."""
 
 
 def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -> bool:
     """Print all lines; return whether all parts can be reached. With `verify`, read the whole offline log."""
     given = tuple(overrides)
     settings = load(given)
-    # Columns that wrap, so that a narrow console cuts nothing off.
-    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
+    # Columns that wrap, but not to nothing: a console that is narrower still wraps whole lines.
+    wrapped = (Column(name, overflow="fold", min_width=LEAST_CELL) for name in ("value", "from"))
+    table = Table(Column("setting", no_wrap=True), *wrapped)
     for key, value in _flat(settings.model_dump()):
         table.add_row(key, _text(masked(key, value)), _origin(key, given))
-    console.print(table)
+    least = Measurement.get(console, console.options.update(max_width=MOST_WIDTH), table).minimum
+    table.width = least if console.width < least else None
+    console.print(table, crop=False)
     fine = True
     for name, look in chain(_parts(settings), read_log(settings) if verify else ()):
         try:
