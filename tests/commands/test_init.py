@@ -1,8 +1,10 @@
 """`undertow init` and `undertow settings`: what is written is all there is to set, and the example works as it says."""
 
+import errno
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -100,6 +102,111 @@ def test_what_is_there_already_is_left_as_it_is(tmp_path):
     assert (tmp_path / "undertow.toml").read_text() == "[kafka]\n"
     assert "made in" in said
     assert "nothing" in invoke("init", str(tmp_path)).splitlines()[0]
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def small_files():
+    """A limit of this process: a file of more bytes cannot be written, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda largest: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("largest", [0, 1000, 3000])
+def test_where_a_file_cannot_be_written_whole_nothing_is_left_and_the_next_time_all_is_made(
+    largest, tmp_path, small_files
+):
+    (tmp_path / "train.py").write_text("mine")
+    deep = tmp_path / "a" / "b"
+    for folder in (tmp_path, deep):
+        small_files(largest)
+        said = invoke("init", str(folder), exit_code=1)
+        small_files(resource.RLIM_INFINITY)
+        (line,) = said.splitlines()
+        assert re.match(rf"error: expected to write {folder}/\S+, but: File too large; nothing of the project", line)
+        assert files_in(tmp_path) == ["train.py"]
+    assert "left as they are: train.py\n" in invoke("init", str(tmp_path))
+    assert not [name for name in files_in(tmp_path) if not (tmp_path / name).stat().st_size]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_what_cannot_be_written_is_named_with_what_to_do(code, tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    said = invoke("init", str(tmp_path / "a"), exit_code=1)
+    assert f"expected to write {tmp_path}/a/undertow.toml, but: {os.strerror(code)}; nothing" in said
+    assert ("make room on that disk" if code == errno.ENOSPC else "you may write there") in said
+    assert files_in(tmp_path) == []
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", fail)
+    assert "made in" in invoke("init", str(tmp_path))
+    assert invoke("init", str(tmp_path)).startswith(f"made in {tmp_path}: nothing")
+
+
+WAYS = {
+    "a file": lambda path: path.write_text("mine"),
+    "a folder": lambda path: path.mkdir(),
+    "a link to nothing": lambda path: path.symlink_to(path.parent / "elsewhere"),
+    "a pipe or a device": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("p", ["a link to nothing"]),
+        ("p/feature_repo", ["a file", "a link to nothing", "a pipe or a device"]),
+        ("p/feature_repo/spaces", ["a file", "a link to nothing"]),
+        ("p/undertow.toml", ["a folder", "a link to nothing", "a pipe or a device"]),
+        ("p/feature_repo/embedding_views.py", ["a folder", "a link to nothing"]),
+    ],
+)
+def test_what_is_in_the_way_is_named_and_nothing_is_written(name, kinds, tmp_path):
+    for number, kind in enumerate(kinds):
+        path = tmp_path / str(number) / name
+        path.parent.mkdir(parents=True)
+        WAYS[kind](path)
+        before = files_in(tmp_path)
+        said = invoke("init", str(tmp_path / str(number) / "p"), exit_code=1)
+        assert f"found in the way: {path} ({kind}, where a " in said
+        assert "nothing was written" in said
+        assert files_in(tmp_path) == before
+
+
+def test_all_that_is_in_the_way_is_named_at_once(tmp_path):
+    (tmp_path / "undertow.toml").mkdir()
+    (tmp_path / "feature_repo").write_text("")
+    said = invoke("init", str(tmp_path), exit_code=1)
+    assert all(f"{tmp_path}/{name} (" in said for name in ("undertow.toml", "feature_repo"))
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path}/file (a file, where a folder must be)" in invoke("init", f"{tmp_path}/file/p", exit_code=1)
+
+
+def test_a_link_to_what_is_there_is_taken_for_that(tmp_path):
+    for name in ("mine", "repository"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine/settings").write_text("[kafka]\n")
+    (tmp_path / "mine/undertow.toml").symlink_to("settings")
+    (tmp_path / "mine/feature_repo").symlink_to(tmp_path / "repository")
+    (tmp_path / "link").symlink_to("mine")
+    assert "left as they are: undertow.toml\n" in invoke("init", str(tmp_path / "link"))
+    assert (tmp_path / "repository/feature_store.yaml").exists()
+
+
+def test_a_module_that_would_hide_ours_is_named(tmp_path):
+    (tmp_path / "undertow.py").write_text("")
+    assert "undertow.py hides the package undertow where PYTHONPATH=. is set" in invoke("init", str(tmp_path))
 
 
 def test_the_repository_is_the_stock_one(tmp_path):
