@@ -90,12 +90,41 @@ def test_no_secret_is_shown_wherever_it_came_from(tmp_path, monkeypatch):
 def test_each_part_that_cannot_be_reached_has_one_failed_line_with_its_setting_or_remedy(broker):
     output = check()
     failed = dict(re.findall(r"^failed +([a-z ]+): (.*)$", output, re.MULTILINE))
-    assert list(failed) == ["artifact", "kafka", "dead letters", "group", "online store"]
+    assert list(failed) == ["artifact", "kafka", "online store"]
     assert "undertow pack" in failed["artifact"]
     assert f"{broker} (kafka.bootstrap)" in failed["kafka"]
-    assert f"{broker} (kafka.bootstrap)" in failed["group"]
-    assert output.splitlines()[-1] == "ok      offline log: .undertow/offline"
+    assert output.count("none answered") == 1
+    assert re.findall(r"^skipped .*", output, re.MULTILINE) == [
+        "skipped dead letters: no broker",
+        "skipped group: no broker",
+    ]
     assert "Traceback" not in output
+
+
+def test_of_a_log_that_is_not_there_it_is_told_who_makes_it_and_that_its_place_can_be_written(tmp_path):
+    made = f"undertow run or undertow backfill makes it: {tmp_path} can be written"
+    assert check().splitlines()[-1] == f"ok      offline log: .undertow/offline is not there yet; {made}"
+    (tmp_path / ".undertow/offline").mkdir(parents=True)
+    assert check().splitlines()[-1] == (
+        "ok      offline log: .undertow/offline, which can be written; no partition has a part there yet"
+    )
+
+
+@pytest.mark.parametrize("path", ["log", "log/deeper"])
+def test_a_log_where_a_file_lies_is_told(path, tmp_path):
+    (tmp_path / "log").write_text("no folder")
+    assert check(f"offline.path={path}").splitlines()[-1] == (
+        f"failed  offline log: offline.path = {path} cannot be a folder: {tmp_path}/log is a file"
+    )
+
+
+@pytest.mark.kafka
+def test_where_only_the_topic_is_missing_all_else_is_asked_of_the_broker(kafka_bootstrap, topic_name):
+    output = check(f"kafka.bootstrap={kafka_bootstrap}", f"kafka.topic={topic_name}")
+    assert f'failed  kafka: expected the topic "{topic_name}"' in output
+    assert f"ok      dead letters: there is no topic {topic_name}.rejects yet" in output
+    assert "ok      group: undertow is free" in output
+    assert "skipped" not in output
 
 
 def test_a_log_in_a_folder_that_is_closed_to_this_user_is_told_with_who_that_is(tmp_path):

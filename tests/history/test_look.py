@@ -33,7 +33,7 @@ def place(artifact, here, redis_address, feast_project, monkeypatch):
     monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", str(artifact))
     monkeypatch.setenv("UNDERTOW_MODEL__CODE", json.dumps(["seed"]))
     monkeypatch.setattr("undertow.wiring.stores.apply", quick_feast.apply)
-    for question in ("describe_topic", "refuse_live_group"):
+    for question in ("require_broker", "describe_topic", "refuse_live_group"):
         monkeypatch.setattr(f"undertow.commands.check.{question}", no_broker)
     log = view_folder(here / ".undertow/offline", read_manifest(artifact).view())
     for number in range(4):

@@ -47,6 +47,12 @@ class TopicInfo:
     partitions: int
 
 
+def require_broker(settings: KafkaSettings) -> None:
+    """Connect, and no more. Raises `Refused` or `Unavailable` where that fails, as every other question would."""
+    with _open_admin(settings):
+        pass
+
+
 def describe_topic(settings: KafkaSettings, name: str = "") -> TopicInfo:
     """Describe a topic, `kafka.topic` by default. Raises `Refused` where there is none."""
     name = name or settings.topic

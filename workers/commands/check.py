@@ -15,7 +15,13 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from undertow.adapters.kafka_admin import describe_dead_letters, describe_topic, refuse_live_group, require_topic_codec
+from undertow.adapters.kafka_admin import (
+    describe_dead_letters,
+    describe_topic,
+    refuse_live_group,
+    require_broker,
+    require_topic_codec,
+)
 from undertow.adapters.kafka_lease import KafkaLease
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.artifact.format.allowed_code import require_allowed_code
@@ -39,6 +45,12 @@ from undertow.wiring.stores import check_online
 
 LEAST_CELL = len("default")
 """The least width of a value and of where it is from, in letters."""
+ASK_BROKER = frozenset({"dead letters", "group"})
+"""The parts that ask the broker, beside that of its topic, which comes before them."""
+
+
+class NoBrokerError(UndertowError):
+    """The broker cannot be connected to, so that whatever else is asked of it would fail in the same words."""
 
 
 def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -> bool:
@@ -53,12 +65,15 @@ def check(overrides: Iterable[str], console: Console, *, verify: bool = False) -
     least = Measurement.get(console, console.options.update(max_width=MOST_WIDTH), table).minimum
     table.width = least if console.width < least else None
     console.print(table, crop=False)
-    fine = True
+    fine, has_broker = True, True
     for name, look in chain(_parts(settings), read_log(settings) if verify else ()):
+        if name in ASK_BROKER and not has_broker:
+            console.print(Text.assemble(("skipped", "yellow"), f" {name}: no broker"), soft_wrap=True)
+            continue
         try:
             console.print(Text.assemble(("ok", "green"), f"      {name}: {one_line(look())}"), soft_wrap=True)
         except UndertowError as error:
-            fine = False
+            fine, has_broker = False, has_broker and not isinstance(error, NoBrokerError)
             console.print(Text.assemble(("failed", "red"), f"  {name}: {one_line(str(error))}"), soft_wrap=True)
     for what, path in _kept(settings):
         if goes_with_container(path):
@@ -101,6 +116,10 @@ def _artifact(settings: Settings, path: Path) -> str:
 
 
 def _kafka(settings: Settings) -> str:
+    try:
+        require_broker(settings.kafka)
+    except UndertowError as error:
+        raise NoBrokerError(str(error)) from error
     topic = describe_topic(settings.kafka)
     require_topic_codec(settings.kafka)
     return f"topic {topic.name} with {counted(topic.partitions, 'partition')} at {settings.kafka.bootstrap}"

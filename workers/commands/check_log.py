@@ -23,6 +23,9 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
     """Describe the log. Raises `Refused` if it cannot be written, or a part is missing."""
     path = settings.offline.path
     existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        message = f"offline.path = {path} cannot be a folder: {existing} is a file"
+        raise Refused(message)
     if not os.access(existing, os.W_OK):
         message = f"offline.path = {path} cannot be written: {_why_closed(existing)}"
         raise Refused(message)
@@ -40,7 +43,11 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
         if chains:
             _require_todays_topic(settings, home)
         count, parts = count + len(chains), parts + sum(map(len, chains.values()))
-    return f"{path}, {counted(count, 'chain')} of {counted(parts, 'part')}, none missing" if count else str(path)
+    if count:
+        return f"{path}, {counted(count, 'chain')} of {counted(parts, 'part')}, none missing"
+    if path.exists():
+        return f"{path}, which can be written; no partition has a part there yet"
+    return f"{path} is not there yet; undertow run or undertow backfill makes it: {existing} can be written"
 
 
 def _why_closed(folder: Path) -> str:
