@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from undertow.fleet.controller import STARTING
 from undertow.fleet.restart_policy import RestartPolicy
 from undertow.fleet.status import FleetSize
 from undertow.schemas.records import Partition
@@ -157,6 +158,24 @@ def test_of_a_smaller_fleet_the_surplus_finishes_and_the_rest_reads_on(scene):
     assert status.held == frozenset(PARTITIONS)
     assert stays[name] < status.held
     assert scene.controller.status().failovers == 0
+
+
+def test_of_a_large_fleet_few_start_at_once_so_that_orders_meanwhile_are_followed_in_the_next_tick(make_scene):
+    scene = make_scene(replicas=100)
+    scene.controller.tick()
+    assert len(scene.replicas.living) == STARTING
+    assert scene.controller.status().wanted == 100
+    scene.controller.scale(40)
+    scene.settle()
+    assert len(scene.replicas.living) == 40
+    scene.controller.scale(1_000)
+    scene.controller.tick()
+    assert len(scene.replicas.living) == 40 + STARTING
+    scene.controller.drain()
+    scene.controller.tick()
+    assert len(scene.replicas.living) == 40
+    scene.settle()
+    assert scene.controller.status().state == "drained"
 
 
 def test_a_surplus_that_still_starts_ends_at_once(scene):

@@ -109,7 +109,7 @@ class AnyStory(RuleBasedStateMachine):
         status = self.scene.replicas.living[data.draw(st.sampled_from(sorted(self.scene.replicas.living)))]
         self.scene.replicas.living[status.name] = replace(status, lag=dict.fromkeys(status.held, lag))
 
-    @rule(replicas=st.integers(1, 12))
+    @rule(replicas=st.integers(1, 40))
     def the_fleet_is_scaled(self, replicas):
         self.scene.controller.scale(replicas)
 
@@ -158,7 +158,7 @@ class AnyStory(RuleBasedStateMachine):
         assert scene.controller.status().state == "drained"
 
 
-@pytest.mark.parametrize(("wanted", "standbys"), [(2, 0), (2, 1), (8, 0), (11, 2)])
+@pytest.mark.parametrize(("wanted", "standbys"), [(2, 0), (2, 1), (8, 0), (11, 2), (40, 2)])
 def test_any_story_ends_with_every_partition_read_once(make_scene, wanted, standbys):
     calm = settings(max_examples=40, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(lambda: AnyStory(make_scene(replicas=wanted, standbys=standbys)), settings=calm)

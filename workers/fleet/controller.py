@@ -25,6 +25,9 @@ from undertow.stream.quarantine_order import QuarantineOrder
 from undertow.stream.verdicts import EndCause
 
 RESTARTS = restart_policy.RestartPolicy()
+STARTING = 16
+"""How many replicas may be starting at once: each start is ordered within a tick, which drains and scales wait for, and
+loads torch and a model from disk. A choice."""
 
 
 class Controller:
@@ -234,7 +237,9 @@ class Controller:
     def _spawn(self) -> None:
         if self._clock() < self._decision.spawn_at:
             return
-        while len(self._seen) - len(self._leaving | self._doomed) < self._loaded:
+        starting = sum(one.state == "starting" for one in self._seen.values())
+        missing = self._loaded - (len(self._seen) - len(self._leaving | self._doomed))
+        for _ in range(min(missing, STARTING - starting)):
             name = self._new_name(self._seen)
             self._replicas.spawn(name, self._decision.avoid)
             self._seen[name] = ReplicaStatus(name=name, state="starting")

@@ -17,6 +17,7 @@ from undertow.core.errors import Refused, Unavailable
 from undertow.fleet.build import foreign
 from undertow.fleet.handshake import UNKNOWN, Handshake, hear
 from undertow.fleet.status import FleetStatus
+from undertow.schemas.wording import counted
 from undertow.wiring.root import StreamRecipe
 
 ANSWER_S = 30.0
@@ -67,19 +68,21 @@ class Fleet:
     def scale(self, replicas: int, timeout_s: float) -> FleetStatus:
         """Change the number of replicas; return when exactly that many run, and every partition is read.
 
-        Raises `Refused` after `timeout_s`.
+        Raises `Refused` after `timeout_s`, and for more replicas than there are partitions to read.
         """
-        fleet = self.recipe().fleet
-        if fleet.max_replicas and not fleet.min_replicas <= replicas <= fleet.max_replicas:
-            message = (
-                f"fleet {self.name!r} follows its lag within {fleet.min_replicas} and {fleet.max_replicas} replicas "
-                f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
-            )
-            raise Refused(message)
+        self._require_size(replicas)
         self._answer(self._controller.scale.remote(replicas))
         give_up_at = time.monotonic() + timeout_s
+        is_heard = False
         while True:
             status = self.status()
+            if is_heard and status.wanted not in {replicas, 0}:
+                message = (
+                    f"expected {replicas} replicas, but fleet {self.name!r} has wanted {status.wanted} since: by "
+                    "another order, or as its lag asks"
+                )
+                raise Refused(message)
+            is_heard |= status.wanted == replicas
             running = [replica for replica in status.replicas if replica.state == "running"]
             readers = sum(len(replica.held) for replica in running)
             loaded = replicas + status.standbys
@@ -87,12 +90,31 @@ class Fleet:
             if all_run and readers == status.partitions:
                 return status
             if status.state not in {"starting", "running"} or time.monotonic() > give_up_at:
+                found = f"found {len(running)}"
+                if starting := sum(replica.state == "starting" for replica in status.replicas):
+                    found += f" and {starting} that start (one that waits for a CPU or GPU: ray status)"
                 message = (
-                    f"expected {replicas} running replicas of fleet {self.name!r}, found {len(running)} of "
-                    f"{len(status.replicas)}; the fleet is {status.state}: {status.message or 'see undertow status'}"
+                    f"expected {replicas} running replicas of fleet {self.name!r}, {found}; "
+                    f"the fleet is {status.state}: {status.message or 'see undertow status'}"
                 )
                 raise Refused(message)
             time.sleep(0.1)
+
+    def _require_size(self, replicas: int) -> None:
+        fleet, partitions = self.recipe().fleet, self.status().partitions
+        if fleet.max_replicas and not fleet.min_replicas <= replicas <= fleet.max_replicas:
+            message = (
+                f"fleet {self.name!r} follows its lag within {fleet.min_replicas} and {fleet.max_replicas} replicas "
+                f"(fleet.min_replicas, fleet.max_replicas), found {replicas}"
+            )
+            raise Refused(message)
+        if replicas > max(partitions, fleet.replicas):
+            message = (
+                f"fleet {self.name!r} reads {counted(partitions, 'partition')}: expected at most as many replicas, "
+                f"found {replicas}, of which {replicas - partitions} would read nothing; add partitions to its topic, "
+                "or set fleet.standbys for replicas that wait to take over"
+            )
+            raise Refused(message)
 
     def drain(self) -> None:
         """Order every replica to drain. Does not wait: a controller that is late gets the order when it is back."""

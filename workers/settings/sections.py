@@ -24,6 +24,8 @@ from undertow.settings.registry_files import require_registry_files
 
 OF_REJECTS = ".rejects"
 """How the name of a dead-letter topic ends, behind that of its source, unless `kafka.dead_letters` names another."""
+MOST_REPLICAS = 1_000
+"""Each is a process with a model, which the one controller asks ten times a second. A choice: more is a slip."""
 
 
 class EventTimeSettings(Section):
@@ -225,14 +227,14 @@ class FleetSettings(Section):
     address: str = "local"
     """Ray's address: `local` starts a Ray for this fleet, `auto` joins one that runs here, `host:port` or `ray://...`
     joins a cluster."""
-    replicas: int = Field(default=2, ge=1)
+    replicas: int = Field(default=2, ge=1, le=MOST_REPLICAS)
     """How many replicas read at the start; `undertow scale` changes it. More than the topic has partitions read
     nothing."""
-    standbys: int = Field(default=0, ge=0)
+    standbys: int = Field(default=0, ge=0, le=MOST_REPLICAS)
     """How many additional replicas are loaded but read nothing, until they take over from one that died."""
-    min_replicas: int = Field(default=1, ge=1)
+    min_replicas: int = Field(default=1, ge=1, le=MOST_REPLICAS)
     """The smallest size of an autoscaled fleet."""
-    max_replicas: int = Field(default=0, ge=0)
+    max_replicas: int = Field(default=0, ge=0, le=MOST_REPLICAS)
     """Above 0, the fleet is autoscaled: its size follows the lag, from `min_replicas` to this, starting at `replicas`,
     and is at most the number of partitions."""
     catch_up_seconds: float = Field(default=60.0, gt=0)
