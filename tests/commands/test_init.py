@@ -66,8 +66,26 @@ def test_one_setting_a_section_and_what_is_none():
     assert set(section) == {"backfill.chunk_rows", "backfill.replicas"}
     assert section["backfill.chunk_rows"]["default"] == 5000
     assert set(json.loads(invoke("settings", "--json"))) == {one.key for one in all_settings()}
-    assert "did you mean offline.checkpoint_seconds" in invoke("settings", "offline.checkpoint_second", exit_code=1)
+    assert "did you mean offline.checkpoint_seconds" in invoke("settings", "offline.checkpoint_second", exit_code=2)
     assert find_settings("kafka.event_time.max_ahead")[0].default == 86_400
+
+
+def test_every_setting_is_found_by_its_key_and_its_variable_in_letters_of_any_case():
+    for one in all_settings():
+        for text in (one.key, one.variable, one.key.upper(), one.variable.lower(), f" {one.key.title()} "):
+            assert find_settings(text)[0] == one
+
+
+@pytest.mark.parametrize("section", ["KAFKA", "Kafka", "UNDERTOW_KAFKA", "undertow_kafka__", "kafka."])
+def test_a_section_is_found_in_letters_of_any_case(section):
+    assert find_settings(section) == find_settings("kafka")
+    assert len(find_settings("UNDERTOW_KAFKA__EVENT_TIME")) == len(find_settings("kafka.event_time")) > 1
+
+
+@pytest.mark.parametrize("key", ["", " ", ".", "__", "UNDERTOW_", "nope", "kafka.topi", "UNDERTOW_KAFKA__TOPI"])
+def test_a_setting_that_there_is_not_is_wrong_usage_and_names_the_closest(key):
+    said = invoke("settings", key, exit_code=2)
+    assert ("did you mean kafka.topic" if "topi" in key.lower() else "undertow settings shows all") in said
 
 
 @pytest.mark.slow

@@ -50,13 +50,14 @@ def given(packed, kafka_bootstrap, redis_address, tmp_path_factory):
 def refusal(given):
     """Return a function that runs a command which must refuse, and returns its only line."""
 
-    def run(command, *arguments, **faults):
+    def run(command, *arguments, code=1, **faults):
         wrong = [f"--set={key.replace('__', '.')}={value}" for key, value in faults.items()]
         result = CliRunner().invoke(main, [command, *given, *wrong, *map(str, arguments)])
         assert isinstance(result.exception, SystemExit), result.exception
-        assert result.exit_code == 1
-        (line,) = result.output.splitlines()
-        assert line.startswith("error: ")
+        assert result.exit_code == code
+        *usage, line = result.output.splitlines()
+        assert line.startswith("Error: " if code == 2 else "error: ")
+        assert bool(usage) == (code == 2)
         return line
 
     return run
@@ -170,18 +171,18 @@ def test_what_only_a_replica_can_find_ends_the_fleet_with_one_line(given):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "said", "code"),
     [
-        (["tides", "pump=p001"], "serves no 'tides', but: pumps; run: undertow apply"),
-        (["pumps", "pump=nobody"], "pumps has no embedding of pump=nobody: nothing was written"),
-        (["pumps", "pump=p001", "pump=p002"], "expected each id once, found pump=p001 pump=p002"),
-        (["pumps", "p001"], "id=value, for example wearer=s08; found 'p001'"),
-        (["pumps", "well=p001"], "expected the ids pump; found well"),
+        (["tides", "pump=p001"], "serves no 'tides', but: pumps; run: undertow apply", 1),
+        (["pumps", "pump=nobody"], "pumps has no embedding of pump=nobody: nothing was written", 1),
+        (["pumps", "pump=p001", "pump=p002"], "expected each id once, found pump=p001 pump=p002", 2),
+        (["pumps", "p001"], "id=value, for example wearer=s08; found 'p001'", 2),
+        (["pumps", "well=p001"], "expected the ids pump; found well", 2),
     ],
     ids=["service", "series", "twice", "key", "id"],
 )
-def test_a_lookup_of_what_is_not_there_says_what_there_is(refusal, arguments, said):
-    assert said in refusal("get", *arguments)
+def test_a_lookup_of_what_is_not_there_says_what_there_is(refusal, arguments, said, code):
+    assert said in refusal("get", *arguments, code=code)
 
 
 def test_a_lookup_says_that_redis_is_away(refusal, monkeypatch):

@@ -178,16 +178,16 @@ def test_without_a_source_the_artifacts_space_in_the_offline_log_is_drawn(write_
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "code"),
     [
-        (["--output", "space.jpg"], "ends with .html, .png, .svg, found space.jpg"),
-        (["--since", "yesterday"], "expected --since and --until as 2026-01-31T12:00:00Z, found yesterday"),
-        (["--colour", "mood"], "cannot colour by 'mood'"),
+        (["--output", "space.jpg"], "ends with .html, .png, .svg, found space.jpg", 2),
+        (["--since", "yesterday"], "expected --since and --until as 2026-01-31T12:00:00Z, found yesterday", 2),
+        (["--colour", "mood"], "cannot colour by 'mood'", 1),
     ],
 )
-def test_a_wrong_option_is_refused_in_one_line(write_part, options, message):
-    said = run(write_part(), *options, code=1)
-    assert said.splitlines()[-1].startswith("error: ")
+def test_a_wrong_option_is_refused_in_one_line(write_part, options, message, code):
+    said = run(write_part(), *options, code=code)
+    assert said.splitlines()[-1].startswith("Error: " if code == 2 else "error: ")
     assert message in said
 
 

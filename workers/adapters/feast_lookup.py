@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from undertow.adapters.feast_registry import is_ours
 from undertow.adapters.feast_store import open_store, secrets_of
-from undertow.core.errors import Refused, Unavailable
+from undertow.core.errors import Refused, Unavailable, WrongUsage
 from undertow.core.masking import without
 from undertow.settings.sections import FeastSettings
 
@@ -82,14 +82,14 @@ def _typed(types: Mapping[str, str], keys: Mapping[str, str | int]) -> dict[str,
     """Give each id the type of its join key: a command line knows only text."""
     if types.keys() != keys.keys():
         message = f"expected the ids {', '.join(types)}; found {', '.join(keys) or 'none'}"
-        raise Refused(message)
+        raise WrongUsage(message)
     row: dict[str, str | int] = {}
     for name, kind in types.items():
         try:
             row[name] = int(keys[name]) if kind == "INT64" else str(keys[name])
         except ValueError as error:
             message = f"the id {name} is an integer; found {keys[name]!r}"
-            raise Refused(message) from error
+            raise WrongUsage(message) from error
     return row
 
 

@@ -29,7 +29,7 @@ from undertow.backfill.digests import Digests
 from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.stall import StallWatch
-from undertow.core.errors import Refused, UndertowError
+from undertow.core.errors import Refused, UndertowError, WrongUsage
 from undertow.core.parquet_files import history_folder
 from undertow.settings.sections import BackfillSettings
 from undertow.stream.ports import Clock
@@ -182,7 +182,7 @@ def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
     """Ensure that a job always has chunks of the same size: others would embed the same windows again."""
     if JOB_NAME(recipe.job) is None:
         message = f"a job's name begins with a letter or digit and goes on with these or `._-`, found {recipe.job!r}"
-        raise Refused(message)
+        raise WrongUsage(message)
     note = recipe.folder / "_job.json"
     if publish(note, json.dumps({"chunk_rows": chunk_rows}).encode(), within=recipe.home):
         return

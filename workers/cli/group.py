@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from undertow.core.errors import Refused, UndertowError
+from undertow.core.errors import Refused, UndertowError, WrongUsage
 from undertow.core.extras import explain, require_extras
 from undertow.core.private_files import OURS, make_folder
 from undertow.core.readable import one_line
@@ -63,7 +63,7 @@ class OneLineGroup(click.Group):
 
 
 def needing(command: click.Command, *extras: str) -> click.Command:
-    """Let a command say at once what it lacks of these extras, once its arguments are read."""
+    """Let a command say at once what it lacks of these extras, once its arguments are read, and how it is used."""
     run = command.callback
     if run is None:
         message = f"expected a command that runs something, found {command.name}"
@@ -72,7 +72,10 @@ def needing(command: click.Command, *extras: str) -> click.Command:
     @wraps(run)
     def require_and_run(*args: Any, **options: Any) -> Any:
         require_extras(f"undertow {command.name}", *extras)
-        return run(*args, **options)
+        try:
+            return run(*args, **options)
+        except WrongUsage as error:
+            raise click.UsageError(one_line(_mask().known(str(error)))) from error
 
     command.callback = require_and_run
     return command

@@ -17,6 +17,7 @@ def settings(key: str | None, *, as_json: bool) -> None:
     \b
     undertow settings kafka
     undertow settings offline.checkpoint_seconds
+    undertow settings UNDERTOW_KAFKA__TOPIC
     """
     from undertow.commands.settings import show
     from undertow.telemetry.terminal import Terminal

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from undertow.adapters.feast_lookup import get
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, WrongUsage
 from undertow.core.readable import readable
 from undertow.schemas.wording import counted
 from undertow.settings.settings import Settings
@@ -24,11 +24,11 @@ def look_up(settings: Settings, name: str, keys: Collection[str], *, as_json: bo
     pairs = [key.partition("=") for key in keys]
     if wrong := [before for before, separator, _ in pairs if not separator]:
         message = f"keys are written as id=value, for example wearer=s08; found {wrong[0]!r}"
-        raise Refused(message)
+        raise WrongUsage(message)
     wanted = {before: value for before, _, value in pairs}
     if len(wanted) < len(pairs):
         message = f"expected each id once, found {readable(' '.join(keys))}"
-        raise Refused(message)
+        raise WrongUsage(message)
     found = get(settings.feast, name, wanted)
     if found is None:
         message = f"{name} has no embedding of {readable(' '.join(keys))}: nothing was written online for this series"

@@ -14,7 +14,7 @@ from undertow.adapters.kafka_replay import DeadLetter, ReplayNote, read_dead_let
 from undertow.artifact.format.manifest import Manifest, read_manifest
 from undertow.commands.dead_letter_table import letters_for, to_json
 from undertow.commands.replay_pipe import mend, parse_command
-from undertow.core.errors import Refused
+from undertow.core.errors import WrongUsage
 from undertow.core.inputs import build_inputs
 from undertow.schemas.decoded import Decode
 from undertow.schemas.records import REASONS, Record
@@ -67,17 +67,17 @@ class LetterFilter:
         limit: int | None = None,
         again: bool = False,
     ) -> "LetterFilter":
-        """Parse the options of the command. Raises `Refused`."""
+        """Parse the options of the command. Raises `WrongUsage`."""
         if unknown := sorted(set(reasons) - REASONS.keys()):
             message = f"no reason {unknown[0]!r}; there are {', '.join(REASONS)}"
-            raise Refused(message)
+            raise WrongUsage(message)
         try:
             since_us, until_us = (None if text is None else parse_time(text) for text in (since, until))
         except ValueError as error:
             message = (
                 f"expected --since and --until as 2026-01-31T12:00:00Z, found {since or ''} {until or ''}: {error}"
             )
-            raise Refused(message) from error
+            raise WrongUsage(message) from error
         times = {"since_us": since_us, "until_us": until_us}
         return cls(reasons=reasons, artifacts=artifacts, limit=limit, again=again, **times)
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, WrongUsage
 
 TIMEOUT_S = 30.0
 LARGEST_BYTES = 64 << 20
@@ -38,15 +38,15 @@ class PipedRecord:
 
 
 def parse_command(pipe: str) -> tuple[str, ...]:
-    """Split a command line as a shell does; no shell is involved. Raises `Refused`."""
+    """Split a command line as a shell does; no shell is involved. Raises `WrongUsage`."""
     try:
         words = tuple(shlex.split(pipe))
     except ValueError as error:
         message = f"cannot run the command {pipe!r} (--pipe): {error}"
-        raise Refused(message) from error
+        raise WrongUsage(message) from error
     if not words or not words[0]:
         message = "expected a command behind --pipe, such as --pipe 'jq -c .past.ax|=map(.//0)'; found an empty one"
-        raise Refused(message)
+        raise WrongUsage(message)
     return words
 
 

@@ -12,7 +12,7 @@ from undertow.settings.reference import Setting, all_settings, find_settings
 
 
 def show(key: str | None, console: Console, *, as_json: bool) -> None:
-    """Print the reference of a key, a section or all settings. Raises `Refused` for an unknown key."""
+    """Print the reference of a key, a section or all settings. Raises `WrongUsage` for an unknown key."""
     found = all_settings() if key is None else find_settings(key)
     if as_json:
         data = {one.key: {"kind": one.kind, "default": _plain(one), "text": one.text} for one in found}

@@ -8,8 +8,12 @@ class UndertowError(Exception):
     """Base class of the errors that are raised on purpose; the message is written for users."""
 
 
-class Refused(UndertowError):  # noqa: N818 the three names say what the caller does
+class Refused(UndertowError):  # noqa: N818 these names say what the caller does
     """Stop: a setting, an artifact or a store is wrong, and retrying cannot help. Commands print it and exit with 1."""
+
+
+class WrongUsage(Refused):
+    """Stop: what was typed cannot be meant, whatever is read. Commands print it with their usage and exit with 2."""
 
 
 class Unavailable(UndertowError):  # noqa: N818 likewise

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, WrongUsage
 from undertow.core.tap_texts import as_text, read_tap
 
 POOLS = ("last", "mean", "max", "first", "flatten", "none")
@@ -169,14 +169,14 @@ class Feature:
 
 
 def name_features(texts: Sequence[str]) -> dict[str, str]:
-    """Split texts of the form `NAME=tap:pool` into name and rest; the default name is `embedding`. Raises `Refused`."""
+    """Split texts of the form `NAME=tap:pool`; the default name is `embedding`. Raises `WrongUsage` for two of one."""
     features: dict[str, str] = {}
     for text in texts:
         match = _NAMED.fullmatch(text)
         name, feature = (match["name"], match["feature"]) if match else ("embedding", text)
         if name in features:
             message = f"expected one tap for each feature, found a second one for {name}; name them: hidden=rnn:last"
-            raise Refused(message)
+            raise WrongUsage(message)
         features[name] = feature
     return features
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from undertow.core.errors import Refused
+from undertow.core.errors import WrongUsage
 from undertow.settings.settings import PREFIX, SEPARATOR, Settings
 
 WIDTH = 100
@@ -70,14 +70,18 @@ def all_settings() -> tuple[Setting, ...]:
 
 
 def find_settings(key: str) -> tuple[Setting, ...]:
-    """Return one setting, or those of a section. Raises `Refused` for an unknown key, naming the closest."""
-    found = tuple(one for one in all_settings() if one.key == key or one.key.startswith(f"{key}."))
+    """Return one setting, or those of a section, by key or environment variable in letters of any case.
+
+    Raises `WrongUsage` for an unknown one, naming the closest.
+    """
+    wanted = key.strip().lower().removeprefix(PREFIX.lower()).replace(SEPARATOR, ".").strip(".")
+    found = tuple(one for one in all_settings() if one.key == wanted or one.key.startswith(f"{wanted}."))
     if not found:
         keys = [one.key for one in all_settings()]
-        close = difflib.get_close_matches(key, [*keys, *{name.partition(".")[0] for name in keys}], n=3)
+        close = difflib.get_close_matches(wanted, [*keys, *{name.partition(".")[0] for name in keys}], n=3)
         meant = f"did you mean {' or '.join(close)}?" if close else "undertow settings shows all that there are"
         message = f"there is no setting {key!r}: {meant}"
-        raise Refused(message)
+        raise WrongUsage(message)
     return found
 
 

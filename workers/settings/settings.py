@@ -8,7 +8,7 @@ import difflib
 import os
 import stat
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, WrongUsage
 from undertow.core.masking import is_secret, masked, secrets_in
 from undertow.core.toml_files import read_toml
 from undertow.settings.broker_names import require_topic
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
 def load(overrides: Iterable[str] = ()) -> Settings:
     """Resolve the settings. `overrides` are `section.key=value`; a value that is not valid TOML is taken as a string.
 
-    Raises `Refused` with all faults, each with its key.
+    Raises `Refused` with all faults, each with its key: `WrongUsage` where all are of `overrides`.
     """
     _refuse_strange_sections()
     _refuse_strange_file(Path(TOML))
@@ -111,20 +111,22 @@ def load(overrides: Iterable[str] = ()) -> Settings:
             # The message does not repeat the text, which may hold a secret.
             found = "no = sign" if not separator else "no key before the = sign"
             message = f"--set takes section.key=value, for example kafka.topic=windows; found {found} in one of them"
-            raise Refused(message)
+            raise WrongUsage(message)
         section = flags
         for name in sections:
             section = section.setdefault(name, {})
             if not isinstance(section, dict):
                 message = f"--set gives {name} both a value and keys of its own: {path}"
-                raise Refused(message)
+                raise WrongUsage(message)
         section[key] = _value(text)
         if is_secret(path) or list(secrets_in({path: section[key]})):
-            raise Refused(_not_by_flag(path.strip()))
+            raise WrongUsage(_not_by_flag(path.strip()))
     try:
         return Settings(**flags)
     except ValidationError as error:
-        raise Refused("; ".join(map(_told, error.errors(include_url=False)))) from None
+        faults = error.errors(include_url=False)
+        kind = WrongUsage if all(_is_given(fault, flags) for fault in faults) else Refused
+        raise kind("; ".join(map(_told, faults))) from None
     except SettingsError as error:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
         message = f"""tables stand in the environment as JSON, as UNDERTOW_KAFKA__EXTRA='{{"retries": 3}}'; {found}"""
@@ -132,6 +134,18 @@ def load(overrides: Iterable[str] = ()) -> Settings:
     except (ValueError, RecursionError) as error:
         message = f"UNDERTOW_... is not valid JSON: {error}"
         raise Refused(message) from error
+
+
+def _is_given(fault: ErrorDetails, flags: Mapping[str, Any]) -> bool:
+    """Whether the value of a fault, or the key that there is not, is of these flags."""
+    found: Any = flags
+    for name in fault["loc"]:
+        if not isinstance(found, Mapping):
+            break  # inside a value
+        if name not in found:
+            return False
+        found = found[str(name)]
+    return not isinstance(found, Mapping) or fault["type"] == "extra_forbidden"
 
 
 def _told(fault: ErrorDetails) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from undertow.adapters.offline_chains import require_whole
 from undertow.adapters.offline_root import view_folder
 from undertow.artifact.format.manifest import read_manifest
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, WrongUsage
 from undertow.schemas.times import parse_time
 from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
@@ -46,12 +46,13 @@ class PictureOptions:
 def view(settings: Settings, choice: PictureOptions) -> Iterator[str]:
     """Write the pictures; yield a line for each, after one that says what was read. Raises `Refused`."""
     refuse_early(choice.outputs)
+    span = _span(choice)
     source, name = (choice.source, None) if choice.source else _configured(settings)
     rows = read_rows(
         source,
         feature=choice.feature,
         sample=choice.sample,
-        span=_span(choice),
+        span=span,
         series=choice.series,
         space=choice.space,
     )
@@ -95,7 +96,7 @@ def _span(choice: PictureOptions) -> Span:
     except ValueError as error:
         found = " ".join(text for text in (choice.since, choice.until) if text)
         message = f"expected --since and --until as 2026-01-31T12:00:00Z, found {found}: {error}"
-        raise Refused(message) from error
+        raise WrongUsage(message) from error
     return Span(since_us=since, until_us=until)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, WrongUsage
 from undertow.core.extras import require_extras
 from undertow.core.private_files import make_folder
 from undertow.view import page
@@ -25,7 +25,7 @@ def refuse_early(outputs: Iterable[Path]) -> None:
     for path in outputs:
         if path.suffix.lower() not in WRITERS:
             message = f"expected an output that ends with {', '.join(WRITERS)}, found {path}"
-            raise Refused(message)
+            raise WrongUsage(message)
 
 
 def make_picture(
