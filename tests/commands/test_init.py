@@ -88,6 +88,27 @@ def test_a_setting_that_there_is_not_is_wrong_usage_and_names_the_closest(key):
     assert ("did you mean kafka.topic" if "topi" in key.lower() else "undertow settings shows all") in said
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("pumps", "pumps"),
+        ("Pumps of site 7 ü", "Pumps-of-site-7"),
+        ("..hidden-", "hidden"),
+        ("泵", "undertow"),
+        ("p" * 99, "p" * 40),
+    ],
+)
+def test_a_project_names_its_fleet_by_its_folder_so_that_no_command_in_it_reaches_that_of_another(
+    folder, name, tmp_path, monkeypatch
+):
+    invoke("init", str(tmp_path / folder))
+    monkeypatch.chdir(tmp_path / folder)
+    assert load().fleet.name == name
+    assert invoke("status", exit_code=1) == (
+        f"error: no fleet named '{name}' runs here: undertow run starts one; see fleet.name, fleet.address\n"
+    )
+
+
 @pytest.mark.slow
 def test_the_example_is_trained_and_packed_as_the_command_says_and_embeds_as_the_plain_module(tmp_path, monkeypatch):
     project = tmp_path / "pumps"

@@ -92,8 +92,11 @@ def test_another_terminal_of_this_user_alone_sees_the_fleet_changes_its_size_and
     with running(place.settings, tmp_path / "here", "-s", "fleet.replicas=1", home=home) as command:
         command.wait_until(lambda: '"windows": 2000' in command.beside("status", "--json"))
         assert "running · 1 replica · 2,000 windows" in command.beside("status")
-        assert command.beside("scale", "3") == "3 replicas run\n"
         fleet = place.settings.fleet.name
+        serves = f"fleet '{fleet}', which serves {read_manifest(place.settings.model.artifact).view().view}"
+        assert command.beside("scale", "3") == f"{serves}: 3 replicas run\n"
+        too_many = command.beside("scale", "100000")
+        assert f"reads {PARTITIONS} partitions: expected at most as many replicas, found 100000" in too_many
         assert f"no fleet named '{fleet}' runs here" in command.beside("drain", home=home_of_a_stranger)
         address = (home / ".cache" / "undertow" / "fleets" / fleet).read_text()
         assert command.listens_on() == {"127.0.0.1"}
@@ -104,8 +107,8 @@ def test_another_terminal_of_this_user_alone_sees_the_fleet_changes_its_size_and
         assert "~/.ray/auth_token that of the user who started it" in stranger
         assert "Traceback" not in stranger
         (first, *_) = command.beside("scale", "1").splitlines()
-        assert first == "1 replica run"
-        assert command.beside("drain") == "drained: 2,000 windows, 0 rejects\n"
+        assert first == f"{serves}: 1 replica run"
+        assert command.beside("drain") == f"fleet '{fleet}' drained: 2,000 windows, 0 rejects\n"
         assert command.end() == 0, command.output()
         output = command.output()
     assert assert_committed_is_what_is_offline(place.settings) == (2_000, 2_000)

@@ -136,7 +136,9 @@ def test_fleet_alone_has_all_that_its_actors_import_and_finds_that_none_runs(bas
     commands = install(base, "fleet")
     actors = "import undertow.fleet.controller_actor, undertow.fleet.replica_actor, undertow.backfill.job"
     run(project, commands / "python", "-c", actors)
-    assert "no fleet named 'undertow' runs here" in run(project, commands / "undertow", "status", code=1)
+    assert f"no fleet named '{project.name}' runs here: undertow run starts one" in run(
+        project, commands / "undertow", "status", code=1
+    )
 
 
 def test_train_alone_packs_a_checkpoint_and_without_it_the_artifact_names_what_loads_it(base, tmp_path):

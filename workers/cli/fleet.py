@@ -68,11 +68,13 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
     from undertow.settings.settings import load
 
     settings = load(overrides).fleet
-    found = find_fleet(settings).scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
+    fleet = find_fleet(settings)
+    found = fleet.scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
     idle = max(0, replicas - found.partitions)
     there = f"there {are(found.partitions)} {counted(found.partitions, 'partition')}"
     note = f"; {idle} read nothing, since {there}" if idle else ""
-    say(f"{replicas} replica{'s' * (replicas > 1)} run{note}")
+    served = ", ".join(one.artifact for one in found.artifacts)
+    say(f"fleet {fleet.name!r}, which serves {served}: {replicas} replica{'s' * (replicas > 1)} run{note}")
 
 
 @click.command()
@@ -86,5 +88,6 @@ def drain(overrides: tuple[str, ...]) -> None:
     from undertow.settings.settings import load
 
     settings = load(overrides).fleet
-    last = find_fleet(settings).end(settings.drain_timeout_seconds + 30)
-    say(f"drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")
+    fleet = find_fleet(settings)
+    last = fleet.end(settings.drain_timeout_seconds + 30)
+    say(f"fleet {fleet.name!r} drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")

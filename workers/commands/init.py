@@ -6,6 +6,7 @@ In: a folder. Out: files, and lines that say what was created and what to do nex
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from undertow.settings.settings import TOML
 REPOSITORY = "feature_repo"
 SPACES = f"{REPOSITORY}/spaces"
 ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on that disk")
+LONGEST_FLEET_NAME = 40
+"""Ray's namespace, the lease and log lines show it: short enough to be read there. A choice."""
 LEFT_OUT = {"data", "__pycache__", "spaces"}
 """Folders that commands write into a Feast repository, and that are not copied."""
 
@@ -27,7 +30,8 @@ def make_project(folder: Path) -> list[str]:
 
     Raises `Refused` where something is in the way, having written nothing, and where the folder cannot be written.
     """
-    wanted = {name: text.encode() for name, text in {TOML: commented_toml(SET), **FILES}.items()}
+    given = {"fleet.name": f'"{fleet_name(folder)}"', **SET}
+    wanted = {name: text.encode() for name, text in {TOML: commented_toml(given), **FILES}.items()}
     wanted |= {f"{REPOSITORY}/{path}": content for path, content in _contents(_repository(), "")}
     if in_the_way := list(_in_the_way(folder, wanted)):
         message = f"expected room for a project in {folder}, found in the way: {', '.join(in_the_way)}; nothing was "
@@ -40,6 +44,12 @@ def make_project(folder: Path) -> list[str]:
     hiding = [name for name in ("undertow.py", "undertow/__init__.py") if (folder / name).exists()]
     lines += [f"{name} hides the package undertow where PYTHONPATH=. is set, as below: rename it" for name in hiding]
     return [*lines, "", "next, in that folder:", *(f"  {line}" for line in NEXT.splitlines())]
+
+
+def fleet_name(folder: Path) -> str:
+    """Return a name for the fleet of a project: its folder's, so that commands of another project do not reach it."""
+    letters = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-.")
+    return letters[:LONGEST_FLEET_NAME] or "undertow"
 
 
 def write_missing(folder: Path, files: Mapping[str, bytes], *, folders: Iterable[str] = ()) -> list[str]:

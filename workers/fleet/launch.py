@@ -18,7 +18,7 @@ from undertow.fleet.handle import ANSWER_S, ENDS, Fleet
 from undertow.fleet.lease import Lease, own_lease
 from undertow.fleet.lease_places import Heartbeats, acquire_all, open_lease_places
 from undertow.fleet.ray_replicas import orphans, remove_orphans
-from undertow.ray_session.session import join_ray
+from undertow.ray_session.session import join_ray, no_fleet
 from undertow.settings.sections import FleetSettings
 from undertow.wiring.root import StreamRecipe
 
@@ -117,10 +117,10 @@ def find_fleet(settings: FleetSettings) -> Fleet:
     try:
         return Fleet(settings.name, ray.get_actor(controller_name(settings.name)))
     except ValueError as error:
-        message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
         if left := orphans(settings.name):
             message = (
                 f"fleet {settings.name!r} has lost its controller for good, and {len(left)} of its replicas are left, "
                 "which nobody watches: undertow run ends them and goes on from what they have made durable"
             )
-        raise Refused(message) from error
+            raise Refused(message) from error
+        raise no_fleet(settings.name) from error

@@ -81,6 +81,11 @@ def announced(settings: FleetSettings) -> Iterator[None]:
                 note.unlink()
 
 
+def no_fleet(name: str) -> Refused:
+    """Return the error that no fleet of this name runs."""
+    return Refused(f"no fleet named {name!r} runs here: undertow run starts one; see fleet.name, fleet.address")
+
+
 def join_ray(settings: FleetSettings) -> None:
     """Join the Ray of a fleet that runs already. Raises `Refused` if there is none."""
     if ray.is_initialized():
@@ -90,8 +95,7 @@ def join_ray(settings: FleetSettings) -> None:
         try:
             address = _note(settings).read_text()
         except FileNotFoundError as error:
-            message = f"no fleet named {settings.name!r} runs here: see fleet.name and fleet.address"
-            raise Refused(message) from error
+            raise no_fleet(settings.name) from error
     if settings.address in {"local", "auto"}:
         show_token()  # for other addresses the user says RAY_AUTH_MODE=token
     try:
