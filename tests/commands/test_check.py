@@ -28,12 +28,12 @@ def broker(tmp_path, monkeypatch):
     return address
 
 
-def check(*overrides):
+def check(*overrides, code=1):
     """Run it for a broker that gets a moment to answer; return what it printed."""
     options = [f"--set={override}" for override in ("kafka.extra.bootstrap_timeout_ms=200", *overrides)]
     result = CliRunner().invoke(main, ["check", *options])
     assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == 1
+    assert result.exit_code == code
     return result.output
 
 
@@ -147,7 +147,7 @@ def test_a_log_on_a_file_system_that_is_read_only_is_not_told_to_be_a_matter_of_
 
 
 def test_settings_that_do_not_hold_are_refused_before_anything_is_looked_at():
-    assert check("fleet.replicas=0").splitlines() == [
+    assert check("fleet.replicas=0", code=2).splitlines() == [
         "error: fleet.replicas: Input should be greater than or equal to 1, found 0"
     ]
 
