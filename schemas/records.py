@@ -84,7 +84,7 @@ def join_details(details: Sequence[str], more: int = 0) -> str:
 
 REASONS = {
     "empty": "the record has no value",
-    "too-large": "the record is larger than kafka.max_record_bytes",
+    "too-large": "the record, or the texts that its Arrow batch unpacks to, are larger than kafka.max_record_bytes",
     "not-json": "the value is not a JSON object",
     "not-avro": "the value is not Avro of the schema that it is said to have",
     "not-arrow": "the value is not an Arrow IPC stream of one plain record batch",

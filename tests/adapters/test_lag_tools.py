@@ -87,7 +87,7 @@ def test_a_drained_stream_has_no_lag_and_what_comes_later_is_lag(kafka_bootstrap
         online=MemoryOnline({}),
         offline=MemoryOfflineLog(MemoryChains()),
         dead_letters=MemoryDeadLetters(),
-        limits=Limits(),
+        limits=Limits(checkpoint_seconds=2.0),
     )
     stream.assign(Partition(topic_name, index) for index in range(2))
     while stream.counts.records < 6:

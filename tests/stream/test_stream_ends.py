@@ -50,7 +50,7 @@ def test_a_part_that_does_not_close_keeps_none_of_the_others_open(broken):
         online=named("online", MemoryOnline),
         offline=MemoryOfflineLog(MemoryChains()),
         dead_letters=named("dead_letters", MemoryDeadLetters),
-        limits=Limits(),
+        limits=Limits(checkpoint_seconds=2.0),
         tell=told.append,
     )
     with pytest.raises(OSError, match="|".join(broken)) as raised:

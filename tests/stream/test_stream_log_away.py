@@ -43,7 +43,7 @@ def open_stream(world, root):
             online=MemoryOnline(world.online),
             offline=FileOfflineLog(root, VIEW, cluster_id="c", topic_id="t", writer="", clock=lambda: world.now),
             dead_letters=world.dead_letters,
-            limits=Limits(),
+            limits=Limits(checkpoint_seconds=2.0),
             clock=lambda: world.now,
             wait=wait,
             jitter=lambda: 1.0,

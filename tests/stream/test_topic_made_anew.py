@@ -57,7 +57,7 @@ def open_stream(settings, root, topic=None, tell=lambda _event: None):
             root, VIEW, cluster_id=topic.cluster_id, topic_id=topic.topic_id, writer="test", clock=lambda: 1e9
         ),
         dead_letters=MemoryDeadLetters(),
-        limits=Limits(),
+        limits=Limits(checkpoint_seconds=2.0),
         tell=tell,
     )
 

@@ -63,8 +63,8 @@ class LogQuery:
             self._connection.execute("DROP TABLE kept; DROP TABLE asked")
         yield from self._vectors(f"p.{ROW}, p.{AGE_US}", batch_rows)
 
-    def count_series(self, *, delivered_by_us: int | None = None) -> int:
-        """Find the newest row of each series; return the number of series. `newest` then returns the rows.
+    def find_newest(self, *, delivered_by_us: int | None = None) -> int:
+        """Find the newest row of each series; return how many there are. `newest` then returns the rows.
 
         Rows delivered after `delivered_by_us` (microseconds since the epoch) do not count.
         """

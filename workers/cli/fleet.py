@@ -11,7 +11,12 @@ from undertow.telemetry.output import say
 
 
 @click.command()
-@click.option("--drain-when-idle", type=float, metavar="SECONDS", help="Drain after no record came for this long.")
+@click.option(
+    "--drain-when-idle",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Drain after no record came for this long.",
+)
 @click.option("--force", is_flag=True, help="Start even if another fleet reads the same topic under the same group.")
 @settings_options
 def run(overrides: tuple[str, ...], drain_when_idle: float | None, *, force: bool) -> None:

@@ -32,7 +32,7 @@ class RetryCall(Protocol):
 class Limits:
     """When to checkpoint: after how long, and after how much data."""
 
-    checkpoint_seconds: float = 2.0
+    checkpoint_seconds: float
     checkpoint_rows: int = 20_000
     checkpoint_bytes: int = 64 << 20
     poll_timeout_s: float = 0.1

@@ -77,7 +77,7 @@ def newest_rows(
         tempfile.TemporaryDirectory(prefix="undertow-") as spill,
         open_query(files, ids, features, memory_bytes=read_memory_bytes, spill=Path(spill)) as query,
     ):
-        series = query.count_series(delivered_by_us=delivered_by_us)
+        series = query.find_newest(delivered_by_us=delivered_by_us)
         batches = (rows for batch in query.newest(WRITE_ROWS) for rows in _batches(batch, view))
         yield NewestRows(series=series, batches=batches)
 

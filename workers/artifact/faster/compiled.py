@@ -21,12 +21,10 @@ from torch import Tensor, nn
 from undertow.artifact.faster.calls import fits, flatten
 from undertow.artifact.faster.class_paths import VARIABLE_SELECTION, is_a
 from undertow.artifact.faster.notices import tell, tell_error
-from undertow.artifact.faster.rewrite import TOLERANCE, distance
+from undertow.artifact.faster.rewrite import MARGIN, distance
 from undertow.artifact.faster.selection import in_slices
 from undertow.artifact.format.parts import Compiled, CompiledPart
 
-MARGIN = TOLERANCE / 2
-"""How much all compiled parts together may change a vector: the same share as the rewrites of `prepare.py`."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from undertow.artifact.dry_runs.layouts import PROBE, WIDER
 from undertow.artifact.dry_runs.learn import make_inputs
 from undertow.artifact.dry_runs.sample import sample_lengths
 from undertow.artifact.faster.notices import tell, tell_error
-from undertow.artifact.faster.rewrite import TOLERANCE, distance, restore, rewrite
+from undertow.artifact.faster.rewrite import MARGIN, distance, restore, rewrite
 from undertow.artifact.faster.search import MakeVectors, find_pruning
 from undertow.artifact.faster.skipping import skip
 from undertow.artifact.format.pruning import Pruning
@@ -28,9 +28,6 @@ from undertow.schemas.contract import InputContract
 
 PROOF = 64
 """How many sample windows a rewrite is checked on: about one in a hundred windows magnifies an error of a last bit."""
-MARGIN = TOLERANCE / 2
-"""How much all rewrites together may change a vector: half of what the certificate allows."""
-
 log = logging.getLogger(__name__)
 
 

@@ -19,6 +19,8 @@ from undertow.core.taps import find_module
 
 TOLERANCE = 1e-6
 """The largest difference allowed in an output, relative to the tensor's largest number, or to 1 if that is smaller."""
+MARGIN = TOLERANCE / 2
+"""How much all rewrites together may change a vector, and how much all compiled parts may: half each."""
 
 log = logging.getLogger(__name__)
 
