@@ -58,7 +58,7 @@ def test_a_command_that_never_stops_writing_is_ended(monkeypatch):
 def test_of_what_it_complains_about_the_last_line_is_kept():
     mended = mend(b"", shell("yes complaint | head -c 1000000 >&2; echo the end >&2; exit 3"))
     assert mended.fault == "the command ended with 3: the end"
-    assert mend(b"", shell("kill -9 $$")).fault == "the command ended with -9: and said nothing"
+    assert mend(b"", shell("kill -9 $$")).fault == "the command ended with -9 and said nothing"
 
 
 def test_it_has_no_terminal_to_wait_for():

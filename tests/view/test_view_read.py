@@ -108,10 +108,13 @@ def test_several_spaces_in_one_source_are_refused_by_name(write_part):
     folder = write_part(space="b" * 64)
     with pytest.raises(Refused, match=f"several spaces.*{'a' * 64}, {'b' * 64}; draw one, such as --space aaaaaaaa"):
         read(folder.parent)
+    for unknown in ("zzz", ""):
+        with pytest.raises(Refused, match=f"of a space that begins with '{unknown}'; found aaaaaaaa, bbbbbbbb"):
+            read(folder.parent, space=unknown)
     one = read(folder.parent, space="bbbb")
     assert (one.space, len(one.vectors), one.read) == ("b" * 64, 40, 40)
     assert len(read(folder).vectors) == 40
-    with pytest.raises(Refused, match="no row to draw"):
+    with pytest.raises(Refused, match="begins with 'c'"):
         read(folder.parent, space="c")
 
 

@@ -73,8 +73,9 @@ def mend(value: bytes, command: Sequence[str], *, timeout_s: float = TIMEOUT_S) 
     if not is_whole:
         return PipedRecord(value=b"", fault=f"the command wrote more than {LARGEST_BYTES:,} bytes")
     if process.returncode:
-        last = said.decode(errors="replace").strip().splitlines() or ["and said nothing"]
-        return PipedRecord(value=b"", fault=f"the command ended with {process.returncode}: {last[-1]}")
+        *_, last = ["", *said.decode(errors="replace").strip().splitlines()]
+        why = f": {last}" if last else " and said nothing"
+        return PipedRecord(value=b"", fault=f"the command ended with {process.returncode}{why}")
     return PipedRecord(value=bytes(written))
 
 

@@ -67,6 +67,8 @@ def read_rows(
     try:
         dataset = ds.dataset([str(path) for path in files], format="parquet")
         columns = SourceColumns.of(dataset.schema, feature, series)
+        if space is not None:
+            _require_space(dataset, columns, space, source)
         return _read(dataset, columns, sample, columns.filter(span, space), source)
     except (pa.ArrowException, OSError) as error:
         message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
@@ -148,6 +150,18 @@ def _refuse_several(spaces: set[str], source: Path) -> None:
         hint = f"draw one, such as --space {min(spaces)[:8]}"
         message = f"{source} holds several spaces, whose vectors cannot be compared: {found}; {hint}"
         raise Refused(message)
+
+
+def _require_space(dataset: Any, columns: SourceColumns, space: str, source: Path) -> None:
+    wanted, found = columns.filter(Span(), space), set[str]()
+    if space and dataset.head(1, columns=[SPACE], filter=wanted).num_rows:
+        return
+    for batch in dataset.scanner(columns=[SPACE], batch_readahead=0, fragment_readahead=0).to_batches():
+        found.update(str(one)[:8] for one in pc.unique(batch.column(0)).to_pylist() if one is not None)
+    message = (
+        f"no row in {source} is of a space that begins with {space!r}; found {', '.join(sorted(found)) or 'no row'}"
+    )
+    raise Refused(message)
 
 
 def _hashes(rows: pa.Table, columns: SourceColumns, first: int) -> NDArray[np.uint64]:
