@@ -5,8 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from undertow.adapters import offline_chains
-from undertow.adapters.offline_chains import BEGUN, chains, find_holes, require_whole, whole_parts
+from undertow.adapters.offline_chains import BEGUN, chains, find_holes, require_whole
 from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_history import whole_parts
 from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_mend import accept_holes
 from undertow.adapters.offline_parts import read_footer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.adapters.offline_chains import sound_parts
+from undertow.adapters.offline_history import sound_parts
 from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_parts import is_intact, read_footer, read_part, read_rows
 from undertow.adapters.offline_root import claim_folder

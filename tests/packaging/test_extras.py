@@ -45,6 +45,7 @@ NEEDS = {
     "replay": ("kafka", []),
     "join": ("feast", ["windows.parquet", "-o", "joined.parquet"]),
     "rebuild": ("feast", []),
+    "maintain": ("feast", []),
     "view": ("view", ["windows.parquet"]),
 }
 """Commands that need extras, which, and their arguments."""

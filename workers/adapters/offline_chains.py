@@ -5,7 +5,7 @@ who appends nor what the rows hold.
 
 A part has a number in its footer, and is only appended if the part before it exists. So if the last of n parts is
 number n - 1, none is missing, and one footer for each chain is enough. Otherwise, as in chains of earlier versions, all
-footers are read.
+footers are read. Parts that the chain notes as folded into the table of history (`offline_folded`) count as there.
 """
 
 import re
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from undertow.adapters.offline_parts import Footer, part_files, read_footer, require_intact, translated
-from undertow.core.errors import Refused
+from undertow.adapters.offline_folded import FoldMark, newest_mark
+from undertow.adapters.offline_parts import Footer, read_footer, translated
+from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.records import Partition
 
@@ -56,11 +57,13 @@ class Hole:
     """`Footer.shift` of the part before."""
     next_shift: int
     """The shift of the part after the hole: greater if a missing part had turned the chain back."""
+    begin: int = 0
+    """The position at which the chain begins, after what was folded."""
 
     @property
     def path(self) -> Path:
         """The path of the missing part, or of the first of several."""
-        return self.folder / part_name(None if self.first is None else self.first + self.shift)
+        return self.folder / part_name(self.begin if self.first is None else self.first + self.shift)
 
     def __str__(self) -> str:
         """Return which offsets are missing, in words."""
@@ -83,24 +86,39 @@ def part_names(folder: Path) -> list[str]:
     return sorted(filter(PART_NAME, (path.name for path in folder.iterdir())))
 
 
+def position_of(name: str) -> int:
+    """Return a part's position in its chain: the number in its name."""
+    return int(name.removesuffix(SUFFIX))
+
+
 def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
-    """Return the names of a chain's parts, and its holes. Raises `Refused` for a damaged part."""
+    """Return the names of a chain's parts that are not noted as folded, and its holes.
+
+    Raises `Refused` for a damaged part, `Unavailable` if the last one is missing.
+    """
     for _ in range(TRIES):
-        names = part_names(folder)
-        if not names or is_counted(names, read_footer(folder / names[-1])):
+        folded = newest_mark(folder)  # before the listing: parts are deleted only after they were noted
+        names = [name for name in part_names(folder) if position_of(name) >= folded.position]
+        if not names and folded.position:
+            message = (
+                f"the chain in {folder} lacks its last part: expected {part_name(folded.position)} or a later one, up "
+                "to which it was folded into the table of history, found none; restore it from a copy"
+            )
+            raise Unavailable(message)
+        if not names or is_counted(names, read_footer(folder / names[-1]), folded):
             return names, []
-        holes = [*_walk(folder, names)]
+        holes = [*_walk(folder, names, folded)]
         if not any(hole.path.exists() for hole in holes):
             break
     return names, holes
 
 
-def is_counted(names: list[str], last: Footer) -> bool:
-    """Whether the last part's number proves that no part is missing."""
-    return names[0] == part_name(None) and last.number == len(names) - 1
+def is_counted(names: list[str], last: Footer, folded: FoldMark) -> bool:
+    """Whether the last part's number proves that no part is missing after what was folded."""
+    return names[0] == part_name(folded.position) and last.number == folded.parts + len(names) - 1
 
 
-def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
+def _walk(folder: Path, names: list[str], folded: FoldMark) -> Iterator[Hole]:
     footers = [read_footer(folder / name) for name in names]
 
     def hole(first: int | None, behind: Footer, shift: int, next_shift: int) -> Hole:
@@ -113,9 +131,10 @@ def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
             topic_id=behind.topic_id,
             shift=shift,
             next_shift=next_shift,
+            begin=folded.position,
         )
 
-    if names[0] != part_name(None):
+    if names[0] != part_name(folded.position):
         yield hole(None, footers[0], 0, _shift(names[0], footers[0]))
     for (before, after), name in zip(pairwise(footers), names[1:], strict=True):
         next_shift = _shift(name, after)
@@ -133,7 +152,7 @@ def _walk(folder: Path, names: list[str]) -> Iterator[Hole]:
 
 
 def _shift(name: str, footer: Footer) -> int:
-    return int(name.removesuffix(SUFFIX)) - footer.first
+    return position_of(name) - footer.first
 
 
 def chain_folders(home: Path) -> list[Path]:
@@ -179,20 +198,6 @@ def require_whole(home: Path) -> dict[Path, list[str]]:
 
 
 MEND = "Mount its disk, or restore the files from a copy; to go on without them, for ever: undertow apply --accept-lost"
-
-
-def whole_parts(home: Path) -> list[Path]:
-    """Return all part files of a view, of chains and of backfills. Raises `Refused` if a chain has a hole."""
-    listed = require_whole(home)
-    others = [path for path in part_files(home) if not (path.parent in listed and PART_NAME(path.name))]
-    return sorted([*others, *(folder / name for folder, names in listed.items() for name in names)])
-
-
-def sound_parts(home: Path) -> list[Path]:
-    """Return all part files of a view. Raises `Refused` if one is missing or damaged (by its checksum)."""
-    files = whole_parts(home)
-    require_intact(files)
-    return files
 
 
 def begun_note(home: Path, partition: Partition, *, topic_id: str, cluster_id: str) -> Path:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from undertow.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names
+from undertow.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names, position_of
 from undertow.adapters.offline_files import publish, require_folder, sweep
+from undertow.adapters.offline_folded import parts_before
 from undertow.adapters.offline_parts import (
     BACKFILLS,
     Footer,
@@ -214,7 +215,8 @@ class FileOfflineLog:
         if not begun.exists():  # written by an earlier version, or by a process that died just then
             publish(begun, b"", within=self._home)
         last = read_footer(folder / names[-1])
-        end = _End(name=names[-1], next=last.next, parts=len(names), shift=last.shift)
+        parts = parts_before(folder, position_of(names[0])) + len(names)
+        end = _End(name=names[-1], next=last.next, parts=parts, shift=last.shift)
         return end, _latest([folder / name for name in names])
 
     def _check_neighbour(self, folder: Path) -> None:

@@ -31,9 +31,13 @@ from undertow.stream.record_marks import Mark
 FORMAT = "1"
 BACKFILLS = "@backfill"
 """The folder inside a view's with a folder for each backfill job; parts of chains are in the folders of topics."""
+TABLE, DELTA = "@table", "@delta"
+"""The folder inside a view's with the table of history, and the log's with all tables' own logs: no parts lie there."""
 PREFIX = "undertow."
 LATEST = "created_us"
 """The key, in a part's metadata, of the `created_us` with which it ends."""
+GROUP_ROWS = 1 << 16
+"""Rows in a row group of a large file: a reader holds a few groups in memory. A choice."""
 READERS = min(8, os.cpu_count() or 1)
 """Threads that read files: reading and checksums release the GIL. At most 8, a choice."""
 
@@ -116,12 +120,24 @@ def encode_part(
     else:
         columns += [pa.repeat(pa.scalar(origin[0], pa.int32()), rows), pa.array(origin[1], pa.int64())]
     latest_us = max(latest_us, int(embeddings.created_us.max(initial=0)))
-    said = {PREFIX + key: value for key, value in {"format": FORMAT, LATEST: str(latest_us), **metadata}.items()}
+    return _encode(pa.Table.from_arrays(columns, schema=schema), view, {LATEST: str(latest_us), **metadata})
+
+
+def encode_rows(rows: pa.Table, view: SpaceView) -> bytes:
+    """Return a Parquet file of rows that were read from parts, in the order given."""
+    latest_us = int(pc.max(rows[CREATED].cast(pa.int64())).as_py() or 0)
+    return _encode(rows.cast(part_schema(view)), view, {LATEST: str(latest_us)}, group_rows=GROUP_ROWS)
+
+
+def _encode(rows: pa.Table, view: SpaceView, metadata: Mapping[str, str], *, group_rows: int | None = None) -> bytes:
+    said = {PREFIX + key: value for key, value in {"format": FORMAT, **metadata}.items()}
     sink = pa.BufferOutputStream()
     # No dictionaries for vectors: they hardly repeat, so it would cost time and save nothing.
     repeating = [*(column.name for column in view.series), SPACE]
-    table = pa.Table.from_arrays(columns, schema=schema.with_metadata(said))
-    pq.write_table(table, sink, compression="zstd", use_dictionary=repeating, write_page_checksum=True)
+    table = rows.replace_schema_metadata(said)
+    pq.write_table(
+        table, sink, compression="zstd", use_dictionary=repeating, write_page_checksum=True, row_group_size=group_rows
+    )
     return seal(bytes(sink.getvalue()))
 
 
@@ -218,10 +234,15 @@ def part_files(folder: Path) -> list[Path]:
     Raises `Refused` for a folder that we may not read, `Unavailable` for one that cannot be read now.
     """
     try:
-        return find(folder, of_the_log).paths if folder.is_dir() else []
+        return find(folder, _of_parts).paths if folder.is_dir() else []
     except OSError as error:
         with translated(Path(error.filename or folder)):
             raise
+
+
+def _of_parts(path: Path, name: str) -> str | None:
+    """Count parts only: which files of the table count depends on its version (`offline_history`)."""
+    return "" if {TABLE, DELTA}.intersection(Path(name).parts) else of_the_log(path, name)
 
 
 def is_intact(path: Path) -> bool:

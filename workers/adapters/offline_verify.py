@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from undertow.adapters.offline_chains import require_whole
-from undertow.adapters.offline_parts import READERS, is_intact, part_files, translated
+from undertow.adapters.offline_history import table_files
+from undertow.adapters.offline_parts import READERS, TABLE, is_intact, part_files, translated
 from undertow.core.errors import UndertowError
 from undertow.schemas.wording import counted
 
@@ -41,7 +42,7 @@ class Verified:
 
 def verify(root: Path) -> Verified:
     """Read all parts of all views, several at once, and check that no chain lacks any."""
-    files = part_files(root)
+    files = [*part_files(root), *_table_files(root)]
     seen, faults = Counter[str](), []
     with ThreadPoolExecutor(READERS) as readers:
         for said, fault in readers.map(_look, files):
@@ -58,10 +59,18 @@ def _look(path: Path) -> tuple[str, list[str]]:
         with translated(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
             for _ in file.iter_batches():
                 pass
-            # The schema file for Feast has no rows to lose.
-            return "unsealed" if file.metadata.num_rows else "empty", []
+            # The schema file for Feast has no rows to lose; Delta Lake seals none of the files that it merged.
+            is_ours = file.metadata.num_rows and TABLE not in path.parts
+            return "unsealed" if is_ours else "other", []
     except UndertowError as error:
+        if not path.exists():  # folded, merged or expired meanwhile
+            return "gone", []
         return "damaged", [str(error)]
+
+
+def _table_files(root: Path) -> list[Path]:
+    homes = sorted(path for path in root.glob("*") if path.is_dir())
+    return [path for home in homes for path in table_files(home)]
 
 
 def _holes(root: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from undertow.cli.get import get
 from undertow.cli.group import OneLineGroup, needing
 from undertow.cli.init import init
 from undertow.cli.join import join
+from undertow.cli.maintain import maintain
 from undertow.cli.pack import pack
 from undertow.cli.produce import produce
 from undertow.cli.rebuild import rebuild
@@ -58,6 +59,7 @@ for command, extras in (
     (replay, ("kafka",)),
     (join, ("feast",)),
     (rebuild, ("feast",)),
+    (maintain, ("feast",)),
     (view, ("view",)),
 ):
     main.add_command(needing(command, *extras))

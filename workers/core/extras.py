@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from undertow.core.errors import Refused
 
 _KAFKA = ("kafka", "crc32c", "lz4", "snappy", "zstandard")
-_FEAST = ("feast", "duckdb", "ibis", "mmh3", "pandas", "redis", "yaml")
+_FEAST = ("feast", "deltalake", "duckdb", "ibis", "mmh3", "pandas", "redis", "yaml")
 _FLEET = (*_KAFKA, *_FEAST, "ray")
 _TRAIN = ("pytorch_forecasting", "lightning", "pandas", "sklearn")
 _VIEW = ("matplotlib", "pandas", "sklearn")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.adapters.offline_parts import part_files
+from undertow.adapters.offline_history import listed_parts, with_parts
 from undertow.adapters.offline_query import open_query
 from undertow.core.durations import show_duration
 from undertow.schemas.spaces import SpaceView
@@ -54,13 +54,16 @@ def derive_ttl(gaps_us: NDArray[np.int64]) -> Ttl | None:
 
 def ttl_of_log(log: Path, view: SpaceView, *, read_memory_bytes: int) -> Ttl | None:
     """Derive a ttl from a sample of the log's series; None if no series has two windows yet."""
-    files = part_files(log)
-    if not files:
-        return None
-    with (
-        tempfile.TemporaryDirectory(prefix="undertow-") as spill,
-        open_query(
-            files, [c.name for c in view.series], (), memory_bytes=read_memory_bytes, spill=Path(spill)
-        ) as query,
-    ):
-        return derive_ttl(query.gaps(SERIES))
+
+    def read(files: list[Path]) -> Ttl | None:
+        if not files:
+            return None
+        with (
+            tempfile.TemporaryDirectory(prefix="undertow-") as spill,
+            open_query(
+                files, [c.name for c in view.series], (), memory_bytes=read_memory_bytes, spill=Path(spill)
+            ) as query,
+        ):
+            return derive_ttl(query.gaps(SERIES))
+
+    return with_parts(log, read, parts=listed_parts)

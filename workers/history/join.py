@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from undertow.adapters.offline_chains import sound_parts
+from undertow.adapters.offline_history import with_parts
+from undertow.adapters.offline_parts import require_intact
 from undertow.adapters.offline_query import AGE_US, ROW, open_query
 from undertow.core.errors import Refused
 from undertow.core.publication import replacing
@@ -64,39 +65,43 @@ def join(
     features = [name for name, _ in view.features]
     added = [f"{prefix}{name}" for name in (*features, *(() if is_bare else (FOUND, AGE)))]
     _refuse_clash(source, asked.schema.names, added)
-    files = sound_parts(log)
-    if not files:
-        message = f"no parts of {view.view} below {log}; run `undertow backfill` or `undertow run` first"
-        raise Refused(message)
     kinds = [*(pa.list_(pa.float32()) for _ in features), pa.bool_(), pa.float64()]
     schema = asked.schema
     for name, kind in zip(added, kinds, strict=False):
         schema = schema.append(pa.field(name, kind))
     row_bytes = 4 * sum(size for _, size in view.features)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    found = first = 0
-    with (
-        tempfile.TemporaryDirectory(prefix=".undertow-", dir=output.parent) as spill,
-        open_query(
-            files, list(asked.ids), features, memory_bytes=read_memory_bytes // 2, spill=Path(spill, "duckdb")
-        ) as query,
-        _replacing(output) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
-        matches = query.as_of(
-            asked.questions(),
-            tolerance_us=None if tolerance_s is None else tolerance_s * 1_000_000,
-            batch_rows=FETCH_ROWS,
-        )
-        # A block is held two or three times while it is sorted.
-        block_rows = max(1, read_memory_bytes // 8 // row_bytes)
-        answers = _Answers(in_order(matches, ROW, rows=len(asked), block_rows=block_rows, folder=Path(spill)))
-        for batch in asked.batches(min(BATCH_ROWS, max(1, GROUP_BYTES // row_bytes))):
-            columns = answers.of(first, first + len(batch), features)
-            writer.write_table(pa.Table.from_arrays([*batch.columns, *columns[: len(added)]], schema=schema))
-            first += len(batch)
-            found += pc.sum(columns[-2]).as_py() or 0
-    return Joined(rows=len(asked), found=found)
+
+    def write(files: list[Path]) -> int:
+        if not files:
+            message = f"no parts of {view.view} below {log}; run `undertow backfill` or `undertow run` first"
+            raise Refused(message)
+        require_intact(files)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        found = first = 0
+        with (
+            tempfile.TemporaryDirectory(prefix=".undertow-", dir=output.parent) as spill,
+            open_query(
+                files, list(asked.ids), features, memory_bytes=read_memory_bytes // 2, spill=Path(spill, "duckdb")
+            ) as query,
+            _replacing(output) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+        ):
+            matches = query.as_of(
+                asked.questions(),
+                tolerance_us=None if tolerance_s is None else tolerance_s * 1_000_000,
+                batch_rows=FETCH_ROWS,
+            )
+            # A block is held two or three times while it is sorted.
+            block_rows = max(1, read_memory_bytes // 8 // row_bytes)
+            answers = _Answers(in_order(matches, ROW, rows=len(asked), block_rows=block_rows, folder=Path(spill)))
+            for batch in asked.batches(min(BATCH_ROWS, max(1, GROUP_BYTES // row_bytes))):
+                columns = answers.of(first, first + len(batch), features)
+                writer.write_table(pa.Table.from_arrays([*batch.columns, *columns[: len(added)]], schema=schema))
+                first += len(batch)
+                found += pc.sum(columns[-2]).as_py() or 0
+        return found
+
+    return Joined(rows=len(asked), found=with_parts(log, write))
 
 
 def _refuse_clash(source: Path, own: Sequence[str], added: Sequence[str]) -> None:

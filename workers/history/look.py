@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from undertow.adapters.feast_times import online_times
-from undertow.adapters.offline_parts import part_files, read_part
+from undertow.adapters.offline_history import listed_parts, with_parts
+from undertow.adapters.offline_parts import read_part
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
@@ -70,10 +71,14 @@ class Sample:
 
 
 def _sample(log: Path, view: SpaceView) -> Sample:
+    return with_parts(log, lambda files: _sample_of(files, log, view), parts=listed_parts)
+
+
+def _sample_of(found: list[Path], log: Path, view: SpaceView) -> Sample:
     newest: dict[tuple[Any, ...], int] = {}
     listed: list[pa.Table] = []
     names = [column.name for column in view.series]
-    files = [path for path in part_files(log) if path.parent != log]  # without the one that has only the schema
+    files = [path for path in found if path.parent != log]  # without the one that has only the schema
     opened = _spread(files, FILES) if files else []
     for path in opened:
         table = read_part(path, [*names, EVENT_TIMESTAMP])

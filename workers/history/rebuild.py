@@ -16,7 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from undertow.adapters.offline_chains import sound_parts
+from undertow.adapters.offline_history import with_parts
+from undertow.adapters.offline_parts import require_intact
 from undertow.adapters.offline_root import view_folder
 from undertow.core.errors import Refused
 from undertow.schemas.spaces import SpaceView
@@ -60,17 +61,24 @@ def rebuild(
     `read_memory_bytes`, whatever the number of series: their places are spilled, their vectors streamed.
     """
     began = time.monotonic()
-    done = written = 0
-    files = sound_parts(log)
-    with newest_rows(files, view, read_memory_bytes=read_memory_bytes, delivered_by_us=as_of_us) as found:
-        if not (total := found.series):
-            raise Refused(_nothing(log, view, as_of_us))
-        on_progress(0, total, 0)
-        for rows in found.batches:
-            written += retry(partial(online.write, rows))
-            done += len(rows)
-            on_progress(done, total, written)
-    return Rebuilt(series=total, written=written, seconds=time.monotonic() - began)
+    written = 0
+
+    def fill(files: list[Path]) -> int:
+        nonlocal written
+        require_intact(files)
+        done = 0
+        with newest_rows(files, view, read_memory_bytes=read_memory_bytes, delivered_by_us=as_of_us) as found:
+            if not (total := found.series):
+                raise Refused(_nothing(log, view, as_of_us))
+            on_progress(0, total, written)
+            for rows in found.batches:
+                written += retry(partial(online.write, rows))
+                done += len(rows)
+                on_progress(done, total, written)
+        return total
+
+    series = with_parts(log, fill)
+    return Rebuilt(series=series, written=written, seconds=time.monotonic() - began)
 
 
 def _nothing(log: Path, view: SpaceView, as_of_us: int | None) -> str:

@@ -217,6 +217,10 @@ class OfflineSettings(Section):
     read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
     """Memory in which `join` and `rebuild` read the log, in addition to 300 MB for the process; more is spilled to
     disk."""
+    keep_days: int = Field(default=0, ge=0)
+    """Days of event time that `maintain` keeps in the table of history; 0 keeps all, for ever."""
+    grace_seconds: float = Field(default=3600.0, ge=0)
+    """How long `maintain` keeps parts that are in the table of history already, for readers that have begun before."""
 
 
 class FleetSettings(Section):

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from undertow.adapters.offline_parts import part_files, require_intact
+from undertow.adapters.offline_history import listed_parts, with_parts
+from undertow.adapters.offline_parts import require_intact
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
 from undertow.view.columns import OURS, SEVERAL, SourceColumns, Span
@@ -59,20 +60,23 @@ def read_rows(
 
     `space` is the beginning of the one to read, `series` the columns that name a series where the source is no log.
     """
-    files = [source] if source.is_file() else part_files(source)
-    if not files:
-        message = f"expected a Parquet file, or a folder with some, at {source}; found none"
-        raise Refused(message)
-    require_intact(files)
-    try:
-        dataset = ds.dataset([str(path) for path in files], format="parquet")
-        columns = SourceColumns.of(dataset.schema, feature, series)
-        if space is not None:
-            _require_space(dataset, columns, space, source)
-        return _read(dataset, columns, sample, columns.filter(span, space), source)
-    except (pa.ArrowException, OSError) as error:
-        message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
-        raise Refused(message) from error
+
+    def read(files: list[Path]) -> SampledRows:
+        if not files:
+            message = f"expected a Parquet file, or a folder with some, at {source}; found none"
+            raise Refused(message)
+        require_intact(files)
+        try:
+            dataset = ds.dataset([str(path) for path in files], format="parquet")
+            columns = SourceColumns.of(dataset.schema, feature, series)
+            if space is not None:
+                _require_space(dataset, columns, space, source)
+            return _read(dataset, columns, sample, columns.filter(span, space), source)
+        except (pa.ArrowException, OSError) as error:
+            message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
+            raise Refused(message) from error
+
+    return read([source]) if source.is_file() else with_parts(source, read, parts=listed_parts)
 
 
 def _read(dataset: Any, columns: SourceColumns, sample: int, wanted: Any, source: Path) -> SampledRows:

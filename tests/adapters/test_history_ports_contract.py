@@ -1,0 +1,181 @@
+"""What every table of history and all chains promise to their maintainer: in memory, and in folders with Delta Lake."""
+
+import datetime as dt
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.history.fold_world import BEGIN_US, P0, P1, VIEW, World, places_in
+from tests.history.fold_world import batch as rows_of
+from undertow.adapters.memory_history import MemoryFoldChains, MemoryTable
+from undertow.adapters.offline_history import table_files
+from undertow.adapters.offline_parts import encode_part, part_schema
+from undertow.adapters.offline_table import DeltaHistory
+from undertow.stream.history_ports import FoldedUpTo, Move, positions
+
+DAY_S = 86_400
+FIRST_DAY = dt.datetime.fromtimestamp(BEGIN_US / 1e6, dt.UTC).date()
+
+
+def rows(first, after, *, step_us=1_000_000):
+    offsets, embeddings = rows_of(first, after, step_us=step_us)
+    content = encode_part(embeddings, VIEW, metadata={}, origin=(0, offsets))
+    return pq.read_table(pa.BufferReader(content)).replace_schema_metadata()
+
+
+def to(**moves):
+    """Moves of chains to a position, from the beginning or from a given one."""
+    pairs = {chain: move if isinstance(move, tuple) else (0, move) for chain, move in moves.items()}
+    return {chain: Move(begin=begin, upto=upto) for chain, (begin, upto) in pairs.items()}
+
+
+class InMemory:
+    def __init__(self, _folder, _clock) -> None:
+        self.table, self.chains = MemoryTable(), MemoryFoldChains()
+
+    def offsets(self):
+        return sorted(row["origin_offset"] for row in self.table.rows())
+
+    def publish(self, partition, first, after):
+        self.chains.append(f"windows/{partition.index}", first, rows(first, after))
+
+
+class InFolders:
+    def __init__(self, folder, clock) -> None:
+        self.world = World(folder, clock)
+        self.table, self.chains = self.world.table(), self.world.chains()
+
+    def offsets(self):
+        return [offset for _, offset in places_in(table_files(self.world.home))]
+
+    def publish(self, partition, first, after):
+        assert (self.world.log.end(partition) or 0) == first
+        self.world.publish(partition, after - first)
+
+
+@pytest.fixture(params=[InMemory, InFolders])
+def kept(request, tmp_path, memory_clock):
+    return request.param(tmp_path, memory_clock)
+
+
+def test_a_table_begins_empty_and_has_the_rows_and_the_position_of_a_chain_after_one_append(kept):
+    snapshot = kept.table.snapshot()
+    assert (snapshot.folded("a"), kept.offsets()) == (0, [])
+    assert snapshot.append(rows(0, 4), to(a=4, b=9))
+    assert (snapshot.folded("a"), snapshot.folded("b"), snapshot.folded("c")) == (4, 9, 0)
+    assert snapshot.append(rows(4, 6), to(a=(4, 6)))
+    assert (kept.table.snapshot().folded("a"), kept.table.snapshot().folded("b"), kept.offsets()) == (6, 9, [*range(6)])
+
+
+def test_of_two_who_append_a_chain_from_one_version_the_second_is_refused_with_all_that_it_brought(kept):
+    first, second = kept.table.snapshot(), kept.table.snapshot()
+    assert first.append(rows(0, 4), to(a=4))
+    assert not second.append(rows(0, 8), to(b=4, a=4))
+    assert (kept.offsets(), kept.table.snapshot().folded("b")) == ([0, 1, 2, 3], 0)
+    assert not second.append(rows(0, 8), to(a=4))
+
+
+def test_who_holds_the_newest_version_and_would_add_again_what_it_has_is_refused(kept):
+    assert kept.table.snapshot().append(rows(0, 4), to(a=4))
+    newest = kept.table.snapshot()
+    assert not newest.append(rows(0, 4), to(a=4))
+    assert not newest.append(rows(2, 6), to(a=(2, 6)))
+    assert newest.append(rows(4, 6), to(a=(4, 6)))
+    assert kept.offsets() == [*range(6)]
+
+
+def test_who_appends_other_chains_at_once_is_not_refused(kept):
+    first, second = kept.table.snapshot(), kept.table.snapshot()
+    assert first.append(rows(0, 4), to(a=4))
+    assert second.append(rows(4, 6), to(b=2))
+    assert kept.offsets() == [*range(6)]
+    assert (kept.table.snapshot().folded("a"), kept.table.snapshot().folded("b")) == (4, 2)
+
+
+def test_parts_without_rows_move_a_chain_too(kept):
+    assert kept.table.snapshot().append(rows(0, 0), to(a=7))
+    assert (kept.table.snapshot().folded("a"), kept.offsets()) == (7, [])
+
+
+def test_tidying_keeps_every_row_and_position_but_those_of_days_that_are_too_old(kept):
+    snapshot = kept.table.snapshot()
+    for first in range(0, 40, 2):
+        assert snapshot.append(rows(first, first + 2, step_us=43_200_000_000), to(a=(first, first + 2)))  # two a day
+    kept.table.tidy(keep_since=None, readers_s=DAY_S)
+    assert kept.offsets() == [*range(40)]
+    done = kept.table.tidy(keep_since=FIRST_DAY + dt.timedelta(days=3), readers_s=DAY_S)
+    assert (done.expired, kept.offsets(), kept.table.snapshot().folded("a")) == (3, [*range(6, 40)], 40)
+    assert kept.table.tidy(keep_since=FIRST_DAY, readers_s=DAY_S).expired == 0
+
+
+def test_who_appends_beside_a_tidying_is_not_refused_and_loses_nothing(kept):
+    snapshot = kept.table.snapshot()
+    for first in range(0, 40, 2):
+        assert snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
+    beside = kept.table.snapshot()
+    kept.table.tidy(keep_since=None, readers_s=DAY_S)
+    assert beside.append(rows(40, 44), to(a=(40, 44)))
+    assert kept.offsets() == [*range(44)]
+
+
+def test_chains_are_listed_with_their_parts_and_notes_and_lose_what_is_before_a_note(kept):
+    assert kept.chains.look() == ([], [])
+    for first in (0, 3, 5):
+        kept.publish(P0, first, first + (3 if first == 0 else 2))
+    kept.publish(P1, 0, 1)
+    (chain, other), faults = kept.chains.look()
+    assert (chain.name, other.name, faults) == ("windows/0", "windows/1", [])
+    assert chain.id != other.id
+    assert (positions(chain.parts), positions(other.parts), chain.notes) == ([0, 3, 5], [0], ())
+    assert all(one.size > 0 for one in chain.parts)
+    assert kept.chains.read(chain, 3)["origin_offset"].to_pylist() == [3, 4]
+    early, late = (FoldedUpTo(position=p, parts=n, at_s=at) for p, n, at in ((3, 1, 1.0), (5, 2, 2.0)))
+    kept.chains.note(chain, early)
+    kept.chains.note(chain, FoldedUpTo(position=3, parts=1, at_s=9.0))  # another maintainer, later: the first counts
+    kept.chains.note(chain, late)
+    (again, _), _ = kept.chains.look()
+    assert (again.id, again.notes, again.noted, positions(again.parts)) == (chain.id, (early, late), late, [0, 3, 5])
+    assert kept.chains.delete(again, early) == 1
+    assert kept.chains.delete(again, late) == 1
+    assert kept.chains.delete(again, late) == 0
+    (left, _), faults = kept.chains.look()
+    assert (positions(left.parts), left.notes, faults) == ([5], (late,), [])
+
+
+def test_delta_lake_merges_many_small_files_and_deletes_them_when_no_reader_needs_them(tmp_path, memory_clock):
+    world = World(tmp_path, memory_clock)
+    table, snapshot = world.table(), world.table().snapshot()
+    for first in range(0, 40, 2):
+        snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
+    pinned = table_files(world.home)
+    assert (table.tidy(keep_since=None, readers_s=DAY_S).compacted, len(table_files(world.home))) == (20, 1)
+    assert [offset for _, offset in places_in(pinned)] == [*range(40)]
+    assert table.tidy(keep_since=None, readers_s=DAY_S) == type(table.tidy(keep_since=None, readers_s=DAY_S))()
+    assert table.tidy(keep_since=None, readers_s=0).vacuumed == 20
+    assert not any(path.exists() for path in pinned)
+    assert [offset for _, offset in places_in(table_files(world.home))] == [*range(40)]
+    assert DeltaHistory(world.home, VIEW).snapshot().folded("a") == 40
+
+
+def test_what_nobody_has_committed_yet_is_not_vacuumed(tmp_path, memory_clock):
+    world = World(tmp_path, memory_clock)
+    world.table().snapshot().append(rows(0, 2), to(a=2))
+    (known,) = table_files(world.home)
+    fresh = known.with_name("fresh.parquet")
+    fresh.write_bytes(known.read_bytes())
+    world.table().tidy(keep_since=None, readers_s=DAY_S)
+    assert fresh.exists()
+    world.table().tidy(keep_since=None, readers_s=0)
+    assert (fresh.exists(), known.exists()) == (False, True)
+
+
+def test_files_of_the_table_have_the_columns_of_parts(tmp_path, memory_clock):
+    world = World(tmp_path, memory_clock)
+    snapshot = world.table().snapshot()
+    for first in range(0, 40, 2):
+        snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
+    world.table().tidy(keep_since=None, readers_s=DAY_S)
+    snapshot = world.table().snapshot()
+    snapshot.append(rows(40, 42), to(a=(40, 42)))
+    assert [pq.read_schema(path).names for path in table_files(world.home)] == [part_schema(VIEW).names] * 2

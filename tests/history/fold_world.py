@@ -1,0 +1,88 @@
+"""A view's log with a real chain, for the tests of what folds it."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from undertow.adapters.offline_fold import FileChains
+from undertow.adapters.offline_history import whole_parts, with_parts
+from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_root import claim_folder, make_log
+from undertow.adapters.offline_table import DeltaHistory
+from undertow.history.maintain import MaintainLimits, maintain
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.ports import ChainPart
+
+DAY_US = 86_400_000_000
+BEGIN_US = 1_717_200_000_000_000 - 1_717_200_000_000_000 % DAY_US
+SPACE = "5" * 64
+VIEW = SpaceView(name="pumps", space=SPACE, series=(IdColumn(name="site", type="string"),), features=(("hidden", 2),))
+P0, P1 = Partition("windows", 0), Partition("windows", 1)
+GRACE_S = 100.0
+
+
+def batch(first, after, *, rows=True, step_us=1_000_000):
+    offsets = np.arange(first, after) if rows else np.empty(0, np.int64)
+    return offsets, EmbeddingBatch(
+        space=SPACE,
+        series={"site": np.array([f"s{offset % 3}" for offset in offsets], object)},
+        event_us=BEGIN_US + offsets * step_us,
+        created_us=BEGIN_US + offsets,
+        features={"hidden": np.stack([offsets, -offsets], 1).astype(np.float32)},
+    )
+
+
+def part(partition, first, after, *, rows=True, step_us=1_000_000):
+    offsets, embeddings = batch(first, after, rows=rows, step_us=step_us)
+    return ChainPart(partition=partition, first=first, next=after, embeddings=embeddings, offsets=offsets)
+
+
+class World:
+    """One log, any number of owners and maintainers."""
+
+    def __init__(self, root: Path, clock) -> None:
+        self.root, self.clock = root, clock
+        make_log(root)
+        self.home = claim_folder(root, VIEW)
+        self.log = self.owner()
+        self.step_us = 1_000_000
+
+    def owner(self):
+        return FileOfflineLog(self.root, VIEW, cluster_id="c", topic_id="t", writer="test", clock=self.clock)
+
+    def publish(self, partition=P0, count=2, *, rows=True):
+        first = self.log.end(partition) or 0
+        self.log.publish(part(partition, first, first + count, rows=rows, step_us=self.step_us))
+
+    def chains(self):
+        return FileChains(self.home, VIEW)
+
+    def table(self):
+        return DeltaHistory(self.home, VIEW)
+
+    def maintain(self, *, chains=None, table=None, **limits):
+        limits = MaintainLimits(**{"grace_s": GRACE_S, **limits})
+        return maintain(chains or self.chains(), table or self.table(), limits, clock=self.clock)
+
+    def parts(self, partition=P0):
+        return sorted(path.name for path in (self.home / partition.topic / str(partition.index)).glob("*.parquet"))
+
+    def places(self):
+        """Every row's (partition, offset), as a reader finds them, sorted."""
+        return with_parts(self.home, places_in, parts=whole_parts)
+
+
+def places_in(files):
+    if not files:
+        return []
+    rows = ds.dataset([str(path) for path in files], format="parquet").to_table()
+    return sorted(zip(*(rows[f"origin_{one}"].to_pylist() for one in ("partition", "offset")), strict=True))
+
+
+def upto(*ends):
+    """All offsets of the partitions 0, 1, ... up to these ends."""
+    return [(partition, offset) for partition, end in enumerate(ends) for offset in range(end)]

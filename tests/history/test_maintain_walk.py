@@ -1,0 +1,121 @@
+"""Owners, maintainers that are killed or stand still at any step, and readers with old listings, in any order."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.history.fold_world import GRACE_S, P0, P1, VIEW, World, places_in, upto
+from undertow.adapters import offline_fold, offline_table
+from undertow.adapters.offline_history import whole_parts
+
+POINTS = ["after_fold_files", "after_fold_commit", "after_fold_note", "after_fold_delete", "after_fold_compaction"]
+
+
+class Killed(Exception):  # noqa: N818
+    """The maintainer is no more."""
+
+
+class Clock:
+    now = 1e9
+
+    def __call__(self):
+        return self.now
+
+
+class Walk(RuleBasedStateMachine):
+    """Each row is read once at any moment, and by whoever began to read within the grace time."""
+
+    @initialize()
+    def begin(self):
+        self.folder, self.clock = tempfile.TemporaryDirectory(prefix="fold-"), Clock()
+        self.world = World(Path(self.folder.name), self.clock)
+        self.ends = {P0: 0, P1: 0}
+        self.listing, self.listed_at = None, 0.0
+        self.stale = None
+        self.before = offline_table.LEAST_FILES
+        offline_table.LEAST_FILES = 2
+
+    def teardown(self):
+        if hasattr(self, "folder"):
+            offline_table.LEAST_FILES = self.before
+            self.folder.cleanup()
+
+    @rule(partition=st.sampled_from([P0, P1]), count=st.integers(1, 3), is_new=st.booleans())
+    def publish(self, partition, count, is_new):
+        if is_new:
+            self.world.log = self.world.owner()
+        self.world.publish(partition, count)
+        self.ends[partition] += count
+
+    @rule(point=st.sampled_from([None, *POINTS]), count=st.integers(1, 2))
+    def maintain(self, point, count):
+        left = count
+
+        def hit(at):
+            nonlocal left
+            left -= at == point
+            if at == point and left == 0:
+                raise Killed
+
+        kept = offline_table.hit_failpoint
+        offline_table.hit_failpoint = offline_fold.hit_failpoint = hit
+        try:
+            assert self.world.maintain(batch_bytes=5_000).faults == ()
+        except Killed:
+            pass
+        finally:
+            offline_table.hit_failpoint = offline_fold.hit_failpoint = kept
+
+    @rule()
+    def stand_still_before_folding(self):
+        """A maintainer has listed the chains and opened the table, and does nothing yet."""
+        self.stale = (self.world.chains().look(), self.world.table().snapshot())
+
+    @rule()
+    def go_on_folding(self):
+        if self.stale is None:
+            return
+        found, version = self.stale
+        self.stale = None
+
+        class OldChains(offline_fold.FileChains):
+            looked = False
+
+            def look(self):
+                first, self.looked = not self.looked, True
+                return found if first else super().look()
+
+        class OldTable(offline_table.DeltaHistory):
+            def snapshot(self):
+                return version
+
+        home = self.world.home
+        self.world.maintain(chains=OldChains(home, VIEW), table=OldTable(home, VIEW))
+
+    @rule(seconds=st.sampled_from([1.0, GRACE_S / 2, GRACE_S]))
+    def time_passes(self, seconds):
+        self.clock.now += seconds
+
+    @rule()
+    def list_to_read_later(self):
+        self.listing = (whole_parts(self.world.home), upto(self.ends[P0], self.ends[P1]))
+        self.listed_at = self.clock.now
+
+    @rule()
+    def read_what_was_listed(self):
+        if self.listing and self.clock.now < self.listed_at + GRACE_S:
+            files, expected = self.listing
+            assert places_in(files) == expected
+
+    @invariant()
+    def every_row_is_read_once(self):
+        if hasattr(self, "world"):
+            assert self.world.places() == upto(self.ends[P0], self.ends[P1])
+
+
+TestWalk = Walk.TestCase
+if settings.get_current_profile_name() != "long":
+    TestWalk.settings = settings(max_examples=8, stateful_step_count=15, deadline=None)

@@ -1,0 +1,84 @@
+"""The chains of a view, as their maintainer sees them. Keeps the port `Chains`.
+
+In: a view's folder. Out: what can be folded, rows of parts, notes; deleted parts. Knows no table.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from undertow.adapters.offline_chains import chain_folders, find_holes, part_name, part_names, position_of
+from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, drop_marks, make_chain_id
+from undertow.adapters.offline_parts import part_schema, read_part, translated
+from undertow.core.errors import UndertowError
+from undertow.core.publication import sync_folder
+from undertow.schemas.spaces import SpaceView
+from undertow.stream.failpoints import hit_failpoint
+from undertow.stream.history_ports import FoldChain, FoldedUpTo, PartPlace
+
+
+class FileChains:
+    """The chains in a view's folder, which must have been claimed."""
+
+    def __init__(self, home: Path, view: SpaceView) -> None:
+        """Touch nothing yet."""
+        self._home, self._columns = home, part_schema(view).names
+
+    def look(self) -> tuple[list[FoldChain], list[str]]:
+        """See the port."""
+        chains, faults = [], []
+        for folder in chain_folders(self._home):
+            try:
+                with translated(folder):
+                    names, holes = find_holes(folder)
+                    if holes:
+                        faults.append(f"{folder.relative_to(self._home)} lacks {'; '.join(map(str, holes))}")
+                    elif names:
+                        chains.append(self._look(folder))
+            except UndertowError as error:
+                faults.append(str(error))
+        return chains, faults
+
+    def _look(self, folder: Path) -> FoldChain:
+        known = make_chain_id(folder)
+        names = part_names(folder)
+        return FoldChain(
+            id=known,
+            name=folder.relative_to(self._home).as_posix(),
+            notes=tuple(
+                FoldedUpTo(position=mark.position, parts=mark.parts, at_s=mark.at_s) for mark in all_marks(folder)
+            ),
+            parts=tuple(_sizes(folder, names)),
+        )
+
+    def read(self, chain: FoldChain, position: int) -> Any:
+        """See the port."""
+        return read_part(self._home / chain.name / part_name(position), self._columns)
+
+    def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
+        """See the port."""
+        add_mark(self._home / chain.name, FoldMark(position=upto.position, parts=upto.parts, at_s=upto.at_s))
+        hit_failpoint("after_fold_note")
+
+    def delete(self, chain: FoldChain, before: FoldedUpTo) -> int:
+        """Delete in order, so that what is left is an unbroken end of the chain wherever this stops."""
+        folder = self._home / chain.name
+        deleted = 0
+        with translated(folder):
+            for name in part_names(folder):
+                if position_of(name) >= before.position:
+                    break
+                (folder / name).unlink(missing_ok=True)
+                deleted += 1
+                hit_failpoint("after_fold_delete")
+            sync_folder(folder)
+            drop_marks(folder, before=before.position)
+        return deleted
+
+
+def _sizes(folder: Path, names: list[str]) -> Iterator[PartPlace]:
+    for name in names:
+        try:
+            yield PartPlace(position=position_of(name), size=(folder / name).stat().st_size)
+        except FileNotFoundError:  # another maintainer has just deleted it
+            continue

@@ -1,0 +1,141 @@
+"""Which files hold the history of a view, each row once: the table, and the parts that are not in it yet.
+
+In: a view's folder. Out: files, from one version of the table and the chains' parts from where that version ends on.
+All who read history take their files from here. Knows neither what the rows hold nor who folds.
+
+The table's version is read first, the chains after it. Parts are deleted long after a later version has them, so a
+reader that finds its version's parts gone begins again with a newer one; no file is read twice, none is missed.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from undertow.adapters.offline_chains import (
+    PART_NAME,
+    TRIES,
+    chain_folders,
+    part_name,
+    part_names,
+    position_of,
+    require_whole,
+)
+from undertow.adapters.offline_folded import chain_id, newest_mark
+from undertow.adapters.offline_parts import DELTA, TABLE, part_files, require_intact, translated
+from undertow.core.errors import Refused, UndertowError
+
+Read = TypeVar("Read")
+DELTA_LOG = "_delta_log"
+
+
+def whole_parts(home: Path) -> list[Path]:
+    """Return all files of a view's history: of the table, chains and backfills. Each row is in one of them.
+
+    Raises `Refused` if a chain has a hole, or the table lacks what was folded into it.
+    """
+    return _files(home, require_whole)
+
+
+def listed_parts(home: Path) -> list[Path]:
+    """Return the same files, whether or not a chain has a hole."""
+    return _files(home, _list_chains)
+
+
+def sound_parts(home: Path) -> list[Path]:
+    """Return the same files as `whole_parts`. Raises `Refused` if one is missing or damaged (by its checksum)."""
+    files = whole_parts(home)
+    require_intact(files)
+    return files
+
+
+def with_parts(
+    home: Path, read: Callable[[list[Path]], Read], *, parts: Callable[[Path], list[Path]] = whole_parts
+) -> Read:
+    """Call `read` with the files of a view's history; again with a new listing if one has vanished meanwhile.
+
+    A maintainer deletes what has been in the table, or was replaced in it, for a while: see `undertow maintain`.
+    """
+    for left in reversed(range(TRIES)):
+        files = parts(home)
+        try:
+            return read(files)
+        except (UndertowError, OSError):
+            if not left or all(path.exists() for path in files):
+                raise
+    raise AssertionError  # the last try returns or raises
+
+
+def table_files(home: Path) -> list[Path]:
+    """Return the files of the newest version of a view's table; none if nothing was folded."""
+    return _read_table(home)[0]
+
+
+def has_table(home: Path) -> bool:
+    """Whether something was folded into a table of this view."""
+    return (home / TABLE / DELTA_LOG).is_dir()
+
+
+def delta_folder(home: Path) -> Path:
+    """Return the folder of the Delta log of a view's table.
+
+    It is not below the view's folder, where Feast's DuckDB would take its checkpoints for parts; a link, which that
+    does not follow, leads to it.
+    """
+    return home.parent / DELTA / home.name
+
+
+def _files(home: Path, list_chains: Callable[[Path], Mapping[Path, list[str]]]) -> list[Path]:
+    for _ in range(TRIES):
+        table, folded = _read_table(home)
+        listed = list_chains(home)
+        ends = {folder: folded(folder) for folder in listed}
+        if all(_noted(folder) <= end for folder, end in ends.items()):
+            break
+    else:
+        folder = next(folder for folder, end in ends.items() if _noted(folder) > end)
+        message = (
+            f"the table of history in {home / TABLE} lacks what was folded into it: expected the chain in {folder} up "
+            f"to {_noted(folder)}, found it up to {ends[folder]}; restore {home / TABLE} and {delta_folder(home)} from "
+            "the same copy"
+        )
+        raise Refused(message)
+    for folder, end in ends.items():
+        if end and part_name(end) not in listed[folder]:
+            message = (
+                f"the chain in {folder} and the table of history in {home / TABLE} do not fit: expected a part at "
+                f"{end}, up to which the table has this chain, found none: one of them was restored from another copy"
+            )
+            raise Refused(message)
+    others = [path for path in part_files(home) if not (path.parent in listed and PART_NAME(path.name))]
+    tail = [folder / name for folder, names in listed.items() for name in names if position_of(name) >= ends[folder]]
+    return sorted([*table, *others, *tail])
+
+
+def _read_table(home: Path) -> tuple[list[Path], Callable[[Path], int]]:
+    """Return the files of the table's newest version, and a function from a chain's folder to where that ends."""
+    if not has_table(home):
+        return [], lambda _: 0
+    # Delta Lake takes a second to import, which most logs never need.
+    from undertow.adapters.offline_table import read_version  # noqa: PLC0415
+
+    version = read_version(home / TABLE)
+
+    def folded(folder: Path) -> int:
+        with translated(folder):
+            known = chain_id(folder)
+        return version.folded(known) if known else 0
+
+    return version.files, folded
+
+
+def _noted(folder: Path) -> int:
+    with translated(folder):
+        return newest_mark(folder).position
+
+
+def _list_chains(home: Path) -> dict[Path, list[str]]:
+    listed = {}
+    for folder in chain_folders(home):
+        with translated(folder):
+            listed[folder] = part_names(folder)
+    return listed

@@ -1,0 +1,30 @@
+"""`undertow maintain`: fold the offline log into its table of history.
+
+In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
+"""
+
+import click
+
+from undertow.cli.options import seconds, settings_options
+
+
+@click.command()
+@click.option(
+    "--every", "every_s", callback=seconds, metavar="5m", help="Do it again and again, with this pause; default: once."
+)
+@settings_options
+def maintain(overrides: tuple[str, ...], every_s: int | None) -> None:
+    """Fold the offline log into large files.
+
+    A stream writes a file a partition at each checkpoint. This puts them into a Delta table in the log's folder, by day
+    of event time, and deletes them when they have been in it for offline.grace_seconds. join, view, rebuild and Feast
+    read both. It may run beside everything else, more than once, and be killed at any time.
+
+    \b
+    undertow maintain --every 5m
+    """
+    from undertow.history.maintaining import run
+    from undertow.settings.settings import load
+    from undertow.telemetry.terminal import Terminal
+
+    run(load(overrides), Terminal(), every_s=every_s)

@@ -1,0 +1,76 @@
+"""Run `undertow maintain`: once for each artifact's view, or again and again.
+
+In: settings. Out: a line for each view. Knows no rule of folding: see `maintain`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from undertow.adapters.offline_fold import FileChains
+from undertow.adapters.offline_root import require_own, view_folder
+from undertow.adapters.offline_table import DeltaHistory
+from undertow.artifact.format.manifest import read_manifest
+from undertow.core.errors import Refused, UndertowError
+from undertow.history.maintain import Maintained, MaintainLimits, maintain
+from undertow.schemas.spaces import SpaceView
+from undertow.settings.sections import OfflineSettings
+from undertow.settings.settings import Settings
+
+
+def run(
+    settings: Settings,
+    console: Console,
+    *,
+    every_s: float | None,
+    wait: Callable[[float], object] | None = None,
+) -> None:
+    """Maintain the views of all artifacts, and again each `every_s` seconds until `wait` returns true.
+
+    Raises `Refused` or `Unavailable` if anything was left undone; again and again it is told, and tried once more.
+    """
+    views = [read_manifest(path).view() for path in settings.model.artifacts]
+    for view in views:
+        _require_log(settings.offline, view)
+    faults = _run_all(settings.offline, views, console)
+    if every_s is None and faults:
+        raise Refused("; ".join(faults))
+    wait = threading.Event().wait if wait is None else wait
+    while every_s is not None and not wait(every_s):
+        _run_all(settings.offline, views, console)
+
+
+def _run_all(offline: OfflineSettings, views: list[SpaceView], console: Console) -> list[str]:
+    faults: list[str] = []
+    for view in views:
+        try:
+            done = maintain_folder(offline, view)
+        except UndertowError as error:
+            done = Maintained(faults=(str(error),))
+        else:
+            console.print(f"{view.view}: {done}", highlight=False)
+        told = [f"{view.view}: {fault}" for fault in done.faults]
+        for line in told:
+            console.print(f"left as it is: {line}", highlight=False)
+        faults += told
+    return faults
+
+
+def maintain_folder(offline: OfflineSettings, view: SpaceView) -> Maintained:
+    """Maintain the view's folder once."""
+    home = view_folder(offline.path.absolute(), view)
+    limits = MaintainLimits(grace_s=offline.grace_seconds, keep_days=offline.keep_days)
+    return maintain(FileChains(home, view), DeltaHistory(home, view), limits, clock=time.time)
+
+
+def _require_log(offline: OfflineSettings, view: SpaceView) -> None:
+    home = view_folder(offline.path.absolute(), view)
+    if not home.is_dir():
+        message = (
+            f"the offline log has nothing of {view.view}, expected at {home}: fill it with undertow run, or correct "
+            "offline.path"
+        )
+        raise Refused(message)
+    require_own(home, view)
