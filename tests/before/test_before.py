@@ -10,10 +10,14 @@ import pytest
 
 import undertow
 from undertow.adapters.offline_chains import Chain, chains
+from undertow.adapters.offline_fold import FileChains
+from undertow.adapters.offline_history import whole_parts
 from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_root import view_folder
+from undertow.adapters.offline_table import DeltaHistory
 from undertow.artifact.format.manifest import read_manifest
 from undertow.history.join import join
+from undertow.history.maintain import MaintainLimits, maintain
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.stream.ports import ChainPart
@@ -64,3 +68,25 @@ def test_a_chain_goes_on_where_it_ended_and_its_rows_are_joined_with_those_that_
     assert joined.found == len(vectors)
     found = np.stack(pq.read_table(before / "out.parquet")["hidden"].to_pylist())
     np.testing.assert_array_equal(found, vectors)
+
+
+def test_a_log_is_folded_as_it_is_and_joined_the_same(before, tmp_path):
+    view = read_manifest(before / "artifact").view()
+    home = view_folder(before / "offline", view)
+    asked = pq.read_table(whole_parts(home), columns=[column.name for column in view.series] + ["event_timestamp"])
+    pq.write_table(asked, tmp_path / "asked.parquet")
+
+    def joined():
+        join(tmp_path / "asked.parquet", tmp_path / "out.parquet", log=home, view=view, read_memory_bytes=1 << 28)
+        return pq.read_table(tmp_path / "out.parquet")
+
+    expected, names = joined(), {path.name for path in (home / "windows/0").glob("*.parquet")}
+    limits = MaintainLimits(grace_s=0)
+    done = maintain(FileChains(home, view), DeltaHistory(home, view), limits, clock=lambda: 1.8e9)
+    left = {path.name for path in (home / "windows/0").glob("*.parquet")}
+    assert (done.folded, done.deleted, left) == (len(names) - 1, len(names) - 1, {max(names)})
+    assert joined().equals(expected)
+    log = FileOfflineLog(
+        before / "offline", view, cluster_id="cluster", topic_id="topic", writer="now", clock=lambda: 1.8e9
+    )
+    assert log.end(P0) == READ

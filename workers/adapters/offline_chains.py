@@ -165,11 +165,10 @@ def chain_folders(home: Path) -> list[Path]:
 
 
 def chains(home: Path) -> tuple[Chain, ...]:
-    """Summarise all chains of a view from all their footers. Raises `Refused` if one is damaged or has a hole."""
-    require_whole(home)
+    """Summarise all chains of a view, after what was folded, from their footers. Raises `Refused` if one is damaged or has a hole."""
     summed = []
-    for folder in chain_folders(home):
-        footers = [read_footer(folder / name) for name in part_names(folder)]
+    for folder, names in require_whole(home).items():
+        footers = [read_footer(folder / name) for name in names]
         if footers:
             chain = Chain(
                 folder=folder.relative_to(home).as_posix(),
