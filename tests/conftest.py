@@ -57,7 +57,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         await_kafka(server, process)
         yield server.address
     finally:
-        stop(process, grace_s=KAFKA_STOP_S)
+        stop(process, grace_seconds=KAFKA_STOP_S)
     shutil.rmtree(folder / "data")
 
 
@@ -80,7 +80,7 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         await_redis(server, process)
         yield server.address
     finally:
-        stop(process, grace_s=REDIS_STOP_S)
+        stop(process, grace_seconds=REDIS_STOP_S)
 
 
 @pytest.fixture(scope="session")

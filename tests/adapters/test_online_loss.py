@@ -32,7 +32,7 @@ class RedisStore:
 
     def go_back(self):
         client(self._server.address).config_set("save", "")
-        stop(self._processes[-1], grace_s=10)
+        stop(self._processes[-1], grace_seconds=10)
         self._processes.append(run(self._server))
 
 

@@ -105,7 +105,7 @@ def private(tmp_path):
     server = RedisServer(folder=tmp_path / "redis", port=free_port())
     processes = [run(server)]
     yield server, processes
-    stop(processes[-1], grace_s=10)
+    stop(processes[-1], grace_seconds=10)
 
 
 def client(address):
@@ -174,7 +174,7 @@ def test_a_stopped_server_is_unavailable_and_the_same_call_succeeds_when_it_is_b
     server, processes = private
     ours = sink(server.address, "p")
     assert ours.write(batch(("s08", JUNE, 1))) == 1
-    stop(processes[-1], grace_s=10)
+    stop(processes[-1], grace_seconds=10)
     with pytest.raises(Unavailable, match=f"{server.address}.*connection_string"):
         ours.write(batch(("s08", JUNE + 1, 2)))
     processes.append(run(server))
@@ -257,7 +257,7 @@ def test_a_cluster_gets_each_key_at_its_slot(tmp_path):
         assert [theirs.number(f"s{i}") for i in range(3)] == [0, 1, 2]
         ours.close()
     finally:
-        stop(process, grace_s=10)
+        stop(process, grace_seconds=10)
 
 
 def test_behind_sentinels_the_master_is_written(private, tmp_path):
@@ -273,7 +273,7 @@ def test_behind_sentinels_the_master_is_written(private, tmp_path):
         with pytest.raises(Unavailable, match="No master"):
             other.check()
     finally:
-        stop(process, grace_s=10)
+        stop(process, grace_seconds=10)
     assert Feasts(server.address, "p").number("s08") == 1
 
 

@@ -200,7 +200,7 @@ def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(
         assert ids(source, 1) == [1]
         assert (poll(source), source.silence) == (None, None)
 
-        stop(process, grace_s=STOP_S)
+        stop(process, grace_seconds=STOP_S)
         assert poll(source) is None
         process = broker(server)
         send(settings, window(2))
@@ -210,7 +210,7 @@ def test_reading_goes_on_after_the_broker_was_frozen_and_after_it_was_restarted(
     finally:
         if source is not None:
             source.close()
-        stop(process, grace_s=STOP_S)
+        stop(process, grace_seconds=STOP_S)
 
 
 def test_records_that_could_not_be_looked_up_are_delivered_again(settings):

@@ -81,7 +81,7 @@ def test_a_log_is_folded_as_it_is_and_joined_the_same(before, tmp_path):
         return pq.read_table(tmp_path / "out.parquet")
 
     expected, names = joined(), {path.name for path in (home / "windows/0").glob("*.parquet")}
-    limits = MaintainLimits(grace_s=0)
+    limits = MaintainLimits(grace_seconds=0)
     done = maintain(FileChains(home, view), DeltaHistory(home, view), limits, clock=lambda: 1.8e9)
     left = {path.name for path in (home / "windows/0").glob("*.parquet")}
     assert (done.folded, done.deleted, left) == (len(names) - 1, len(names) - 1, {max(names)})

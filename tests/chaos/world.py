@@ -78,14 +78,14 @@ class World:
         return self.kafka_process.pid
 
     def stop_kafka(self) -> None:
-        stop(self.kafka_process, grace_s=STOP_S)
+        stop(self.kafka_process, grace_seconds=STOP_S)
 
     def start_kafka(self) -> None:
         self.kafka_process = start_kafka(self.kafka_server, leashed=True)
         await_kafka(self.kafka_server, self.kafka_process)
 
     def stop_redis(self) -> None:
-        stop(self.redis_process, grace_s=STOP_S)
+        stop(self.redis_process, grace_seconds=STOP_S)
 
     def start_redis(self) -> None:
         self.redis_process = start_redis(self.redis_server, leashed=True)
@@ -219,8 +219,8 @@ def running(folder: Path) -> Iterator[World]:
             kafka_process=kafka_process,
             redis_process=redis_process,
         )
-        stack.callback(lambda: stop(world.kafka_process, grace_s=STOP_S))
-        stack.callback(lambda: stop(world.redis_process, grace_s=STOP_S))
+        stack.callback(lambda: stop(world.kafka_process, grace_seconds=STOP_S))
+        stack.callback(lambda: stop(world.redis_process, grace_seconds=STOP_S))
         stack.callback(world.driver.close)
         world.driver.start()
         world.until(world.is_ready, "all to be read")

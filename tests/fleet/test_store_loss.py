@@ -27,7 +27,7 @@ def own_redis(tmp_path):
     process = start_redis(server, leashed=True)
     await_redis(server, process)
     yield server.address
-    stop(process, grace_s=10)
+    stop(process, grace_seconds=10)
 
 
 class Running:

@@ -51,4 +51,4 @@ def test_a_fleet_starts_once_its_redis_does(make_place, monkeypatch, tmp_path):
         assert "Ctrl-C" in said[0]
     finally:
         for process in started:
-            stop(process, grace_s=5.0)
+            stop(process, grace_seconds=5.0)

@@ -65,7 +65,7 @@ class World:
         return DeltaHistory(self.home, VIEW)
 
     def maintain(self, *, chains=None, table=None, **limits):
-        limits = MaintainLimits(**{"grace_s": GRACE_S, **limits})
+        limits = MaintainLimits(**{"grace_seconds": GRACE_S, **limits})
         return maintain(chains or self.chains(), table or self.table(), limits, clock=self.clock)
 
     def parts(self, partition=P0):

@@ -65,5 +65,5 @@ NOTES = [(5, 2, 100.0), (9, 4, 200.0)]
     ],
 )
 def test_parts_before_a_note_older_than_the_grace_time_are_deleted(places, notes, now_s, upto):
-    found = deletable(chain("w/0", places, notes), now_s=now_s, grace_s=50.0)
+    found = deletable(chain("w/0", places, notes), now_s=now_s, grace_seconds=50.0)
     assert (found and found.position) == upto

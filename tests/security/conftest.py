@@ -68,7 +68,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         await_kafka(server, process)
         yield found
     finally:
-        stop(process, grace_s=STOP_S)
+        stop(process, grace_seconds=STOP_S)
         shutil.rmtree(folder / "data")
 
 

@@ -32,7 +32,7 @@ def server(tmp_path_factory):
     admin.execute_command("ACL", "SETUSER", "odd", "on", f">{ODD}", "~*", "+@all")
     admin.execute_command("ACL", "SETUSER", "default", "off")
     yield server
-    stop(process, grace_s=10)
+    stop(process, grace_seconds=10)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ class OwnBroker:
         await_kafka(self.server, self.process)
 
     def stop(self):
-        stop(self.process, grace_s=STOP_S)
+        stop(self.process, grace_seconds=STOP_S)
 
 
 def send(settings, first, count):

@@ -165,7 +165,10 @@ def chain_folders(home: Path) -> list[Path]:
 
 
 def chains(home: Path) -> tuple[Chain, ...]:
-    """Summarise all chains of a view, after what was folded, from their footers. Raises `Refused` if one is damaged or has a hole."""
+    """Summarise all chains of a view, after what was folded, from their footers.
+
+    Raises `Refused` if one is damaged or has a hole.
+    """
     summed = []
     for folder, names in require_whole(home).items():
         footers = [read_footer(folder / name) for name in names]

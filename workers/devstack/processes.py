@@ -68,8 +68,8 @@ def start(command: Sequence[str], *, log: Path, leashed: bool) -> Process:
     return Process(pid=child.pid, began=began(child.pid) or "")
 
 
-def stop(process: Process, *, grace_s: float) -> bool:
-    """End a process and wait until it is gone; return whether it was there. SIGKILL comes after `grace_s`."""
+def stop(process: Process, *, grace_seconds: float) -> bool:
+    """End a process and wait until it is gone; return whether it was there. SIGKILL comes after `grace_seconds`."""
     if not process.is_alive():
         return False
     try:
@@ -82,7 +82,7 @@ def stop(process: Process, *, grace_s: float) -> bool:
         for number in (signal.SIGTERM, signal.SIGKILL):
             signal.pidfd_send_signal(pidfd, number)
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # a stopped process handles SIGTERM only then
-            if select.select([pidfd], [], [], grace_s)[0]:
+            if select.select([pidfd], [], [], grace_seconds)[0]:
                 break
     except ProcessLookupError:
         pass

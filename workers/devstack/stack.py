@@ -67,8 +67,8 @@ def down(folder: Path) -> bool:
         stack = read(folder)
         if stack is None:
             return False
-        redis_ran = stop(stack.redis_process, grace_s=REDIS_STOP_S)
-        kafka_ran = stop(stack.kafka_process, grace_s=KAFKA_STOP_S)
+        redis_ran = stop(stack.redis_process, grace_seconds=REDIS_STOP_S)
+        kafka_ran = stop(stack.kafka_process, grace_seconds=KAFKA_STOP_S)
         if not stack.persist:
             remove_data(folder)
         return redis_ran or kafka_ran
@@ -121,12 +121,12 @@ def bring_up(folder: Path, *, kafka_port: int | None, redis_port: int | None, pe
             await_redis(redis, stack.redis_process)
             await_kafka(kafka, stack.kafka_process)
         except BaseException:
-            for process, before, grace_s in (
+            for process, before, grace_seconds in (
                 (stack.redis_process, old and old.redis_process, REDIS_STOP_S),
                 (stack.kafka_process, old and old.kafka_process, KAFKA_STOP_S),
             ):
                 if process != before:
-                    stop(process, grace_s=grace_s)
+                    stop(process, grace_seconds=grace_seconds)
             raise
         return stack
 

@@ -73,12 +73,12 @@ def note_of(chain: FoldChain, folded: int, *, now_s: float) -> FoldedUpTo | None
     return FoldedUpTo(position=folded, parts=count_before(chain, folded), at_s=now_s)
 
 
-def deletable(chain: FoldChain, *, now_s: float, grace_s: float) -> FoldedUpTo | None:
+def deletable(chain: FoldChain, *, now_s: float, grace_seconds: float) -> FoldedUpTo | None:
     """Return the newest note that is older than the grace time, if a part or a note before it is left to delete.
 
     A note's position is that of a part, so the last part of a chain is never before it.
     """
-    old = [note for note in chain.notes if note.at_s <= now_s - grace_s]
+    old = [note for note in chain.notes if note.at_s <= now_s - grace_seconds]
     if not old or (chain.parts[0].position >= old[-1].position and chain.notes[0] == old[-1]):
         return None
     return old[-1]

@@ -73,7 +73,7 @@ class Maintained:
 class MaintainLimits:
     """How much is done at once, and how long what was replaced stays."""
 
-    grace_s: float
+    grace_seconds: float
     keep_days: int = 0
     """Days of event time that the table keeps; 0 for ever."""
     batch_bytes: int = BATCH_BYTES
@@ -99,13 +99,16 @@ def maintain(chains: Chains, table: HistoryTable, limits: MaintainLimits, *, clo
         now = datetime.fromtimestamp(clock(), UTC).date()
         keep_since = now - timedelta(days=limits.keep_days) if limits.keep_days else None
         try:
-            tidied = table.tidy(keep_since=keep_since, readers_s=max(limits.grace_s, VACUUM_S))
+            tidied = table.tidy(keep_since=keep_since, readers_s=max(limits.grace_seconds, VACUUM_S))
             done += Maintained(compacted=tidied.compacted, expired=tidied.expired, vacuumed=tidied.vacuumed)
         except UndertowError as error:
             done += Maintained(faults=(str(error),))
     names = {chain.name for chain in sound}
     for chain in chains.look()[0]:
-        if chain.name in names and (before := deletable(chain, now_s=clock(), grace_s=limits.grace_s)) is not None:
+        if (
+            chain.name in names
+            and (before := deletable(chain, now_s=clock(), grace_seconds=limits.grace_seconds)) is not None
+        ):
             done += Maintained(deleted=chains.delete(chain, before))
     return done
 

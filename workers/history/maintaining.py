@@ -61,7 +61,7 @@ def _run_all(offline: OfflineSettings, views: list[SpaceView], console: Console)
 def maintain_folder(offline: OfflineSettings, view: SpaceView) -> Maintained:
     """Maintain the view's folder once."""
     home = view_folder(offline.path.absolute(), view)
-    limits = MaintainLimits(grace_s=offline.grace_seconds, keep_days=offline.keep_days)
+    limits = MaintainLimits(grace_seconds=offline.grace_seconds, keep_days=offline.keep_days)
     return maintain(FileChains(home, view), DeltaHistory(home, view), limits, clock=time.time)
 
 
