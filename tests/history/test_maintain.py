@@ -188,3 +188,16 @@ def test_history_older_than_it_is_kept_leaves_the_table_by_whole_days(tmp_path, 
     memory_clock.advance(BEGIN_US / 1e6 + 9 * 86_400 + 60 - memory_clock())
     assert world.maintain(keep_days=4).expired == 5
     assert world.places() == [(0, offset) for offset in range(5, 10)]
+
+
+def test_a_maintainer_that_finds_its_work_done_between_two_transactions_adds_nothing_twice(world, monkeypatch):
+    others = []
+
+    def hit(at):
+        if at == "after_fold_commit" and not others:
+            others.append(None)
+            world.maintain()
+
+    monkeypatch.setattr(offline_table, "hit_failpoint", hit)
+    assert world.maintain(batch_bytes=1).is_beaten
+    assert world.places() == upto(8, 12)
