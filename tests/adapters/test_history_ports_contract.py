@@ -5,13 +5,15 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from tests.history.fold_world import BEGIN_US, P0, P1, VIEW, World, places_in
 from tests.history.fold_world import batch as rows_of
 from undertow.adapters.memory_history import MemoryFoldChains, MemoryTable
 from undertow.adapters.offline_history import table_files
 from undertow.adapters.offline_parts import encode_part, part_schema
-from undertow.adapters.offline_table import DeltaHistory
+from undertow.adapters.offline_table import DeltaHistory, compact, expire
 from undertow.stream.history_ports import FoldedUpTo, Move, positions
 
 DAY_S = 86_400
@@ -156,6 +158,25 @@ def test_delta_lake_merges_many_small_files_and_deletes_them_when_no_reader_need
     assert not any(path.exists() for path in pinned)
     assert [offset for _, offset in places_in(table_files(world.home))] == [*range(40)]
     assert DeltaHistory(world.home, VIEW).snapshot().folded("a") == 40
+
+
+@pytest.mark.parametrize("first", ["compact", "expire"])
+@pytest.mark.parametrize("second", ["compact", "expire"])
+def test_of_two_who_rewrite_files_from_one_version_the_second_is_refused(tmp_path, memory_clock, first, second):
+    world = World(tmp_path, memory_clock)
+    snapshot = world.table().snapshot()
+    for begin in range(0, 8, 2):
+        snapshot.append(rows(begin, begin + 2), to(a=(begin, begin + 2)))
+    tables = [DeltaTable(world.home / "@table") for _ in range(2)]
+    acts = {
+        "compact": lambda table: compact(table, world.home, VIEW, FIRST_DAY.isoformat()),
+        "expire": lambda table: expire(table, FIRST_DAY + dt.timedelta(days=1)),
+    }
+    assert acts[first](tables[0]) == 4
+    with pytest.raises(CommitFailedError, match="oncurrent transaction"):
+        acts[second](tables[1])
+    left = [] if first == "expire" else [*range(8)]
+    assert [offset for _, offset in places_in(table_files(world.home))] == left
 
 
 def test_what_nobody_has_committed_yet_is_not_vacuumed(tmp_path, memory_clock):

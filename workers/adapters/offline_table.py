@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_history import DELTA_LOG, delta_folder
-from undertow.adapters.offline_parts import TABLE, encode_rows, part_schema
+from undertow.adapters.offline_parts import TABLE, encode_rows, part_schema, read_part
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
@@ -46,11 +46,12 @@ CONFIGURATION = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 1 days",
     "delta.enableExpiredLogCleanup": "true",
-    "delta.targetFileSize": str(TARGET_BYTES),
 }
 HOUR_S = 3600
-CONFLICT = "Concurrent transaction failed"
-"""What Delta Lake says where another commit has moved one of the same chains."""
+REWRITING = "undertow.rewriting"
+"""The `app_id` of whoever rewrites files: no chain's, which are nonces."""
+CONFLICTS = ("Concurrent transaction failed", "a concurrent transaction")
+"""What Delta Lake says where another commit came first, and this one was not made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ class DeltaSnapshot:
         """Write a file a day, and commit them. Raises `Unavailable`, `Refused`."""
         if any(self.folded(chain) != move.begin for chain, move in moves.items()):
             return False  # Delta Lake refuses only what was committed after the version that we hold
-        adds = [self._write(day, some) for day, some in _by_day(rows)]
+        adds = [write_file(self._home, self._view, day, some) for day, some in _by_day(rows)]
         hit_failpoint("after_fold_files")
         transactions = [Transaction(chain, move.upto) for chain, move in moves.items()]
         with _translated(self._home / TABLE):
@@ -105,7 +106,7 @@ class DeltaSnapshot:
                     commit_properties=CommitProperties(app_transactions=transactions),
                 )
             except CommitFailedError as error:
-                if CONFLICT not in str(error):
+                if not _is_beaten(error):
                     raise
                 for add in adds:  # nobody has heard of them
                     (self._home / TABLE / add.path).unlink(missing_ok=True)
@@ -113,20 +114,6 @@ class DeltaSnapshot:
             hit_failpoint("after_fold_commit")
             self._table.update_incremental()
         return True
-
-    def _write(self, day: str, rows: pa.Table) -> AddAction:
-        path = f"{DAY}={day}/{uuid.uuid4().hex}{SUFFIX}"
-        order = [*(column.name for column in self._view.series), EVENT_TIMESTAMP, CREATED]
-        content = encode_rows(rows.sort_by([(name, "ascending") for name in order]), self._view)
-        publish(self._home / TABLE / path, content, within=self._home)
-        return AddAction(
-            path=path,
-            size=len(content),
-            partition_values={DAY: day},
-            modification_time=int(time.time() * 1000),
-            data_change=True,
-            stats=_statistics(rows),
-        )
 
 
 class DeltaHistory:
@@ -146,13 +133,17 @@ class DeltaHistory:
         with _translated(self._root):
             table = self._open()
             expired = compacted = 0
-            if keep_since is not None and any(day < keep_since.isoformat() for day in _days(table)):
-                expired = table.delete(f"{DAY} < '{keep_since.isoformat()}'")["num_removed_files"]
-                hit_failpoint("after_fold_expiry")
-            for day, small in _days(table).items():
-                if small >= LEAST_FILES:
-                    compacted += table.optimize.compact([(DAY, "=", day)], max_concurrent_tasks=1)["numFilesRemoved"]
-                    hit_failpoint("after_fold_compaction")
+            try:
+                if keep_since is not None and any(day < keep_since.isoformat() for day in _days(table)):
+                    expired = expire(table, keep_since)
+                    hit_failpoint("after_fold_expiry")
+                for day, small in _days(table).items():
+                    if small >= LEAST_FILES:
+                        compacted += compact(table, self._home, self._view, day)
+                        hit_failpoint("after_fold_compaction")
+            except CommitFailedError as error:
+                if not _is_beaten(error):
+                    raise  # else another maintainer does the same
             old = self._vacuum(readers_s, dry_run=True)
             if old:  # else it would commit that it did nothing
                 self._vacuum(readers_s, dry_run=False)
@@ -182,6 +173,71 @@ class DeltaHistory:
         DeltaTable.create(str(self._root), schema, "ignore", [DAY], configuration=CONFIGURATION)
 
 
+def write_file(home: Path, view: SpaceView, day: str, rows: pa.Table, *, is_new: bool = True) -> AddAction:
+    """Write a file that no version has yet. Raises `Unavailable`, `Refused`."""
+    path = f"{DAY}={day}/{uuid.uuid4().hex}{SUFFIX}"
+    order = [*(column.name for column in view.series), EVENT_TIMESTAMP, CREATED]
+    content = encode_rows(rows.sort_by([(name, "ascending") for name in order]), view)
+    publish(home / TABLE / path, content, within=home)
+    return AddAction(
+        path=path,
+        size=len(content),
+        partition_values={DAY: day},
+        modification_time=int(time.time() * 1000),
+        data_change=is_new,
+        stats=_statistics(rows),
+    )
+
+
+def compact(table: Any, home: Path, view: SpaceView, day: str) -> int:
+    """Merge small files of a day into one; return how many. Raises `CommitFailedError` if another rewrites at once.
+
+    Not by Delta Lake's own `optimize`: of two at once delta-rs 1.6 commits both, and the rows are there twice.
+    """
+    some, size = [], 0
+    for path, its_day, its_size in _files(table):
+        if its_day == day and its_size < TARGET_BYTES // 2 and size + its_size <= TARGET_BYTES:
+            some.append((path, its_day))
+            size += its_size
+    columns = part_schema(view).names
+    rows = pa.concat_tables([read_part(home / TABLE / path, columns).replace_schema_metadata() for path, _ in some])
+    merged = write_file(home, view, day, rows, is_new=False)
+    try:
+        _rewrite(table, [merged], some, is_change=False)
+    except CommitFailedError as error:
+        if _is_beaten(error):
+            (home / TABLE / merged.path).unlink(missing_ok=True)
+        raise
+    return len(some)
+
+
+def expire(table: Any, keep_since: date) -> int:
+    """Remove the files of all days before one; return how many. Raises as `compact`."""
+    old = [(path, day) for path, day, _ in _files(table) if day < keep_since.isoformat()]
+    _rewrite(table, [], old, is_change=True)
+    return len(old)
+
+
+def _rewrite(table: Any, added: list[AddAction], removed: list[tuple[str, str]], *, is_change: bool) -> None:
+    """Replace files. Of two from one version Delta Lake refuses the second, since both name one `app_id`."""
+    now_ms = int(time.time() * 1000)
+    removes = [RemoveAction(path, is_change, now_ms, None, {DAY: day}) for path, day in removed]
+    alone = CommitProperties(app_transactions=[Transaction(REWRITING, table.version() + 1)])
+    table.create_write_transaction([*added, *removes], "append", table.schema(), [DAY], commit_properties=alone)
+    table.update_incremental()
+
+
+def _is_beaten(error: Exception) -> bool:
+    return any(conflict in str(error) for conflict in CONFLICTS)
+
+
+def _files(table: Any) -> list[tuple[str, str, int]]:
+    """Return the path, the day and the size of each file, in the order of their paths."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    columns = (actions[name].to_pylist() for name in ("path", f"partition.{DAY}", "size_bytes"))
+    return sorted(zip(*columns, strict=True))
+
+
 def _by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     days = pc.strftime(rows[EVENT_TIMESTAMP], "%Y-%m-%d")
     for day in sorted(pc.unique(days).to_pylist()):
@@ -200,9 +256,8 @@ def _statistics(rows: pa.Table) -> str:
 
 def _days(table: Any) -> dict[str, int]:
     """Return all days, in order, each with how many small files it has."""
-    actions = pa.table(table.get_add_actions(flatten=True))
     days: dict[str, int] = defaultdict(int)
-    for day, size in zip(actions[f"partition.{DAY}"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True):
+    for _, day, size in _files(table):
         days[day] += size < TARGET_BYTES // 2
     return dict(sorted(days.items()))
 
