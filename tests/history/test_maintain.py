@@ -201,3 +201,17 @@ def test_a_maintainer_that_finds_its_work_done_between_two_transactions_adds_not
     monkeypatch.setattr(offline_table, "hit_failpoint", hit)
     assert world.maintain(batch_bytes=1).is_beaten
     assert world.places() == upto(8, 12)
+
+
+def test_a_maintainer_killed_while_it_made_the_table_stops_neither_readers_nor_the_next_one(world, monkeypatch):
+    class Killed:
+        create = None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offline_table, "DeltaTable", Killed)
+        with pytest.raises(TypeError):
+            world.maintain()
+    assert (world.home / "@table/_delta_log").is_symlink()
+    assert world.places() == upto(8, 12)
+    assert world.maintain().folded == 6
+    assert world.places() == upto(8, 12)

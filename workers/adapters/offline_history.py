@@ -71,8 +71,8 @@ def table_files(home: Path) -> list[Path]:
 
 
 def has_table(home: Path) -> bool:
-    """Whether something was folded into a table of this view."""
-    return (home / TABLE / DELTA_LOG).is_dir()
+    """Whether this view has a table: one that was being made when its maintainer was killed has no version yet."""
+    return any((home / TABLE / DELTA_LOG).glob("*.json"))
 
 
 def delta_folder(home: Path) -> Path:

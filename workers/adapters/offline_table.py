@@ -23,11 +23,11 @@ from urllib.parse import unquote, urlparse
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from undertow.adapters.offline_files import publish
-from undertow.adapters.offline_history import DELTA_LOG, delta_folder
+from undertow.adapters.offline_history import DELTA_LOG, delta_folder, has_table
 from undertow.adapters.offline_parts import TABLE, encode_rows, part_schema, read_part
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import SUFFIX
@@ -157,11 +157,9 @@ class DeltaHistory:
         return found
 
     def _open(self) -> Any:
-        try:
-            return DeltaTable(str(self._root))
-        except TableNotFoundError:
+        if not has_table(self._home):
             self._make()
-            return DeltaTable(str(self._root))
+        return DeltaTable(str(self._root))
 
     def _make(self) -> None:
         log = delta_folder(self._home)
