@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 from tests.chaos.faults import Fault
 from tests.chaos.places import Lane
 from tests.chaos.world import PARTITIONS, TOPIC, World
-from undertow.adapters.offline_chains import part_names
+from undertow.adapters.offline_names import part_names
 from undertow.adapters.offline_parts import read_footer
 
 HURRY_S = 3.0

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, World, upto
-from undertow.adapters import offline_fold, offline_table
+from undertow.adapters import offline_fold, offline_footers, offline_table
 from undertow.adapters.offline_chains import BEGUN, require_whole
 from undertow.adapters.offline_history import listed_parts, table_files
 from undertow.adapters.offline_log import latest_in
@@ -108,6 +108,8 @@ class Crash(Exception):  # noqa: N818
 
 
 CRASHES = [
+    (offline_footers, "after_fold_footers", 1),
+    (offline_footers, "after_fold_footers", 2),
     (offline_table, "after_fold_files", 1),
     (offline_table, "after_fold_commit", 1),
     (offline_table, "after_fold_commit", 2),

@@ -17,9 +17,19 @@ from undertow.settings.settings import load
 from undertow.stream.ports import ChainPart
 
 
+class Log:
+    """Call it to append a part of two rows."""
+
+    def __init__(self, home, append) -> None:
+        self.home, self.append = home, append
+
+    def __call__(self):
+        self.append()
+
+
 @pytest.fixture
 def log(artifact, tmp_path, monkeypatch):
-    """A log of the artifact's view; call it to append a part of two rows."""
+    """A log of the artifact's view."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", str(artifact))
     monkeypatch.setenv("UNDERTOW_MODEL__CODE", '["seed"]')
@@ -42,8 +52,7 @@ def log(artifact, tmp_path, monkeypatch):
         )
         chain.publish(ChainPart(partition=P0, first=first, next=first + 2, embeddings=rows, offsets=offsets))
 
-    append.home = home
-    return append
+    return Log(home, append)
 
 
 def maintain(*arguments):

@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.history.fold_world import GRACE_S, P0, P1, VIEW, World, places_in, upto
-from undertow.adapters import offline_fold, offline_table
+from undertow.adapters import offline_fold, offline_footers, offline_table
 from undertow.adapters.offline_history import whole_parts
 
-POINTS = ["after_fold_files", "after_fold_commit", "after_fold_note", "after_fold_delete", "after_fold_compaction"]
+POINTS = [
+    "after_fold_footers",
+    "after_fold_files",
+    "after_fold_commit",
+    "after_fold_note",
+    "after_fold_delete",
+    "after_fold_compaction",
+]
+
+MODULES = (offline_fold, offline_footers, offline_table)
 
 
 class Killed(Exception):  # noqa: N818
@@ -68,13 +77,15 @@ class Walk(RuleBasedStateMachine):
             self.world.maintain()
 
         kept = offline_table.hit_failpoint
-        offline_table.hit_failpoint = offline_fold.hit_failpoint = hit
+        for module in MODULES:
+            module.hit_failpoint = hit
         try:
             assert self.world.maintain(batch_bytes=5_000).faults == ()
         except Killed:
             pass
         finally:
-            offline_table.hit_failpoint = offline_fold.hit_failpoint = kept
+            for module in MODULES:
+                module.hit_failpoint = kept
 
     @rule()
     def stand_still_before_folding(self):

@@ -47,6 +47,9 @@ class MemoryFoldChains:
             raise Unavailable(message)
         return self.parts[chain.name][position]
 
+    def keep(self, chain: FoldChain, before: int) -> None:
+        """See the port: parts here say nothing but their rows."""
+
     def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
         """See the port."""
         self.notes[chain.name].setdefault(upto.position, upto)

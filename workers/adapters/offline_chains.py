@@ -8,22 +8,21 @@ number n - 1, none is missing, and one footer for each chain is enough. Otherwis
 footers are read. Parts that the chain notes as folded into the table of history (`offline_folded`) count as there.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from undertow.adapters.offline_folded import FoldMark, newest_mark
+from undertow.adapters.offline_folded import FoldMark, newest_mark, parts_before
+from undertow.adapters.offline_footers import FoldedPart, folded_parts
+from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import Footer, read_footer, translated
 from undertow.core.errors import Refused, Unavailable
-from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.records import Partition
 
 BEGUN, NOTE = "_chains", ".begun"
 """The folder inside a view's with a note for each chain that was begun, and the notes' suffix. Readers of Parquet
 ignore folders that begin with an underscore."""
-PART_NAME = re.compile(r"[0-9]{20}" + re.escape(SUFFIX)).fullmatch
 TRIES = 3
 """How often a folder is listed before a part counts as missing: while parts are appended, a listing may lack one and
 have the next. A choice."""
@@ -73,24 +72,6 @@ class Hole:
         return f"offsets {span} ({self.path} is missing)"
 
 
-def part_name(first: int | None) -> str:
-    """Return the name of the part that begins at a (shifted) offset; None stands for the first part of a chain."""
-    return f"{first or 0:020d}{SUFFIX}"
-
-
-def part_names(folder: Path) -> list[str]:
-    """Return the names of the parts in a chain's folder, in order. Raises `OSError` if the folder cannot be read.
-
-    Only names are read, so that a dangling link counts as a part here (and as damaged when it is read).
-    """
-    return sorted(filter(PART_NAME, (path.name for path in folder.iterdir())))
-
-
-def position_of(name: str) -> int:
-    """Return a part's position in its chain: the number in its name."""
-    return int(name.removesuffix(SUFFIX))
-
-
 def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
     """Return the names of a chain's parts that are not noted as folded, and its holes.
 
@@ -99,12 +80,8 @@ def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
     for _ in range(TRIES):
         folded = newest_mark(folder)  # before the listing: parts are deleted only after they were noted
         names = [name for name in part_names(folder) if position_of(name) >= folded.position]
-        if not names and folded.position:
-            message = (
-                f"the chain in {folder} lacks its last part: expected {part_name(folded.position)} or a later one, up "
-                "to which it was folded into the table of history, found none; restore it from a copy"
-            )
-            raise Unavailable(message)
+        if not names:
+            require_end(folder)
         if not names or is_counted(names, read_footer(folder / names[-1]), folded):
             return names, []
         holes = [*_walk(folder, names, folded)]
@@ -135,20 +112,22 @@ def _walk(folder: Path, names: list[str], folded: FoldMark) -> Iterator[Hole]:
         )
 
     if names[0] != part_name(folded.position):
-        yield hole(None, footers[0], 0, _shift(names[0], footers[0]))
-    for (before, after), name in zip(pairwise(footers), names[1:], strict=True):
+        before = next(folded_parts(folder, folded.position), None)
+        shift = 0 if before is None else folded.position - before.next
+        yield hole(None if before is None else before.next, footers[0], shift, _shift(names[0], footers[0]))
+    for (ahead, after), name in zip(pairwise(footers), names[1:], strict=True):
         next_shift = _shift(name, after)
-        if next_shift > before.shift and part_name(before.next + before.shift) < name:
-            yield hole(before.next, after, before.shift, next_shift)
+        if next_shift > ahead.shift and part_name(ahead.next + ahead.shift) < name:
+            yield hole(ahead.next, after, ahead.shift, next_shift)
             continue
-        if before.next > after.first:
+        if ahead.next > after.first:
             message = (
                 f"the chain in {folder} breaks: a part begins at {after.first}, the part before it ends at "
-                f"{before.next}; one of them is not its own: move it out of the folder"
+                f"{ahead.next}; one of them is not its own: move it out of the folder"
             )
             raise Refused(message)
-        if before.next < after.first:
-            yield hole(before.next, after, before.shift, next_shift)
+        if ahead.next < after.first:
+            yield hole(ahead.next, after, ahead.shift, next_shift)
 
 
 def _shift(name: str, footer: Footer) -> int:
@@ -165,23 +144,53 @@ def chain_folders(home: Path) -> list[Path]:
 
 
 def chains(home: Path) -> tuple[Chain, ...]:
-    """Summarise all chains of a view, after what was folded, from their footers.
+    """Summarise all chains of a view, with what was folded, from their footers.
 
     Raises `Refused` if one is damaged or has a hole.
     """
     summed = []
     for folder, names in require_whole(home).items():
-        footers = [read_footer(folder / name) for name in names]
-        if footers:
+        if names:
+            last = read_footer(folder / names[-1])
+            with translated(folder):
+                before = [*folded_parts(folder, position_of(names[0]))]
+            parts: list[Footer | FoldedPart] = [*reversed(before), *(read_footer(folder / name) for name in names)]
             chain = Chain(
                 folder=folder.relative_to(home).as_posix(),
-                parts=len(footers),
-                first=footers[0].first,
-                next=footers[-1].next,
-                lost=sum(footer.lost for footer in footers),
+                parts=count_parts(folder, names),
+                first=parts[0].first,
+                next=last.next,
+                lost=sum(part.lost for part in parts),
             )
             summed.append(chain)
     return tuple(summed)
+
+
+def lacks_end(folder: Path) -> bool:
+    """Whether a chain lost all parts that are not noted as folded. Raises `Refused` for a damaged note, `OSError`."""
+    folded = newest_mark(folder)
+    return folded.position > 0 and not any(position_of(name) >= folded.position for name in part_names(folder))
+
+
+def require_end(folder: Path) -> None:
+    """Raise `Unavailable` if a chain lost all parts that are not noted as folded."""
+    if lacks_end(folder):
+        message = (
+            f"the chain in {folder} lacks its last part: expected {part_name(newest_mark(folder).position)} or a later "
+            "one, up to which it was folded into the table of history, found none; it will be tried again. Mount its "
+            "disk, or restore the file from a copy; to go on where the table ends, and read again what came after: "
+            "undertow apply --accept-lost"
+        )
+        raise Unavailable(message)
+
+
+def count_parts(folder: Path, names: list[str]) -> int:
+    """Return how many parts a whole chain has, folded ones included. `names` are those that were not folded.
+
+    Raises `Refused` for a damaged note, `Unavailable` if another maintainer has removed it just now.
+    """
+    with translated(folder):
+        return len(names) + (parts_before(folder, position_of(names[0])) if names else 0)
 
 
 def require_whole(home: Path) -> dict[Path, list[str]]:

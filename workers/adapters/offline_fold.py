@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from undertow.adapters.offline_chains import chain_folders, find_holes, part_name, part_names, position_of
+from undertow.adapters.offline_chains import chain_folders, find_holes
 from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, drop_marks, make_chain_id
+from undertow.adapters.offline_footers import keep_footers
+from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_schema, read_part, translated
 from undertow.core.errors import UndertowError
 from undertow.core.publication import sync_folder
@@ -54,6 +56,12 @@ class FileChains:
     def read(self, chain: FoldChain, position: int) -> Any:
         """See the port."""
         return read_part(self._home / chain.name / part_name(position), self._columns)
+
+    def keep(self, chain: FoldChain, before: int) -> None:
+        """See the port."""
+        folder = self._home / chain.name
+        with translated(folder):
+            keep_footers(folder, before)
 
     def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
         """See the port."""

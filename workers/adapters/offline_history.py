@@ -11,16 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from undertow.adapters.offline_chains import (
-    PART_NAME,
-    TRIES,
-    chain_folders,
-    part_name,
-    part_names,
-    position_of,
-    require_whole,
-)
+from undertow.adapters.offline_chains import TRIES, chain_folders, require_whole
 from undertow.adapters.offline_folded import chain_id, newest_mark
+from undertow.adapters.offline_names import PART_NAME, part_name, part_names, position_of
 from undertow.adapters.offline_parts import DELTA, TABLE, part_files, require_intact, translated
 from undertow.core.errors import Refused, UndertowError
 
@@ -70,6 +63,17 @@ def table_files(home: Path) -> list[Path]:
     return _read_table(home)[0]
 
 
+def folded_until(home: Path, folder: Path) -> int:
+    """Return the position at which the newest version of the table ends a chain.
+
+    Raises `Refused` if it has less of it than the chain notes, `Unavailable`.
+    """
+    end = _read_table(home)[1](folder)
+    if end < _noted(folder):
+        raise _lacks(home, folder, end)
+    return end
+
+
 def has_table(home: Path) -> bool:
     """Whether this view has a table: one that was being made when its maintainer was killed has no version yet."""
     return any((home / TABLE / DELTA_LOG).glob("*.json"))
@@ -93,12 +97,7 @@ def _files(home: Path, list_chains: Callable[[Path], Mapping[Path, list[str]]]) 
             break
     else:
         folder = next(folder for folder, end in ends.items() if _noted(folder) > end)
-        message = (
-            f"the table of history in {home / TABLE} lacks what was folded into it: expected the chain in {folder} up "
-            f"to {_noted(folder)}, found it up to {ends[folder]}; restore {home / TABLE} and {delta_folder(home)} from "
-            "the same copy"
-        )
-        raise Refused(message)
+        raise _lacks(home, folder, ends[folder])
     for folder, end in ends.items():
         if end and part_name(end) not in listed[folder]:
             message = (
@@ -109,6 +108,13 @@ def _files(home: Path, list_chains: Callable[[Path], Mapping[Path, list[str]]]) 
     others = [path for path in part_files(home) if not (path.parent in listed and PART_NAME(path.name))]
     tail = [folder / name for folder, names in listed.items() for name in names if position_of(name) >= ends[folder]]
     return sorted([*table, *others, *tail])
+
+
+def _lacks(home: Path, folder: Path, end: int) -> Refused:
+    return Refused(
+        f"the table of history in {home / TABLE} lacks what was folded into it: expected the chain in {folder} up "
+        f"to {_noted(folder)}, found it up to {end}; restore {home / TABLE} and {delta_folder(home)} from the same copy"
+    )
 
 
 def _read_table(home: Path) -> tuple[list[Path], Callable[[Path], int]]:

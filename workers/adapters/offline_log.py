@@ -7,14 +7,16 @@ Knows neither Kafka's client nor Feast, which reads `<root>/<view>` as one table
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
 
-from undertow.adapters.offline_chains import MEND, begun_note, find_holes, part_name, part_names, position_of
+from undertow.adapters.offline_chains import MEND, begun_note, chain_folders, count_parts, find_holes, require_end
 from undertow.adapters.offline_files import publish, require_folder, sweep
-from undertow.adapters.offline_folded import parts_before
+from undertow.adapters.offline_folded import newest_mark
+from undertow.adapters.offline_footers import FoldedPart, folded_parts
+from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import (
     BACKFILLS,
     Footer,
@@ -24,6 +26,7 @@ from undertow.adapters.offline_parts import (
     part_files,
     read_footer,
     read_latest,
+    translated,
 )
 from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from undertow.core.errors import Refused, Replaced, Unavailable
@@ -112,12 +115,11 @@ class FileOfflineLog:
 
         Raises `Refused` for a damaged part, `Unavailable`.
         """
-        folder, limit = self._folder(partition), math.inf
-        for name in reversed(part_names(folder)):
-            footer = read_footer(folder / name)
-            if footer.next <= limit:
-                yield ChainEnd(next=footer.next, mark=footer.mark)
-                limit = footer.next if footer.next < footer.first else limit
+        limit = math.inf
+        for part in _parts_backwards(self._folder(partition)):
+            if part.next <= limit:
+                yield ChainEnd(next=part.next, mark=part.mark)
+                limit = part.next if part.next < part.first else limit
 
     def turn_back(self, partition: Partition, place: ChainEnd) -> None:
         """Append a part without rows whose end is before its beginning. Durable on return. Raises as `publish`."""
@@ -195,6 +197,7 @@ class FileOfflineLog:
             names = part_names(folder)  # unlike `glob`, raises if the folder cannot be read
         except FileNotFoundError:
             names = []
+        require_end(folder)
         if not names:
             if begun.exists():
                 message = (
@@ -215,9 +218,8 @@ class FileOfflineLog:
         if not begun.exists():  # written by an earlier version, or by a process that died just then
             publish(begun, b"", within=self._home)
         last = read_footer(folder / names[-1])
-        parts = parts_before(folder, position_of(names[0])) + len(names)
-        end = _End(name=names[-1], next=last.next, parts=parts, shift=last.shift)
-        return end, _latest([folder / name for name in names])
+        end = _End(name=names[-1], next=last.next, parts=count_parts(folder, names), shift=last.shift)
+        return end, _latest_of(folder, names)
 
     def _check_neighbour(self, folder: Path) -> None:
         """Raise `Refused` if the folder holds chains of another topic id, which may be moved away."""
@@ -255,9 +257,21 @@ def _require_identity(home: Path, footer: Footer, *, cluster_id: str, topic_id: 
     raise Refused(message)
 
 
-def _latest(parts: Sequence[Path]) -> int:
+def _parts_backwards(folder: Path) -> Iterator[Footer | FoldedPart]:
+    """Yield what all parts of a chain say, newest first, folded ones included."""
+    with translated(folder):
+        begin = newest_mark(folder).position
+        names = [name for name in part_names(folder) if position_of(name) >= begin]
+    for name in reversed(names):
+        yield read_footer(folder / name)
+    yield from folded_parts(folder, begin)
+
+
+def _latest_of(folder: Path, names: Sequence[str]) -> int:
     """Return the `created_us` with which a chain ends; its last part has it, unless an earlier version wrote that."""
-    return next(filter(None, map(read_latest, reversed(parts))), 0)
+    told = (read_latest(folder / name) for name in reversed(names))
+    folded = (part.latest_us for part in folded_parts(folder, newest_mark(folder).position))
+    return next(filter(None, chain(told, folded)), 0)
 
 
 def latest_in(home: Path) -> int:
@@ -270,5 +284,10 @@ def latest_in(home: Path) -> int:
         if folder != home:  # beside the topics lies Feast's schema only
             parts = list(files)
             is_backfill = folder.relative_to(home).parts[0] == BACKFILLS
-            latest = max(latest, max(map(read_latest, parts)) if is_backfill else _latest(parts))
+            names = [path.name for path in parts]
+            latest = max(latest, max(map(read_latest, parts)) if is_backfill else _latest_of(folder, names))
+    for folder in chain_folders(home):
+        with translated(folder):
+            is_lost = not part_names(folder)
+        latest = max(latest, _latest_of(folder, []) if is_lost else 0)
     return latest

@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_folded import newest_mark
+from undertow.adapters.offline_footers import folded_parts
 from undertow.adapters.offline_history import table_files
 from undertow.adapters.offline_parts import READERS, TABLE, is_intact, part_files, translated
 from undertow.core.errors import UndertowError
@@ -76,6 +78,8 @@ def _table_files(root: Path) -> list[Path]:
 def _holes(root: Path) -> Iterator[str]:
     for home in sorted(path for path in root.glob("*") if path.is_dir()):
         try:
-            require_whole(home)
+            for folder in require_whole(home):
+                for _ in folded_parts(folder, newest_mark(folder).position):
+                    pass
         except UndertowError as error:
             yield str(error)

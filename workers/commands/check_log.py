@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from undertow.adapters.kafka_admin import describe_topic
-from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_chains import count_parts, require_whole
 from undertow.adapters.offline_log import require_topic
 from undertow.adapters.offline_root import view_folder
 from undertow.adapters.offline_verify import verify
@@ -42,7 +42,7 @@ def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) ->
         chains = require_whole(home)
         if chains:
             _require_todays_topic(settings, home)
-        count, parts = count + len(chains), parts + sum(map(len, chains.values()))
+        count, parts = count + len(chains), parts + sum(count_parts(*chain) for chain in chains.items())
     if count:
         return f"{path}, {counted(count, 'chain')} of {counted(parts, 'part')}, none missing"
     if path.exists():

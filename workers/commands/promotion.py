@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from undertow.adapters.feast_registry import HeldView
-from undertow.adapters.offline_chains import chain_folders, part_names
+from undertow.adapters.offline_chains import chain_folders
+from undertow.adapters.offline_names import part_names
 from undertow.adapters.offline_parts import BACKFILLS, part_files, translated
 from undertow.adapters.offline_root import view_folder
 from undertow.schemas.contract import IdColumn

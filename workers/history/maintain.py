@@ -3,7 +3,8 @@
 In: a view's chains and its table, as ports. Out: the same rows in fewer files, and what was done. Knows neither folders
 nor Delta Lake. It may be killed at any step, and run any number of times at once:
 
-1. Rows are written to files of the table that no version has yet. Killed here: the files are vacuumed later.
+1. What parts say besides their rows is kept beside the chain, and rows are written to files of the table that no
+   version has yet. Killed here: the files are vacuumed later.
 2. One transaction adds them and moves their chains' positions. Of two maintainers one is refused.
 3. Each chain notes the position. Killed before: the next run notes it, since the table says so.
 4. Parts before a note that is older than the grace time are deleted, never the last of a chain. Killed in between: the
@@ -119,6 +120,9 @@ def _fold(
     done = Maintained()
     begun = {chain.id: snapshot.folded(chain.id) for chain in found}
     for batch in plan(found, begun, batch_bytes=limits.batch_bytes):
+        for chain in found:
+            if chain.id in batch.moves:
+                chains.keep(chain, batch.moves[chain.id].upto)
         rows = pa.concat_tables(_rows(chains, batch))
         if not snapshot.append(rows, batch.moves):
             return done + Maintained(is_beaten=True)

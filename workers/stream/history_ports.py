@@ -69,6 +69,12 @@ class Chains(Protocol):
     def read(self, chain: FoldChain, position: int) -> Any:
         """Return the rows of a part as an Arrow table. Raises `Refused` if it is damaged, `Unavailable`."""
 
+    def keep(self, chain: FoldChain, before: int) -> None:
+        """Keep what the parts before a position say besides their rows, durable on return.
+
+        To be called before their transaction, so that whatever a table has, the chain can tell of.
+        """
+
     def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
         """Note it, durable on return; a note of the same position stays as it is."""
 

@@ -1,0 +1,204 @@
+"""The footers of parts that were folded: what a chain lost, where its parts ended, and the marks of records.
+
+In: a chain's folder. Out: compressed files in its subfolder `_folded`, from which the footers are read again when the
+parts are deleted. Knows no table.
+
+A file `<begin>-<end>.footers.gz` has all parts at these positions, without its end. Each is created once and never
+changed. A new one takes in those before it that are no larger, so there are as many as the logarithm of all parts;
+which others have is then deleted. So files may overlap, but nothing before the greatest end is missing.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_folded import FOLDER
+from undertow.adapters.offline_names import part_names, position_of
+from undertow.adapters.offline_parts import read_footer, read_latest
+from undertow.core.errors import Refused, Unavailable
+from undertow.schemas.records import Partition
+from undertow.stream.failpoints import hit_failpoint
+from undertow.stream.record_marks import Mark
+
+NAME = re.compile(r"([0-9]{20})-([0-9]{20})\.footers\.gz").fullmatch
+"""No reader of Parquet takes it for a part."""
+TRIES = 3
+"""How often a file is looked for that another maintainer has just merged. A choice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldedPart:
+    """What the footer of a part said; see `Footer`."""
+
+    position: int
+    partition: Partition
+    cluster_id: str
+    topic_id: str
+    first: int
+    next: int
+    lost: int
+    shift: int
+    latest_us: int
+    """The `created_us` with which the part ended."""
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    path: Path
+    begin: int
+    end: int
+
+
+def keep_footers(folder: Path, before: int) -> None:
+    """Keep the footers of all parts of a chain before a position, durable on return. Any number may do so at once.
+
+    The chain must have no hole. Raises `Refused`, `Unavailable`.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            if _keep(folder, before):
+                return
+        except Unavailable:
+            if not left:
+                raise
+    message = f"the footers of {folder} are being kept by another maintainer; it will be tried again"
+    raise Unavailable(message)
+
+
+def _keep(folder: Path, before: int) -> bool:
+    begin = end = kept_until(folder)
+    if end >= before:
+        return True
+    parts = [_part(folder / name) for name in part_names(folder) if end <= position_of(name) < before]
+    if kept_until(folder) != end:
+        return False  # parts that we did not see may have been deleted since
+    content = _encode(parts)
+    while (file := _file_before(folder, begin)) is not None:
+        if file.path.stat().st_size > len(content):
+            break
+        parts = [*(part for part in _read(file.path) if part.position < begin), *parts]
+        begin, content = file.begin, _encode(parts)
+    publish(folder / FOLDER / f"{begin:020d}-{before:020d}.footers.gz", content, within=folder)
+    hit_failpoint("after_fold_footers")
+    _drop_covered(folder)
+    return True
+
+
+def kept_until(folder: Path) -> int:
+    """Return the position before which all footers are kept."""
+    return max((file.end for file in _files(folder)), default=0)
+
+
+def folded_parts(folder: Path, before: int) -> Iterator[FoldedPart]:
+    """Yield the parts of a chain before a position that was folded up to, newest first; files are read as needed.
+
+    Raises `Refused` if a file is missing or damaged, `Unavailable`.
+    """
+    left = TRIES
+    while before > 0:
+        file = _file_before(folder, before)
+        if file is None:
+            message = (
+                f"{folder / FOLDER} lacks the footers of the parts before {before}, which were folded into the table "
+                "of history; restore it from a copy"
+            )
+            raise Refused(message)
+        try:
+            found = _read(file.path)
+        except Unavailable:  # another maintainer has merged it
+            left -= 1
+            if not left:
+                raise
+            continue
+        yield from reversed([part for part in found if part.position < before])
+        before = file.begin
+
+
+def _file_before(folder: Path, position: int) -> _File | None:
+    """Return the file that has the part before a position, and the most parts before that."""
+    files = [file for file in _files(folder) if file.begin < position <= file.end]
+    return min(files, key=lambda file: file.begin, default=None)
+
+
+def _drop_covered(folder: Path) -> None:
+    files = _files(folder)
+    for file in files:
+        if any(one.begin <= file.begin and file.end <= one.end and one != file for one in files):
+            file.path.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[_File]:
+    try:
+        found = [(path, NAME(path.name)) for path in sorted((folder / FOLDER).iterdir())]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [_File(path=path, begin=int(said[1]), end=int(said[2])) for path, said in found if said]
+
+
+def _part(path: Path) -> FoldedPart:
+    footer = read_footer(path)
+    return FoldedPart(
+        position=position_of(path.name),
+        partition=footer.partition,
+        cluster_id=footer.cluster_id,
+        topic_id=footer.topic_id,
+        first=footer.first,
+        next=footer.next,
+        lost=footer.lost,
+        shift=footer.shift,
+        latest_us=read_latest(path),
+        mark=footer.mark,
+    )
+
+
+def _encode(parts: list[FoldedPart]) -> bytes:
+    rows = [
+        (
+            *(part.position, part.first, part.next, part.lost, part.shift, part.latest_us),
+            part.mark and (part.mark.offset, part.mark.epoch, part.mark.digest),
+        )
+        for part in parts
+    ]
+    last = parts[-1]  # of whom all are is the same along a chain
+    said = {
+        "topic": last.partition.topic,
+        "partition": last.partition.index,
+        "cluster_id": last.cluster_id,
+        "topic_id": last.topic_id,
+        "parts": rows,
+    }
+    return gzip.compress(json.dumps(said, separators=(",", ":")).encode(), mtime=0)
+
+
+def _read(path: Path) -> list[FoldedPart]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"{path} could not be read ({error}); it will be tried again"
+        raise Unavailable(message) from error
+    try:
+        said = json.loads(gzip.decompress(content))
+        return [
+            FoldedPart(
+                position=position,
+                partition=Partition(said["topic"], said["partition"]),
+                cluster_id=said["cluster_id"],
+                topic_id=said["topic_id"],
+                first=first,
+                next=after,
+                lost=lost,
+                shift=shift,
+                latest_us=latest_us,
+                mark=None if mark is None else Mark(offset=mark[0], epoch=mark[1], digest=mark[2]),
+            )
+            for position, first, after, lost, shift, latest_us, mark in said["parts"]
+        ]
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, LookupError) as error:
+        message = f"{path} is damaged ({error}); restore it from a copy"
+        raise Refused(message) from error

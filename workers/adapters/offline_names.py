@@ -1,0 +1,29 @@
+"""The names of a chain's parts: each is named by its position.
+
+In: positions. Out: names, and the names in a folder. Knows nothing of what a part holds.
+"""
+
+import re
+from pathlib import Path
+
+from undertow.core.parquet_files import SUFFIX
+
+PART_NAME = re.compile(r"[0-9]{20}" + re.escape(SUFFIX)).fullmatch
+
+
+def part_name(first: int | None) -> str:
+    """Return the name of the part that begins at a (shifted) offset; None stands for the first part of a chain."""
+    return f"{first or 0:020d}{SUFFIX}"
+
+
+def part_names(folder: Path) -> list[str]:
+    """Return the names of the parts in a chain's folder, in order. Raises `OSError` if the folder cannot be read.
+
+    Only names are read, so that a dangling link counts as a part here (and as damaged when it is read).
+    """
+    return sorted(filter(PART_NAME, (path.name for path in folder.iterdir())))
+
+
+def position_of(name: str) -> int:
+    """Return a part's position in its chain: the number in its name."""
+    return int(name.removesuffix(SUFFIX))
