@@ -10,6 +10,7 @@ from deltalake.exceptions import CommitFailedError
 
 from tests.history.fold_world import BEGIN_US, P0, P1, VIEW, World, places_in
 from tests.history.fold_world import batch as rows_of
+from undertow.adapters import offline_table
 from undertow.adapters.memory_history import MemoryFoldChains, MemoryTable
 from undertow.adapters.offline_history import table_files
 from undertow.adapters.offline_parts import encode_part, part_schema
@@ -30,6 +31,12 @@ def to(**moves):
     """Moves of chains to a position, from the beginning or from a given one."""
     pairs = {chain: move if isinstance(move, tuple) else (0, move) for chain, move in moves.items()}
     return {chain: Move(begin=begin, upto=upto) for chain, (begin, upto) in pairs.items()}
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """A day with as many files as the tests have is merged."""
+    monkeypatch.setattr(offline_table, "LEAST_FILES", 6)
 
 
 class InMemory:
@@ -102,23 +109,23 @@ def test_parts_without_rows_move_a_chain_too(kept):
 
 def test_tidying_keeps_every_row_and_position_but_those_of_days_that_are_too_old(kept):
     snapshot = kept.table.snapshot()
-    for first in range(0, 40, 2):
+    for first in range(0, 12, 2):
         assert snapshot.append(rows(first, first + 2, step_us=43_200_000_000), to(a=(first, first + 2)))  # two a day
     kept.table.tidy(keep_since=None, readers_s=DAY_S)
-    assert kept.offsets() == [*range(40)]
+    assert kept.offsets() == [*range(12)]
     done = kept.table.tidy(keep_since=FIRST_DAY + dt.timedelta(days=3), readers_s=DAY_S)
-    assert (done.expired, kept.offsets(), kept.table.snapshot().folded("a")) == (3, [*range(6, 40)], 40)
+    assert (done.expired, kept.offsets(), kept.table.snapshot().folded("a")) == (3, [*range(6, 12)], 12)
     assert kept.table.tidy(keep_since=FIRST_DAY, readers_s=DAY_S).expired == 0
 
 
 def test_who_appends_beside_a_tidying_is_not_refused_and_loses_nothing(kept):
     snapshot = kept.table.snapshot()
-    for first in range(0, 40, 2):
+    for first in range(0, 12, 2):
         assert snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
     beside = kept.table.snapshot()
     kept.table.tidy(keep_since=None, readers_s=DAY_S)
-    assert beside.append(rows(40, 44), to(a=(40, 44)))
-    assert kept.offsets() == [*range(44)]
+    assert beside.append(rows(12, 16), to(a=(12, 16)))
+    assert kept.offsets() == [*range(16)]
 
 
 def test_chains_are_listed_with_their_parts_and_notes_and_lose_what_is_before_a_note(kept):
@@ -148,16 +155,16 @@ def test_chains_are_listed_with_their_parts_and_notes_and_lose_what_is_before_a_
 def test_delta_lake_merges_many_small_files_and_deletes_them_when_no_reader_needs_them(tmp_path, memory_clock):
     world = World(tmp_path, memory_clock)
     table, snapshot = world.table(), world.table().snapshot()
-    for first in range(0, 40, 2):
+    for first in range(0, 12, 2):
         snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
     pinned = table_files(world.home)
-    assert (table.tidy(keep_since=None, readers_s=DAY_S).compacted, len(table_files(world.home))) == (20, 1)
-    assert [offset for _, offset in places_in(pinned)] == [*range(40)]
+    assert (table.tidy(keep_since=None, readers_s=DAY_S).compacted, len(table_files(world.home))) == (6, 1)
+    assert [offset for _, offset in places_in(pinned)] == [*range(12)]
     assert table.tidy(keep_since=None, readers_s=DAY_S) == type(table.tidy(keep_since=None, readers_s=DAY_S))()
-    assert table.tidy(keep_since=None, readers_s=0).vacuumed == 20
+    assert table.tidy(keep_since=None, readers_s=0).vacuumed == 6
     assert not any(path.exists() for path in pinned)
-    assert [offset for _, offset in places_in(table_files(world.home))] == [*range(40)]
-    assert DeltaHistory(world.home, VIEW).snapshot().folded("a") == 40
+    assert [offset for _, offset in places_in(table_files(world.home))] == [*range(12)]
+    assert DeltaHistory(world.home, VIEW).snapshot().folded("a") == 12
 
 
 @pytest.mark.parametrize("first", ["compact", "expire"])
@@ -194,9 +201,9 @@ def test_what_nobody_has_committed_yet_is_not_vacuumed(tmp_path, memory_clock):
 def test_files_of_the_table_have_the_columns_of_parts(tmp_path, memory_clock):
     world = World(tmp_path, memory_clock)
     snapshot = world.table().snapshot()
-    for first in range(0, 40, 2):
+    for first in range(0, 12, 2):
         snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
     world.table().tidy(keep_since=None, readers_s=DAY_S)
     snapshot = world.table().snapshot()
-    snapshot.append(rows(40, 42), to(a=(40, 42)))
+    snapshot.append(rows(12, 14), to(a=(12, 14)))
     assert [pq.read_schema(path).names for path in table_files(world.home)] == [part_schema(VIEW).names] * 2

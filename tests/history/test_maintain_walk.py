@@ -46,6 +46,8 @@ class Walk(RuleBasedStateMachine):
         self.stale = None
         self.before = offline_table.LEAST_FILES
         offline_table.LEAST_FILES = 2
+        for partition in (P0, P0, P0, P0, P1, P1):  # several transactions, from the first maintainer on
+            self.publish(partition, 1, is_new=False)
 
     def teardown(self):
         if hasattr(self, "folder"):

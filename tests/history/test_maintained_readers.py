@@ -8,15 +8,18 @@ from deltalake import DeltaTable
 
 from tests.feature_repo.stock import copy_of_repo
 from tests.fleet import quick_feast
-from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, VIEW, World, places_in, upto
+from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, VIEW, World, batch, places_in, upto
 from undertow.adapters import feast_repo
 from undertow.adapters.feast_store import open_store
 from undertow.adapters.offline_chains import BEGUN, require_whole
 from undertow.adapters.offline_history import table_files, whole_parts, with_parts
+from undertow.adapters.offline_log import latest_in
+from undertow.adapters.offline_parts import BACKFILLS, encode_part, part_files
 from undertow.adapters.offline_verify import verify
 from undertow.core.errors import Refused
 from undertow.history.join import join
 from undertow.settings.sections import FeastSettings
+from undertow.wiring.restoring import newest_rows
 
 
 @pytest.fixture
@@ -126,6 +129,41 @@ def test_the_folder_as_feast_reads_it_has_each_row_of_the_table_and_its_parts_an
     assert [*(world.root / "@delta" / VIEW.view).glob("*.checkpoint.parquet")]
     seen = duckdb.read_parquet(str(world.home)).project("origin_partition, origin_offset").distinct()
     assert sorted(seen.fetchall()) == upto(8, 12)
+
+
+def test_a_store_that_was_lost_is_filled_from_table_and_tail_as_from_parts(world):
+    def newest():
+        with newest_rows(whole_parts(world.home), VIEW, read_memory_bytes=1 << 28) as found:
+            rows = [
+                (site, event_us, created_us, tuple(vector))
+                for batch in found.batches
+                for site, event_us, created_us, vector in zip(
+                    batch.series["site"], batch.event_us, batch.created_us, batch.features["hidden"], strict=True
+                )
+            ]
+            return found.series, sorted(rows)
+
+    before = newest()
+    assert before[0] == len(before[1]) == 3
+    for _ in range(2):
+        world.maintain()
+        assert newest() == before
+        world.clock.advance(GRACE_S)
+
+
+def test_a_backfill_stays_as_it_is_beside_a_table_is_read_once_and_its_chunks_stay_done(world):
+    offsets, rows = batch(20, 24)
+    chunk = world.home / BACKFILLS / "job" / "chunk.parquet"
+    chunk.parent.mkdir(parents=True)
+    chunk.write_bytes(encode_part(rows, VIEW, metadata={}, origin=(7, offsets)))
+    before = chunk.read_bytes()
+    for _ in range(2):
+        assert world.maintain().faults == ()
+        assert world.places() == [*upto(8, 12), *((7, offset) for offset in offsets)]
+        assert latest_in(world.home) == BEGIN_US + 23
+        world.clock.advance(GRACE_S)
+    assert len(world.parts(P0)) == 1
+    assert (part_files(chunk.parent), chunk.read_bytes()) == ([chunk], before)  # by which `backfill.done` knows it
 
 
 def test_stock_feast_joins_the_same_before_during_and_after_the_grace_time(world, tmp_path):
