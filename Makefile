@@ -22,7 +22,7 @@ coverage: .venv/ready ## How much of each room the tests without servers go thro
 
 test-long: .venv/ready ## 5,000 random data sets, 300 random models, 1,000 orders of delivery, wrong input (about 30 minutes)
 	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py \
-		tests/inputs/test_model_properties.py tests/history/test_one_order.py tests/cli/test_wrong_input.py \
+		tests/inputs/test_model_properties.py tests/history/test_one_order.py tests/history/test_maintain_walk.py tests/cli/test_wrong_input.py \
 		tests/stream/test_divergence.py tests/stream/test_clocks.py tests/artifact/test_json_forms.py \
 		tests/packaging/test_extras.py
 
