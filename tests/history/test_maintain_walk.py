@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ POINTS = [
     "after_fold_compaction",
 ]
 
-MODULES = (offline_fold, offline_footers, offline_table)
+MODULES: tuple[Any, ...] = (offline_fold, offline_footers, offline_table)
 
 
 class Killed(Exception):  # noqa: N818
