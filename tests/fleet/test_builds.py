@@ -13,7 +13,7 @@ from undertow.fleet.controller_actor import controller_name
 from undertow.fleet.handle import Fleet
 from undertow.fleet.handshake import Handshake, hear, say_hello
 from undertow.fleet.launch import attach, find_fleet
-from undertow.fleet.ray_replicas import RayReplicas
+from undertow.fleet.ray_replicas import RayReplicas, orphans
 from undertow.settings.sections import FleetSettings
 
 OTHER = "0.0.9+0ld0ld0l"
@@ -167,3 +167,16 @@ def test_a_replica_whose_process_cannot_begin_says_why(named, topic_name):
     assert look_until(replicas, name) == (
         "its process could not begin: ModuleNotFoundError: No module named 'undertow.fleet.later'"
     )
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_a_fleet_whose_name_begins_like_the_replicas_of_another_has_none_of_its_own_taken_for_orphans(
+    named, topic_name
+):
+    other = f"{topic_name}:replica-s"
+    named(OldController, controller_name(other))
+    named(OldReplica, f"{other}:replica-1")
+    named(OldReplica, f"{topic_name}:replica-1-abcdef")
+    assert orphans(topic_name) == [f"{topic_name}:replica-1-abcdef"]
+    assert orphans(other) == [f"{other}:replica-1"]

@@ -93,11 +93,14 @@ def test_another_terminal_of_this_user_alone_sees_the_fleet_changes_its_size_and
         command.wait_until(lambda: '"windows": 2000' in command.beside("status", "--json"))
         assert "running · 1 replica · 2,000 windows" in command.beside("status")
         fleet = place.settings.fleet.name
-        serves = f"fleet '{fleet}', which serves {read_manifest(place.settings.model.artifact).view().view}"
+        view = read_manifest(place.settings.model.artifact).view().view
+        serves = f"fleet '{fleet}', which serves {view}"
         assert command.beside("scale", "3") == f"{serves}: 3 replicas run\n"
         too_many = command.beside("scale", "100000")
         assert f"reads {PARTITIONS} partitions: expected at most as many replicas, found 100000" in too_many
         assert f"no fleet named '{fleet}' runs here" in command.beside("drain", home=home_of_a_stranger)
+        of_another = ("-s", "offline.path=elsewhere", "-s", "kafka.topic=tides")
+        assert f"fleet '{fleet}' is of another project: kafka.topic is " in command.beside("drain", *of_another)
         address = (home / ".cache" / "undertow" / "fleets" / fleet).read_text()
         assert command.listens_on() == {"127.0.0.1"}
         secret = [home / ".ray", home / ".ray" / "auth_token", home / ".cache" / "undertow"]
@@ -108,7 +111,7 @@ def test_another_terminal_of_this_user_alone_sees_the_fleet_changes_its_size_and
         assert "Traceback" not in stranger
         (first, *_) = command.beside("scale", "1").splitlines()
         assert first == f"{serves}: 1 replica run"
-        assert command.beside("drain") == f"fleet '{fleet}' drained: 2,000 windows, 0 rejects\n"
+        assert command.beside("drain") == f"fleet '{fleet}', which served {view}, drained: 2,000 windows, 0 rejects\n"
         assert command.end() == 0, command.output()
         output = command.output()
     assert assert_committed_is_what_is_offline(place.settings) == (2_000, 2_000)

@@ -9,7 +9,8 @@ import pytest
 from tests.fleet.command import UNDERTOW
 from undertow.core.errors import Refused
 from undertow.devstack.processes import LOCALHOST, free_port
-from undertow.ray_session.session import _note, join_ray
+from undertow.ray_session.names import _note
+from undertow.ray_session.session import join_ray
 from undertow.settings.sections import FleetSettings
 
 SCRIPT = """
@@ -44,8 +45,7 @@ def test_a_fleet_of_this_machine_that_was_killed_is_told_as_such_and_not_by_the_
     with pytest.raises(Refused, match="no fleet named 'night' runs here"):
         join_ray(settings)
     address = f"{LOCALHOST}:{free_port()}"
-    _note(settings).parent.mkdir(parents=True)
-    _note(settings).write_text(address)  # what kill -9 leaves
+    _note("night").write_text(address)  # what kill -9 leaves
     with pytest.raises(Refused, match=r"fleet 'night' was killed: .* undertow run starts it again") as killed:
         join_ray(settings)
     assert address not in str(killed.value)

@@ -5,7 +5,7 @@ In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside th
 
 import click
 
-from undertow.cli.options import settings_options
+from undertow.cli.options import names_fleet, settings_options
 from undertow.schemas.wording import are, counted
 from undertow.telemetry.output import say
 
@@ -46,12 +46,16 @@ def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> N
     \b
     undertow status --watch
     """
+    from undertow.fleet.identity import difference
     from undertow.fleet.launch import find_fleet
     from undertow.fleet.show import show, watch
     from undertow.settings.settings import load
     from undertow.telemetry.terminal import Terminal
 
-    fleet = find_fleet(load(overrides).fleet)
+    settings = load(overrides)
+    fleet = find_fleet(settings.fleet)
+    if not names_fleet(overrides) and (differs := difference(fleet.handshake(), settings)):
+        say(f"fleet {fleet.name!r} is of another project: {differs}", err=True)
     if is_watching:
         watch(fleet.status, Terminal(), as_json=as_json)
     else:
@@ -69,12 +73,12 @@ def scale(replicas: int, overrides: tuple[str, ...]) -> None:
     \b
     undertow scale 4
     """
-    from undertow.fleet.launch import find_fleet
+    from undertow.fleet.launch import find_own_fleet
     from undertow.settings.settings import load
 
-    settings = load(overrides).fleet
-    fleet = find_fleet(settings)
-    found = fleet.scale(replicas, timeout_s=settings.drain_timeout_seconds + 60)
+    settings = load(overrides)
+    fleet = find_own_fleet(settings, command=f"undertow scale {replicas}", is_named=names_fleet(overrides))
+    found = fleet.scale(replicas, timeout_s=settings.fleet.drain_timeout_seconds + 60)
     idle = max(0, replicas - found.partitions)
     there = f"there {are(found.partitions)} {counted(found.partitions, 'partition')}"
     note = f"; {idle} read nothing, since {there}" if idle else ""
@@ -89,10 +93,11 @@ def drain(overrides: tuple[str, ...]) -> None:
 
     It finishes its batches, writes its checkpoints and commits its offsets.
     """
-    from undertow.fleet.launch import find_fleet
+    from undertow.fleet.launch import find_own_fleet
     from undertow.settings.settings import load
 
-    settings = load(overrides).fleet
-    fleet = find_fleet(settings)
-    last = fleet.end(settings.drain_timeout_seconds + 30)
-    say(f"fleet {fleet.name!r} drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")
+    settings = load(overrides)
+    fleet = find_own_fleet(settings, command="undertow drain", is_named=names_fleet(overrides))
+    last = fleet.end(settings.fleet.drain_timeout_seconds + 30)
+    served = f", which served {', '.join(last.serves)}," if last.serves else ""
+    say(f"fleet {fleet.name!r}{served} drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")

@@ -26,6 +26,11 @@ def settings_options(command: F) -> F:
     )(command)
 
 
+def names_fleet(overrides: tuple[str, ...]) -> bool:
+    """Return whether a command line names the fleet that it means, whose ever it is."""
+    return any(override.partition("=")[0].strip() == "fleet.name" for override in overrides)
+
+
 def model_options(command: F) -> F:
     """Add the options by which a command reads a trained model."""
     options = [

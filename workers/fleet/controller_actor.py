@@ -18,6 +18,7 @@ from undertow.fleet.build import Stamped
 from undertow.fleet.controller import Controller
 from undertow.fleet.handle import ENDS
 from undertow.fleet.handshake import say_hello
+from undertow.fleet.identity import served
 from undertow.fleet.lease import Lease
 from undertow.fleet.lease_places import Heartbeats, open_lease_places
 from undertow.fleet.metrics import Emitter
@@ -77,6 +78,7 @@ class ControllerActor:
             message=status.message or "",
             windows=status.counts.windows,
             rejects=sum(status.counts.rejects.values()),
+            **served(self._recipe),
         )
 
     def status(self) -> FleetStatus:

@@ -26,6 +26,12 @@ class Handshake:
     rejects: int = 0
     host: str = ""
     ray_node: str = ""
+    serves: tuple[str, ...] = ()
+    """Of a controller: the views of its artifacts, `<name>__<space8>`; none of an older build, as below."""
+    topic: str = ""
+    bootstrap: str = ""
+    log: str = ""
+    """The folder of its offline log; empty where it writes none."""
 
     @property
     def is_ours(self) -> bool:

@@ -15,11 +15,14 @@ from undertow.fleet.build import foreign, stamped
 from undertow.fleet.controller_actor import controller_actor, controller_name
 from undertow.fleet.differences import differences
 from undertow.fleet.handle import ANSWER_S, ENDS, Fleet
+from undertow.fleet.identity import naming, require_own
 from undertow.fleet.lease import Lease, own_lease
 from undertow.fleet.lease_places import Heartbeats, acquire_all, open_lease_places
 from undertow.fleet.ray_replicas import orphans, remove_orphans
-from undertow.ray_session.session import join_ray, no_fleet
+from undertow.ray_session.names import no_fleet
+from undertow.ray_session.session import join_ray
 from undertow.settings.sections import FleetSettings
+from undertow.settings.settings import Settings
 from undertow.wiring.root import StreamRecipe
 
 START_S = 120.0
@@ -124,3 +127,19 @@ def find_fleet(settings: FleetSettings) -> Fleet:
             )
             raise Refused(message) from error
         raise no_fleet(settings.name) from error
+
+
+def find_own_fleet(settings: Settings, *, command: str, is_named: bool) -> Fleet:
+    """Connect to the project's fleet, to give it the order that `command` is.
+
+    Raises `Refused` as `find_fleet` does, and where the fleet is another project's, unless its name was given with the
+    command (`is_named`). Raises `Unavailable` where it does not say whose it is in time; then no order was given.
+    """
+    fleet = find_fleet(settings.fleet)
+    if not is_named:
+        try:
+            require_own(fleet.name, fleet.handshake(), settings, command=command)
+        except Unavailable as error:
+            message = f"{error}. No order was given; to give it nevertheless: {naming(command, fleet.name)}"
+            raise Unavailable(message) from error
+    return fleet

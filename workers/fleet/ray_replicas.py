@@ -5,6 +5,7 @@ and `plan`.
 """
 
 import contextlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,7 +35,8 @@ def remove_orphans(fleet: str) -> None:
 
 def orphans(fleet: str) -> list[str]:
     """Return the names of all replicas of a fleet: orphans where it has no controller."""
-    return [full for full in ray.util.list_named_actors() if full.startswith(f"{fleet}:replica-")]
+    own = re.compile(rf"{re.escape(fleet)}:replica-[^:]*")  # not those of a fleet that is named `<fleet>:replica-...`
+    return [full for full in ray.util.list_named_actors() if own.fullmatch(full)]
 
 
 class RayReplicas:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TypeVar
 
+import ray
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -21,7 +22,8 @@ from undertow.fleet.last_known_lag import LastKnownLag
 from undertow.fleet.launch import attach, start
 from undertow.fleet.show import event, line, table
 from undertow.fleet.status import FleetStatus
-from undertow.ray_session.session import announced, ray_session
+from undertow.ray_session.names import announced, name_taken
+from undertow.ray_session.session import ray_session
 from undertow.settings.settings import Settings
 from undertow.telemetry.logs import Format, Line, json_line
 from undertow.wiring.root import stream_recipe
@@ -79,15 +81,17 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     Waits for an unavailable store. Raises `Refused` before anything is started where a part is missing, and at the end
     where the fleet failed.
     """
-    recipe = once_ready(lambda: stream_recipe(settings), lambda text: console.print(Text(text)))
-    session = ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys)
-    with session, stop_signals() as stop:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(name_taken(settings.fleet))
+        recipe = once_ready(lambda: stream_recipe(settings), lambda text: console.print(Text(text)))
+        stack.enter_context(ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys))
+        stop = stack.enter_context(stop_signals())
         fleet = attach(recipe, stop.is_set)
         if fleet is not None:
             console.print(f"attached to fleet {recipe.fleet.name!r}, which runs already; Ctrl-C drains it")
         else:
             fleet = start(recipe, force=settings.fleet.force, stops=stop.is_set)
-        with announced(settings.fleet):
+        with announced(settings.fleet, ray.get_runtime_context().gcs_address):
             status = watch(fleet, console, stop, drain_when_idle_s=drain_when_idle_s, log_format=settings.log_format)
         fleet.remove()  # only at its end: a fleet that we only stop watching needs its controller
     console.print(Text(line(status)), table(status, time.time(), console.width), sep="\n")

@@ -7,16 +7,13 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import quote
 
 import ray
 from ray.exceptions import RayError
 
 from undertow.core.errors import Refused
-from undertow.core.private_files import cache_folder
-from undertow.core.publication import replace_file
 from undertow.ray_session.internals import found_ray, show_token
+from undertow.ray_session.names import announced_address
 from undertow.ray_session.start import keep_token_private, of_this_machine, reaching, refuse_bad_folder, without_noise
 from undertow.settings.sections import FleetSettings
 
@@ -63,39 +60,13 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
         ray.shutdown()
 
 
-@contextlib.contextmanager
-def announced(settings: FleetSettings) -> Iterator[None]:
-    """Within the context, let other processes of this user find the session by the fleet's name.
-
-    Ray itself finds the newest session of the machine, which may be another fleet's or a backfill's.
-    """
-    note = _note(settings)
-    address = ray.get_runtime_context().gcs_address
-    note.parent.mkdir(exist_ok=True)
-    replace_file(note, address.encode(), is_durable=False)  # the session ends with its machine
-    try:
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            if note.read_text() == address:  # else another fleet of this name was started by force
-                note.unlink()
-
-
-def no_fleet(name: str) -> Refused:
-    """Return the error that no fleet of this name runs."""
-    return Refused(f"no fleet named {name!r} runs here: undertow run starts one; see fleet.name, fleet.address")
-
-
 def join_ray(settings: FleetSettings) -> None:
     """Join the Ray of a fleet that runs already. Raises `Refused` if there is none."""
     if ray.is_initialized():
         return
     address = settings.address
     if address == "local":
-        try:
-            address = _note(settings).read_text()
-        except FileNotFoundError as error:
-            raise no_fleet(settings.name) from error
+        address = announced_address(settings.name)
     if settings.address in {"local", "auto"}:
         show_token()  # for other addresses the user says RAY_AUTH_MODE=token
     try:
@@ -120,12 +91,4 @@ def join_ray(settings: FleetSettings) -> None:
             f"(undertow run)? Is {_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address "
             "of another machine?"
         )
-        raise Refused(message) from error
-
-
-def _note(settings: FleetSettings) -> Path:
-    try:
-        return cache_folder() / "fleets" / quote(settings.name, safe="")
-    except OSError as error:
-        message = f"expected a folder of ours in the user's cache, but: {error} (see XDG_CACHE_HOME, HOME)"
         raise Refused(message) from error
