@@ -201,7 +201,7 @@ def test_a_damaged_part_is_refused_by_name(tmp_path, memory_clock, damage):
 def test_a_file_of_somebody_else_is_refused_by_name(tmp_path, memory_clock):
     folder_of(tmp_path).mkdir(parents=True)
     pq.write_table(pa.table({"a": [1]}), folder_of(tmp_path) / f"{9:020d}.parquet")
-    with pytest.raises(Refused, match=r"9\.parquet says format None"):
+    with pytest.raises(Refused, match=r"9\.parquet is of another program"):
         open_log(tmp_path, memory_clock).end(P0)
 
 

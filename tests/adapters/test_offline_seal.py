@@ -145,8 +145,7 @@ def test_the_whole_log_is_read_and_each_damaged_file_named(tmp_path):
     assert (verify(tmp_path).files, verify(tmp_path).faults) == (5, ())
     for path, bit in ((paths[1], 4_000), (paths[3], 8 * paths[3].stat().st_size - 900)):
         path.write_bytes(flipped(path.read_bytes(), bit))
-    pq.write_table(pq.read_table(paths[2]).replace_schema_metadata(), tmp_path / VIEW.view / "old.parquet")
-    paths[2].unlink()
+    pq.write_table(pq.read_table(paths[2]), paths[2])  # as an earlier version did
     found = verify(tmp_path)
     assert [path.name for path in paths if any(f"{path} is damaged" in fault for fault in found.faults)] == [
         paths[1].name,

@@ -175,7 +175,7 @@ def test_the_whole_log_is_read_where_asked_for_and_each_damaged_file_has_a_line(
     lines = [line.partition(" is damaged (")[0] for line in told.splitlines() if " is damaged (" in line]
     named = [f"log/{view.view}/@backfill/job/{number}.parquet" for number in (0, 2)]
     assert lines == [f"failed  offline log, read whole: {name}" for name in named]
-    assert told.count("delete it and start its job again") == 2
+    assert told.count("move it away and start its job again") == 2
     assert "undertow backfill HISTORY --job job" in told
     assert "chain" not in told
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from undertow.adapters import feast_repo
+from undertow.adapters.offline_names import SEED
 from undertow.core.errors import Refused
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import offline_schema
@@ -44,7 +45,7 @@ def test_a_relative_folder_becomes_relative_to_the_repository(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     path = feast_repo.register(Path("feature_repo"), space("a"), Path("log/a"))
     assert json.loads(path.read_text())["offline"] == "../log/a"
-    assert (tmp_path / "log" / "a" / feast_repo.SEED).exists()
+    assert (tmp_path / "log" / "a" / SEED).exists()
 
 
 def test_the_folder_is_seeded_with_an_empty_part_that_shows_the_columns(tmp_path):
@@ -58,9 +59,9 @@ def test_the_folder_is_seeded_with_an_empty_part_that_shows_the_columns(tmp_path
 
 def test_registering_again_leaves_the_seed_alone(tmp_path):
     feast_repo.register(tmp_path, space("a"), tmp_path / "offline")
-    before = (tmp_path / "offline" / feast_repo.SEED).stat().st_mtime_ns
+    before = (tmp_path / "offline" / SEED).stat().st_mtime_ns
     feast_repo.register(tmp_path, space("a"), tmp_path / "offline")
-    assert (tmp_path / "offline" / feast_repo.SEED).stat().st_mtime_ns == before
+    assert (tmp_path / "offline" / SEED).stat().st_mtime_ns == before
 
 
 def test_a_promotion_takes_the_name_over_from_the_space_that_had_it(tmp_path):

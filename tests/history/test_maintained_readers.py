@@ -14,7 +14,8 @@ from undertow.adapters.feast_store import open_store
 from undertow.adapters.offline_chains import BEGUN, require_whole
 from undertow.adapters.offline_history import table_files, whole_parts, with_parts
 from undertow.adapters.offline_log import latest_in
-from undertow.adapters.offline_parts import BACKFILLS, encode_part, part_files
+from undertow.adapters.offline_names import BACKFILLS
+from undertow.adapters.offline_parts import encode_part, part_files
 from undertow.adapters.offline_verify import verify
 from undertow.core.errors import Refused
 from undertow.history.join import join

@@ -21,6 +21,7 @@ from undertow.adapters.feast_apply import Request
 from undertow.adapters.feast_bytes import KEY_VERSION
 from undertow.adapters.feast_registry import series_of
 from undertow.adapters.feast_store import config_path, environment, open_store, read_config, secrets_of
+from undertow.adapters.offline_names import SEED
 from undertow.core.durations import joinable
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.identity import refuse_another
@@ -31,9 +32,6 @@ from undertow.schemas.embeddings import offline_schema
 from undertow.schemas.spaces import SpaceView
 from undertow.settings.local_paths import require_local
 from undertow.settings.sections import FeastSettings
-
-SEED = "00000-schema.parquet"
-"""The empty part that shows Feast the columns before there is any row."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _APPLY = "from undertow.adapters.feast_apply import main; main()"

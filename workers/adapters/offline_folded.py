@@ -42,7 +42,10 @@ def chain_id(folder: Path) -> str:
     note = folder / FOLDER / IDENTITY
     try:
         return str(json.loads(note.read_bytes())["chain"])
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if _names(folder):  # the table knows the chain by it
+            message = f"{note} is gone, though the chain was folded; restore it from a copy"
+            raise Refused(message) from error
         return ""
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(note, error) from error

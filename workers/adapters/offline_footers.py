@@ -19,7 +19,7 @@ from pathlib import Path
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_folded import FOLDER
 from undertow.adapters.offline_names import part_names, position_of
-from undertow.adapters.offline_parts import read_footer, read_latest
+from undertow.adapters.offline_parts import read_footer, read_latest, translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
 from undertow.stream.failpoints import hit_failpoint
@@ -177,11 +177,8 @@ def _encode(parts: list[FoldedPart]) -> bytes:
 
 
 def _read(path: Path) -> list[FoldedPart]:
-    try:
+    with translated(path):
         content = path.read_bytes()
-    except OSError as error:
-        message = f"{path} could not be read ({error}); it will be tried again"
-        raise Unavailable(message) from error
     try:
         said = json.loads(gzip.decompress(content))
         return [

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from undertow.adapters.offline_chains import TRIES, chain_folders, require_whole
 from undertow.adapters.offline_folded import chain_id, newest_mark
-from undertow.adapters.offline_names import PART_NAME, part_name, part_names, position_of
-from undertow.adapters.offline_parts import DELTA, TABLE, part_files, require_intact, translated
+from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
+from undertow.adapters.offline_parts import part_files, require_intact, translated
 from undertow.core.errors import Refused, UndertowError
 
 Read = TypeVar("Read")

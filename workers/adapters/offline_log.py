@@ -16,9 +16,8 @@ from undertow.adapters.offline_chains import MEND, begun_note, chain_folders, co
 from undertow.adapters.offline_files import publish, require_folder, sweep
 from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import FoldedPart, folded_parts
-from undertow.adapters.offline_names import part_name, part_names, position_of
+from undertow.adapters.offline_names import BACKFILLS, part_name, part_names, position_of
 from undertow.adapters.offline_parts import (
-    BACKFILLS,
     Footer,
     encode_part,
     is_intact,

@@ -1,4 +1,4 @@
-"""The names of a chain's parts: each is named by its position.
+"""The names in the offline log: of folders, and of a chain's parts, each of which is named by its position.
 
 In: positions. Out: names, and the names in a folder. Knows nothing of what a part holds.
 """
@@ -8,6 +8,12 @@ from pathlib import Path
 
 from undertow.core.parquet_files import SUFFIX
 
+BACKFILLS = "@backfill"
+"""The folder inside a view's with a folder for each backfill job; parts of chains are in the folders of topics."""
+TABLE, DELTA = "@table", "@delta"
+"""The folder inside a view's with the table of history, and the log's with all tables' own logs: no parts lie there."""
+SEED = "00000-schema.parquet"
+"""The file in a view's folder without rows, which shows Feast the columns before there is any row."""
 PART_NAME = re.compile(r"[0-9]{20}" + re.escape(SUFFIX)).fullmatch
 
 

@@ -6,7 +6,6 @@ a chain or to a backfill.
 
 import contextlib
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from undertow.adapters.offline_advice import alien, no_file, without_it
+from undertow.adapters.offline_names import DELTA, TABLE
 from undertow.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import find, of_the_log
@@ -29,10 +30,6 @@ from undertow.schemas.spaces import SpaceView
 from undertow.stream.record_marks import Mark
 
 FORMAT = "1"
-BACKFILLS = "@backfill"
-"""The folder inside a view's with a folder for each backfill job; parts of chains are in the folders of topics."""
-TABLE, DELTA = "@table", "@delta"
-"""The folder inside a view's with the table of history, and the log's with all tables' own logs: no parts lie there."""
 PREFIX = "undertow."
 LATEST = "created_us"
 """The key, in a part's metadata, of the `created_us` with which it ends."""
@@ -156,9 +153,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         for key, value in found.items()
         if key.startswith(PREFIX.encode())
     }
-    if said.get("format") != FORMAT:
+    if "format" not in said:
+        raise alien(path)
+    if said["format"] != FORMAT:
         message = (
-            f"{path} says format {said.get('format')}, but this version reads format {FORMAT} of the offline log; "
+            f"{path} says format {said['format']}, but this version reads format {FORMAT} of the offline log; "
             "move files of others out of the folder, or use the version of undertow that wrote it"
         )
         raise Refused(message)
@@ -184,26 +183,15 @@ def translated(path: Path) -> Iterator[None]:
     except PermissionError as error:
         message = f"{path} cannot be read ({error.strerror}); give this user the right to read it"
         raise Refused(message) from error
+    except IsADirectoryError as error:
+        raise no_file(Path(error.filename or path)) from error
     except (pa.ArrowException, BrokenSealError, OSError) as error:
         # Arrow reports a broken footer as an OSError, too, but only the system's errors have an errno.
         if getattr(error, "errno", None) is not None:
             message = f"{path} could not be read ({error}); it will be tried again"
             raise Unavailable(message) from error
-        message = f"{path} is damaged ({error}); restore it from a copy, or {_without_it(path)}"
+        message = f"{path} is damaged ({error}); {without_it(path)}"
         raise Refused(message) from error
-
-
-def _without_it(path: Path) -> str:
-    """Return what to do about a damaged part without a copy."""
-    if path.parent.parent.name == BACKFILLS:
-        return (
-            "delete it and start its job again, which embeds that part of the history once more: undertow backfill "
-            f"HISTORY --job {shlex.quote(path.parent.name)}"
-        )
-    return (
-        "move it out of the folder: if it is the last of its chain, its records are then read again; to go on without "
-        "another one, for ever: undertow apply --accept-lost"
-    )
 
 
 def read_footer(path: Path) -> Footer:
@@ -256,8 +244,10 @@ def is_intact(path: Path) -> bool:
 
 def read_part(path: Path, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a part. Raises `Refused` if the part is damaged, `Unavailable`."""
-    is_intact(path)
+    is_sound = is_intact(path)
     with translated(path):
+        if not is_sound and not {*columns} <= {*pq.read_schema(path).names}:
+            raise alien(path)
         return pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from undertow.adapters.offline_advice import no_file
 from undertow.adapters.offline_files import make_folder, publish
 from undertow.adapters.offline_parts import part_files, part_schema
 from undertow.core.errors import Refused, Unavailable
@@ -58,8 +59,16 @@ class LogIdentity:
 
 
 def read_nonce(root: Path) -> str:
-    """Return the log's nonce; empty if there is no log, or one of an earlier version."""
-    return str((_read(root / LOG_NOTE) or {}).get("log", ""))
+    """Return the log's nonce; empty if there is no log, or one of an earlier version.
+
+    Raises `Refused` for a damaged note, `Unavailable`.
+    """
+    if (note := _read(root / LOG_NOTE)) is None:
+        return ""
+    if not isinstance(nonce := note.get("log"), str) or not nonce:
+        message = f"{root / LOG_NOTE} is damaged: it names no log; restore it from a copy"
+        raise Refused(message)
+    return nonce
 
 
 def make_log(root: Path) -> LogIdentity:
@@ -108,14 +117,27 @@ def require_unclaimed(root: Path, view: SpaceView, registered: Iterable[Mapping[
 
 def require_own(folder: Path, view: SpaceView) -> None:
     """Raise `Refused` if the folder's note names another view."""
-    note = _read(folder / VIEW_NOTE)
-    if note is None:
+    theirs = read_owner(folder)
+    if theirs is None:
         return
-    theirs = SpaceView.from_json({"features": [], "description": "", **note})
     if theirs.name != view.name:  # another process has just claimed this folder of an earlier version
         message = f"{folder} has become the folder of {theirs.view}; run the same command again"
         raise Refused(message)
     refuse_another(view, theirs, where=f"the offline log in {folder.parent}")
+
+
+def read_owner(folder: Path) -> SpaceView | None:
+    """Return the view that the folder's note names, without its features; None if there is no note.
+
+    Raises `Refused` for a damaged note, `Unavailable`.
+    """
+    if (note := _read(folder / VIEW_NOTE)) is None:
+        return None
+    try:
+        return SpaceView.from_json({"features": [], "description": "", **note})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"{folder / VIEW_NOTE} is damaged (it lacks or garbles {error}); restore it from a copy"
+        raise Refused(message) from error
 
 
 def _was_made_for(old: Path, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> bool:
@@ -141,6 +163,8 @@ def _read(note: Path) -> dict[str, Any] | None:
     except PermissionError as error:
         message = f"{note} cannot be read ({error.strerror}); give this user the right to read it"
         raise Refused(message) from error
+    except IsADirectoryError as error:
+        raise no_file(note) from error
     except OSError as error:
         message = f"{note} could not be read ({error}); repair its disk: it will be tried again"
         raise Unavailable(message) from error

@@ -28,7 +28,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_history import DELTA_LOG, delta_folder, has_table
-from undertow.adapters.offline_parts import TABLE, encode_rows, part_schema, read_part
+from undertow.adapters.offline_names import TABLE
+from undertow.adapters.offline_parts import encode_rows, part_schema, read_part
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
@@ -272,5 +273,6 @@ def _translated(root: Path) -> Iterator[None]:
         message = f"the table in {root} could not be read or written ({error}); it will be tried again"
         raise Unavailable(message) from error
     except DeltaError as error:
-        message = f"the table in {root} cannot be used ({error}); restore it and {root.parent.parent} from a copy"
+        said = str(error).strip().partition("\n")[0]  # after that Delta Lake's own stack
+        message = f"the table in {root} cannot be used ({said}); restore it and {delta_folder(root.parent)} from a copy"
         raise Refused(message) from error

@@ -1,22 +1,30 @@
-"""Verify the whole log: read every file and check its seal.
+"""Verify the whole log: read every file and check its seal, and what the notes beside the files say.
 
-In: the log's folder. Out: how much was read, and a sentence for each damaged file. Changes nothing.
+In: the log's folder. Out: how much was read, and a sentence for each fault; a file that is damaged is told once,
+whoever else needs it. Changes nothing.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_advice import alien, no_file, without_it
+from undertow.adapters.offline_chains import MEND, chain_folders, find_holes, gone_chains
 from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import folded_parts
-from undertow.adapters.offline_history import table_files
-from undertow.adapters.offline_parts import READERS, TABLE, is_intact, part_files, translated
-from undertow.core.errors import UndertowError
+from undertow.adapters.offline_history import listed_parts, table_files
+from undertow.adapters.offline_names import BACKFILLS, DELTA, SEED, TABLE, part_names
+from undertow.adapters.offline_parts import READERS, is_intact, part_files, read_metadata, translated
+from undertow.adapters.offline_root import read_nonce, read_owner
+from undertow.core.errors import Refused, UndertowError
+from undertow.core.parquet_files import SUFFIX
+from undertow.schemas.embeddings import LOG_COLUMNS
 from undertow.schemas.wording import counted
 
 
@@ -42,44 +50,130 @@ class Verified:
         return told
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """The result of reading one file."""
+
+    path: Path
+    said: str
+    size: int = 0
+    fault: str = ""
+
+
 def verify(root: Path) -> Verified:
-    """Read all parts of all views, several at once, and check that no chain lacks any."""
-    files = [*part_files(root), *_table_files(root)]
-    seen, faults = Counter[str](), []
+    """Read all parts of all views, several at once, and check that no chain and no table lacks any.
+
+    Raises `Refused` for a folder that we may not read, `Unavailable`.
+    """
+    homes = sorted(path for path in root.glob("*") if path.is_dir() and path.name != DELTA)
+    tables: list[Path] = []
+    told: list[str] = []
+    for home in homes:
+        told += _tried(partial(_add_files, home, tables))
+    of_views = (path for path in part_files(root) if path.parent != root)  # nobody reads what lies beside their folders
+    files = sorted({*of_views, *tables, *(path for home in homes for path in _listed(home))})
     with ThreadPoolExecutor(READERS) as readers:
-        for said, fault in readers.map(_look, files):
-            seen[said] += 1
-            faults += fault
-    size = sum(path.stat().st_size for path in files)
-    return Verified(files=len(files), size=size, unsealed=seen["unsealed"], faults=(*faults, *_holes(root)))
+        seen = list(readers.map(_look, files))
+    told += [one.fault for one in seen if one.fault]
+    bad = [f"{one.path}" for one in seen if one.fault]
+    others = [*_tried(lambda: read_nonce(root)), *(fault for home in homes for fault in _faults(home))]
+    told += [fault for fault in others if not any(path in fault for path in bad)]
+    counts = Counter(one.said for one in seen)
+    return Verified(
+        files=counts.total() - counts["gone"],
+        size=sum(one.size for one in seen),
+        unsealed=counts["unsealed"],
+        faults=tuple(dict.fromkeys(told)),
+    )
 
 
-def _look(path: Path) -> tuple[str, list[str]]:
+def _add_files(home: Path, tables: list[Path]) -> None:
+    tables += table_files(home)
+
+
+def _look(path: Path) -> _Seen:
     try:
-        if is_intact(path):
-            return "sealed", []
-        with translated(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for _ in file.iter_batches():
-                pass
-            # The schema file for Feast has no rows to lose; Delta Lake seals none of the files that it merged.
-            is_ours = file.metadata.num_rows and TABLE not in path.parts
-            return "unsealed" if is_ours else "other", []
+        said = _read(path)
+        return _Seen(path=path, said=said, size=path.stat().st_size)
+    except (UndertowError, OSError) as error:
+        if not os.path.lexists(path) and not _is_missed(path):
+            return _Seen(path=path, said="gone")  # folded, merged or expired meanwhile
+        return _Seen(path=path, said="damaged", size=_size(path), fault=str(error))
+
+
+def _read(path: Path) -> str:
+    """Return how a file was written. Raises `Refused` for one that is damaged or not of the log, `Unavailable`."""
+    if path.is_dir():
+        raise no_file(path)
+    if not path.exists():
+        message = f"{path} is {'a link that leads nowhere' if path.is_symlink() else 'missing'}; {without_it(path)}"
+        raise Refused(message)
+    if is_intact(path):
+        return "sealed"
+    with translated(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for _ in file.iter_batches():
+            pass
+        columns = file.schema_arrow.names
+    if path.name == SEED:
+        return "other"
+    if not {*LOG_COLUMNS} <= {*columns}:
+        raise alien(path)
+    if TABLE in path.parts:  # Delta Lake seals none of the files that it merged
+        return "other"
+    read_metadata(path)
+    return "unsealed"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _is_missed(path: Path) -> bool:
+    """Whether the newest version of a table has a file."""
+    if TABLE not in path.parts:
+        return False
+    return path in table_files(Path(*path.parts[: path.parts.index(TABLE)]))
+
+
+def _listed(home: Path) -> Iterator[Path]:
+    """Yield what lies by the name of a part where readers expect one, also if it is no file."""
+    for folder in chain_folders(home):
+        with translated(folder):
+            yield from (folder / name for name in part_names(folder))
+    yield from (path for path in (home / BACKFILLS).glob(f"*/*{SUFFIX}") if path.is_dir())
+    if (home / SEED).is_dir() and not any((home / SEED).glob("[0-9]*")):  # else it is a topic's
+        yield home / SEED
+
+
+def _faults(home: Path) -> Iterator[str]:
+    """Yield what is wrong with a view besides single files."""
+    yield from _tried(lambda: read_owner(home))
+    for folder in chain_folders(home):
+        yield from _tried(partial(_require_chain, folder))
+    yield from _tried(lambda: _require_begun(home))
+    yield from _tried(lambda: listed_parts(home))
+
+
+def _require_chain(folder: Path) -> None:
+    with translated(folder):
+        for _ in folded_parts(folder, newest_mark(folder).position):
+            pass
+        holes = find_holes(folder)[1]
+    if holes:
+        message = f"the chain in {folder} lacks {'; '.join(map(str, holes))}. {MEND}"
+        raise Refused(message)
+
+
+def _require_begun(home: Path) -> None:
+    gone = [f"{partition} is missing whole (expected in {place})" for partition, place, _ in gone_chains(home)]
+    if gone:
+        message = f"the offline log in {home} is not whole: {'; '.join(gone)}. {MEND}"
+        raise Refused(message)
+
+
+def _tried(look: Callable[[], object]) -> Iterable[str]:
+    try:
+        look()
     except UndertowError as error:
-        if not path.exists():  # folded, merged or expired meanwhile
-            return "gone", []
-        return "damaged", [str(error)]
-
-
-def _table_files(root: Path) -> list[Path]:
-    homes = sorted(path for path in root.glob("*") if path.is_dir())
-    return [path for home in homes for path in table_files(home)]
-
-
-def _holes(root: Path) -> Iterator[str]:
-    for home in sorted(path for path in root.glob("*") if path.is_dir()):
-        try:
-            for folder in require_whole(home):
-                for _ in folded_parts(folder, newest_mark(folder).position):
-                    pass
-        except UndertowError as error:
-            yield str(error)
+        return [str(error)]
+    return []

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from undertow.adapters.offline_files import publish
-from undertow.adapters.offline_parts import BACKFILLS, encode_part, no_rows
+from undertow.adapters.offline_names import BACKFILLS
+from undertow.adapters.offline_parts import encode_part, no_rows
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.chunks import Chunk, ChunkReader

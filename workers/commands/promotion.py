@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from undertow.adapters.feast_registry import HeldView
 from undertow.adapters.offline_chains import chain_folders
-from undertow.adapters.offline_names import part_names
-from undertow.adapters.offline_parts import BACKFILLS, part_files, translated
+from undertow.adapters.offline_names import BACKFILLS, part_names
+from undertow.adapters.offline_parts import part_files, translated
 from undertow.adapters.offline_root import view_folder
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EVENT_TIMESTAMP

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.compute as pc
 
-from undertow.adapters.feast_repo import SEED
 from undertow.adapters.offline_history import whole_parts
+from undertow.adapters.offline_names import SEED
 from undertow.adapters.offline_parts import require_intact
 from undertow.core.errors import UndertowError
 from undertow.schemas.embeddings import EmbeddingBatch

@@ -1,0 +1,51 @@
+"""What is to be done about a file of the log that cannot be read, by where it lies.
+
+In: a path. Out: errors and sentences. Opens no file.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from undertow.adapters.offline_names import BACKFILLS, PART_NAME, SEED, TABLE
+from undertow.core.errors import Refused
+from undertow.core.parquet_files import SUFFIX
+
+
+def without_it(path: Path) -> str:
+    """Return what to do about a damaged file, with a copy and without one; for a folder in a file's place as well."""
+    again = "restore it from a copy, or "
+    if path.suffix != SUFFIX:  # a note
+        return "restore it from a copy"
+    if path.parent.parent.name == BACKFILLS:
+        job = shlex.quote(path.parent.name)
+        return (
+            f"{again}move it away and start its job again, which embeds that part of the history once more: undertow "
+            f"backfill HISTORY --job {job}"
+        )
+    if TABLE in path.parts:
+        table = Path(*path.parts[: path.parts.index(TABLE) + 1])
+        code = shlex.quote(f"from deltalake import DeltaTable; DeltaTable({str(table)!r}).repair()")
+        command = f"{shlex.quote(sys.executable)} -c {code}"
+        return f"restore it from a copy; to go on without its rows, for ever, move it away and run: {command}"
+    if path.name == SEED:
+        return f"{again}move it away: undertow apply writes it again, it has no rows"
+    if PART_NAME(path.name) and path.parent.name.isdigit():
+        return (
+            f"{again}move it out of the folder: if it is the last of its chain, its records are then read again; to go "
+            "on without another one, for ever: undertow apply --accept-lost"
+        )
+    return "move it out of the folder: undertow writes no file of this name there"
+
+
+def alien(path: Path | str) -> Refused:
+    """Return the error about a Parquet file that another program wrote."""
+    return Refused(
+        f"{path} is of another program: expected a file that undertow wrote, found Parquet without its metadata or "
+        f"columns; {without_it(Path(path))}"
+    )
+
+
+def no_file(path: Path) -> Refused:
+    """Return the error about a folder in the place of a file."""
+    return Refused(f"{path} is a folder, expected a file; {without_it(path)}")
