@@ -15,7 +15,7 @@ from undertow.adapters.offline_root import view_folder
 from undertow.artifact.format.manifest import read_manifest
 from undertow.schemas.records import Partition
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.timeout(400)]
 
 PARTITIONS = 4
 

@@ -88,7 +88,7 @@ def join_ray(settings: FleetSettings) -> None:
         said = " ".join(str(error).split())[:200]
         message = (
             f"no Ray lets us in at {address!r} (fleet.address = {settings.address!r}): {said}. Is the fleet running "
-            f"(undertow run)? Is {_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set for an address "
-            "of another machine?"
+            f"(undertow run)? Is {_TOKEN} that of the user who started it, and RAY_AUTH_MODE=token set, as for any "
+            "fleet.address but local and auto?"
         )
         raise Refused(message) from error
