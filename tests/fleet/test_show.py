@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from undertow.core.errors import Refused, Unavailable
+from undertow.core.stop_signals import Stop, stop_signals
 from undertow.fleet import run
 from undertow.fleet.artifact_status import ArtifactStatus
 from undertow.fleet.recent import Recent
-from undertow.fleet.run import Stop, news, stop_signals
+from undertow.fleet.run import news
 from undertow.fleet.show import line, ranges, screen, watch
 from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.schemas.records import Partition

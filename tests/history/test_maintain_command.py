@@ -1,5 +1,11 @@
 """`undertow maintain` as it is typed."""
 
+import os
+import shutil
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -11,6 +17,7 @@ from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_root import claim_folder, make_log
 from undertow.artifact.format.manifest import read_manifest
 from undertow.cli.main import main
+from undertow.core.stop_signals import Stop
 from undertow.history.maintaining import run
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.settings.settings import load
@@ -80,7 +87,8 @@ def test_it_fails_where_a_chain_had_to_be_left_and_says_which(log):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"), [(["--every", "soon"], 2, "such as 90s"), ([], 1, "has nothing")]
+    ("arguments", "code", "told"),
+    [(["--every", "soon"], 2, "such as 90s"), (["--every", "0"], 2, "at least 1s"), ([], 1, "has nothing")],
 )
 def test_wrong_use_is_told(artifact, tmp_path, monkeypatch, arguments, code, told):
     monkeypatch.chdir(tmp_path)
@@ -98,15 +106,45 @@ def test_again_and_again_it_goes_on_after_a_chain_that_had_to_be_left(log, tmp_p
     aside = hole.rename(tmp_path / "aside")
     waits = []
 
-    def wait(seconds):
-        waits.append(seconds)
-        if len(waits) == 1:
-            aside.rename(hole)
-        return len(waits) == 2
+    class Scripted(Stop):
+        def wait(self, seconds):
+            waits.append(seconds)
+            if len(waits) == 1:
+                aside.rename(hole)
+            return len(waits) == 2
 
     with (tmp_path / "said").open("w") as file:
-        run(load(), Console(file=file, width=300), every_s=60, wait=wait)
+        run(load(), Console(file=file, width=300), every_s=60, stop=Scripted())
     said = (tmp_path / "said").read_text()
-    assert "left as it is" in said
+    assert "left as it is, until the next time" in said
     assert "3 parts folded" in said
     assert waits == [60, 60]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order(log, number):
+    log()
+
+    def send():
+        while not (log.home / "@table").exists():  # only then does a handler stand
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    done = maintain("--every", "1h")
+    sender.join()
+    assert done.exit_code == 0, done.output
+    assert done.output.endswith("told to end: what was folded stays, and the next run goes on\n")
+
+
+def test_of_a_log_that_was_copied_without_its_links_nothing_is_folded(log, tmp_path):
+    for _ in range(3):
+        log()
+    assert maintain().exit_code == 0
+    root = log.home.parent
+    shutil.copytree(root, tmp_path / "copy")  # which follows links
+    done = maintain(f"--set=offline.path={tmp_path / 'copy'}")
+    assert done.exit_code == 1
+    assert "_delta_log to be a link to" in done.output
+    assert "copy it again with links as links (cp -a)" in done.output

@@ -158,6 +158,13 @@ class DeltaHistory:
         return found
 
     def _open(self) -> Any:
+        log = self._root / DELTA_LOG
+        if log.is_dir() and not log.is_symlink():
+            message = (
+                f"expected {log} to be a link to {delta_folder(self._home)}, found a folder: the log was copied by a "
+                "program that follows links; copy it again with links as links (cp -a)"
+            )
+            raise Refused(message)
         if not has_table(self._home):
             self._make()
         return DeltaTable(str(self._root))

@@ -8,9 +8,16 @@ import click
 from undertow.cli.options import seconds, settings_options
 
 
+def _pause(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if (pause := seconds(ctx, param, value)) == 0:
+        message = "expected a pause of at least 1s"
+        raise click.BadParameter(message, ctx, param)
+    return pause
+
+
 @click.command()
 @click.option(
-    "--every", "every_s", callback=seconds, metavar="5m", help="Do it again and again, with this pause; default: once."
+    "--every", "every_s", callback=_pause, metavar="5m", help="Do it again and again, with this pause, until Ctrl-C."
 )
 @settings_options
 def maintain(overrides: tuple[str, ...], every_s: int | None) -> None:
@@ -18,7 +25,8 @@ def maintain(overrides: tuple[str, ...], every_s: int | None) -> None:
 
     A stream writes a file a partition at each checkpoint. This puts them into a Delta table in the log's folder, by day
     of event time, and deletes them when they have been in it for offline.grace_seconds. join, view, rebuild and Feast
-    read both. It may run beside everything else, more than once, and be killed at any time.
+    read both. It may run beside everything else, more than once, and be killed at any time. With --every Ctrl-C and
+    SIGTERM end it in order.
 
     \b
     undertow maintain --every 5m

@@ -4,11 +4,9 @@ In: settings, a console. Out: the fleet's last status. Knows nothing of what the
 """
 
 import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
 from typing import TypeVar
 
 import ray
@@ -17,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from undertow.core.errors import Refused, Unavailable
+from undertow.core.stop_signals import Stop, stop_signals
 from undertow.fleet.handle import Fleet
 from undertow.fleet.last_known_lag import LastKnownLag
 from undertow.fleet.launch import attach, start
@@ -32,22 +31,6 @@ LOOK_EVERY_S, LOOK_AGAIN_S = 0.5, 2.0
 T = TypeVar("T")
 GOOD_ENDINGS = frozenset({"recovered", "taken-over"})
 """Events that end what a warning reported before."""
-
-
-class Stop:
-    """A stop flag, set in a signal handler, which may interrupt anything: it must not take a lock."""
-
-    def __init__(self) -> None:
-        """Start unset."""
-        self._is_set = False
-
-    def set(self) -> None:
-        """Set the flag."""
-        self._is_set = True
-
-    def is_set(self) -> bool:
-        """Return whether it was set."""
-        return self._is_set
 
 
 class ControllerPoll:
@@ -165,27 +148,6 @@ def watch(
             if (stop.is_set() or idle) and status.state != "draining":
                 fleet.drain()  # the next look asks again
             time.sleep(LOOK_EVERY_S)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """Remember Ctrl-C, SIGTERM and SIGHUP; the second Ctrl-C interrupts as usual."""
-    stop = Stop()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it: the terminal may go
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def news(status: FleetStatus, said: set[Line]) -> list[Line]:

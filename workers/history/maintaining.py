@@ -3,9 +3,8 @@
 In: settings. Out: a line for each view. Knows no rule of folding: see `maintain`.
 """
 
-import threading
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 
 from rich.console import Console
 
@@ -14,6 +13,7 @@ from undertow.adapters.offline_root import require_own, view_folder
 from undertow.adapters.offline_table import DeltaHistory
 from undertow.artifact.format.manifest import read_manifest
 from undertow.core.errors import Refused, UndertowError
+from undertow.core.stop_signals import Stop, stop_signals
 from undertow.history.maintain import Maintained, MaintainLimits, maintain
 from undertow.schemas.spaces import SpaceView
 from undertow.settings.sections import OfflineSettings
@@ -25,21 +25,27 @@ def run(
     console: Console,
     *,
     every_s: float | None,
-    wait: Callable[[float], object] | None = None,
+    stop: Stop | None = None,
 ) -> None:
-    """Maintain the views of all artifacts, and again each `every_s` seconds until `wait` returns true.
+    """Maintain the views of all artifacts; with `every_s` again and again, with such a pause, until a signal.
 
-    Raises `Refused` or `Unavailable` if anything was left undone; again and again it is told, and tried once more.
+    Raises `Refused` if anything was left undone; again and again it is told, and tried once more. `stop` stands for
+    the signals.
     """
     views = [read_manifest(path).view() for path in settings.model.artifacts]
     for view in views:
         _require_log(settings.offline, view)
-    faults = _run_all(settings.offline, views, console)
-    if every_s is None and faults:
-        raise Refused("; ".join(faults))
-    wait = threading.Event().wait if wait is None else wait
-    while every_s is not None and not wait(every_s):
-        _run_all(settings.offline, views, console)
+    if every_s is None:
+        if faults := _run_all(settings.offline, views, console):
+            raise Refused("; ".join(faults))
+        return
+    with stop_signals() if stop is None else nullcontext(stop) as told:
+        while True:
+            for fault in _run_all(settings.offline, views, console):
+                console.print(f"left as it is, until the next time: {fault}", highlight=False)
+            if told.wait(every_s):
+                break
+    console.print("told to end: what was folded stays, and the next run goes on", highlight=False)
 
 
 def _run_all(offline: OfflineSettings, views: list[SpaceView], console: Console) -> list[str]:
@@ -51,10 +57,7 @@ def _run_all(offline: OfflineSettings, views: list[SpaceView], console: Console)
             done = Maintained(faults=(str(error),))
         else:
             console.print(f"{view.view}: {done}", highlight=False)
-        told = [f"{view.view}: {fault}" for fault in done.faults]
-        for line in told:
-            console.print(f"left as it is: {line}", highlight=False)
-        faults += told
+        faults += [f"{view.view}: {fault}" for fault in done.faults]
     return faults
 
 
