@@ -78,7 +78,18 @@ def test_the_line_above_and_what_follows_below():
 
 
 def test_a_fleet_that_has_ended_shows_the_latency_of_its_whole_life_and_no_rate():
-    assert "0 replicas · 2,000 windows · lag ? · rejects 3 · append to readable p50 5 ms" in line(a_fleet(replicas=()))
+    said = line(a_fleet(replicas=(), state="drained"))
+    assert "drained · 0 replicas · 2,000 windows · lag ? · rejects 3 · append to readable p50 5 ms" in said
+
+
+def test_while_there_are_fewer_replicas_than_are_wanted_the_line_says_how_many_and_how_many_start():
+    runs, *others = [
+        replace(a_fleet().replicas[0], name=f"r{n}", state=state)
+        for n, state in enumerate(("running", "starting", "starting"))
+    ]
+    assert "running · 3 of 5 replicas, 2 starting ·" in line(a_fleet(replicas=(runs, *others), wanted=4, standbys=1))
+    assert "running · 3 replicas, 2 starting ·" in line(a_fleet(replicas=(runs, *others), wanted=3))
+    assert "draining · 1 replica ·" in line(a_fleet(replicas=(runs,), wanted=0, standbys=2, state="draining"))
 
 
 def test_offsets_that_were_lost_are_in_the_line():

@@ -92,7 +92,7 @@ def line(status: FleetStatus) -> str:
     latency = lately if lately.any() else counts.latency
     rate = f" · {status.windows_per_s:,.0f}/s" if status.replicas else ""
     text = (
-        f"{status.state} · {counted(len(status.replicas), 'replica')} · {counted(counts.windows, 'window')}{rate}"
+        f"{status.state} · {_size(status)} · {counted(counts.windows, 'window')}{rate}"
         f" · lag {lag} · rejects {sum(counts.rejects.values()):,}"
         f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}"
     )
@@ -101,6 +101,15 @@ def line(status: FleetStatus) -> str:
     if status.failovers:
         text += f" · failovers {status.failovers}"
     return f"{text} · {status.message}" if status.message else text
+
+
+def _size(status: FleetStatus) -> str:
+    """Return how many replicas there are, and where they are not all that are wanted, how many are."""
+    found, wanted = len(status.replicas), status.wanted + status.standbys
+    starting = sum(replica.state == "starting" for replica in status.replicas)
+    is_short = status.state in {"starting", "running"} and found < wanted
+    text = f"{found} of {wanted} replicas" if is_short else counted(found, "replica")
+    return f"{text}, {starting} starting" if starting else text
 
 
 def screen(status: FleetStatus, now: float | None = None, *, width: int) -> Group:
