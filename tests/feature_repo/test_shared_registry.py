@@ -215,18 +215,17 @@ def test_pruned_views_go_with_their_service_and_rows_and_the_rest_stays(make_che
     assert [name for name in tables if FIRST.view in name]
 
 
-def test_prune_asks_and_names_what_would_go(with_own, monkeypatch):
+def test_prune_asks_and_names_what_would_go(with_own, monkeypatch, capsys):
     one, two = with_own
     apply(two, SECOND, THIRD)
     held = held_views(one)
-    said = []
-    monkeypatch.setattr(registration.click, "echo", lambda line, **_: said.append(line))
+    capsys.readouterr()
     with pytest.raises(Refused, match=r"har__aaaaaaaa is read by .*renamed.*lengths, which undertow did not apply"):
         registration._choose_pruned(held, {SECOND.view}, ask=False)
     monkeypatch.setattr(registration.click, "confirm", lambda *_, **__: False)
     with pytest.raises(Refused, match="nothing was deleted"):
         registration._choose_pruned(held, {FIRST.view}, ask=True)
-    assert said == [
+    assert capsys.readouterr().err.splitlines() == [
         f"{view}: to be deleted from Feast, with its online vectors; not promoted" for view in (SECOND.view, THIRD.view)
     ]
     assert registration._choose_pruned(held, {FIRST.view}, ask=False) == (SECOND.view, THIRD.view)
