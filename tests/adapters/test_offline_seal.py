@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undertow.adapters.offline_history import sound_parts
+from undertow.adapters.offline_history import whole_parts
 from undertow.adapters.offline_log import FileOfflineLog
-from undertow.adapters.offline_parts import is_intact, read_footer, read_part, read_rows
+from undertow.adapters.offline_parts import is_intact, read_footer, read_part, read_rows, require_intact
 from undertow.adapters.offline_root import claim_folder
 from undertow.adapters.offline_seal import MARK, seal
 from undertow.adapters.offline_verify import verify
@@ -74,7 +74,7 @@ def test_each_of_300_flips_is_refused_by_the_files_name_whatever_reads_it(root, 
         path.write_bytes(flipped(content, bit))
         for read in (
             is_intact,
-            lambda _: sound_parts(home),
+            lambda _: require_intact(whole_parts(home)),
             lambda _: read_rows(home),
             lambda _: open_log(root).end(P0),
         ):
@@ -88,7 +88,7 @@ def test_a_damaged_part_of_a_chain_is_not_told_to_be_embedded_by_a_backfill(root
     path, content = last
     path.write_bytes(flipped(content, 1000))
     with pytest.raises(Refused, match=r"its records are then read again; .* undertow apply --accept-lost") as told:
-        sound_parts(root / VIEW.view)
+        require_intact(whole_parts(root / VIEW.view))
     assert "backfill" not in str(told.value)
     path.write_bytes(content)
 

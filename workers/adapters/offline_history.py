@@ -14,7 +14,7 @@ from typing import TypeVar
 from undertow.adapters.offline_chains import TRIES, chain_folders, require_whole
 from undertow.adapters.offline_folded import chain_id, newest_mark
 from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
-from undertow.adapters.offline_parts import part_files, require_intact, translated
+from undertow.adapters.offline_parts import part_files, translated
 from undertow.core.errors import Refused, UndertowError
 
 Read = TypeVar("Read")
@@ -32,13 +32,6 @@ def whole_parts(home: Path) -> list[Path]:
 def listed_parts(home: Path) -> list[Path]:
     """Return the same files, whether or not a chain has a hole."""
     return _files(home, _list_chains)
-
-
-def sound_parts(home: Path) -> list[Path]:
-    """Return the same files as `whole_parts`. Raises `Refused` if one is missing or damaged (by its checksum)."""
-    files = whole_parts(home)
-    require_intact(files)
-    return files
 
 
 def with_parts(
