@@ -7,7 +7,7 @@ import pytest
 from undertow.artifact.format.manifest import read_manifest
 from undertow.core.errors import Refused
 from undertow.fleet.handshake import Handshake, hear, say_hello
-from undertow.fleet.identity import difference, require_own
+from undertow.fleet.identity import difference, refuse_another_project
 from undertow.settings.settings import Settings
 
 ARTIFACT = Path(__file__).parents[1] / "before" / "0.1-loose" / "artifact"
@@ -62,7 +62,7 @@ def test_the_fleet_of_another_project_is_refused_with_what_both_are_and_the_comm
     settings, said = project
     other = of(settings, offline=("path", "/mnt/log"), model=("artifact", Path("nowhere")), kafka=("topic", "tides"))
     with pytest.raises(Refused) as refused:
-        require_own("pumps of 7", hear(said), other, command="undertow scale 4")
+        refuse_another_project("pumps of 7", hear(said), other, command="undertow scale 4")
     assert str(refused.value) == (
         f"fleet 'pumps of 7' is of another project: it serves {said['serves'][0]}, and the artifact here is none; "
         f"kafka.topic is 'flows' there and 'tides' here; offline.path is '{said['log']}' there and '/mnt/log' here. "

@@ -51,7 +51,7 @@ def difference(fleet: Handshake, settings: Settings) -> str | None:
     return "; ".join(differing if serves_same else [artifacts, *differing])
 
 
-def require_own(name: str, fleet: Handshake, settings: Settings, *, command: str) -> None:
+def refuse_another_project(name: str, fleet: Handshake, settings: Settings, *, command: str) -> None:
     """Raise `Refused` where it is another project's fleet, with the command that names it on purpose."""
     if differs := difference(fleet, settings):
         message = (

@@ -15,7 +15,7 @@ from undertow.fleet.build import foreign, stamped
 from undertow.fleet.controller_actor import controller_actor, controller_name
 from undertow.fleet.differences import differences
 from undertow.fleet.handle import ANSWER_S, ENDS, Fleet
-from undertow.fleet.identity import naming, require_own
+from undertow.fleet.identity import naming, refuse_another_project
 from undertow.fleet.lease import Lease, own_lease
 from undertow.fleet.lease_places import Heartbeats, acquire_all, open_lease_places
 from undertow.fleet.ray_replicas import orphans, remove_orphans
@@ -138,7 +138,7 @@ def find_own_fleet(settings: Settings, *, command: str, is_named: bool) -> Fleet
     fleet = find_fleet(settings.fleet)
     if not is_named:
         try:
-            require_own(fleet.name, fleet.handshake(), settings, command=command)
+            refuse_another_project(fleet.name, fleet.handshake(), settings, command=command)
         except Unavailable as error:
             message = f"{error}. No order was given; to give it nevertheless: {naming(command, fleet.name)}"
             raise Unavailable(message) from error
