@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from undertow.artifact.format.manifest import read_manifest
-from undertow.core.errors import Refused
+from undertow.cli.main import main
+from undertow.core.errors import Refused, Unavailable
+from undertow.fleet import launch, show
 from undertow.fleet.handshake import Handshake, hear, say_hello
 from undertow.fleet.identity import difference, refuse_another_project
+from undertow.fleet.status import FleetStatus
 from undertow.settings.settings import Settings
+from undertow.stream.counts import Counts
 
 ARTIFACT = Path(__file__).parents[1] / "before" / "0.1-loose" / "artifact"
 BROKER = "127.0.0.1:9092"
@@ -74,3 +79,34 @@ def test_the_fleet_of_another_project_is_refused_with_what_both_are_and_the_comm
 def test_a_controller_of_a_build_that_does_not_say_whose_it_is_takes_orders(project):
     settings, _ = project
     assert difference(Handshake(state="running"), settings) is None
+
+
+class LateFleet:
+    """A fleet whose controller is late at first, and has drained when it answers."""
+
+    name = "night"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def handshake(self):
+        message = "the controller has not answered for 30 s"
+        raise Unavailable(message)
+
+    def status(self):
+        self.asked += 1
+        if self.asked == 1:
+            self.handshake()
+        return FleetStatus(
+            name="night", state="drained", replicas=(), wanted=0, partitions=1, failovers=0, counts=Counts()
+        )
+
+
+@pytest.mark.usefixtures("project")
+def test_a_watch_outlives_a_controller_that_is_too_late_to_say_whose_it_is(monkeypatch):
+    monkeypatch.setattr(launch, "find_fleet", lambda _settings: LateFleet())
+    monkeypatch.setattr(show, "WATCH_EVERY_S", 0.0)
+    done = CliRunner().invoke(main, ["status", "--watch"])
+    assert done.exit_code == 0, done.output
+    assert "late: the controller has not answered" in done.output
+    assert "drained" in done.output

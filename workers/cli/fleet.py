@@ -3,9 +3,12 @@
 In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the commands.
 """
 
+import contextlib
+
 import click
 
 from undertow.cli.options import names_fleet, settings_options
+from undertow.core.errors import Unavailable
 from undertow.schemas.wording import are, counted
 from undertow.telemetry.output import say
 
@@ -54,8 +57,9 @@ def status(overrides: tuple[str, ...], *, as_json: bool, is_watching: bool) -> N
 
     settings = load(overrides)
     fleet = find_fleet(settings.fleet)
-    if not names_fleet(overrides) and (differs := difference(fleet.handshake(), settings)):
-        say(f"fleet {fleet.name!r} is of another project: {differs}", err=True)
+    with contextlib.suppress(Unavailable):  # it is late, which is told below
+        if not names_fleet(overrides) and (differs := difference(fleet.handshake(), settings)):
+            say(f"fleet {fleet.name!r} is of another project: {differs}", err=True)
     if is_watching:
         watch(fleet.status, Terminal(), as_json=as_json)
     else:
