@@ -1,9 +1,10 @@
 """Questions to the broker at the start of a command."""
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
+from tests.group_members import group_member
 from undertow.adapters.kafka_admin import (
     committed,
     describe_topic,
@@ -93,16 +94,11 @@ def test_the_topic_for_rejects_has_room_for_the_largest_record_of_the_source(set
 def test_a_group_with_members_is_refused_by_name_with_who_they_are(settings):
     ensure_topic(settings, settings.topic)
     refuse_live_group(settings)
-    member = KafkaConsumer(
-        settings.topic, bootstrap_servers=settings.bootstrap, group_id=settings.group, client_id="somebody"
-    )
-    while not member.assignment():
-        member.poll(timeout_ms=100)
-    (line,) = group_has_members(settings)
-    assert line.startswith("somebody at ")
-    with pytest.raises(Refused, match=rf'group "{settings.group}" \(kafka.group\) has live members \(somebody at '):
-        refuse_live_group(settings)
-    member.close()
+    with group_member(settings, client_id="somebody"):
+        (line,) = group_has_members(settings)
+        assert line.startswith("somebody at ")
+        with pytest.raises(Refused, match=rf'group "{settings.group}" \(kafka.group\) has live members \(somebody at '):
+            refuse_live_group(settings)
     refuse_live_group(settings)
 
 

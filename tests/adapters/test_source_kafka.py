@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaProducer
 from kafka.record.default_records import DefaultRecordBatch
 
+from tests.group_members import group_member
 from undertow.adapters.kafka_admin import ensure_topic
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.core.errors import Diverged, Refused, Unavailable
@@ -125,15 +126,12 @@ def test_an_option_of_the_producer_alone_does_not_hinder_the_source(settings):
 @pytest.mark.kafka
 def test_offsets_are_not_committed_into_a_group_that_has_members(settings, source):
     send(settings, window(0))
-    member = KafkaConsumer(settings.topic, bootstrap_servers=settings.bootstrap, group_id=settings.group)
-    while not member.assignment():
-        member.poll(timeout_ms=100)
-    with pytest.raises(Refused, match=rf'group "{settings.group}" \(kafka.group\) has live members'):
-        source.commit({Partition(settings.topic, 0): 1})
-    source.commit({Partition(settings.topic, 0): 1}, wait=False)
-    with pytest.raises(Refused, match="has live members"):
-        commit_without_waiting(source, {Partition(settings.topic, 0): 1})
-    member.close()
+    with group_member(settings):
+        with pytest.raises(Refused, match=rf'group "{settings.group}" \(kafka.group\) has live members'):
+            source.commit({Partition(settings.topic, 0): 1})
+        source.commit({Partition(settings.topic, 0): 1}, wait=False)
+        with pytest.raises(Refused, match="has live members"):
+            commit_without_waiting(source, {Partition(settings.topic, 0): 1})
     source.commit({Partition(settings.topic, 0): 1})
 
 

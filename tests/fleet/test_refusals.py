@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from kafka import KafkaConsumer
 
+from tests.group_members import group_member
 from undertow.adapters.kafka_admin import ensure_topic
 from undertow.cli.main import main
 from undertow.devstack.processes import LOCALHOST, free_port
@@ -90,13 +90,9 @@ def test_a_missing_topic_comes_with_the_command_that_makes_it(refusal):
 
 
 def test_a_group_that_somebody_is_subscribed_to_is_refused(refusal, kafka_bootstrap, topic_name):
-    consumer = KafkaConsumer(TOPIC, bootstrap_servers=kafka_bootstrap, group_id=topic_name, client_id="a-dashboard")
-    try:
-        while not consumer.assignment():
-            consumer.poll(timeout_ms=100)
+    kafka = KafkaSettings(bootstrap=kafka_bootstrap, topic=TOPIC, group=topic_name)
+    with group_member(kafka, client_id="a-dashboard"):
         line = refusal("run", kafka__group=topic_name)
-    finally:
-        consumer.close()
     assert f'"{topic_name}" (kafka.group)' in line
     assert "a-dashboard" in line
 
