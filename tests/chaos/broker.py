@@ -66,6 +66,10 @@ class Broker:
         """Return the generation of a topic by its id."""
         return self._ids.index(topic_id)
 
+    def generation_at(self, us: int) -> int:
+        """Return the generation of a topic to which a record was appended at some time."""
+        return bisect_right(self._began_us, us) - 1
+
     def plant(self, one: Planted) -> None:
         """Take in what was sent that is no window."""
         self.planted.append(one)
@@ -118,7 +122,7 @@ class Broker:
                 partition, offset, at_us = (
                     int(told[PREFIX + name]) for name in ("partition", "offset", "timestamp_us")
                 )
-                found.append(Place(partition, offset, bisect_right(self._began_us, at_us) - 1))
+                found.append(Place(partition, offset, self.generation_at(at_us)))
 
         persist(read)
         return found

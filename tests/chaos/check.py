@@ -41,7 +41,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offline:
-    """The rows of the offline log, and its parts. Arrays are (rows,), vectors (rows, size)."""
+    """The rows of the history, table and tail, and its parts. Arrays are (rows,), vectors (rows, size)."""
 
     sites: np.ndarray
     events: np.ndarray
@@ -56,7 +56,7 @@ class Offline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is amiss: all counts are 0 where nothing is, but for the first six."""
+    """What is amiss: all counts are 0 where nothing is, but for the first seven."""
 
     windows: int
     rejects_expected: int = 0
@@ -67,11 +67,16 @@ class Verdict:
     """Windows that went with a topic that was deleted, behind the end of its chains."""
     looks: int = 0
     """How often readers looked at every site meanwhile."""
+    versions: int = 0
+    """How many versions of the table of history there were."""
     unsent: int = 0
     """Acknowledged to the producer, but not in the topic."""
     offline_lost: int = 0
     """Neither in the log nor in a gap that it tells of, nor unread when its topic was deleted."""
     offline_duplicated: int = 0
+    """Twice in the table, twice in the parts behind it, or in both."""
+    versions_doubled: int = 0
+    """Versions of the table that had a row twice, the newest or earlier ones."""
     offline_wrong: int = 0
     """Another vector or site than the reference's, or a row that no record gave rise to."""
     gaps_wrong: int = 0
@@ -90,7 +95,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "unread", "looks")
+        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "unread", "looks", "versions")
         return not any(getattr(self, name) for name in self.__slots__ if name not in told)
 
     @property
@@ -101,6 +106,7 @@ class Verdict:
     def wrong(self) -> int:
         names = (
             "offline_wrong",
+            "versions_doubled",
             "gaps_wrong",
             "online_wrong",
             "online_not_history",
@@ -119,8 +125,9 @@ def check(
     rejects: Iterable[Place],
     looks: int = 0,
     backwards: int = 0,
+    versions: tuple[int, int] = (0, 0),
 ) -> Verdict:
-    """Judge. `online` has one vector for each site."""
+    """Judge. `online` has one vector for each site; `versions` says how many there were, and were doubled."""
     rows = Counter(_places(offline))
     rejected = set(rejects)
     missing = truth.windows.keys() - rows.keys()
@@ -137,9 +144,11 @@ def check(
         gap_offsets=sum(part.lost for part in gaps),
         unread=len(unread & missing),
         looks=looks,
+        versions=versions[0],
         unsent=len(set(sent) - numbers),
         offline_lost=len(missing - excused),
         offline_duplicated=sum(count - 1 for count in rows.values()),
+        versions_doubled=versions[1],
         offline_wrong=_count_wrong(truth, offline),
         gaps_wrong=sum(not _is_told(part, truth, rejected, excused) for part in gaps),
         chains_broken=_count_broken(offline.parts),

@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-import pyarrow.dataset as ds
 from feast import FeatureStore
 from redis import RedisError
 
 from tests.chaos.broker import Broker
 from tests.chaos.check import Offline, Truth
+from tests.chaos.history import TOPIC_ID, open_snapshot, read_rows, read_told
 from tests.chaos.places import Part
 from tests.chaos.windows import BEGIN_US, SITES, STEP_US, events_of, windows_of
 from tests.chaos.world import World
-from undertow.adapters.offline_parts import part_files, read_footer
 from undertow.settings.sections import FeastSettings
 from undertow.wiring.root import open_embed
 
@@ -120,26 +119,34 @@ def read_truth(world: World, last: int) -> Truth:
 
 
 def read_offline(world: World) -> Offline:
-    """Return all rows of the offline log, and what its parts say of themselves."""
-    space = world.log_space()
-    files = part_files(space)
-    told = {str(path): read_footer(path) for path in files if path.parent != space}  # beside them lies Feast's schema
-    generations = {path: world.broker.generation_of(footer.topic_id) for path, footer in told.items()}
-    columns = ["site", "event_timestamp", "created", "origin_partition", "origin_offset"]
-    table = ds.dataset([*told], format="parquet").to_table([*columns, "embedding", "__filename"])
-    frame = table.select([*columns, "__filename"]).to_pandas()
+    """Return all rows of the history, each once, and what the parts that it came from say of themselves.
+
+    The table does not tell the topic of a row: `created` does, since a record's is later than its topic.
+    """
+    space, broker = world.log_space(), world.broker
+    table = read_rows(open_snapshot(space))
+    frame = table.drop_columns(["embedding"]).to_pandas()
+    created = _micros(frame["created"])
+    by_topic = {topic_id: broker.generation_of(topic_id) for topic_id in frame[TOPIC_ID].dropna().unique()}
+    by_time = pd.Series([broker.generation_at(us) for us in created.tolist()])
     vectors = table["embedding"].combine_chunks()
     return Offline(
         sites=frame["site"].to_numpy(object),
         events=(_micros(frame["event_timestamp"]) - BEGIN_US) // STEP_US,
-        created=_micros(frame["created"]),
+        created=created,
         partitions=frame["origin_partition"].to_numpy(np.int64),
         offsets=frame["origin_offset"].to_numpy(np.int64),
-        generations=frame["__filename"].map(generations).to_numpy(np.int64),
+        generations=frame[TOPIC_ID].map(by_topic).fillna(by_time).to_numpy(np.int64),
         vectors=vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32),
         parts=tuple(
-            Part(partition=f.partition.index, generation=generations[path], first=f.first, next=f.next, lost=f.lost)
-            for path, f in told.items()
+            Part(
+                partition=one.partition,
+                generation=broker.generation_of(one.topic_id),
+                first=one.first,
+                next=one.next,
+                lost=one.lost,
+            )
+            for one in read_told(space)
         ),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.check import Verdict, check
+from tests.chaos.history import look_back
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
@@ -49,6 +50,7 @@ def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovere
             rejects=world.broker.rejects(),
             looks=watcher.looks,
             backwards=watcher.backwards,
+            versions=look_back(world.log_space()),
         )
     return recovered, verdict
 
