@@ -217,3 +217,15 @@ def test_a_maintainer_killed_while_it_made_the_table_stops_neither_readers_nor_t
     assert world.places() == upto(8, 12)
     assert world.maintain().folded == 6
     assert world.places() == upto(8, 12)
+
+
+def test_where_a_logs_disk_is_away_nothing_is_made_in_its_place(world, tmp_path):
+    aside = tmp_path.parent / f"{tmp_path.name}-aside"
+    for begin in (lambda: None, world.maintain):  # before there is a table, and after
+        begin()
+        tmp_path.rename(aside)
+        with pytest.raises(Unavailable, match="mount its disk again"):
+            world.maintain()
+        assert not tmp_path.exists()
+        aside.rename(tmp_path)
+    assert world.places() == upto(8, 12)

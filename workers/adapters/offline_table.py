@@ -26,7 +26,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from undertow.adapters.offline_files import publish
+from undertow.adapters.offline_files import publish, require_folder
 from undertow.adapters.offline_history import DELTA_LOG, delta_folder, has_table
 from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import encode_rows, part_schema, read_part
@@ -170,9 +170,10 @@ class DeltaHistory:
         return DeltaTable(str(self._root))
 
     def _make(self) -> None:
+        require_folder(self._home)
         log = delta_folder(self._home)
-        log.mkdir(parents=True, exist_ok=True)
-        self._root.mkdir(exist_ok=True)
+        for one in (log.parent, log, self._root):  # no parents: nothing is made where a disk is away
+            one.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             (self._root / DELTA_LOG).symlink_to(os.path.relpath(log, self._root), target_is_directory=True)
         schema = part_schema(self._view).append(pa.field(DAY, pa.string()))
