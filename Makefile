@@ -20,9 +20,10 @@ coverage: .venv/ready ## How much of each room the tests without servers go thro
 	$(BIN)/coverage run -m pytest -q -m "not kafka and not redis and not ray and not slow"
 	$(BIN)/python tests/coverage_by_room.py
 
-test-long: .venv/ready ## 5,000 random data sets, 300 random models, 1,000 orders of delivery, wrong input (about 30 minutes)
+test-long: .venv/ready ## 5,000 random data sets, 300 random models, 1,000 orders of delivery, 300 rounds of killed maintainers, wrong input (an hour)
 	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=3600 tests/inputs/test_dataset_properties.py \
-		tests/inputs/test_model_properties.py tests/history/test_one_order.py tests/history/test_maintain_walk.py tests/cli/test_wrong_input.py \
+		tests/inputs/test_model_properties.py tests/history/test_one_order.py tests/history/test_maintain_walk.py \
+		tests/history/test_maintainer_processes.py tests/cli/test_wrong_input.py \
 		tests/stream/test_divergence.py tests/stream/test_clocks.py tests/artifact/test_json_forms.py \
 		tests/packaging/test_extras.py
 

@@ -11,15 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.history.fold_world import GRACE_S, P0, P1, VIEW, World, places_in, upto
 from undertow.adapters import offline_fold, offline_footers, offline_table
 from undertow.adapters.offline_history import whole_parts
-
-POINTS = [
-    "after_fold_footers",
-    "after_fold_files",
-    "after_fold_commit",
-    "after_fold_note",
-    "after_fold_delete",
-    "after_fold_compaction",
-]
+from undertow.stream.failpoints import FOLD_POINTS
 
 MODULES: tuple[Any, ...] = (offline_fold, offline_footers, offline_table)
 
@@ -64,7 +56,7 @@ class Walk(RuleBasedStateMachine):
         self.world.publish(partition, count)
         self.ends[partition] += count
 
-    @rule(point=st.sampled_from([None, *POINTS]), count=st.integers(1, 2), is_killed=st.booleans())
+    @rule(point=st.sampled_from([None, *FOLD_POINTS]), count=st.integers(1, 2), is_killed=st.booleans())
     def maintain(self, point, count, is_killed):
         """A maintainer is killed at a point, or another does all its work there; readers look at every one."""
         if self.listing is None:

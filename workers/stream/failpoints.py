@@ -1,4 +1,4 @@
-"""Failpoints: places in a checkpoint where a chaos run stops, kills or slows the process, or simulates a full disk.
+"""Failpoints: places in a checkpoint or a fold where a chaos run stops, kills or slows a process, or fills its disk.
 
 In: files in the folder that UNDERTOW_FAILPOINTS names. Out: signals to this process, errors of a full disk.
 Knows nothing of what the points mean. Without the variable, which is everywhere but in a chaos run, nothing happens.
@@ -19,6 +19,15 @@ from undertow.core.publication import replace_file
 FOLDER = "UNDERTOW_FAILPOINTS"
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after_link", "before_commit", "after_commit")
+FOLD_POINTS = (
+    "after_fold_footers",
+    "after_fold_files",
+    "after_fold_commit",
+    "after_fold_note",
+    "after_fold_delete",
+    "after_fold_compaction",
+)
+"""Those of a maintainer, in their order; but for `after_fold_expiry`, which only some settings let it reach."""
 
 _pending: dict[str, tuple[str, int]] = {}  # claimed by this process: action, how often the point must still be reached
 
