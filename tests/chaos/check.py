@@ -79,6 +79,8 @@ class Verdict:
     """Versions of the table that had a row twice, the newest or earlier ones."""
     offline_wrong: int = 0
     """Another vector or site than the reference's, or a row that no record gave rise to."""
+    readers_wrong: int = 0
+    """How often a reader got rows of a version that was vacuumed that were not that version's, and no error."""
     gaps_wrong: int = 0
     """Parts that tell of more or fewer offsets than are missing there, or of any where nothing was deleted."""
     chains_broken: int = 0
@@ -107,6 +109,7 @@ class Verdict:
         names = (
             "offline_wrong",
             "versions_doubled",
+            "readers_wrong",
             "gaps_wrong",
             "online_wrong",
             "online_not_history",
@@ -126,6 +129,7 @@ def check(
     looks: int = 0,
     backwards: int = 0,
     versions: tuple[int, int] = (0, 0),
+    readers_wrong: int = 0,
 ) -> Verdict:
     """Judge. `online` has one vector for each site; `versions` says how many there were, and were doubled."""
     rows = Counter(_places(offline))
@@ -149,6 +153,7 @@ def check(
         offline_lost=len(missing - excused),
         offline_duplicated=sum(count - 1 for count in rows.values()),
         versions_doubled=versions[1],
+        readers_wrong=readers_wrong,
         offline_wrong=_count_wrong(truth, offline),
         gaps_wrong=sum(not _is_told(part, truth, rejected, excused) for part in gaps),
         chains_broken=_count_broken(offline.parts),

@@ -13,6 +13,7 @@ from tests.chaos.faults import (
     Scaled,
     StoppedAtPoint,
 )
+from tests.chaos.folds import MaintainerKilled, MaintainersAtOnce, MaintainerStopped, VacuumBesideReader
 from tests.chaos.outages import (
     BrokerPaused,
     BrokerRestarted,
@@ -59,4 +60,8 @@ EVERY_KIND: tuple[type[Fault], ...] = (
     RecordThatGoesAnotherWay,
     Bomb,
     CorruptBatch,
+    MaintainerKilled,
+    MaintainerStopped,
+    MaintainersAtOnce,
+    VacuumBesideReader,
 )

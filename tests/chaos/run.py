@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.chaos.check import Verdict, check
 from tests.chaos.history import look_back
 from tests.chaos.kinds import EVERY_KIND
+from tests.chaos.maintainer import maintain_once
 from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
 from tests.chaos.report import Recovered, keep, write_report
@@ -41,6 +42,9 @@ def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovere
         world.until(lambda: world.driver.status().lag == 0, "the last record to be read")
         world.driver.drain()
         watcher.stop()
+        world.until(world.has_folded, "the maintainer to fold")
+        world.maintainer.end()
+        _say(maintain_once(folder).strip())
         _say("all is quiet; comparing every row")
         verdict = check(
             read_truth(world, max(producer.sent)),
@@ -51,6 +55,7 @@ def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovere
             looks=watcher.looks,
             backwards=watcher.backwards,
             versions=look_back(world.log_space()),
+            readers_wrong=world.readers_wrong,
         )
     return recovered, verdict
 
@@ -58,6 +63,7 @@ def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovere
 def _go_through(world: World, producer: Producer, online: Online, timed: Timed) -> Recovered:
     """Break, wait, mend, and wait until what was appended right after the fault is readable on every partition."""
     world.until(world.is_ready, "all to be read, and another replica to stand by")
+    world.until(world.has_folded, "the maintainer to fold")
     time.sleep(timed.after_s)
     timed.fault.break_it(world)
     began, mend_at = time.monotonic(), time.monotonic() + timed.lasts_s

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.faults import ControllerKilled, DriverKilled, Fault, KilledAtPoint, StoppedAtPoint
+from tests.chaos.folds import MaintainerKilled, MaintainerStopped
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.outages import BrokerRestarted, DiskFull, RedisFull, RetentionOvertook
 from tests.chaos.poison import Bomb, CorruptBatch
@@ -65,6 +66,9 @@ def brief_script() -> tuple[Timed, ...]:
         DriverKilled(),
         Bomb(),
         CorruptBatch(),
+        MaintainerKilled("after_fold_files"),
+        MaintainerStopped("after_fold_commit", is_beside=True),
     )
     # A stopped replica sleeps for longer than the heartbeat's 3 s, so that it wakes beside its successor.
-    return tuple(Timed(after_s=0.5, fault=f, lasts_s=5.0 if isinstance(f, StoppedAtPoint) else 1.0) for f in faults)
+    stops = (StoppedAtPoint, MaintainerStopped)
+    return tuple(Timed(after_s=0.5, fault=fault, lasts_s=5.0 if isinstance(fault, stops) else 1.0) for fault in faults)

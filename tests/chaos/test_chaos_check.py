@@ -78,7 +78,10 @@ def test_poison_put_away_before_its_chain_was_overtaken_may_be_told_as_lost_too(
 
 
 def test_the_reader_s_findings_are_handed_on(found):
-    assert counts(check(TRUTH, **found, looks=7, backwards=1)) == {"looks": 7, "online_backwards": 1}
+    verdict = check(TRUTH, **found, looks=7, backwards=1, versions=(9, 2), readers_wrong=3)
+    said = {"looks": 7, "online_backwards": 1, "versions": 9, "versions_doubled": 2, "readers_wrong": 3}
+    assert counts(verdict) == said
+    assert verdict.wrong == 6
 
 
 @pytest.mark.parametrize(

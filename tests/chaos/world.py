@@ -1,4 +1,4 @@
-"""What a chaos run breaks: a broker, a Redis and an `undertow run` of their own, and what finds their processes.
+"""What a chaos run breaks: a broker, a Redis, an `undertow run` and a maintainer, and what finds their processes.
 
 In: a folder. Out: a running `World`. Knows nothing of faults, nor of what is produced.
 """
@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ import torch
 
 from tests.chaos.broker import Broker
 from tests.chaos.driver import Driver
+from tests.chaos.maintainer import Maintainer
 from tests.chaos.windows import COLUMNS, LENGTH
 from tests.packing import pack
 from undertow.adapters.kafka_admin import ensure_topic
@@ -60,11 +61,14 @@ site = "string"
 class World:
     """Everything that runs, and where it keeps what it writes."""
 
+    folder: Path
     settings: Settings
     recipe: StreamRecipe
     driver: Driver
     broker: Broker
     failpoints: Path
+    fold_points: Path
+    """Where failpoints are armed for the maintainer, who passes some that replicas do."""
     redis: redis.Redis
     kafka_server: KafkaServer
     redis_server: RedisServer
@@ -72,6 +76,14 @@ class World:
     redis_process: Process
     emptied: int = 0
     """How often the online store has lost everything."""
+    readers_wrong: int = 0
+    """How often a reader of the history got rows that were not right, and no error."""
+    maintainers: list[Maintainer] = field(default_factory=list)
+    """All that were ever started."""
+    maintainer: Maintainer = field(init=False)
+    """The one that is to run all the time."""
+    expected_version: int = 0
+    """Of the table: that the maintainer is to have committed before the next fault."""
 
     @property
     def kafka_pid(self) -> int:
@@ -90,6 +102,36 @@ class World:
     def start_redis(self) -> None:
         self.redis_process = start_redis(self.redis_server, leashed=True)
         await_redis(self.redis_server, self.redis_process)
+
+    def start_maintainer(self, *, is_hasty: bool = False) -> None:
+        """Start the one that is to run all the time, in the place of one that has ended."""
+        self.maintainer = self.new_maintainer(armed=self.fold_points, is_hasty=is_hasty)
+        self.expect_fold()
+
+    def new_maintainer(self, *, armed: Path | None = None, is_hasty: bool = False) -> Maintainer:
+        """Start one more."""
+        log = self.folder / f"maintain-{len(self.maintainers)}.log"
+        one = Maintainer(self.folder, log, armed=armed, timeout_s=GIVE_UP_AFTER_S, is_hasty=is_hasty)
+        self.maintainers.append(one)
+        return one
+
+    def close_maintainers(self) -> None:
+        """End all of them."""
+        for one in self.maintainers:
+            one.kill()
+
+    def expect_fold(self) -> None:
+        """Let `has_folded` be true when the table is newer than now."""
+        self.expected_version = self._table_version() + 1
+
+    def has_folded(self) -> bool:
+        """Whether somebody has folded since it was expected. Fails where the maintainer has ended."""
+        assert self.maintainer.is_alive(), f"undertow maintain has ended: {self.maintainer.said()}"
+        return self._table_version() >= self.expected_version
+
+    def _table_version(self) -> int:
+        commits = (self.log_space() / "@table/_delta_log").glob("*.json")
+        return max((int(path.stem) for path in commits), default=-1)
 
     def readers(self) -> list[int]:
         """Return the pids of the replicas that read, at least one."""
@@ -178,8 +220,9 @@ def make_artifact(folder: Path) -> Path:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[World]:
     """Run a world for the time of a block; at its end the fleet drains, so that all it read is in both stores."""
-    failpoints = folder / "failpoints"
+    failpoints, fold_points = folder / "failpoints", folder / "fold_points"
     failpoints.mkdir(parents=True)
+    fold_points.mkdir()
     kafka = KafkaServer(folder=folder / "kafka", port=free_port(), controller_port=free_port(), is_short_lived=True)
     store = RedisServer(folder=folder / "redis", port=free_port(), persist=True)
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
@@ -192,7 +235,7 @@ def running(folder: Path) -> Iterator[World]:
         kafka={"bootstrap": kafka.address, "topic": TOPIC, "max_unpacked_bytes": 4 << 20},
         model={"artifact": make_artifact(folder / "model"), "code": ("seed",), "max_embed_seconds": 3.0},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
-        offline={"path": folder / "offline", "checkpoint_seconds": 0.5},
+        offline={"path": folder / "offline", "checkpoint_seconds": 0.5, "grace_seconds": 1.0},
         fleet={
             "replicas": REPLICAS,
             "standbys": STANDBYS,
@@ -208,11 +251,13 @@ def running(folder: Path) -> Iterator[World]:
         ensure_topic(settings.kafka, TOPIC, partitions=PARTITIONS)
         apply_artifact(settings)
         world = World(
+            folder=folder,
             settings=settings,
             recipe=stream_recipe(settings),
             driver=Driver(settings, folder, GIVE_UP_AFTER_S),
             broker=Broker(settings.kafka, PARTITIONS),
             failpoints=failpoints,
+            fold_points=fold_points,
             redis=redis.Redis(port=store.port),
             kafka_server=kafka,
             redis_server=store,
@@ -222,6 +267,8 @@ def running(folder: Path) -> Iterator[World]:
         stack.callback(lambda: stop(world.kafka_process, grace_seconds=STOP_S))
         stack.callback(lambda: stop(world.redis_process, grace_seconds=STOP_S))
         stack.callback(world.driver.close)
+        stack.callback(world.close_maintainers)
         world.driver.start()
         world.until(world.is_ready, "all to be read")
+        world.start_maintainer()
         yield world
