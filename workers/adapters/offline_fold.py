@@ -3,17 +3,19 @@
 In: a view's folder. Out: what can be folded, rows of parts, notes; deleted parts. Knows no table.
 """
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from undertow.adapters.offline_chains import chain_folders, find_holes
-from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, drop_marks, make_chain_id
+from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, chain_id, drop_marks, make_chain_id
 from undertow.adapters.offline_footers import keep_footers
 from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_schema, read_part, translated
-from undertow.core.errors import UndertowError
-from undertow.core.publication import sync_folder
+from undertow.core.errors import Unavailable, UndertowError
+from undertow.core.publication import held, sync_folder
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.history_ports import FoldChain, FoldedUpTo, PartPlace
@@ -55,33 +57,51 @@ class FileChains:
 
     def read(self, chain: FoldChain, position: int) -> Any:
         """See the port."""
-        return read_part(self._home / chain.name / part_name(position), self._columns)
+        rows = read_part(self._home / chain.name / part_name(position), self._columns)
+        self._require_same(chain)  # after it: where another chain was begun, the first does not come back
+        return rows
 
     def keep(self, chain: FoldChain, before: int) -> None:
         """See the port."""
         folder = self._home / chain.name
+        self._require_same(chain)
         with translated(folder):
             keep_footers(folder, before)
 
     def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
         """See the port."""
+        self._require_same(chain)
         add_mark(self._home / chain.name, FoldMark(position=upto.position, parts=upto.parts, at_s=upto.at_s))
         hit_failpoint("after_fold_note")
 
     def delete(self, chain: FoldChain, before: FoldedUpTo) -> int:
-        """Delete in order, so that what is left is an unbroken end of the chain wherever this stops."""
+        """Delete in order, so that what is left is an unbroken end of the chain wherever this stops.
+
+        The folder is held open: where it is moved meanwhile, nothing is deleted in the one that takes its place.
+        """
         folder = self._home / chain.name
         deleted = 0
-        with translated(folder):
+        with translated(folder), held(folder) as descriptor:
+            self._require_same(chain)
             for name in part_names(folder):
                 if position_of(name) >= before.position:
                     break
-                (folder / name).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=descriptor)
                 deleted += 1
                 hit_failpoint("after_fold_delete")
+            self._require_same(chain)
             sync_folder(folder)
             drop_marks(folder, before=before.position)
         return deleted
+
+    def _require_same(self, chain: FoldChain) -> None:
+        """Raise `Unavailable` where a chain was moved away, as one is whose topic was made anew."""
+        folder = self._home / chain.name
+        with translated(folder):
+            if chain_id(folder) != chain.id:
+                message = f"the chain in {folder} was moved while it was folded; it will be tried again"
+                raise Unavailable(message)
 
 
 def _sizes(folder: Path, names: list[str]) -> Iterator[PartPlace]:

@@ -61,7 +61,10 @@ class Move:
 
 
 class Chains(Protocol):
-    """The chains of one view."""
+    """The chains of one view.
+
+    Where another chain has taken the place of one since `look`, all but `look` raise `Unavailable`, and change nothing.
+    """
 
     def look(self) -> tuple[list[FoldChain], list[str]]:
         """Return all chains with parts, and a sentence for each that cannot be folded now, as one with a hole."""
