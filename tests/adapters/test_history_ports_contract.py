@@ -1,6 +1,7 @@
 """What every table of history and all chains promise to their maintainer: in memory, and in folders with Delta Lake."""
 
 import datetime as dt
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -165,6 +166,19 @@ def test_delta_lake_merges_many_small_files_and_deletes_them_when_no_reader_need
     assert not any(path.exists() for path in pinned)
     assert [offset for _, offset in places_in(table_files(world.home))] == [*range(12)]
     assert DeltaHistory(world.home, VIEW).snapshot().folded("a") == 12
+
+
+def test_the_time_for_readers_of_a_replaced_file_counts_from_when_the_clock_says_that_it_was(tmp_path, memory_clock):
+    world = World(tmp_path, memory_clock)
+    snapshot = world.table().snapshot()
+    for begin in range(0, 12, 2):
+        snapshot.append(rows(begin, begin + 2), to(a=(begin, begin + 2)))
+    replaced = table_files(world.home)
+    yesterday = DeltaHistory(world.home, VIEW, clock=lambda: time.time() - DAY_S - 1)
+    assert yesterday.tidy(keep_since=None, readers_s=2 * DAY_S).compacted == 6
+    assert all(path.exists() for path in replaced)
+    assert world.table().tidy(keep_since=None, readers_s=DAY_S).vacuumed == 6
+    assert not any(path.exists() for path in replaced)
 
 
 @pytest.mark.parametrize("first", ["compact", "expire"])

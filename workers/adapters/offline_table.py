@@ -36,6 +36,7 @@ from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.history_ports import Move, Tidied
+from undertow.stream.ports import Clock
 
 DAY = "day"
 """The partition column, in the table only, not in its files: they have the columns of parts."""
@@ -120,9 +121,9 @@ class DeltaSnapshot:
 class DeltaHistory:
     """A `HistoryTable` in a view's folder."""
 
-    def __init__(self, home: Path, view: SpaceView) -> None:
-        """Touch nothing yet."""
-        self._home, self._root, self._view = home, home / TABLE, view
+    def __init__(self, home: Path, view: SpaceView, *, clock: Clock = time.time) -> None:
+        """Touch nothing yet. `clock` says when a file is replaced, from where its time for readers is counted."""
+        self._home, self._root, self._view, self._clock = home, home / TABLE, view, clock
 
     def snapshot(self) -> DeltaSnapshot:
         """See the port. Raises `Refused`, `Unavailable`."""
@@ -136,11 +137,11 @@ class DeltaHistory:
             expired = compacted = 0
             try:
                 if keep_since is not None and any(day < keep_since.isoformat() for day in _days(table)):
-                    expired = expire(table, keep_since)
+                    expired = expire(table, keep_since, clock=self._clock)
                     hit_failpoint("after_fold_expiry")
                 for day, small in _days(table).items():
                     if small >= LEAST_FILES:
-                        compacted += compact(table, self._home, self._view, day)
+                        compacted += compact(table, self._home, self._view, day, clock=self._clock)
                         hit_failpoint("after_fold_compaction")
             except CommitFailedError as error:
                 if not _is_beaten(error):
@@ -196,7 +197,7 @@ def write_file(home: Path, view: SpaceView, day: str, rows: pa.Table, *, is_new:
     )
 
 
-def compact(table: Any, home: Path, view: SpaceView, day: str) -> int:
+def compact(table: Any, home: Path, view: SpaceView, day: str, *, clock: Clock = time.time) -> int:
     """Merge small files of a day into one; return how many. Raises `CommitFailedError` if another rewrites at once.
 
     Not by Delta Lake's own `optimize`: of two at once delta-rs 1.6 commits both, and the rows are there twice.
@@ -210,7 +211,7 @@ def compact(table: Any, home: Path, view: SpaceView, day: str) -> int:
     rows = pa.concat_tables([read_part(home / TABLE / path, columns).replace_schema_metadata() for path, _ in some])
     merged = write_file(home, view, day, rows, is_new=False)
     try:
-        _rewrite(table, [merged], some, is_change=False)
+        _rewrite(table, [merged], some, is_change=False, clock=clock)
     except CommitFailedError as error:
         if _is_beaten(error):
             (home / TABLE / merged.path).unlink(missing_ok=True)
@@ -218,16 +219,18 @@ def compact(table: Any, home: Path, view: SpaceView, day: str) -> int:
     return len(some)
 
 
-def expire(table: Any, keep_since: date) -> int:
+def expire(table: Any, keep_since: date, *, clock: Clock = time.time) -> int:
     """Remove the files of all days before one; return how many. Raises as `compact`."""
     old = [(path, day) for path, day, _ in _files(table) if day < keep_since.isoformat()]
-    _rewrite(table, [], old, is_change=True)
+    _rewrite(table, [], old, is_change=True, clock=clock)
     return len(old)
 
 
-def _rewrite(table: Any, added: list[AddAction], removed: list[tuple[str, str]], *, is_change: bool) -> None:
+def _rewrite(
+    table: Any, added: list[AddAction], removed: list[tuple[str, str]], *, is_change: bool, clock: Clock
+) -> None:
     """Replace files. Of two from one version Delta Lake refuses the second, since both name one `app_id`."""
-    now_ms = int(time.time() * 1000)
+    now_ms = int(clock() * 1000)
     removes = [RemoveAction(path, is_change, now_ms, None, {DAY: day}) for path, day in removed]
     alone = CommitProperties(app_transactions=[Transaction(REWRITING, table.version() + 1)])
     table.create_write_transaction([*added, *removes], "append", table.schema(), [DAY], commit_properties=alone)
