@@ -36,6 +36,9 @@ bench: .venv/ready ## The benchmark's tables, into tests/bench/README.md (up to 
 bench-series: .venv/ready ## What a replica's memory is after 1,000,000 series (a few minutes)
 	$(BIN)/python tests/bench/bench.py --write --cases series
 
+bench-log: .venv/ready ## A maintained log beside one that is not, and after a month (PARTS=20000: about 5 minutes)
+	$(BIN)/python tests/bench/log.py --write --parts $(or $(PARTS),20000)
+
 soak: .venv/ready ## A fleet under steady load, looked at each minute: is it flat? (HOURS=1)
 	$(BIN)/python tests/bench/soak.py --write --hours $(or $(HOURS),1)
 
@@ -84,4 +87,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-embed soak chaos lint linked docs docs-serve check constraints clean
+.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-embed soak chaos lint linked docs docs-serve check constraints clean
