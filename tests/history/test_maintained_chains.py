@@ -7,6 +7,7 @@ import pytest
 from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, VIEW, World, part, upto
 from undertow.adapters import offline_footers
 from undertow.adapters.offline_chains import BEGUN, chains, count_parts, require_whole
+from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import folded_parts
 from undertow.adapters.offline_log import latest_in
 from undertow.adapters.offline_mend import accept_holes
@@ -92,6 +93,31 @@ def test_it_answers_the_same_however_often_it_was_folded_of_which_few_files_are_
     assert len(folded.parts()) == 1
     assert answers(folded) == answers(apart)
     assert len([*(folded.home / "windows/0/_folded").glob("*.footers.gz")]) < 5
+
+
+def test_of_old_parts_runs_are_kept_which_tell_the_same_of_fewer_places(tmp_path, memory_clock, monkeypatch):
+    monkeypatch.setattr(offline_footers, "FINE", 6)
+    monkeypatch.setattr(offline_footers, "RUN", 4)
+    folded, apart = (World(tmp_path / name, memory_clock) for name in ("folded", "apart"))
+    for number in range(80):
+        for world in (folded, apart):
+            first = world.log.end(P0) or 0
+            publish(world, first, first + 2, lost=int(number % 7 == 0))
+            if number == 40:
+                world.log.turn_back(P0, ChainEnd(next=first - 6, mark=mark(first - 7)))
+        if number % 3 == 2:
+            fold_all(folded)
+    mine, all_of_them = answers(folded), answers(apart)
+    few, places = (said.pop("places with marks") for said in (mine, all_of_them))
+    assert mine == all_of_them
+    rest = iter(places)
+    assert all(place in rest for place in few)
+    assert few[:6] == places[:6]
+    kept = [*folded_parts(folded.home / "windows/0", newest_mark(folded.home / "windows/0").position)]
+    assert sum(one.parts for one in kept) == 81 - len(folded.parts())
+    assert len(kept) < 45
+    assert max(one.parts for one in kept) == 4
+    assert all(one.parts == 1 for one in kept if one.next < one.first)  # the place from which it was turned back
 
 
 @pytest.mark.parametrize("do", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])

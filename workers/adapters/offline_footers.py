@@ -6,6 +6,9 @@ parts are deleted. Knows no table.
 A file `<begin>-<end>.footers.gz` has all parts at these positions, without its end. Each is created once and never
 changed. A new one takes in those before it that are no larger, so there are as many as the logarithm of all parts;
 which others have is then deleted. So files may overlap, but nothing before the greatest end is missing.
+
+What is old is summed up: runs of parts are kept as one, which says what the first and the last of them said, and what
+all of them lost. So a chain's files, and the memory to read them, do not grow by each part for ever.
 """
 
 import gzip
@@ -13,11 +16,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from undertow.adapters.offline_files import publish
-from undertow.adapters.offline_folded import FOLDER
+from undertow.adapters.offline_folded import FOLDER, all_marks
 from undertow.adapters.offline_names import part_names, position_of
 from undertow.adapters.offline_parts import read_footer, read_latest, translated
 from undertow.core.errors import Refused, Unavailable
@@ -27,13 +30,16 @@ from undertow.stream.record_marks import Mark
 
 NAME = re.compile(r"([0-9]{20})-([0-9]{20})\.footers\.gz").fullmatch
 """No reader of Parquet takes it for a part."""
+FINE, RUN = 10_000, 256
+"""The newest parts are kept one by one, hours of them, so that a chain is turned back to the very part; of older ones
+at most so many are kept as one, minutes. Choices."""
 TRIES = 3
 """How often a file is looked for that another maintainer has just merged. A choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldedPart:
-    """What the footer of a part said; see `Footer`."""
+    """What the footer of a part said, see `Footer`, or those of a run of parts."""
 
     position: int
     partition: Partition
@@ -46,6 +52,8 @@ class FoldedPart:
     latest_us: int
     """The `created_us` with which the part ended."""
     mark: Mark | None
+    parts: int = 1
+    """How many it stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +90,40 @@ def _keep(folder: Path, before: int) -> bool:
     while (file := _file_before(folder, begin)) is not None:
         if file.path.stat().st_size > len(content):
             break
-        parts = [*(part for part in _read(file.path) if part.position < begin), *parts]
+        parts = _summed(folder, [*(part for part in _read(file.path) if part.position < begin), *parts])
         begin, content = file.begin, _encode(parts)
     publish(folder / FOLDER / f"{begin:020d}-{before:020d}.footers.gz", content, within=folder)
     hit_failpoint("after_fold_footers")
     _drop_covered(folder)
     return True
+
+
+def _summed(folder: Path, parts: list[FoldedPart]) -> list[FoldedPart]:
+    """Sum up all but the newest of these, in runs that end where somebody may ask for what is before.
+
+    That is where the chain notes that it was folded up to, where the table may end after that, and where files do.
+    """
+    if len(parts) <= FINE:
+        return parts
+    notes = [mark.position for mark in all_marks(folder)]
+    cuts = {*notes, *(place for file in _files(folder) for place in (file.begin, file.end))}
+    summed, fine = parts[:1], len(parts) - FINE
+    for number, part in enumerate(parts[1:], 1):
+        last = summed[-1]
+        is_old = number < fine and part.position < max(notes, default=0)
+        is_straight = last.first <= last.next == part.first <= part.next and last.shift == part.shift
+        if is_old and is_straight and part.position not in cuts and last.parts + part.parts <= RUN:
+            summed[-1] = replace(
+                part,
+                position=last.position,
+                first=last.first,
+                lost=last.lost + part.lost,
+                latest_us=max(last.latest_us, part.latest_us),
+                parts=last.parts + part.parts,
+            )
+        else:
+            summed.append(part)
+    return summed
 
 
 def kept_until(folder: Path) -> int:
@@ -96,7 +132,9 @@ def kept_until(folder: Path) -> int:
 
 
 def folded_parts(folder: Path, before: int) -> Iterator[FoldedPart]:
-    """Yield the parts of a chain before a position that was folded up to, newest first; files are read as needed.
+    """Yield the parts of a chain before a position that was folded up to, newest first, old ones in runs.
+
+    Files are read as needed.
 
     Raises `Refused` if a file is missing or damaged, `Unavailable`.
     """
@@ -162,6 +200,7 @@ def _encode(parts: list[FoldedPart]) -> bytes:
         (
             *(part.position, part.first, part.next, part.lost, part.shift, part.latest_us),
             part.mark and (part.mark.offset, part.mark.epoch, part.mark.digest),
+            *([part.parts] if part.parts > 1 else []),
         )
         for part in parts
     ]
@@ -193,8 +232,9 @@ def _read(path: Path) -> list[FoldedPart]:
                 shift=shift,
                 latest_us=latest_us,
                 mark=None if mark is None else Mark(offset=mark[0], epoch=mark[1], digest=mark[2]),
+                parts=count[0] if count else 1,
             )
-            for position, first, after, lost, shift, latest_us, mark in said["parts"]
+            for position, first, after, lost, shift, latest_us, mark, *count in said["parts"]
         ]
     except (OSError, EOFError, zlib.error, ValueError, TypeError, LookupError) as error:
         message = f"{path} is damaged ({error}); restore it from a copy"
