@@ -1,8 +1,11 @@
 """Which rows are drawn: evenly chosen, each key once, of one space."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chisquare
@@ -16,7 +19,7 @@ from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.ports import ChainPart
 from undertow.view.columns import Span
-from undertow.view.read import read_rows
+from undertow.view.read import BATCH_BYTES, MOST_BATCH_ROWS, _batch_rows, read_rows
 
 BEGIN_US = 1_767_225_600_000_000
 
@@ -82,12 +85,47 @@ def test_the_sample_is_the_same_however_the_rows_are_cut_into_files_and_batches(
     (tmp_path / "many").mkdir()
     for part in range(3):
         pq.write_table(shuffled.slice(part * 1000, 1000), tmp_path / "many" / f"{part}.parquet", row_group_size=300)
-    monkeypatch.setattr("undertow.view.read.BATCH_ROWS", 64)
+    monkeypatch.setattr("undertow.view.read.MOST_BATCH_ROWS", 64)
     many = read(tmp_path / "many", sample=100)
     np.testing.assert_array_equal(one.vectors, many.vectors)
     assert (len(one.vectors), one.read, one.is_sampled) == (100, n, True)
     smaller = read(tmp_path / "many", sample=30)
     np.testing.assert_array_equal(smaller.vectors, one.vectors[:30])  # the first rows are an even sample too
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array(["a", None, "a", None, "b"]),
+        pa.array(["a", None, "a", None, "b"], pa.large_string()),
+        pa.array([b"a", None, b"a", None, b"b"]),
+        pa.array([1, None, 1, None, 2]),
+        pa.array([1.5, None, 1.5, None, float("nan")]),
+        pa.array([True, None, True, None, False]),
+        pa.array([Decimal("1.5"), None, Decimal("1.5"), None, Decimal(2)]),
+        pa.array([1, None, 1, None, 2], pa.timestamp("us", tz="UTC")),
+        pa.array([1, None, 1, None, 2], pa.date32()),
+    ],
+    ids=lambda ids: str(ids.type),
+)
+def test_rows_of_one_id_and_time_are_one_whatever_type_an_id_has(tmp_path, ids):
+    columns = {"id": ids, "event_timestamp": [BEGIN_US] * 5, "v": lists(np.arange(5)[:, None] * [1.0, 2.0])}
+    assert len(read(write(tmp_path / "ids.parquet", columns), series=["id"]).vectors) == 3
+
+
+def test_of_longer_vectors_fewer_rows_are_read_at_once_and_files_without_rows_say_nothing(tmp_path):
+    found = []
+    for size in (1, 1024, 65_536):
+        folder = tmp_path / f"{size}"
+        folder.mkdir()
+        vectors = np.random.default_rng(0).normal(size=(64, size)).astype(np.float32)
+        whole = {"v": lists(vectors)}
+        write(folder / "0.parquet", {"v": whole["v"].slice(0, 0)})
+        write(folder / "1.parquet", whole)
+        found.append(_batch_rows(ds.dataset(sorted(folder.iterdir()), format="parquet")))
+    assert found[0] == MOST_BATCH_ROWS
+    for rows, size in zip(found[1:], (1024, 65_536), strict=True):
+        assert 0.5 < rows * size * 4 / BATCH_BYTES <= 1
 
 
 def test_the_sample_is_even_over_time_and_over_ids_even_where_one_half_was_written_twice(tmp_path):

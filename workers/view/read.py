@@ -22,7 +22,8 @@ from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET,
 from undertow.view.columns import OURS, SEVERAL, SourceColumns, Span
 from undertow.view.sample import Sampler, hash_keys
 
-BATCH_ROWS = 8192
+BATCH_BYTES, MOST_BATCH_ROWS = 8 << 20, 1 << 16
+"""What is looked at together: as much as costs little memory, since each batch costs a millisecond or two. Choices."""
 # Without pre-buffering, which takes hundreds of megabytes and is no faster here, since most rows are discarded.
 SLIM = ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)
 
@@ -113,7 +114,7 @@ def _batches(dataset: Any, columns: SourceColumns, wanted: Any) -> Iterator[pa.T
     scanner = dataset.scanner(
         columns=names,
         filter=wanted,
-        batch_size=BATCH_ROWS,
+        batch_size=_batch_rows(dataset),
         batch_readahead=0,
         fragment_readahead=0,
         fragment_scan_options=SLIM,
@@ -123,6 +124,16 @@ def _batches(dataset: Any, columns: SourceColumns, wanted: Any) -> Iterator[pa.T
             column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
         ]
         yield pa.Table.from_arrays(decoded, names=batch.schema.names)
+
+
+def _batch_rows(dataset: Any) -> int:
+    """Return how many rows to read at once, by how large those of the first file with rows are."""
+    for fragment in dataset.get_fragments():
+        rows = fragment.metadata.num_rows
+        if rows:
+            size = sum(group.total_byte_size for group in fragment.row_groups)
+            return int(min(MOST_BATCH_ROWS, max(1, BATCH_BYTES * rows // max(1, size))))
+    return MOST_BATCH_ROWS
 
 
 def _usable(batch: pa.Table, columns: SourceColumns) -> pa.Table:
@@ -171,8 +182,16 @@ def _require_space(dataset: Any, columns: SourceColumns, space: str, source: Pat
 def _hashes(rows: pa.Table, columns: SourceColumns, first: int) -> NDArray[np.uint64]:
     if not columns.ids or columns.time is None:  # nothing says which rows are one, so each stands alone
         return hash_keys(pd.DataFrame({"row": np.arange(first, first + len(rows))}))
-    keys = rows.select(list(columns.ids)).to_pandas(integer_object_nulls=True)
-    return hash_keys(keys.astype(str).assign(event_us=_times(rows, EVENT_TIMESTAMP, asked=True)))
+    ids = {name: _hashes_of(rows[name].combine_chunks()) for name in columns.ids}
+    return hash_keys(pd.DataFrame({**ids, "event us": _times(rows, EVENT_TIMESTAMP, asked=True)}))
+
+
+def _hashes_of(ids: Any) -> NDArray[np.uint64]:
+    """Return a hash of each id as text. Each text is made once, for a series has many rows."""
+    encoded = ids.dictionary_encode(null_encoding="encode")
+    texts = pd.DataFrame({"id": np.array([str(one) for one in encoded.dictionary.to_pylist()], object)})
+    found: NDArray[np.uint64] = hash_keys(texts)[encoded.indices.to_numpy()]
+    return found
 
 
 def _order(rows: pa.Table, columns: SourceColumns) -> NDArray[np.int64]:
