@@ -14,12 +14,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.s3_server import BUCKET, S3Server, s3_server
 from undertow.core.errors import Refused
 from undertow.devstack.kafka import STOP_S as KAFKA_STOP_S
 from undertow.devstack.kafka import KafkaServer, await_kafka, start_kafka
 from undertow.devstack.processes import free_port, stop
 from undertow.devstack.redis import STOP_S as REDIS_STOP_S
 from undertow.devstack.redis import RedisServer, await_redis, start_redis
+from undertow.storage.store_path import StorePath
 
 KAFKA_IMAGE = "UNDERTOW_TEST_KAFKA_IMAGE"
 REDIS_IMAGE = "UNDERTOW_TEST_REDIS_IMAGE"
@@ -84,6 +86,15 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3, with one bucket."""
+    folder = tmp_path_factory.mktemp("s3")
+    with s3_server(folder) as server:
+        yield server
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One Ray for all tests: a start costs seconds. A test ends the actors that it starts.
 
@@ -121,6 +132,12 @@ def topic_name() -> str:
 def redis_prefix() -> str:
     """A prefix for keys."""
     return f"test-{uuid.uuid4().hex[:12]}:"
+
+
+@pytest.fixture
+def store_root(s3: S3Server) -> StorePath:
+    """A prefix in an object store, without any object."""
+    return StorePath.parse(f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}", s3.options)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from undertow.adapters.memory_history import MemoryFoldChains, MemoryTable
 from undertow.adapters.offline_history import table_files
 from undertow.adapters.offline_parts import encode_part, part_schema
 from undertow.adapters.offline_table import DeltaHistory, compact, expire
+from undertow.storage.local_copies import local_copies
 from undertow.stream.history_ports import FoldedUpTo, Move, positions
 
 DAY_S = 86_400
@@ -57,15 +58,18 @@ class InFolders:
         self.table, self.chains = self.world.table(), self.world.chains()
 
     def offsets(self):
-        return [offset for _, offset in places_in(table_files(self.world.home))]
+        with local_copies(table_files(self.world.home)) as files:
+            return [offset for _, offset in places_in(files)]
 
     def publish(self, partition, first, after):
         assert (self.world.log.end(partition) or 0) == first
         self.world.publish(partition, after - first)
 
 
-@pytest.fixture(params=[InMemory, InFolders])
+@pytest.fixture(params=[InMemory, InFolders, pytest.param("store", marks=pytest.mark.s3)])
 def kept(request, tmp_path, memory_clock):
+    if request.param == "store":
+        return InFolders(request.getfixturevalue("store_root"), memory_clock)
     return request.param(tmp_path, memory_clock)
 
 

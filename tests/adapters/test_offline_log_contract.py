@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
+from tests.s3_server import BUCKET
 from undertow.adapters.memory_stores import MemoryChains, MemoryOfflineLog
 from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_root import claim_folder
@@ -44,18 +45,19 @@ def mark(offset):
     return Mark(offset=offset, epoch=1, digest=f"{offset:032x}")
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", pytest.param("store", marks=pytest.mark.s3)])
 def open_log(request, tmp_path, memory_clock):
     """Each call is another owner of the same chains."""
     if request.param == "memory":
         chains = MemoryChains()
         return lambda: MemoryOfflineLog(chains)
-    claim_folder(tmp_path, VIEW)
-    return lambda: FileOfflineLog(tmp_path, VIEW, cluster_id="c", topic_id="t", writer="test", clock=memory_clock)
+    root = request.getfixturevalue("store_root") if request.param == "store" else tmp_path
+    claim_folder(root, VIEW)
+    return lambda: FileOfflineLog(root, VIEW, cluster_id="c", topic_id="t", writer="test", clock=memory_clock)
 
 
 @pytest.fixture
-def hidden(open_log, tmp_path):
+def hidden(request, open_log, tmp_path):
     """Take the chains away for a while, as a disk that is not mounted does."""
 
     @contextlib.contextmanager
@@ -66,9 +68,13 @@ def hidden(open_log, tmp_path):
             yield
             log.chains.parts = parts
         else:
-            (tmp_path / VIEW.view / "windows").rename(tmp_path / "aside")
+            root = tmp_path
+            if request.node.callspec.params["open_log"] == "store":
+                store = request.getfixturevalue("store_root")
+                root = request.getfixturevalue("s3").folder / BUCKET / store.key
+            (root / VIEW.view / "windows").rename(root / "aside")
             yield
-            (tmp_path / "aside").rename(tmp_path / VIEW.view / "windows")
+            (root / "aside").rename(root / VIEW.view / "windows")
 
     return hide
 

@@ -29,7 +29,8 @@ from undertow.cli.main import main
 from undertow.core.embedder import LEAST_WINDOWS, Embedder
 from undertow.core.errors import Refused
 from undertow.schemas.windows import WindowBatch
-from undertow.settings.sections import ModelSettings, OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
+from undertow.settings.sections import ModelSettings
 from undertow.wiring.recipes import EmbedRecipe
 from undertow.wiring.root import open_embed
 

@@ -20,7 +20,7 @@ from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Fault
 from undertow.schemas.spaces import SpaceView
-from undertow.settings.sections import OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
 from undertow.stream.retry import Retry
 
 SPACE = "e" * 64

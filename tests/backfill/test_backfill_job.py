@@ -24,7 +24,8 @@ from undertow.core.errors import Refused
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
-from undertow.settings.sections import BackfillSettings, KafkaSettings, OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
+from undertow.settings.sections import BackfillSettings, KafkaSettings
 
 pytestmark = pytest.mark.ray
 

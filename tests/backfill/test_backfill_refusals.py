@@ -15,7 +15,7 @@ from undertow.backfill.run import tell
 from undertow.cli.main import main
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.spaces import SpaceView
-from undertow.settings.sections import OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
 
 CHUNK = Chunk(id="c", path="h.parquet", stamp="", digest="", first=100, rows=50)
 ROWS = [(3, "event-time", "too early"), (4, "number", "no number"), (9, "event-time", "too late")]

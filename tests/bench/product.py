@@ -21,7 +21,8 @@ from undertow.artifact.pack.packer import pack
 from undertow.core import embedder
 from undertow.core.taps import Taps
 from undertow.schemas.contract import InputContract
-from undertow.settings.sections import FeastSettings, FleetSettings, KafkaSettings, ModelSettings, OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
+from undertow.settings.sections import FeastSettings, FleetSettings, KafkaSettings, ModelSettings
 from undertow.settings.settings import Settings
 from undertow.wiring import formats
 from undertow.wiring.stores import apply_artifact

@@ -26,6 +26,7 @@ from undertow.adapters.kafka_admin import ensure_topic
 from undertow.schemas.json_codec import encode_json
 from undertow.schemas.windows import WindowBatch
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import AnyPath
 from undertow.wiring import stores
 
 COLUMNS, SHORTEST, LONGEST, HORIZON = ("flow", "head"), 4, 12, 3
@@ -175,6 +176,7 @@ def make_place(
         partitions: int = 8,
         topic_config: dict[str, str] | None = None,
         artifacts: Sequence[Path] = (packed.artifact,),
+        log: AnyPath = tmp_path / "offline",
     ) -> Place:
         repo = tmp_path / "feature_repo"
         shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("data", "*.json"))
@@ -185,7 +187,7 @@ def make_place(
             kafka={"bootstrap": kafka_bootstrap, "topic": topic_name, "group": topic_name},
             model={"artifact": artifacts[0] if len(artifacts) == 1 else artifacts},
             feast={"repo": repo, "config": config},
-            offline={"path": tmp_path / "offline", "checkpoint_seconds": 0.5},
+            offline={"path": log, "checkpoint_seconds": 0.5},
             fleet={"name": topic_name, "num_cpus": 1},
         )
         ensure_topic(settings.kafka, topic_name, partitions=partitions, config=topic_config)

@@ -1,12 +1,10 @@
 """A view's log with a real chain, for the tests of what folds it."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow.dataset as ds
 
 from undertow.adapters.offline_fold import FileChains
-from undertow.adapters.offline_history import whole_parts, with_parts
+from undertow.adapters.offline_history import whole_parts, with_local_parts
 from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_root import claim_folder, make_log
 from undertow.adapters.offline_table import DeltaHistory
@@ -15,6 +13,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath
 from undertow.stream.ports import ChainPart
 
 DAY_US = 86_400_000_000
@@ -44,7 +43,7 @@ def part(partition, first, after, *, rows=True, step_us=1_000_000):
 class World:
     """One log, any number of owners and maintainers."""
 
-    def __init__(self, root: Path, clock) -> None:
+    def __init__(self, root: AnyPath, clock) -> None:
         self.root, self.clock = root, clock
         make_log(root)
         self.home = claim_folder(root, VIEW)
@@ -73,7 +72,7 @@ class World:
 
     def places(self):
         """Every row's (partition, offset), as a reader finds them, sorted."""
-        return with_parts(self.home, places_in, parts=whole_parts)
+        return with_local_parts(self.home, places_in, parts=whole_parts)
 
 
 def places_in(files):

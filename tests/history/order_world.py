@@ -29,7 +29,7 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.json_codec import decode_json
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
-from undertow.settings.sections import OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
 from undertow.stream.checkpoint import Limits
 from undertow.stream.loop import Stream
 

@@ -10,7 +10,7 @@ from undertow.settings import local_paths
 from undertow.settings.settings import load
 
 PATHS = (
-    *("offline.path", "feast.repo", "feast.config", "model.artifact"),
+    *("feast.repo", "feast.config", "model.artifact"),
     *("kafka.ca_file", "kafka.cert_file", "kafka.key_file", "kafka.oauth_token_file", "kafka.password_file"),
     *("kafka.key_password_file", "kafka.registry_credentials_file"),
 )
@@ -81,3 +81,23 @@ def test_check_tells_what_goes_with_the_container_that_it_runs_in(here, monkeypa
     output = CliRunner().invoke(main, ["check", *(f"--set={one}" for one in settings)]).output
     told = {line.partition("(")[2].partition(")")[0] for line in output.splitlines() if line.startswith("note")}
     assert told == {f"{here}/{path}" for path in noted}
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("address", ["file:///tmp/log", "hdfs://h:1/x", f"ftp://me:{CANARY}@host/x"])
+def test_the_log_may_lie_in_a_store_but_in_no_other_address(address, monkeypatch):
+    monkeypatch.setenv("UNDERTOW_OFFLINE__PATH", address)
+    with pytest.raises(Refused, match=r"^offline\.path: expected a path on this machine") as refused:
+        load()
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "address", [f"gs://me:{CANARY}@host/x", f"s3://bucket/log?token={CANARY}", "s3://", "az://account"]
+)
+def test_an_address_in_a_store_holds_names_alone(address, monkeypatch):
+    monkeypatch.setenv("UNDERTOW_OFFLINE__PATH", address)
+    with pytest.raises(Refused, match=r"^offline\.path: expected ") as refused:
+        load()
+    assert CANARY not in str(refused.value)

@@ -32,6 +32,7 @@ from undertow.schemas.embeddings import offline_schema
 from undertow.schemas.spaces import SpaceView
 from undertow.settings.local_paths import require_local
 from undertow.settings.sections import FeastSettings
+from undertow.storage.store_path import AnyPath, StorePath
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _APPLY = "from undertow.adapters.feast_apply import main; main()"
@@ -68,13 +69,11 @@ def registered(repo: Path) -> dict[Path, dict[str, Any]]:
 
 def registered_views(repo: Path) -> tuple[dict[str, Any], ...]:
     """Return the registered views with an absolute `offline`: in the files it is relative to the repository."""
-    return tuple(
-        {**data, "offline": os.path.normpath(repo.absolute() / data["offline"])} for data in registered(repo).values()
-    )
+    return tuple({**data, "offline": _absolute(repo, data["offline"])} for data in registered(repo).values())
 
 
 def register(
-    repo: Path, view: SpaceView, offline: Path, *, promote: bool = True, log: str = "", ttl_s: int | None = None
+    repo: Path, view: SpaceView, offline: AnyPath, *, promote: bool = True, log: str = "", ttl_s: int | None = None
 ) -> Path:
     """Write the space's file, and seed its folder of Parquet parts; `apply` makes both known. Return the file.
 
@@ -101,7 +100,8 @@ def register(
                 _write_json(other, {**data, "promoted": False})
     kept = known.get(path, {}).get("ttl_seconds")
     ttl = next((joinable(one) for one in (ttl_s, kept, view.ttl_seconds) if one is not None), None)
-    where = str(offline) if offline.is_absolute() else os.path.relpath(offline, repo)
+    is_relative = isinstance(offline, Path) and not offline.is_absolute()
+    where = os.path.relpath(str(offline), repo) if is_relative else str(offline)
     _write_json(path, {**view.to_json(), "ttl_seconds": ttl, "offline": where, "log": log, "promoted": promoted})
     return path
 
@@ -193,13 +193,16 @@ def _as_applied(view: Any, wanted: SpaceView) -> SpaceView:
     return replace(wanted, series=series_of(view), space=view.tags.get("space", wanted.space))
 
 
-def _seed(view: SpaceView, offline: Path) -> None:
-    path = offline / SEED
-    if path.exists():
+def _absolute(repo: Path, offline: str) -> str:
+    return offline if "://" in offline else os.path.normpath(repo.absolute() / offline)
+
+
+def _seed(view: SpaceView, offline: AnyPath) -> None:
+    if isinstance(offline, StorePath) or (offline / SEED).exists():  # stock Feast reads no store here
         return
     make_folder(offline)
     schema = offline_schema({c.name: c.type for c in view.series}, [feature for feature, _ in view.features])
-    with replacing(path) as temporary:
+    with replacing(offline / SEED) as temporary:
         pq.write_table(schema.empty_table(), temporary)
 
 

@@ -5,14 +5,14 @@ In: a path. Out: errors and sentences. Opens no file.
 
 import shlex
 import sys
-from pathlib import Path
 
 from undertow.adapters.offline_names import BACKFILLS, PART_NAME, SEED, TABLE
 from undertow.core.errors import Refused
 from undertow.core.parquet_files import SUFFIX
+from undertow.storage.store_path import AnyPath, containing
 
 
-def without_it(path: Path) -> str:
+def without_it(path: AnyPath) -> str:
     """Return what to do about a damaged file, with a copy and without one; for a folder in a file's place as well."""
     again = "restore it from a copy, or "
     if path.suffix != SUFFIX:  # a note
@@ -24,8 +24,7 @@ def without_it(path: Path) -> str:
             f"backfill HISTORY --job {job}"
         )
     if TABLE in path.parts:
-        table = Path(*path.parts[: path.parts.index(TABLE) + 1])
-        code = shlex.quote(f"from deltalake import DeltaTable; DeltaTable({str(table)!r}).repair()")
+        code = shlex.quote(f"from deltalake import DeltaTable; DeltaTable({str(containing(path, TABLE))!r}).repair()")
         command = f"{shlex.quote(sys.executable)} -c {code}"
         return f"restore it from a copy; to go on without its rows, for ever, move it away and run: {command}"
     if path.name == SEED:
@@ -38,14 +37,14 @@ def without_it(path: Path) -> str:
     return "move it out of the folder: undertow writes no file of this name there"
 
 
-def alien(path: Path | str) -> Refused:
+def alien(path: AnyPath) -> Refused:
     """Return the error about a Parquet file that another program wrote."""
     return Refused(
         f"{path} is of another program: expected a file that undertow wrote, found Parquet without its metadata or "
-        f"columns; {without_it(Path(path))}"
+        f"columns; {without_it(path)}"
     )
 
 
-def no_file(path: Path) -> Refused:
+def no_file(path: AnyPath) -> Refused:
     """Return the error about a folder in the place of a file."""
     return Refused(f"{path} is a folder, expected a file; {without_it(path)}")

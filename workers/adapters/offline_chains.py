@@ -11,7 +11,6 @@ footers are read. Parts that the chain notes as folded into the table of history
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from undertow.adapters.offline_folded import FoldMark, newest_mark, parts_before
 from undertow.adapters.offline_footers import FoldedPart, folded_parts
@@ -19,6 +18,7 @@ from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import Footer, read_footer, translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
+from undertow.storage.store_path import AnyPath, below
 
 BEGUN, NOTE = "_chains", ".begun"
 """The folder inside a view's with a note for each chain that was begun, and the notes' suffix. Readers of Parquet
@@ -45,7 +45,7 @@ class Chain:
 class Hole:
     """Offsets `first <= offset < next` that are missing inside a chain."""
 
-    folder: Path
+    folder: AnyPath
     first: int | None
     """None if the first part is missing, since only that one says where the chain began."""
     next: int
@@ -60,7 +60,7 @@ class Hole:
     """The position at which the chain begins, after what was folded."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> AnyPath:
         """The path of the missing part, or of the first of several."""
         return self.folder / part_name(self.begin if self.first is None else self.first + self.shift)
 
@@ -72,7 +72,7 @@ class Hole:
         return f"offsets {span} ({self.path} is missing)"
 
 
-def find_holes(folder: Path) -> tuple[list[str], list[Hole]]:
+def find_holes(folder: AnyPath) -> tuple[list[str], list[Hole]]:
     """Return the names of a chain's parts that are not noted as folded, and its holes.
 
     Raises `Refused` for a damaged part, `Unavailable` if the last one is missing.
@@ -95,7 +95,7 @@ def is_counted(names: list[str], last: Footer, folded: FoldMark) -> bool:
     return names[0] == part_name(folded.position) and last.number == folded.parts + len(names) - 1
 
 
-def _walk(folder: Path, names: list[str], folded: FoldMark) -> Iterator[Hole]:
+def _walk(folder: AnyPath, names: list[str], folded: FoldMark) -> Iterator[Hole]:
     footers = [read_footer(folder / name) for name in names]
 
     def hole(first: int | None, behind: Footer, shift: int, next_shift: int) -> Hole:
@@ -134,7 +134,7 @@ def _shift(name: str, footer: Footer) -> int:
     return position_of(name) - footer.first
 
 
-def chain_folders(home: Path) -> list[Path]:
+def chain_folders(home: AnyPath) -> list[AnyPath]:
     """Return the folders of all chains of a view, also of topics that were created anew since."""
     return sorted(
         folder
@@ -143,7 +143,7 @@ def chain_folders(home: Path) -> list[Path]:
     )
 
 
-def chains(home: Path) -> tuple[Chain, ...]:
+def chains(home: AnyPath) -> tuple[Chain, ...]:
     """Summarise all chains of a view, with what was folded, from their footers.
 
     Raises `Refused` if one is damaged or has a hole.
@@ -156,7 +156,7 @@ def chains(home: Path) -> tuple[Chain, ...]:
                 before = [*folded_parts(folder, position_of(names[0]))]
             parts: list[Footer | FoldedPart] = [*reversed(before), *(read_footer(folder / name) for name in names)]
             chain = Chain(
-                folder=folder.relative_to(home).as_posix(),
+                folder=below(folder, home),
                 parts=count_parts(folder, names),
                 first=parts[0].first,
                 next=last.next,
@@ -166,13 +166,13 @@ def chains(home: Path) -> tuple[Chain, ...]:
     return tuple(summed)
 
 
-def lacks_end(folder: Path) -> bool:
+def lacks_end(folder: AnyPath) -> bool:
     """Whether a chain lost all parts that are not noted as folded. Raises `Refused` for a damaged note, `OSError`."""
     folded = newest_mark(folder)
     return folded.position > 0 and not any(position_of(name) >= folded.position for name in part_names(folder))
 
 
-def require_end(folder: Path) -> None:
+def require_end(folder: AnyPath) -> None:
     """Raise `Unavailable` if a chain lost all parts that are not noted as folded."""
     if lacks_end(folder):
         message = (
@@ -184,7 +184,7 @@ def require_end(folder: Path) -> None:
         raise Unavailable(message)
 
 
-def count_parts(folder: Path, names: list[str]) -> int:
+def count_parts(folder: AnyPath, names: list[str]) -> int:
     """Return how many parts a whole chain has, folded ones included. `names` are those that were not folded.
 
     Raises `Refused` for a damaged note, `Unavailable` if another maintainer has removed it just now.
@@ -193,14 +193,14 @@ def count_parts(folder: Path, names: list[str]) -> int:
         return len(names) + (parts_before(folder, position_of(names[0])) if names else 0)
 
 
-def require_whole(home: Path) -> dict[Path, list[str]]:
+def require_whole(home: AnyPath) -> dict[AnyPath, list[str]]:
     """Return the parts of each chain of a view. Raises `Refused` if some are missing, with their offsets."""
     found, faults = {}, []
     for folder in chain_folders(home):
         with translated(folder):
             names, holes = find_holes(folder)
         found[folder] = names
-        faults += [f"{folder.relative_to(home)} lacks {hole}" for hole in holes]
+        faults += [f"{below(folder, home)} lacks {hole}" for hole in holes]
     faults += [f"{partition} is missing whole (expected in {folder})" for partition, folder, _ in gone_chains(home)]
     if faults:
         message = f"the offline log in {home} is not whole: {'; '.join(faults)}. {MEND}"
@@ -211,7 +211,7 @@ def require_whole(home: Path) -> dict[Path, list[str]]:
 MEND = "Mount its disk, or restore the files from a copy; to go on without them, for ever: undertow apply --accept-lost"
 
 
-def begun_note(home: Path, partition: Partition, *, topic_id: str, cluster_id: str) -> Path:
+def begun_note(home: AnyPath, partition: Partition, *, topic_id: str, cluster_id: str) -> AnyPath:
     """Return the path of the note that a chain was begun, by which a chain that disappears is noticed.
 
     A topic that is created anew has chains of its own.
@@ -219,15 +219,16 @@ def begun_note(home: Path, partition: Partition, *, topic_id: str, cluster_id: s
     return home / BEGUN / partition.topic / f"{cluster_id}.{topic_id}.{partition.index}{NOTE}".replace("/", "_")
 
 
-def gone_chains(home: Path) -> Iterator[tuple[Partition, Path, Path]]:
+def gone_chains(home: AnyPath) -> Iterator[tuple[Partition, AnyPath, AnyPath]]:
     """Yield each chain that was begun but has no parts any more, with its folder and its note."""
-    for note in sorted((home / BEGUN).glob(f"*/*{NOTE}")):
+    notes: list[AnyPath] = [*(home / BEGUN).glob(f"*/*{NOTE}")]
+    for note in sorted(notes):
         topic, (_, topic_id, index) = note.parent.name, note.name.removesuffix(NOTE).rsplit(".", 2)
         places = [home / topic / index, home / f"{topic}@{topic_id}" / index]
         if not any(place.is_dir() and _listed(place) for place in places):
             yield Partition(topic, int(index)), places[0], note
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(folder: AnyPath) -> list[str]:
     with translated(folder):
         return part_names(folder)

@@ -8,15 +8,19 @@ import os
 from pathlib import Path
 
 from undertow.core.errors import Refused, Unavailable
-from undertow.core.publication import TEMPORARY, NoHardLinksError, create_in, held, sync_folder
+from undertow.core.publication import TEMPORARY, NoHardLinksError, create_in, held, replace_file, sync_folder
+from undertow.storage.creation import create_object
+from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.failpoints import hit_failpoint
 
 ABANDONED_S = 3600.0
 """A temporary file is abandoned if it was not written to for this long. A choice, far above the time of a write."""
 
 
-def publish(path: Path, content: bytes, *, within: Path, after: str = "") -> bool:
+def publish(path: AnyPath, content: bytes, *, within: AnyPath, after: str = "") -> bool:
     """Create `path` with `content`, synced to disk; return False, without any change, if it already exists.
+
+    In a store `content` must be the writer's own, since it is theirs if it is there with the same one: a lost reply.
 
     Folders are created only below `within`, which must exist: if it does not, its disk may be unmounted, and anything
     created in its place would be hidden when the disk is mounted again. `after` names a file that must exist beside
@@ -26,13 +30,9 @@ def publish(path: Path, content: bytes, *, within: Path, after: str = "") -> boo
     may remain, which readers ignore and `sweep` removes. Raises `Unavailable`, or `Refused` if retrying cannot help.
     """
     try:
-        require_folder(within)
-        for above in reversed(path.relative_to(within).parents[:-1]):
-            _make_one(within / above)
-        with held(path.parent) as folder:
-            if after and not _is_there(after, folder):
-                raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
-            return create_in(folder, path.name, content, at_step=hit_failpoint)
+        if isinstance(path, StorePath):
+            return _create_object(path, content, after=after)
+        return _create_file(path, content, within=within, after=after)
     except NoHardLinksError as error:
         message = f"{path.parent} lies on a file system without hard links ({error.strerror}), which this log needs"
         raise Refused(message) from error
@@ -40,8 +40,28 @@ def publish(path: Path, content: bytes, *, within: Path, after: str = "") -> boo
         message = f"{path} cannot be written ({error.strerror}); give this user the right to write in {path.parent}"
         raise Refused(message) from error
     except OSError as error:
-        message = f"{path} could not be written ({error}); free space on or repair its disk: it will be tried again"
+        mend = "free space on or repair its disk" if isinstance(path, Path) else "see undertow check"
+        message = f"{path} could not be written ({error}); {mend}: it will be tried again"
         raise Unavailable(message) from error
+
+
+def _create_file(path: Path, content: bytes, *, within: AnyPath, after: str) -> bool:
+    require_folder(within)
+    for above in reversed(path.parents[: below(path, within).count("/")]):
+        _make_one(above)
+    with held(path.parent) as folder:
+        if after and not _is_there(after, folder):
+            raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
+        return create_in(folder, path.name, content, at_step=hit_failpoint)
+
+
+def _create_object(path: StorePath, content: bytes, *, after: str) -> bool:
+    hit_failpoint("before_write")
+    if after and not (path.parent / after).is_file():
+        raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
+    is_ours = create_object(path, content)
+    hit_failpoint("after_link")
+    return is_ours
 
 
 def _is_there(name: str, folder: int) -> bool:
@@ -52,21 +72,23 @@ def _is_there(name: str, folder: int) -> bool:
     return True
 
 
-def require_folder(folder: Path) -> None:
-    """Raise `Unavailable` if a folder that existed is gone."""
-    if not folder.is_dir():
+def require_folder(folder: AnyPath) -> None:
+    """Raise `Unavailable` if a folder that existed is gone. Nothing is ever mounted over a store's."""
+    if isinstance(folder, Path) and not folder.is_dir():
         raise Unavailable(_gone(folder))
 
 
-def _gone(folder: Path, found: str = "") -> str:
+def _gone(folder: AnyPath, found: str = "") -> str:
     return (
         f"the log's folder {folder} is gone: mount its disk again, or restore it from a copy{found}; it will be tried "
         "again (to begin a log anew, end the fleet and run: undertow apply)"
     )
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: AnyPath) -> None:
     """Create a folder and its parents, synced to disk; only for the one who begins a log. Raises `Refused`."""
+    if isinstance(folder, StorePath):
+        return
     try:
         for one in (*reversed(folder.parents), folder):
             _make_one(one)
@@ -82,11 +104,31 @@ def _make_one(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def sweep(folder: Path, *, now: float) -> None:
+def replace(path: AnyPath, content: bytes, *, is_durable: bool = True) -> None:
+    """Replace a file atomically, in a folder that is made if only it is missing. Raises `OSError`.
+
+    Without `is_durable` nothing waits for a disk; a store always does.
+    """
+    if isinstance(path, StorePath):
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(exist_ok=True)
+    replace_file(path, content, is_durable=is_durable)
+
+
+def sync_names(folder: AnyPath) -> None:
+    """Make the names in a folder durable; a store's are once it has answered. Raises `OSError`."""
+    if isinstance(folder, Path):
+        sync_folder(folder)
+
+
+def sweep(folder: AnyPath, *, now: float) -> None:
     """Remove abandoned temporary files. `now` is in seconds since the epoch.
 
     If a writer is alive after all, its `publish` raises `Unavailable` and is retried: nothing is lost.
     """
+    if isinstance(folder, StorePath):  # it shows no object that was not written whole
+        return
     for path in folder.glob(f".*{TEMPORARY}"):
         try:
             if path.stat().st_mtime < now - ABANDONED_S:

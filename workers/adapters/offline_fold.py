@@ -5,18 +5,19 @@ In: a view's folder. Out: what can be folded, rows of parts, notes; deleted part
 
 import contextlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from undertow.adapters.offline_chains import chain_folders, find_holes
+from undertow.adapters.offline_files import sync_names
 from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, chain_id, drop_marks, make_chain_id
 from undertow.adapters.offline_footers import keep_footers
 from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_schema, read_part, translated
 from undertow.core.errors import Unavailable, UndertowError
-from undertow.core.publication import held, sync_folder
+from undertow.core.publication import held
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.history_ports import FoldChain, FoldedUpTo, PartPlace
 
@@ -24,7 +25,7 @@ from undertow.stream.history_ports import FoldChain, FoldedUpTo, PartPlace
 class FileChains:
     """The chains in a view's folder, which must have been claimed."""
 
-    def __init__(self, home: Path, view: SpaceView) -> None:
+    def __init__(self, home: AnyPath, view: SpaceView) -> None:
         """Touch nothing yet."""
         self._home, self._columns = home, part_schema(view).names
 
@@ -36,19 +37,19 @@ class FileChains:
                 with translated(folder):
                     names, holes = find_holes(folder)
                     if holes:
-                        faults.append(f"{folder.relative_to(self._home)} lacks {'; '.join(map(str, holes))}")
+                        faults.append(f"{below(folder, self._home)} lacks {'; '.join(map(str, holes))}")
                     elif names:
                         chains.append(self._look(folder))
             except UndertowError as error:
                 faults.append(str(error))
         return chains, faults
 
-    def _look(self, folder: Path) -> FoldChain:
+    def _look(self, folder: AnyPath) -> FoldChain:
         known = make_chain_id(folder)
         names = part_names(folder)
         return FoldChain(
             id=known,
-            name=folder.relative_to(self._home).as_posix(),
+            name=below(folder, self._home),
             notes=tuple(
                 FoldedUpTo(position=mark.position, parts=mark.parts, at_s=mark.at_s) for mark in all_marks(folder)
             ),
@@ -81,17 +82,16 @@ class FileChains:
         """
         folder = self._home / chain.name
         deleted = 0
-        with translated(folder), held(folder) as descriptor:
+        with translated(folder), _remover(folder) as remove:
             self._require_same(chain)
             for name in part_names(folder):
                 if position_of(name) >= before.position:
                     break
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=descriptor)
+                remove(name)
                 deleted += 1
                 hit_failpoint("after_fold_delete")
             self._require_same(chain)
-            sync_folder(folder)
+            sync_names(folder)
             drop_marks(folder, before=before.position)
         return deleted
 
@@ -104,7 +104,22 @@ class FileChains:
                 raise Unavailable(message)
 
 
-def _sizes(folder: Path, names: list[str]) -> Iterator[PartPlace]:
+@contextlib.contextmanager
+def _remover(folder: AnyPath) -> Iterator[Callable[[str], None]]:
+    """Give a function that deletes in this very folder. In a store nothing can be moved: it has only names."""
+    if isinstance(folder, StorePath):
+        yield lambda name: (folder / name).unlink(missing_ok=True)
+        return
+    with held(folder) as descriptor:
+
+        def remove(name: str) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=descriptor)
+
+        yield remove
+
+
+def _sizes(folder: AnyPath, names: list[str]) -> Iterator[PartPlace]:
     for name in names:
         try:
             yield PartPlace(position=position_of(name), size=(folder / name).stat().st_size)

@@ -12,10 +12,10 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 from undertow.adapters.offline_files import publish
 from undertow.core.errors import Refused
+from undertow.storage.store_path import AnyPath
 
 FOLDER, IDENTITY = "_folded", "chain.json"
 """Readers of Parquet ignore folders that begin with an underscore, and these files are none."""
@@ -37,7 +37,7 @@ class FoldMark:
 NOT_FOLDED = FoldMark()
 
 
-def chain_id(folder: Path) -> str:
+def chain_id(folder: AnyPath) -> str:
     """Return the chain's nonce; empty if it was never folded. Raises `Refused` for a damaged note, `OSError`."""
     note = folder / FOLDER / IDENTITY
     try:
@@ -51,7 +51,7 @@ def chain_id(folder: Path) -> str:
         raise _damaged(note, error) from error
 
 
-def make_chain_id(folder: Path) -> str:
+def make_chain_id(folder: AnyPath) -> str:
     """Return the chain's nonce, made if it has none: two that make one return the same. Raises as `publish`."""
     if not (known := chain_id(folder)):
         publish(folder / FOLDER / IDENTITY, json.dumps({"chain": uuid.uuid4().hex}).encode(), within=folder)
@@ -59,36 +59,36 @@ def make_chain_id(folder: Path) -> str:
     return known
 
 
-def newest_mark(folder: Path) -> FoldMark:
+def newest_mark(folder: AnyPath) -> FoldMark:
     """Return up to where a chain is noted as folded. Raises `Refused` for a damaged note, `OSError`."""
     names = _names(folder)
     return _read(folder / FOLDER / names[-1]) if names else NOT_FOLDED
 
 
-def parts_before(folder: Path, position: int) -> int:
+def parts_before(folder: AnyPath, position: int) -> int:
     """Return how many parts a chain had before a noted position. Raises `Refused` for a damaged note, `OSError`."""
     return _read(folder / FOLDER / _name(position)).parts if position else 0
 
 
-def all_marks(folder: Path) -> tuple[FoldMark, ...]:
+def all_marks(folder: AnyPath) -> tuple[FoldMark, ...]:
     """Return all notes, oldest first. Raises `Refused` for a damaged one, `OSError`."""
     return tuple(_read(folder / FOLDER / name) for name in _names(folder))
 
 
-def add_mark(folder: Path, mark: FoldMark) -> None:
+def add_mark(folder: AnyPath, mark: FoldMark) -> None:
     """Note it, durable on return; keep what is noted of the same position. Raises as `publish`."""
     content = json.dumps({"parts": mark.parts, "at": mark.at_s}).encode()
     publish(folder / FOLDER / _name(mark.position), content, within=folder)
 
 
-def drop_marks(folder: Path, *, before: int) -> None:
+def drop_marks(folder: AnyPath, *, before: int) -> None:
     """Remove the notes of earlier positions: whatever they allow has been done."""
     for name in _names(folder):
         if name < _name(before):
             (folder / FOLDER / name).unlink(missing_ok=True)
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: AnyPath) -> list[str]:
     try:
         return sorted(filter(MARK_NAME, (path.name for path in (folder / FOLDER).iterdir())))
     except (FileNotFoundError, NotADirectoryError):
@@ -99,7 +99,7 @@ def _name(position: int) -> str:
     return f"{position:020d}.json"
 
 
-def _read(note: Path) -> FoldMark:
+def _read(note: AnyPath) -> FoldMark:
     try:
         said = json.loads(note.read_bytes())
         return FoldMark(position=int(note.stem), parts=int(said["parts"]), at_s=float(said["at"]))
@@ -107,5 +107,5 @@ def _read(note: Path) -> FoldMark:
         raise _damaged(note, error) from error
 
 
-def _damaged(note: Path, error: Exception) -> Refused:
+def _damaged(note: AnyPath, error: Exception) -> Refused:
     return Refused(f"{note} is damaged ({error}); restore it from a copy")

@@ -17,7 +17,6 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_folded import FOLDER, all_marks
@@ -25,6 +24,7 @@ from undertow.adapters.offline_names import part_names, position_of
 from undertow.adapters.offline_parts import read_footer, read_latest, translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
+from undertow.storage.store_path import AnyPath
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.record_marks import Mark
 
@@ -58,12 +58,12 @@ class FoldedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    path: Path
+    path: AnyPath
     begin: int
     end: int
 
 
-def keep_footers(folder: Path, before: int) -> None:
+def keep_footers(folder: AnyPath, before: int) -> None:
     """Keep the footers of all parts of a chain before a position, durable on return. Any number may do so at once.
 
     The chain must have no hole. Raises `Refused`, `Unavailable`.
@@ -79,7 +79,7 @@ def keep_footers(folder: Path, before: int) -> None:
     raise Unavailable(message)
 
 
-def _keep(folder: Path, before: int) -> bool:
+def _keep(folder: AnyPath, before: int) -> bool:
     begin = end = kept_until(folder)
     if end >= before:
         return True
@@ -98,7 +98,7 @@ def _keep(folder: Path, before: int) -> bool:
     return True
 
 
-def _summed(folder: Path, parts: list[FoldedPart]) -> list[FoldedPart]:
+def _summed(folder: AnyPath, parts: list[FoldedPart]) -> list[FoldedPart]:
     """Sum up all but the newest of these, in runs that end where somebody may ask for what is before.
 
     That is where the chain notes that it was folded up to, where the table may end after that, and where files do.
@@ -126,12 +126,12 @@ def _summed(folder: Path, parts: list[FoldedPart]) -> list[FoldedPart]:
     return summed
 
 
-def kept_until(folder: Path) -> int:
+def kept_until(folder: AnyPath) -> int:
     """Return the position before which all footers are kept."""
     return max((file.end for file in _files(folder)), default=0)
 
 
-def folded_parts(folder: Path, before: int) -> Iterator[FoldedPart]:
+def folded_parts(folder: AnyPath, before: int) -> Iterator[FoldedPart]:
     """Yield the parts of a chain before a position that was folded up to, newest first, old ones in runs.
 
     Files are read as needed.
@@ -158,28 +158,29 @@ def folded_parts(folder: Path, before: int) -> Iterator[FoldedPart]:
         before = file.begin
 
 
-def _file_before(folder: Path, position: int) -> _File | None:
+def _file_before(folder: AnyPath, position: int) -> _File | None:
     """Return the file that has the part before a position, and the most parts before that."""
     files = [file for file in _files(folder) if file.begin < position <= file.end]
     return min(files, key=lambda file: file.begin, default=None)
 
 
-def _drop_covered(folder: Path) -> None:
+def _drop_covered(folder: AnyPath) -> None:
     files = _files(folder)
     for file in files:
         if any(one.begin <= file.begin and file.end <= one.end and one != file for one in files):
             file.path.unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> list[_File]:
+def _files(folder: AnyPath) -> list[_File]:
     try:
-        found = [(path, NAME(path.name)) for path in sorted((folder / FOLDER).iterdir())]
+        paths: list[AnyPath] = [*(folder / FOLDER).iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    found = ((path, NAME(path.name)) for path in sorted(paths))
     return [_File(path=path, begin=int(said[1]), end=int(said[2])) for path, said in found if said]
 
 
-def _part(path: Path) -> FoldedPart:
+def _part(path: AnyPath) -> FoldedPart:
     footer = read_footer(path)
     return FoldedPart(
         position=position_of(path.name),
@@ -215,7 +216,7 @@ def _encode(parts: list[FoldedPart]) -> bytes:
     return gzip.compress(json.dumps(said, separators=(",", ":")).encode(), mtime=0)
 
 
-def _read(path: Path) -> list[FoldedPart]:
+def _read(path: AnyPath) -> list[FoldedPart]:
     with translated(path):
         content = path.read_bytes()
     try:

@@ -16,12 +16,14 @@ from undertow.adapters.offline_folded import chain_id, newest_mark
 from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.core.errors import Refused, UndertowError
+from undertow.storage.local_copies import local_copies
+from undertow.storage.store_path import AnyPath
 
 Read = TypeVar("Read")
 DELTA_LOG = "_delta_log"
 
 
-def whole_parts(home: Path) -> list[Path]:
+def whole_parts(home: AnyPath) -> list[AnyPath]:
     """Return all files of a view's history: of the table, chains and backfills. Each row is in one of them.
 
     Raises `Refused` if a chain has a hole, or the table lacks what was folded into it.
@@ -29,13 +31,13 @@ def whole_parts(home: Path) -> list[Path]:
     return _files(home, require_whole)
 
 
-def listed_parts(home: Path) -> list[Path]:
+def listed_parts(home: AnyPath) -> list[AnyPath]:
     """Return the same files, whether or not a chain has a hole."""
     return _files(home, _list_chains)
 
 
 def with_parts(
-    home: Path, read: Callable[[list[Path]], Read], *, parts: Callable[[Path], list[Path]] = whole_parts
+    home: AnyPath, read: Callable[[list[AnyPath]], Read], *, parts: Callable[[AnyPath], list[AnyPath]] = whole_parts
 ) -> Read:
     """Call `read` with the files of a view's history; again with a new listing if one has vanished meanwhile.
 
@@ -51,12 +53,24 @@ def with_parts(
     raise AssertionError  # the last try returns or raises
 
 
-def table_files(home: Path) -> list[Path]:
+def with_local_parts(
+    home: AnyPath, read: Callable[[list[Path]], Read], *, parts: Callable[[AnyPath], list[AnyPath]] = whole_parts
+) -> Read:
+    """Do so with files on a disk: copies of those in a store, which are deleted at the end."""
+
+    def read_copies(files: list[AnyPath]) -> Read:
+        with local_copies(files) as copies:
+            return read(copies)
+
+    return with_parts(home, read_copies, parts=parts)
+
+
+def table_files(home: AnyPath) -> list[AnyPath]:
     """Return the files of the newest version of a view's table; none if nothing was folded."""
     return _read_table(home)[0]
 
 
-def folded_until(home: Path, folder: Path) -> int:
+def folded_until(home: AnyPath, folder: AnyPath) -> int:
     """Return the position at which the newest version of the table ends a chain.
 
     Raises `Refused` if it has less of it than the chain notes, `Unavailable`.
@@ -67,21 +81,21 @@ def folded_until(home: Path, folder: Path) -> int:
     return end
 
 
-def has_table(home: Path) -> bool:
+def has_table(home: AnyPath) -> bool:
     """Whether this view has a table: one that was being made when its maintainer was killed has no version yet."""
     return any((home / TABLE / DELTA_LOG).glob("*.json"))
 
 
-def delta_folder(home: Path) -> Path:
+def delta_folder(home: AnyPath) -> AnyPath:
     """Return the folder of the Delta log of a view's table.
 
     It is not below the view's folder, where Feast's DuckDB would take its checkpoints for parts; a link, which that
-    does not follow, leads to it.
+    does not follow, leads to it. A store has no links: there it is where Delta Lake has it.
     """
-    return home.parent / DELTA / home.name
+    return home.parent / DELTA / home.name if isinstance(home, Path) else home / TABLE / DELTA_LOG
 
 
-def _files(home: Path, list_chains: Callable[[Path], Mapping[Path, list[str]]]) -> list[Path]:
+def _files(home: AnyPath, list_chains: Callable[[AnyPath], Mapping[AnyPath, list[str]]]) -> list[AnyPath]:
     for _ in range(TRIES):
         table, folded = _read_table(home)
         listed = list_chains(home)
@@ -103,23 +117,23 @@ def _files(home: Path, list_chains: Callable[[Path], Mapping[Path, list[str]]]) 
     return sorted([*table, *others, *tail])
 
 
-def _lacks(home: Path, folder: Path, end: int) -> Refused:
+def _lacks(home: AnyPath, folder: AnyPath, end: int) -> Refused:
     return Refused(
         f"the table of history in {home / TABLE} lacks what was folded into it: expected the chain in {folder} up "
         f"to {_noted(folder)}, found it up to {end}; restore {home / TABLE} and {delta_folder(home)} from the same copy"
     )
 
 
-def _read_table(home: Path) -> tuple[list[Path], Callable[[Path], int]]:
+def _read_table(home: AnyPath) -> tuple[list[AnyPath], Callable[[AnyPath], int]]:
     """Return the files of the table's newest version, and a function from a chain's folder to where that ends."""
     if not has_table(home):
         return [], lambda _: 0
     # Delta Lake takes a second to import, which most logs never need.
-    from undertow.adapters.offline_table import read_version  # noqa: PLC0415
+    from undertow.adapters.offline_table_version import read_version  # noqa: PLC0415
 
     version = read_version(home / TABLE)
 
-    def folded(folder: Path) -> int:
+    def folded(folder: AnyPath) -> int:
         with translated(folder):
             known = chain_id(folder)
         return version.folded(known) if known else 0
@@ -127,12 +141,12 @@ def _read_table(home: Path) -> tuple[list[Path], Callable[[Path], int]]:
     return version.files, folded
 
 
-def _noted(folder: Path) -> int:
+def _noted(folder: AnyPath) -> int:
     with translated(folder):
         return newest_mark(folder).position
 
 
-def _list_chains(home: Path) -> dict[Path, list[str]]:
+def _list_chains(home: AnyPath) -> dict[AnyPath, list[str]]:
     listed = {}
     for folder in chain_folders(home):
         with translated(folder):

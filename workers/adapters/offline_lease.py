@@ -3,11 +3,9 @@
 In: a view's folder, a topic, texts. Out: the last text written. Knows neither its writers nor its meaning.
 """
 
-from pathlib import Path
-
-from undertow.adapters.offline_files import require_folder
+from undertow.adapters.offline_files import replace, require_folder
 from undertow.core.errors import Unavailable
-from undertow.core.publication import replace_file
+from undertow.storage.store_path import AnyPath
 
 FOLDER = "_fleets"
 """The folder inside a view's. Readers of Parquet ignore folders that begin with an underscore."""
@@ -16,7 +14,7 @@ FOLDER = "_fleets"
 class FileLease:
     """Reads and writes the text."""
 
-    def __init__(self, home: Path, topic: str) -> None:
+    def __init__(self, home: AnyPath, topic: str) -> None:
         """Touch nothing yet."""
         self._home, self._path = home, home / FOLDER / f"{topic}.json"
 
@@ -34,8 +32,7 @@ class FileLease:
         """Replace the text atomically. Raises `Unavailable`."""
         try:
             require_folder(self._home)
-            self._path.parent.mkdir(exist_ok=True)
-            replace_file(self._path, text.encode(), is_durable=False)  # a machine that crashed has no fleet alive
+            replace(self._path, text.encode(), is_durable=False)  # a machine that crashed has no fleet alive
         except OSError as error:
             message = f"{self._path} could not be written ({error}); it will be tried again"
             raise Unavailable(message) from error

@@ -5,15 +5,15 @@ Knows neither Kafka's client nor Feast, which reads `<root>/<view>` as one table
 """
 
 import math
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from pathlib import Path
 
 import numpy as np
 
 from undertow.adapters.offline_chains import MEND, begun_note, chain_folders, count_parts, find_holes, require_end
-from undertow.adapters.offline_files import publish, require_folder, sweep
+from undertow.adapters.offline_files import publish, require_folder, sweep, sync_names
 from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import FoldedPart, folded_parts
 from undertow.adapters.offline_names import BACKFILLS, part_name, part_names, position_of
@@ -29,9 +29,9 @@ from undertow.adapters.offline_parts import (
 )
 from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
 from undertow.core.errors import Refused, Replaced, Unavailable
-from undertow.core.publication import sync_folder
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath, below
 from undertow.stream.ports import ChainPart, Clock
 from undertow.stream.record_marks import ChainEnd
 
@@ -59,7 +59,7 @@ class FileOfflineLog:
     """
 
     def __init__(
-        self, root: Path, view: SpaceView, *, cluster_id: str, topic_id: str, writer: str, clock: Clock
+        self, root: AnyPath, view: SpaceView, *, cluster_id: str, topic_id: str, writer: str, clock: Clock
     ) -> None:
         """`clock` gives seconds since the epoch; `writer` is a label for people. The folder must have been claimed."""
         self._home, self._view = view_folder(root, view), view
@@ -67,6 +67,7 @@ class FileOfflineLog:
         require_own(self._home, view)
         self._cluster_id, self._topic_id = cluster_id, topic_id
         self._writer, self._clock = writer, clock
+        self._token = uuid.uuid4().hex  # so that no two owners ever write the same bytes, see `publish`
         self._ends: dict[Partition, _End | None] = {}
         self._latest: dict[Partition, int] = {}
 
@@ -150,7 +151,7 @@ class FileOfflineLog:
         self._ends[part.partition] = _End(name=name, next=part.next, parts=number + 1, shift=shift)
         self._latest[part.partition] = part.created_us
 
-    def _publish(self, path: Path, part: ChainPart, number: int, shift: int) -> bool:
+    def _publish(self, path: AnyPath, part: ChainPart, number: int, shift: int) -> bool:
         self._require_log()
         content = self._encode(part, number, shift)
         if (end := self._ends[part.partition]) is not None:  # whoever continues a chain creates no folder
@@ -163,7 +164,7 @@ class FileOfflineLog:
         require_folder(self._home)
         self._log.require_still()
 
-    def _begun(self, partition: Partition) -> Path:
+    def _begun(self, partition: Partition) -> AnyPath:
         return begun_note(self._home, partition, topic_id=self._topic_id, cluster_id=self._cluster_id)
 
     def _encode(self, part: ChainPart, number: int, shift: int) -> bytes:
@@ -183,15 +184,15 @@ class FileOfflineLog:
         return encode_part(
             part.embeddings,
             self._view,
-            metadata=footer.to_metadata(),
+            metadata={**footer.to_metadata(), "token": self._token},
             latest_us=part.created_us,
             origin=(part.partition.index, part.offsets),
         )
 
-    def _folder(self, partition: Partition) -> Path:
+    def _folder(self, partition: Partition) -> AnyPath:
         return self._home / partition.topic / str(partition.index)
 
-    def _find_end(self, folder: Path, begun: Path) -> tuple[_End | None, int]:
+    def _find_end(self, folder: AnyPath, begun: AnyPath) -> tuple[_End | None, int]:
         try:
             names = part_names(folder)  # unlike `glob`, raises if the folder cannot be read
         except FileNotFoundError:
@@ -207,7 +208,7 @@ class FileOfflineLog:
             self._check_neighbour(folder)
             return None, 0
         sweep(folder, now=self._clock())
-        sync_folder(folder)  # a predecessor may have died between its link and its fsync
+        sync_names(folder)  # a predecessor may have died between its link and its fsync
         is_intact(folder / names[-1])
         self._check_identity(read_footer(folder / names[-1]))
         names, holes = find_holes(folder)
@@ -220,7 +221,7 @@ class FileOfflineLog:
         end = _End(name=names[-1], next=last.next, parts=count_parts(folder, names), shift=last.shift)
         return end, _latest_of(folder, names)
 
-    def _check_neighbour(self, folder: Path) -> None:
+    def _check_neighbour(self, folder: AnyPath) -> None:
         """Raise `Refused` if the folder holds chains of another topic id, which may be moved away."""
         if (footer := next(_last_footers(folder.parent), None)) is not None:
             self._check_identity(footer)  # one is enough: all are moved together
@@ -229,20 +230,21 @@ class FileOfflineLog:
         _require_identity(self._home, footer, cluster_id=self._cluster_id, topic_id=self._topic_id)
 
 
-def require_topic(home: Path, topic: str, *, cluster_id: str, topic_id: str) -> None:
+def require_topic(home: AnyPath, topic: str, *, cluster_id: str, topic_id: str) -> None:
     """Raise `Refused` if chains of a view come from another topic of this name. Changes nothing."""
     for footer in _last_footers(home / topic):
         _require_identity(home, footer, cluster_id=cluster_id, topic_id=topic_id)
 
 
-def _last_footers(topic: Path) -> Iterator[Footer]:
+def _last_footers(topic: AnyPath) -> Iterator[Footer]:
     """Yield the footer of the last part of each chain of a topic."""
-    for folder in sorted(topic.glob("[0-9]*")):
+    folders: list[AnyPath] = [*topic.glob("[0-9]*")]
+    for folder in sorted(folders):
         if names := part_names(folder):
             yield read_footer(folder / names[-1])
 
 
-def _require_identity(home: Path, footer: Footer, *, cluster_id: str, topic_id: str) -> None:
+def _require_identity(home: AnyPath, footer: Footer, *, cluster_id: str, topic_id: str) -> None:
     found, expected = (footer.cluster_id, footer.topic_id), (cluster_id, topic_id)
     if found == expected:
         return
@@ -256,7 +258,7 @@ def _require_identity(home: Path, footer: Footer, *, cluster_id: str, topic_id: 
     raise Refused(message)
 
 
-def _parts_backwards(folder: Path) -> Iterator[Footer | FoldedPart]:
+def _parts_backwards(folder: AnyPath) -> Iterator[Footer | FoldedPart]:
     """Yield what all parts of a chain say, newest first, folded ones included."""
     with translated(folder):
         begin = newest_mark(folder).position
@@ -266,14 +268,14 @@ def _parts_backwards(folder: Path) -> Iterator[Footer | FoldedPart]:
     yield from folded_parts(folder, begin)
 
 
-def _latest_of(folder: Path, names: Sequence[str]) -> int:
+def _latest_of(folder: AnyPath, names: Sequence[str]) -> int:
     """Return the `created_us` with which a chain ends; its last part has it, unless an earlier version wrote that."""
     told = (read_latest(folder / name) for name in reversed(names))
     folded = (part.latest_us for part in folded_parts(folder, newest_mark(folder).position))
     return next(filter(None, chain(told, folded)), 0)
 
 
-def latest_in(home: Path) -> int:
+def latest_in(home: AnyPath) -> int:
     """Return the greatest `created_us` in a view's folder, of chains and backfills; 0 if there are no rows.
 
     Raises `Refused` for a damaged part, `Unavailable`.
@@ -282,7 +284,7 @@ def latest_in(home: Path) -> int:
     for folder, files in groupby(part_files(home), key=lambda path: path.parent):
         if folder != home:  # beside the topics lies Feast's schema only
             parts = list(files)
-            is_backfill = folder.relative_to(home).parts[0] == BACKFILLS
+            is_backfill = below(folder, home).startswith(f"{BACKFILLS}/")
             names = [path.name for path in parts]
             latest = max(latest, max(map(read_latest, parts)) if is_backfill else _latest_of(folder, names))
     for folder in chain_folders(home):

@@ -7,7 +7,6 @@ hold is not read again, but behind the end of a chain, where reading goes on.
 import time
 from collections.abc import Iterator
 from itertools import takewhile
-from pathlib import Path
 
 import numpy as np
 
@@ -19,23 +18,24 @@ from undertow.adapters.offline_history import folded_until
 from undertow.adapters.offline_names import part_name
 from undertow.adapters.offline_parts import Footer, encode_part, no_rows, translated
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath, below
 
 
-def accept_holes(home: Path, view: SpaceView) -> Iterator[str]:
+def accept_holes(home: AnyPath, view: SpaceView) -> Iterator[str]:
     """Close the holes of all chains; yield a line for each."""
     for folder in chain_folders(home):
         if (said := _end_anew(home, folder, view, time.time())) is not None:
-            yield f"{view.view}: {folder.relative_to(home)} {said}"
+            yield f"{view.view}: {below(folder, home)} {said}"
         for hole in find_holes(folder)[1]:
             content = _part(hole, view)
             if publish(hole.path, content, within=folder):
-                yield f"{view.view}: {folder.relative_to(home)} goes on without {hole}: noted as lost"
+                yield f"{view.view}: {below(folder, home)} goes on without {hole}: noted as lost"
     for partition, folder, note in gone_chains(home):
         note.unlink(missing_ok=True)
         yield f"{view.view}: {partition} goes on without its chain (expected in {folder}): it begins anew"
 
 
-def _end_anew(home: Path, folder: Path, view: SpaceView, now_s: float) -> str | None:
+def _end_anew(home: AnyPath, folder: AnyPath, view: SpaceView, now_s: float) -> str | None:
     """Let a chain that lost its last part end where the table does, by a part without rows; say so in words."""
     with translated(folder):
         if not lacks_end(folder):

@@ -4,9 +4,9 @@ In: positions. Out: names, and the names in a folder. Knows nothing of what a pa
 """
 
 import re
-from pathlib import Path
 
 from undertow.core.parquet_files import SUFFIX
+from undertow.storage.store_path import AnyPath
 
 BACKFILLS = "@backfill"
 """The folder inside a view's with a folder for each backfill job; parts of chains are in the folders of topics."""
@@ -22,7 +22,7 @@ def part_name(first: int | None) -> str:
     return f"{first or 0:020d}{SUFFIX}"
 
 
-def part_names(folder: Path) -> list[str]:
+def part_names(folder: AnyPath) -> list[str]:
     """Return the names of the parts in a chain's folder, in order. Raises `OSError` if the folder cannot be read.
 
     Only names are read, so that a dangling link counts as a part here (and as damaged when it is read).

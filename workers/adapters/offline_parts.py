@@ -5,6 +5,7 @@ a chain or to a backfill.
 """
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +24,12 @@ from undertow.adapters.offline_advice import alien, no_file, without_it
 from undertow.adapters.offline_names import DELTA, TABLE
 from undertow.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
 from undertow.core.errors import Refused, Unavailable
-from undertow.core.parquet_files import find, of_the_log
+from undertow.core.parquet_files import SUFFIX, find, of_the_log
 from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.local_copies import local_copies
+from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.record_marks import Mark
 
 FORMAT = "1"
@@ -144,7 +147,7 @@ def _lists(vectors: NDArray[np.float32]) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.reshape(-1)))
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: AnyPath) -> dict[str, str]:
     """Return a part's metadata. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
     with translated(path), path.open("rb") as file:
         found = pq.read_metadata(pa.BufferReader(read_tail(file).footer)).metadata or {}
@@ -164,7 +167,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     return said
 
 
-def read_latest(path: Path) -> int:
+def read_latest(path: AnyPath) -> int:
     """Return the `created_us` with which a part ends; 0 for one of an earlier version without rows.
 
     Raises as `read_metadata` does.
@@ -176,7 +179,7 @@ def read_latest(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: AnyPath) -> Iterator[None]:
     """Translate errors: `Refused` for a file that is damaged or not readable for us, `Unavailable` for others."""
     try:
         yield
@@ -184,7 +187,7 @@ def translated(path: Path) -> Iterator[None]:
         message = f"{path} cannot be read ({error.strerror}); give this user the right to read it"
         raise Refused(message) from error
     except IsADirectoryError as error:
-        raise no_file(Path(error.filename or path)) from error
+        raise no_file(Path(error.filename) if error.filename else path) from error
     except (pa.ArrowException, BrokenSealError, OSError) as error:
         # Arrow reports a broken footer as an OSError, too, but only the system's errors have an errno.
         if getattr(error, "errno", None) is not None:
@@ -194,7 +197,7 @@ def translated(path: Path) -> Iterator[None]:
         raise Refused(message) from error
 
 
-def read_footer(path: Path) -> Footer:
+def read_footer(path: AnyPath) -> Footer:
     """Return the footer of a part of a chain. Raises `Refused`."""
     said = read_metadata(path)
     try:
@@ -216,24 +219,35 @@ def read_footer(path: Path) -> Footer:
         raise Refused(message) from error
 
 
-def part_files(folder: Path) -> list[Path]:
+def part_files(folder: AnyPath) -> list[AnyPath]:
     """Return all published parts below a folder, in the order of their names; none if the folder does not exist.
 
     Raises `Refused` for a folder that we may not read, `Unavailable` for one that cannot be read now.
     """
     try:
-        return find(folder, _of_parts).paths if folder.is_dir() else []
+        if isinstance(folder, StorePath):
+            return sorted(path for path in folder.walk_objects() if _is_part(path.name, below(path, folder)))
+        return [*find(folder, _of_parts).paths] if folder.is_dir() else []
     except OSError as error:
-        with translated(Path(error.filename or folder)):
+        with translated(Path(error.filename) if error.filename and isinstance(folder, Path) else folder):
             raise
 
 
 def _of_parts(path: Path, name: str) -> str | None:
     """Count parts only: which files of the table count depends on its version (`offline_history`)."""
-    return "" if {TABLE, DELTA}.intersection(Path(name).parts) else of_the_log(path, name)
+    return "" if _is_of_table(name) else of_the_log(path, name)
 
 
-def is_intact(path: Path) -> bool:
+def _is_part(last: str, name: str) -> bool:
+    """Whether `of_the_log` would count an object."""
+    return last.endswith(SUFFIX) and not last.startswith(".") and not _is_of_table(name)
+
+
+def _is_of_table(name: str) -> bool:
+    return not {TABLE, DELTA}.isdisjoint(name.split("/"))
+
+
+def is_intact(path: AnyPath) -> bool:
     """Read a part and check its seal; return False if it has none, as parts of earlier versions.
 
     Raises `Refused` if it is damaged, `Unavailable`.
@@ -242,27 +256,29 @@ def is_intact(path: Path) -> bool:
         return is_sealed(file)
 
 
-def read_part(path: Path, columns: Sequence[str]) -> pa.Table:
+def read_part(path: AnyPath, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a part. Raises `Refused` if the part is damaged, `Unavailable`."""
-    is_sound = is_intact(path)
     with translated(path):
-        if not is_sound and not {*columns} <= {*pq.read_schema(path).names}:
+        source = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
+        is_sound = is_sealed(source) if isinstance(source, io.BytesIO) else is_intact(source)
+        if not is_sound and not {*columns} <= {*pq.read_schema(source).names}:
             raise alien(path)
-        return pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
+        return pq.read_table(source, columns=list(columns), partitioning=None, page_checksum_verification=True)
 
 
-def require_intact(files: Sequence[Path]) -> None:
+def require_intact(files: Sequence[AnyPath]) -> None:
     """Read parts, several at once, and check their seals. Raises `Refused` for a damaged one, `Unavailable`."""
     with ThreadPoolExecutor(READERS) as readers:
         for _ in readers.map(is_intact, files):
             pass
 
 
-def read_rows(home: Path) -> pa.Table:
+def read_rows(home: AnyPath) -> pa.Table:
     """Return all rows of all parts of a view, of the stream and of backfills. Raises `Refused` if there are none."""
     files = part_files(home)
     if not files:
         message = f"no parts below {home}; run `undertow run` or `undertow backfill` first"
         raise Refused(message)
     require_intact(files)
-    return ds.dataset([str(path) for path in files], format="parquet").to_table().replace_schema_metadata()
+    with local_copies(files) as copies:
+        return ds.dataset([str(path) for path in copies], format="parquet").to_table().replace_schema_metadata()

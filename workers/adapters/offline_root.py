@@ -12,7 +12,6 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +23,8 @@ from undertow.adapters.offline_parts import part_files, part_schema
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.identity import refuse_another
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.conditional_puts import require_conditional_puts
+from undertow.storage.store_path import AnyPath, StorePath
 
 LOG_NOTE, VIEW_NOTE = "_log.json", "_view.json"
 """Names with an underscore, since readers of Parquet ignore such files."""
@@ -33,7 +34,7 @@ LOG_NOTE, VIEW_NOTE = "_log.json", "_view.json"
 class LogIdentity:
     """The log that every writer of parts must see."""
 
-    root: Path
+    root: AnyPath
     """Absolute."""
     nonce: str
 
@@ -58,7 +59,7 @@ class LogIdentity:
             raise Unavailable(message)
 
 
-def read_nonce(root: Path) -> str:
+def read_nonce(root: AnyPath) -> str:
     """Return the log's nonce; empty if there is no log, or one of an earlier version.
 
     Raises `Refused` for a damaged note, `Unavailable`.
@@ -71,24 +72,26 @@ def read_nonce(root: Path) -> str:
     return nonce
 
 
-def make_log(root: Path) -> LogIdentity:
+def make_log(root: AnyPath) -> LogIdentity:
     """Return the identity of the log in this folder; create it if there is none (the first process wins)."""
     root = root.absolute()
     if not (nonce := read_nonce(root)):
+        if isinstance(root, StorePath):
+            require_conditional_puts(root)
         make_folder(root)
         publish(root / LOG_NOTE, json.dumps({"log": uuid.uuid4().hex}).encode(), within=root)
         nonce = read_nonce(root)
     return LogIdentity(root=root, nonce=nonce)
 
 
-def view_folder(root: Path, view: SpaceView) -> Path:
+def view_folder(root: AnyPath, view: SpaceView) -> AnyPath:
     """Return the view's folder in the log, which need not exist yet."""
     old = root / view.space
     note = _read(old / VIEW_NOTE)
     return old if note is not None and note.get("name") == view.name else root / view.view
 
 
-def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[str, Any]] = ()) -> Path:
+def claim_folder(root: AnyPath, view: SpaceView, *, registered: Iterable[Mapping[str, Any]] = ()) -> AnyPath:
     """Return the view's folder in the log, created and marked with its note if need be.
 
     `registered` are the views in Feast's repository, with an absolute `offline`, which show the owner of a folder of an
@@ -107,7 +110,7 @@ def claim_folder(root: Path, view: SpaceView, *, registered: Iterable[Mapping[st
     return folder
 
 
-def require_unclaimed(root: Path, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> None:
+def require_unclaimed(root: AnyPath, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> None:
     """Raise `Refused` if another view has this name, in Feast's repository or in the log. Changes nothing."""
     for data in registered:
         if (known := SpaceView.from_json(data)).view == view.view:
@@ -115,7 +118,7 @@ def require_unclaimed(root: Path, view: SpaceView, registered: Iterable[Mapping[
     require_own(view_folder(root, view), view)
 
 
-def require_own(folder: Path, view: SpaceView) -> None:
+def require_own(folder: AnyPath, view: SpaceView) -> None:
     """Raise `Refused` if the folder's note names another view."""
     theirs = read_owner(folder)
     if theirs is None:
@@ -126,7 +129,7 @@ def require_own(folder: Path, view: SpaceView) -> None:
     refuse_another(view, theirs, where=f"the offline log in {folder.parent}")
 
 
-def read_owner(folder: Path) -> SpaceView | None:
+def read_owner(folder: AnyPath) -> SpaceView | None:
     """Return the view that the folder's note names, without its features; None if there is no note.
 
     Raises `Refused` for a damaged note, `Unavailable`.
@@ -140,10 +143,10 @@ def read_owner(folder: Path) -> SpaceView | None:
         raise Refused(message) from error
 
 
-def _was_made_for(old: Path, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> bool:
+def _was_made_for(old: AnyPath, view: SpaceView, registered: Iterable[Mapping[str, Any]]) -> bool:
     """Whether an earlier version wrote this folder for this view: it is registered so, or no other view is."""
-    if not old.is_dir() or (old / VIEW_NOTE).exists():
-        return False
+    if isinstance(old, StorePath) or not old.is_dir() or (old / VIEW_NOTE).exists():
+        return False  # no earlier version wrote into a store
     owners = {str(data["name"]) for data in registered if data["offline"] == os.path.normpath(old)}
     if owners and view.name not in owners:
         return False
@@ -155,7 +158,7 @@ def _was_made_for(old: Path, view: SpaceView, registered: Iterable[Mapping[str, 
         raise Refused(message) from error
 
 
-def _read(note: Path) -> dict[str, Any] | None:
+def _read(note: AnyPath) -> dict[str, Any] | None:
     try:
         data = json.loads(note.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -14,26 +14,26 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from undertow.adapters.offline_files import publish, require_folder
 from undertow.adapters.offline_history import DELTA_LOG, delta_folder, has_table
 from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import encode_rows, part_schema, read_part
-from undertow.core.errors import Refused, Unavailable
+from undertow.adapters.offline_table_version import open_table, storage_options, translated_delta
+from undertow.core.errors import Refused
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.history_ports import Move, Tidied
 from undertow.stream.ports import Clock
@@ -56,35 +56,10 @@ CONFLICTS = ("Concurrent transaction failed", "a concurrent transaction")
 """What Delta Lake says where another commit came first, and this one was not made."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableVersion:
-    """One version of a table, as readers see it."""
-
-    table: Any
-    files: list[Path]
-
-    def folded(self, chain: str) -> int:
-        """Return the position up to which it has the rows of a chain."""
-        return int(self.table.transaction_version(chain) or 0)
-
-
-def read_version(root: Path) -> TableVersion:
-    """Return the newest version of a table. Raises `Refused` if there is none that we can read, `Unavailable`."""
-    with _translated(root):
-        table = DeltaTable(str(root))
-        if table.deletion_vectors().read_all().num_rows:
-            message = (
-                f"the table in {root} has deletion vectors, written by another program, which its files do not show; "
-                "rewrite them with that program (REORG TABLE ... APPLY (PURGE))"
-            )
-            raise Refused(message)
-        return TableVersion(table=table, files=[_path(uri) for uri in table.file_uris()])
-
-
 class DeltaSnapshot:
     """A `TableSnapshot`."""
 
-    def __init__(self, home: Path, view: SpaceView, table: Any) -> None:
+    def __init__(self, home: AnyPath, view: SpaceView, table: Any) -> None:
         self._home, self._view, self._table = home, view, table
 
     def folded(self, chain: str) -> int:
@@ -98,7 +73,7 @@ class DeltaSnapshot:
         adds = [write_file(self._home, self._view, day, some) for day, some in _by_day(rows)]
         hit_failpoint("after_fold_files")
         transactions = [Transaction(chain, move.upto) for chain, move in moves.items()]
-        with _translated(self._home / TABLE):
+        with translated_delta(self._home / TABLE):
             try:
                 self._table.create_write_transaction(
                     adds,
@@ -121,18 +96,18 @@ class DeltaSnapshot:
 class DeltaHistory:
     """A `HistoryTable` in a view's folder."""
 
-    def __init__(self, home: Path, view: SpaceView, *, clock: Clock = time.time) -> None:
+    def __init__(self, home: AnyPath, view: SpaceView, *, clock: Clock = time.time) -> None:
         """Touch nothing yet. `clock` says when a file is replaced, from where its time for readers is counted."""
         self._home, self._root, self._view, self._clock = home, home / TABLE, view, clock
 
     def snapshot(self) -> DeltaSnapshot:
         """See the port. Raises `Refused`, `Unavailable`."""
-        with _translated(self._root):
+        with translated_delta(self._root):
             return DeltaSnapshot(self._home, self._view, self._open())
 
     def tidy(self, *, keep_since: date | None, readers_s: float) -> Tidied:
         """See the port. Raises `Refused`, `Unavailable`."""
-        with _translated(self._root):
+        with translated_delta(self._root):
             table = self._open()
             expired = compacted = 0
             try:
@@ -160,7 +135,7 @@ class DeltaHistory:
 
     def _open(self) -> Any:
         log = self._root / DELTA_LOG
-        if log.is_dir() and not log.is_symlink():
+        if isinstance(log, Path) and log.is_dir() and not log.is_symlink():
             message = (
                 f"expected {log} to be a link to {delta_folder(self._home)}, found a folder: the log was copied by a "
                 "program that follows links; copy it again with links as links (cp -a)"
@@ -168,20 +143,24 @@ class DeltaHistory:
             raise Refused(message)
         if not has_table(self._home):
             self._make()
-        return DeltaTable(str(self._root))
+        return open_table(self._root)
 
     def _make(self) -> None:
         require_folder(self._home)
         log = delta_folder(self._home)
-        for one in (log.parent, log, self._root):  # no parents: nothing is made where a disk is away
-            one.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            (self._root / DELTA_LOG).symlink_to(os.path.relpath(log, self._root), target_is_directory=True)
+        if isinstance(log, Path) and isinstance(self._root, Path):
+            for one in (log.parent, log, self._root):  # no parents: nothing is made where a disk is away
+                one.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                (self._root / DELTA_LOG).symlink_to(os.path.relpath(log, self._root), target_is_directory=True)
         schema = part_schema(self._view).append(pa.field(DAY, pa.string()))
-        DeltaTable.create(str(self._root), schema, "ignore", [DAY], configuration=CONFIGURATION)
+        options = storage_options(self._root)
+        DeltaTable.create(
+            str(self._root), schema, "ignore", [DAY], configuration=CONFIGURATION, storage_options=options
+        )
 
 
-def write_file(home: Path, view: SpaceView, day: str, rows: pa.Table, *, is_new: bool = True) -> AddAction:
+def write_file(home: AnyPath, view: SpaceView, day: str, rows: pa.Table, *, is_new: bool = True) -> AddAction:
     """Write a file that no version has yet. Raises `Unavailable`, `Refused`."""
     path = f"{DAY}={day}/{uuid.uuid4().hex}{SUFFIX}"
     order = [*(column.name for column in view.series), EVENT_TIMESTAMP, CREATED]
@@ -197,7 +176,7 @@ def write_file(home: Path, view: SpaceView, day: str, rows: pa.Table, *, is_new:
     )
 
 
-def compact(table: Any, home: Path, view: SpaceView, day: str, *, clock: Clock = time.time) -> int:
+def compact(table: Any, home: AnyPath, view: SpaceView, day: str, *, clock: Clock = time.time) -> int:
     """Merge small files of a day into one; return how many. Raises `CommitFailedError` if another rewrites at once.
 
     Not by Delta Lake's own `optimize`: of two at once delta-rs 1.6 commits both, and the rows are there twice.
@@ -270,20 +249,3 @@ def _days(table: Any) -> dict[str, int]:
     for _, day, size in _files(table):
         days[day] += size < TARGET_BYTES // 2
     return dict(sorted(days.items()))
-
-
-def _path(uri: str) -> Path:
-    return Path(unquote(urlparse(uri).path)) if uri.startswith("file:") else Path(uri)
-
-
-@contextlib.contextmanager
-def _translated(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except (CommitFailedError, OSError) as error:
-        message = f"the table in {root} could not be read or written ({error}); it will be tried again"
-        raise Unavailable(message) from error
-    except DeltaError as error:
-        said = str(error).strip().partition("\n")[0]  # after that Delta Lake's own stack
-        message = f"the table in {root} cannot be used ({said}); restore it and {delta_folder(root.parent)} from a copy"
-        raise Refused(message) from error

@@ -4,13 +4,11 @@ In: the log's folder. Out: how much was read, and a sentence for each fault; a f
 whoever else needs it. Changes nothing.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -26,6 +24,8 @@ from undertow.core.errors import Refused, UndertowError
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.embeddings import LOG_COLUMNS
 from undertow.schemas.wording import counted
+from undertow.storage.local_copies import local_copies
+from undertow.storage.store_path import AnyPath, containing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +54,19 @@ class Verified:
 class _Seen:
     """The result of reading one file."""
 
-    path: Path
+    path: AnyPath
     said: str
     size: int = 0
     fault: str = ""
 
 
-def verify(root: Path) -> Verified:
+def verify(root: AnyPath) -> Verified:
     """Read all parts of all views, several at once, and check that no chain and no table lacks any.
 
     Raises `Refused` for a folder that we may not read, `Unavailable`.
     """
     homes = sorted(path for path in root.glob("*") if path.is_dir() and path.name != DELTA)
-    tables: list[Path] = []
+    tables: list[AnyPath] = []
     told: list[str] = []
     for home in homes:
         told += _tried(partial(_add_files, home, tables))
@@ -87,21 +87,21 @@ def verify(root: Path) -> Verified:
     )
 
 
-def _add_files(home: Path, tables: list[Path]) -> None:
+def _add_files(home: AnyPath, tables: list[AnyPath]) -> None:
     tables += table_files(home)
 
 
-def _look(path: Path) -> _Seen:
+def _look(path: AnyPath) -> _Seen:
     try:
         said = _read(path)
         return _Seen(path=path, said=said, size=path.stat().st_size)
     except (UndertowError, OSError) as error:
-        if not os.path.lexists(path) and not _is_missed(path):
+        if not (path.is_symlink() or path.exists()) and not _is_missed(path):
             return _Seen(path=path, said="gone")  # folded, merged or expired meanwhile
         return _Seen(path=path, said="damaged", size=_size(path), fault=str(error))
 
 
-def _read(path: Path) -> str:
+def _read(path: AnyPath) -> str:
     """Return how a file was written. Raises `Refused` for one that is damaged or not of the log, `Unavailable`."""
     if path.is_dir():
         raise no_file(path)
@@ -110,7 +110,11 @@ def _read(path: Path) -> str:
         raise Refused(message)
     if is_intact(path):
         return "sealed"
-    with translated(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with (
+        translated(path),
+        local_copies([path]) as (copy,),
+        pq.ParquetFile(copy, page_checksum_verification=True) as file,
+    ):
         for _ in file.iter_batches():
             pass
         columns = file.schema_arrow.names
@@ -124,18 +128,18 @@ def _read(path: Path) -> str:
     return "unsealed"
 
 
-def _size(path: Path) -> int:
+def _size(path: AnyPath) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _is_missed(path: Path) -> bool:
+def _is_missed(path: AnyPath) -> bool:
     """Whether the newest version of a table has a file."""
     if TABLE not in path.parts:
         return False
-    return path in table_files(Path(*path.parts[: path.parts.index(TABLE)]))
+    return path in table_files(containing(path, TABLE).parent)
 
 
-def _listed(home: Path) -> Iterator[Path]:
+def _listed(home: AnyPath) -> Iterator[AnyPath]:
     """Yield what lies by the name of a part where readers expect one, also if it is no file."""
     for folder in chain_folders(home):
         with translated(folder):
@@ -145,7 +149,7 @@ def _listed(home: Path) -> Iterator[Path]:
         yield home / SEED
 
 
-def _faults(home: Path) -> Iterator[str]:
+def _faults(home: AnyPath) -> Iterator[str]:
     """Yield what is wrong with a view besides single files."""
     yield from _tried(lambda: read_owner(home))
     for folder in chain_folders(home):
@@ -154,7 +158,7 @@ def _faults(home: Path) -> Iterator[str]:
     yield from _tried(lambda: listed_parts(home))
 
 
-def _require_chain(folder: Path) -> None:
+def _require_chain(folder: AnyPath) -> None:
     with translated(folder):
         for _ in folded_parts(folder, newest_mark(folder).position):
             pass
@@ -164,7 +168,7 @@ def _require_chain(folder: Path) -> None:
         raise Refused(message)
 
 
-def _require_begun(home: Path) -> None:
+def _require_begun(home: AnyPath) -> None:
     gone = [f"{partition} is missing whole (expected in {place})" for partition, place, _ in gone_chains(home)]
     if gone:
         message = f"the offline log in {home} is not whole: {'; '.join(gone)}. {MEND}"

@@ -3,12 +3,14 @@
 In: a folder that all workers of one run see. Out: notes there, and why a chunk is not begun again. Knows no Ray.
 """
 
+import contextlib
 import os
 import shutil
 import uuid
 from pathlib import Path
 
 from undertow.core.errors import Refused, Unavailable
+from undertow.storage.store_path import AnyPath
 
 MOST_DEATHS = 3
 """After so many deaths at one chunk the run fails. A single death may have any cause, such as a lost node, but Ray
@@ -20,7 +22,7 @@ RAYS_OWN_THRESHOLD = "0.95"
 class Attempts:
     """The notes of one run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
         """`folder` belongs to this run alone, and need not exist yet."""
         self._folder = folder
 
@@ -29,8 +31,9 @@ class Attempts:
         try:
             deaths = len([*self._folder.glob(f"{chunk}.*")])
             if deaths < MOST_DEATHS:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                (self._folder / f"{chunk}.{uuid.uuid4().hex}").touch()
+                if isinstance(self._folder, Path):
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                (self._folder / f"{chunk}.{uuid.uuid4().hex}").write_bytes(b"")
                 return
         except OSError as error:
             message = f"what a backfill begins could not be noted in {self._folder} ({error}); repair or free its disk"
@@ -57,4 +60,9 @@ class Attempts:
 
     def close(self) -> None:
         """Remove the folder at the end of the run."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if isinstance(self._folder, Path):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return
+        with contextlib.suppress(OSError):
+            for note in self._folder.glob("*"):
+                note.unlink(missing_ok=True)

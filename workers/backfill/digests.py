@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from undertow.adapters.offline_files import replace
 from undertow.core.errors import Unavailable
-from undertow.core.publication import replace_file
+from undertow.storage.store_path import AnyPath
 from undertow.stream.ports import Clock
 
 SECOND_NS = 1_000_000_000
@@ -40,7 +41,7 @@ def content_digest(path: Path) -> str:
 class Digests:
     """Digests of files, noted for the next run."""
 
-    def __init__(self, note: Path, *, clock: Clock) -> None:
+    def __init__(self, note: AnyPath, *, clock: Clock) -> None:
         """`clock` gives seconds since the epoch. A note that is missing or damaged is begun anew."""
         self._note, self._clock = note, clock
         self._files: dict[str, dict[str, Any]] = {}
@@ -73,7 +74,7 @@ class Digests:
     def save(self) -> None:
         """Write the note. Raises `Unavailable`."""
         try:
-            replace_file(self._note, json.dumps({"files": self._files}).encode())
+            replace(self._note, json.dumps({"files": self._files}).encode())
         except OSError as error:
             message = f"{self._note} could not be written ({error}); free space on or repair its disk"
             raise Unavailable(message) from error

@@ -16,6 +16,7 @@ from undertow.backfill.chunks import Chunk
 from undertow.backfill.digests import Digests, changed_ns
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.wording import counted
+from undertow.storage.store_path import AnyPath
 
 US_NS = 1_000
 
@@ -29,7 +30,7 @@ class DoneBefore:
     said: tuple[str, ...]
 
 
-def find_done(chunks: Sequence[Chunk], job: Path, history: Path, digests: Digests) -> DoneBefore:
+def find_done(chunks: Sequence[Chunk], job: AnyPath, history: Path, digests: Digests) -> DoneBefore:
     """Find the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
     there = {path.stem for path in part_files(job)}
     parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}

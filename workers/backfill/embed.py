@@ -21,7 +21,8 @@ from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import EventTimes, hold_rows
 from undertow.schemas.spaces import SpaceView
 from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
-from undertow.settings.sections import OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
+from undertow.storage.store_path import AnyPath
 from undertow.stream.order import stamp_backfill
 from undertow.stream.ports import OnlineSink
 from undertow.stream.retry import Retry
@@ -49,17 +50,17 @@ class BackfillRecipe:
     must not write rows that count as later than those of its successor."""
 
     @property
-    def home(self) -> Path:
+    def home(self) -> AnyPath:
         """The view's folder in the log, which must have been claimed."""
         return view_folder(self.offline.path, self.view)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> AnyPath:
         """The folder of this job's parts."""
         return self.home / BACKFILLS / self.job
 
     @property
-    def rejects(self) -> Path:
+    def rejects(self) -> AnyPath:
         """The folder with lists of rejected rows, a file for each chunk that has some."""
         # Feast reads every Parquet file below the space, except in folders that begin with an underscore.
         return self.folder / "_rejects"

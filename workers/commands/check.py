@@ -88,7 +88,7 @@ def _kept(settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield what must be kept between commands, and where it is."""
     yield "what Feast's files hold, its registry among them", settings.feast.repo / "data"
     yield "which views are applied", settings.feast.repo / "spaces"
-    if settings.offline.enabled:
+    if settings.offline.enabled and isinstance(settings.offline.path, Path):
         yield "the offline log", settings.offline.path
 
 

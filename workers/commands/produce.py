@@ -79,7 +79,9 @@ def produce(
     reader = ChunkReader(history_folder(history), window_schema(contract).names)
     sent, records, odd = 0, 0, 0
     refusals = RejectCounts()
-    listed = settings.offline.path.parent / "produce" / f"{history.absolute().stem}.rejects.jsonl"
+    log = settings.offline.path
+    beside = log.parent if isinstance(log, Path) else Path(".undertow")
+    listed = beside / "produce" / f"{history.absolute().stem}.rejects.jsonl"
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
     began = time.monotonic()
     with open_send(kafka) as send, Progress(*columns, console=console) as bar:

@@ -5,8 +5,8 @@ In: the registered views, the view to be promoted, the offline log. Out: lines o
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.adapters.feast_registry import HeldView
@@ -14,15 +14,17 @@ from undertow.adapters.offline_chains import chain_folders
 from undertow.adapters.offline_names import BACKFILLS, part_names
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.adapters.offline_root import view_folder
+from undertow.adapters.offline_seal import read_tail
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath
 
 BEHIND = timedelta(minutes=1)
 """An older history is reported only if it is behind by more: two live streams of one topic differ by seconds."""
 
 
-def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path) -> Iterator[str]:
+def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: AnyPath) -> Iterator[str]:
     """Yield what readers of the view's name will notice; nothing if it is served already, or none is served."""
     served = next((name for name, one in held.items() if view.name in one.services and name != view.view), None)
     if served is None:
@@ -44,16 +46,16 @@ def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: Path
         )
 
 
-def newest_event(home: Path) -> datetime | None:
+def newest_event(home: AnyPath) -> datetime | None:
     """Return the newest event time in the last part of each chain and in all backfills, by Parquet statistics."""
     lasts = [folder / names[-1] for folder in chain_folders(home) if (names := part_names(folder))]
     files = [*lasts, *part_files(home / BACKFILLS)]
     return max((at for path in files for at in _newest_of(path)), default=None)
 
 
-def _newest_of(path: Path) -> Iterator[datetime]:
-    with translated(path):
-        found = pq.read_metadata(path)
+def _newest_of(path: AnyPath) -> Iterator[datetime]:
+    with translated(path), path.open("rb") as file:
+        found = pq.read_metadata(pa.BufferReader(read_tail(file).footer))
     place = found.schema.to_arrow_schema().get_field_index(EVENT_TIMESTAMP)
     for group in range(found.num_row_groups):
         statistics = found.row_group(group).column(place).statistics

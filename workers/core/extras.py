@@ -22,6 +22,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "view": _VIEW,
     "avro": ("fastavro", "confluent_kafka", "authlib"),
+    "store": (*_FEAST, "obstore"),
     "tracing": ("opentelemetry",),
     "local": _LOCAL,
     "demo": (*_FLEET, *_TRAIN, *_VIEW, *_LOCAL, "seglearn"),

@@ -8,14 +8,8 @@ from pathlib import Path
 
 from undertow.core.errors import Refused
 from undertow.core.private_files import make_folder
-from undertow.settings.sections import (
-    BackfillSettings,
-    FeastSettings,
-    FleetSettings,
-    KafkaSettings,
-    ModelSettings,
-    OfflineSettings,
-)
+from undertow.settings.log_sections import OfflineSettings
+from undertow.settings.sections import BackfillSettings, FeastSettings, FleetSettings, KafkaSettings, ModelSettings
 from undertow.settings.settings import Settings
 
 REDIS_CONFIG, VARIABLE = "feature_store.redis.yaml", "${UNDERTOW_REDIS}"

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.adapters.offline_history import listed_parts, with_parts
+from undertow.adapters.offline_history import listed_parts, with_local_parts
 from undertow.adapters.offline_query import open_query
 from undertow.core.durations import show_duration
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath
 
 SERIES = 200
 """How many series are sampled. A choice."""
@@ -52,7 +53,7 @@ def derive_ttl(gaps_us: NDArray[np.int64]) -> Ttl | None:
     return Ttl(seconds=seconds, reason=reason)
 
 
-def ttl_of_log(log: Path, view: SpaceView, *, read_memory_bytes: int) -> Ttl | None:
+def ttl_of_log(log: AnyPath, view: SpaceView, *, read_memory_bytes: int) -> Ttl | None:
     """Derive a ttl from a sample of the log's series; None if no series has two windows yet."""
 
     def read(files: list[Path]) -> Ttl | None:
@@ -66,4 +67,4 @@ def ttl_of_log(log: Path, view: SpaceView, *, read_memory_bytes: int) -> Ttl | N
         ):
             return derive_ttl(query.gaps(SERIES))
 
-    return with_parts(log, read, parts=listed_parts)
+    return with_local_parts(log, read, parts=listed_parts)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from undertow.adapters.offline_history import with_parts
+from undertow.adapters.offline_history import with_local_parts
 from undertow.adapters.offline_parts import require_intact
 from undertow.adapters.offline_query import AGE_US, ROW, open_query
 from undertow.core.errors import Refused
@@ -24,6 +24,7 @@ from undertow.core.publication import replacing
 from undertow.history.ordering import in_order
 from undertow.history.rows import BATCH_ROWS, EntityRows
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.store_path import AnyPath
 
 FOUND, AGE = "found", "age_seconds"
 GROUP_BYTES = 32 << 20
@@ -43,7 +44,7 @@ def join(
     source: Path,
     output: Path,
     *,
-    log: Path,
+    log: AnyPath,
     view: SpaceView,
     read_memory_bytes: int,
     time: str = "event_timestamp",
@@ -101,7 +102,7 @@ def join(
                 found += pc.sum(columns[-2]).as_py() or 0
         return found
 
-    return Joined(rows=len(asked), found=with_parts(log, write))
+    return Joined(rows=len(asked), found=with_local_parts(log, write))
 
 
 def _refuse_clash(source: Path, own: Sequence[str], added: Sequence[str]) -> None:

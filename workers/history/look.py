@@ -9,7 +9,6 @@ with the same event time or a newer one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,14 @@ import pyarrow as pa
 
 from undertow.adapters.feast_times import online_times
 from undertow.adapters.offline_history import listed_parts, with_parts
+from undertow.adapters.offline_names import SEED
 from undertow.adapters.offline_parts import read_part
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
 from undertow.schemas.wording import are, counted
 from undertow.settings.sections import FeastSettings
+from undertow.storage.store_path import AnyPath
 
 FILES, ROWS = 8, 5
 """How many parts are opened, and how many rows of each are looked up, evenly spread. A choice: 40 look-ups are
@@ -30,7 +31,7 @@ cheap."""
 SECOND_US = 1_000_000
 
 
-def compare_online(feast: FeastSettings, view: SpaceView, log: Path) -> str:
+def compare_online(feast: FeastSettings, view: SpaceView, log: AnyPath) -> str:
     """Return how many series were looked up, in words. Raises `Refused` if some are missing or older online."""
     sample = _sample(log, view)
     if not sample.newest:
@@ -70,15 +71,15 @@ class Sample:
         return f"looked at {len(self.newest):,} of {self.series:,} series in {parts} of the offline log"
 
 
-def _sample(log: Path, view: SpaceView) -> Sample:
-    return with_parts(log, lambda files: _sample_of(files, log, view), parts=listed_parts)
+def _sample(log: AnyPath, view: SpaceView) -> Sample:
+    return with_parts(log, lambda files: _sample_of(files, view), parts=listed_parts)
 
 
-def _sample_of(found: list[Path], log: Path, view: SpaceView) -> Sample:
+def _sample_of(found: list[AnyPath], view: SpaceView) -> Sample:
     newest: dict[tuple[Any, ...], int] = {}
     listed: list[pa.Table] = []
     names = [column.name for column in view.series]
-    files = [path for path in found if path.parent != log]  # without the one that has only the schema
+    files = [path for path in found if path.name != SEED]  # without the one that has only the schema
     opened = _spread(files, FILES) if files else []
     for path in opened:
         table = read_part(path, [*names, EVENT_TIMESTAMP])

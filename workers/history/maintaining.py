@@ -16,7 +16,7 @@ from undertow.core.errors import Refused, UndertowError
 from undertow.core.stop_signals import Stop, stop_signals
 from undertow.history.maintain import Maintained, MaintainLimits, maintain
 from undertow.schemas.spaces import SpaceView
-from undertow.settings.sections import OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
 from undertow.settings.settings import Settings
 
 

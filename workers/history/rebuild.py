@@ -16,13 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from undertow.adapters.offline_history import with_parts
+from undertow.adapters.offline_history import with_local_parts
 from undertow.adapters.offline_parts import require_intact
 from undertow.adapters.offline_root import view_folder
 from undertow.core.errors import Refused
 from undertow.schemas.spaces import SpaceView
 from undertow.schemas.times import format_time
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import AnyPath
 from undertow.stream.events import Event, Retrying
 from undertow.stream.ports import OnlineSink
 from undertow.stream.retry import Retry
@@ -46,7 +47,7 @@ class Rebuilt:
 
 
 def rebuild(
-    log: Path,
+    log: AnyPath,
     view: SpaceView,
     online: OnlineSink,
     *,
@@ -77,11 +78,11 @@ def rebuild(
                 on_progress(done, total, written)
         return total
 
-    series = with_parts(log, fill)
+    series = with_local_parts(log, fill)
     return Rebuilt(series=series, written=written, seconds=time.monotonic() - began)
 
 
-def _nothing(log: Path, view: SpaceView, as_of_us: int | None) -> str:
+def _nothing(log: AnyPath, view: SpaceView, as_of_us: int | None) -> str:
     if as_of_us is None:
         return f"no row of {view.view} below {log}, to fill the online store from; run `undertow backfill` first"
     return (

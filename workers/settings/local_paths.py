@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator
+
+from undertow.storage.store_client import SCHEMES
+from undertow.storage.store_path import AnyPath, StorePath
 
 MOUNTS = Path("/proc/self/mountinfo")
 LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
@@ -36,6 +39,21 @@ def require_local(given: Any) -> Any:
     return given
 
 
+def parse_log_path(given: Any) -> AnyPath:
+    """Return the path of a log: a folder, or an address such as `s3://bucket/folder`. Raises `ValueError`."""
+    if isinstance(given, StorePath):
+        return given
+    if isinstance(given, str) and given.partition("://")[0] in SCHEMES:
+        return StorePath.parse(given)
+    if not isinstance(given, str | Path):
+        message = "expected a path, as text"
+        raise ValueError(message)  # noqa: TRY004 pydantic reports values, not types
+    return Path(require_local(given))
+
+
+LogPath = Annotated[
+    AnyPath, PlainValidator(parse_log_path), PlainSerializer(lambda path: path if isinstance(path, Path) else str(path))
+]
 LocalPath = Annotated[Path, BeforeValidator(require_local)]
 
 

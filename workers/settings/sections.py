@@ -198,31 +198,6 @@ class FeastSettings(Section):
     false, it stays, the series is written to the offline log only, and a warning names the key."""
 
 
-class OfflineSettings(Section):
-    """The offline log: the history of embeddings, which also records how far the stream has read."""
-
-    path: LocalPath = Path(".undertow/offline")
-    """The folder of the offline log. A fleet on several nodes needs one that all of them share."""
-    enabled: bool = True
-    """Whether to write the offline log. Without it the offset committed to Kafka, after the online write, records how
-    far the stream has read."""
-    checkpoint_seconds: float = Field(default=2.0, gt=0)
-    """Seconds between checkpoints, which append to the offline log and commit offsets. After a crash, records since the
-    last one are read again. `checkpoint_rows` and `checkpoint_bytes` may make one earlier."""
-    checkpoint_rows: int = Field(default=20_000, ge=1)
-    """A checkpoint is due when this many rows are not yet in the offline log."""
-    checkpoint_bytes: int = Field(default=64 << 20, ge=1)
-    """A checkpoint is due when this many bytes of vectors are not yet in the offline log. A replica holds about twice
-    that in memory."""
-    read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
-    """Memory in which `join` and `rebuild` read the log, in addition to 300 MB for the process; more is spilled to
-    disk."""
-    keep_days: int = Field(default=0, ge=0)
-    """Days of event time that `maintain` keeps in the table of history; 0 keeps all, for ever."""
-    grace_seconds: float = Field(default=3600.0, ge=0)
-    """How long `maintain` keeps parts that are in the table of history already, for readers that have begun before."""
-
-
 class FleetSettings(Section):
     """How many replicas a fleet has, what each may use, and when it is replaced or stopped."""
 

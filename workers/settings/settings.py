@@ -23,9 +23,11 @@ from pydantic_settings import (
 )
 
 from undertow.core.errors import Refused, WrongUsage
+from undertow.core.extras import require_extras
 from undertow.core.masking import is_secret, masked, secrets_in
 from undertow.core.toml_files import read_toml
 from undertow.settings.broker_names import require_topic
+from undertow.settings.log_sections import OfflineSettings, StoreSettings
 from undertow.settings.sections import (
     OF_REJECTS,
     BackfillSettings,
@@ -33,8 +35,8 @@ from undertow.settings.sections import (
     FleetSettings,
     KafkaSettings,
     ModelSettings,
-    OfflineSettings,
 )
+from undertow.storage.store_path import StorePath
 
 TOML = "undertow.toml"
 PREFIX, SEPARATOR = "UNDERTOW_", "__"
@@ -50,6 +52,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     feast: FeastSettings = FeastSettings()
     offline: OfflineSettings = OfflineSettings()
+    store: StoreSettings = StoreSettings()
     fleet: FleetSettings = FleetSettings()
     backfill: BackfillSettings = BackfillSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -122,7 +125,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         if is_secret(path) or list(secrets_in({path: section[key]})):
             raise WrongUsage(_not_by_flag(path.strip()))
     try:
-        return Settings(**flags)
+        return _with_store(Settings(**flags))
     except ValidationError as error:
         faults = error.errors(include_url=False)
         kind = WrongUsage if all(_is_given(fault, flags) for fault in faults) else Refused
@@ -134,6 +137,16 @@ def load(overrides: Iterable[str] = ()) -> Settings:
     except (ValueError, RecursionError) as error:
         message = f"UNDERTOW_... is not valid JSON: {error}"
         raise Refused(message) from error
+
+
+def _with_store(settings: Settings) -> Settings:
+    """Let the log's path know how its store is reached, so that whoever has the path needs no other section."""
+    path = settings.offline.path
+    if not isinstance(path, StorePath):
+        return settings
+    require_extras(f"offline.path = {path}", "store")
+    reached = StorePath(path.bucket, path.key, settings.store.options())
+    return settings.model_copy(update={"offline": settings.offline.model_copy(update={"path": reached})})
 
 
 def _is_given(fault: ErrorDetails, flags: Mapping[str, Any]) -> bool:
@@ -200,7 +213,7 @@ def _not_by_flag(path: str) -> str:
     )
 
 
-_WITH_FILES = ("password", "key_password", "registry_credentials")
+_WITH_FILES = ("password", "key_password", "registry_credentials", "secret_access_key")
 
 
 def _value(text: str) -> Any:

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from undertow.adapters.offline_history import listed_parts, with_parts
+from undertow.adapters.offline_history import listed_parts, with_local_parts
 from undertow.adapters.offline_parts import require_intact
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
+from undertow.storage.store_path import AnyPath
 from undertow.view.columns import OURS, SEVERAL, SourceColumns, Span
 from undertow.view.sample import Sampler, hash_keys
 
@@ -49,7 +50,7 @@ class SampledRows:
 
 
 def read_rows(
-    source: Path,
+    source: AnyPath,
     *,
     feature: str | None,
     sample: int,
@@ -77,10 +78,12 @@ def read_rows(
             message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
             raise Refused(message) from error
 
-    return read([source]) if source.is_file() else with_parts(source, read, parts=listed_parts)
+    if isinstance(source, Path) and source.is_file():
+        return read([source])
+    return with_local_parts(source, read, parts=listed_parts)
 
 
-def _read(dataset: Any, columns: SourceColumns, sample: int, wanted: Any, source: Path) -> SampledRows:
+def _read(dataset: Any, columns: SourceColumns, sample: int, wanted: Any, source: AnyPath) -> SampledRows:
     sampler, spaces = Sampler(sample), set[str]()
     read = usable = size = 0
     for batch in _batches(dataset, columns, wanted):
@@ -159,7 +162,7 @@ def _refuse_lengths(vectors: Any, size: int) -> int:
     return int(found[0])
 
 
-def _refuse_several(spaces: set[str], source: Path) -> None:
+def _refuse_several(spaces: set[str], source: AnyPath) -> None:
     if len(spaces) >= SEVERAL:
         found = ", ".join(sorted(spaces))
         hint = f"draw one, such as --space {min(spaces)[:8]}"
@@ -167,7 +170,7 @@ def _refuse_several(spaces: set[str], source: Path) -> None:
         raise Refused(message)
 
 
-def _require_space(dataset: Any, columns: SourceColumns, space: str, source: Path) -> None:
+def _require_space(dataset: Any, columns: SourceColumns, space: str, source: AnyPath) -> None:
     wanted, found = columns.filter(Span(), space), set[str]()
     if space and dataset.head(1, columns=[SPACE], filter=wanted).num_rows:
         return

@@ -16,6 +16,7 @@ from undertow.core.errors import Refused, WrongUsage
 from undertow.schemas.times import parse_time
 from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import AnyPath
 from undertow.view.colour import ENTITY, TIME, Colouring, categories, choose_colours
 from undertow.view.columns import Span
 from undertow.view.labels import join_labels
@@ -73,7 +74,7 @@ def view(settings: Settings, choice: PictureOptions) -> Iterator[str]:
         yield str(write(picture, output))
 
 
-def _configured(settings: Settings) -> tuple[Path, str]:
+def _configured(settings: Settings) -> tuple[AnyPath, str]:
     view = read_manifest(only(settings.model.artifacts)).view()
     folder = view_folder(settings.offline.path, view)
     if not folder.is_dir():
@@ -86,7 +87,7 @@ def _configured(settings: Settings) -> tuple[Path, str]:
     return folder, view.view
 
 
-def _name(rows: SampledRows, source: Path) -> str:
+def _name(rows: SampledRows, source: AnyPath) -> str:
     return f"{rows.feature} in {source.name}" if rows.space is None else rows.feature
 
 

@@ -14,7 +14,7 @@ from undertow.settings.settings import PREFIX, load
 
 def mask_of_command() -> SecretMask:
     """Return the mask of a command, by the settings in force."""
-    return SecretMask(_in_environment, _in_broker_settings, _in_feast_config)
+    return SecretMask(_in_environment, _in_broker_settings, _in_store_settings, _in_feast_config)
 
 
 def secrets_in_headers(otel: Mapping[str, str]) -> Iterator[str]:
@@ -34,6 +34,10 @@ def _in_environment() -> Iterator[str]:
 
 def _in_broker_settings() -> Iterator[str]:
     yield from load().kafka.secrets()
+
+
+def _in_store_settings() -> Iterator[str]:
+    yield from load().store.options().secrets()
 
 
 def _in_feast_config() -> Iterator[str]:

@@ -12,7 +12,8 @@ from undertow.adapters.offline_root import LogIdentity, claim_folder, make_log, 
 from undertow.artifact.format.allowed_code import require_allowed_code
 from undertow.artifact.format.manifest import Manifest, read_compiled, read_manifest, read_weights
 from undertow.core.errors import Refused
-from undertow.settings.sections import ModelSettings, OfflineSettings
+from undertow.settings.log_sections import OfflineSettings
+from undertow.settings.sections import ModelSettings
 from undertow.settings.settings import Settings
 
 

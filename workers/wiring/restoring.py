@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from undertow.adapters.offline_parts import require_intact
 from undertow.core.errors import UndertowError
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.local_copies import local_copies
+from undertow.storage.store_path import AnyPath
 from undertow.stream.events import Listener, NotRestored, Restored
 from undertow.stream.ports import Clock, OnlineSink
 from undertow.stream.retry import Retry
@@ -82,7 +84,7 @@ def newest_rows(
         yield NewestRows(series=series, batches=batches)
 
 
-def _parts(log: Path) -> list[Path]:
+def _parts(log: AnyPath) -> list[AnyPath]:
     return [path for path in whole_parts(log) if path.name != SEED]
 
 
@@ -110,7 +112,7 @@ def _batches(found: Any, view: SpaceView) -> Iterator[EmbeddingBatch]:
 class RestoreSource:
     """The source of a restore."""
 
-    log: Path
+    log: AnyPath
     view: SpaceView
     read_memory_bytes: int
     keep_s: int = 0
@@ -199,11 +201,14 @@ class Restorer:
         if not loss.is_first or written:
             self._tell(Restored(series=series, written=written, seconds=time.monotonic() - began))
 
-    def _write(self, files: list[Path], history: RestoreSource, sink: TalliedSink) -> tuple[int, int]:
+    def _write(self, files: list[AnyPath], history: RestoreSource, sink: TalliedSink) -> tuple[int, int]:
         written = 0
         retry = self._make_retry()
-        require_intact(files)
-        with newest_rows(files, history.view, read_memory_bytes=history.read_memory_bytes) as found:
+        with ExitStack() as held:
+            copies = held.enter_context(local_copies(files))
+            require_intact(copies)
+            newest = newest_rows(copies, history.view, read_memory_bytes=history.read_memory_bytes)
+            found = held.enter_context(newest)
             for batch in found.batches:
                 if self._ends.is_set():
                     break

@@ -1,0 +1,261 @@
+"""Paths in an object store, with what of `pathlib.Path` the log uses; `AnyPath` is one of either kind.
+
+In: a URI, options. Out: objects and what lies below a prefix. Knows nothing of their content.
+
+A store has no folders: one is there as long as any object lies below it, and need not be made. Errors are those that a
+disk raises, with an errno, so that callers need not ask which kind of path they hold. There is no `__fspath__`: giving
+such a path to whoever opens files is an error at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import total_ordering
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Self
+
+from undertow.storage.store_client import SCHEMES, StoreOptions, as_os_errors, open_client
+
+READ_AHEAD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStatus:
+    """What a store says of an object, under the names of `os.stat_result`."""
+
+    st_size: int
+    st_mtime: float
+    """When it was written, in seconds since the epoch, by the store's clock."""
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class StorePath:
+    """An object, or a prefix of objects."""
+
+    bucket: str
+    """Such as `s3://name`; of Azure `az://account/container`."""
+    key: str = ""
+    """Names with slashes between them; empty is the bucket itself."""
+    options: StoreOptions = field(default=StoreOptions(), repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, uri: str, options: StoreOptions = StoreOptions()) -> "StorePath":  # noqa: B008 frozen
+        """Return the path of a URI. Raises `ValueError`, whose text does not repeat what may be a login."""
+        scheme, _, rest = uri.partition("://")
+        names = [name for name in rest.split("/") if name]
+        if scheme not in SCHEMES or len(names) < SCHEMES[scheme]:
+            expected = "s3://bucket/folder, gs://bucket/folder or az://account/container/folder"
+            found = f"{scheme}://..." if "://" in uri else "no scheme"
+            message = f"expected an address such as {expected}, found {found}"
+            raise ValueError(message)
+        if "@" in names[0] or "?" in rest or "#" in rest or {".", ".."} & {*names}:
+            message = f"expected {scheme}:// with names and slashes alone after it: a login belongs into the settings"
+            raise ValueError(message)
+        deep = SCHEMES[scheme]
+        return cls(f"{scheme}://{'/'.join(names[:deep])}", "/".join(names[deep:]), options)
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}" if self.key else self.bucket
+
+    def __lt__(self, other: object) -> bool:
+        return str(self) < str(other)
+
+    def __truediv__(self, name: str) -> "StorePath":
+        added = "/".join(part for part in name.split("/") if part not in ("", "."))
+        return StorePath(self.bucket, f"{self.key}/{added}" if self.key and added else self.key or added, self.options)
+
+    @property
+    def scheme(self) -> str:
+        """`s3`, `gs` or `az`."""
+        return self.bucket.partition(":")[0]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The bucket, and the names of the key."""
+        return (self.bucket, *PurePosixPath(self.key).parts)
+
+    @property
+    def name(self) -> str:
+        """The last name."""
+        return PurePosixPath(self.key).name
+
+    @property
+    def stem(self) -> str:
+        """The last name without its suffix."""
+        return PurePosixPath(self.key).stem
+
+    @property
+    def suffix(self) -> str:
+        """The end of the last name, from its last dot on."""
+        return PurePosixPath(self.key).suffix
+
+    @property
+    def parent(self) -> "StorePath":
+        """The prefix that it lies below."""
+        return StorePath(self.bucket, self.key.rpartition("/")[0], self.options)
+
+    def absolute(self) -> "StorePath":
+        """Return itself: a URI depends on no working folder."""
+        return self
+
+    def exists(self) -> bool:
+        """Whether it is an object, or any lies below it. Raises `OSError`."""
+        return self.is_file() or self.is_dir()
+
+    def is_file(self) -> bool:
+        """Whether it is an object. Raises `OSError`."""
+        try:
+            self.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_dir(self) -> bool:
+        """Whether any object lies below it. Raises `OSError`."""
+        return next(self._pages(chunk_size=1), None) is not None
+
+    def is_symlink(self) -> bool:
+        """Return False: there are no links."""
+        return False
+
+    def stat(self) -> ObjectStatus:
+        """Ask for its size and time. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            found = self.client.head(self.key)
+        return ObjectStatus(st_size=int(found["size"]), st_mtime=_seconds(found["last_modified"]))
+
+    def iterdir(self) -> Iterator["StorePath"]:
+        """Yield what lies directly below. Raises `FileNotFoundError` if nothing does, `OSError`."""
+        with as_os_errors(str(self)):
+            found = self.client.list_with_delimiter(self.key or None)
+        keys = [*found["common_prefixes"], *(one["path"] for one in found["objects"])]
+        if not keys:
+            raise FileNotFoundError(2, "nothing lies below", str(self))
+        yield from (StorePath(self.bucket, key, self.options) for key in keys)
+
+    def glob(self, pattern: str) -> Iterator["StorePath"]:
+        """Yield what matches below, a name of the pattern a level. `**` is not understood. Raises `OSError`."""
+        first, _, rest = pattern.partition("/")
+        try:
+            found = [*self.iterdir()]
+        except FileNotFoundError:
+            return
+        for path in found:
+            if fnmatchcase(path.name, first):
+                yield from path.glob(rest) if rest else (path,)
+
+    def walk_objects(self) -> Iterator["StorePath"]:
+        """Yield all objects below, at any depth. Raises `OSError`."""
+        for page in self._pages():
+            yield from (StorePath(self.bucket, one["path"], self.options) for one in page)
+
+    def read_bytes(self) -> bytes:
+        """Return its content. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            return bytes(self.client.get(self.key).bytes())
+
+    def read_pieces(self) -> Iterator[bytes]:
+        """Yield its content in pieces of some megabytes. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            yield from map(bytes, self.client.get(self.key).stream())
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return its content as text. Raises `OSError`."""
+        return self.read_bytes().decode(encoding, errors)
+
+    def open(self, mode: str) -> BinaryIO:
+        """Open it for reading; `mode` is `rb`. Raises `OSError`."""
+        if mode != "rb":
+            message = f"an object is read whole or in ranges (rb), found the mode {mode!r}"
+            raise ValueError(message)
+        return _Reader(self)  # type: ignore[return-value] # as much of a file as readers of Parquet use
+
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        """Delete it. A store does not tell whether it was there. Raises `OSError`."""
+        if not missing_ok:
+            self.stat()
+        with as_os_errors(str(self)):
+            self.client.delete(self.key)
+
+    def write_bytes(self, content: bytes) -> None:
+        """Replace its content, at once. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            self.client.put(self.key, content, use_multipart=False)
+
+    def put_new(self, content: bytes) -> None:
+        """Create it. Raises `FileExistsError` where the store says that it is there, `OSError` where it is unknown."""
+        with as_os_errors(str(self)):
+            self.client.put(self.key, content, mode="create", use_multipart=False)
+
+    @property
+    def client(self) -> Any:
+        """Obstore's client of the bucket."""
+        return open_client(self.bucket, self.options)
+
+    def _pages(self, chunk_size: int = 1000) -> Iterator[list[dict[str, Any]]]:
+        with as_os_errors(str(self)):
+            yield from self.client.list(self.key or None, chunk_size=chunk_size)
+
+
+class _Reader:
+    """A file for readers of Parquet: `seek` and `read`, each as a request for a range; its errors are a disk's."""
+
+    def __init__(self, path: StorePath) -> None:
+        self._path, self._place = path, 0
+        self._size = path.stat().st_size
+        self._ahead, self._begin = b"", 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = offset + (0, self._place, self._size)[whence]
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._size - self._place if size < 0 else min(size, self._size - self._place)
+        if wanted <= 0:
+            return b""
+        first = self._place - self._begin
+        if not 0 <= first <= len(self._ahead) - wanted:
+            fetched = min(max(wanted, READ_AHEAD), self._size - self._place)
+            with as_os_errors(str(self._path)):
+                found = self._path.client.get_range(self._path.key, start=self._place, length=fetched)
+            self._ahead, self._begin, first = bytes(found), self._place, 0
+        self._place += wanted
+        return self._ahead[first : first + wanted]
+
+
+AnyPath = Path | StorePath
+
+
+def parse_any(text: str) -> AnyPath:
+    """Return the path of a text: of an object store where it has a scheme. Raises `ValueError`."""
+    return StorePath.parse(text) if "://" in text else Path(text)
+
+
+def containing(path: AnyPath, name: str) -> AnyPath:
+    """Return the path's beginning, up to and with the first folder of a name. Raises `ValueError` if none is."""
+    left = len(path.parts) - 1 - path.parts.index(name)
+    for _ in range(left):
+        path = path.parent
+    return path
+
+
+def below(path: AnyPath, home: AnyPath) -> str:
+    """Return what follows `home` in a path below it, with slashes. Raises `ValueError` if it is not."""
+    if isinstance(path, Path) and isinstance(home, Path):
+        return path.relative_to(home).as_posix()
+    if isinstance(path, StorePath) and isinstance(home, StorePath) and path.bucket == home.bucket:
+        return PurePosixPath(path.key).relative_to(home.key).as_posix()
+    message = f"{path} does not lie below {home}"
+    raise ValueError(message)
+
+
+def _seconds(at: datetime) -> float:
+    return at.timestamp()
