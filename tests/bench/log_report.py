@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from log_cases import ASKED, MIB, SAMPLE, Look
+from log_cases import ASKED, SAMPLE, Look
 from log_world import KINDS, PARTITIONS
 from report import table_of
 from rich.console import Console
@@ -92,14 +92,10 @@ def print_month(console: Console, plan: Plan, begin_s: float, looks: Sequence[Lo
     parts = MONTH_DAYS * DAY_S / plan.checkpoint_s * len(PARTITIONS)
     rows = parts * plan.rows
     table = table_of("", "last look", f"a month: {parts:,.0f} parts, {rows:,.0f} rows", "target", "met")
-    ends = most_of(looks, lambda one: one.end_ms)
     for what, found, month, most in (
         ("files at any moment", float(most_files), month_files(plan, begin_s, looks), MOST_FILES),
-        ("chain end, most of all looks, ms", ends, ends, MOST_END_MS),
-        *(
-            (what, of(looks[-1]), extrapolate(looks, axis, of, {by_rows: rows, by_parts: parts}[axis]), most)
-            for what, axis, of, most in GROWING
-        ),
+        *((what, of(looks[-1]), extrapolate(looks, of, rows), most) for what, of, most in GROWING),
+        *((f"{what}, most of all looks", of(looks[-1]), most_of(looks, of), most) for what, of, most in BOUNDED),
     ):
         target = ("", "") if most is None else (f"at most {most:,g}", "yes" if month <= most else "no")
         table.add_row(what, f"{found:,.2f}", f"{month:,.2f}", *target)
@@ -117,29 +113,21 @@ def month_files(plan: Plan, begin_s: float, looks: Sequence[Look]) -> float:
     return waiting + others + (LEAST_FILES - 1) * max(0.0, MONTH_DAYS - (looks[-1].now_s - begin_s) / DAY_S)
 
 
-def by_rows(one: Look) -> float:
-    """Take the rows of all history for an axis."""
-    return float(one.rows)
-
-
-def by_parts(one: Look) -> float:
-    """Take the parts for an axis."""
-    return float(one.parts)
-
-
-GROWING: tuple[tuple[str, Callable[[Look], float], Callable[[Look], float], float | None], ...] = (
-    (f"view --sample {SAMPLE}, s", by_rows, lambda one: one.view.seconds, MOST_VIEW_S),
-    (f"view --sample {SAMPLE}, CPU s", by_rows, lambda one: one.view.cpu_s, None),
-    (f"view --sample {SAMPLE}, MiB", by_rows, lambda one: one.view.mib, MOST_VIEW_MIB),
-    (f"join of {ASKED:,} rows, s", by_rows, lambda one: one.join.seconds, None),
-    (f"join of {ASKED:,} rows, CPU s", by_rows, lambda one: one.join.cpu_s, None),
-    (f"join of {ASKED:,} rows, MiB", by_rows, lambda one: one.join.mib, None),
-    ("a round of maintain, MiB", by_parts, lambda one: one.maintain.mib if one.maintain else 0.0, None),
-    ("summing up, CPU s", by_parts, lambda one: one.summed.cpu_s, None),
-    ("summing up, MiB", by_parts, lambda one: one.summed.mib, None),
-    ("notes and footers, MiB", by_parts, lambda one: one.sizes.get("notes", 0) / MIB, None),
+GROWING: tuple[tuple[str, Callable[[Look], float], float | None], ...] = (
+    (f"view --sample {SAMPLE}, s", lambda one: one.view.seconds, MOST_VIEW_S),
+    (f"view --sample {SAMPLE}, CPU s", lambda one: one.view.cpu_s, None),
+    (f"join of {ASKED:,} rows, s", lambda one: one.join.seconds, None),
+    (f"join of {ASKED:,} rows, CPU s", lambda one: one.join.cpu_s, None),
 )
-"""What, along which axis, of a look, and the most that it is meant to be."""
+"""What grows by the rows of history, of a look, and the most that it is meant to be."""
+BOUNDED: tuple[tuple[str, Callable[[Look], float], float | None], ...] = (
+    ("chain end, ms", lambda one: one.end_ms, MOST_END_MS),
+    (f"view --sample {SAMPLE}, MiB", lambda one: one.view.mib, MOST_VIEW_MIB),
+    (f"join of {ASKED:,} rows, MiB", lambda one: one.join.mib, None),
+    ("a round of maintain, MiB", lambda one: one.maintain.mib if one.maintain else 0.0, None),
+    ("summing up, MiB", lambda one: one.summed.mib, None),
+)
+"""What is not extrapolated."""
 
 
 def most_of(looks: Sequence[Look], of: Callable[[Look], float]) -> float:
@@ -147,10 +135,10 @@ def most_of(looks: Sequence[Look], of: Callable[[Look], float]) -> float:
     return max(map(of, looks))
 
 
-def extrapolate(looks: Sequence[Look], axis: Callable[[Look], float], of: Callable[[Look], float], end: float) -> float:
-    """Return a quantity at the end of an axis: the last look's, and from there the line through all; never less."""
-    at, last = np.array([axis(one) for one in looks]), looks[-1]
+def extrapolate(looks: Sequence[Look], of: Callable[[Look], float], rows: float) -> float:
+    """Return a quantity with so many rows: the last look's, and from there the line through all; never less."""
+    at, last = np.array([float(one.rows) for one in looks]), looks[-1]
     if np.ptp(at) == 0:
         return of(last)
     slope = float(np.polyfit(at - at[0], [of(one) for one in looks], 1)[0])
-    return of(last) + max(0.0, slope) * max(0.0, end - axis(last))
+    return of(last) + max(0.0, slope) * max(0.0, rows - last.rows)
