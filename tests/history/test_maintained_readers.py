@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 from tests.feature_repo.stock import copy_of_repo
 from tests.fleet import quick_feast
 from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, VIEW, World, batch, places_in, upto
-from undertow.adapters import feast_repo
+from undertow.adapters import feast_repo, offline_parts
 from undertow.adapters.feast_store import open_store
 from undertow.adapters.offline_chains import BEGUN, require_whole
 from undertow.adapters.offline_history import table_files, whole_parts, with_parts
@@ -17,7 +17,7 @@ from undertow.adapters.offline_log import latest_in
 from undertow.adapters.offline_names import BACKFILLS
 from undertow.adapters.offline_parts import encode_part, part_files
 from undertow.adapters.offline_verify import verify
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, Unavailable
 from undertow.history.join import join
 from undertow.settings.sections import FeastSettings
 from undertow.wiring.restoring import newest_rows
@@ -47,6 +47,19 @@ def test_a_reader_whose_files_vanish_begins_again_and_reads_every_row_once(world
 
     assert with_parts(world.home, read) == upto(10, 12)
     assert len(calls) == 2
+
+
+def test_a_part_that_is_deleted_between_the_look_at_its_seal_and_its_rows_is_gone_and_not_damaged(world, monkeypatch):
+    look = offline_parts.is_intact
+
+    def look_and_delete(path):
+        is_sealed = look(path)
+        path.unlink()
+        return is_sealed
+
+    monkeypatch.setattr(offline_parts, "is_intact", look_and_delete)
+    with pytest.raises(Unavailable, match="it will be tried again"):
+        offline_parts.read_part(world.home / "windows/0" / world.parts()[0], ["site"])
 
 
 def test_an_error_that_has_nothing_to_do_with_vanished_files_is_raised_at_once(world):
