@@ -36,7 +36,7 @@ bench: .venv/ready ## The benchmark's tables, into tests/bench/README.md (up to 
 bench-series: .venv/ready ## What a replica's memory is after 1,000,000 series (a few minutes)
 	$(BIN)/python tests/bench/bench.py --write --cases series
 
-bench-log: .venv/ready ## A maintained log beside one that is not, and after a month (PARTS=20000: about 5 minutes)
+bench-log: .venv/ready ## A maintained log beside one that is not, and after a month (PARTS=20000; minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/log.py --write --parts $(or $(PARTS),20000)
 
 soak: .venv/ready ## A fleet under steady load, looked at each minute: is it flat? (HOURS=1)
@@ -45,8 +45,8 @@ soak: .venv/ready ## A fleet under steady load, looked at each minute: is it fla
 bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/embed.py
 
-chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1; WRITE=--write keeps it)
-	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1) --times $(or $(TIMES),1) $(WRITE)
+chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1 STORE=disk or s3; WRITE=--write keeps it)
+	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1) --times $(or $(TIMES),1) --store $(or $(STORE),disk) $(WRITE)
 
 lint: linked ## Style, import contracts and types
 	$(BIN)/ruff check

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.s3_server import BUCKET, S3Server, s3_server
+from tests.s3_server import BUCKET, S3Server, binary, s3_server
 from undertow.core.errors import Refused
 from undertow.devstack.kafka import STOP_S as KAFKA_STOP_S
 from undertow.devstack.kafka import KafkaServer, await_kafka, start_kafka
@@ -34,6 +34,12 @@ settings.load_profile("usual")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "expects_errors: the test makes our own loggers log errors, on purpose")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the S3 server before the first test, whose time it would take."""
+    if not session.config.option.collectonly and any(item.get_closest_marker("s3") for item in session.items):
+        binary()
 
 
 # Services ------------------------------------------------------------------------------------------------------------
@@ -88,6 +94,8 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3, with one bucket."""
+    if isinstance(program := binary(), str):
+        pytest.skip(program)
     folder = tmp_path_factory.mktemp("s3")
     with s3_server(folder) as server:
         yield server
@@ -137,7 +145,7 @@ def redis_prefix() -> str:
 @pytest.fixture
 def store_root(s3: S3Server) -> StorePath:
     """A prefix in an object store, without any object."""
-    return StorePath.parse(f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}", s3.options)
+    return StorePath.parse(f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}", s3.options())
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ import os
 import pickle
 import re
 import select
-import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ import psutil
 from undertow.devstack.processes import LEASH
 from undertow.fleet.status import FleetStatus
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import StorePath, parse_any
 
-ADVICE = re.compile(r"\bmv \S+ \S+$", re.MULTILINE)
+ADVICE = re.compile(r"\bmv (?:--recursive )?(\S+) (\S+)$", re.MULTILINE)
 """What the command tells an operator to do, in its last line and perhaps before."""
 ANSWER_S, ASK_EVERY_S = 40.0, 0.2
 RUN = "from undertow.cli.main import main; main()"
@@ -32,7 +34,11 @@ RUN = "from undertow.cli.main import main; main()"
 class Driver:
     """The foreground command of one fleet."""
 
-    def __init__(self, settings: Settings, folder: Path, timeout_s: float) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, timeout_s: float, *, on_disk: Callable[[StorePath], Path] | None = None
+    ) -> None:
+        """`on_disk` says where the server of a store keeps the objects that an operator is told to move."""
+        self._on_disk = on_disk
         self._settings, self._folder, self._timeout_s = settings, folder, timeout_s
         self._eye: subprocess.Popen[bytes] | None = None
         self._run: subprocess.Popen[bytes] | None = None
@@ -114,8 +120,10 @@ class Driver:
 
     def _obey(self) -> None:
         """Do what the command has told to do when it ended, as an operator would, to the letter."""
-        for advice in ADVICE.findall(self._said_since())[-1:]:
-            subprocess.run(shlex.split(advice), cwd=self._folder, check=True)
+        for source, target in ADVICE.findall(self._said_since())[-1:]:
+            places = [parse_any(text) for text in (source, target)]
+            paths = [self._on_disk(one) if isinstance(one, StorePath) and self._on_disk else one for one in places]
+            shutil.move(*paths)
 
     def _try(self, order: tuple[Any, ...]) -> Any:
         """Ask once; None where nobody answers."""

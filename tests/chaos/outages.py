@@ -144,16 +144,16 @@ class DiskSlow(DiskFull):
 
 @dataclass(slots=True)
 class LogAway(Fault):
-    """The offline log's folder gone, as of a disk that is unmounted, and back."""
+    """The offline log's folder or bucket gone, as of a disk that is unmounted, and back."""
 
     row: ClassVar[str] = "WAITING"
 
     def break_it(self, world: World) -> None:
-        log = world.settings.offline.path
+        log = world.log_root()
         log.rename(log.with_name("offline-away"))
 
     def mend_it(self, world: World) -> None:
-        log = world.settings.offline.path
+        log = world.log_root()
         log.with_name("offline-away").rename(log)  # fails where somebody has made it anew meanwhile and written to it
 
 

@@ -19,17 +19,18 @@ from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
 from tests.chaos.report import Recovered, keep, write_report
 from tests.chaos.script import Timed, brief_script, script_of, write_script
+from tests.chaos.store_faults import STORE_KINDS
 from tests.chaos.world import GIVE_UP_AFTER_S, TOPIC, World, running
 
 LOOK_EVERY_S = 0.05
-KINDS = {kind.__name__: kind for kind in EVERY_KIND}
+KINDS = {kind.__name__: kind for kind in (*EVERY_KIND, *STORE_KINDS)}
 
 
-def run(folder: Path, seed: int, script: Sequence[Timed]) -> tuple[list[Recovered], Verdict]:
+def run(folder: Path, seed: int, script: Sequence[Timed], *, in_store: bool = False) -> tuple[list[Recovered], Verdict]:
     """Run the script in a world of its own."""
     began = time.monotonic()
     recovered: list[Recovered] = []
-    with running(folder) as world:
+    with running(folder, in_store=in_store) as world:
         producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, seed)
         online = Online(world.settings.feast)
         watcher = Watcher(Online(world.settings.feast), lambda: world.emptied)
@@ -97,19 +98,21 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--brief", action="store_true", help="the few faults of the test suite instead")
     parser.add_argument("--kind", choices=[*KINDS], help="nothing but faults of this class")
+    parser.add_argument("--store", choices=["disk", "s3"], default="disk", help="where the log lies")
     parser.add_argument("--times", type=int, default=1, help="run so often, with this seed and those that follow")
     parser.add_argument("--write", action="store_true", help="keep the reports in tests/chaos/README.md")
     given = parser.parse_args()
+    kinds = EVERY_KIND if given.store == "disk" else (*EVERY_KIND, *STORE_KINDS)
     reports: list[str] = []
     for seed in range(given.seed, given.seed + given.times):
-        script = brief_script() if given.brief else write_script(seed, given.faults)
+        script = brief_script() if given.brief else write_script(seed, given.faults, kinds)
         if given.kind is not None:
             script = script_of(KINDS[given.kind], seed, given.faults)
         folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-        again = f"what it left is in {folder}; again: make chaos FAULTS={given.faults} SEED={seed}"
+        again = f"what it left is in {folder}; again: make chaos FAULTS={given.faults} SEED={seed} STORE={given.store}"
         began = time.monotonic()
         try:
-            recovered, verdict = run(folder, seed, script)
+            recovered, verdict = run(folder, seed, script, in_store=given.store == "s3")
         except BaseException:
             _say(again)
             raise

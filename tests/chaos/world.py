@@ -21,8 +21,10 @@ import torch
 from tests.chaos.broker import Broker
 from tests.chaos.driver import Driver
 from tests.chaos.maintainer import Maintainer
+from tests.chaos.store import Store
 from tests.chaos.windows import COLUMNS, LENGTH
 from tests.packing import pack
+from tests.s3_server import SECRET
 from undertow.adapters.kafka_admin import ensure_topic
 from undertow.adapters.offline_root import view_folder
 from undertow.devstack.kafka import STOP_S, KafkaServer, await_kafka, start_kafka
@@ -30,6 +32,7 @@ from undertow.devstack.processes import Process, free_port, stop
 from undertow.devstack.redis import RedisServer, await_redis, start_redis
 from undertow.fleet.status import FleetStatus
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import StorePath
 from undertow.stream.failpoints import FOLDER
 from undertow.wiring.root import StreamRecipe, stream_recipe
 from undertow.wiring.stores import apply_artifact
@@ -74,6 +77,8 @@ class World:
     redis_server: RedisServer
     kafka_process: Process
     redis_process: Process
+    store: Store | None = None
+    """Of the log, where it lies in none of the folders."""
     emptied: int = 0
     """How often the online store has lost everything."""
     readers_wrong: int = 0
@@ -156,9 +161,15 @@ class World:
         """Whether every partition is read by as many replicas as are wanted, and another stands by."""
         return is_ready(self.driver.status(), self.broker.partitions)
 
+    def log_root(self) -> Path:
+        """Return the folder of the offline log; of a store, that of its bucket on the server."""
+        root = self.settings.offline.path
+        return self.store.bucket if self.store is not None else Path(str(root))
+
     def log_space(self) -> Path:
-        """Return the folder of the offline log that holds the chains."""
-        return view_folder(self.settings.offline.path, self.recipe.artifacts[0].manifest.view())
+        """Return the folder of the offline log that holds the chains; of a store, where its server has the objects."""
+        home = view_folder(self.settings.offline.path, self.recipe.artifacts[0].manifest.view())
+        return self.store.on_disk(home) if self.store is not None and isinstance(home, StorePath) else home
 
     def has_chain(self, partition: int) -> bool:
         """Whether something of a partition is in the offline log."""
@@ -218,8 +229,11 @@ def make_artifact(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[World]:
-    """Run a world for the time of a block; at its end the fleet drains, so that all it read is in both stores."""
+def running(folder: Path, *, in_store: bool = False) -> Iterator[World]:
+    """Run a world for the time of a block; at its end the fleet drains, so that all it read is in both stores.
+
+    With `in_store` the log lies in an object store.
+    """
     failpoints, fold_points = folder / "failpoints", folder / "fold_points"
     failpoints.mkdir(parents=True)
     fold_points.mkdir()
@@ -229,13 +243,22 @@ def running(folder: Path) -> Iterator[World]:
     os.environ |= {FOLDER: str(failpoints), "UNDERTOW_REDIS": store.address, "PYTHONPATH": paths}
     # A socket's path may have 107 characters, of which Ray takes 70.
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(folder / "r")}
+    log = Store(folder / "s3") if in_store else None
+    if log is not None:
+        log.server.start()
+        os.environ["UNDERTOW_STORE__SECRET_ACCESS_KEY"] = SECRET
     repo = folder / "feature_repo"
     shutil.copytree(TESTS.parent / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "*.json"))
     settings = Settings(
         kafka={"bootstrap": kafka.address, "topic": TOPIC, "max_unpacked_bytes": 4 << 20},
         model={"artifact": make_artifact(folder / "model"), "code": ("seed",), "max_embed_seconds": 3.0},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
-        offline={"path": folder / "offline", "checkpoint_seconds": 0.5, "grace_seconds": 1.0},
+        offline={
+            "path": folder / "offline" if log is None else log.root,
+            "checkpoint_seconds": 0.5,
+            "grace_seconds": 1.0,
+        },
+        **({} if log is None else {"store": log.settings()}),
         fleet={
             "replicas": REPLICAS,
             "standbys": STANDBYS,
@@ -254,7 +277,7 @@ def running(folder: Path) -> Iterator[World]:
             folder=folder,
             settings=settings,
             recipe=stream_recipe(settings),
-            driver=Driver(settings, folder, GIVE_UP_AFTER_S),
+            driver=Driver(settings, folder, GIVE_UP_AFTER_S, on_disk=None if log is None else log.on_disk),
             broker=Broker(settings.kafka, PARTITIONS),
             failpoints=failpoints,
             fold_points=fold_points,
@@ -263,7 +286,10 @@ def running(folder: Path) -> Iterator[World]:
             redis_server=store,
             kafka_process=kafka_process,
             redis_process=redis_process,
+            store=log,
         )
+        if log is not None:
+            stack.callback(log.close)
         stack.callback(lambda: stop(world.kafka_process, grace_seconds=STOP_S))
         stack.callback(lambda: stop(world.redis_process, grace_seconds=STOP_S))
         stack.callback(world.driver.close)

@@ -1,6 +1,5 @@
 """Of several who create one object exactly one does, whatever happens to the replies; and servers that break this."""
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.s3_line import Fate, Line
+from undertow.adapters.offline_root import make_log, read_nonce
 from undertow.core.errors import Refused, Unavailable
 from undertow.storage.conditional_puts import FOLDER, require_conditional_puts
 from undertow.storage.creation import create_object
@@ -51,6 +52,12 @@ def test_a_server_that_lets_several_win_is_refused(careless_root):
         require_conditional_puts(careless_root)
 
 
+def test_no_log_is_made_on_such_a_server(careless_root):
+    with pytest.raises(Refused, match="lets several writers create one object"):
+        make_log(careless_root)
+    assert read_nonce(careless_root) == ""
+
+
 @pytest.mark.s3
 def test_a_store_that_is_away_or_refuses_us_is_told_before_anything_is_written(store_root, monkeypatch):
     monkeypatch.setattr("undertow.storage.store_client.RETRIES", 0)
@@ -65,49 +72,16 @@ def test_a_store_that_is_away_or_refuses_us_is_told_before_anything_is_written(s
         require_conditional_puts(nowhere)
 
 
-class Line:
-    """A TCP line to a server, on which a script says what becomes of each connection's first request."""
-
-    def __init__(self, port: int, script: list[str]) -> None:
-        self._port, self._script = port, script
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
-
-    def _carry(self, near: socket.socket) -> None:
-        with near, socket.create_connection(("127.0.0.1", self._port)) as far:
-            while request := near.recv(1 << 20):
-                fate = self._script.pop(0) if self._script else "pass"
-                if fate == "busy":
-                    near.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                    return
-                far.sendall(request)
-                answer = far.recv(1 << 20)
-                if fate == "lose":
-                    return
-                near.sendall(answer)
-
-    def close(self) -> None:
-        self._listener.close()
-
-
 @pytest.fixture
-def through(store_root) -> Iterator[Callable[..., StorePath]]:
+def through(s3, store_root) -> Iterator[Callable[..., StorePath]]:
     """Return a function that gives the prefix over a line with a script."""
     lines: list[Line] = []
 
-    def open_line(*script: str) -> StorePath:
-        line = Line(int(store_root.options.endpoint.rpartition(":")[2]), [*script])
+    def open_line(*script: Fate) -> StorePath:
+        left = [*script]
+        line = Line(s3.port, lambda: left.pop(0) if left else "pass")
         lines.append(line)
-        return StorePath(store_root.bucket, store_root.key, replace(store_root.options, endpoint=line.endpoint))
+        return StorePath(store_root.bucket, store_root.key, s3.options(line.port))
 
     yield open_line
     for line in lines:

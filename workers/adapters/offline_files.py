@@ -59,6 +59,7 @@ def _create_object(path: StorePath, content: bytes, *, after: str) -> bool:
     hit_failpoint("before_write")
     if after and not (path.parent / after).is_file():
         raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
+    hit_failpoint("after_fsync")  # where a disk has all but the name
     is_ours = create_object(path, content)
     hit_failpoint("after_link")
     return is_ours

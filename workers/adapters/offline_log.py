@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
+from pathlib import Path
 
 import numpy as np
 
@@ -249,11 +250,12 @@ def _require_identity(home: AnyPath, footer: Footer, *, cluster_id: str, topic_i
     if found == expected:
         return
     folder = home / footer.partition.topic
+    mv = "mv" if isinstance(folder, Path) else "move the objects, as by aws s3 mv --recursive"
     message = (
         f"the offline log of {footer.partition} comes from topic id {found[1]} of cluster {found[0]}, but the "
         f"broker now has topic id {expected[1]} of cluster {expected[0]}: the topic was deleted and made anew, or "
         "this is another broker, so offsets begin again. To start from the new topic's beginning and keep the old "
-        f"rows readable: mv {folder} {folder}@{found[1]}"
+        f"rows readable: {mv} {folder} {folder}@{found[1]}"
     )
     raise Refused(message)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from undertow.core.errors import UndertowError
 from undertow.storage.store_path import AnyPath, StorePath
 
 FETCHERS = 16
@@ -18,7 +19,10 @@ FETCHERS = 16
 
 @contextlib.contextmanager
 def local_copies(files: Sequence[AnyPath]) -> Iterator[list[Path]]:
-    """Give a file for each path until the block ends. Raises `OSError` for an object that cannot be fetched."""
+    """Give a file for each path until the block ends. Raises `OSError` for an object that cannot be fetched.
+
+    Errors of ours that name a copy are raised with the address of its object.
+    """
     objects = [path for path in files if isinstance(path, StorePath)]
     if not objects:
         yield [path for path in files if isinstance(path, Path)]
@@ -28,7 +32,17 @@ def local_copies(files: Sequence[AnyPath]) -> Iterator[list[Path]]:
         with ThreadPoolExecutor(FETCHERS) as fetchers:
             for _ in fetchers.map(_fetch, files, copies):
                 pass
-        yield copies
+        try:
+            yield copies
+        except UndertowError as error:
+            raise type(error)(_with_addresses(str(error), copies, files)) from error
+
+
+def _with_addresses(text: str, copies: Sequence[Path], files: Sequence[AnyPath]) -> str:
+    """Name what was copied where an error names a copy, which is gone when it is read."""
+    for copy, path in zip(copies, files, strict=True):
+        text = text.replace(str(copy), str(path))
+    return text
 
 
 def _fetch(path: AnyPath, copy: Path) -> None:
