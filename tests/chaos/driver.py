@@ -9,12 +9,10 @@ import os
 import pickle
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +21,19 @@ import psutil
 from undertow.devstack.processes import LEASH
 from undertow.fleet.status import FleetStatus
 from undertow.settings.settings import Settings
-from undertow.storage.store_path import StorePath, parse_any
+from undertow.storage.store_path import StorePath, below
 
 ADVICE = re.compile(r"\bmv (?:--recursive )?(\S+) (\S+)$", re.MULTILINE)
 """What the command tells an operator to do, in its last line and perhaps before."""
 ANSWER_S, ASK_EVERY_S = 40.0, 0.2
+MV = "/bin/mv"
 RUN = "from undertow.cli.main import main; main()"
 
 
 class Driver:
     """The foreground command of one fleet."""
 
-    def __init__(
-        self, settings: Settings, folder: Path, timeout_s: float, *, on_disk: Callable[[StorePath], Path] | None = None
-    ) -> None:
-        """`on_disk` says where the server of a store keeps the objects that an operator is told to move."""
-        self._on_disk = on_disk
+    def __init__(self, settings: Settings, folder: Path, timeout_s: float) -> None:
         self._settings, self._folder, self._timeout_s = settings, folder, timeout_s
         self._eye: subprocess.Popen[bytes] | None = None
         self._run: subprocess.Popen[bytes] | None = None
@@ -121,9 +116,11 @@ class Driver:
     def _obey(self) -> None:
         """Do what the command has told to do when it ended, as an operator would, to the letter."""
         for source, target in ADVICE.findall(self._said_since())[-1:]:
-            places = [parse_any(text) for text in (source, target)]
-            paths = [self._on_disk(one) if isinstance(one, StorePath) and self._on_disk else one for one in places]
-            shutil.move(*paths)
+            log = self._settings.offline.path
+            if isinstance(log, StorePath):
+                _move_objects(*(StorePath.parse(uri, log.options) for uri in (source, target)))
+            else:
+                subprocess.run([MV, source, target], cwd=self._folder, check=True)
 
     def _try(self, order: tuple[Any, ...]) -> Any:
         """Ask once; None where nobody answers."""
@@ -164,3 +161,10 @@ def _toml(sections: dict[str, dict[str, Any]]) -> str:
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     return "\n".join(lines) + "\n"
+
+
+def _move_objects(source: StorePath, target: StorePath) -> None:
+    """Move all objects below a prefix, as `aws s3 mv --recursive` does: by copies, one after another."""
+    for path in [*source.walk_objects()]:
+        (target / below(path, source)).write_bytes(path.read_bytes())
+        path.unlink(missing_ok=True)

@@ -277,7 +277,7 @@ def running(folder: Path, *, in_store: bool = False) -> Iterator[World]:
             folder=folder,
             settings=settings,
             recipe=stream_recipe(settings),
-            driver=Driver(settings, folder, GIVE_UP_AFTER_S, on_disk=None if log is None else log.on_disk),
+            driver=Driver(settings, folder, GIVE_UP_AFTER_S),
             broker=Broker(settings.kafka, PARTITIONS),
             failpoints=failpoints,
             fold_points=fold_points,
