@@ -17,7 +17,9 @@ from undertow.adapters.memory_source import Crash
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.masking import LEAST, MASK, without
 from undertow.core.secret_mask import SecretMask, mask_patterns, masked_faults
+from undertow.settings.log_sections import OfflineSettings, StoreSettings
 from undertow.settings.sections import KafkaSettings
+from undertow.storage.store_path import StorePath
 from undertow.telemetry.logs import JsonLines, LogRecipe, TextLines, log_to_stderr
 from undertow.wiring.secrets import mask_of_fleet
 
@@ -29,6 +31,7 @@ SECRETS = {
     "extra": "bassoon é",
     "feast": "trombone:1",
     "collector": "tuba-token",
+    "store": "piccolo/Key+",
 }
 
 
@@ -53,7 +56,9 @@ def recipe(tmp_path):
         repo_config={"registry": {"secret_key": SECRETS["feast"]}},
     )
     otel = {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{SECRETS['collector']}"}
-    return SimpleNamespace(kafka=kafka, artifacts=[SimpleNamespace(online=online)], tell=SimpleNamespace(otel=otel))
+    log = StorePath.parse("s3://bucket/log", StoreSettings(secret_access_key=SECRETS["store"]).options())
+    artifact = SimpleNamespace(online=online, offline=OfflineSettings(path=log))
+    return SimpleNamespace(kafka=kafka, artifacts=[artifact], tell=SimpleNamespace(otel=otel))
 
 
 @pytest.fixture
