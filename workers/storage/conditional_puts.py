@@ -54,7 +54,6 @@ def _require_one_winner(path: StorePath, creators: ThreadPoolExecutor) -> None:
     if len(won) != 1 or found != str(won[0]).encode():
         message = (
             f"{path.bucket} lets several writers create one object: expected 1 of {CREATORS} to win, found {len(won)}; "
-            "two replicas would own one chain there. Its server must keep the condition If-None-Match: * (those of "
-            "Amazon, Google, Azure and MinIO do)"
+            "two replicas would own one chain there. Its server must keep the condition If-None-Match: *"
         )
         raise Refused(message)
