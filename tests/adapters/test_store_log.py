@@ -86,8 +86,8 @@ def test_who_reads_a_copy_of_a_damaged_object_is_told_its_address(home, chain):
 
 
 @pytest.mark.usefixtures("chain")
-def test_a_topic_made_anew_comes_with_the_command_for_a_store(store_root, home):
-    with pytest.raises(Refused, match=rf"aws s3 mv --recursive {home}/windows {home}/windows@t$"):
+def test_a_topic_made_anew_comes_with_the_command_for_a_store(store_root):
+    with pytest.raises(Refused, match=r"undertow maintain --set-aside t$"):
         owner(store_root, "another").end(P0)
 
 

@@ -21,9 +21,9 @@ import psutil
 from undertow.devstack.processes import LEASH
 from undertow.fleet.status import FleetStatus
 from undertow.settings.settings import Settings
-from undertow.storage.store_path import StorePath, below
 
-ADVICE = re.compile(r"\bmv (?:--recursive )?(\S+) (\S+)$", re.MULTILINE)
+ADVICE = re.compile(r"\bmv (\S+) (\S+)$", re.MULTILINE)
+SET_ASIDE = re.compile(r"\bundertow maintain --set-aside (\S+)$", re.MULTILINE)
 """What the command tells an operator to do, in its last line and perhaps before."""
 ANSWER_S, ASK_EVERY_S = 40.0, 0.2
 MV = "/bin/mv"
@@ -116,11 +116,10 @@ class Driver:
     def _obey(self) -> None:
         """Do what the command has told to do when it ended, as an operator would, to the letter."""
         for source, target in ADVICE.findall(self._said_since())[-1:]:
-            log = self._settings.offline.path
-            if isinstance(log, StorePath):
-                _move_objects(*(StorePath.parse(uri, log.options) for uri in (source, target)))
-            else:
-                subprocess.run([MV, source, target], cwd=self._folder, check=True)
+            subprocess.run([MV, source, target], cwd=self._folder, check=True)
+        for topic_id in SET_ASIDE.findall(self._said_since())[-1:]:
+            order = [sys.executable, "-c", RUN, "maintain", "--set-aside", topic_id]
+            subprocess.run(order, cwd=self._folder, env=self._env, check=True)
 
     def _try(self, order: tuple[Any, ...]) -> Any:
         """Ask once; None where nobody answers."""
@@ -161,10 +160,3 @@ def _toml(sections: dict[str, dict[str, Any]]) -> str:
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     return "\n".join(lines) + "\n"
-
-
-def _move_objects(source: StorePath, target: StorePath) -> None:
-    """Move all objects below a prefix, as `aws s3 mv --recursive` does: by copies, one after another."""
-    for path in [*source.walk_objects()]:
-        (target / below(path, source)).write_bytes(path.read_bytes())
-        path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ number n - 1, none is missing, and one footer for each chain is enough. Otherwis
 footers are read. Parts that the chain notes as folded into the table of history (`offline_folded`) count as there.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,11 +19,13 @@ from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import Footer, read_footer, translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
-from undertow.storage.store_path import AnyPath, below
+from undertow.storage.store_path import AnyPath, StorePath, below
 
 BEGUN, NOTE = "_chains", ".begun"
 """The folder inside a view's with a note for each chain that was begun, and the notes' suffix. Readers of Parquet
 ignore folders that begin with an underscore."""
+MOVING = "_moving.json"
+"""The note, in a view's folder in a store, that chains are being moved: some of their objects are in two places."""
 TRIES = 3
 """How often a folder is listed before a part counts as missing: while parts are appended, a listing may lack one and
 have the next. A choice."""
@@ -135,12 +138,43 @@ def _shift(name: str, footer: Footer) -> int:
 
 
 def chain_folders(home: AnyPath) -> list[AnyPath]:
-    """Return the folders of all chains of a view, also of topics that were created anew since."""
-    return sorted(
+    """Return the folders of all chains of a view, also of topics that were created anew since.
+
+    Raises `Unavailable` while chains are being moved.
+    """
+    require_still(home)
+    folders = sorted(
         folder
         for folder in home.glob("*/*")
         if folder.name.isdigit() and not folder.parent.name.startswith(("@", "_", ".")) and folder.is_dir()
     )
+    require_still(home)  # again: it may have begun meanwhile
+    return folders
+
+
+def moving_to(home: AnyPath) -> str:
+    """Return where chains of this view are being moved to in a store; empty if none are. Raises `Unavailable`."""
+    if not isinstance(home, StorePath):
+        return ""
+    with translated(home / MOVING):
+        try:
+            return str(json.loads((home / MOVING).read_bytes())["to"])
+        except FileNotFoundError:
+            return ""
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"{home / MOVING} is damaged ({error}); undertow maintain --set-aside writes it: restore it"
+            raise Refused(message) from error
+
+
+def require_still(home: AnyPath) -> None:
+    """Raise `Unavailable` while chains of this view are being moved."""
+    if target := moving_to(home):
+        topic_id = target.rpartition("@")[2]
+        message = (
+            f"chains in {home} are being moved to {target}; it will be tried again. If nobody does it any more: "
+            f"undertow maintain --set-aside {topic_id}"
+        )
+        raise Unavailable(message)
 
 
 def chains(home: AnyPath) -> tuple[Chain, ...]:

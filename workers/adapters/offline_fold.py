@@ -38,8 +38,8 @@ class FileChains:
                     names, holes = find_holes(folder)
                     if holes:
                         faults.append(f"{below(folder, self._home)} lacks {'; '.join(map(str, holes))}")
-                    elif names:
-                        chains.append(self._look(folder))
+                    elif names and (chain := self._look(folder)).parts:
+                        chains.append(chain)  # else it was moved while it was listed
             except UndertowError as error:
                 faults.append(str(error))
         return chains, faults

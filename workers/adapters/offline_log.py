@@ -224,7 +224,7 @@ class FileOfflineLog:
 
     def _check_neighbour(self, folder: AnyPath) -> None:
         """Raise `Refused` if the folder holds chains of another topic id, which may be moved away."""
-        if (footer := next(_last_footers(folder.parent), None)) is not None:
+        if (footer := next(last_footers(folder.parent), None)) is not None:
             self._check_identity(footer)  # one is enough: all are moved together
 
     def _check_identity(self, footer: Footer) -> None:
@@ -233,11 +233,11 @@ class FileOfflineLog:
 
 def require_topic(home: AnyPath, topic: str, *, cluster_id: str, topic_id: str) -> None:
     """Raise `Refused` if chains of a view come from another topic of this name. Changes nothing."""
-    for footer in _last_footers(home / topic):
+    for footer in last_footers(home / topic):
         _require_identity(home, footer, cluster_id=cluster_id, topic_id=topic_id)
 
 
-def _last_footers(topic: AnyPath) -> Iterator[Footer]:
+def last_footers(topic: AnyPath) -> Iterator[Footer]:
     """Yield the footer of the last part of each chain of a topic."""
     folders: list[AnyPath] = [*topic.glob("[0-9]*")]
     for folder in sorted(folders):
@@ -250,12 +250,13 @@ def _require_identity(home: AnyPath, footer: Footer, *, cluster_id: str, topic_i
     if found == expected:
         return
     folder = home / footer.partition.topic
-    mv = "mv" if isinstance(folder, Path) else "move the objects, as by aws s3 mv --recursive"
+    moved = f"{folder} {folder}@{found[1]}"
+    move = f"mv {moved}" if isinstance(folder, Path) else f"undertow maintain --set-aside {found[1]}"
     message = (
         f"the offline log of {footer.partition} comes from topic id {found[1]} of cluster {found[0]}, but the "
         f"broker now has topic id {expected[1]} of cluster {expected[0]}: the topic was deleted and made anew, or "
         "this is another broker, so offsets begin again. To start from the new topic's beginning and keep the old "
-        f"rows readable: {mv} {folder} {folder}@{found[1]}"
+        f"rows readable: {move}"
     )
     raise Refused(message)
 

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 from rich.console import Console
 
+from undertow.adapters.offline_aside import set_aside as set_chains_aside
 from undertow.adapters.offline_fold import FileChains
 from undertow.adapters.offline_root import require_own, view_folder
 from undertow.adapters.offline_table import DeltaHistory
@@ -46,6 +47,17 @@ def run(
             if told.wait(every_s):
                 break
     console.print("told to end: what was folded stays, and the next run goes on", highlight=False)
+
+
+def set_aside(settings: Settings, console: Console, topic_id: str) -> None:
+    """Move the chains of `kafka.topic` that had this id aside, in the view of each artifact. Raises `Refused`."""
+    for path in settings.model.artifacts:
+        view = read_manifest(path).view()
+        _require_log(settings.offline, view)
+        home, topic = view_folder(settings.offline.path.absolute(), view), settings.kafka.topic
+        is_moved = set_chains_aside(home, topic, topic_id)
+        said = f"set aside as {topic}@{topic_id}" if is_moved else f"none of topic id {topic_id}; nothing was moved"
+        console.print(f"{view.view}: chains of {topic}: {said}", highlight=False, soft_wrap=True)
 
 
 def _run_all(offline: OfflineSettings, views: list[SpaceView], console: Console) -> list[str]:
