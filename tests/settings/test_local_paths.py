@@ -1,5 +1,7 @@
 """An address where a path is expected is refused: as a path it would be a folder named `s3:`."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -10,7 +12,7 @@ from undertow.settings import local_paths
 from undertow.settings.settings import load
 
 PATHS = (
-    *("feast.repo", "feast.config", "model.artifact"),
+    *("feast.repo", "feast.config"),
     *("kafka.ca_file", "kafka.cert_file", "kafka.key_file", "kafka.oauth_token_file", "kafka.password_file"),
     *("kafka.key_password_file", "kafka.registry_credentials_file"),
 )
@@ -32,9 +34,25 @@ def test_a_path_that_is_an_address_is_refused_with_its_setting_and_nothing_behin
 
 
 @pytest.mark.usefixtures("here")
-def test_one_address_among_several_artifacts_is_refused():
-    with pytest.raises(Refused, match=r"^model\.artifact: expected a path .* s3://\.\.\."):
-        load(['model.artifact=["artifact", "s3://bucket/a"]'])
+def test_an_address_of_another_kind_among_several_artifacts_is_refused():
+    with pytest.raises(Refused, match=r"^model\.artifact: expected a path .* hdfs://\.\.\."):
+        load(['model.artifact=["artifact", "hdfs://bucket/a"]'])
+
+
+@pytest.mark.usefixtures("here")
+def test_artifacts_may_lie_in_a_store_and_beside_it_and_know_how_it_is_reached():
+    given = ['model.artifact=["artifact", "s3://bucket/a"]', "store.endpoint=http://localhost:1"]
+    local, there = load(given).model.artifacts
+    assert (local, str(there), there.options.endpoint) == (Path("artifact"), "s3://bucket/a", "http://localhost:1")
+    assert load(given).model.model_dump()["artifact"] == ["artifact", "s3://bucket/a"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_login_in_the_address_of_an_artifact_is_refused_and_not_shown(monkeypatch):
+    monkeypatch.setenv("UNDERTOW_MODEL__ARTIFACT", f"gs://me:{CANARY}@host/x")
+    with pytest.raises(Refused, match="a login belongs into the settings") as refused:
+        load()
+    assert CANARY not in str(refused.value)
 
 
 @pytest.mark.parametrize("path", ["a:b", "C:/x", "2026-01-01T00:00/x", "./s3:/x", "with space/x"])

@@ -146,7 +146,8 @@ def load(
     """Load an artifact. Nothing in its folder is unpickled or executed, except with `code` and `run_compiled`.
 
     Args:
-        path: The folder that `undertow pack` wrote.
+        path: The folder that `undertow pack` wrote, or its address as a text: s3://..., gs://..., az://.... The store
+            is then reached by the vendor's environment variables.
         device: auto, cpu, cuda, cuda:1, ...; auto is the first GPU, or else the CPU.
         threads: Threads of a forward on the CPU. Set for the whole process.
         code: Packages from which the artifact's own model class may be imported.

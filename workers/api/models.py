@@ -71,6 +71,9 @@ def pack(
     if isinstance(series, str):
         message = f"series: expected a list of id columns, found a text: [{series!r}]"
         raise Refused(message)
+    if isinstance(output, str) and "://" in output:
+        message = "output: expected a folder, found an address: undertow pack --output takes one, with its settings"
+        raise Refused(message)
     is_forecaster = Path(checkpoint).suffix != ".toml"
     with fresh_process(is_forecaster=is_forecaster) as afresh:
         pack_artifact(

@@ -1,6 +1,6 @@
 """Split history into chunks: the same files give the same chunks with the same names, in every run.
 
-In: a Parquet file or a folder of them. Out: `Chunk`s, and the rows of each. Knows no model and no store.
+In: a Parquet file or a folder of them, also in an object store. Out: `Chunk`s, and the rows of each. Knows no model.
 """
 
 import hashlib
@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.backfill.digests import content_digest, stamp
+from undertow.backfill.history_files import find_history
 from undertow.core.errors import Refused
-from undertow.core.parquet_files import find_files
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import InputContract
+from undertow.storage.store_path import AnyPath
 
 BATCH_ROWS = 1024  # how much is decoded at a time
 
@@ -61,19 +62,19 @@ class CutHistory:
 
 
 def cut(
-    history: Path,
+    history: AnyPath,
     contract: InputContract,
     *,
     space: str,
     chunk_rows: int,
-    digest_of: Callable[[Path], str] = content_digest,
+    digest_of: Callable[[AnyPath], str] = content_digest,
 ) -> CutHistory:
     """Split history into chunks, named by the files' content. Raises `Refused` if no file can hold windows.
 
     Of files with the same content only the first is used. If `digest_of` returns an empty text, names depend on the
     place only.
     """
-    found = find_files(history)
+    found = find_history(history)
     chunks: list[Chunk] = []
     faults: dict[str, str] = {}
     names: dict[str, str] = {}
@@ -110,10 +111,10 @@ def cut(
     return CutHistory(chunks=tuple(chunks), left_out=(*found.left_out, *said), faults=faults)
 
 
-def _look(path: Path, name: str, contract: InputContract) -> int:
+def _look(path: AnyPath, name: str, contract: InputContract) -> int:
     """Return how many rows a file has. Raises `FileFault` if they cannot be windows of this contract."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with _open(path) as file:
             rows, schema = int(file.metadata.num_rows), file.schema_arrow
     except (pa.ArrowException, OSError) as error:
         message = f"{path} is no readable Parquet file: {error}"
@@ -140,12 +141,18 @@ def _key(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def _footer_digest(path: Path) -> str:
+def _footer_digest(path: AnyPath) -> str:
     with path.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         length = int.from_bytes(file.read(4), "little")
         file.seek(-8 - length, os.SEEK_END)
         return hashlib.sha256(file.read(length)).hexdigest()
+
+
+def _open(path: AnyPath) -> pq.ParquetFile:
+    """Open a file; of an object only what is asked for is fetched."""
+    source: Any = path if isinstance(path, Path) else path.open("rb")
+    return pq.ParquetFile(source, page_checksum_verification=True)
 
 
 class ChunkReader:
@@ -154,7 +161,7 @@ class ChunkReader:
     Row groups may be larger than a chunk and than memory allows, so they are decoded in small batches.
     """
 
-    def __init__(self, folder: Path, columns: list[str]) -> None:
+    def __init__(self, folder: AnyPath, columns: list[str]) -> None:
         self._folder, self._columns = folder, columns
         self._path = ""
         self._position = 0
@@ -176,7 +183,7 @@ class ChunkReader:
             raise FileFault(message) from error
         return table
 
-    def _require_same(self, chunk: Chunk, path: Path) -> str:
+    def _require_same(self, chunk: Chunk, path: AnyPath) -> str:
         """Return the file's stamp. If it differs, the file may be a copy on another node: then the content decides."""
         now = stamp(path)
         if now == chunk.stamp:
@@ -188,14 +195,14 @@ class ChunkReader:
             raise FileFault(message)
         return now
 
-    def _read(self, chunk: Chunk, path: Path) -> pa.Table:
+    def _read(self, chunk: Chunk, path: AnyPath) -> pa.Table:
         if chunk.path != self._path or chunk.first < self._position:
             self._seek(chunk, path)
         deque(self._read_on(chunk.first - self._position), maxlen=0)
         return pa.Table.from_batches(self._read_on(chunk.rows)).combine_chunks()
 
-    def _seek(self, chunk: Chunk, path: Path) -> None:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+    def _seek(self, chunk: Chunk, path: AnyPath) -> None:
+        file = _open(path)
         groups, begin = file.metadata.num_row_groups, 0
         group = 0
         while begin + file.metadata.row_group(group).num_rows <= chunk.first:

@@ -8,12 +8,11 @@ again if size, mtime or ctime differ from the noted ones.
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from undertow.adapters.offline_files import replace
 from undertow.core.errors import Unavailable
-from undertow.storage.store_path import AnyPath
+from undertow.storage.store_path import AnyPath, StorePath
 from undertow.stream.ports import Clock
 
 SECOND_NS = 1_000_000_000
@@ -21,8 +20,11 @@ SETTLED_NS = 2 * SECOND_NS
 """The coarsest resolution of file times, 2 s (FAT): a file that changed more recently may change again unnoticed."""
 
 
-def stamp(path: Path) -> str:
-    """Return a text that changes whenever a file is written to: size, mtime and ctime."""
+def stamp(path: AnyPath) -> str:
+    """Return a text that changes whenever a file is written to: size, mtime and ctime; of an object, size and ETag."""
+    if isinstance(path, StorePath):
+        found = path.stat()
+        return f"{found.st_size}-{found.tag or found.st_mtime}"
     status = path.stat()
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
@@ -32,8 +34,10 @@ def changed_ns(stamped: str) -> int:
     return max(int(number) for number in stamped.split("-")[1:])
 
 
-def content_digest(path: Path) -> str:
-    """Return the digest of a file's bytes."""
+def content_digest(path: AnyPath) -> str:
+    """Return the digest of a file's bytes; of an object, which need not be fetched for it, that of size and ETag."""
+    if isinstance(path, StorePath):
+        return hashlib.sha256(stamp(path).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -51,23 +55,26 @@ class Digests:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._files = {}
 
-    def of(self, path: Path) -> str:
+    def of(self, path: AnyPath) -> str:
         """Return the digest of a file's content, which is read only if it may have changed. Raises `OSError`."""
         now = stamp(path)
         known = self._files.get(str(path), {})
         if known.get("stamp") == now and known.get("digest"):
             return str(known["digest"])
         digest = content_digest(path)
-        is_settled = changed_ns(now) < self._clock() * SECOND_NS - SETTLED_NS and stamp(path) == now
+        is_settled = isinstance(path, StorePath) or self._is_settled(path, now)
         trusted = known.get("trusted") if known.get("digest") == digest else None
         self._files[str(path)] = {"stamp": now if is_settled else "", "digest": digest, "trusted": trusted or ""}
         return digest
 
-    def trusts(self, path: Path, identity: str) -> bool:
+    def _is_settled(self, path: AnyPath, now: str) -> bool:
+        return changed_ns(now) < self._clock() * SECOND_NS - SETTLED_NS and stamp(path) == now
+
+    def trusts(self, path: AnyPath, identity: str) -> bool:
         """Whether parts of an earlier version with this identity were verified to match the file's content."""
         return bool(self._files.get(str(path), {}).get("trusted") == identity)
 
-    def trust(self, path: Path, identity: str) -> None:
+    def trust(self, path: AnyPath, identity: str) -> None:
         """Note that parts with this identity match the file's content."""
         self._files[str(path)]["trusted"] = identity
 

@@ -9,7 +9,6 @@ are trusted if the file was last changed before they were written.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from undertow.adapters.offline_parts import part_files, read_latest
 from undertow.backfill.chunks import Chunk
@@ -30,7 +29,7 @@ class DoneBefore:
     said: tuple[str, ...]
 
 
-def find_done(chunks: Sequence[Chunk], job: AnyPath, history: Path, digests: Digests) -> DoneBefore:
+def find_done(chunks: Sequence[Chunk], job: AnyPath, history: AnyPath, digests: Digests) -> DoneBefore:
     """Find the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
     there = {path.stem for path in part_files(job)}
     parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}

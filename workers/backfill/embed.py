@@ -4,7 +4,6 @@ In: a recipe (plain data) and chunks. Out: parts, rejects, online rows, a few nu
 """
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +13,10 @@ from undertow.adapters.offline_parts import encode_part, no_rows
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.chunks import Chunk, ChunkReader
+from undertow.backfill.history_files import history_folder
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.embedding import Embed
-from undertow.core.parquet_files import SUFFIX, history_folder
+from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import EventTimes, hold_rows
 from undertow.schemas.spaces import SpaceView
@@ -35,7 +35,7 @@ RETRY_FOR_S = 60.0
 class BackfillRecipe:
     """Which history goes into which space. Paths must be the same on every node."""
 
-    history: Path
+    history: AnyPath
     """A Parquet file, or a folder of them, in the schema of `undertow.schemas.windows_arrow`."""
     contract: InputContract
     view: SpaceView

@@ -28,9 +28,9 @@ from undertow.backfill.chunks import Chunk, FileFault, cut
 from undertow.backfill.digests import Digests
 from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from undertow.backfill.history_files import history_folder
 from undertow.backfill.stall import StallWatch
 from undertow.core.errors import Refused, UndertowError, WrongUsage
-from undertow.core.parquet_files import history_folder
 from undertow.settings.sections import BackfillSettings
 from undertow.stream.ports import Clock
 

@@ -1,13 +1,12 @@
 """`undertow backfill`: history in the foreground, with a progress bar.
 
-In: settings, a file or folder of Parquet, a console. Out: the report, printed. Knows nothing of how it is embedded.
+In: settings, a Parquet file or folder, or its address. Out: the report, printed. Knows nothing of how it is embedded.
 """
 
 import re
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,6 +17,7 @@ from undertow.backfill.job import BackfillReport, backfill
 from undertow.ray_session.session import ray_session
 from undertow.schemas.wording import are, counted
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import AnyPath
 from undertow.telemetry.logs import mask_last_resort
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, require_applied_log, with_log
 from undertow.wiring.root import open_embed
@@ -25,7 +25,9 @@ from undertow.wiring.secrets import mask_of_embedding
 from undertow.wiring.stores import check_online, open_online
 
 
-def run(settings: Settings, history: Path, console: Console, *, job: str | None = None) -> tuple[BackfillReport, ...]:
+def run(
+    settings: Settings, history: AnyPath, console: Console, *, job: str | None = None
+) -> tuple[BackfillReport, ...]:
     """Embed what was not embedded yet, by one artifact after another; return a report of each.
 
     Raises `Refused` before anything starts where a part is missing. A job is named after its file or folder unless it
@@ -43,7 +45,7 @@ def run(settings: Settings, history: Path, console: Console, *, job: str | None 
 
 
 def _run_one(
-    settings: Settings, embed: EmbedRecipe, history: Path, console: Console, job: str | None
+    settings: Settings, embed: EmbedRecipe, history: AnyPath, console: Console, job: str | None
 ) -> BackfillReport:
     recipe = BackfillRecipe(
         history=history.absolute(),
@@ -51,7 +53,7 @@ def _run_one(
         view=embed.manifest.view(),
         offline=embed.offline,
         times=settings.kafka.event_time.at(time.time()),
-        job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._"),
+        job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._") or "history",
     )
     columns = (
         TextColumn(f"backfill {recipe.view.view}"),

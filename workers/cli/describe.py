@@ -4,13 +4,13 @@ In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside th
 """
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from undertow.cli.options import settings_options
-from undertow.cli.paths import LocalPathType
+from undertow.cli.paths import PlaceType
+from undertow.storage.store_path import AnyPath
 from undertow.telemetry.output import say_bytes
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ SAMPLES = ("json", "avro", "arrow", "parquet")
 
 
 @click.command()
-@click.argument("artifact", required=False, type=LocalPathType())
+@click.argument("artifact", required=False, type=PlaceType())
 @click.option("--code", multiple=True, help="Package from which the model's class may be imported; adds to model.code.")
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
 @click.option("form", "--sample", type=click.Choice(SAMPLES), help="Print one made-up window, and nothing else.")
 @settings_options
 def describe(
-    overrides: tuple[str, ...], artifact: Path | None, code: tuple[str, ...], *, as_json: bool, form: "Form | None"
+    overrides: tuple[str, ...], artifact: AnyPath | None, code: tuple[str, ...], *, as_json: bool, form: "Form | None"
 ) -> None:
     """Show what an artifact takes and gives.
 
@@ -45,11 +45,12 @@ def describe(
     from undertow.commands.describe import describe as show
     from undertow.commands.describe import sample
     from undertow.settings.artifact_paths import only
-    from undertow.settings.settings import load
+    from undertow.settings.settings import load, reached
     from undertow.telemetry.terminal import Terminal
 
-    settings = load(overrides).model
-    path = artifact or only(settings.artifacts)
+    everything = load(overrides)
+    settings = everything.model
+    path = only(settings.artifacts) if artifact is None else reached(artifact, everything, "ARTIFACT")
     if form is None:
         model = settings.model_copy(update={"code": (*settings.code, *code)})
         show(path, model, Terminal(), as_json=as_json)

@@ -3,13 +3,13 @@
 In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from undertow.cli.options import model_options, seconds
-from undertow.cli.paths import ExistingPathType, LocalPathType
+from undertow.cli.paths import ExistingPathType, PlaceType
+from undertow.storage.store_path import AnyPath
 from undertow.telemetry.output import say
 
 
@@ -41,13 +41,13 @@ from undertow.telemetry.output import say
 @click.option(
     "--ttl", "ttl_s", callback=seconds, metavar="6h", help="How old a vector may be in Feast's joins; 0 for any age."
 )
-@click.option("--output", type=LocalPathType(), help="Folder to write; default: model.artifact.")
+@click.option("--output", type=PlaceType(), help="Folder or address to write; default: model.artifact.")
 def pack(
     overrides: tuple[str, ...],
     taps: tuple[str, ...],
     series: tuple[str, ...],
     code: tuple[str, ...],
-    output: Path | None,
+    output: AnyPath | None,
     **options: Any,
 ) -> None:
     """Turn a trained model into an artifact.
@@ -63,11 +63,11 @@ def pack(
     from undertow.artifact.pack.certify.fresh import fresh_process
     from undertow.core.features import name_features
     from undertow.settings.artifact_paths import only
-    from undertow.settings.settings import load
+    from undertow.settings.settings import load, reached
 
     everything = load(overrides)
     settings = everything.model
-    folder = output or only(settings.artifacts)
+    folder = only(settings.artifacts) if output is None else reached(output, everything, "--output")
     options["batches"] = (everything.kafka.max_batch, everything.backfill.chunk_rows)
     options |= {"code": (*settings.code, *code), "note": lambda text: say(f"note: {text}", err=True)}
     named = name_features(taps)

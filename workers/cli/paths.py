@@ -1,6 +1,6 @@
 """Click types for options and arguments that are paths.
 
-In: text. Out: a local path; an address (`s3://...`) or a pipe is wrong usage. Knows no command.
+In: text. Out: a path; an address (`s3://...`) where none can be, or a pipe, is wrong usage. Knows no command.
 """
 
 import os
@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from undertow.core.readable import readable
-from undertow.settings.local_paths import require_local
+from undertow.settings.local_paths import parse_place, require_local
+from undertow.storage.store_client import SCHEMES
 
 
 class LocalPathType(click.Path):
@@ -28,6 +29,19 @@ class LocalPathType(click.Path):
             self.fail(str(error), param, ctx)
 
 
+class PlaceType(LocalPathType):
+    """A path, or an address in an object store, without the options by which that is reached."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if isinstance(value, str) and value.partition("://")[0] in SCHEMES:
+            try:
+                return parse_place(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class ExistingPathType(click.Path):
     """A `click.Path` to an existing file or folder. Refuses pipes, since reading one may block for ever."""
 
@@ -43,3 +57,13 @@ class ExistingPathType(click.Path):
                 f"expected a file or a folder, found a pipe, a socket or a device: {readable(str(path))}", param, ctx
             )
         return path
+
+
+class HistoryType(ExistingPathType):
+    """An existing file or folder, or an address in an object store, which is only seen when it is read."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if isinstance(value, str) and value.partition("://")[0] in SCHEMES:
+            return PlaceType().convert(value, param, ctx)
+        return super().convert(value, param, ctx)

@@ -4,16 +4,16 @@ In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside th
 """
 
 import sys
-from pathlib import Path
 
 import click
 
 from undertow.cli.options import settings_options
-from undertow.cli.paths import ExistingPathType
+from undertow.cli.paths import HistoryType
+from undertow.storage.store_path import AnyPath
 
 
 @click.command()
-@click.argument("history", type=ExistingPathType())
+@click.argument("history", type=HistoryType())
 @click.option("--topic", help="Topic to send to; default: kafka.topic.")
 @click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
 @click.option(
@@ -28,7 +28,7 @@ from undertow.cli.paths import ExistingPathType
 )
 @settings_options
 def produce(
-    history: Path,
+    history: AnyPath,
     overrides: tuple[str, ...],
     topic: str | None,
     form: str | None,
@@ -44,10 +44,11 @@ def produce(
     undertow produce history.parquet --topic windows --format arrow --rate 5000
     """
     from undertow.commands.produce import produce as run_produce
-    from undertow.settings.settings import load
+    from undertow.settings.settings import load, reached
     from undertow.telemetry.terminal import Terminal
 
     given = [f"kafka.{name}={value}" for name, value in (("topic", topic), ("format", form)) if value is not None]
     settings = load([*overrides, *given])
-    sent = run_produce(settings, history, Terminal(), per_second=rate, batch=batch, create_partitions=create_topic)
+    source = reached(history, settings, "HISTORY")
+    sent = run_produce(settings, source, Terminal(), per_second=rate, batch=batch, create_partitions=create_topic)
     sys.exit(0 if sent else 1)

@@ -37,6 +37,7 @@ from undertow.history.look import compare_online
 from undertow.schemas.wording import counted
 from undertow.settings.local_paths import goes_with_container
 from undertow.settings.settings import TOML, Settings, load
+from undertow.storage.store_path import AnyPath
 from undertow.telemetry.output import MOST_WIDTH
 from undertow.wiring.formats import check_format
 from undertow.wiring.recipes import EmbedRecipe, embed_recipe
@@ -108,7 +109,7 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "nodes", partial(_nodes, settings)
 
 
-def _artifact(settings: Settings, path: Path) -> str:
+def _artifact(settings: Settings, path: AnyPath) -> str:
     manifest = read_manifest(path)
     read_weights(path, manifest)
     require_allowed_code(manifest.model, settings.model.code)
@@ -165,7 +166,7 @@ def _nodes(settings: Settings) -> str:
     return f"{len(hosts)} at {settings.fleet.address}, each sees {seen}: {', '.join(hosts)}"
 
 
-def _online(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe], path: Path) -> str:
+def _online(settings: Settings, recipe_of: Callable[[AnyPath], EmbedRecipe], path: AnyPath) -> str:
     recipe = recipe_of(path)
     check_online(recipe.online)
     said = f"{recipe.online.type}, view {recipe.online.view}"

@@ -21,7 +21,7 @@ from undertow.storage.store_path import AnyPath
 from undertow.wiring.recipes import EmbedRecipe, require_applied_log
 
 
-def look_at_log(settings: Settings, recipe_of: Callable[[Path], EmbedRecipe]) -> str:
+def look_at_log(settings: Settings, recipe_of: Callable[[AnyPath], EmbedRecipe]) -> str:
     """Describe the log. Raises `Refused` if it cannot be written, or a part is missing."""
     path = settings.offline.path
     if isinstance(path, Path):

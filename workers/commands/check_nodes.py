@@ -4,7 +4,6 @@ In: what is expected. Out: the nodes' names, or `Refused`, naming what each node
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from undertow.adapters.offline_root import LogIdentity
 from undertow.artifact.format.manifest import read_manifest, read_weights
 from undertow.core.errors import Refused, UndertowError
+from undertow.storage.store_path import AnyPath
 
 ANSWER_S = 60.0
 """How long a node may take to answer; it may have to start a process first. A choice."""
@@ -23,7 +23,7 @@ ANSWER_S = 60.0
 class NodeNeeds:
     """What a replica on any node needs."""
 
-    artifacts: tuple[tuple[Path, str], ...]
+    artifacts: tuple[tuple[AnyPath, str], ...]
     """(absolute folder, space id) of each artifact."""
     log: LogIdentity | None
     """None if no log is written, or none exists yet."""

@@ -7,7 +7,6 @@ import shlex
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -28,13 +27,14 @@ from undertow.schemas.spaces import SpaceView
 from undertow.schemas.windows_arrow import window_schema
 from undertow.schemas.wording import between, counted
 from undertow.settings.sections import ModelSettings
+from undertow.storage.store_path import AnyPath
 
-LoadArtifact = Callable[[Path, ModelSettings], None]
+LoadArtifact = Callable[[AnyPath, ModelSettings], None]
 LISTED = 8
 """How many categories are listed; the rest are counted. A choice."""
 
 
-def load_once(path: Path, model: ModelSettings) -> None:
+def load_once(path: AnyPath, model: ModelSettings) -> None:
     """Load the artifact as a replica does, and close it."""
     # Imported here, since torch and pytorch-forecasting take seconds.
     from undertow.artifact.load.loader import load  # noqa: PLC0415
@@ -43,7 +43,7 @@ def load_once(path: Path, model: ModelSettings) -> None:
 
 
 def describe(
-    path: Path,
+    path: AnyPath,
     model: ModelSettings,
     console: Console,
     *,
@@ -68,7 +68,7 @@ def describe(
         raise fault
 
 
-def sample(path: Path, form: Form, write: Callable[[bytes], object]) -> None:
+def sample(path: AnyPath, form: Form, write: Callable[[bytes], object]) -> None:
     """Write one made-up window, in a form that the stream or a file takes. Loads no model. Raises `Refused`."""
     manifest = read_manifest(path)
     content = encode_sample(form, make_window(manifest), manifest.contract)
@@ -84,7 +84,9 @@ def _samples(manifest: Manifest) -> dict[Form, bytes]:
     return samples
 
 
-def _show(path: Path, manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], console: Console) -> None:
+def _show(
+    path: AnyPath, manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], console: Console
+) -> None:
     for name, value in _head(manifest):
         console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
     _print(console, ("window", "column", "takes"), list(_contract(manifest)))

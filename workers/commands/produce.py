@@ -17,9 +17,9 @@ from undertow.adapters.kafka_admin import describe_topic, ensure_topic
 from undertow.adapters.kafka_producer import Send, open_send, partition_of
 from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.chunks import BATCH_ROWS, ChunkReader, cut
+from undertow.backfill.history_files import history_folder
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.errors import Refused
-from undertow.core.parquet_files import history_folder
 from undertow.core.private_files import make_folder
 from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import hold_rows
@@ -28,6 +28,7 @@ from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
 from undertow.schemas.wording import counted
 from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import AnyPath
 from undertow.stream.ports import Clock
 from undertow.wiring.formats import Encode, open_encode
 
@@ -46,7 +47,7 @@ class Message:
 
 def produce(
     settings: Settings,
-    history: Path,
+    history: AnyPath,
     console: Console,
     *,
     per_second: float,
@@ -81,7 +82,7 @@ def produce(
     refusals = RejectCounts()
     log = settings.offline.path
     beside = log.parent if isinstance(log, Path) else Path(".undertow")
-    listed = beside / "produce" / f"{history.absolute().stem}.rejects.jsonl"
+    listed = beside / "produce" / f"{history.absolute().stem or 'history'}.rejects.jsonl"
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeRemainingColumn())
     began = time.monotonic()
     with open_send(kafka) as send, Progress(*columns, console=console) as bar:

@@ -45,11 +45,6 @@ class ParquetFiles:
         return [self.folder / name for name in self.names]
 
 
-def history_folder(history: Path) -> Path:
-    """Return the folder that chunks' paths are relative to."""
-    return history.parent if history.is_file() else history
-
-
 def find_files(history: Path) -> ParquetFiles:
     """Return the Parquet files of history. Raises `Refused` if there are none, or a folder cannot be read."""
     if history.is_file():

@@ -1,4 +1,4 @@
-"""Parse the setting `model.artifact`: one folder or several.
+"""Parse the setting `model.artifact`: one folder or several, here or in an object store.
 
 In: a value from a flag, the environment or TOML. Out: paths. Knows nothing of the folders' content.
 """
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from undertow.core.errors import Refused
-from undertow.settings.local_paths import require_local
+from undertow.settings.local_paths import parse_place
+from undertow.storage.store_path import AnyPath, StorePath
 
-Paths = Path | tuple[Path, ...]
+Paths = AnyPath | tuple[AnyPath, ...]
 """One path, or a tuple of several."""
 
 
@@ -22,14 +23,14 @@ def parse_paths(given: object) -> Paths:
         with contextlib.suppress(ValueError, RecursionError):
             given = json.loads(given)
     several: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
-    if not several or not all(isinstance(one, str | Path) for one in several):
+    if not several or not all(isinstance(one, str | Path | StorePath) for one in several):
         message = f'expected the folder of an artifact, or several as ["a", "b"], found {given!r:.60}'
         raise ValueError(message)
-    paths = tuple(Path(str(require_local(one))) for one in several)
+    paths = tuple(parse_place(one if isinstance(one, StorePath) else str(one)) for one in several)
     return paths[0] if len(paths) == 1 else paths
 
 
-def only(paths: tuple[Path, ...]) -> Path:
+def only(paths: tuple[AnyPath, ...]) -> AnyPath:
     """Return the single artifact, for commands that take only one. Raises `Refused` if there are several."""
     if len(paths) > 1:
         message = (
@@ -38,3 +39,8 @@ def only(paths: tuple[Path, ...]) -> Path:
         )
         raise Refused(message)
     return paths[0]
+
+
+def shown_paths(paths: Paths) -> object:
+    """Return what stands in a text for them."""
+    return [str(path) for path in paths] if isinstance(paths, tuple) else str(paths)

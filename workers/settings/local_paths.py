@@ -1,4 +1,4 @@
-"""Validate local paths in settings and options: on this machine, or on a disk mounted there.
+"""Validate paths in settings and options: on this machine, on a disk mounted there, or in an object store.
 
 In: a value from a flag, the environment or TOML. Out: paths. Knows nothing of the files.
 """
@@ -39,8 +39,8 @@ def require_local(given: Any) -> Any:
     return given
 
 
-def parse_log_path(given: Any) -> AnyPath:
-    """Return the path of a log: a folder, or an address such as `s3://bucket/folder`. Raises `ValueError`."""
+def parse_place(given: Any) -> AnyPath:
+    """Return the path of a folder here, or in an object store: `s3://bucket/folder`. Raises `ValueError`."""
     if isinstance(given, StorePath):
         return given
     if isinstance(given, str) and given.partition("://")[0] in SCHEMES:
@@ -51,8 +51,8 @@ def parse_log_path(given: Any) -> AnyPath:
     return Path(require_local(given))
 
 
-LogPath = Annotated[
-    AnyPath, PlainValidator(parse_log_path), PlainSerializer(lambda path: path if isinstance(path, Path) else str(path))
+Place = Annotated[
+    AnyPath, PlainValidator(parse_place), PlainSerializer(lambda path: path if isinstance(path, Path) else str(path))
 ]
 LocalPath = Annotated[Path, BeforeValidator(require_local)]
 

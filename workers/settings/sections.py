@@ -10,17 +10,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, Field, PlainValidator, SecretStr, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 from undertow.core.masking import secrets_in
 from undertow.schemas.event_times import EventTimes
 from undertow.schemas.times import EPOCH
-from undertow.settings.artifact_paths import Paths, parse_paths
+from undertow.settings.artifact_paths import Paths, parse_paths, shown_paths
 from undertow.settings.broker_names import BootstrapServers, FleetName, Topic
 from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret, secret_or_nothing
 from undertow.settings.local_paths import LocalPath, require_local
 from undertow.settings.registry_files import require_registry_files
+from undertow.storage.store_path import AnyPath
 
 OF_REJECTS = ".rejects"
 """How the name of a dead-letter topic ends, behind that of its source, unless `kafka.dead_letters` names another."""
@@ -155,8 +165,9 @@ class KafkaSettings(KafkaSecurity):
 class ModelSettings(Section):
     """The artifacts, and how their models run."""
 
-    artifact: Annotated[Paths, NoDecode, PlainValidator(parse_paths)] = Path("artifact")
-    """The artifact's folder, as `undertow pack` wrote it; or a list, `["a", "b"]`, which one fleet serves together."""
+    artifact: Annotated[Paths, NoDecode, PlainValidator(parse_paths), PlainSerializer(shown_paths)] = Path("artifact")
+    """The artifact's folder, as `undertow pack` wrote it, also as an address: `s3://bucket/folder`, `gs://...`, `az://...`
+    (see the section `store`); or a list, `["a", "b"]`, which one fleet serves together."""
     device: str = "auto"
     """Where the model runs: auto, cpu, cuda, cuda:1, ... `auto` is the first GPU visible to the process, or else the
     CPU."""
@@ -173,7 +184,7 @@ class ModelSettings(Section):
     trust."""
 
     @property
-    def artifacts(self) -> tuple[Path, ...]:
+    def artifacts(self) -> tuple[AnyPath, ...]:
         """All artifacts, one or more."""
         return self.artifact if isinstance(self.artifact, tuple) else (self.artifact,)
 

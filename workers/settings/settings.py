@@ -36,7 +36,7 @@ from undertow.settings.sections import (
     KafkaSettings,
     ModelSettings,
 )
-from undertow.storage.store_path import StorePath
+from undertow.storage.store_path import AnyPath, StorePath
 
 TOML = "undertow.toml"
 PREFIX, SEPARATOR = "UNDERTOW_", "__"
@@ -140,13 +140,27 @@ def load(overrides: Iterable[str] = ()) -> Settings:
 
 
 def _with_store(settings: Settings) -> Settings:
-    """Let the log's path know how its store is reached, so that whoever has the path needs no other section."""
-    path = settings.offline.path
+    """Let paths in a store know how it is reached, so that whoever has one needs no other section."""
+    artifacts = tuple(reached(path, settings, "model.artifact") for path in settings.model.artifacts)
+    model = {"artifact": artifacts if isinstance(settings.model.artifact, tuple) else artifacts[0]}
+    offline = {"path": reached(settings.offline.path, settings, "offline.path")}
+    return settings.model_copy(
+        update={
+            "offline": settings.offline.model_copy(update=offline),
+            "model": settings.model.model_copy(update=model),
+        }
+    )
+
+
+def reached(path: AnyPath, settings: Settings, named: str) -> AnyPath:
+    """Return the path with the options by which its store is reached. Raises `Refused` without the extra for stores.
+
+    `named` is where a person gave it.
+    """
     if not isinstance(path, StorePath):
-        return settings
-    require_extras(f"offline.path = {path}", "store")
-    reached = StorePath(path.bucket, path.key, settings.store.options())
-    return settings.model_copy(update={"offline": settings.offline.model_copy(update={"path": reached})})
+        return path
+    require_extras(f"{named} = {path}", "store")
+    return StorePath(path.bucket, path.key, settings.store.options())
 
 
 def _is_given(fault: ErrorDetails, flags: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ is what callers expect of a disk. Knows no path.
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """What each kind calls an option; one that it does not know is taken from `extra` or its own variables only."""
+_VENDORS: Mapping[str, str] = MappingProxyType({"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"})
+"""How the names of their environment variables begin. obstore reads them, but for what is said of the connection."""
 _CODE, _ABSENT = re.compile(r"<Code>(\w+)</Code>"), frozenset({"NoSuchKey", "BlobNotFound"})
 """What a server calls its errors, and what it calls an object that is not there. GCS has other words for its JSON."""
 CONNECT_S, REQUEST_S = 5, 30
@@ -83,7 +86,8 @@ def open_client(bucket: str, options: StoreOptions) -> Any:
     from obstore.store import from_url  # noqa: PLC0415
 
     http: dict[str, Any] = {"connect_timeout": timedelta(seconds=CONNECT_S), "timeout": timedelta(seconds=REQUEST_S)}
-    if options.allows_http:
+    scheme = bucket.partition(":")[0]
+    if options.allows_http or os.environ.get(f"{_VENDORS[scheme]}_ALLOW_HTTP", "").lower() in {"true", "1"}:
         http["allow_http"] = True
     if options.ca_file:
         http["root_certificate"] = Path(options.ca_file).read_bytes()
@@ -91,7 +95,7 @@ def open_client(bucket: str, options: StoreOptions) -> Any:
         with as_os_errors(bucket):
             return from_url(
                 bucket,
-                config=options.config(bucket.partition(":")[0]),
+                config=options.config(scheme),
                 client_options=http,
                 retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_S)},
             )
@@ -123,4 +127,6 @@ def as_os_errors(uri: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
+    if code := _CODE.search(str(error)):
+        return f"the store answers {code[1]}"
     return " ".join(str(error).partition("\n\n")[0].split())[:300]

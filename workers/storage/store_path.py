@@ -27,6 +27,8 @@ class ObjectStatus:
     st_size: int
     st_mtime: float
     """When it was written, in seconds since the epoch, by the store's clock."""
+    tag: str = ""
+    """The store's name of the content (ETag), which changes with it."""
 
 
 @total_ordering
@@ -124,7 +126,8 @@ class StorePath:
         """Ask for its size and time. Raises `OSError`."""
         with as_os_errors(str(self)):
             found = self.client.head(self.key)
-        return ObjectStatus(st_size=int(found["size"]), st_mtime=_seconds(found["last_modified"]))
+        at, tag = _seconds(found["last_modified"]), str(found["e_tag"] or "").strip('"')
+        return ObjectStatus(st_size=int(found["size"]), st_mtime=at, tag=tag)
 
     def iterdir(self) -> Iterator["StorePath"]:
         """Yield what lies directly below. Raises `FileNotFoundError` if nothing does, `OSError`."""
@@ -202,6 +205,8 @@ class StorePath:
 class _Reader:
     """A file for readers of Parquet: `seek` and `read`, each as a request for a range; its errors are a disk's."""
 
+    mode, closed = "rb", False
+
     def __init__(self, path: StorePath) -> None:
         self._path, self._place = path, 0
         self._size = path.stat().st_size
@@ -212,6 +217,13 @@ class _Reader:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def close(self) -> None:
+        """Let go of what was read ahead."""
+        self._ahead, self.closed = b"", True
+
+    def tell(self) -> int:
+        return self._place
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._place = offset + (0, self._place, self._size)[whence]
@@ -237,6 +249,11 @@ AnyPath = Path | StorePath
 def parse_any(text: str) -> AnyPath:
     """Return the path of a text: of an object store where it has a scheme. Raises `ValueError`."""
     return StorePath.parse(text) if "://" in text else Path(text)
+
+
+def as_path(given: AnyPath | str) -> AnyPath:
+    """Return the path, parsed if it is a text. Raises `ValueError`."""
+    return parse_any(given) if isinstance(given, str) else given
 
 
 def containing(path: AnyPath, name: str) -> AnyPath:

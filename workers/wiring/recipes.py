@@ -5,7 +5,6 @@ built from it nor whether a stream or a backfill asks.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from undertow.adapters.feast_repo import OnlineRecipe, online_recipe, registered_views
 from undertow.adapters.offline_root import LogIdentity, claim_folder, make_log, read_nonce
@@ -15,6 +14,7 @@ from undertow.core.errors import Refused
 from undertow.settings.log_sections import OfflineSettings
 from undertow.settings.sections import ModelSettings
 from undertow.settings.settings import Settings
+from undertow.storage.store_path import AnyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def embed_recipes(settings: Settings) -> tuple[EmbedRecipe, ...]:
     return recipes
 
 
-def embed_recipe(settings: Settings, path: Path) -> EmbedRecipe:
+def embed_recipe(settings: Settings, path: AnyPath) -> EmbedRecipe:
     """Look up everything that embedding by the artifact in `path` needs."""
     model = settings.model
     manifest = read_manifest(path)

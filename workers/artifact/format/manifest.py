@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from undertow.artifact.format.certificate import Certificate
@@ -23,6 +22,8 @@ from undertow.core.features import TappedFeature
 from undertow.core.preprocessing import Preprocessing
 from undertow.schemas.contract import InputContract
 from undertow.schemas.spaces import Facts, SpaceView
+from undertow.storage.known_files import read_known
+from undertow.storage.store_path import AnyPath, as_path
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 FORMAT = 2
@@ -135,9 +136,9 @@ class Manifest:
         )
 
 
-def read_manifest(path: Path | str) -> Manifest:
+def read_manifest(path: AnyPath | str) -> Manifest:
     """Read the manifest of the artifact in the folder `path`. Raises `Refused` unless it is complete and unaltered."""
-    path = Path(path)
+    path = as_path(path)
     file = path / MANIFEST
     try:
         content = file.read_bytes()
@@ -190,20 +191,20 @@ def _what(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def read_weights(path: Path, manifest: Manifest) -> bytes:
+def read_weights(path: AnyPath, manifest: Manifest) -> bytes:
     """Return the bytes of the artifact's weights. Raises `Refused` unless their hash is the manifest's."""
     return _read(path / WEIGHTS, manifest.weights)
 
 
-def read_compiled(path: Path, manifest: Manifest) -> dict[str, bytes]:
+def read_compiled(path: AnyPath, manifest: Manifest) -> dict[str, bytes]:
     """Return the packages of native code by file name. Raises `Refused` unless their hashes are the manifest's."""
     parts = () if manifest.compiled is None else manifest.compiled.parts
     return {part.file: _read(path / part.file, part.sha256) for part in parts}
 
 
-def _read(file: Path, expected: str) -> bytes:
+def _read(file: AnyPath, expected: str) -> bytes:
     try:
-        content = file.read_bytes()
+        content = read_known(file, expected)
     except FileNotFoundError as error:
         message = f"{file} is missing; an artifact is the folder as `undertow pack` wrote it"
         raise Refused(message) from error

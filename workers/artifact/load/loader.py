@@ -9,7 +9,6 @@ checkpoint.
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import safetensors.torch
@@ -41,6 +40,7 @@ from undertow.core.preprocessing import Preprocessing
 from undertow.core.reduction import Reduction
 from undertow.core.taps import Call
 from undertow.schemas.contract import InputContract
+from undertow.storage.store_path import AnyPath, as_path
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,12 @@ other processors and library versions sum in other orders."""
 
 
 def load(
-    path: Path | str, *, device: str = "auto", threads: int = 1, code: Collection[str] = (), run_compiled: bool = False
+    path: AnyPath | str,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    code: Collection[str] = (),
+    run_compiled: bool = False,
 ) -> Embedder:
     """Build the embedder of the artifact in the folder `path`.
 
@@ -69,7 +74,7 @@ def load(
     manifest = read_manifest(path)
     with _refusing(manifest):
         embedder = open_embedder(
-            Path(path), manifest, device=device, threads=threads, code=code, run_compiled=run_compiled
+            as_path(path), manifest, device=device, threads=threads, code=code, run_compiled=run_compiled
         )
         _check_sample(embedder, manifest)
     return embedder
@@ -97,7 +102,7 @@ def _refusing(manifest: Manifest) -> Iterator[None]:
 
 
 def open_embedder(
-    path: Path, manifest: Manifest, *, device: str, threads: int, code: Collection[str], run_compiled: bool = False
+    path: AnyPath, manifest: Manifest, *, device: str, threads: int, code: Collection[str], run_compiled: bool = False
 ) -> Embedder:
     """Do all of `load` except comparing the sample vectors, which is left to the caller."""
     content = read_weights(path, manifest)

@@ -39,6 +39,7 @@ from undertow.core.errors import Refused
 from undertow.core.features import Feature, TappedFeature
 from undertow.core.reduction import Reduction
 from undertow.core.taps import paths_of
+from undertow.storage.store_path import AnyPath, as_path
 
 LIBRARIES = ("torch", "pytorch-forecasting", "undertow")
 BATCHES = (256, 5_000)
@@ -47,7 +48,7 @@ BATCHES = (256, 5_000)
 
 def pack(
     checkpoint: Path | str,
-    output: Path | str,
+    output: AnyPath | str,
     *,
     name: str,
     taps: Mapping[str, Feature | str],
@@ -81,7 +82,7 @@ def pack(
     `afresh`: loads the finished folder for comparison, by default in a new process, which finds code by the
     environment (PYTHONPATH) alone.
     """
-    checkpoint, output, fit = Path(checkpoint), Path(output), None if fit is None else Path(fit)
+    checkpoint, output, fit = Path(checkpoint), as_path(output), None if fit is None else Path(fit)
     _check(name, taps, output)
     say = note or (lambda _: None)
     trained = read_trained(checkpoint, trust=trust, series=series, model_class=model_class, code=code)
@@ -153,7 +154,7 @@ def pack(
     return manifest
 
 
-def _check(name: str, taps: Collection[str], output: Path) -> None:
+def _check(name: str, taps: Collection[str], output: AnyPath) -> None:
     check_names(name, taps)
     if not taps:
         message = (
