@@ -46,6 +46,7 @@ NEEDS = {
     "join": ("feast", ["windows.parquet", "-o", "joined.parquet"]),
     "rebuild": ("feast", []),
     "maintain": ("feast", []),
+    "forget": ("feast", ["watch", "--series", "wearer=s08", "--yes"]),
     "view": ("view", ["windows.parquet"]),
 }
 """Commands that need extras, which, and their arguments."""

@@ -29,6 +29,7 @@ class HeldView:
     """Services that read it: the one of its stable name where it is promoted, and the user's own."""
     on_demand: tuple[str, ...]
     """On-demand views that read it."""
+    features: tuple[str, ...] = ()
 
     def as_view(self, wanted: SpaceView) -> SpaceView:
         """Return `wanted` with the space and the ids that the registry has for it."""
@@ -76,6 +77,7 @@ def held_views(feast: FeastSettings) -> dict[str, HeldView]:
             ttl_seconds=_ttl(view),
             services=tuple(name for name, read in services.items() if view.name in read),
             on_demand=tuple(name for name, read in on_demand.items() if view.name in read),
+            features=tuple(feature.name for feature in view.features),
         )
         for view in views
     }

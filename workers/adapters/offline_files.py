@@ -5,10 +5,19 @@ atomically (`core/publication.py`).
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from undertow.core.errors import Refused, Unavailable
-from undertow.core.publication import TEMPORARY, NoHardLinksError, create_in, held, replace_file, sync_folder
+from undertow.core.publication import (
+    TEMPORARY,
+    NoHardLinksError,
+    create_in,
+    held,
+    replace_file,
+    replace_in,
+    sync_folder,
+)
 from undertow.storage.creation import create_object
 from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.failpoints import hit_failpoint
@@ -115,6 +124,22 @@ def replace(path: AnyPath, content: bytes, *, is_durable: bool = True) -> None:
         return
     path.parent.mkdir(exist_ok=True)
     replace_file(path, content, is_durable=is_durable)
+
+
+def replace_unchanged(path: AnyPath, make: Callable[[], bytes | None]) -> bool:
+    """Replace a file by what `make` returns, who reads it; return False if another has replaced or deleted it since.
+
+    Nothing is changed where `make` returns None. Durable on return. Raises `OSError`, and what `make` raises.
+    """
+    if isinstance(path, StorePath):
+        version = path.version()
+        return (content := make()) is None or path.replace_version(content, version)
+    with held(path.parent) as folder:  # where it is moved meanwhile, nothing is put into the one that takes its place
+        was = os.stat(path.name, dir_fd=folder)
+        content = make()
+        if not os.path.samestat(path.stat(), was):
+            return False
+        return content is None or replace_in(folder, path.name, content, was=was)
 
 
 def sync_names(folder: AnyPath) -> None:

@@ -41,16 +41,31 @@ def with_parts(
 ) -> Read:
     """Call `read` with the files of a view's history; again with a new listing if one has vanished meanwhile.
 
-    A maintainer deletes what has been in the table, or was replaced in it, for a while: see `undertow maintain`.
+    A maintainer deletes what has been in the table, or was replaced in it, for a while: see `undertow maintain`. Who
+    forgets series rewrites parts in their places.
     """
     for left in reversed(range(TRIES)):
         files = parts(home)
+        before = _identities(files)
         try:
             return read(files)
         except (UndertowError, OSError):
-            if not left or all(path.exists() for path in files):
+            if not left or (all(path.exists() for path in files) and _identities(files) == before):
                 raise
     raise AssertionError  # the last try returns or raises
+
+
+def _identities(files: list[AnyPath]) -> list[tuple[int, int] | None]:
+    """Return which files these are now; of objects, which are copied whole, nothing is asked."""
+    return [_identity(path) if isinstance(path, Path) else None for path in files]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def with_local_parts(

@@ -22,6 +22,7 @@ from undertow.adapters.offline_parts import (
     Footer,
     encode_part,
     is_intact,
+    is_of_same,
     no_rows,
     part_files,
     read_footer,
@@ -156,8 +157,8 @@ class FileOfflineLog:
         self._require_log()
         content = self._encode(part, number, shift)
         if (end := self._ends[part.partition]) is not None:  # whoever continues a chain creates no folder
-            return publish(path, content, within=path.parent, after=end.name)
-        is_ours = publish(path, content, within=self._home)
+            return publish(path, content, within=path.parent, after=end.name) or is_of_same(path, content)
+        is_ours = publish(path, content, within=self._home) or is_of_same(path, content)
         publish(self._begun(part.partition), b"", within=self._home)
         return is_ours
 

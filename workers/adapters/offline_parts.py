@@ -129,6 +129,14 @@ def encode_rows(rows: pa.Table, view: SpaceView) -> bytes:
     return _encode(rows.cast(part_schema(view)), view, {LATEST: str(latest_us)}, group_rows=GROUP_ROWS)
 
 
+def encode_again(path: AnyPath, rows: pa.Table, view: SpaceView) -> bytes:
+    """Return the part at `path` with these rows of it: all else that it says stays. Raises as `read_metadata`."""
+    metadata = read_metadata(path)
+    if LATEST not in metadata and (latest_us := read_latest(path)):
+        metadata[LATEST] = str(latest_us)
+    return _encode(rows, view, metadata, group_rows=GROUP_ROWS)
+
+
 def _encode(rows: pa.Table, view: SpaceView, metadata: Mapping[str, str], *, group_rows: int | None = None) -> bytes:
     said = {PREFIX + key: value for key, value in {"format": FORMAT, **metadata}.items()}
     sink = pa.BufferOutputStream()
@@ -151,11 +159,7 @@ def read_metadata(path: AnyPath) -> dict[str, str]:
     """Return a part's metadata. Raises `Refused` for a file that is damaged or not ours, `Unavailable`."""
     with translated(path), path.open("rb") as file:
         found = pq.read_metadata(pa.BufferReader(read_tail(file).footer)).metadata or {}
-    said = {
-        key.decode().removeprefix(PREFIX): value.decode()
-        for key, value in found.items()
-        if key.startswith(PREFIX.encode())
-    }
+    said = _said(found)
     if "format" not in said:
         raise alien(path)
     if said["format"] != FORMAT:
@@ -167,6 +171,12 @@ def read_metadata(path: AnyPath) -> dict[str, str]:
     return said
 
 
+def is_of_same(path: AnyPath, content: bytes) -> bool:
+    """Whether a part is this one, maybe without rows that were forgotten since: its writer's reply may be lost."""
+    wanted = pq.read_metadata(pa.BufferReader(content)).metadata
+    return read_metadata(path) == _said(wanted)
+
+
 def read_latest(path: AnyPath) -> int:
     """Return the `created_us` with which a part ends; 0 for one of an earlier version without rows.
 
@@ -176,6 +186,11 @@ def read_latest(path: AnyPath) -> int:
         return int(said)
     created = read_part(path, [CREATED])[CREATED]
     return int(pc.max(created.cast(pa.int64())).as_py() or 0)
+
+
+def _said(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
+    ours = PREFIX.encode()
+    return {key.removeprefix(ours).decode(): value.decode() for key, value in metadata.items() if key.startswith(ours)}
 
 
 @contextlib.contextmanager
@@ -259,10 +274,9 @@ def is_intact(path: AnyPath) -> bool:
 
 def read_part(path: AnyPath, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a part. Raises `Refused` if the part is damaged, `Unavailable`."""
-    with translated(path):
-        source = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
-        is_sound = is_sealed(source) if isinstance(source, io.BytesIO) else is_intact(source)
-        if not is_sound and not {*columns} <= {*pq.read_schema(source).names}:
+    # Opened once: a part may be replaced by one without the rows of series that are forgotten.
+    with translated(path), path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes()) as source:
+        if not is_sealed(source) and not {*columns} <= {*pq.read_schema(source).names}:
             raise alien(path)
         return pq.read_table(source, columns=list(columns), partitioning=None, page_checksum_verification=True)
 

@@ -12,12 +12,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
 
-ROW, EVENT_US, CREATED_US, AGE_US = "__row", "__event_us", "__created_us", "__age_us"
+ROW, EVENT_US, CREATED_US, AGE_US, SAME = "__row", "__event_us", "__created_us", "__age_us", "__same"
 """Columns of questions and answers. No id and no feature begins with an underscore."""
 
 
@@ -108,22 +109,37 @@ class LogQuery:
         """Return the SQL of all rows: ids, event time, and the place in the order of delivery and in the files."""
         place = (
             f"{{'created': epoch_us({CREATED}), 'partition': coalesce({ORIGIN_PARTITION}, -1), "
-            f"'offset': coalesce({ORIGIN_OFFSET}, -1), 'file': file_index, 'number': file_row_number}}"
+            f"'offset': coalesce({ORIGIN_OFFSET}, -1), 'file': file_index, 'number': file_row_number, "
+            f"'row': {self._row_hash('')}}}"
         )
         return (
             f"SELECT {', '.join(self._ids)}, epoch_us({EVENT_TIMESTAMP}) AS {EVENT_US}, {place} AS place "
             "FROM read_parquet($files, hive_partitioning = false)"
         )
 
+    def _row_hash(self, table: str) -> str:
+        """Return the SQL of a hash by which a row is known again."""
+        ids = ", ".join(f"{table}{name}" for name in self._ids)
+        return f"hash({ids}, epoch_us({table}{EVENT_TIMESTAMP}), epoch_us({table}{CREATED}))"
+
     def _vectors(self, columns: str, batch_rows: int) -> Iterator[Any]:
+        """Return the rows at `places`. Raises `Unavailable` where a file was replaced since these were found.
+
+        `undertow forget` rewrites parts under their names, where other rows have the same numbers then.
+        """
         with self._translated():
+            ((left,),) = self._connection.execute("SELECT count(*) FROM places").fetchall()
             found = self._connection.sql(
-                f"SELECT {columns}, {self._features} FROM places p "
+                f"SELECT {columns}, {self._features}, p.place.row = {self._row_hash('v.')} AS {SAME} FROM places p "
                 "JOIN read_parquet($files, hive_partitioning = false) v "
                 "ON p.place.file = v.file_index AND p.place.number = v.file_row_number",
                 params={"files": self._files},
             )
-            yield from found.to_arrow_reader(batch_rows)
+            for batch in found.to_arrow_reader(batch_rows):
+                _require_same(pc.all(batch[SAME]).as_py() is not False)
+                left -= len(batch)
+                yield batch.drop_columns([SAME])
+            _require_same(left == 0)
 
     def _run(self, statement: str) -> Any:
         return self._connection.execute(statement, {"files": self._files})
@@ -161,6 +177,12 @@ def open_query(
         yield LogQuery(connection, files, ids, features)
     finally:
         connection.close()
+
+
+def _require_same(is_same: bool) -> None:  # noqa: FBT001 - what is required
+    if not is_same:
+        message = "the offline log could not be read: a file of it was rewritten meanwhile; it will be tried again"
+        raise Unavailable(message)
 
 
 def _quoted(name: str) -> str:

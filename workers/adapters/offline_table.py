@@ -83,7 +83,7 @@ class DeltaSnapshot:
                     commit_properties=CommitProperties(app_transactions=transactions),
                 )
             except CommitFailedError as error:
-                if not _is_beaten(error):
+                if not is_beaten(error):
                     raise
                 for add in adds:  # nobody has heard of them
                     (self._home / TABLE / add.path).unlink(missing_ok=True)
@@ -119,12 +119,20 @@ class DeltaHistory:
                         compacted += compact(table, self._home, self._view, day, clock=self._clock)
                         hit_failpoint("after_fold_compaction")
             except CommitFailedError as error:
-                if not _is_beaten(error):
+                if not is_beaten(error):
                     raise  # else another maintainer does the same
-            old = self._vacuum(readers_s, dry_run=True)
-            if old:  # else it would commit that it did nothing
-                self._vacuum(readers_s, dry_run=False)
-            return Tidied(compacted=compacted, expired=expired, vacuumed=len(old))
+            return Tidied(compacted=compacted, expired=expired, vacuumed=self._delete_unused(readers_s))
+
+    def delete_unused(self, readers_s: float) -> int:
+        """Delete files unused for so long; return how many. Raises `Refused`, `Unavailable`."""
+        with translated_delta(self._root):
+            return self._delete_unused(readers_s)
+
+    def _delete_unused(self, readers_s: float) -> int:
+        old = self._vacuum(readers_s, dry_run=True)
+        if old:  # else it would commit that it did nothing
+            self._vacuum(readers_s, dry_run=False)
+        return len(old)
 
     def _vacuum(self, readers_s: float, *, dry_run: bool) -> list[str]:
         # Full: also files that nobody committed, of a maintainer that was killed.
@@ -182,7 +190,7 @@ def compact(table: Any, home: AnyPath, view: SpaceView, day: str, *, clock: Cloc
     Not by Delta Lake's own `optimize`: of two at once delta-rs 1.6 commits both, and the rows are there twice.
     """
     some, size = [], 0
-    for path, its_day, its_size in _files(table):
+    for path, its_day, its_size in files_of(table):
         if its_day == day and its_size < TARGET_BYTES // 2 and size + its_size <= TARGET_BYTES:
             some.append((path, its_day))
             size += its_size
@@ -190,9 +198,9 @@ def compact(table: Any, home: AnyPath, view: SpaceView, day: str, *, clock: Cloc
     rows = pa.concat_tables([read_part(home / TABLE / path, columns).replace_schema_metadata() for path, _ in some])
     merged = write_file(home, view, day, rows, is_new=False)
     try:
-        _rewrite(table, [merged], some, is_change=False, clock=clock)
+        replace_files(table, [merged], some, is_change=False, clock=clock)
     except CommitFailedError as error:
-        if _is_beaten(error):
+        if is_beaten(error):
             (home / TABLE / merged.path).unlink(missing_ok=True)
         raise
     return len(some)
@@ -200,12 +208,12 @@ def compact(table: Any, home: AnyPath, view: SpaceView, day: str, *, clock: Cloc
 
 def expire(table: Any, keep_since: date, *, clock: Clock = time.time) -> int:
     """Remove the files of all days before one; return how many. Raises as `compact`."""
-    old = [(path, day) for path, day, _ in _files(table) if day < keep_since.isoformat()]
-    _rewrite(table, [], old, is_change=True, clock=clock)
+    old = [(path, day) for path, day, _ in files_of(table) if day < keep_since.isoformat()]
+    replace_files(table, [], old, is_change=True, clock=clock)
     return len(old)
 
 
-def _rewrite(
+def replace_files(
     table: Any, added: list[AddAction], removed: list[tuple[str, str]], *, is_change: bool, clock: Clock
 ) -> None:
     """Replace files. Of two from one version Delta Lake refuses the second, since both name one `app_id`."""
@@ -216,11 +224,24 @@ def _rewrite(
     table.update_incremental()
 
 
-def _is_beaten(error: Exception) -> bool:
+def refuse_earlier(table: Any, chains: Mapping[str, int]) -> None:
+    """Commit nothing but where chains are, so that whoever holds an earlier version can neither fold nor rewrite.
+
+    `chains` are positions by id, as this version has them. Raises as `compact`.
+    """
+    named = [Transaction(chain, position) for chain, position in chains.items()]
+    named.append(Transaction(REWRITING, table.version() + 1))
+    alone = CommitProperties(app_transactions=named)
+    table.create_write_transaction([], "append", table.schema(), [DAY], commit_properties=alone)
+    table.update_incremental()
+
+
+def is_beaten(error: Exception) -> bool:
+    """Whether an error of Delta Lake says that another commit came first, and this one was not made."""
     return any(conflict in str(error) for conflict in CONFLICTS)
 
 
-def _files(table: Any) -> list[tuple[str, str, int]]:
+def files_of(table: Any) -> list[tuple[str, str, int]]:
     """Return the path, the day and the size of each file, in the order of their paths."""
     actions = pa.table(table.get_add_actions(flatten=True))
     columns = (actions[name].to_pylist() for name in ("path", f"partition.{DAY}", "size_bytes"))
@@ -246,6 +267,6 @@ def _statistics(rows: pa.Table) -> str:
 def _days(table: Any) -> dict[str, int]:
     """Return all days, in order, each with how many small files it has."""
     days: dict[str, int] = defaultdict(int)
-    for _, day, size in _files(table):
+    for _, day, size in files_of(table):
         days[day] += size < TARGET_BYTES // 2
     return dict(sorted(days.items()))

@@ -28,6 +28,7 @@ from undertow.adapters.redis_tally import Command, RedisTally, tally_of
 from undertow.core.errors import Refused
 from undertow.core.readable import readable
 from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.windows import Values
 from undertow.stream.store_tally import OnLoss, TallyChecker
 from undertow.telemetry.logs import say
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 CHUNK = 64
 """Keys of one script call. Redis serves other clients between two calls. 64 is a choice."""
+
+FORGET_KEYS = 1000
+"""Keys of one pipeline that deletes. A choice."""
 
 ORDER = "_order"
 """The field with the time of delivery is named like a feature's. Feast never reads it, since no feature's name begins
@@ -125,6 +129,17 @@ class RedisOnline:
             self._connect()
             self._tally().restored(claim)
 
+    def count_held(self, series: Mapping[str, Values], features: Sequence[str]) -> int:
+        """Return how many of these series have values of this view."""
+        return self._ask_each("HEXISTS", series, [[field] for field in self._fields(features)])
+
+    def forget(self, series: Mapping[str, Values], features: Sequence[str]) -> int:
+        """Delete the values of these series, all of one at once; return how many had any. Other views' stay.
+
+        The tally counts writes, so nobody takes this for a loss.
+        """
+        return self._ask_each("HDEL", series, [self._fields(features)])
+
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as that is known without one."""
         once = {**WAITS, "retry": Retry(NoBackoff(), 0)}
@@ -147,6 +162,30 @@ class RedisOnline:
 
     def _keys(self, batch: EmbeddingBatch) -> list[bytes]:
         return [key + self._project for key in feast_bytes.entity_keys(batch.series)]
+
+    def _fields(self, features: Sequence[str]) -> list[bytes]:
+        names = (ORDER, *features)
+        return [feast_bytes.timestamp_field(self._view), *(feast_bytes.redis_field(self._view, one) for one in names)]
+
+    def _ask_each(self, command: str, series: Mapping[str, Values], asked: Sequence[Sequence[bytes]]) -> int:
+        """Send a command for each series and each list of fields; return for how many series one answered above 0."""
+        keys = [key + self._project for key in feast_bytes.entity_keys(series)]
+        found = 0
+        with translated(self._options, f"forget series of view {self._view}"):
+            self._connect()
+            for begin in range(0, len(keys), FORGET_KEYS):
+                some = keys[begin : begin + FORGET_KEYS]
+                with self._client.pipeline(transaction=False) as pipeline:
+                    for key in some:
+                        for fields in asked:
+                            pipeline.execute_command(command, key, *fields)
+                    replies = pipeline.execute(raise_on_error=False)
+                for reply in replies:
+                    if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):  # another program's value
+                        raise reply
+                numbers = [0 if isinstance(reply, Exception) else int(reply) for reply in replies]
+                found += sum(any(numbers[at : at + len(asked)]) for at in range(0, len(numbers), len(asked)))
+        return found
 
     def _connect(self) -> bool:
         """Create the client if need be; return whether it is a cluster's."""

@@ -12,7 +12,7 @@ own time in whole seconds is compared.
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +21,7 @@ from undertow.adapters import feast_bytes
 from undertow.adapters.sqlite_tally import SqliteTally
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.windows import Values
 from undertow.stream.store_tally import OnLoss, TallyChecker
 
 GUARD = "event_us"
@@ -101,6 +102,26 @@ class SqliteOnline:
         """Mark the loss of this claim as restored."""
         with self._translated(), _transaction(self._open()) as connection:
             SqliteTally(connection, self._table, "").restored(claim)
+
+    def count_held(self, series: Mapping[str, Values]) -> int:
+        """Return how many of these series have values of this view."""
+        held = f"SELECT 1 FROM {_quoted(self._table)} WHERE entity_key = ? LIMIT 1"  # noqa: S608 - quoted
+        with self._translated(), _transaction(self._open()) as connection:
+            return sum(bool(connection.execute(held, [key]).fetchone()) for key in feast_bytes.entity_keys(series))
+
+    def forget(self, series: Mapping[str, Values]) -> int:
+        """Delete the values of these series, all at once; return how many had any.
+
+        The tally counts writes, so nobody takes this for a loss.
+        """
+        delete = f"DELETE FROM {_quoted(self._table)} WHERE entity_key = ?"  # noqa: S608 - quoted
+        with self._translated():
+            connection = self._open()
+            connection.execute("PRAGMA secure_delete = ON")  # else the bytes stay in pages that are free
+            with _transaction(connection):
+                found = sum(connection.execute(delete, [key]).rowcount > 0 for key in feast_bytes.entity_keys(series))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # and in the log of writes before this one
+        return found
 
     def check(self) -> None:
         """Raise `Unavailable` or `Refused` if a write would, as far as can be seen without one."""

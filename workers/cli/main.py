@@ -14,6 +14,7 @@ from undertow.cli.check import check
 from undertow.cli.demo import demo
 from undertow.cli.describe import describe
 from undertow.cli.fleet import drain, run, scale, status
+from undertow.cli.forget import forget
 from undertow.cli.get import get
 from undertow.cli.group import OneLineGroup, needing
 from undertow.cli.init import init
@@ -60,6 +61,7 @@ for command, extras in (
     (join, ("feast",)),
     (rebuild, ("feast",)),
     (maintain, ("feast",)),
+    (forget, ("feast",)),
     (view, ("view",)),
 ):
     main.add_command(needing(command, *extras))

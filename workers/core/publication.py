@@ -93,6 +93,29 @@ def create_in(folder: int, name: str, content: bytes, *, mode: int = 0o666, at_s
     return True
 
 
+def replace_in(folder: int, name: str, content: bytes, *, was: os.stat_result) -> bool:
+    """Replace a file in a folder that is held open; return False, having changed nothing, if it is not the same one."""
+    temporary = temporary_name()
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IMODE(was.st_mode), dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), stat.S_IMODE(was.st_mode))  # whatever the umask is
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            if not os.path.samestat(os.stat(name, dir_fd=folder), was):
+                return False
+        except FileNotFoundError:
+            return False
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        _sync_folder(folder)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+    return True
+
+
 def publish_folder(made: Path, path: Path) -> None:
     """Give a folder that is complete, on the same file system, its name. Raises `OSError` where that one has files."""
     for folder, _, files in os.walk(made, onerror=_raise):

@@ -192,6 +192,25 @@ class StorePath:
         with as_os_errors(str(self)):
             self.client.put(self.key, content, mode="create", use_multipart=False)
 
+    def version(self) -> str:
+        """Return what changes with its content. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            return str(self.client.head(self.key)["e_tag"])
+
+    def replace_version(self, content: bytes, version: str) -> bool:
+        """Replace its content if it is still of this version; else, or if it is gone, return False. Raises `OSError`.
+
+        False also where it was replaced and the reply was lost.
+        """
+        from obstore.exceptions import PreconditionError  # noqa: PLC0415 only who uses a store has it installed
+
+        with as_os_errors(str(self)):
+            try:
+                self.client.put(self.key, content, mode={"e_tag": version}, use_multipart=False)
+            except PreconditionError:
+                return False
+        return True
+
     @property
     def client(self) -> Any:
         """Obstore's client of the bucket."""

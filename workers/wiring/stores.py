@@ -4,7 +4,7 @@ In: settings, or the recipe of an online store. Out: what Feast has registered; 
 `rebuild` need no client of one.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ from undertow.adapters.online_sqlite import SqliteOnline
 from undertow.artifact.format.manifest import read_manifest
 from undertow.core.errors import Refused
 from undertow.core.identity import refuse_another
+from undertow.schemas.windows import Values
 from undertow.settings.settings import Settings
 from undertow.stream.ports import OnlineSink
 from undertow.stream.store_tally import OnLoss
@@ -71,6 +72,41 @@ def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOn
         )
     path = Path(recipe.options["path"])
     return SqliteOnline(path=path, project=recipe.project, view=recipe.view, on_loss=on_loss)
+
+
+class OnlineSeries:
+    """Values of series in an online store that can delete them."""
+
+    def __init__(self, store: RedisOnline | SqliteOnline, features: Sequence[str]) -> None:
+        """Take ownership of the store; `features` are the view's."""
+        self._store, self._features = store, features
+
+    def count(self, series: Mapping[str, Values]) -> int:
+        """Return how many of these series have values. Raises `Refused`, `Unavailable`."""
+        if isinstance(self._store, RedisOnline):
+            return self._store.count_held(series, self._features)
+        return self._store.count_held(series)
+
+    def forget(self, series: Mapping[str, Values]) -> int:
+        """Delete their values; return how many had any. Raises `Refused`, `Unavailable`; may be called again."""
+        if isinstance(self._store, RedisOnline):
+            return self._store.forget(series, self._features)
+        return self._store.forget(series)
+
+    def close(self) -> None:
+        """Let go; the next call opens it again."""
+        self._store.close()
+
+
+def open_series(recipe: OnlineRecipe, features: Sequence[str]) -> OnlineSeries:
+    """Open the online store to delete series from. Raises `Refused` for one that cannot."""
+    if recipe.type not in ("redis", "sqlite"):
+        message = (
+            f"Feast has no way to delete single series from an online store of type {recipe.type}: delete the values "
+            f"of view {recipe.view} there by its own client, and run this again with --skip-online for the offline log"
+        )
+        raise Refused(message)
+    return OnlineSeries(open_tallied(recipe), features)
 
 
 def check_online(recipe: OnlineRecipe) -> None:

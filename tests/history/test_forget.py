@@ -1,0 +1,230 @@
+"""Series leave history, wherever their rows are, and nothing else changes: on a disk and in an object store."""
+
+import os
+import time
+
+import pytest
+
+from tests.history.fold_world import GRACE_S, P0, P1, part
+from tests.history.forget_world import in_store, on_disk
+from tests.history.test_maintained_chains import answers
+from undertow.adapters import offline_files, offline_forget, offline_table
+from undertow.adapters.offline_verify import verify
+from undertow.core.errors import Unavailable
+from undertow.history import forget as steps
+from undertow.history.forget import Forgotten
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
+def world(request, tmp_path, memory_clock):
+    if request.param == "disk":
+        return on_disk(tmp_path, memory_clock)
+    return in_store(request.getfixturevalue("store_root"), memory_clock, request.getfixturevalue("s3"))
+
+
+def test_no_file_has_a_row_of_it_and_all_other_rows_and_what_chains_tell_stay(world):
+    world.fill()
+    found = world.history("s1").find().rows()
+    assert all(found[place] for place in ("table", "tail", "folded", "backfills"))
+    others, told = world.others("s1"), answers(world)
+    done = world.forget("s1", is_now=True)
+    assert done.is_done
+    assert done.rows["replaced"] >= 1
+    assert {place: done.rows[place] for place in found} == {**found}
+    assert (done.left, done.gone_by_s) == ({}, None)
+    assert "s1" not in world.series()
+    assert world.rows() == others
+    assert answers(world) == told
+    assert verify(world.root).unsealed == 0
+    assert world.forget("s1", is_now=True).rows.total() == 0
+    assert world.history("s1").find().files == ()
+
+
+def test_without_haste_replaced_files_stay_for_readers_and_go_when_their_time_is_over(world):
+    world.fill()
+    done = world.forget("s0", "s2")
+    assert done.is_done
+    assert done.gone_by_s is not None
+    assert done.left.keys() == {"replaced"}
+    assert {path.parts[-3] for path, series in world.files().items() if {"s0", "s2"} & series.keys()} == {"@table"}
+    assert {row[0] for row in world.rows()} == {"s1"}
+    again = world.forget("s0", "s2", readers_s=0)
+    assert (again.rows.total(), again.left, again.gone_by_s) == (0, {}, None)
+    assert world.series().keys() == {"s1"}
+
+
+def test_of_a_log_that_was_never_folded_and_of_one_without_that_series(world):
+    world.publish(P0, 5)
+    world.backfill(0, 4)
+    others = world.others("s0")
+    assert world.forget("s9").rows.total() == 0
+    assert world.forget("s0").rows == {"tail": 2, "folded": 0, "backfills": 2, "table": 0}
+    assert world.rows() == others
+    assert not (world.disk / "@table").exists()
+
+
+class Crash(Exception):  # noqa: N818
+    """The process was killed."""
+
+
+POINTS = [
+    *((offline_forget, "after_forget_part", count) for count in (1, 2, 5)),
+    (offline_forget, "after_forget_barrier", 1),
+    (offline_forget, "after_forget_file", 1),
+    (offline_forget, "after_forget_table", 1),
+    (offline_forget, "after_forget_files", 1),
+    (steps, "after_forget_online", 1),
+]
+
+
+@pytest.mark.parametrize(("module", "point", "count"), POINTS)
+def test_wherever_it_is_killed_other_rows_stay_and_a_second_run_ends_it(world, monkeypatch, module, point, count):
+    world.fill()
+    others, told, left = world.others("s1"), answers(world), count
+
+    def crash(at):
+        nonlocal left
+        left -= at == point
+        if at == point and left == 0:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "hit_failpoint", crash)
+        with pytest.raises(Crash):
+            world.forget("s1", is_now=True, online=lambda: 1)
+    assert world.others("s1") == others
+    assert answers(world) == told
+    assert world.forget("s1", is_now=True).is_done
+    assert "s1" not in world.series()
+    assert world.rows() == others
+
+
+@pytest.mark.parametrize(
+    "point", ["after_forget_part", "after_forget_barrier", "after_forget_file", "after_forget_table"]
+)
+def test_a_maintainer_and_a_stream_at_each_step_of_it_lose_nothing_and_bring_nothing_back(world, monkeypatch, point):
+    monkeypatch.setattr(offline_table, "LEAST_FILES", 2)
+    world.fill()
+    world.log.end(P0)
+    acts = []
+
+    def act(at):
+        if at == point:
+            acts.append(at)
+            if len(acts) < 4:  # one who sends without end is never done with
+                world.log.publish(part(P0, (end := world.log.end(P0)), end + 3))
+            world.clock.advance(GRACE_S)
+            done = world.maintain()
+            assert done.faults == ()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offline_forget, "hit_failpoint", act)
+        assert world.forget("s1", is_now=True).is_done
+    assert acts
+    ends = world.log.end(P0)
+    assert world.forget("s1", is_now=True).is_done
+    assert "s1" not in world.series()
+    stream = [row for row in world.rows() if row[-2] == "0"]
+    assert sorted(int(row[-1]) for row in stream) == [offset for offset in range(ends) if offset % 3 != 1]
+    assert world.owner().end(P0) == ends
+    assert answers(world)["verify"] == ()
+
+
+def test_a_maintainer_that_has_read_the_rows_before_is_refused_and_leaves_no_file(world):
+    world.fill()
+    world.publish(P1, 3)
+    chains, read = world.chains(), []
+
+    class Slow:
+        """A table into which rows come late."""
+
+        def __init__(self):
+            self.version = world.table().snapshot()
+            self.folded = self.version.folded
+
+        def append(self, rows, moves):
+            read.append(rows["site"].to_pylist())
+            assert world.forget("s1", is_now=True).is_done
+            return self.version.append(rows, moves)
+
+    class Table:
+        snapshot, tidy = staticmethod(Slow), None
+
+    assert world.maintain(chains=chains, table=Table()).is_beaten
+    assert "s1" in read[0]
+    assert "s1" not in world.series()
+    world.maintain()
+    assert "s1" not in world.series()
+
+
+def test_who_merges_small_files_meanwhile_is_refused_or_found(world, monkeypatch):
+    monkeypatch.setattr(offline_table, "LEAST_FILES", 2)
+    world.fill()
+    world.publish(P0, 3)
+    world.publish(P0, 3)
+    others, write = world.others("s1"), offline_table.write_file
+
+    def late(*arguments, **options):
+        monkeypatch.setattr(offline_table, "write_file", write)
+        assert world.forget("s1", is_now=True).is_done
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(offline_table, "write_file", late)
+    world.maintain()
+    assert "s1" not in world.series()
+    assert world.rows() == others
+
+
+def test_a_writer_that_never_heard_of_its_part_takes_the_rewritten_one_for_its_own(world, monkeypatch):
+    world.publish(P0, 3)
+    log, some = world.log, part(P0, 3, 8)
+
+    def lost(at):
+        if at == "after_link":
+            raise OSError(5, "the reply was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offline_files, "hit_failpoint", lost)
+        with pytest.raises(Unavailable):
+            log.publish(some)
+    assert world.forget("s1").rows["tail"] == 1 + 2
+    log.publish(some)
+    log.publish(part(P0, 8, 9))
+    assert world.owner().end(P0) == 9
+    assert world.series() == {"s0": 3, "s2": 3}
+
+
+def test_a_damaged_file_is_told_and_all_others_are_done(world):
+    world.fill()
+    damaged = world.home / "@backfill/j/c100.parquet"
+    content = bytearray(damaged.read_bytes())
+    content[50] ^= 1
+    damaged.unlink()
+    offline_files.publish(damaged, bytes(content), within=world.home)
+    done = world.forget("s1", is_now=True)
+    assert not done.is_done
+    assert [fault.startswith(f"{damaged} is damaged") for fault in done.faults] == [True]
+    damaged.unlink()
+    assert "s1" not in world.series()
+
+
+def test_what_a_killed_writer_left_half_written_goes_too_if_nobody_writes_to_it(tmp_path, memory_clock):
+    world = on_disk(tmp_path, memory_clock).fill()
+    left, young = (world.disk / "windows/0" / f".{name}.tmp" for name in ("old", "young"))
+    for path, age in ((left, 2 * 3600), (young, 0)):
+        path.write_bytes(b"rows of s1")
+        os.utime(path, (time.time() - age,) * 2)
+    assert world.forget("s1").is_done
+    assert (left.exists(), young.exists()) == (False, True)
+
+
+def test_rows_that_come_without_end_are_told(world, monkeypatch):
+    world.publish(P0, 3)
+
+    def come(_):
+        world.publish(P0, 3)
+
+    monkeypatch.setattr(offline_forget, "hit_failpoint", come)
+    done = world.forget("s1")
+    assert isinstance(done, Forgotten)
+    assert (done.is_done, done.left["tail"] > 0) == (False, True)
