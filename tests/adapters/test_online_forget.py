@@ -91,6 +91,6 @@ def test_no_byte_of_it_stays_in_the_file_of_sqlite(tmp_path, feast_project):
         return b"".join(path.read_bytes() for path in tmp_path.glob("online.db*"))
 
     assert b"a-person" in content()
-    sink.forget(series("a-person"))
-    sink.close()
+    sink.forget(series("a-person"))  # while others have the file open
     assert (b"a-person" in content(), value in content(), b"another" in content()) == (False, False, True)
+    sink.close()

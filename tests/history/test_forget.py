@@ -3,6 +3,7 @@
 import os
 import time
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.history.fold_world import GRACE_S, P0, P1, part
@@ -192,6 +193,19 @@ def test_a_writer_that_never_heard_of_its_part_takes_the_rewritten_one_for_its_o
     log.publish(part(P0, 8, 9))
     assert world.owner().end(P0) == 9
     assert world.series() == {"s0": 3, "s2": 3}
+
+
+def test_a_part_of_the_version_before_goes_on_telling_when_its_last_row_was_delivered(tmp_path, memory_clock):
+    world = on_disk(tmp_path, memory_clock)
+    world.publish(P0, 5)  # the last row is of s1
+    (path,) = (world.disk / "windows/0").glob("*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    kept = {key: value for key, value in table.schema.metadata.items() if key != b"undertow.created_us"}
+    pq.write_table(table.replace_schema_metadata(kept), path)
+    told = answers(world)
+    assert world.forget("s1").is_done
+    assert answers(world) == told
+    assert world.series() == {"s0": 2, "s2": 1}
 
 
 def test_a_damaged_file_is_told_and_all_others_are_done(world):

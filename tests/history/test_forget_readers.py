@@ -1,5 +1,7 @@
 """Who reads history while series are forgotten gets the right rows, and a new chain gets no part of an old one."""
 
+import queue
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -18,6 +20,9 @@ from undertow.core.errors import Unavailable
 from undertow.history.forget import forget
 from undertow.history.join import join
 from undertow.history.rebuild import rebuild, retry
+from undertow.stream.events import Restored
+from undertow.stream.store_tally import Loss
+from undertow.wiring.restoring import Restorer, RestoreSource
 
 MEMORY = 256 << 20
 
@@ -53,6 +58,27 @@ def test_a_store_that_is_filled_meanwhile_gets_the_vectors_of_the_right_rows(wor
     for (site,), row in online.rows.items():
         offset = (row.event_us - BEGIN_US) // 1_000_000
         assert (f"s{offset % 3}", row.features["hidden"].tolist()) == (site, [offset, -offset])
+
+
+class Tallied(MemoryOnline):
+    """A store that has a tally, of which nobody asks."""
+
+    def restored(self, claim):
+        pass
+
+
+def test_a_store_that_lost_its_data_is_restored_with_the_right_rows_though_a_file_changes_meanwhile(
+    world, forgets_once
+):
+    online, told = Tallied(), queue.SimpleQueue()
+    source = RestoreSource(log=world.home, view=VIEW, read_memory_bytes=MEMORY)
+    restorer = Restorer(source, lambda: online, tell=told.put)
+    restorer.noticed(Loss(reason="lost", claim="c", is_ours=True, is_first=True))
+    assert isinstance(said := told.get(timeout=120), Restored), said
+    assert len(forgets_once) == 1
+    rows = {site: (row.event_us - BEGIN_US) // 1_000_000 for (site,), row in online.rows.items()}
+    assert rows == {site: row.features["hidden"][0] for (site,), row in online.rows.items()} == {"s1": 277, "s2": 278}
+    restorer.close()
 
 
 def joined(world, folder):
@@ -109,6 +135,26 @@ def test_where_a_chain_is_moved_aside_and_begun_anew_meanwhile_the_new_one_gets_
     assert {path.name for path in (world.disk / "windows@t/0").glob("*.parquet")} == before
     assert "s1" not in world.series()
     assert world.owner().end(P0) == 2
+
+
+def test_a_chain_that_is_moved_aside_before_a_part_is_read_keeps_its_rows(tmp_path, memory_clock, monkeypatch):
+    world = on_disk(tmp_path, memory_clock)
+    world.publish(P0, 5)
+    read = offline_forget.read_all
+
+    def late(path):
+        if not (world.disk / "windows@t").exists():
+            (world.disk / "windows").rename(world.disk / "windows@t")
+            for note in (world.disk / "_chains").rglob("*.begun"):
+                note.unlink()
+            world.log = world.owner()
+            world.publish(P0, 2)
+        return read(path)
+
+    monkeypatch.setattr(offline_forget, "read_all", late)
+    assert world.forget("s1").is_done
+    rows = {path.parts[-3]: series for path, series in world.files().items()}
+    assert rows == {"windows": {"s0": 1}, "windows@t": {"s0": 2, "s2": 1}}
 
 
 @pytest.mark.timeout(600)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from undertow.adapters.offline_history import whole_parts
 from undertow.adapters.offline_names import SEED
 from undertow.adapters.offline_parts import require_intact
-from undertow.core.errors import UndertowError
+from undertow.core.errors import Unavailable, UndertowError
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
 from undertow.storage.local_copies import local_copies
@@ -40,6 +40,8 @@ WRITE_ROWS, WRITE_BYTES = 2_048, 8 << 20
 
 SETTLE_S = 2 * LOOK_EVERY_S
 """Within this time all replicas have detected a loss."""
+TRIES = 3
+"""How often the log is listed anew where a file of it changes while it is read. A choice."""
 LONGEST_END_S = 10.0
 """How long a stream that ends waits for a running query of the log, which only the end of the process interrupts."""
 
@@ -185,8 +187,7 @@ class Restorer:
             self._tell(NotRestored(error="there is no offline log to fill it from (offline.enabled)"))
             return
         began = time.monotonic()
-        first = _parts(history.log)
-        series, written = self._write(first, history, sink)
+        first, series, written = self._write_all(history, sink)
         if not loss.is_first:
             # Rows that other replicas had in memory, and appended to the log before they detected the loss.
             self._ends.wait(max(0.0, began + SETTLE_S - time.monotonic()))
@@ -200,6 +201,16 @@ class Restorer:
                 self._untold = loss
         if not loss.is_first or written:
             self._tell(Restored(series=series, written=written, seconds=time.monotonic() - began))
+
+    def _write_all(self, history: RestoreSource, sink: TalliedSink) -> tuple[list[AnyPath], int, int]:
+        for left in reversed(range(TRIES)):
+            files = _parts(history.log)
+            try:
+                return files, *self._write(files, history, sink)
+            except Unavailable:  # a file of these was folded and deleted, or rewritten, while it was read
+                if not left:
+                    raise
+        raise AssertionError  # the last try returns or raises
 
     def _write(self, files: list[AnyPath], history: RestoreSource, sink: TalliedSink) -> tuple[int, int]:
         written = 0
