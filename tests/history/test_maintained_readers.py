@@ -49,17 +49,20 @@ def test_a_reader_whose_files_vanish_begins_again_and_reads_every_row_once(world
     assert len(calls) == 2
 
 
-def test_a_part_that_is_deleted_between_the_look_at_its_seal_and_its_rows_is_gone_and_not_damaged(world, monkeypatch):
-    look = offline_parts.is_intact
+def test_a_part_that_is_deleted_between_the_look_at_its_seal_and_its_rows_is_read_and_later_gone_not_damaged(
+    world, monkeypatch
+):
+    look, path = offline_parts.is_sealed, world.home / "windows/0" / world.parts()[0]
 
-    def look_and_delete(path):
-        is_sealed = look(path)
+    def look_and_delete(file):
+        is_sealed = look(file)
         path.unlink()
         return is_sealed
 
-    monkeypatch.setattr(offline_parts, "is_intact", look_and_delete)
+    monkeypatch.setattr(offline_parts, "is_sealed", look_and_delete)
+    assert len(offline_parts.read_part(path, ["site"])) == 2
     with pytest.raises(Unavailable, match="it will be tried again"):
-        offline_parts.read_part(world.home / "windows/0" / world.parts()[0], ["site"])
+        offline_parts.read_part(path, ["site"])
 
 
 def test_an_error_that_has_nothing_to_do_with_vanished_files_is_raised_at_once(world):
