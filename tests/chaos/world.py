@@ -58,6 +58,8 @@ max_length = {LENGTH}
 [series]
 site = "string"
 """
+PACE = {"checkpoint_seconds": 0.5, "grace_seconds": 1.0, "maintain_seconds": 0.0}
+"""The maintainer is a process of its own here, for which failpoints are armed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -253,11 +255,7 @@ def running(folder: Path, *, in_store: bool = False) -> Iterator[World]:
         kafka={"bootstrap": kafka.address, "topic": TOPIC, "max_unpacked_bytes": 4 << 20},
         model={"artifact": make_artifact(folder / "model"), "code": ("seed",), "max_embed_seconds": 3.0},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
-        offline={
-            "path": folder / "offline" if log is None else log.root,
-            "checkpoint_seconds": 0.5,
-            "grace_seconds": 1.0,
-        },
+        offline={"path": folder / "offline" if log is None else log.root, **PACE},
         **({} if log is None else {"store": log.settings()}),
         fleet={
             "replicas": REPLICAS,

@@ -8,6 +8,7 @@ import pytest
 
 from undertow.cli.main import main
 from undertow.fleet.artifact_status import ArtifactStatus
+from undertow.fleet.maintain_status import MaintainStatus
 from undertow.fleet.metrics import DEFINITIONS, Emitter, fleet_readings, ray_metric, replica_readings
 from undertow.fleet.slots import new_name
 from undertow.fleet.status import FleetStatus, ReplicaStatus
@@ -44,6 +45,7 @@ def a_fleet(failovers, **counts):
         partitions=1,
         counts=Counts(**counts),
         failovers=failovers,
+        maintained=MaintainStatus(age_s=34.0),
     )
 
 

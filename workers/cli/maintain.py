@@ -31,8 +31,8 @@ def maintain(overrides: tuple[str, ...], every_s: int | None, topic_id: str | No
 
     A stream writes a file a partition at each checkpoint. This puts them into a Delta table in the log's folder, by day
     of event time, and deletes them when they have been in it for offline.grace_seconds. join, view, rebuild and Feast
-    read both. It may run beside everything else, more than once, and be killed at any time. With --every Ctrl-C and
-    SIGTERM end it in order.
+    read both. A fleet does it by itself, every offline.maintain_seconds. It may run beside everything else, more than
+    once, and be killed at any time. With --every Ctrl-C and SIGTERM end it in order.
 
     A topic that was deleted and made anew has offsets that begin again. With --set-aside its old chains make room for
     new ones; their rows stay readable. End the fleet and other maintainers before. Killed, it goes on when run again.

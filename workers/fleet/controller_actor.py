@@ -21,8 +21,10 @@ from undertow.fleet.handshake import say_hello
 from undertow.fleet.identity import served
 from undertow.fleet.lease import Lease
 from undertow.fleet.lease_places import Heartbeats, open_lease_places
+from undertow.fleet.maintenance import Maintenance
 from undertow.fleet.metrics import Emitter
 from undertow.fleet.monitor import FleetMonitor
+from undertow.fleet.ray_maintainer import RayMaintainer
 from undertow.fleet.ray_replicas import RayReplicas
 from undertow.fleet.status import FleetStatus
 from undertow.fleet.topic_watch import TopicWatch
@@ -59,6 +61,9 @@ class ControllerActor:
             clock=time.monotonic,
             monitor=FleetMonitor(time.monotonic, recipe.fleet, lines=lines),
         )
+        self._maintenance = Maintenance(
+            _maintain_seconds(recipe), RayMaintainer(recipe), time.monotonic, mask=self._mask
+        )
         self._fault: str | None = None
         self._has_ended = False
         self._heartbeats = Heartbeats(lease, open_lease_places(recipe))
@@ -83,7 +88,7 @@ class ControllerActor:
 
     def status(self) -> FleetStatus:
         """Return the status. The end is reported once the lease is deleted: then the next fleet may start."""
-        status = self._controller.status()
+        status = replace(self._controller.status(), maintained=self._maintenance.status())
         if status.state in ENDS and not self._has_ended:
             status = replace(status, state="draining")
         return status if self._fault is None else replace(status, message=self._fault)
@@ -106,14 +111,29 @@ class ControllerActor:
         while self._controller.status().state not in ENDS:
             try:
                 self._controller.tick()
-                emitter.emit_fleet(self._controller.status())
+                self._maintenance.tick(is_ending=self._controller.status().state not in {"starting", "running"})
+                emitter.emit_fleet(replace(self._controller.status(), maintained=self._maintenance.status()))
                 self._fault = None
             except Exception as error:
                 log.exception("a tick of the controller failed")
                 self._fault = self._mask(f"the controller's last tick failed: {type(error).__name__}: {error}")
             time.sleep(TICK_S)
+        self._end_maintenance()
         self._heartbeats.stop(is_last=True)
         self._has_ended = True
+
+    def _end_maintenance(self) -> None:
+        """End the maintainer, wherever it is: the next one goes on. The fleet ends also where this fails."""
+        try:
+            self._maintenance.end()
+        except Exception:
+            log.exception("the maintainer could not be ended; it ends with the controller")
+
+
+def _maintain_seconds(recipe: StreamRecipe) -> float:
+    """Return the pause between two runs of the maintainer; 0 where the fleet writes no log, too."""
+    first = recipe.artifacts[0]
+    return 0.0 if first.log is None else first.offline.maintain_seconds
 
 
 controller_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=8)(ControllerActor)

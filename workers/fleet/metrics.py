@@ -36,6 +36,10 @@ DEFINITIONS = (
     Definition("undertow_replicas", "gauge", "replicas", ("fleet", "state"), "that are in this state now"),
     Definition("undertow_replicas_wanted", "gauge", "replicas", ("fleet",), "that should run, without standbys"),
     Definition("undertow_partitions_unread", "gauge", "partitions", ("fleet",), "that no replica reads now"),
+    Definition(
+        "undertow_maintained_age_seconds", "gauge", "seconds", ("fleet",), "since the log was last maintained whole"
+    ),
+    Definition("undertow_folded_rows", "counter", "rows", ("fleet",), "that the fleet put into the table of history"),
 )
 
 
@@ -72,6 +76,9 @@ def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterat
         yield MetricValue("undertow_replicas", count, {**fleet, "state": state})
     yield MetricValue("undertow_replicas_wanted", status.wanted, fleet)
     yield MetricValue("undertow_partitions_unread", status.unread, fleet)
+    if status.maintained is not None:
+        yield MetricValue("undertow_maintained_age_seconds", status.maintained.age_s, fleet)
+        yield MetricValue("undertow_folded_rows", status.maintained.rows, fleet)
 
 
 def ray_metric(definition: Definition) -> Any:

@@ -90,7 +90,7 @@ class RayReplicas:
         except ActorUnavailableError:
             return None
         except RayError as error:
-            return _last_words(error)
+            return last_words(error)
         if not isinstance(answer, ReplicaStatus) or answer.state != "ended":
             self._ask(name)
         return answer
@@ -140,7 +140,7 @@ def _anywhere_but(avoid: frozenset[str]) -> Any:
     return NodeLabelSchedulingStrategy(hard={}, soft={NODE_LABEL: NotIn(*sorted(avoid))}) if avoid else "DEFAULT"
 
 
-def _last_words(error: RayError) -> str:
+def last_words(error: RayError) -> str:
     """Return why a process died, as far as Ray knows."""
     if not isinstance(error, ActorDiedError):
         return str(error).splitlines()[0]

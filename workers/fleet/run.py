@@ -29,7 +29,7 @@ from undertow.wiring.root import stream_recipe
 
 LOOK_EVERY_S, LOOK_AGAIN_S = 0.5, 2.0
 T = TypeVar("T")
-GOOD_ENDINGS = frozenset({"recovered", "taken-over"})
+GOOD_ENDINGS = frozenset({"recovered", "taken-over", "maintained-again"})
 """Events that end what a warning reported before."""
 
 

@@ -136,6 +136,8 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
     if status.counts.rejects:
         notes.append(f"rejects by reason: {_rejects(status.counts)}; see them: undertow replay")
     notes += [f"suspect: {one}" for one in status.suspects]
+    if status.maintained is not None:
+        notes.append(f"history: {status.maintained}")
     if len(status.artifacts) > 1:
         notes += [_of_artifact(status, one) for one in status.artifacts]
     rows.caption = Text("\n".join(notes)) if notes else None

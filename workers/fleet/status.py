@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.fleet.artifact_status import ArtifactStatus, Progress
+from undertow.fleet.maintain_status import MaintainStatus
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
 from undertow.stream.counts import Counts
@@ -89,6 +90,8 @@ class FleetStatus:
     """Why the fleet failed or is blocked."""
     suspects: tuple[str, ...] = ()
     """Partitions that killed replicas, and how they are read since; one line each."""
+    maintained: MaintainStatus | None = None
+    """How its log is maintained; None where the fleet does not do it."""
     lines: tuple[Line, ...] = ()
     """The newest lines of all logs, oldest first."""
 
@@ -138,6 +141,7 @@ class FleetStatus:
             "recent_append_to_readable_ms": _percentiles(self.recent_latency),
             "message": self.message,
             "suspects": list(self.suspects),
+            "maintained": None if self.maintained is None else self.maintained.to_json(),
             "artifacts": [
                 {
                     "artifact": one.artifact,

@@ -47,6 +47,11 @@ class Maintained:
     is_beaten: bool = False
     """Whether another maintainer folded the same chains meanwhile; then it has done this run's work."""
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether anything was done."""
+        return any((self.folded, self.deleted, self.compacted, self.expired, self.vacuumed))
+
     def __add__(self, other: "Maintained") -> "Maintained":
         return Maintained(
             folded=self.folded + other.folded,

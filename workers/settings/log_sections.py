@@ -37,6 +37,9 @@ class OfflineSettings(Section):
     disk."""
     keep_days: int = Field(default=0, ge=0)
     """Days of event time that `maintain` keeps in the table of history; 0 keeps all, for ever."""
+    maintain_seconds: float = Field(default=300.0, ge=0)
+    """Pause between two runs of the fleet's own maintainer, which does what `undertow maintain` does, at low priority;
+    0: the fleet has none, and `undertow maintain --every 5m` is to run beside it."""
     grace_seconds: float = Field(default=3600.0, ge=0)
     """How long `maintain` keeps parts that are in the table of history already, for readers that have begun before."""
 
