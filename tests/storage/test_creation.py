@@ -10,7 +10,8 @@ import pytest
 from tests.s3_line import Fate, Line
 from undertow.adapters.offline_root import make_log, read_nonce
 from undertow.core.errors import Refused, Unavailable
-from undertow.storage.conditional_puts import FOLDER, require_conditional_puts
+from undertow.storage import conditional_puts
+from undertow.storage.conditional_puts import CREATORS, FOLDER, require_conditional_puts
 from undertow.storage.creation import create_object
 from undertow.storage.store_path import StorePath
 
@@ -96,6 +97,32 @@ def test_a_reply_that_is_lost_after_the_object_was_made_is_not_taken_for_another
     assert (store_root / "a").read_bytes() == b"ours"
     assert not create_object(through(*script) / "a", b"another's")
     assert (store_root / "a").read_bytes() == b"ours"
+
+
+@pytest.mark.s3
+def test_a_race_whose_winner_lost_his_reply_proves_nothing_and_is_run_again(through, store_root):
+    assert require_conditional_puts(through(*["lose"] * CREATORS)) == conditional_puts.RACES
+    assert [*(store_root / FOLDER).glob("*")] == []
+
+
+@pytest.mark.s3
+def test_a_store_that_tells_nobody_that_he_won_is_tried_again_later(through, store_root, monkeypatch):
+    monkeypatch.setattr(conditional_puts, "TURNS", 1)
+    with pytest.raises(Unavailable, match="told none of 4 writers"):
+        require_conditional_puts(through(*["lose"] * CREATORS))
+    assert [*(store_root / FOLDER).glob("*")] == []
+
+
+def test_a_server_that_tells_one_that_he_won_and_has_the_bytes_of_another_is_refused(root, monkeypatch):
+    def tell_one(path: StorePath, content: bytes) -> None:
+        if content == b"2":
+            return
+        path.write_bytes(b"1")
+        raise FileExistsError
+
+    monkeypatch.setattr(StorePath, "put_new", tell_one)
+    with pytest.raises(Refused, match="expected 1 of 4 to win, found 2"):
+        require_conditional_puts(root)
 
 
 @pytest.mark.s3
