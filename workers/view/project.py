@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from undertow.core.errors import Refused
 from undertow.view.picture import Projection
@@ -46,5 +47,6 @@ def _neighbours(points: NDArray[np.float64]) -> NDArray[np.float64]:
         max_iter=STEPS,
         random_state=SEED,
     )
-    found: NDArray[np.float64] = tsne.fit_transform(points).astype(np.float64)
+    with threadpool_limits(limits=1):  # its threads wait for one another far longer than they work
+        found: NDArray[np.float64] = tsne.fit_transform(points).astype(np.float64)
     return found
