@@ -16,8 +16,9 @@ from undertow.adapters.offline_folded import chain_id, newest_mark
 from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.core.errors import Refused, UndertowError
+from undertow.storage.copy_cache import drop_absent_copies
 from undertow.storage.local_copies import local_copies
-from undertow.storage.store_path import AnyPath
+from undertow.storage.store_path import AnyPath, StorePath
 
 Read = TypeVar("Read")
 DELTA_LOG = "_delta_log"
@@ -74,6 +75,8 @@ def with_local_parts(
     """Do so with files on a disk: copies of those in a store, which are deleted at the end."""
 
     def read_copies(files: list[AnyPath]) -> Read:
+        if isinstance(home, StorePath):
+            drop_absent_copies(home, (path for path in files if isinstance(path, StorePath)))
         with local_copies(files) as copies:
             return read(copies)
 

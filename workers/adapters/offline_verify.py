@@ -112,7 +112,7 @@ def _read(path: AnyPath) -> str:
         return "sealed"
     with (
         translated(path),
-        local_copies([path]) as (copy,),
+        local_copies([path], is_cached=False) as (copy,),
         pq.ParquetFile(copy, page_checksum_verification=True) as file,
     ):
         for _ in file.iter_batches():

@@ -68,6 +68,10 @@ class StoreSettings(Section):
     extra: dict[str, str] = Field(default_factory=dict, repr=False)
     """Options passed unchanged to object_store, by its names, such as `aws_virtual_hosted_style_request`."""
 
+    cache_bytes: int = Field(default=4 << 30, ge=0)
+    """Bytes of objects that stay on this machine's disk, in `~/.cache/undertow`, so that `join`, `view` and `rebuild`
+    fetch what is new; 0: they copy all to the temporary folder each time."""
+
     @model_validator(mode="after")
     def _one_secret(self) -> "StoreSettings":
         if self.secret_access_key is not None and self.secret_access_key_file is not None:
@@ -88,4 +92,5 @@ class StoreSettings(Section):
             session_token="" if self.session_token is None else self.session_token.get_secret_value(),
             ca_file="" if self.ca_file is None else str(self.ca_file.absolute()),
             extra=tuple(sorted(self.extra.items())),
+            cache_bytes=self.cache_bytes,
         )

@@ -60,6 +60,8 @@ class StoreOptions:
     ca_file: str = ""
     extra: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Options of object_store, by its names, such as `aws_virtual_hosted_style_request`."""
+    cache_bytes: int = 0
+    """How many bytes of objects may stay on this machine's disk; 0: none."""
 
     def config(self, scheme: str) -> dict[str, str]:
         """Return the options under object_store's names, as obstore and Delta Lake take them."""

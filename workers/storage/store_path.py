@@ -164,6 +164,22 @@ class StorePath:
         with as_os_errors(str(self)):
             yield from map(bytes, self.client.get(self.key).stream())
 
+    def version(self) -> str:
+        """Return what tells this version of it from another one. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            return _version(self.client.head(self.key))
+
+    def read_version(self) -> tuple[str, Iterator[bytes]]:
+        """Return the version that is read, and its content in pieces, which raise `OSError`, too."""
+        with as_os_errors(str(self)):
+            found = self.client.get(self.key)
+
+        def pieces() -> Iterator[bytes]:
+            with as_os_errors(str(self)):
+                yield from map(bytes, found.stream())
+
+        return _version(found.meta), pieces()
+
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return its content as text. Raises `OSError`."""
         return self.read_bytes().decode(encoding, errors)
@@ -291,6 +307,10 @@ def below(path: AnyPath, home: AnyPath) -> str:
         return PurePosixPath(path.key).relative_to(home.key).as_posix()
     message = f"{path} does not lie below {home}"
     raise ValueError(message)
+
+
+def _version(found: Any) -> str:
+    return f"{found['e_tag']} {found['version']} {found['size']} {found['last_modified'].isoformat()}"
 
 
 def _seconds(at: datetime) -> float:
