@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from undertow.core.features import Feature
     from undertow.core.pooling import pool
     from undertow.core.taps import Taps
+    from undertow.reader.following import SpaceChange
+    from undertow.reader.reader import AsyncReader, Reader
+    from undertow.reader.vectors import Vectors
     from undertow.schemas.records import Fault
     from undertow.schemas.windows import WindowBatch
 
 __all__ = [
     "ArtifactEmbedder",
+    "AsyncReader",
     "Fault",
     "Feature",
+    "Reader",
     "Refused",
     "Result",
+    "SpaceChange",
     "Taps",
     "Unavailable",
     "UndertowError",
+    "Vectors",
     "WindowBatch",
     "load",
     "pack",
@@ -35,13 +42,17 @@ __all__ = [
 
 _HOMES = {
     "ArtifactEmbedder": "api.embedding",
+    "AsyncReader": "reader.reader",
     "Fault": "schemas.records",
     "Feature": "core.features",
+    "Reader": "reader.reader",
     "Refused": "core.errors",
     "Result": "api.embedding",
+    "SpaceChange": "reader.following",
     "Taps": "core.taps",
     "Unavailable": "core.errors",
     "UndertowError": "core.errors",
+    "Vectors": "reader.vectors",
     "WindowBatch": "schemas.windows",
     "load": "api.embedding",
     "pack": "api.models",

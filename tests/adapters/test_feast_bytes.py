@@ -87,3 +87,21 @@ def test_a_timestamp_is_what_protobuf_serializes(event_us):
         return stamp.SerializeToString()
 
     assert feast_bytes.timestamps(np.array(event_us, np.int64)) == [theirs(us) for us in event_us]
+
+
+@given(npst.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 70)), elements=st.floats(width=32)))
+def test_vectors_are_read_back_bit_by_bit(vectors):
+    read = feast_bytes.read_float_lists(feast_bytes.float_lists(vectors), vectors.shape[1])
+    assert read.tobytes() == vectors.tobytes()
+    assert feast_bytes.read_float_lists([b"\x00", *feast_bytes.float_lists(vectors)], vectors.shape[1]) is None
+
+
+def test_what_is_as_long_as_a_vector_and_none_is_not_read_as_one():
+    (value,) = feast_bytes.float_lists(np.ones((1, 3), np.float32))
+    assert feast_bytes.read_float_lists([value, b"\x00" + value[1:]], 3) is None
+
+
+@given(st.lists(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999), max_size=9))
+def test_times_are_read_back_to_the_microsecond(times):
+    event_us = np.array(times, np.int64)
+    assert feast_bytes.read_timestamps(feast_bytes.timestamps(event_us)).tolist() == times

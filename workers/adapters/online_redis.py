@@ -10,22 +10,21 @@ between rows with the same event time.
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import RedisCluster
 from redis.crc import key_slot
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from undertow.adapters import feast_bytes
-from undertow.adapters.redis_address import SETTING, WAITS, read_connection
-from undertow.adapters.redis_faults import connection_of, require_files, require_language, translated
+from undertow.adapters.redis_address import WAITS, read_connection
+from undertow.adapters.redis_client import connect, options_are_taken
+from undertow.adapters.redis_faults import connection_of, require_language, translated
 from undertow.adapters.redis_script import MAKE_ROOM, SCRIPT
 from undertow.adapters.redis_tally import Command, RedisTally, tally_of
-from undertow.core.errors import Refused
 from undertow.core.readable import readable
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.windows import Values
@@ -148,9 +147,9 @@ class RedisOnline:
             require_language(servers, found)
         with (
             translated(self._options, f"write view {self._view}"),
-            contextlib.closing(_client(self._options, once)) as client,
+            contextlib.closing(connect(self._options, once)) as client,
         ):
-            with _options_are_taken():
+            with options_are_taken():
                 client.script_load(SCRIPT)
             client.ping()
 
@@ -190,9 +189,9 @@ class RedisOnline:
     def _connect(self) -> bool:
         """Create the client if need be; return whether it is a cluster's."""
         if self._client is None:
-            self._client = _client(self._options, _WRITE)
+            self._client = connect(self._options, _WRITE)
         if not self._sha:
-            with _options_are_taken():
+            with options_are_taken():
                 self._sha = self._client.script_load(SCRIPT)
         return isinstance(self._client, RedisCluster)
 
@@ -257,36 +256,6 @@ class RedisOnline:
 
 def _keys_of(call: tuple[Any, ...]) -> Sequence[bytes]:
     return call[1 : 1 + int(call[0])]
-
-
-@contextlib.contextmanager
-def _options_are_taken() -> Iterator[None]:
-    """Raise `Refused` for options on which redis-py raises errors of its own."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        # The error's text is left out, since it may show a value.
-        message = (
-            f"{SETTING}: redis-py does not take the options there ({type(error).__name__}): compare with its manual"
-        )
-        raise Refused(message) from None
-
-
-def _client(options: Mapping[str, Any], waits: Mapping[str, Any]) -> Any:
-    """Build the client that Feast would build; timeouts in the connection string override `waits`."""
-    servers, found = read_connection(connection_of(options))
-    require_files(found)
-    settings = {**waits, **found}
-    kind = options.get("redis_type", "redis")
-    node: Any = ClusterNode  # untyped in redis-py
-    sentinel: Any = Sentinel
-    if kind == "redis_cluster":
-        return RedisCluster(startup_nodes=[node(host, port) for host, port in servers], **settings)
-    if kind == "redis_sentinel":
-        return sentinel(servers, **settings).master_for(options.get("sentinel_master", "mymaster"))
-    (host, port), *_ = servers
-    with _options_are_taken():
-        return redis.Redis(host=host, port=port, **settings)
 
 
 def _chunks(keys: Sequence[bytes], *, by_slot: bool) -> list[Sequence[int]]:

@@ -19,6 +19,8 @@ from undertow.core.errors import Refused, Unavailable, UndertowError
 from undertow.core.masking import without
 from undertow.settings.tls_files import require_authorities, require_pair, speaks_tls
 
+AWAY = "does not take writes"
+
 LOOK_S = 1.0
 """How long to wait for a port's answer when finding out whether it speaks TLS. A choice."""
 
@@ -45,8 +47,11 @@ LASTING: tuple[tuple[str, str], ...] = (
 
 
 @contextmanager
-def translated(options: Mapping[str, Any], doing: str) -> Iterator[None]:
-    """Translate redis-py's errors. `options` are Feast's `online_store`; `doing` names the action in messages."""
+def translated(options: Mapping[str, Any], doing: str, *, away: str = AWAY) -> Iterator[None]:
+    """Translate redis-py's errors. `options` are Feast's `online_store`; `doing` names the action in messages.
+
+    `away` is what a server does that cannot be asked now.
+    """
     text = connection_of(options)
     try:
         yield
@@ -55,10 +60,11 @@ def translated(options: Mapping[str, Any], doing: str) -> Iterator[None]:
         said = without(str(error), secrets_of(text))
         # redis-py's errors about a login show the password.
         cause = None if isinstance(error, LOGIN) else error
-        raise translate_error(error, said, f"Redis at {address(servers)} ({SETTING})", doing) from cause
+        where = f"Redis at {address(servers)} ({SETTING})"
+        raise translate_error(error, said, where, doing, away=away) from cause
 
 
-def translate_error(error: Exception, said: str, where: str, doing: str) -> UndertowError:
+def translate_error(error: Exception, said: str, where: str, doing: str, *, away: str = AWAY) -> UndertowError:
     """Return our error for one of redis-py; `said` is its text without secrets."""
     if isinstance(error, LOGIN):
         return Refused(f"{where} refuses the login: {said}. See username= and password= there.")
@@ -69,7 +75,7 @@ def translate_error(error: Exception, said: str, where: str, doing: str) -> Unde
         if words in said:
             return Refused(f"{where}: {reason} ({remedy})")
     if isinstance(error, (*PASSING, OSError)) or PASSING_WORDS.search(said):
-        return Unavailable(f"{where} does not take writes now: {type(error).__name__}: {reason}")
+        return Unavailable(f"{where} {away} now: {type(error).__name__}: {reason}")
     return Refused(f"{where} refuses to {doing}: {reason}")
 
 

@@ -22,21 +22,21 @@ from undertow.schemas.records import Fault
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.windows_arrow import windows_from_arrow
 
-Vectors = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Result(Mapping[str, Vectors]):
+class Result(Mapping[str, _Array]):
     """The vectors of n windows, by feature: `result["hidden"]` is (n, d) float32, in the order of the input's rows."""
 
-    features: Mapping[str, Vectors]
+    features: Mapping[str, _Array]
     """By feature, (n, d) float32. Rows that could not be embedded are NaN; all others are finite."""
     faults: tuple[Fault, ...]
     """The rows that could not be embedded, ascending: `row`, `reason` (a code), `detail` (a sentence)."""
     space: str
     """The space id, 64 hex digits. Only vectors of the same space can be compared."""
 
-    def __getitem__(self, feature: str) -> Vectors:
+    def __getitem__(self, feature: str) -> _Array:
         try:
             return self.features[feature]
         except KeyError:

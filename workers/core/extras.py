@@ -21,6 +21,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "fleet": _FLEET,
     "train": _TRAIN,
     "view": _VIEW,
+    "reader": ("mmh3", "redis", "yaml"),
     "avro": ("fastavro", "confluent_kafka", "authlib"),
     "store": (*_FEAST, "obstore"),
     "tracing": ("opentelemetry",),

@@ -23,7 +23,7 @@ from undertow.backfill.run import run as run_backfill
 from undertow.core.errors import Refused
 from undertow.core.extras import require_extras
 from undertow.demo.classify import compare, feature_sets
-from undertow.demo.follow import Reader, open_reader
+from undertow.demo.follow import DemoReader, open_reader
 from undertow.demo.picture import draw
 from undertow.demo.repo import copy_repo, own_settings
 from undertow.demo.streaming import stream
@@ -106,7 +106,9 @@ def run_on_servers(state: Path, artifact: Path, known: Labelled, unseen: Labelle
     report(state, known, unseen, vectors, console)
 
 
-def start_reader(settings: Settings, folder: Path, known: Labelled, unseen: Labelled) -> AbstractContextManager[Reader]:
+def start_reader(
+    settings: Settings, folder: Path, known: Labelled, unseen: Labelled
+) -> AbstractContextManager[DemoReader]:
     """Start the process that knows only Feast; it is given the labels, and writes all features as it joined them."""
     files = {name: folder / f"{name}.parquet" for name in ("history", "truth")}
     known.labels.to_parquet(files["history"])
@@ -115,7 +117,7 @@ def start_reader(settings: Settings, folder: Path, known: Labelled, unseen: Labe
     return open_reader(repo=settings.feast.repo, service=NAME, vectors=folder / VECTORS, log=log, **files)
 
 
-def stream_to_reader(settings: Settings, reader: Reader, unseen: Labelled, console: Console) -> None:
+def stream_to_reader(settings: Settings, reader: DemoReader, unseen: Labelled, console: Console) -> None:
     """Stream the unseen wearers' windows to the reader."""
     what = f"{len(unseen.windows):,} windows of unseen wearers: Kafka, two replicas, Feast, a reader"
     with _step(console, what, spins=False):

@@ -52,7 +52,7 @@ class Followed:
         return 1000 * float(np.quantile(self._latencies, share)) if self._latencies else None
 
 
-class Reader:
+class DemoReader:
     """The running reader."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
@@ -124,7 +124,9 @@ class Reader:
 
 
 @contextlib.contextmanager
-def open_reader(*, repo: Path, service: str, history: Path, truth: Path, vectors: Path, log: Path) -> Iterator[Reader]:
+def open_reader(
+    *, repo: Path, service: str, history: Path, truth: Path, vectors: Path, log: Path
+) -> Iterator[DemoReader]:
     """Start the reader; it ends with this block, or with this process where that is killed."""
     command = [sys.executable, "-P", str(PROGRAM)]  # -P: a folder of ours is nothing to import from
     options = {"repo": repo, "service": service, "history": history, "truth": truth, "vectors": vectors}
@@ -139,7 +141,7 @@ def open_reader(*, repo: Path, service: str, history: Path, truth: Path, vectors
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # six rows need no second core
         )
-    reader = Reader(process, log)
+    reader = DemoReader(process, log)
     try:
         yield reader
     finally:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from undertow.core.errors import Refused
-from undertow.demo.follow import Followed, Reader
+from undertow.demo.follow import DemoReader, Followed
 from undertow.demo.produce import EntityKey, Playing, keys
 from undertow.demo.table import live_line
 from undertow.fleet.handle import Fleet
@@ -54,7 +54,7 @@ class Streamed:
 
 
 def stream(
-    settings: Settings, windows: WindowBatch, reader: Reader, console: Console, *, per_second: float
+    settings: Settings, windows: WindowBatch, reader: DemoReader, console: Console, *, per_second: float
 ) -> Streamed:
     """Play all windows through a fleet; return when the newest of each series was read and the fleet has drained."""
     recipe = stream_recipe(settings)
@@ -95,7 +95,7 @@ def _await_running(fleet: Fleet) -> None:
 
 
 def _watch(
-    fleet: Fleet, playing: Playing, followed: Followed, reader: Reader, windows: WindowBatch, console: Console
+    fleet: Fleet, playing: Playing, followed: Followed, reader: DemoReader, windows: WindowBatch, console: Console
 ) -> float:
     """Show the live line until all is read; return the seconds that it took."""
     last = last_events(windows)

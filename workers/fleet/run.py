@@ -26,6 +26,7 @@ from undertow.ray_session.session import ray_session
 from undertow.settings.settings import Settings
 from undertow.telemetry.logs import Format, Line, json_line
 from undertow.wiring.root import stream_recipe
+from undertow.wiring.stores import publish_served
 
 LOOK_EVERY_S, LOOK_AGAIN_S = 0.5, 2.0
 T = TypeVar("T")
@@ -67,6 +68,7 @@ def run(settings: Settings, console: Console, *, drain_when_idle_s: float | None
     with contextlib.ExitStack() as stack:
         stack.enter_context(name_taken(settings.fleet))
         recipe = once_ready(lambda: stream_recipe(settings), lambda text: console.print(Text(text)))
+        once_ready(lambda: publish_served(settings.feast), lambda text: console.print(Text(text)))
         stack.enter_context(ray_session(settings.fleet, replicas=settings.fleet.replicas + settings.fleet.standbys))
         stop = stack.enter_context(stop_signals())
         fleet = attach(recipe, stop.is_set)

@@ -29,7 +29,7 @@ from undertow.stream.ports import OnlineSink
 from undertow.stream.retry import Retry
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import newest_rows
-from undertow.wiring.stores import open_online
+from undertow.wiring.stores import open_online, publish_served
 
 OnSeries = Callable[[int, int, int], None]
 """A function of (series done, all series, rows written)."""
@@ -94,7 +94,9 @@ def _nothing(log: AnyPath, view: SpaceView, as_of_us: int | None) -> str:
 def run(settings: Settings, console: Console, *, as_of_us: int | None = None) -> tuple[Rebuilt, ...]:
     """Fill the online store for each artifact, one after another, with a progress bar."""
     recipes = [with_log(settings, recipe) for recipe in embed_recipes(settings)]
-    return tuple(_run_one(recipe, console, as_of_us) for recipe in recipes)
+    rebuilt = tuple(_run_one(recipe, console, as_of_us) for recipe in recipes)
+    publish_served(settings.feast)  # it was lost with the vectors
+    return rebuilt
 
 
 def _run_one(recipe: EmbedRecipe, console: Console, as_of_us: int | None) -> Rebuilt:

@@ -4,23 +4,31 @@ In: settings, or the recipe of an online store. Out: what Feast has registered; 
 `rebuild` need no client of one.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from undertow.adapters.feast_registry import held_views
 from undertow.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
+from undertow.adapters.feast_served import read_served
 from undertow.adapters.offline_root import claim_folder, make_log
 from undertow.adapters.online_feast import FeastOnline
 from undertow.adapters.online_redis import RedisOnline
 from undertow.adapters.online_sqlite import SqliteOnline
+from undertow.adapters.redis_served import write_redis_served
+from undertow.adapters.sqlite_served import write_sqlite_served
 from undertow.artifact.format.manifest import read_manifest
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, Unavailable
 from undertow.core.identity import refuse_another
 from undertow.schemas.windows import Values
+from undertow.settings.sections import FeastSettings
 from undertow.settings.settings import Settings
 from undertow.stream.ports import OnlineSink
 from undertow.stream.store_tally import OnLoss
+from undertow.telemetry.logs import say
+
+log = logging.getLogger(__name__)
 
 
 def apply_artifact(
@@ -46,11 +54,38 @@ def apply_artifact(
     for view in views:
         if there := held.get(view.view):
             refuse_another(view, there.as_view(view), where=f"Feast ({settings.feast.repo / settings.feast.config})")
-    log, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
+    history, known = make_log(settings.offline.path), registered_views(settings.feast.repo)
     for view in views:
-        folder = claim_folder(log.root, view, registered=known)
-        register(settings.feast.repo, view, folder, promote=promote, log=log.nonce, ttl_s=ttls.get(view.view))
-    return apply(settings.feast, {view.view: promote for view in views}, pruned=pruned)
+        folder = claim_folder(history.root, view, registered=known)
+        register(settings.feast.repo, view, folder, promote=promote, log=history.nonce, ttl_s=ttls.get(view.view))
+    names = apply(settings.feast, {view.view: promote for view in views}, pruned=pruned)
+    try:
+        publish_served(settings.feast)
+    except (Unavailable, Refused) as error:
+        text = (
+            f"registered, but undertow.Reader does not see it yet, and goes on with what it knew: {error}; run "
+            "undertow apply again, or start the fleet"
+        )
+        say(log, logging.WARNING, "served-unpublished", text)
+    return names
+
+
+def publish_served(feast: FeastSettings) -> None:
+    """Write beside the vectors what Feast's registry says is served, for `undertow.Reader`.
+
+    Raises `Unavailable` where the store does not take it. Of two that publish at once, the last one to write has read
+    the registry after writing, and found there what it has written.
+    """
+    published = read_served(feast)
+    while published is not None:
+        records = {name: served.to_text() for name, served in published.served.items()}
+        if published.options["type"] == "redis":
+            write_redis_served(published.options, published.project, records)
+        else:
+            write_sqlite_served(Path(published.options["path"]), published.project, records)
+        before, published = published, read_served(feast)
+        if published == before:
+            return
 
 
 def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
