@@ -39,6 +39,9 @@ bench-series: .venv/ready ## What a replica's memory is after 1,000,000 series (
 bench-log: .venv/ready ## A maintained log beside one that is not, and after a month (PARTS=20000; minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/log.py --write --parts $(or $(PARTS),20000)
 
+bench-reader: .venv/ready ## Vectors read online: undertow.Reader beside Feast's SDK and feature server (a few minutes)
+	$(BIN)/python tests/bench/reader.py --write
+
 soak: .venv/ready ## A fleet under steady load, looked at each minute: is it flat? (HOURS=1)
 	$(BIN)/python tests/bench/soak.py --write --hours $(or $(HOURS),1)
 
@@ -87,4 +90,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-embed soak chaos lint linked docs docs-serve check constraints clean
+.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-reader bench-embed soak chaos lint linked docs docs-serve check constraints clean
