@@ -28,13 +28,13 @@ def cached(root, tmp_path, monkeypatch):
 @pytest.fixture
 def fetched(monkeypatch):
     """The names of the objects that were fetched whole."""
-    names, read = [], StorePath.read_version
+    names, read = [], StorePath.read_stamped
 
     def noting(path):
         names.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(StorePath, "read_version", noting)
+    monkeypatch.setattr(StorePath, "read_stamped", noting)
     return names
 
 

@@ -51,7 +51,7 @@ def parse_place(given: Any) -> AnyPath:
     return Path(require_local(given))
 
 
-Place = Annotated[
+AnyPlace = Annotated[
     AnyPath, PlainValidator(parse_place), PlainSerializer(lambda path: path if isinstance(path, Path) else str(path))
 ]
 LocalPath = Annotated[Path, BeforeValidator(require_local)]

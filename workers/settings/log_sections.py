@@ -10,14 +10,14 @@ from pathlib import Path
 from pydantic import Field, SecretStr, model_validator
 
 from undertow.settings.kafka_security import Section, read_secret
-from undertow.settings.local_paths import LocalPath, Place
+from undertow.settings.local_paths import AnyPlace, LocalPath
 from undertow.storage.store_client import StoreOptions
 
 
 class OfflineSettings(Section):
     """The offline log: the history of embeddings, which also records how far the stream has read."""
 
-    path: Place = Path(".undertow/offline")
+    path: AnyPlace = Path(".undertow/offline")
     """The folder of the offline log, or an address in an object store: `s3://bucket/folder`, `gs://bucket/folder` or
     `az://account/container/folder`, which needs `undertow[store]`. A fleet on several nodes needs a folder that all of
     them share, or a store."""

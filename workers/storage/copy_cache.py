@@ -47,15 +47,15 @@ class CopyCache:
 
     def fetch(self, path: StorePath, copy: Path) -> None:
         """Make `copy`, in a folder for links, hold the object. Raises `OSError`."""
-        place = self._folder(path) / _digest(path.version())
+        place = self._folder(path) / _digest(path.stamp())
         with contextlib.suppress(OSError):
             os.link(place, copy)
             os.utime(place)
             return
-        version, pieces = path.read_version()
+        stamp, pieces = path.read_stamped()
         with copy.open("xb") as file:
             file.writelines(pieces)
-        place = place.with_name(_digest(version))
+        place = place.with_name(_digest(stamp))
         with contextlib.suppress(OSError):  # it is there already, or cannot stay: the caller has its own
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             for old in _files(place.parent):

@@ -13,11 +13,9 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import total_ordering
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from undertow.storage.store_client import SCHEMES, StoreOptions, as_os_errors, open_client
-
-READ_AHEAD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +162,13 @@ class StorePath:
         with as_os_errors(str(self)):
             yield from map(bytes, self.client.get(self.key).stream())
 
-    def version(self) -> str:
-        """Return what tells this version of it from another one. Raises `OSError`."""
+    def stamp(self) -> str:
+        """Return what tells what it holds now from what it held before. Raises `OSError`."""
         with as_os_errors(str(self)):
-            return _version(self.client.head(self.key))
+            return _stamp(self.client.head(self.key))
 
-    def read_version(self) -> tuple[str, Iterator[bytes]]:
-        """Return the version that is read, and its content in pieces, which raise `OSError`, too."""
+    def read_stamped(self) -> tuple[str, Iterator[bytes]]:
+        """Return the stamp of what is read, and its content in pieces, which raise `OSError`, too."""
         with as_os_errors(str(self)):
             found = self.client.get(self.key)
 
@@ -178,7 +176,7 @@ class StorePath:
             with as_os_errors(str(self)):
                 yield from map(bytes, found.stream())
 
-        return _version(found.meta), pieces()
+        return _stamp(found.meta), pieces()
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return its content as text. Raises `OSError`."""
@@ -186,10 +184,12 @@ class StorePath:
 
     def open(self, mode: str) -> BinaryIO:
         """Open it for reading; `mode` is `rb`. Raises `OSError`."""
+        from undertow.storage.object_reader import ObjectReader  # noqa: PLC0415 it needs the path
+
         if mode != "rb":
             message = f"an object is read whole or in ranges (rb), found the mode {mode!r}"
             raise ValueError(message)
-        return _Reader(self)  # type: ignore[return-value] # as much of a file as readers of Parquet use
+        return ObjectReader(self)  # type: ignore[return-value] # as much of a file as readers of Parquet use
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete it. A store does not tell whether it was there. Raises `OSError`."""
@@ -237,47 +237,6 @@ class StorePath:
             yield from self.client.list(self.key or None, chunk_size=chunk_size)
 
 
-class _Reader:
-    """A file for readers of Parquet: `seek` and `read`, each as a request for a range; its errors are a disk's."""
-
-    mode, closed = "rb", False
-
-    def __init__(self, path: StorePath) -> None:
-        self._path, self._place = path, 0
-        self._size = path.stat().st_size
-        self._ahead, self._begin = b"", 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def close(self) -> None:
-        """Let go of what was read ahead."""
-        self._ahead, self.closed = b"", True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = offset + (0, self._place, self._size)[whence]
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._size - self._place if size < 0 else min(size, self._size - self._place)
-        if wanted <= 0:
-            return b""
-        first = self._place - self._begin
-        if not 0 <= first <= len(self._ahead) - wanted:
-            fetched = min(max(wanted, READ_AHEAD), self._size - self._place)
-            with as_os_errors(str(self._path)):
-                found = self._path.client.get_range(self._path.key, start=self._place, length=fetched)
-            self._ahead, self._begin, first = bytes(found), self._place, 0
-        self._place += wanted
-        return self._ahead[first : first + wanted]
-
-
 AnyPath = Path | StorePath
 
 
@@ -309,7 +268,7 @@ def below(path: AnyPath, home: AnyPath) -> str:
     raise ValueError(message)
 
 
-def _version(found: Any) -> str:
+def _stamp(found: Any) -> str:
     return f"{found['e_tag']} {found['version']} {found['size']} {found['last_modified'].isoformat()}"
 
 
