@@ -143,7 +143,7 @@ def test_chains_are_listed_with_their_parts_and_notes_and_lose_what_is_before_a_
     assert chain.id != other.id
     assert (positions(chain.parts), positions(other.parts), chain.notes) == ([0, 3, 5], [0], ())
     assert all(one.size > 0 for one in chain.parts)
-    assert kept.chains.read(chain, 3)["origin_offset"].to_pylist() == [3, 4]
+    assert [rows["origin_offset"].to_pylist() for rows in kept.chains.read(chain, [3])] == [[3, 4]]
     early, late = (FoldedUpTo(position=p, parts=n, at_s=at) for p, n, at in ((3, 1, 1.0), (5, 2, 2.0)))
     kept.chains.note(chain, early)
     kept.chains.note(chain, FoldedUpTo(position=3, parts=1, at_s=9.0))  # another maintainer, later: the first counts

@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from tests.adapters.test_offline_log_contract import P0, VIEW, part
 from undertow.adapters.offline_chains import require_whole
+from undertow.adapters.offline_fold import FileChains
 from undertow.adapters.offline_history import listed_parts, with_local_parts
 from undertow.adapters.offline_lease import FileLease
 from undertow.adapters.offline_log import FileOfflineLog
@@ -15,6 +16,7 @@ from undertow.adapters.offline_verify import verify
 from undertow.cli.main import main
 from undertow.core.errors import Refused, Unavailable
 from undertow.settings.settings import load
+from undertow.storage.store_path import StorePath
 
 pytestmark = pytest.mark.s3
 
@@ -105,7 +107,7 @@ def settings_in(store_root, here, monkeypatch):
     options = store_root.options
     (here / "undertow.toml").write_text(
         f'[offline]\npath = "{store_root}"\n[store]\nendpoint = "{options.endpoint}"\nregion = "{options.region}"\n'
-        f'access_key_id = "{options.access_key_id}"\n'
+        f'access_key_id = "{options.access_key_id}"\ncache_bytes = {options.cache_bytes}\n'
     )
     monkeypatch.setenv("UNDERTOW_STORE__SECRET_ACCESS_KEY", options.secret_access_key)
     return here
@@ -135,3 +137,32 @@ def test_check_shows_no_secret_and_says_what_the_store_promises(store_root):
     assert "of several that create an object there exactly one does (24 races)" in done.output
     assert store_root.options.secret_access_key not in done.output
     assert str(store_root) in done.output
+
+
+def test_how_often_a_maintainer_asks_does_not_grow_with_parts_that_wait_to_be_deleted(
+    store_root, home, chain, monkeypatch
+):
+    asked = []
+    for asking in ("stat", "read_bytes", "iterdir", "sizes"):
+        ask = getattr(StorePath, asking)
+        monkeypatch.setattr(StorePath, asking, lambda self, ask=ask: asked.append(self) or ask(self))
+
+    def look():
+        asked.clear()
+        ((found,), faults) = FileChains(home, VIEW).look()
+        assert faults == []
+        return found, len(asked)
+
+    look()  # it gives the chain its name
+    few, for_few = look()
+    log = owner(store_root)
+    for first in range(4, 14):
+        log.publish(part(first, first + 1))
+    many, for_many = look()
+    assert (len(few.parts), len(many.parts), for_few) == (4, 14, for_many)
+    assert [place.size for place in many.parts] == [(chain / name(n)).stat().st_size for n in range(14)]
+
+
+def test_parts_are_deleted_together_whether_or_not_they_are_there(chain):
+    chain.unlink_below([name(0), name(9), name(2)])
+    assert [path.name for path in sorted(chain.glob("*.parquet"))] == [name(1), name(3)]

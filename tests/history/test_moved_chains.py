@@ -72,5 +72,5 @@ def test_no_row_is_read_from_a_chain_that_took_the_place_of_one_before_it_was_re
     (chain,), _ = chains.look()
     begin_anew(world)
     with pytest.raises(Unavailable, match="moved while it was folded"):
-        chains.read(chain, 6)  # a part of either chain is there
+        chains.read(chain, [6])  # a part of either chain is there
     everything_is_there_once(world)

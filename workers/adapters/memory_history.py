@@ -3,7 +3,7 @@
 In: rows, and exceptions to raise. Out: the same promises as `offline_fold` and `offline_table` keep. Knows no file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -40,12 +40,12 @@ class MemoryFoldChains:
             for name, parts in sorted(self.parts.items())
         ], []
 
-    def read(self, chain: FoldChain, position: int) -> Any:
+    def read(self, chain: FoldChain, positions: Sequence[int]) -> list[Any]:
         """See the port."""
-        if position not in self.parts[chain.name]:
-            message = f"the part at {position} of {chain.name} is gone"
+        if gone := [position for position in positions if position not in self.parts[chain.name]]:
+            message = f"the part at {gone[0]} of {chain.name} is gone"
             raise Unavailable(message)
-        return self.parts[chain.name][position]
+        return [self.parts[chain.name][position] for position in positions]
 
     def keep(self, chain: FoldChain, before: int) -> None:
         """See the port: parts here say nothing but their rows."""

@@ -19,6 +19,7 @@ from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import Footer, read_footer, translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
+from undertow.storage.at_once import at_once
 from undertow.storage.store_path import AnyPath, StorePath, below
 
 BEGUN, NOTE = "_chains", ".begun"
@@ -143,11 +144,13 @@ def chain_folders(home: AnyPath) -> list[AnyPath]:
     Raises `Unavailable` while chains are being moved.
     """
     require_still(home)
-    folders = sorted(
+    named: list[AnyPath] = [
         folder
         for folder in home.glob("*/*")
-        if folder.name.isdigit() and not folder.parent.name.startswith(("@", "_", ".")) and folder.is_dir()
-    )
+        if folder.name.isdigit() and not folder.parent.name.startswith(("@", "_", "."))
+    ]
+    are_folders = at_once(lambda folder: folder.is_dir(), named)
+    folders = sorted(folder for folder, is_folder in zip(named, are_folders, strict=True) if is_folder)
     require_still(home)  # again: it may have begun meanwhile
     return folders
 
@@ -229,17 +232,19 @@ def count_parts(folder: AnyPath, names: list[str]) -> int:
 
 def require_whole(home: AnyPath) -> dict[AnyPath, list[str]]:
     """Return the parts of each chain of a view. Raises `Refused` if some are missing, with their offsets."""
-    found, faults = {}, []
-    for folder in chain_folders(home):
-        with translated(folder):
-            names, holes = find_holes(folder)
-        found[folder] = names
-        faults += [f"{below(folder, home)} lacks {hole}" for hole in holes]
+    folders = chain_folders(home)
+    looked = dict(zip(folders, at_once(_look, folders), strict=True))
+    faults = [f"{below(folder, home)} lacks {hole}" for folder, (_, holes) in looked.items() for hole in holes]
     faults += [f"{partition} is missing whole (expected in {folder})" for partition, folder, _ in gone_chains(home)]
     if faults:
         message = f"the offline log in {home} is not whole: {'; '.join(faults)}. {MEND}"
         raise Refused(message)
-    return found
+    return {folder: names for folder, (names, _) in looked.items()}
+
+
+def _look(folder: AnyPath) -> tuple[list[str], list[Hole]]:
+    with translated(folder):
+        return find_holes(folder)
 
 
 MEND = "Mount its disk, or restore the files from a copy; to go on without them, for ever: undertow apply --accept-lost"
@@ -255,12 +260,18 @@ def begun_note(home: AnyPath, partition: Partition, *, topic_id: str, cluster_id
 
 def gone_chains(home: AnyPath) -> Iterator[tuple[Partition, AnyPath, AnyPath]]:
     """Yield each chain that was begun but has no parts any more, with its folder and its note."""
-    notes: list[AnyPath] = [*(home / BEGUN).glob(f"*/*{NOTE}")]
-    for note in sorted(notes):
-        topic, (_, topic_id, index) = note.parent.name, note.name.removesuffix(NOTE).rsplit(".", 2)
-        places = [home / topic / index, home / f"{topic}@{topic_id}" / index]
-        if not any(place.is_dir() and _listed(place) for place in places):
-            yield Partition(topic, int(index)), places[0], note
+    notes: list[AnyPath] = sorted((home / BEGUN).glob(f"*/*{NOTE}"))
+    for gone in at_once(lambda note: _gone(home, note), notes):
+        if gone is not None:
+            yield gone
+
+
+def _gone(home: AnyPath, note: AnyPath) -> tuple[Partition, AnyPath, AnyPath] | None:
+    topic, (_, topic_id, index) = note.parent.name, note.name.removesuffix(NOTE).rsplit(".", 2)
+    places = [home / topic / index, home / f"{topic}@{topic_id}" / index]
+    if any(place.is_dir() and _listed(place) for place in places):
+        return None
+    return Partition(topic, int(index)), places[0], note
 
 
 def _listed(folder: AnyPath) -> list[str]:

@@ -5,21 +5,25 @@ In: a view's folder. Out: what can be folded, rows of parts, notes; deleted part
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from undertow.adapters.offline_chains import chain_folders, find_holes
 from undertow.adapters.offline_files import sync_names
 from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, chain_id, drop_marks, make_chain_id
 from undertow.adapters.offline_footers import keep_footers
-from undertow.adapters.offline_names import part_name, part_names, position_of
+from undertow.adapters.offline_names import PART_NAME, part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_schema, read_part, translated
 from undertow.core.errors import Unavailable, UndertowError
 from undertow.core.publication import held
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.at_once import at_once
 from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.history_ports import FoldChain, FoldedUpTo, PartPlace
+
+DELETED_AT_ONCE = 500
+"""Parts that a store is asked to delete together. S3 takes up to 1,000 in a request."""
 
 
 class FileChains:
@@ -31,34 +35,36 @@ class FileChains:
 
     def look(self) -> tuple[list[FoldChain], list[str]]:
         """See the port."""
-        chains, faults = [], []
-        for folder in chain_folders(self._home):
-            try:
-                with translated(folder):
-                    names, holes = find_holes(folder)
-                    if holes:
-                        faults.append(f"{below(folder, self._home)} lacks {'; '.join(map(str, holes))}")
-                    elif names and (chain := self._look(folder)).parts:
-                        chains.append(chain)  # else it was moved while it was listed
-            except UndertowError as error:
-                faults.append(str(error))
-        return chains, faults
+        found = at_once(self._try_look, chain_folders(self._home))
+        chains = [one for one in found if isinstance(one, FoldChain) and one.parts]  # else moved while it was listed
+        return chains, [one for one in found if isinstance(one, str)]
+
+    def _try_look(self, folder: AnyPath) -> FoldChain | str | None:
+        """Return a chain, or why it cannot be folded now, or None if it has no parts."""
+        try:
+            with translated(folder):
+                names, holes = find_holes(folder)
+                if holes:
+                    return f"{below(folder, self._home)} lacks {'; '.join(map(str, holes))}"
+                return self._look(folder) if names else None
+        except UndertowError as error:
+            return str(error)
 
     def _look(self, folder: AnyPath) -> FoldChain:
         known = make_chain_id(folder)
-        names = part_names(folder)
         return FoldChain(
             id=known,
             name=below(folder, self._home),
             notes=tuple(
                 FoldedUpTo(position=mark.position, parts=mark.parts, at_s=mark.at_s) for mark in all_marks(folder)
             ),
-            parts=tuple(_sizes(folder, names)),
+            parts=tuple(_places(folder)),
         )
 
-    def read(self, chain: FoldChain, position: int) -> Any:
+    def read(self, chain: FoldChain, positions: Sequence[int]) -> list[Any]:
         """See the port."""
-        rows = read_part(self._home / chain.name / part_name(position), self._columns)
+        paths = [self._home / chain.name / part_name(position) for position in positions]
+        rows = at_once(lambda path: read_part(path, self._columns), paths)
         self._require_same(chain)  # after it: where another chain was begun, the first does not come back
         return rows
 
@@ -78,17 +84,17 @@ class FileChains:
     def delete(self, chain: FoldChain, before: FoldedUpTo) -> int:
         """Delete in order, so that what is left is an unbroken end of the chain wherever this stops.
 
-        The folder is held open: where it is moved meanwhile, nothing is deleted in the one that takes its place.
+        In a store many at once: nobody misses parts before a note. On a disk the folder is held open: where it is moved
+        meanwhile, nothing is deleted in the one that takes its place.
         """
         folder = self._home / chain.name
         deleted = 0
         with translated(folder), _remover(folder) as remove:
             self._require_same(chain)
-            for name in part_names(folder):
-                if position_of(name) >= before.position:
-                    break
-                remove(name)
-                deleted += 1
+            names = [name for name in part_names(folder) if position_of(name) < before.position]
+            for some in _split(names, at_once=isinstance(folder, StorePath)):
+                remove(some)
+                deleted += len(some)
                 hit_failpoint("after_fold_delete")
             self._require_same(chain)
             sync_names(folder)
@@ -105,22 +111,34 @@ class FileChains:
 
 
 @contextlib.contextmanager
-def _remover(folder: AnyPath) -> Iterator[Callable[[str], None]]:
+def _remover(folder: AnyPath) -> Iterator[Callable[[Sequence[str]], None]]:
     """Give a function that deletes in this very folder. In a store nothing can be moved: it has only names."""
     if isinstance(folder, StorePath):
-        yield lambda name: (folder / name).unlink(missing_ok=True)
+        yield folder.unlink_below
         return
     with held(folder) as descriptor:
 
-        def remove(name: str) -> None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=descriptor)
+        def remove(names: Sequence[str]) -> None:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=descriptor)
 
         yield remove
 
 
-def _sizes(folder: AnyPath, names: list[str]) -> Iterator[PartPlace]:
-    for name in names:
+def _split(names: list[str], *, at_once: bool) -> Iterator[list[str]]:
+    count = DELETED_AT_ONCE if at_once else 1
+    yield from (names[first : first + count] for first in range(0, len(names), count))
+
+
+def _places(folder: AnyPath) -> Iterator[PartPlace]:
+    """Yield the parts of a chain with their sizes, which a store's listing says without a request for each."""
+    if isinstance(folder, StorePath):
+        sizes = folder.sizes()
+        for name in sorted(filter(PART_NAME, sizes)):
+            yield PartPlace(position=position_of(name), size=sizes[name])
+        return
+    for name in part_names(folder):
         try:
             yield PartPlace(position=position_of(name), size=(folder / name).stat().st_size)
         except FileNotFoundError:  # another maintainer has just deleted it

@@ -24,6 +24,7 @@ from undertow.adapters.offline_names import part_names, position_of
 from undertow.adapters.offline_parts import read_footer, read_latest, translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
+from undertow.storage.at_once import at_once
 from undertow.storage.store_path import AnyPath
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.record_marks import Mark
@@ -83,7 +84,8 @@ def _keep(folder: AnyPath, before: int) -> bool:
     begin = end = kept_until(folder)
     if end >= before:
         return True
-    parts = [_part(folder / name) for name in part_names(folder) if end <= position_of(name) < before]
+    names = [name for name in part_names(folder) if end <= position_of(name) < before]
+    parts = at_once(_part, [folder / name for name in names])
     if kept_until(folder) != end:
         return False  # parts that we did not see may have been deleted since
     content = _encode(parts)

@@ -16,6 +16,7 @@ from undertow.adapters.offline_folded import chain_id, newest_mark
 from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.core.errors import Refused, UndertowError
+from undertow.storage.at_once import at_once
 from undertow.storage.copy_cache import drop_absent_copies
 from undertow.storage.local_copies import local_copies
 from undertow.storage.store_path import AnyPath, StorePath
@@ -117,11 +118,12 @@ def _files(home: AnyPath, list_chains: Callable[[AnyPath], Mapping[AnyPath, list
     for _ in range(TRIES):
         table, folded = _read_table(home)
         listed = list_chains(home)
-        ends = {folder: folded(folder) for folder in listed}
-        if all(_noted(folder) <= end for folder, end in ends.items()):
+        ends = dict(zip(listed, at_once(folded, [*listed]), strict=True))
+        noted = dict(zip(listed, at_once(_noted, [*listed]), strict=True))
+        if all(noted[folder] <= end for folder, end in ends.items()):
             break
     else:
-        folder = next(folder for folder, end in ends.items() if _noted(folder) > end)
+        folder = next(folder for folder, end in ends.items() if noted[folder] > end)
         raise _lacks(home, folder, ends[folder])
     for folder, end in ends.items():
         if end and part_name(end) not in listed[folder]:
@@ -165,8 +167,10 @@ def _noted(folder: AnyPath) -> int:
 
 
 def _list_chains(home: AnyPath) -> dict[AnyPath, list[str]]:
-    listed = {}
-    for folder in chain_folders(home):
-        with translated(folder):
-            listed[folder] = part_names(folder)
-    return listed
+    folders = chain_folders(home)
+    return dict(zip(folders, at_once(_names, folders), strict=True))
+
+
+def _names(folder: AnyPath) -> list[str]:
+    with translated(folder):
+        return part_names(folder)

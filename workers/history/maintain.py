@@ -14,6 +14,7 @@ nor Delta Lake. It may be killed at any step, and run any number of times at onc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import pyarrow as pa
 
@@ -139,5 +140,7 @@ def _fold(
 
 
 def _rows(chains: Chains, batch: FoldBatch) -> Iterator[pa.Table]:
-    for chain, position in batch.parts:
-        yield chains.read(chain, position).replace_schema_metadata()
+    for _, parts in groupby(batch.parts, key=lambda part: part[0].id):
+        found = [*parts]
+        for rows in chains.read(found[0][0], [position for _, position in found]):
+            yield rows.replace_schema_metadata()

@@ -48,9 +48,10 @@ class ObjectReader:
             return b""
         first = self._place - self._begin
         if not 0 <= first <= len(self._ahead) - wanted:
-            fetched = min(max(wanted, READ_AHEAD), self._size - self._place)
+            begin = 0 if self._size <= READ_AHEAD else self._place
+            fetched = min(max(wanted, READ_AHEAD), self._size - begin)
             with as_os_errors(str(self._path)):
-                found = self._path.client.get_range(self._path.key, start=self._place, length=fetched)
-            self._ahead, self._begin, first = bytes(found), self._place, 0
+                found = self._path.client.get_range(self._path.key, start=begin, length=fetched)
+            self._ahead, self._begin, first = bytes(found), begin, self._place - begin
         self._place += wanted
         return self._ahead[first : first + wanted]

@@ -7,7 +7,7 @@ disk raises, with an errno, so that callers need not ask which kind of path they
 such a path to whoever opens files is an error at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -136,6 +136,12 @@ class StorePath:
             raise FileNotFoundError(2, "nothing lies below", str(self))
         yield from (StorePath(self.bucket, key, self.options) for key in keys)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the size of each object directly below, by its name, as one listing says. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            found = self.client.list_with_delimiter(self.key or None)["objects"]
+        return {PurePosixPath(one["path"]).name: int(one["size"]) for one in found}
+
     def glob(self, pattern: str) -> Iterator["StorePath"]:
         """Yield what matches below, a name of the pattern a level. `**` is not understood. Raises `OSError`."""
         first, _, rest = pattern.partition("/")
@@ -197,6 +203,11 @@ class StorePath:
             self.stat()
         with as_os_errors(str(self)):
             self.client.delete(self.key)
+
+    def unlink_below(self, names: Sequence[str]) -> None:
+        """Delete objects directly below, in few requests; those that are gone are none less. Raises `OSError`."""
+        with as_os_errors(str(self)):
+            self.client.delete([(self / name).key for name in names])
 
     def write_bytes(self, content: bytes) -> None:
         """Replace its content, at once. Raises `OSError`."""

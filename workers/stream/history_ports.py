@@ -7,7 +7,7 @@ repeat. A table keeps, for each chain, the position up to which it has the chain
 transaction, so a row is either in the table or in a part at or after that position.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -69,8 +69,8 @@ class Chains(Protocol):
     def look(self) -> tuple[list[FoldChain], list[str]]:
         """Return all chains with parts, and a sentence for each that cannot be folded now, as one with a hole."""
 
-    def read(self, chain: FoldChain, position: int) -> Any:
-        """Return the rows of a part as an Arrow table. Raises `Refused` if it is damaged, `Unavailable`."""
+    def read(self, chain: FoldChain, positions: Sequence[int]) -> Sequence[Any]:
+        """Return the rows of parts as Arrow tables, in order. Raises `Refused` if one is damaged, `Unavailable`."""
 
     def keep(self, chain: FoldChain, before: int) -> None:
         """Keep what the parts before a position say besides their rows, durable on return.
