@@ -19,7 +19,7 @@ from undertow.adapters.offline_folded import FOLDER as FOLDED
 from undertow.adapters.offline_log import last_footers
 from undertow.adapters.offline_parts import translated
 from undertow.core.errors import Refused, Unavailable
-from undertow.core.publication import sync_folder
+from undertow.core.publication import publish_folder
 from undertow.storage.creation import create_object
 from undertow.storage.store_path import AnyPath, StorePath, below
 
@@ -45,8 +45,7 @@ def set_aside(home: AnyPath, topic: str, topic_id: str) -> bool:
         if isinstance(source, StorePath) and isinstance(target, StorePath):
             _move_objects(source, target)
         elif isinstance(source, Path) and isinstance(target, Path):
-            source.rename(target)
-            sync_folder(target.parent)
+            publish_folder(source, target)
     return True
 
 
