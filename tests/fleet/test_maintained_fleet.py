@@ -29,12 +29,15 @@ def maintained(settings, **offline):
 
 def controllers():
     """The pids of those in this session's Ray: other sessions on this machine have some, too."""
-    family = psutil.Process().children(recursive=True)
+    family = [one for one in psutil.Process().children(recursive=True) if is_there(one.pid)]
     return {one.pid for one in family if "ray::ControllerActor" in " ".join(one.cmdline())}
 
 
 def is_there(pid):
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def origins(folder):
@@ -65,7 +68,7 @@ def test_a_fleet_folds_its_log_though_its_maintainer_and_its_controller_are_kill
         produce(1)
         first = wait_until(fleet, lambda s: s.maintained.rows > 0).maintained
         replicas = [psutil.Process(one.pid).nice() for one in fleet.status().replicas]
-        assert psutil.Process(first.pid).nice() == NICENESS > max(replicas)
+        assert psutil.Process(first.pid).nice() == NICENESS >= max(replicas)  # equal where tests have a low priority
         os.kill(first.pid, signal.SIGKILL)
         produce(2)
         second = wait_until(
