@@ -18,9 +18,12 @@ DRAIN_S = 120
 class Nodes:
     """Nodes with room for one replica each. The first is the head."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is Ray's, with a short name: a socket's path may have 107 characters."""
-        self._folder = folder
+    def __init__(self, folder: Path, *, apart: Path | None = None) -> None:
+        """`folder` is Ray's, with a short name: a socket's path may have 107 characters.
+
+        `apart` is where each node gets a home and a working folder of its own.
+        """
+        self._folder, self._apart = folder, apart
         self._nodes: list[psutil.Popen] = []
         port = free_port()
         self.address = f"{LOCALHOST}:{port}"
@@ -29,6 +32,11 @@ class Nodes:
     def add(self) -> psutil.Popen:
         """Return when one more has joined."""
         return self._start(f"--address={self.address}")
+
+    def home(self, number: int) -> Path:
+        """Return the home of a node that lives apart."""
+        assert self._apart is not None
+        return self._apart / f"node-{number}"
 
     def kill(self) -> None:
         """All of them, and whatever they have started."""
@@ -44,10 +52,16 @@ class Nodes:
         ports = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")  # nodes would share
         quiet = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         environment = {**os.environ, **quiet, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{DRAIN_S}"}
+        if self._apart is not None:
+            home = self.home(len(self._nodes))
+            home.mkdir(parents=True)
+            environment = {name: value for name, value in environment.items() if name != "XDG_CACHE_HOME"}
+            environment |= {"HOME": str(home), "PWD": str(home)}
         with output.open("wb") as log:
             node = psutil.Popen(
                 [RAY, "start", *common, *ports, *arguments],
                 env=environment,
+                cwd=None if self._apart is None else home,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
