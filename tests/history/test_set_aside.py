@@ -1,5 +1,6 @@
 """The chains of a topic that was made anew are set aside: where a rename does it, and object by object in a store."""
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -8,12 +9,15 @@ from undertow.adapters import offline_aside
 from undertow.adapters.offline_aside import set_aside
 from undertow.adapters.offline_chains import MOVING
 from undertow.adapters.offline_log import FileOfflineLog
+from undertow.adapters.offline_parts import no_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.artifact.format.manifest import read_manifest
 from undertow.cli.main import main
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
+from undertow.storage import at_once
 from undertow.storage.store_path import StorePath
+from undertow.stream.ports import ChainPart
 
 OLD, NEW = 10, 9
 
@@ -82,7 +86,7 @@ def test_killed_at_any_object_it_goes_on_and_meanwhile_nobody_takes_one_chain_fo
 
         return change_or_die
 
-    monkeypatch.setattr(offline_aside, "MOVERS", 1)
+    monkeypatch.setattr(at_once, "REQUESTS", 1)
     kills = 0
     while True:
         left[0] = kills
@@ -134,6 +138,10 @@ def test_the_command_moves_what_undertow_run_says_and_says_what_it_did(artifact,
     home = claim_folder(here / ".undertow/offline", view)
     none = CliRunner().invoke(main, ["maintain", "--set-aside", "t"])
     assert (none.exit_code, "none of topic id t; nothing was moved" in none.output) == (0, True), none.output
-    (home.parent / VIEW.view).rename(home.parent / "other")
+    log = FileOfflineLog(home.parent, view, cluster_id="c", topic_id="t", writer="test", clock=memory_clock)
+    log.publish(ChainPart(partition=P0, first=0, next=1, embeddings=no_rows(view), offsets=np.empty(0, np.int64)))
+    done = CliRunner().invoke(main, ["maintain", "--set-aside", "t"])
+    assert (done.exit_code, "set aside as windows@t" in done.output) == (0, True), done.output
+    assert [path.name for path in home.glob("windows*")] == ["windows@t"]
     wrong = CliRunner().invoke(main, ["maintain", "--set-aside", "t", "--every", "5m"])
     assert (wrong.exit_code, "leave one of them out" in wrong.output) == (2, True)

@@ -10,7 +10,6 @@ is there, nobody lists chains. Killed anywhere, the same call goes on.
 import contextlib
 import json
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
@@ -20,11 +19,9 @@ from undertow.adapters.offline_log import last_footers
 from undertow.adapters.offline_parts import translated
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.publication import publish_folder
+from undertow.storage.at_once import at_once
 from undertow.storage.creation import create_object
 from undertow.storage.store_path import AnyPath, StorePath, below
-
-MOVERS = 16
-"""Objects copied at once: a store answers each in tens of milliseconds, whatever else it does. A choice."""
 
 
 def set_aside(home: AnyPath, topic: str, topic_id: str) -> bool:
@@ -66,13 +63,11 @@ def _move_objects(source: StorePath, target: StorePath) -> None:
     if not create_object(note, content) and moving_to(source.parent) != target.name:
         message = f"other chains of {source.parent} are being moved; see undertow maintain --set-aside"
         raise Unavailable(message)
-    with ThreadPoolExecutor(MOVERS) as movers:
-        while found := sorted(source.walk_objects(), key=_turn):
-            for _, objects in groupby(found, key=_turn):
-                for _ in movers.map(lambda path: _copy(path, target / below(path, source)), objects):
-                    pass
-            for path in found:
-                path.unlink(missing_ok=True)
+    while found := sorted(source.walk_objects(), key=_turn):
+        for _, objects in groupby(found, key=_turn):
+            at_once(lambda path: _copy(path, target / below(path, source)), [*objects])
+        for path in found:
+            path.unlink(missing_ok=True)
     note.unlink(missing_ok=True)
 
 
@@ -81,7 +76,7 @@ def _turn(path: StorePath) -> bool:
     return path.parent.name != FOLDED
 
 
-def _copy(source: StorePath, target: StorePath) -> None:
+def _copy(source: AnyPath, target: StorePath) -> None:
     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile by a maintainer that has begun before
         content = source.read_bytes()
         if target.is_file() and target.read_bytes() == content:
