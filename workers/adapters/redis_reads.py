@@ -5,6 +5,7 @@ In: `Question`s. Out: `Answer`s, or `Unavailable` within the timeouts. Knows no 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from threading import Lock
 from typing import Any
 
@@ -104,9 +105,8 @@ def answer_of(question: Question, replies: Sequence[Any]) -> Answer:
     record = _value(next(waiting)) if question.record else None
     rows = [_row(reply) for reply in waiting]
     # Feast writes an empty value where it has none.
-    found = [row for row in rows if row is not None and None not in row and b"" not in row[1:]]
-    columns = list(zip(*found, strict=True)) or [()] * (1 + len(question.features))
     is_found = [row is not None and None not in row and b"" not in row[1:] for row in rows]
+    columns = list(zip(*compress(rows, is_found), strict=True)) or [()] * (1 + len(question.features))
     return Answer(
         names=names,
         record=record.decode() if record is not None else None,
