@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from undertow.core.private_files import cache_folder
+from undertow.core.publication import held
 from undertow.storage.store_path import StorePath
 
 STARTING_S = 60.0
@@ -40,7 +41,7 @@ class CopyCache:
     @contextlib.contextmanager
     def open_folder(self) -> Iterator[Path]:
         """Give a folder for links; at the end of the block it goes, and so do copies that are too many. `OSError`."""
-        with tempfile.TemporaryDirectory(dir=self._links) as folder, _open(Path(folder)) as descriptor:
+        with tempfile.TemporaryDirectory(dir=self._links) as folder, held(Path(folder)) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield Path(folder)
         self._evict()
@@ -99,18 +100,9 @@ def drop_absent_copies(prefix: StorePath, present: Iterable[StorePath]) -> None:
             CopyCache(prefix.options.cache_bytes).drop_absent(prefix, present)
 
 
-@contextlib.contextmanager
-def _open(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _sweep(folder: Path) -> None:
     """Remove a folder of links that no living process holds."""
-    with contextlib.suppress(OSError), _open(folder) as descriptor:
+    with contextlib.suppress(OSError), held(folder) as descriptor:
         if time.time() - os.fstat(descriptor).st_mtime > STARTING_S:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
