@@ -13,9 +13,12 @@ from tests.history.fold_world import BEGIN_US, P0, P1, VIEW, World, places_in
 from tests.history.fold_world import batch as rows_of
 from undertow.adapters import offline_table
 from undertow.adapters.memory_history import MemoryFoldChains, MemoryTable
-from undertow.adapters.offline_history import table_files
+from undertow.adapters.offline_history import delta_folder, table_files
+from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import encode_part, part_schema
 from undertow.adapters.offline_table import DeltaHistory, compact, expire
+from undertow.adapters.offline_table_version import read_version
+from undertow.core.errors import Unavailable
 from undertow.storage.local_copies import local_copies
 from undertow.stream.history_ports import FoldedUpTo, Move, positions
 
@@ -105,6 +108,29 @@ def test_who_appends_other_chains_at_once_is_not_refused(kept):
     assert second.append(rows(4, 6), to(b=2))
     assert kept.offsets() == [*range(6)]
     assert (kept.table.snapshot().folded("a"), kept.table.snapshot().folded("b")) == (4, 2)
+
+
+@pytest.mark.parametrize("root", ["disk", pytest.param("store", marks=pytest.mark.s3)])
+def test_a_version_whose_log_went_away_meanwhile_cannot_be_read_now_and_can_when_it_is_back(
+    root, request, tmp_path, memory_clock
+):
+    place = request.getfixturevalue("store_root") if root == "store" else tmp_path
+    kept = InFolders(place, memory_clock)
+    snapshot = kept.table.snapshot()
+    assert snapshot.append(rows(0, 4), to(a=4))
+    version = read_version(kept.world.home / TABLE)
+    commits = {path: path.read_bytes() for path in delta_folder(kept.world.home).glob("*.json")}
+    for path in commits:
+        path.unlink()
+    for read in (snapshot.folded, version.folded):
+        with pytest.raises(Unavailable, match=r"@table could not be read or written \(.*tried again$"):
+            read("a")
+    with pytest.raises(Unavailable, match="@table could not be read or written"):
+        snapshot.append(rows(4, 6), to(a=(4, 6)))
+    for path, content in commits.items():
+        path.write_bytes(content)
+    assert (snapshot.folded("a"), version.folded("a")) == (4, 4)
+    assert snapshot.append(rows(4, 6), to(a=(4, 6)))
 
 
 def test_parts_without_rows_move_a_chain_too(kept):

@@ -28,7 +28,7 @@ from undertow.adapters.offline_files import publish, require_folder
 from undertow.adapters.offline_history import DELTA_LOG, delta_folder, has_table
 from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import encode_rows, part_schema, read_part
-from undertow.adapters.offline_table_version import open_table, storage_options, translated_delta
+from undertow.adapters.offline_table_version import chain_position, open_table, storage_options, translated_delta
 from undertow.core.errors import Refused
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
@@ -63,8 +63,8 @@ class DeltaSnapshot:
         self._home, self._view, self._table = home, view, table
 
     def folded(self, chain: str) -> int:
-        """See the port."""
-        return int(self._table.transaction_version(chain) or 0)
+        """See the port. Raises `Refused`, `Unavailable`."""
+        return chain_position(self._table, self._home / TABLE, chain)
 
     def append(self, rows: pa.Table, moves: Mapping[str, Move]) -> bool:
         """Write a file a day, and commit them. Raises `Unavailable`, `Refused`."""

@@ -17,17 +17,22 @@ from undertow.adapters.offline_history import delta_folder
 from undertow.core.errors import Refused, Unavailable
 from undertow.storage.store_path import AnyPath, StorePath
 
+PASSING = ("File not found", "object store")
+"""What Delta Lake says, by no class of error, where a commit of its log that was there a moment ago is not (its bucket
+or disk is away, or another has cleaned the log), or the store does not answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableVersion:
     """One version of a table, as readers see it."""
 
+    root: AnyPath
     table: Any
     files: list[AnyPath]
 
     def folded(self, chain: str) -> int:
-        """Return the position up to which it has the rows of a chain."""
-        return int(self.table.transaction_version(chain) or 0)
+        """Return the position up to which it has the rows of a chain. Raises `Refused`, `Unavailable`."""
+        return chain_position(self.table, self.root, chain)
 
 
 def read_version(root: AnyPath) -> TableVersion:
@@ -40,7 +45,16 @@ def read_version(root: AnyPath) -> TableVersion:
                 "rewrite them with that program (REORG TABLE ... APPLY (PURGE))"
             )
             raise Refused(message)
-        return TableVersion(table=table, files=_files_of(table, root))
+        return TableVersion(root=root, table=table, files=_files_of(table, root))
+
+
+def chain_position(table: Any, root: AnyPath, chain: str) -> int:
+    """Return up to which position a version has a chain; 0 if nothing of it. Raises `Refused`, `Unavailable`.
+
+    Delta Lake keeps files in memory, but reads its log anew for this.
+    """
+    with translated_delta(root):
+        return int(table.transaction_version(chain) or 0)
 
 
 def open_table(root: AnyPath) -> Any:
@@ -68,10 +82,10 @@ def translated_delta(root: AnyPath) -> Iterator[None]:
     """Translate errors of Delta Lake: `Unavailable` for what may pass, `Refused` for others."""
     try:
         yield
-    except (CommitFailedError, OSError) as error:
-        message = f"the table in {root} could not be read or written ({error}); it will be tried again"
-        raise Unavailable(message) from error
-    except DeltaError as error:
+    except (DeltaError, OSError) as error:
         said = str(error).strip().partition("\n")[0]  # after that Delta Lake's own stack
+        if isinstance(error, (CommitFailedError, OSError)) or any(one in said for one in PASSING):
+            message = f"the table in {root} could not be read or written ({said}); it will be tried again"
+            raise Unavailable(message) from error
         message = f"the table in {root} cannot be used ({said}); restore it and {delta_folder(root.parent)} from a copy"
         raise Refused(message) from error
