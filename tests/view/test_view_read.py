@@ -93,6 +93,18 @@ def test_the_sample_is_the_same_however_the_rows_are_cut_into_files_and_batches(
     np.testing.assert_array_equal(smaller.vectors, one.vectors[:30])  # the first rows are an even sample too
 
 
+def test_an_even_sample_of_the_log_is_that_of_the_same_rows_in_a_table_of_others(tmp_path, write_part):
+    for number, (first, created) in enumerate([(0, 3), (200, 1), (100, 2)]):  # 200 keys come twice
+        folder = write_part(str(number), rows=200, first=first, created_us=created, scale=float(created))
+    (tmp_path / "others").mkdir()
+    for number, part in enumerate(sorted(folder.rglob("*.parquet"))):
+        pq.write_table(pq.read_table(part), tmp_path / "others" / f"{number}.parquet")
+    ours, others = (read(source, sample=50, feature="embedding") for source in (folder, tmp_path / "others"))
+    assert (ours.read, ours.is_sampled, others.is_sampled) == (600, True, True)
+    np.testing.assert_array_equal(ours.vectors, others.vectors)
+    pd.testing.assert_frame_equal(ours.frame, others.frame)
+
+
 @pytest.mark.parametrize(
     "ids",
     [

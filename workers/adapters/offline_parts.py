@@ -281,11 +281,13 @@ def read_part(path: AnyPath, columns: Sequence[str]) -> pa.Table:
         return pq.read_table(source, columns=list(columns), partitioning=None, page_checksum_verification=True)
 
 
-def require_intact(files: Sequence[AnyPath]) -> None:
-    """Read parts, several at once, and check their seals. Raises `Refused` for a damaged one, `Unavailable`."""
+def require_intact(files: Sequence[AnyPath]) -> bool:
+    """Read parts, several at once, and check their seals; return False if one has none, as a file of others.
+
+    Raises `Refused` for a damaged one, `Unavailable`.
+    """
     with ThreadPoolExecutor(READERS) as readers:
-        for _ in readers.map(is_intact, files):
-            pass
+        return all([*readers.map(is_intact, files)])
 
 
 def read_rows(home: AnyPath) -> pa.Table:

@@ -67,13 +67,13 @@ def read_rows(
         if not files:
             message = f"expected a Parquet file, or a folder with some, at {source}; found none"
             raise Refused(message)
-        require_intact(files)
+        is_ours = require_intact(files)
         try:
             dataset = ds.dataset([str(path) for path in files], format="parquet")
             columns = SourceColumns.of(dataset.schema, feature, series)
             if space is not None:
                 _require_space(dataset, columns, space, source)
-            return _read(dataset, columns, sample, columns.filter(span, space), source)
+            return _read(dataset, columns, sample, columns.filter(span, space), source, is_ours=is_ours)
         except (pa.ArrowException, OSError) as error:
             message = f"{source} is no readable Parquet, or its files do not fit together: {error}"
             raise Refused(message) from error
@@ -83,17 +83,23 @@ def read_rows(
     return with_local_parts(source, read, parts=listed_parts)
 
 
-def _read(dataset: Any, columns: SourceColumns, sample: int, wanted: Any, source: AnyPath) -> SampledRows:
+def _read(
+    dataset: Any, columns: SourceColumns, sample: int, wanted: Any, source: AnyPath, *, is_ours: bool
+) -> SampledRows:
+    """Read a dataset. Files of ours hold finite vectors only: those of rows that are not chosen are not looked at."""
     sampler, spaces = Sampler(sample), set[str]()
     read = usable = size = 0
     for batch in _batches(dataset, columns, wanted):
         if columns.has_space:
             spaces.update(str(space) for space in pc.unique(batch[SPACE]).to_pylist() if space is not None)
             _refuse_several(spaces, source)
-        good = _usable(batch, columns)
+        good = batch if is_ours else _usable(batch, columns)
         if len(good):
-            size = _refuse_lengths(good[columns.feature], size)
-            sampler.add(good, _hashes(good, columns, read), _order(good, columns))
+            hashes = _hashes(good, columns, read)
+            chosen = sampler.choose(hashes)
+            taken = good.take(chosen)
+            size = _refuse_lengths((taken if is_ours else good)[columns.feature], size)
+            sampler.add(taken, hashes[chosen], _order(taken, columns))
         read, usable = read + len(batch), usable + len(good)
     rows = sampler.rows()
     if rows is None:

@@ -34,15 +34,17 @@ class Sampler:
         self.is_sampled = False
         """Whether there were more keys than were kept."""
 
+    def choose(self, hashes: Hashes) -> NDArray[np.intp]:
+        """Return which rows, (n,), may be of the sample as far as is known: soon very few."""
+        return np.flatnonzero(hashes <= self._limit)
+
     def add(self, rows: pa.Table, hashes: Hashes, order: NDArray[np.int64]) -> None:
-        """Consider rows. Of one key the one with the greatest `order` stays, (n, k); of equal ones the last to come."""
-        chosen = np.flatnonzero(hashes <= self._limit)
-        if not len(chosen):
+        """Consider chosen rows. Of one key that with the greatest `order` stays, (n, k); of equal ones the last."""
+        if not len(rows):
             return
-        taken = rows.take(chosen)
-        pool = taken if self._rows is None else pa.concat_tables([self._rows, taken])
-        hashes = np.concatenate([self._hashes, hashes[chosen]])
-        order = np.concatenate([self._order.reshape(-1, order.shape[1]), order[chosen]])
+        pool = rows if self._rows is None else pa.concat_tables([self._rows, rows])
+        hashes = np.concatenate([self._hashes, hashes])
+        order = np.concatenate([self._order.reshape(-1, order.shape[1]), order])
         kept = np.lexsort((*order.T[::-1], hashes))  # stable: equal ones keep the order in which they came
         is_last = np.append(hashes[kept][1:] != hashes[kept][:-1], True)
         kept = kept[is_last]
