@@ -282,10 +282,7 @@ def read_part(path: AnyPath, columns: Sequence[str]) -> pa.Table:
 
 
 def require_intact(files: Sequence[AnyPath]) -> bool:
-    """Read parts, several at once, and check their seals; return False if one has none, as a file of others.
-
-    Raises `Refused` for a damaged one, `Unavailable`.
-    """
+    """Read parts, several at once, and check their seals; return False if one has none. Raises as `is_intact`."""
     with ThreadPoolExecutor(READERS) as readers:
         return all([*readers.map(is_intact, files)])
 

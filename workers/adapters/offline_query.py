@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
 
-ROW, EVENT_US, CREATED_US, AGE_US, SAME = "__row", "__event_us", "__created_us", "__age_us", "__same"
+ROW, EVENT_US, CREATED_US, AGE_US = "__row", "__event_us", "__created_us", "__age_us"
+ROWS, SAME = "__rows", "__same"
 """Columns of questions and answers. No id and no feature begins with an underscore."""
 
 
@@ -87,6 +88,20 @@ class LogQuery:
         """
         ids = ", ".join(f"v.{name}" for name in self._ids)
         yield from self._vectors(f"{ids}, p.{EVENT_US}, p.place.created AS {CREATED_US}", batch_rows)
+
+    def known(self, batch_rows: int) -> Iterator[Any]:
+        """Return each series once, the ones whose windows end latest first.
+
+        The batches have the ids, `__event_us` and `__created_us` (the greatest of each), and `__rows` (int64).
+        """
+        ids = ", ".join(self._ids)
+        with self._translated():
+            known = self._connection.sql(
+                f"SELECT {ids}, max({EVENT_US}) AS {EVENT_US}, max(place.created) AS {CREATED_US}, count(*) AS {ROWS} "
+                f"FROM ({self._rows()}) GROUP BY ALL ORDER BY {EVENT_US} DESC, {ids}",
+                params={"files": self._files},
+            )
+            yield from known.to_arrow_reader(batch_rows)
 
     def gaps(self, series: int) -> NDArray[np.int64]:
         """Return the microseconds between consecutive windows, in a sample of `series` series, in any order."""

@@ -24,6 +24,7 @@ from undertow.cli.pack import pack
 from undertow.cli.produce import produce
 from undertow.cli.rebuild import rebuild
 from undertow.cli.replay import replay
+from undertow.cli.series import series
 from undertow.cli.settings import settings
 from undertow.cli.stack import down, up
 from undertow.cli.taps import taps
@@ -57,6 +58,7 @@ for command, extras in (
     (backfill, ("fleet",)),
     (produce, ("kafka",)),
     (get, ("feast",)),
+    (series, ("feast",)),
     (replay, ("kafka",)),
     (join, ("feast",)),
     (rebuild, ("feast",)),

@@ -4,7 +4,6 @@ In: a Parquet file of ids and times, the log. Out: a Parquet file with the same 
 newest vectors at or before its time. Knows no model and no Feast: views' ttls do not count here.
 """
 
-import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from undertow.adapters.offline_history import with_local_parts
 from undertow.adapters.offline_parts import require_intact
 from undertow.adapters.offline_query import AGE_US, ROW, open_query
 from undertow.core.errors import Refused
-from undertow.core.publication import replacing
 from undertow.history.ordering import in_order
+from undertow.history.output import make_folder_of, replacing_output
 from undertow.history.rows import BATCH_ROWS, EntityRows
 from undertow.schemas.spaces import SpaceView
 from undertow.storage.store_path import AnyPath
@@ -77,14 +76,14 @@ def join(
             message = f"no parts of {view.view} below {log}; run `undertow backfill` or `undertow run` first"
             raise Refused(message)
         require_intact(files)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder_of(output)
         found = first = 0
         with (
             tempfile.TemporaryDirectory(prefix=".undertow-", dir=output.parent) as spill,
             open_query(
                 files, list(asked.ids), features, memory_bytes=read_memory_bytes // 2, spill=Path(spill, "duckdb")
             ) as query,
-            _replacing(output) as temporary,
+            replacing_output(output) as temporary,
             pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
         ):
             matches = query.as_of(
@@ -141,14 +140,3 @@ class _Answers:
         # Beyond 285 years microseconds are no exact float64; the time 9999-12-31, for no end, is common.
         age = pc.divide(taken[AGE_US].combine_chunks().cast(pa.float64(), safe=False), 1e6)
         return [*lists, pa.array(places >= 0), age]
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Replace a file atomically, with our errors."""
-    try:
-        with replacing(path) as temporary:
-            yield temporary
-    except OSError as error:
-        message = f"{path} could not be written: {error}"
-        raise Refused(message) from error
