@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from undertow.api.embedding import ArtifactEmbedder, Result, load
     from undertow.api.models import pack, taps
+    from undertow.api.training import TrainingFrame, training_frame
     from undertow.core.errors import Refused, Unavailable, UndertowError
     from undertow.core.features import Feature
     from undertow.core.pooling import pool
@@ -30,6 +31,7 @@ __all__ = [
     "Result",
     "SpaceChange",
     "Taps",
+    "TrainingFrame",
     "Unavailable",
     "UndertowError",
     "Vectors",
@@ -38,6 +40,7 @@ __all__ = [
     "pack",
     "pool",
     "taps",
+    "training_frame",
 ]
 
 _HOMES = {
@@ -50,6 +53,7 @@ _HOMES = {
     "Result": "api.embedding",
     "SpaceChange": "reader.following",
     "Taps": "core.taps",
+    "TrainingFrame": "api.training",
     "Unavailable": "core.errors",
     "UndertowError": "core.errors",
     "Vectors": "reader.vectors",
@@ -58,6 +62,7 @@ _HOMES = {
     "pack": "api.models",
     "pool": "core.pooling",
     "taps": "api.models",
+    "training_frame": "api.training",
 }
 
 

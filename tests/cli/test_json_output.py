@@ -13,6 +13,7 @@ FAILING = {
     "status": ["--set=fleet.name=nobody"],
     "get": ["watch", "wearer=me"],
     "settings": ["no.such"],
+    "series": ["--set=model.artifact=nothing"],
     "taps": ["train.py"],
     "replay": ["--set=kafka.extra.bootstrap_timeout_ms=50"],
 }

@@ -1,6 +1,7 @@
 """What users write, with the types they get: `make lint` checks it as strictly as our own code; nothing runs it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import assert_type
 
@@ -23,6 +24,26 @@ def embed(frame: object) -> None:
     assert_type(result.faults, tuple[undertow.Fault, ...])
     assert_type(result.faults[0].row, int)
     assert_type(result.space, str)
+
+
+def train(labels: object) -> None:
+    training = undertow.training_frame(labels, features=["hidden"], tolerance=timedelta(hours=6))
+    assert_type(training, undertow.TrainingFrame)
+    assert_type(training["hidden"], NDArray[np.float32])
+    assert_type(training.found, NDArray[np.bool_])
+
+
+def read(series: Sequence[str]) -> None:
+    with undertow.Reader("feature_repo", name="pumps") as reader:
+        found = reader.get(series, max_age=timedelta(hours=1))
+    assert_type(found, undertow.Vectors)
+    assert_type(found["hidden"], NDArray[np.float32])
+    assert_type(found.vectors, NDArray[np.float32])
+
+
+async def read_soon(series: Sequence[str]) -> None:
+    async with undertow.AsyncReader("redis://localhost", name="pumps") as reader:
+        assert_type(await reader.get(series), undertow.Vectors)
 
 
 def pack() -> None:
