@@ -198,6 +198,19 @@ def test_delta_lake_merges_many_small_files_and_deletes_them_when_no_reader_need
     assert DeltaHistory(world.home, VIEW).snapshot().folded("a") == 12
 
 
+@pytest.mark.parametrize("root", ["disk", pytest.param("store", marks=pytest.mark.s3)])
+def test_files_that_were_deleted_are_not_deleted_again_nor_is_that_committed(root, request, tmp_path, memory_clock):
+    kept = InFolders(request.getfixturevalue("store_root") if root == "store" else tmp_path, memory_clock)
+    snapshot = kept.table.snapshot()
+    for first in range(0, 12, 2):
+        snapshot.append(rows(first, first + 2), to(a=(first, first + 2)))
+    assert kept.table.tidy(keep_since=None, readers_s=0).vacuumed == 6
+    commits = len([*delta_folder(kept.world.home).glob("*.json")])
+    assert kept.table.tidy(keep_since=None, readers_s=0).vacuumed == 0
+    assert len([*delta_folder(kept.world.home).glob("*.json")]) == commits
+    assert kept.offsets() == [*range(12)]
+
+
 def test_the_time_for_readers_of_a_replaced_file_counts_from_when_the_clock_says_that_it_was(tmp_path, memory_clock):
     world = World(tmp_path, memory_clock)
     snapshot = world.table().snapshot()

@@ -165,10 +165,16 @@ class _Late:
 
 
 def _hold(home: Path) -> tuple[_Held, Places] | None:
-    """Open the history as it is now; None where a file went between, which is deleted a second after it was folded."""
+    """Open the history as it is now; None where a file went between, which is deleted a second after it was folded.
+
+    None also where nothing was folded yet: then there is no file that could be vacuumed.
+    """
     try:
         held = _Held(open_snapshot(home))
     except (StaleError, OSError):
+        return None
+    if not held.snapshot.table:
+        held.close()
         return None
     return held, held.places()
 

@@ -129,8 +129,10 @@ class DeltaHistory:
             return self._delete_unused(readers_s)
 
     def _delete_unused(self, readers_s: float) -> int:
-        old = self._vacuum(readers_s, dry_run=True)
-        if old:  # else it would commit that it did nothing
+        # Delta Lake names for a week what it has deleted, deletes it again each time, and commits that.
+        there = {path.name for path in self._root.glob(f"{DAY}=*/*{SUFFIX}")}
+        old = [name for name in self._vacuum(readers_s, dry_run=True) if name.rpartition("/")[2] in there]
+        if old:
             self._vacuum(readers_s, dry_run=False)
         return len(old)
 
