@@ -19,6 +19,7 @@ from undertow.core.publication import (
     sync_folder,
 )
 from undertow.storage.creation import create_object
+from undertow.storage.fault_words import why
 from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.failpoints import hit_failpoint
 
@@ -46,11 +47,11 @@ def publish(path: AnyPath, content: bytes, *, within: AnyPath, after: str = "") 
         message = f"{path.parent} lies on a file system without hard links ({error.strerror}), which this log needs"
         raise Refused(message) from error
     except PermissionError as error:
-        message = f"{path} cannot be written ({error.strerror}); give this user the right to write in {path.parent}"
+        message = f"{path} cannot be written {why(path, error, f'give this user the right to write in {path.parent}')}"
         raise Refused(message) from error
     except OSError as error:
-        mend = "free space on or repair its disk" if isinstance(path, Path) else "see undertow check"
-        message = f"{path} could not be written ({error}); {mend}: it will be tried again"
+        what = why(path, error, "free space on or repair its disk")
+        message = f"{path} could not be written {what}: it will be tried again"
         raise Unavailable(message) from error
 
 

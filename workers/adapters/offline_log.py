@@ -33,6 +33,7 @@ from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own,
 from undertow.core.errors import Refused, Replaced, Unavailable
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.fault_words import LET_READ, why
 from undertow.storage.store_path import AnyPath, below
 from undertow.stream.ports import ChainPart, Clock
 from undertow.stream.record_marks import ChainEnd
@@ -84,10 +85,11 @@ class FileOfflineLog:
             self._require_log()  # an empty chain is one in a folder that is there
             end, latest_us = self._find_end(folder, self._begun(partition))
         except PermissionError as error:
-            message = f"the chain in {folder} cannot be read ({error.strerror}); give this user the right to read it"
+            message = f"the chain in {folder} cannot be read {why(folder, error, LET_READ)}"
             raise Refused(message) from error
         except OSError as error:
-            message = f"the chain in {folder} could not be read ({error}); repair its disk: it will be tried again"
+            what = why(folder, error, "repair its disk")
+            message = f"the chain in {folder} could not be read {what}: it will be tried again"
             raise Unavailable(message) from error
         self._ends[partition], self._latest[partition] = end, latest_us
         return None if end is None else end.next

@@ -28,6 +28,7 @@ from undertow.core.parquet_files import SUFFIX, find, of_the_log
 from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.fault_words import LET_READ, why
 from undertow.storage.local_copies import local_copies
 from undertow.storage.store_path import AnyPath, StorePath, below
 from undertow.stream.record_marks import Mark
@@ -199,7 +200,7 @@ def translated(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        message = f"{path} cannot be read ({error.strerror}); give this user the right to read it"
+        message = f"{path} cannot be read {why(path, error, LET_READ)}"
         raise Refused(message) from error
     except IsADirectoryError as error:
         raise no_file(Path(error.filename) if error.filename else path) from error

@@ -24,6 +24,7 @@ from undertow.core.errors import Refused, Unavailable
 from undertow.core.identity import refuse_another
 from undertow.schemas.spaces import SpaceView
 from undertow.storage.conditional_puts import require_conditional_puts
+from undertow.storage.fault_words import LET_READ, why
 from undertow.storage.store_path import AnyPath, StorePath
 
 LOG_NOTE, VIEW_NOTE = "_log.json", "_view.json"
@@ -164,12 +165,12 @@ def _read(note: AnyPath) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError as error:
-        message = f"{note} cannot be read ({error.strerror}); give this user the right to read it"
+        message = f"{note} cannot be read {why(note, error, LET_READ)}"
         raise Refused(message) from error
     except IsADirectoryError as error:
         raise no_file(note) from error
     except OSError as error:
-        message = f"{note} could not be read ({error}); repair its disk: it will be tried again"
+        message = f"{note} could not be read {why(note, error, 'repair its disk')}: it will be tried again"
         raise Unavailable(message) from error
     except ValueError as error:
         message = f"{note} is damaged ({error}); restore it from a copy"

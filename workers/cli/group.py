@@ -27,6 +27,7 @@ from undertow.telemetry.logs import mask_last_resort
 from undertow.telemetry.output import OutputError, guarded_output, say
 
 TRACES = Path(OURS) / "errors"
+AGAIN = "it will be tried again"
 KEPT = 20
 """How many tracebacks are kept, the newest. A choice."""
 
@@ -49,7 +50,9 @@ class OneLineGroup(click.Group):
         except OutputError:
             raise  # `main` tells it
         except UndertowError as error:
-            return _fail(ctx, error, one_line(_mask().known(str(error))))
+            # A fleet tries again by itself; a command that ends here does not.
+            told = str(error).replace(AGAIN, "then run this again")
+            return _fail(ctx, error, one_line(_mask().known(told)))
         except ModuleNotFoundError as error:
             if refusal := explain(f"undertow {ctx.invoked_subcommand}", error):
                 return _fail(ctx, refusal, one_line(str(refusal)))
