@@ -1,30 +1,32 @@
 """Delete the rows of series from a view's history: from the parts of chains and backfills, and from the table.
 
-In: a view's folder, series. Out: where their rows are; the same files without them. Whoever reads, appends or folds at
+In: a view's folder, files with rows of series. Out: the same files without them. Whoever reads, appends or folds at
 the same time goes on. Knows no online store, and does not ask whether it may.
 
 A part is replaced by one without the rows under the same name: its footer stays, and so do offsets, numbers, marks and
 what was lost. The table's files are replaced by a transaction. Between the two stands a transaction that changes
 nothing: a maintainer that read rows before it is refused by it, so none comes back into the table.
+
+Most of the time goes in waiting for a disk or a store, so several files are rewritten at once.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction
 
 from undertow.adapters.offline_chains import chain_folders
 from undertow.adapters.offline_files import replace_unchanged, sweep
 from undertow.adapters.offline_folded import chain_id
+from undertow.adapters.offline_found import FoundFile, FoundRows, SeriesSearch, in_table
 from undertow.adapters.offline_history import has_table
-from undertow.adapters.offline_names import BACKFILLS, PART_NAME, SEED, TABLE, position_of
+from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import READERS, encode_again, part_files, translated
 from undertow.adapters.offline_table import (
-    DAY,
     DeltaHistory,
     files_of,
     is_beaten,
@@ -34,49 +36,30 @@ from undertow.adapters.offline_table import (
 )
 from undertow.adapters.offline_table_version import open_table, translated_delta
 from undertow.adapters.offline_wanted import WantedSeries, read_all
-from undertow.core.errors import Unavailable, UndertowError
-from undertow.core.parquet_files import SUFFIX
+from undertow.core.errors import Unavailable
 from undertow.schemas.spaces import SpaceView
+from undertow.storage.at_once import REQUESTS, at_once
 from undertow.storage.store_path import AnyPath, below
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.ports import Clock
 
-Place = Literal["table", "tail", "folded", "backfills", "replaced"]
-"""Where rows are: the table; parts that it lacks; parts that it has too, until readers need them no more; backfills;
-files of the table that its newest version has no more."""
 TRIES = 20
 """How often a file or a transaction is begun anew where others were faster. A choice."""
+TOGETHER_BYTES = 64 << 20
+"""Bytes of files that are rewritten at once, each of which is in memory several times. A choice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FoundFile:
-    """A file with rows of these series."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rewritten:
+    """A file of the table, and what is to take its place, which no version has yet."""
 
-    path: AnyPath
-    place: Place
-    rows: int
-    ids: pa.Table
-    """Which series these are, each once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FoundRows:
-    """Where a history has rows of these series."""
-
-    files: tuple[FoundFile, ...] = ()
-    faults: tuple[str, ...] = ()
-    """Why files could not be looked at."""
-
-    def rows(self) -> Counter[Place]:
-        """Return how many rows there are, by place."""
-        counts = Counter[Place]()
-        for file in self.files:
-            counts[file.place] += file.rows
-        return counts
-
-    def paths(self, *places: Place) -> list[AnyPath]:
-        """Return the files of these places."""
-        return [file.path for file in self.files if file.place in places]
+    name: str
+    """Below the table, as its log has it."""
+    day: str
+    added: tuple[AddAction, ...]
+    """Empty where all rows go."""
+    deleted: int
+    """How many rows."""
 
 
 class ForgetHistory:
@@ -85,56 +68,45 @@ class ForgetHistory:
     def __init__(self, home: AnyPath, view: SpaceView, wanted: WantedSeries, *, clock: Clock) -> None:
         """Touch nothing yet. `home` is absolute; the view's features need not be known."""
         self.home, self.view, self.wanted, self.clock = home, view, wanted, clock
+        self._search = SeriesSearch(home, wanted)
         self._unused: set[str] = set()  # names of the table's files that no version will have again
+        self._steps = threading.Lock()
 
     def find(self) -> FoundRows:
-        """Look at every file, several at once. Raises `Refused`, `Unavailable` where they cannot be listed."""
-        parts = [path for path in part_files(self.home) if path != self.home / SEED]
-        ends = self._ends()
-        there = self._table_files()
-        live = self._live()  # after the parts: whatever was folded and deleted meanwhile is in it
-        places: list[tuple[AnyPath, Place]] = [(path, self._place(path, ends)) for path in parts]
-        places += [(self.home / TABLE / name, "table") for name in sorted(live)]
-        known = {_last(name) for name in live}
-        places += [(path, "replaced") for path in there if path.name not in known]
-        with ThreadPoolExecutor(READERS) as readers:
-            seen = list(readers.map(lambda one: self._look(*one), places))
-        return FoundRows(
-            files=tuple(one for one in seen if isinstance(one, FoundFile) and one.rows),
-            faults=tuple(one for one in seen if isinstance(one, str)),
-        )
+        """Look at every file that was not seen to have no such row. Raises as `SeriesSearch.find`."""
+        return self._search.find()
 
-    def rewrite_parts(self, paths: Iterable[AnyPath]) -> int:
+    def rewrite_parts(self, files: Iterable[FoundFile]) -> int:
         """Replace parts by the same without the rows; return how many that were. Raises `Refused`, `Unavailable`."""
         deleted = 0
-        for path in paths:
-            deleted += self._rewrite_part(path)
-            hit_failpoint("after_forget_part")
+        for some in _together(files):
+            deleted += sum(at_once(self._rewrite_part, [file.path for file in some], on_disk=REQUESTS))
         return deleted
 
     def refuse_earlier(self) -> None:
         """Let no maintainer commit what it has read until now, and note what it had written."""
         if not has_table(self.home):
             return  # who makes one reads parts after that
-        before = {path.name for path in self._table_files()}
+        before = {path.name for path in in_table(self.home)}
 
         def commit(table: Any) -> None:
             known = [chain_id(folder) for folder in chain_folders(self.home)]
             refuse_earlier(table, {one: int(table.transaction_version(one) or 0) for one in known if one})
 
         table = self._commit(commit)
-        self._unused.update(before - {_last(path) for path, _, _ in files_of(table)})
+        self._unused.update(before - {name.rpartition("/")[2] for name, _, _ in files_of(table)})
         hit_failpoint("after_forget_barrier")
 
-    def rewrite_table(self, paths: Iterable[AnyPath]) -> int:
+    def rewrite_table(self, files: Iterable[FoundFile]) -> int:
         """Replace files of the table by others without the rows; return how many rows that were.
 
-        Each in a transaction, so that others who change the table meanwhile cost little. One that they have replaced is
-        left: its rows are found elsewhere. Raises `Refused`, `Unavailable`.
+        Some in a transaction, which says nothing of files that others have replaced meanwhile: those rows are found
+        elsewhere. So others who change the table cost a transaction, and no file. Raises `Refused`, `Unavailable`.
         """
         deleted = 0
-        for path in paths:
-            deleted += self._rewrite_file(path)
+        for some in _together(files):
+            rewritten = at_once(self._rewrite_file, [file.path for file in some], on_disk=READERS)
+            deleted += self._replace([one for one in rewritten if one is not None])
             hit_failpoint("after_forget_table")
         return deleted
 
@@ -144,21 +116,14 @@ class ForgetHistory:
         Raises `Refused`, `Unavailable`.
         """
         with translated(self.home):
-            for folder in {path.parent for path in (*part_files(self.home), *self._table_files())}:
+            for folder in {path.parent for path in (*part_files(self.home), *in_table(self.home))}:
                 sweep(folder, now=self.clock())
         if has_table(self.home):
             DeltaHistory(self.home, self.view, clock=self.clock).delete_unused(readers_s)
 
-    def delete_replaced(self, paths: Iterable[AnyPath]) -> int:
+    def delete_replaced(self, files: Iterable[FoundFile]) -> int:
         """Delete files of the table at once that no version will have again; return how many there were."""
-        count = 0
-        for path in paths:
-            if path.name in self._unused:
-                with translated(path):
-                    path.unlink(missing_ok=True)
-                count += 1
-                hit_failpoint("after_forget_files")
-        return count
+        return sum(at_once(self._delete, [file.path for file in files if file.path.name in self._unused]))
 
     def _rewrite_part(self, path: AnyPath) -> int:
         rows = 0
@@ -174,6 +139,7 @@ class ForgetHistory:
             for _ in range(TRIES):
                 with translated(path):
                     if replace_unchanged(path, make):
+                        self._hit("after_forget_part")
                         return rows
         except Unavailable:
             if path.exists():
@@ -182,32 +148,47 @@ class ForgetHistory:
         message = f"{path} is being rewritten by another; it will be tried again"
         raise Unavailable(message)
 
-    def _rewrite_file(self, path: AnyPath) -> int:
+    def _rewrite_file(self, path: AnyPath) -> _Rewritten | None:
+        """Write what is to take the place of a file of the table; return None if nobody needs it any more."""
         name = below(path, self.home / TABLE)
         try:
             there = read_all(path)
         except Unavailable:
             if path.exists():
                 raise
-            return 0
+            return None
         kept = self.wanted.without(there)
         day = name.partition("/")[0].partition("=")[2]
-        added = [write_file(self.home, _with_features(self.view, there.schema), day, kept)] if len(kept) else []
-        hit_failpoint("after_forget_file")
-        is_there = True
+        added = (write_file(self.home, _with_features(self.view, there.schema), day, kept),) if len(kept) else ()
+        self._hit("after_forget_file")
+        return _Rewritten(name=name, day=day, added=added, deleted=len(there) - len(kept))
+
+    def _replace(self, rewritten: list[_Rewritten]) -> int:
+        left: list[_Rewritten] = []
 
         def commit(table: Any) -> None:
-            nonlocal is_there
-            if is_there := any(name == one for one, _, _ in files_of(table)):
-                replace_files(table, added, [(name, day)], is_change=True, clock=self.clock)
+            names = {name for name, _, _ in files_of(table)}
+            left[:] = [one for one in rewritten if one.name in names]
+            if left:
+                added = [action for one in left for action in one.added]
+                replace_files(table, added, [(one.name, one.day) for one in left], is_change=True, clock=self.clock)
 
         self._commit(commit)
-        if is_there:
-            self._unused.add(path.name)
-            return len(there) - len(kept)
-        for one in added:
-            (self.home / TABLE / one.path).unlink(missing_ok=True)
-        return 0
+        self._unused.update(one.name.rpartition("/")[2] for one in left)
+        for one in rewritten:
+            for action in () if one in left else one.added:
+                (self.home / TABLE / action.path).unlink(missing_ok=True)
+        return sum(one.deleted for one in left)
+
+    def _delete(self, path: AnyPath) -> int:
+        with translated(path):
+            path.unlink(missing_ok=True)
+        self._hit("after_forget_files")
+        return 1
+
+    def _hit(self, point: str) -> None:
+        with self._steps:  # it counts
+            hit_failpoint(point)
 
     def _commit(self, commit: Callable[[Any], None]) -> Any:
         with translated_delta(self.home / TABLE):
@@ -222,50 +203,17 @@ class ForgetHistory:
                     return table
         raise AssertionError  # the last try returns or raises
 
-    def _look(self, path: AnyPath, place: Place) -> FoundFile | str:
-        try:
-            ids = self.wanted.found_in(path)
-        except (UndertowError, OSError) as error:
-            if path.exists():
-                return str(error)
-            ids = self.wanted.ids.slice(0, 0)  # whoever deleted it had its rows elsewhere
-        series = ids.group_by(self.wanted.names).aggregate([])
-        return FoundFile(path=path, place=place, rows=len(ids), ids=series)
 
-    def _ends(self) -> dict[AnyPath, int]:
-        """Return by chain where the table ends it."""
-        folders = chain_folders(self.home)
-        if not has_table(self.home):
-            return dict.fromkeys(folders, 0)
-        with translated_delta(self.home / TABLE):
-            table = open_table(self.home / TABLE)
-            ends = {}
-            for folder in folders:
-                with translated(folder):
-                    known = chain_id(folder)
-                ends[folder] = int(table.transaction_version(known) or 0) if known else 0
-        return ends
-
-    def _place(self, path: AnyPath, ends: dict[AnyPath, int]) -> Place:
-        if below(path, self.home).startswith(f"{BACKFILLS}/"):
-            return "backfills"
-        is_folded = path.parent in ends and PART_NAME(path.name) and position_of(path.name) < ends[path.parent]
-        return "folded" if is_folded else "tail"
-
-    def _live(self) -> set[str]:
-        """Return the files of the table's newest version, by their names below it as its log has them."""
-        if not has_table(self.home):
-            return set()
-        with translated_delta(self.home / TABLE):
-            return {path for path, _, _ in files_of(open_table(self.home / TABLE))}
-
-    def _table_files(self) -> list[AnyPath]:
-        with translated(self.home):
-            return [*(self.home / TABLE).glob(f"{DAY}=*/*{SUFFIX}")]
-
-
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
+def _together(files: Iterable[FoundFile]) -> Iterator[list[FoundFile]]:
+    """Yield files that may be in memory at once, at least one."""
+    some: list[FoundFile] = []
+    for file in files:
+        if some and sum(one.size for one in some) + file.size > TOGETHER_BYTES:
+            yield some
+            some = []
+        some.append(file)
+    if some:
+        yield some
 
 
 def _with_features(view: SpaceView, schema: pa.Schema) -> SpaceView:

@@ -273,13 +273,15 @@ def is_intact(path: AnyPath) -> bool:
         return is_sealed(file)
 
 
-def read_part(path: AnyPath, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a part. Raises `Refused` if the part is damaged, `Unavailable`."""
+def read_part(path: AnyPath, columns: Sequence[str] | None) -> pa.Table:
+    """Return some columns of a part, with None all. Raises `Refused` if the part is damaged, `Unavailable`."""
     # Opened once: a part may be replaced by one without the rows of series that are forgotten.
     with translated(path), path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes()) as source:
-        if not is_sealed(source) and not {*columns} <= {*pq.read_schema(source).names}:
+        if not is_sealed(source) and not {*(columns or ())} <= {*pq.read_schema(source).names}:
             raise alien(path)
-        return pq.read_table(source, columns=list(columns), partitioning=None, page_checksum_verification=True)
+        return pq.read_table(
+            source, columns=columns and list(columns), partitioning=None, page_checksum_verification=True
+        )
 
 
 def require_intact(files: Sequence[AnyPath]) -> bool:

@@ -4,16 +4,21 @@ In: ids, paths. Out: how many rows, of which series. Changes nothing. Knows neit
 """
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from undertow.adapters.offline_advice import alien
 from undertow.adapters.offline_parts import read_part, translated
-from undertow.adapters.offline_seal import read_tail
+from undertow.adapters.offline_seal import is_sealed, read_tail
+from undertow.storage.object_reader import READ_AHEAD
 from undertow.storage.store_path import AnyPath
 
 NUMBER = "__number"
@@ -31,24 +36,42 @@ class WantedSeries:
         """The id columns."""
         return list(self.ids.column_names)
 
-    def found_in(self, path: AnyPath) -> pa.Table:
+    def found_in(self, path: AnyPath, size: int | None = None) -> pa.Table:
         """Return the ids of the file's rows of these series, a row for each. Raises `Refused`, `Unavailable`.
 
-        A file is read whole only where its statistics do not rule them out; then its seal is checked, too.
+        `size` is an object's, in bytes, where a listing told it: that spares a request.
+
+        Only the ids are read, and only of row groups that the statistics do not rule out. Then the file's seal is
+        checked, too, but for a large object: of that, Parquet's checksums of the pages that were read.
         """
-        footer = _metadata(path)
-        if footer.num_rows == 0 or not self._may_be_in(footer):
-            return self.ids.slice(0, 0)
-        rows = self._typed(read_part(path, self.names))
+        with translated(path), path.open("rb") if isinstance(path, Path) else path.open("rb", size) as file:
+            tail = read_tail(file)
+            footer = pq.read_metadata(pa.BufferReader(tail.footer))
+            if footer.num_rows == 0:
+                return self.ids.slice(0, 0)
+            places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
+            if not {*self.names} <= {*places}:
+                raise alien(path)
+            groups = [number for number in range(footer.num_row_groups) if self._may_be_in(footer, number, places)]
+            if not groups:
+                return self.ids.slice(0, 0)
+            if isinstance(path, Path) or tail.body < READ_AHEAD:
+                is_sealed(file)
+            # Several files at once keep the processors busy as it is.
+            parquet = pq.ParquetFile(file, metadata=footer, page_checksum_verification=True)
+            rows = self._typed(parquet.read_row_groups(groups, self.names, use_threads=False))
         return rows.filter(pa.array(self.mask(rows)))
 
     def mask(self, rows: pa.Table) -> Any:
         """Return which rows are of these series."""
         ids = self._typed(rows)
-        numbered = ids.append_column(NUMBER, pa.array(np.arange(len(ids))))
-        found = numbered.join(self.ids, self.names, join_type="left semi")[NUMBER].to_numpy()
-        mask = np.zeros(len(ids), bool)
-        mask[found] = True
+        each = (pc.is_in(ids[name], value_set=self._values[name]).to_numpy() for name in self.names)
+        mask = reduce(np.logical_and, each)
+        if len(self.names) > 1 and mask.any():  # each id is one of some series, but of which?
+            numbered = ids.append_column(NUMBER, pa.array(np.arange(len(ids)))).filter(pa.array(mask))
+            found = numbered.join(self.ids, self.names, join_type="left semi")[NUMBER].to_numpy()
+            mask = np.zeros(len(ids), bool)
+            mask[found] = True
         return mask
 
     def without(self, rows: pa.Table) -> pa.Table:
@@ -62,27 +85,18 @@ class WantedSeries:
     def _sorted(self) -> dict[str, list[Any]]:
         return {name: sorted(set(self.ids[name].to_pylist())) for name in self.names}
 
-    def _may_be_in(self, footer: Any) -> bool:
-        places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
-        if not {*self.names} <= {*places}:
-            return True  # of another program: whoever reads it says so
-        return any(
-            all(
-                _overlaps(footer.row_group(group).column(places[name]).statistics, self._sorted[name])
-                for name in self.names
-            )
-            for group in range(footer.num_row_groups)
-        )
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return {name: self.ids[name].combine_chunks() for name in self.names}
+
+    def _may_be_in(self, footer: Any, group: int, places: Mapping[str, int]) -> bool:
+        columns = footer.row_group(group)
+        return all(_overlaps(columns.column(places[name]).statistics, self._sorted[name]) for name in self.names)
 
 
 def read_all(path: AnyPath) -> pa.Table:
-    """Return all columns of a file, which are those of its own version. Raises `Refused`, `Unavailable`."""
-    return read_part(path, _metadata(path).schema.to_arrow_schema().names).replace_schema_metadata()
-
-
-def _metadata(path: AnyPath) -> Any:
-    with translated(path), path.open("rb") as file:
-        return pq.read_metadata(pa.BufferReader(read_tail(file).footer))
+    """Return all rows of a file, without what it says beside them. Raises `Refused`, `Unavailable`."""
+    return read_part(path, None).replace_schema_metadata()
 
 
 def _overlaps(statistics: Any, wanted: list[Any]) -> bool:

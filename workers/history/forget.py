@@ -3,10 +3,10 @@
 In: the history and the store of a view. Out: what was deleted, and what is left until when. Knows neither folders nor
 settings. It may be killed at any step, and run again:
 
-1. Parts of chains and backfills are replaced, one after another. Killed in between: the others still have their rows.
+1. Parts of chains and backfills are replaced, each at once. Killed in between: the others still have their rows.
 2. A transaction refuses every maintainer that has read such rows, so that none can bring them back.
-3. Files of the table are replaced, each in a transaction. Killed before one: a file that no version has, without such
-   rows, which is vacuumed later.
+3. Files of the table are replaced, some in a transaction. Killed before one: files that no version has, without such
+   rows, which are vacuumed later.
 4. All is looked at again: what a maintainer moved meanwhile is found, and 1 to 3 done once more.
 5. The online store: last, since until then a store that loses its data would be filled with these rows again.
 
@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from undertow.adapters.offline_forget import ForgetHistory, FoundRows, Place
+from undertow.adapters.offline_forget import ForgetHistory
+from undertow.adapters.offline_found import FoundRows, Place
 from undertow.core.errors import Unavailable
 from undertow.stream.failpoints import hit_failpoint
 
@@ -79,17 +80,17 @@ def _forget_history(
     for left in reversed(range(ROUNDS)):
         try:
             for place in ("tail", "folded", "backfills"):
-                rows[place] += history.rewrite_parts(found.paths(place))
+                rows[place] += history.rewrite_parts(found.at(place))
             history.refuse_earlier()
-            rows["table"] += history.rewrite_table(found.paths("table"))
+            rows["table"] += history.rewrite_table(found.at("table"))
         except Unavailable:
             if not left:
                 raise
         found = history.find()
-        if not any(found.paths(*LIVE)):
+        if not any(found.at(*LIVE)):
             break
     if not found.faults:
         history.delete_unused(readers_s)
     if is_now:
-        rows["replaced"] += history.delete_replaced(found.paths("replaced"))
-    return history.find() if found.paths("replaced") else found
+        rows["replaced"] += history.delete_replaced(found.at("replaced"))
+    return history.find() if found.at("replaced") else found

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from undertow.adapters.feast_registry import HeldView, held_views
 from undertow.adapters.feast_repo import online_recipe
-from undertow.adapters.offline_forget import ForgetHistory, FoundRows, Place
+from undertow.adapters.offline_forget import ForgetHistory
+from undertow.adapters.offline_found import FoundRows, Place
 from undertow.adapters.offline_names import DELTA
 from undertow.adapters.offline_root import read_nonce, read_owner, view_folder
 from undertow.adapters.offline_wanted import WantedSeries

@@ -17,9 +17,10 @@ class ObjectReader:
 
     mode, closed = "rb", False
 
-    def __init__(self, path: StorePath) -> None:
+    def __init__(self, path: StorePath, size: int | None = None) -> None:
+        """Ask for the size, unless it is known, as from a listing. Raises `OSError`."""
         self._path, self._place = path, 0
-        self._size = path.stat().st_size
+        self._size = path.stat().st_size if size is None else size
         self._ahead, self._begin = b"", 0
 
     def __enter__(self) -> Self:

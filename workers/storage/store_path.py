@@ -123,9 +123,7 @@ class StorePath:
     def stat(self) -> ObjectStatus:
         """Ask for its size and time. Raises `OSError`."""
         with as_os_errors(str(self)):
-            found = self.client.head(self.key)
-        at, tag = _seconds(found["last_modified"]), str(found["e_tag"] or "").strip('"')
-        return ObjectStatus(st_size=int(found["size"]), st_mtime=at, tag=tag)
+            return _status(self.client.head(self.key))
 
     def iterdir(self) -> Iterator["StorePath"]:
         """Yield what lies directly below. Raises `FileNotFoundError` if nothing does, `OSError`."""
@@ -158,6 +156,11 @@ class StorePath:
         for page in self._pages():
             yield from (StorePath(self.bucket, one["path"], self.options) for one in page)
 
+    def walk_status(self) -> Iterator[tuple["StorePath", ObjectStatus]]:
+        """Yield all objects below with what the listing says of them, without a request for each. Raises `OSError`."""
+        for page in self._pages():
+            yield from ((StorePath(self.bucket, one["path"], self.options), _status(one)) for one in page)
+
     def read_bytes(self) -> bytes:
         """Return its content. Raises `OSError`."""
         with as_os_errors(str(self)):
@@ -188,14 +191,14 @@ class StorePath:
         """Return its content as text. Raises `OSError`."""
         return self.read_bytes().decode(encoding, errors)
 
-    def open(self, mode: str) -> BinaryIO:
-        """Open it for reading; `mode` is `rb`. Raises `OSError`."""
+    def open(self, mode: str, size: int | None = None) -> BinaryIO:
+        """Open it for reading; `mode` is `rb`. Its size is asked for, unless a listing told it. Raises `OSError`."""
         from undertow.storage.object_reader import ObjectReader  # noqa: PLC0415 it needs the path
 
         if mode != "rb":
             message = f"an object is read whole or in ranges (rb), found the mode {mode!r}"
             raise ValueError(message)
-        return ObjectReader(self)  # type: ignore[return-value] # as much of a file as readers of Parquet use
+        return ObjectReader(self, size)  # type: ignore[return-value] # as much of a file as readers of Parquet use
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete it. A store does not tell whether it was there. Raises `OSError`."""
@@ -283,5 +286,6 @@ def _stamp(found: Any) -> str:
     return f"{found['e_tag']} {found['version']} {found['size']} {found['last_modified'].isoformat()}"
 
 
-def _seconds(at: datetime) -> float:
-    return at.timestamp()
+def _status(found: Any) -> ObjectStatus:
+    at: datetime = found["last_modified"]
+    return ObjectStatus(st_size=int(found["size"]), st_mtime=at.timestamp(), tag=str(found["e_tag"] or "").strip('"'))
