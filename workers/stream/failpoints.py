@@ -1,4 +1,6 @@
-"""Failpoints: places in a checkpoint or a fold where a chaos run stops, kills or slows a process, or fills its disk.
+"""Failpoints: places where a chaos run or a test stops, kills or slows a process, or fills its disk.
+
+They are in a checkpoint, in a fold, and where series are forgotten.
 
 In: files in the folder that UNDERTOW_FAILPOINTS names. Out: signals to this process, errors of a full disk.
 Knows nothing of what the points mean. Without the variable, which is everywhere but in a chaos run, nothing happens.
@@ -28,6 +30,15 @@ FOLD_POINTS = (
     "after_fold_compaction",
 )
 """Those of a maintainer, in their order; but for `after_fold_expiry`, which only some settings let it reach."""
+FORGET_POINTS = (
+    "after_forget_part",
+    "after_forget_barrier",
+    "after_forget_file",
+    "after_forget_table",
+    "after_forget_files",
+    "after_forget_online",
+)
+"""Those of `undertow forget --now`, in their order."""
 
 _pending: dict[str, tuple[str, int]] = {}  # claimed by this process: action, how often the point must still be reached
 
