@@ -21,7 +21,7 @@ from undertow.adapters.feast_apply import Request
 from undertow.adapters.feast_bytes import KEY_VERSION
 from undertow.adapters.feast_config import read_config
 from undertow.adapters.feast_registry import series_of
-from undertow.adapters.feast_store import config_path, environment, open_store, secrets_of
+from undertow.adapters.feast_store import config_path, environment, open_store, require_registry, secrets_of
 from undertow.adapters.offline_names import SEED
 from undertow.core.durations import joinable
 from undertow.core.errors import Refused, Unavailable
@@ -124,6 +124,7 @@ def apply(
     """
     config = config_path(feast)
     read_config(config)
+    require_registry(feast)
     request = Request(repo=str(feast.repo.resolve()), config=str(config), applied={**applied}, pruned=tuple(pruned))
     done = subprocess.run(
         [sys.executable, "-c", _APPLY],

@@ -4,6 +4,8 @@ In: `FeastSettings`. Out: the store. Knows no view; `feast_config` reads the con
 """
 
 import os
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from undertow.core.errors import Refused
 from undertow.core.masking import secrets_in, without
 from undertow.settings.sections import FeastSettings
 
+STORE_PACKAGES = {"s3": ("boto3", "aws"), "gs": ("google.cloud.storage", "gcp")}
+"""By the scheme of a registry's address: what Feast reads it with, and Feast's own extra that brings it."""
+
 
 def open_store(feast: FeastSettings) -> Any:
     """Open Feast. Its import costs 4 s and 400 MB, so only commands that read the registry do, never a replica."""
@@ -22,6 +27,7 @@ def open_store(feast: FeastSettings) -> Any:
     from feast.errors import FeastError  # noqa: PLC0415 - see above
 
     config = config_path(feast)
+    require_registry(feast)
     redis = redis_of(read_config(config))  # in Feast's words
     if redis:
         require_files(read_connection(redis)[1])  # OpenSSL would prompt for the password of an encrypted key
@@ -34,6 +40,27 @@ def open_store(feast: FeastSettings) -> Any:
     if redis:
         store.config.online_store.connection_string = bounded(redis)
     return store
+
+
+def require_registry(feast: FeastSettings) -> None:
+    """Raise `Refused` where the registry lies in an object store, and what Feast reads it with is not installed."""
+    registry = load_config(config_path(feast)).get("registry")
+    address = registry.get("path") if isinstance(registry, Mapping) else registry
+    scheme = str(address).partition("://")[0]
+    package, extra = STORE_PACKAGES.get(scheme, ("", ""))
+    if package and not _is_installed(package):
+        message = (
+            f"Feast's registry ({feast.repo / feast.config}) is at {scheme}://...: expected the package {package}, by "
+            f"which Feast reads it, found it not installed: pip install 'feast[{extra}]'"
+        )
+        raise Refused(message)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:  # a part of what its name begins with is missing
+        return False
 
 
 def secrets_of(feast: FeastSettings) -> list[str]:
