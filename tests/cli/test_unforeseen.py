@@ -57,6 +57,11 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_its_trace_a_private_file(e
     assert stat.S_IMODE(TRACES.parent.stat().st_mode) == 0o700
 
 
+def test_a_command_that_ends_promises_no_other_try():
+    said = run(Unavailable("s3://bucket/log could not be read (away): it will be tried again")).output
+    assert said == "error: s3://bucket/log could not be read (away): run this again\n"
+
+
 def test_a_fault_of_the_file_system_names_the_file():
     assert "error: /etc/x: Permission denied" in run(PermissionError(13, "Permission denied", "/etc/x")).output
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from undertow.core.errors import Refused
+from undertow.storage.fault_words import why
 from undertow.storage.local_copies import local_copies
 from undertow.storage.store_client import StoreOptions
 from undertow.storage.store_path import StorePath, below, containing, parse_any
@@ -115,6 +116,19 @@ def test_a_wrong_login_is_a_refusal_that_shows_no_secret(store_root):
         path.write_bytes(b"")
     assert "hush" not in str(refused.value) + repr(path) + str(path) + repr(options)
     assert pickle.loads(pickle.dumps(path)).options == options
+
+
+@pytest.mark.s3
+def test_what_is_said_of_a_store_has_its_address_once_and_speaks_of_no_disk(store_root, tmp_path):
+    absent = StorePath("s3://no-such-bucket", "x", store_root.options)
+    with pytest.raises(OSError, match="NoSuchBucket") as told:
+        absent.read_bytes()
+    assert why(absent, told.value, "repair its disk") == (
+        "(the store answers NoSuchBucket); see the section store of the settings"
+    )
+    with pytest.raises(OSError, match="No such file") as gone:
+        (tmp_path / "x").read_bytes()
+    assert why(tmp_path / "x", gone.value, "repair its disk").endswith("/x'); repair its disk")
 
 
 @pytest.mark.s3

@@ -205,8 +205,7 @@ def translated(path: AnyPath) -> Iterator[None]:
     except IsADirectoryError as error:
         raise no_file(Path(error.filename) if error.filename else path) from error
     except (pa.ArrowException, BrokenSealError, OSError) as error:
-        # Arrow reports a broken footer as an OSError, too, but only the system's errors have an errno. Its own of
-        # a file that is gone has none.
+        # Arrow's own errors are OSErrors too, of a broken footer and of a file that is gone; they have no errno.
         if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
             message = f"{path} could not be read ({error}); it will be tried again"
             raise Unavailable(message) from error

@@ -51,7 +51,7 @@ class OneLineGroup(click.Group):
             raise  # `main` tells it
         except UndertowError as error:
             # A fleet tries again by itself; a command that ends here does not.
-            told = str(error).replace(AGAIN, "then run this again")
+            told = str(error).replace(AGAIN, "run this again")
             return _fail(ctx, error, one_line(_mask().known(told)))
         except ModuleNotFoundError as error:
             if refusal := explain(f"undertow {ctx.invoked_subcommand}", error):

@@ -53,7 +53,9 @@ def _parse(text: str, columns: Sequence[IdColumn]) -> dict[str, Any]:
             message = f"--series: expected each id once, found {_shown(text)}"
             raise WrongUsage(message)
     if not isinstance(pairs, dict) or {*pairs} != {*names}:
-        message = f"--series: expected {_example(columns)}, found {_shown(text)}"
+        lacks = [name for name in names if isinstance(pairs, dict) and name not in pairs]
+        without = f", without {', '.join(lacks)}" if lacks else ""
+        message = f"--series: expected {_example(columns)}, found {_shown(text)}{without}"
         raise WrongUsage(message)
     return {column.name: _typed(pairs[column.name], column) for column in columns}
 
