@@ -1,7 +1,6 @@
 """Convert tables of windows to the nested Arrow form of the input contract.
 
-In: a pandas, polars or Arrow table, one row a window, nested as in `undertow describe` or flat. Out: a nested Arrow
-table. Knows no model.
+In: a table, one row a window, nested as in `undertow describe` or flat. Out: a nested Arrow table. Knows no model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,14 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from undertow.core.arrow_tables import arrow_table
 from undertow.core.errors import Refused
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import InputContract
 from undertow.schemas.windows_arrow import window_schema
 
 PARTS = ("series", "past", "future", "static")
-_UNFIT = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError)
-"""What pyarrow raises for cells that fit no column."""
 
 
 def table_of(frame: Any, contract: InputContract) -> pa.Table:
@@ -25,7 +23,9 @@ def table_of(frame: Any, contract: InputContract) -> pa.Table:
     A flat table has a column for each id, `end`, and a column for each input, with lists for inputs that change over
     time. An input known ahead has two columns, `past.NAME` and `future.NAME`.
     """
-    table = _arrow(frame, contract)
+    inside = {f"{part}.{column.name}" for part in PARTS for column in getattr(contract, part)}
+    wanted = {"end", *PARTS, *inside, *(name.partition(".")[2] for name in inside)}
+    table = arrow_table(frame, wanted, "a table of windows (pandas, polars, pyarrow) or a WindowBatch")
     if not table.num_rows:
         return window_schema(contract).empty_table()
     nested = table if {"series", "past"} & set(table.column_names) else _nest(table, contract)
@@ -68,60 +68,6 @@ def _type_null(cells: pa.Array, wanted: pa.DataType) -> pa.Array:
         for place, name in enumerate(names)
     ]
     return pa.StructArray.from_arrays(inside, names=names, mask=cells.is_null())
-
-
-def _arrow(frame: Any, contract: InputContract) -> pa.Table:
-    """Convert anything with the Arrow PyCapsule interface: pandas, polars, pyarrow, DuckDB, ..."""
-    if isinstance(frame, pa.Table):
-        return frame
-    if isinstance(frame, pa.RecordBatch):
-        return pa.Table.from_batches([frame])
-    if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas' export would add the index as a column
-        return _from_pandas(frame, contract)
-    if hasattr(frame, "__arrow_c_stream__"):
-        try:
-            return pa.table(frame)
-        except Exception as error:  # whatever a foreign export raises
-            message = f"{type(frame).__name__} exports no Arrow table: {type(error).__name__}: {error}"
-            raise Refused(message) from error
-    message = f"expected a table of windows (pandas, polars, pyarrow) or a WindowBatch, found {type(frame).__name__}"
-    raise Refused(message)
-
-
-def _from_pandas(frame: Any, contract: InputContract) -> pa.Table:
-    """Convert only the columns that a window has, since others may hold anything."""
-    inside = {f"{part}.{column.name}" for part in PARTS for column in getattr(contract, part)}
-    wanted = {"end", *PARTS, *inside, *(name.partition(".")[2] for name in inside)}
-    columns: dict[str, Any] = {}
-    for place, name in enumerate(frame.columns):
-        if name not in wanted:
-            continue
-        if name in columns:
-            message = f"the DataFrame has two columns named {name}"
-            raise Refused(message)
-        columns[name] = _column(name, frame.iloc[:, place])
-    return pa.table(columns) if columns else pa.table({"nothing": pa.nulls(len(frame))})
-
-
-def _column(name: str, cells: Any) -> pa.Array:
-    try:
-        return pa.Array.from_pandas(cells)
-    except _UNFIT as error:
-        row = next((row for row, cell in enumerate(cells) if not _is_fit(cell)), None)
-        where = "" if row is None else f", the first such in row {row}"
-        message = (
-            f"the column {name} has cells that are no numbers, texts, times or lists of these, or cells of several "
-            f"kinds{where}: {type(error).__name__}: {str(error)[:200]}"
-        )
-        raise Refused(message) from error
-
-
-def _is_fit(cell: Any) -> bool:
-    try:
-        pa.array([cell], from_pandas=True)
-    except _UNFIT:
-        return False
-    return True
 
 
 def _nest(table: pa.Table, contract: InputContract) -> pa.Table:
