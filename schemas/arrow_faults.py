@@ -32,16 +32,16 @@ def _fields(contract: InputContract) -> Iterator[tuple[str, tuple[str, ...], str
     """Yield, for each field, the reason of a reject, its path, its expected type in words, and a test of its type."""
     for identity in contract.series:
         if identity.type == "string":
-            yield "series", ("series", identity.name), "strings", _is_text
+            yield "series", ("series", identity.name), "strings", is_text
         else:
-            yield "series", ("series", identity.name), "integers of 64 bits", _is_integer
-    yield "schema", ("end",), "timestamps with a zone, or integer microseconds", _is_time
+            yield "series", ("series", identity.name), "integers of 64 bits", is_integer
+    yield "schema", ("end",), "timestamps with a zone, or integer microseconds", is_time
     for part, columns in (("past", contract.past), ("future", contract.future)):
         for column in columns:
-            yield "columns", (part, column.name), f"lists of {_elements(column)}", _is_list_of(_test(column))
+            yield "columns", (part, column.name), f"lists of {element_words(column)}", _is_list_of(element_test(column))
     for column in contract.static:
         reason = "number" if column.is_real else "category"
-        yield reason, ("static", column.name), _elements(column), _test(column)
+        yield reason, ("static", column.name), element_words(column), element_test(column)
 
 
 def _find(schema: pa.Schema, path: tuple[str, ...]) -> Any:
@@ -81,11 +81,13 @@ def _is_absent(schema: pa.Schema, path: tuple[str, ...]) -> bool:
     return part < 0 or (path[0] == "static" and is_a.is_struct(schema.field(part).type))
 
 
-def _elements(column: Column) -> str:
+def element_words(column: Column) -> str:
+    """Return in words which elements a column takes."""
     return "numbers" if column.is_real else "strings or integers"
 
 
-def _test(column: Column) -> Test:
+def element_test(column: Column) -> Test:
+    """Return a test of the type of a column's elements."""
     if column.is_real:
         return _is_number
     # A column of nothing but nulls has Arrow's type null.
@@ -100,12 +102,14 @@ def _is_list_of(test: Test) -> Test:
     return is_fit
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: Any) -> bool:
+    """Whether it is a type of texts, dictionary-encoded or not."""
     kind = kind.value_type if is_a.is_dictionary(kind) else kind
     return bool(is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind))
 
 
-def _is_integer(kind: Any) -> bool:
+def is_integer(kind: Any) -> bool:
+    """Whether it is a type of integers that fit 64 bits with a sign."""
     return bool(is_a.is_integer(kind) and not is_a.is_uint64(kind))
 
 
@@ -114,8 +118,9 @@ def _is_number(kind: Any) -> bool:
 
 
 def _is_name(kind: Any) -> bool:
-    return _is_text(kind) or _is_integer(kind)
+    return is_text(kind) or is_integer(kind)
 
 
-def _is_time(kind: Any) -> bool:
+def is_time(kind: Any) -> bool:
+    """Whether it is a type of points in time: a timestamp with a zone, or integer microseconds."""
     return bool(is_a.is_int64(kind) or (is_a.is_timestamp(kind) and kind.tz is not None))

@@ -19,6 +19,8 @@ SITE_PAGES = sorted(ROOT.glob("docs/**/*.md"))
 PAGES = [*ROOT_PAGES, *SITE_PAGES, *sorted(ROOT.glob(".github/**/*.md")), *(folder / "README.md" for folder in FOLDERS)]
 CODE = re.compile(r"^```bash.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python.*?^```", re.MULTILINE | re.DOTALL)
+ENDINGS = {"py", "md", "parquet"}
+"""Of files, which look as settings do."""
 FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)+/?")
 
 
@@ -77,7 +79,7 @@ def test_every_file_target_and_setting_that_a_page_names_is_there(path):
 
     settings = [re.fullmatch(r"([a-z]+)\.([a-z_]+)(?:=\S+)?", word) for word in words_of(page)]
     sections = {name: field.annotation for name, field in Settings.model_fields.items() if not name.startswith("log_")}
-    keys = {match.groups() for match in settings if match and match[1] in sections and match[2] not in {"py", "md"}}
+    keys = {match.groups() for match in settings if match and match[1] in sections and match[2] not in ENDINGS}
     assert {(section, key) for section, key in keys if key not in sections[section].model_fields} == set()
 
 

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from undertow.api.embedding import ArtifactEmbedder, Result, load
     from undertow.api.models import pack, taps
+    from undertow.api.observing import windows
     from undertow.api.training import TrainingFrame, training_frame
     from undertow.core.errors import Refused, Unavailable, UndertowError
     from undertow.core.features import Feature
     from undertow.core.pooling import pool
     from undertow.core.taps import Taps
+    from undertow.observations.spec import WindowSpec
+    from undertow.observations.windowed import Windows
     from undertow.reader.following import SpaceChange
     from undertow.reader.reader import AsyncReader, Reader
     from undertow.reader.vectors import Vectors
@@ -36,11 +39,14 @@ __all__ = [
     "UndertowError",
     "Vectors",
     "WindowBatch",
+    "WindowSpec",
+    "Windows",
     "load",
     "pack",
     "pool",
     "taps",
     "training_frame",
+    "windows",
 ]
 
 _HOMES = {
@@ -58,11 +64,14 @@ _HOMES = {
     "UndertowError": "core.errors",
     "Vectors": "reader.vectors",
     "WindowBatch": "schemas.windows",
+    "WindowSpec": "observations.spec",
+    "Windows": "observations.windowed",
     "load": "api.embedding",
     "pack": "api.models",
     "pool": "core.pooling",
     "taps": "api.models",
     "training_frame": "api.training",
+    "windows": "api.observing",
 }
 
 

@@ -9,7 +9,8 @@ import torch
 import undertow
 from tests.api.conftest import NET, TOML
 
-SHOWN = ("Feature", "Taps", "pool", "taps", "pack", "load", "ArtifactEmbedder")  # `load` takes what `pack` wrote
+# `load` and what follows take what `pack` wrote.
+SHOWN = ("Feature", "Taps", "pool", "taps", "pack", "load", "ArtifactEmbedder", "windows")
 
 
 @pytest.fixture(scope="module")

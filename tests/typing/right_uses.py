@@ -62,6 +62,17 @@ def tap(model: nn.Module, x: Tensor) -> None:
     assert_type(undertow.pool(maps, feature.pools), Tensor)
 
 
+def observe(rows: object, embedder: undertow.ArtifactEmbedder) -> None:
+    spec = undertow.WindowSpec(every="1h", fill={"flow": "forward", "head": 0.0}, max_gap="2h", calendar={"h": "hour"})
+    made = undertow.windows(rows, "artifact", spec, known=rows)
+    assert_type(made, undertow.Windows)
+    assert_type(undertow.windows(rows, embedder, {"every": "1h"}), undertow.Windows)
+    assert_type(len(made), int)
+    assert_type(next(made.batches()), undertow.WindowBatch)
+    assert_type(made.faults, tuple[undertow.Fault, ...])
+    assert_type(embedder.embed(made), undertow.Result)
+
+
 def ask_for_forgiveness() -> None:
     try:
         undertow.load("artifact")

@@ -5,7 +5,7 @@ settings nor streams.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -18,11 +18,16 @@ from undertow.artifact.format.manifest import Manifest, read_manifest
 from undertow.artifact.load.loader import load as load_artifact
 from undertow.core.embedder import Embedder
 from undertow.core.errors import Refused
+from undertow.observations.windowed import Windows
+from undertow.schemas.contract import InputContract
 from undertow.schemas.records import Fault
 from undertow.schemas.windows import WindowBatch
 from undertow.schemas.windows_arrow import windows_from_arrow
 
 _Array = NDArray[np.float32]
+_ROWS = 4096
+"""How many windows of observations are made and embedded at a time: enough for a GPU, few of a million in memory."""
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,15 +80,21 @@ class ArtifactEmbedder:
         """The number of dimensions of each feature's vectors."""
         return {one.name: one.size for one in self._manifest.features}
 
+    @property
+    def contract(self) -> InputContract:
+        """What a window must contain."""
+        return self._manifest.contract
+
     def embed(self, frame: Any) -> Result:
         """Embed a table of windows, one window in each row.
 
         Args:
-            frame: A `WindowBatch`, or a table: pandas, polars, pyarrow, or any object with the Arrow PyCapsule
-                interface. Its columns are nested, as `undertow describe` shows them (`series`, `end`, `past`, ...), or
-                flat: one column for each id, `end`, and one for each input, with lists for inputs that change over
-                time. An input known ahead has two columns then, `past.NAME` and `future.NAME`. `end` is the event time
-                of the window's last step: a timestamp with a time zone, or integer microseconds since the epoch, UTC.
+            frame: What `undertow.windows` made of observations, a `WindowBatch`, or a table: pandas, polars, pyarrow,
+                or any object with the Arrow PyCapsule interface. Its columns are nested, as `undertow describe` shows
+                them (`series`, `end`, `past`, ...), or flat: one column for each id, `end`, and one for each input,
+                with lists for inputs that change over time. An input known ahead has two columns then, `past.NAME` and
+                `future.NAME`. `end` is the event time of the window's last step: a timestamp with a time zone, or
+                integer microseconds since the epoch, UTC.
 
         Returns:
             The vectors in the order of the rows. A row that is not a valid window is NaN, and one of its `faults`.
@@ -110,6 +121,9 @@ class ArtifactEmbedder:
         if self._is_closed:
             message = f"this embedder of {self.name} is closed: load the artifact again"
             raise Refused(message)
+        if isinstance(frame, Windows):
+            made = [self.embed(batch) for batch in frame.batches(_ROWS)]
+            return _in_order(made or [self.embed(frame.take(_NONE))])
         if isinstance(frame, WindowBatch):
             windows, rows, faults, count = frame, np.arange(len(frame)), [], len(frame)
         else:
@@ -138,6 +152,20 @@ class ArtifactEmbedder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _in_order(results: Sequence[Result]) -> Result:
+    """Join the results of batches that follow each other."""
+    begins = np.cumsum([0, *(len(next(iter(one.features.values()))) for one in results)]).tolist()
+    return Result(
+        features={name: np.concatenate([one[name] for one in results]) for name in results[0]},
+        faults=tuple(
+            Fault(row=fault.row + begin, reason=fault.reason, detail=fault.detail)
+            for begin, one in zip(begins, results, strict=False)
+            for fault in one.faults
+        ),
+        space=results[0].space,
+    )
 
 
 def load(

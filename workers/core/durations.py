@@ -7,6 +7,8 @@ import re
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PATTERN = re.compile(r"(\d+)([smhdw])")
+_MICROSECONDS = {"us": 1, "ms": 1_000, **{unit: seconds * 1_000_000 for unit, seconds in _SECONDS.items()}}
+_FINE_PATTERN = re.compile(r"(\d+)(us|ms|[smhdw])")
 LONGEST_S = 100 * 365 * 86_400
 """100 years: a round choice below what Feast can hold, which is 292 years (nanoseconds in 64 bits)."""
 
@@ -23,6 +25,20 @@ def parse_duration(text: str) -> int:
         message = f"expected at most 100 years, found {text!r}"
         raise ValueError(message)
     return seconds
+
+
+def parse_microseconds(text: str) -> int:
+    """Parse a duration such as `20ms`, `15m` or `1d12h` into microseconds; `0` needs no unit. Raises `ValueError`."""
+    compact = text.replace(" ", "")
+    parts = _FINE_PATTERN.findall(compact)
+    if compact != "0" and (not parts or "".join(map("".join, parts)) != compact):
+        message = f"expected a duration with its unit, such as 20ms, 90s, 15m, 6h or 1d12h, found {text!r}"
+        raise ValueError(message)
+    microseconds = sum(int(number) * _MICROSECONDS[unit] for number, unit in parts)
+    if microseconds > LONGEST_S * _MICROSECONDS["s"]:
+        message = f"expected at most 100 years, found {text!r}"
+        raise ValueError(message)
+    return microseconds
 
 
 def show_duration(seconds: int) -> str:

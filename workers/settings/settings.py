@@ -36,6 +36,7 @@ from undertow.settings.sections import (
     KafkaSettings,
     ModelSettings,
 )
+from undertow.settings.windows_section import WindowsSettings
 from undertow.storage.store_path import AnyPath, StorePath
 
 TOML = "undertow.toml"
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     fleet: FleetSettings = FleetSettings()
     backfill: BackfillSettings = BackfillSettings()
+    windows: WindowsSettings = WindowsSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The lowest level of log lines that are written."""
     log_format: Literal["text", "json"] = "text"

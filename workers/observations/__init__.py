@@ -1,0 +1,1 @@
+"""Raw observations to windows: one definition, whatever they come by."""

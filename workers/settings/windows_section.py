@@ -1,0 +1,93 @@
+"""The section `windows` of the settings: how raw observations become windows.
+
+In: values that `undertow.settings.settings` has found. Out: a frozen section, and what it means as a `WindowSpec`.
+Knows no rule: what is checked, and how, is said there.
+"""
+
+from pydantic import Field, model_validator
+
+from undertow.core.errors import Refused
+from undertow.observations.spec import WindowSpec
+from undertow.settings.kafka_security import Section
+
+
+class WindowsSettings(Section):
+    """How raw observations become windows, in `undertow.windows`."""
+
+    every: str = ""
+    """The distance of grid points, such as `20ms`, `15m`, `1h` or `1d` (24 hours). Empty: no observations are read."""
+    time: str = "event_timestamp"
+    """The column with the time of an observation: a timestamp with a zone, or integer microseconds since the epoch,
+    UTC; with `zone`, a timestamp without one is local time there."""
+    origin: str = ""
+    """A grid point, in ISO 8601 with a zone; empty means 1970-01-01T00:00Z. Others are multiples of `every` away."""
+    align: str = "nearest"
+    """Which observations are the cell of a grid point. `nearest`: those that have no nearer one (of two the earlier),
+    within `tolerance`. `until`: those after the grid point before, up to and including its own time, so that a window
+    holds nothing that is later than its end."""
+    tolerance: str = "0"
+    """With `nearest`, how far an observation may be from its grid point, at most half of `every`; one that is further
+    off is a fault."""
+    combine: str | dict[str, str] = "last"
+    """How several numbers of one cell become one: `last`, `mean`, `sum`, `min` or `max`, for all columns, or a table by
+    column (`*` for the others). Nulls and NaN are left out. `last` is the newest by time; of equal times the one with
+    the greatest `created`, then the greatest value. Categories are always the last."""
+    created: str = ""
+    """A column, a time or a number, that says which of several observations of one time is the newest."""
+    fill: str | float | dict[str, str | float] = "none"
+    """What becomes of a hole, a grid point between observations where a column has no value, for all columns, or a
+    table by column (`*` for the others). `none`: no window reaches across; `forward`: the value before; a number, or
+    `constant:TEXT`: that; `null`: the whole step is missing, if the model takes windows with gaps."""
+    max_gap: str | int = 0
+    """The most holes in a row that are filled, a duration or a number of steps; needed where `fill` is not `none`."""
+    on: str = "observation"
+    """Where windows end: `observation` at each grid point where something was observed, `grid` also at filled ones."""
+    stride: int = Field(default=1, ge=1)
+    """Windows end only at each so many-th grid point, counted from `origin`."""
+    min_length: int = Field(default=0, ge=0)
+    """The fewest steps of a window; 0 means the model's own."""
+    max_length: int = Field(default=0, ge=0)
+    """The most steps of a window; 0 means the model's own."""
+    calendar: dict[str, str] = Field(default_factory=dict)
+    """Columns that follow from the time, in `zone`, by name: `hour`, `minute`, `day_of_week` (Monday is 0),
+    `day_of_month`, `day_of_year`, `week`, `month`, `quarter`, `is_weekend`, `holiday:DE` (a country, or a part as
+    `holiday:DE-BY`; needs `undertow[observations]`), `index` (the number of the grid point, from `origin`)."""
+    zone: str = ""
+    """The zone of `calendar`, and of times that have none, such as `Europe/Berlin`. Empty means UTC, and that times
+    without a zone are refused."""
+    fold: str = "refuse"
+    """What a local time means that there is twice, at the end of summer time: `earlier`, `later`, or `refuse`, which
+    makes it a fault."""
+
+    def spec(self) -> WindowSpec:
+        """Return what the section means. Raises `Refused`."""
+        if not self.every:
+            message = 'expected how observations become windows, found windows.every not set: every = "1h" in [windows]'
+            raise Refused(message)
+        return WindowSpec(
+            every=self.every,
+            time=self.time,
+            origin=self.origin,
+            align=self.align,
+            tolerance=self.tolerance,
+            combine=self.combine,
+            created=self.created,
+            fill=self.fill,
+            max_gap=self.max_gap,
+            on=self.on,
+            stride=self.stride,
+            min_length=self.min_length,
+            max_length=self.max_length,
+            calendar=self.calendar,
+            zone=self.zone,
+            fold=self.fold,
+        )
+
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> "WindowsSettings":
+        if self.every:
+            try:
+                self.spec()
+            except Refused as error:
+                raise ValueError(str(error)) from None
+        return self
