@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+import undertow
 from undertow.adapters.kafka_admin import describe_topic, ensure_topic
 from undertow.adapters.kafka_producer import partition_of
 from undertow.adapters.kafka_replay import DeadLetter
@@ -54,6 +56,39 @@ def poisoned(windows, row: int):
     flow = windows.past["flow"].copy()
     flow[windows.starts[row]] = np.nan
     return replace(windows, past={**windows.past, "flow": flow})
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("here")
+def test_observations_arrive_as_the_windows_that_they_are(packed, contract, kafka_bootstrap, topic_name, tmp_path):
+    kafka = KafkaSettings(bootstrap=kafka_bootstrap, topic=topic_name)
+    rng, steps, names = np.random.default_rng(2), contract.min_length + 3, [column.name for column in contract.past]
+    (series,) = contract.series
+    rows = {series.name: np.repeat(["p1", "p2"], steps), "event_timestamp": np.tile(np.arange(steps), 2) * 60_000_000}
+    rows["event_timestamp"] += 1_750_000_020_000_000
+    table = pa.table(rows | {name: rng.normal(size=2 * steps) for name in names})
+    pq.write_table(table.take(rng.permutation(2 * steps)), tmp_path / "rows.parquet")
+    command = ["produce", str(tmp_path / "rows.parquet"), "--topic", topic_name, "--rate", "1000000"]
+    command += [
+        "--create-topic",
+        "1",
+        f"--set=kafka.bootstrap={kafka_bootstrap}",
+        f"--set=model.artifact={packed.artifact}",
+    ]
+    result = CliRunner().invoke(main, [*command, "--set=windows.every=1m"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "rows.parquet holds observations: windows are made of them" in result.output
+    made = undertow.windows(table, contract, undertow.WindowSpec(every="1m"))
+    assert f"{len(made)} windows sent" in result.output
+    source = KafkaSource(kafka, open_decode(kafka, contract))
+    source.assign({Partition(topic_name, 0): 0})
+    found: list[bytes] = []
+    while len(found) < len(made):
+        delivery = source.poll(1.0)
+        assert delivery is not None
+        found += encode_json(delivery.decoded.windows)
+    source.close()
+    assert found == [value for batch in made.batches() for value in encode_json(batch)]
 
 
 @pytest.mark.kafka

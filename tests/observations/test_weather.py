@@ -4,6 +4,7 @@ The reference is what one would write by hand in pandas: times, duplicates, hole
 these windows as a table.
 """
 
+import contextlib
 import warnings
 
 import lightning
@@ -17,6 +18,15 @@ from pytorch_forecasting.metrics import MAE
 import undertow
 from tests.packing import pack
 from tests.training import quiet_trainer
+from undertow.adapters.offline_parts import read_rows
+from undertow.adapters.offline_root import claim_folder
+from undertow.artifact.format.manifest import read_manifest
+from undertow.artifact.load.loader import load as load_artifact
+from undertow.backfill.chunks import WHOLE, cut
+from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
+from undertow.backfill.observed import find_observations
+from undertow.backfill.pieces import in_pieces
+from undertow.settings.settings import load as load_settings
 
 ZONE = "Europe/Berlin"
 LONGEST, SHORTEST, HORIZON, MOST_FILLED = 12, 4, 3, 2
@@ -159,3 +169,27 @@ def test_without_a_word_on_the_doubled_hour_its_rows_are_faults(artifact, tmp_pa
     faults = undertow.windows(rows, artifact).faults
     doubled = rows["measured_at"].eq(pd.Timestamp("2026-10-25 02:00"))
     assert [(fault.row, fault.reason) for fault in faults] == [(row, "local-time") for row in np.flatnonzero(doubled)]
+
+
+def test_a_backfill_of_the_rows_writes_the_same_vectors(artifact, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "undertow.toml").write_text(SETTINGS)
+    raw_rows().to_parquet(tmp_path / "rows.parquet", index=False)
+    manifest, settings = read_manifest(artifact), load_settings(["backfill.chunk_rows=40"])
+    view, contract, rows = manifest.view(), manifest.contract, tmp_path / "rows.parquet"
+    recipe = BackfillRecipe(history=rows, contract=contract, view=view, offline=settings.offline, job="rows")
+    claim_folder(recipe.offline.path, view)
+    embedder, observed = load_artifact(artifact, device="cpu"), find_observations(rows, settings.windows, contract)
+    with contextlib.closing(embedder), in_pieces(recipe, observed, settings) as of_pieces:
+        chunks = cut(of_pieces.history, None, space=view.space, chunk_rows=WHOLE).chunks
+        for chunk in chunks:
+            ChunkEmbedder(of_pieces, BackfillTools(embed=embedder.embed)).embed(chunk)
+    log = read_rows(recipe.folder).sort_by([("station", "ascending"), ("event_timestamp", "ascending")])
+    with undertow.load(artifact, device="cpu") as loaded:
+        made = undertow.windows(raw_rows(), loaded)
+        stations = made.series["station"]
+        each = [loaded.embed(made.take(np.flatnonzero(stations == name)))["hidden"] for name in np.unique(stations)]
+    assert len(chunks) == 3
+    assert log["station"].to_pylist() == made.series["station"].tolist()
+    assert log["event_timestamp"].cast("int64").to_pylist() == made.end_us.tolist()
+    np.testing.assert_array_equal(np.array(log["hidden"].to_pylist(), np.float32), np.concatenate(each))

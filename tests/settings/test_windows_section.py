@@ -12,7 +12,7 @@ from undertow.settings.windows_section import WindowsSettings
 
 def test_keys_and_defaults_are_those_of_the_specification():
     given = {one.name: one.default if one.default is not MISSING else one.default_factory for one in fields(WindowSpec)}
-    given |= {"every": "", "calendar": {}}
+    given |= {"every": "", "calendar": {}, "known": None, "static": None}
     assert WindowsSettings().model_dump() == given
 
 

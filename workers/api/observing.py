@@ -42,7 +42,7 @@ def windows(
         model: The artifact's folder, or what `load` made of it: it says which columns windows have, and how long they
             are.
         spec: How observations become windows, as `WindowSpec` or a dictionary of the same; by default the section
-            `windows` of `undertow.toml`.
+            `windows` of `undertow.toml`, which may name the tables below as well.
         known: A table of what is known ahead, such as a forecast of the weather: a row for each grid point, with the
             time, and with the ids if it differs by series. `observations` itself may be given, if it reaches ahead.
         static: A table with a row for each series: its ids, and static columns. Those that it lacks are columns of the
@@ -74,7 +74,12 @@ def windows(
         >>> [(fault.row, fault.reason) for fault in made.faults]
         [(8, 'number')]
     """
-    said = _spec(spec)
+    if spec is None:
+        given = load_settings().windows
+        said = given.spec()
+        known, static = given.known if known is None else known, given.static if static is None else static
+    else:
+        said = _spec(spec)
     contract = _contract(model)
     columns = {column.name for column in (*contract.past, *contract.future, *contract.static)}
     wanted = {one.name for one in contract.series} | columns | {said.time, said.created}
@@ -92,10 +97,8 @@ def _spec(given: object) -> WindowSpec:
         except TypeError as error:
             message = f"expected the keys of undertow.WindowSpec, found others: {error}"
             raise Refused(message) from None
-    if given is not None:
-        message = f"expected a WindowSpec, or a dictionary of its keys, found {type(given).__name__}"
-        raise Refused(message)
-    return load_settings().windows.spec()
+    message = f"expected a WindowSpec, or a dictionary of its keys, found {type(given).__name__}"
+    raise Refused(message)
 
 
 def _contract(model: object) -> InputContract:

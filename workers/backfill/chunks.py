@@ -15,13 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.backfill.digests import content_digest, stamp
-from undertow.backfill.history_files import find_history
+from undertow.backfill.history_files import find_history, find_pieces
 from undertow.core.errors import Refused
 from undertow.schemas.arrow_faults import schema_fault
 from undertow.schemas.contract import InputContract
 from undertow.storage.store_path import AnyPath
 
 BATCH_ROWS = 1024  # how much is decoded at a time
+WHOLE = 1 << 62
+"""Rows of a chunk that is a whole file, whatever that holds."""
 
 
 class FileFault(Refused):
@@ -63,7 +65,7 @@ class CutHistory:
 
 def cut(
     history: AnyPath,
-    contract: InputContract,
+    contract: InputContract | None,
     *,
     space: str,
     chunk_rows: int,
@@ -71,10 +73,11 @@ def cut(
 ) -> CutHistory:
     """Split history into chunks, named by the files' content. Raises `Refused` if no file can hold windows.
 
-    Of files with the same content only the first is used. If `digest_of` returns an empty text, names depend on the
+    Without a contract they are not looked at: pieces of observations, which are ours. Of files with the same content
+    only the first is used. If `digest_of` returns an empty text, names depend on the
     place only.
     """
-    found = find_history(history)
+    found = find_pieces(history) if contract is None else find_history(history)
     chunks: list[Chunk] = []
     faults: dict[str, str] = {}
     names: dict[str, str] = {}
@@ -111,7 +114,7 @@ def cut(
     return CutHistory(chunks=tuple(chunks), left_out=(*found.left_out, *said), faults=faults)
 
 
-def _look(path: AnyPath, name: str, contract: InputContract) -> int:
+def _look(path: AnyPath, name: str, contract: InputContract | None) -> int:
     """Return how many rows a file has. Raises `FileFault` if they cannot be windows of this contract."""
     try:
         with _open(path) as file:
@@ -119,9 +122,9 @@ def _look(path: AnyPath, name: str, contract: InputContract) -> int:
     except (pa.ArrowException, OSError) as error:
         message = f"{path} is no readable Parquet file: {error}"
         raise FileFault(message) from error
-    if (fault := schema_fault(schema, contract)) is not None:
+    if contract is not None and (fault := schema_fault(schema, contract)) is not None:
         message = f"{path} cannot hold windows for this artifact: {fault[1]} (what it takes: undertow describe)"
-        raise FileFault(message + _of_hive(name, contract))
+        raise FileFault(message + (_of_hive(name, contract) or _of_observations(schema, contract)))
     return rows
 
 
@@ -135,6 +138,14 @@ def _of_hive(name: str, contract: InputContract) -> str:
         f"; its path has {', '.join(ours)}, but no value is read from a path: write the column into the files, in the "
         "struct series (ids) or static"
     )
+
+
+def _of_observations(schema: pa.Schema, contract: InputContract) -> str:
+    """Return a hint if each row seems to be an observation: one step of one series."""
+    wanted = {one.name for one in contract.series}
+    if "past" in schema.names or not wanted <= set(schema.names):
+        return ""
+    return "; where each row is an observation, windows.every says how they become windows"
 
 
 def _key(identity: str) -> str:

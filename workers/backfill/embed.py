@@ -12,15 +12,16 @@ from undertow.adapters.offline_names import BACKFILLS
 from undertow.adapters.offline_parts import encode_part, no_rows
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
 from undertow.backfill.chunk_counts import ChunkCounts
-from undertow.backfill.chunks import Chunk, ChunkReader
-from undertow.backfill.history_files import history_folder
-from undertow.backfill.reject_counts import RejectCounts, lines_of
+from undertow.backfill.chunk_windows import ChunkWindows
+from undertow.backfill.chunks import Chunk
+from undertow.backfill.observed import ObservedHistory
+from undertow.backfill.reject_counts import RefusedRow, RejectCounts, lines_of
 from undertow.core.embedding import Embed
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.contract import InputContract
-from undertow.schemas.event_times import EventTimes, hold_rows
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.event_times import EventTimes
 from undertow.schemas.spaces import SpaceView
-from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
 from undertow.settings.log_sections import OfflineSettings
 from undertow.storage.store_path import AnyPath
 from undertow.stream.order import stamp_backfill
@@ -36,7 +37,8 @@ class BackfillRecipe:
     """Which history goes into which space. Paths must be the same on every node."""
 
     history: AnyPath
-    """A Parquet file, or a folder of them, in the schema of `undertow.schemas.windows_arrow`."""
+    """A Parquet file, or a folder of them, in the schema of `undertow.schemas.windows_arrow`; or the folder with the
+    pieces of what was `observed`."""
     contract: InputContract
     view: SpaceView
     offline: OfflineSettings
@@ -45,6 +47,8 @@ class BackfillRecipe:
     """The job's name; a backfill of the same name resumes where the last one stopped."""
     times: EventTimes = field(default_factory=EventTimes)
     """The accepted event times, fixed once for the whole run, so that they do not depend on an actor's clock."""
+    observed: ObservedHistory | None = None
+    """How the rows become windows, if they are observations."""
     begin_us: int = 0
     """`created_us` of the first row (`undertow.backfill.begin`), fixed for the whole run, too: an actor presumed dead
     must not write rows that count as later than those of its successor."""
@@ -81,7 +85,7 @@ class ChunkEmbedder:
     def __init__(self, recipe: BackfillRecipe, tools: BackfillTools, *, retry: Retry | None = None) -> None:
         self._recipe, self._tools, self._retry = recipe, tools, retry or Retry(for_s=RETRY_FOR_S)
         self._log = LogIdentity(root=recipe.offline.path, nonce=read_nonce(recipe.offline.path))
-        self._history = ChunkReader(history_folder(recipe.history), window_schema(recipe.contract).names)
+        self._history = ChunkWindows(recipe.history, recipe.contract, recipe.times, recipe.observed)
 
     def embed(self, chunk: Chunk) -> ChunkCounts:
         """Embed one chunk. Its part is published last, so that its presence says that all of the chunk is done.
@@ -91,14 +95,17 @@ class ChunkEmbedder:
         """
         view = self._recipe.view
         times = self._recipe.times
-        read = hold_rows(windows_from_arrow(self._history.read(chunk), self._recipe.contract), times)
-        rejects = [(bad.row, bad.reason, bad.detail) for bad in read.bad]
-        embeddings = no_rows(view)
-        if len(read.windows):
-            embedded = self._tools.embed(read.windows)
-            places = chunk.before + read.rows[embedded.rows]
-            embeddings = replace(embedded.embeddings, created_us=stamp_backfill(self._recipe.begin_us, places))
-            rejects += [(int(read.rows[fault.row]), fault.reason, fault.detail) for fault in embedded.faults]
+        rejects: list[RefusedRow] = []
+        done: list[EmbeddingBatch] = []
+        for read in self._history.read(chunk):
+            rejects += [(bad.row, bad.reason, bad.detail) for bad in read.bad]
+            if len(read.windows):
+                embedded = self._tools.embed(read.windows)
+                # Of observations there may be more windows than rows; those of a series are told apart by their ends.
+                places = chunk.before + np.minimum(read.rows[embedded.rows], chunk.rows - 1)
+                done.append(replace(embedded.embeddings, created_us=stamp_backfill(self._recipe.begin_us, places)))
+                rejects += [(int(read.rows[fault.row]), fault.reason, fault.detail) for fault in embedded.faults]
+        embeddings = EmbeddingBatch.concat(done) if done else no_rows(view)
         online = self._tools.online
         if len(embeddings) and online is not None:
             newest = embeddings.newest_per_series()

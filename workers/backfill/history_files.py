@@ -11,6 +11,9 @@ from undertow.core.parquet_files import IGNORED, SUFFIXES, find_files
 from undertow.schemas.wording import counted
 from undertow.storage.store_path import AnyPath, below
 
+PIECE = ".observations"
+"""The suffix of a piece, which is Parquet: what looks for files of the log by their suffix does not take it for one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFiles:
@@ -56,6 +59,15 @@ def find_history(history: AnyPath) -> HistoryFiles:
         message = f"expected a Parquet object at {history}, or some below it, found none{beside}"
         raise Refused(message)
     return HistoryFiles(folder=history, names=tuple(sorted(taken)), left_out=left_out)
+
+
+def find_pieces(folder: AnyPath) -> HistoryFiles:
+    """Return the pieces of observations in a folder. Raises `Refused` if there are none."""
+    names = sorted(path.name for path in folder.glob(f"*{PIECE}"))
+    if not names:
+        message = "expected observations, found files without rows"
+        raise Refused(message)
+    return HistoryFiles(folder=folder, names=tuple(names))
 
 
 def _is_parquet(name: str) -> bool:

@@ -24,7 +24,7 @@ from undertow.adapters.offline_files import publish, sweep
 from undertow.backfill.attempts import Attempts
 from undertow.backfill.begin import begin_run
 from undertow.backfill.chunk_counts import ChunkCounts
-from undertow.backfill.chunks import Chunk, FileFault, cut
+from undertow.backfill.chunks import WHOLE, Chunk, FileFault, cut
 from undertow.backfill.digests import Digests
 from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
@@ -132,9 +132,9 @@ def backfill(
     digests = Digests(recipe.folder / "_files.json", clock=clock)
     found = cut(
         recipe.history,
-        recipe.contract,
+        recipe.contract if recipe.observed is None else None,
         space=recipe.view.space,
-        chunk_rows=settings.chunk_rows,
+        chunk_rows=settings.chunk_rows if recipe.observed is None else WHOLE,
         digest_of=digests.of,
     )
     done_before = find_done(found.chunks, recipe.folder, history_folder(recipe.history), digests)

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from undertow.backfill.chunks import cut
 from undertow.backfill.embed import BackfillRecipe, BackfillTools
 from undertow.backfill.job import BackfillReport, backfill
+from undertow.backfill.observed import find_observations
+from undertow.backfill.pieces import in_pieces
 from undertow.ray_session.session import ray_session
 from undertow.schemas.wording import are, counted
 from undertow.settings.settings import Settings
@@ -38,7 +40,9 @@ def run(
         require_applied_log(embed)
         check_online(embed.online)
         # Whether the files can hold windows is seen before Ray is started, which takes seconds.
-        cut(history, embed.manifest.contract, space="", chunk_rows=settings.backfill.chunk_rows, digest_of=lambda _: "")
+        contract = embed.manifest.contract
+        if find_observations(history, settings.windows, contract) is None:
+            cut(history, contract, space="", chunk_rows=settings.backfill.chunk_rows, digest_of=lambda _: "")
     artifacts = tuple(with_log(settings, embed) for embed in artifacts)
     with ray_session(settings.fleet, replicas=settings.backfill.replicas):
         return tuple(_run_one(settings, embed, history, console, job) for embed in artifacts)
@@ -55,6 +59,17 @@ def _run_one(
         times=settings.kafka.event_time.at(time.time()),
         job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._") or "history",
     )
+    observed = find_observations(recipe.history, settings.windows, recipe.contract)
+    if observed is None:
+        return _shown(settings, embed, recipe, console)
+    text = f"{history} holds observations: windows are made of them, as the section windows of the settings says"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    with in_pieces(recipe, observed, settings) as of_pieces:
+        return _shown(settings, embed, of_pieces, console)
+
+
+def _shown(settings: Settings, embed: EmbedRecipe, recipe: BackfillRecipe, console: Console) -> BackfillReport:
+    """Run with a progress bar, and say what was done."""
     columns = (
         TextColumn(f"backfill {recipe.view.view}"),
         BarColumn(),

@@ -21,6 +21,7 @@ def backfill(history: AnyPath, overrides: tuple[str, ...], job: str | None) -> N
 
     The vectors go to the same offline log as the stream's, the newest of each series also to the online store. A job
     that was stopped resumes where it was. Each row is a window; `undertow describe` shows the columns and an example.
+    With windows.every set, it may be an observation: ids, a time, values (undertow settings windows).
 
     \b
     undertow backfill history.parquet

@@ -38,7 +38,8 @@ def produce(
 ) -> None:
     """Send windows from Parquet to Kafka.
 
-    Takes the files that `undertow backfill` takes. All windows of a series go to the same partition.
+    Takes the files that `undertow backfill` takes, also of observations. All windows of a series go to
+    the same partition.
 
     \b
     undertow produce history.parquet --topic windows --format arrow --rate 5000

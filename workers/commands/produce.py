@@ -4,9 +4,11 @@ In: settings, a Parquet file or folder, a rate. Out: records, in the order of th
 closing line. Knows no model, only the manifest's input contract.
 """
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from undertow.adapters.kafka_admin import describe_topic, ensure_topic
 from undertow.adapters.kafka_producer import Send, open_send, partition_of
 from undertow.artifact.format.manifest import read_manifest
-from undertow.backfill.chunks import BATCH_ROWS, ChunkReader, cut
-from undertow.backfill.history_files import history_folder
+from undertow.backfill.chunk_windows import ChunkWindows
+from undertow.backfill.chunks import BATCH_ROWS, WHOLE, CutHistory, cut
+from undertow.backfill.observed import ObservedHistory, find_observations, write_pieces
 from undertow.backfill.reject_counts import RejectCounts, lines_of
 from undertow.core.errors import Refused
 from undertow.core.private_files import make_folder
 from undertow.schemas.contract import InputContract
-from undertow.schemas.event_times import hold_rows
 from undertow.schemas.windows import WindowBatch
-from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
 from undertow.schemas.wording import counted
 from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
@@ -45,6 +46,16 @@ class Message:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How windows are sent."""
+
+    per_second: float
+    batch: int
+    create_partitions: int | None
+    clock: Clock
+
+
 def produce(
     settings: Settings,
     history: AnyPath,
@@ -57,14 +68,42 @@ def produce(
 ) -> bool:
     """Send the windows of the files; return whether any was sent (or there were none at all).
 
+    Of observations, they are sent series by series.
+
     `create_partitions`: create the topic with this many partitions if it does not exist. `clock`: seconds since the
     epoch, by which event times are checked. Raises `Refused`, before anything is sent, if the files cannot hold windows
     of the artifact.
     """
     contract = read_manifest(only(settings.model.artifacts)).contract
-    kafka = settings.kafka
+    rows = max(BATCH_ROWS, batch)
+    pace = Pace(per_second=per_second, batch=batch, create_partitions=create_partitions, clock=clock)
+    observed = find_observations(history, settings.windows, contract)
+    if observed is None:
+        found = cut(history, contract, space="", chunk_rows=rows, digest_of=lambda _path: "")
+        return _produce(settings, history, found, console, pace, contract, None)
+    with tempfile.TemporaryDirectory(prefix="undertow-") as folder:
+        pieces = Path(folder, "pieces")
+        pieces.mkdir()
+        memory = settings.offline.read_memory_bytes
+        sort = partial(write_pieces, chunk_rows=rows, read_memory_bytes=memory, spill=Path(folder), key="")
+        sort(observed, lambda name, content: (pieces / name).write_bytes(content))
+        found = cut(pieces, None, space="", chunk_rows=WHOLE, digest_of=lambda _path: "")
+        text = f"{history} holds observations: windows are made of them, as the section windows of the settings says"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return _produce(settings, history, found, console, pace, contract, (pieces, observed))
+
+
+def _produce(
+    settings: Settings,
+    history: AnyPath,
+    found: CutHistory,
+    console: Console,
+    pace: Pace,
+    contract: InputContract,
+    pieces: tuple[Path, ObservedHistory] | None,
+) -> bool:
+    kafka, create_partitions, batch = settings.kafka, pace.create_partitions, pace.batch
     encode = open_encode(kafka, contract)
-    found = cut(history, contract, space="", chunk_rows=max(BATCH_ROWS, batch), digest_of=lambda _path: "")
     for fault in found.faults.values():
         raise Refused(fault)
     for line in found.left_out:
@@ -76,8 +115,9 @@ def produce(
         console.print(
             f"the topic {kafka.topic} is there already, with {counted(partitions, 'partition')}", highlight=False
         )
-    times = kafka.event_time.at(clock())
-    reader = ChunkReader(history_folder(history), window_schema(contract).names)
+    times = kafka.event_time.at(pace.clock())
+    place, observed = (history, None) if pieces is None else pieces
+    reader = ChunkWindows(place, contract, times, observed)
     sent, records, odd = 0, 0, 0
     refusals = RejectCounts()
     log = settings.offline.path
@@ -88,16 +128,16 @@ def produce(
     with open_send(kafka) as send, Progress(*columns, console=console) as bar:
         task = bar.add_task("produce", total=sum(chunk.rows for chunk in found.chunks))
         for chunk in found.chunks:
-            read = hold_rows(windows_from_arrow(reader.read(chunk), contract), times)
-            if bad := [(one.row, one.reason, one.detail) for one in read.bad]:
-                _list(lines_of(chunk, bad), listed, is_first=not refusals.total)
-                refusals += RejectCounts.of(chunk, bad)
-            of_format = batch if kafka.format == "arrow" else 1
-            messages = list(pack(read.windows, encode, contract, partitions=partitions, batch=of_format))
-            _refuse_large(messages, kafka.max_record_bytes)
-            play(messages, send, began=began, sent=sent, per_second=per_second)
-            sent, records = sent + len(read.windows), records + len(messages)
-            odd += int(np.count_nonzero(times.odd(read.windows.end_us)))
+            for read in reader.read(chunk):
+                if bad := [(one.row, one.reason, one.detail) for one in read.bad]:
+                    _list(lines_of(chunk, bad), listed, is_first=not refusals.total)
+                    refusals += RejectCounts.of(chunk, bad)
+                of_format = batch if kafka.format == "arrow" else 1
+                messages = list(pack(read.windows, encode, contract, partitions=partitions, batch=of_format))
+                _refuse_large(messages, kafka.max_record_bytes)
+                play(messages, send, began=began, sent=sent, per_second=pace.per_second)
+                sent, records = sent + len(read.windows), records + len(messages)
+                odd += int(np.count_nonzero(times.odd(read.windows.end_us)))
             bar.advance(task, chunk.rows)
     seconds = time.monotonic() - began
     text = (

@@ -26,6 +26,13 @@ from undertow.schemas.records import Fault
 from undertow.schemas.windows import Values, WindowBatch
 from undertow.schemas.windows_arrow import window_schema, windows_to_arrow
 
+LEFT_OUT = {
+    "end": "they end outside the years 1900 to 9998",
+    "static": "not all statics of their series are known",
+    "known": "not all that is known ahead of them is there",
+}
+"""Why windows are not made, by reason."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Windows:
@@ -42,8 +49,8 @@ class Windows:
     known_bad: tuple[BadRows, ...]
     """The same of the table of what is known."""
     left_out: Mapping[str, int]
-    """How many windows are not made because their series has no `static` values, or not all that is known ahead is
-    there (`known`), or they end outside the years 1900 to 9998 (`end`)."""
+    """How many windows are not made, by reason: `static`, a static of the series is not known; `known`, not all that is
+    known ahead is there; `end`, they end outside the years 1900 to 9998."""
     table: Any
     """The observations as they were given."""
     known_table: Any

@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 from undertow.core.errors import Refused
 from undertow.observations.spec import WindowSpec
 from undertow.settings.kafka_security import Section
+from undertow.settings.local_paths import LocalPath
 
 
 class WindowsSettings(Section):
-    """How raw observations become windows, in `undertow.windows`."""
+    """How raw observations become windows, in `undertow.windows`, `backfill` and `produce`."""
 
     every: str = ""
     """The distance of grid points, such as `20ms`, `15m`, `1h` or `1d` (24 hours). Empty: no observations are read."""
@@ -58,6 +59,13 @@ class WindowsSettings(Section):
     fold: str = "refuse"
     """What a local time means that there is twice, at the end of summer time: `earlier`, `later`, or `refuse`, which
     makes it a fault."""
+
+    known: LocalPath | None = None
+    """A Parquet file of what is known ahead, such as a forecast: a row for each grid point, with the column `time`, and
+    ids if it differs by series. It must fit into memory."""
+    static: LocalPath | None = None
+    """A Parquet file with a row for each series: its ids, and static columns. Others are columns of the observations,
+    where what earlier ones say of a series holds."""
 
     def spec(self) -> WindowSpec:
         """Return what the section means. Raises `Refused`."""

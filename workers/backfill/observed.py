@@ -1,0 +1,155 @@
+"""History whose rows are observations, cut into pieces that hold whole series.
+
+In: Parquet files with a row for each observation, and the section `windows`. Out: an `ObservedHistory`, and pieces of
+the files, each of which becomes one chunk. Knows neither models nor Ray.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from undertow.adapters.observation_sort import sorted_rows
+from undertow.backfill.digests import content_digest
+from undertow.backfill.history_files import PIECE, find_history
+from undertow.core.errors import Refused
+from undertow.observations.from_tables import make_windows
+from undertow.observations.plan import WindowPlan, make_plan
+from undertow.schemas.contract import InputContract
+from undertow.settings.windows_section import WindowsSettings
+from undertow.storage.store_path import AnyPath
+
+Write = Callable[[str, bytes], object]
+"""Writes a file under a name, whole or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedHistory:
+    """Observations, and how they become windows. Plain data, which travels to actors."""
+
+    files: tuple[Path, ...]
+    plan: WindowPlan
+    known: Path | None
+    static: Path | None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the files that are needed."""
+        plan = self.plan
+        names = [*(one.name for one in plan.contract.series), plan.spec.time, plan.spec.created]
+        names += [*(one.name for one in plan.of("observed")), *(column.name for column in plan.static)]
+        return [name for name in dict.fromkeys(names) if name]
+
+    def key(self, chunk_rows: int) -> str:
+        """Return a text that differs wherever the pieces, or the windows of them, may."""
+        files = [*self.files, *(path for path in (self.known, self.static) if path is not None)]
+        said = {
+            "windows": asdict(self.plan.spec),
+            "contract": self.plan.contract.to_json(),
+            "files": sorted(content_digest(path) for path in files),
+            "rows": chunk_rows,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def find_observations(history: AnyPath, windows: WindowsSettings, contract: InputContract) -> ObservedHistory | None:
+    """Return what the files hold, or None where their rows are windows. Raises `Refused` if they cannot be read so.
+
+    They are taken for observations where `windows.every` is set, the first file has the column `windows.time`, and no
+    columns `past` and `end`.
+    """
+    if not windows.every:
+        return None
+    found = find_history(history)
+    schema = _schema(found.folder / found.names[0])
+    if windows.time not in schema.names or {"past", "end"} <= set(schema.names):
+        return None
+    if not isinstance(found.folder, Path):
+        message = f"expected observations on a disk, found {history}: copy them to one, where they can be sorted"
+        raise Refused(message)
+    known, static = _absolute(windows.known), _absolute(windows.static)
+    plan = make_plan(windows.spec(), contract, known=_names(known), static=_names(static))
+    make_windows(plan, schema.empty_table(), _empty(known), _empty(static))  # refuses columns that do not fit
+    files = tuple(found.folder / name for name in found.names)
+    return ObservedHistory(files=files, plan=plan, known=known, static=static)
+
+
+def write_pieces(
+    observed: ObservedHistory, write: Write, *, chunk_rows: int, read_memory_bytes: int, spill: Path, key: str
+) -> int:
+    """Write the observations as Parquet files of whole series, at least `chunk_rows` rows each; return how many.
+
+    The same observations give the same files, and another `key` others: chunks are known by their content.
+    """
+    ids = [one.name for one in observed.plan.contract.series]
+    batches = sorted_rows(
+        observed.files, observed.columns, ids, observed.plan.spec.time, read_memory_bytes=read_memory_bytes, spill=spill
+    )
+    count = 0
+    for count, piece in enumerate(_pieces(batches, ids, chunk_rows), start=1):
+        sink = pa.BufferOutputStream()
+        pq.write_table(piece.replace_schema_metadata({"undertow": key}), sink, write_page_checksum=True)
+        write(f"{count:06}{PIECE}", sink.getvalue().to_pybytes())
+    return count
+
+
+def _pieces(batches: Iterator[pa.RecordBatch], ids: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Cut sorted rows where a series ends, as soon as there are enough."""
+    held: list[pa.RecordBatch] = []
+    many, before = 0, None
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        begin = 0
+        for place in _series_begins(batch, ids, before):
+            if many + place - begin >= rows:
+                yield pa.Table.from_batches([*held, batch.slice(begin, place - begin)])
+                held, many, begin = [], 0, place
+        held.append(batch.slice(begin))
+        many += batch.num_rows - begin
+        before = _ids_of(batch, batch.num_rows - 1, ids)
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _series_begins(batch: pa.RecordBatch, ids: Sequence[str], before: object) -> list[int]:
+    """Return the places at which another series begins than that of the row before."""
+    begins = pa.array([before is not None and _ids_of(batch, 0, ids) != before] + [False] * (batch.num_rows - 1))
+    for name in ids:
+        column = batch.column(name)
+        here, earlier = column.slice(1), column.slice(0, batch.num_rows - 1)
+        differs = pc.or_(pc.fill_null(pc.not_equal(here, earlier), False), pc.xor(here.is_null(), earlier.is_null()))  # noqa: FBT003
+        begins = pc.or_(begins, pa.concat_arrays([pa.array([False]), differs]))
+    places: list[int] = pc.indices_nonzero(begins).to_pylist()
+    return places
+
+
+def _ids_of(batch: pa.RecordBatch, row: int, ids: Sequence[str]) -> tuple[object, ...]:
+    return tuple(batch.column(name)[row].as_py() for name in ids)
+
+
+def _schema(path: AnyPath) -> pa.Schema:
+    try:
+        source: Any = path if isinstance(path, Path) else path.open("rb")
+        return pq.read_schema(source)
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} is no readable Parquet file: {error}"
+        raise Refused(message) from error
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
+def _names(path: Path | None) -> list[str]:
+    return [] if path is None else list(_schema(path).names)
+
+
+def _empty(path: Path | None) -> pa.Table | None:
+    return None if path is None else _schema(path).empty_table()
