@@ -1,6 +1,7 @@
 """Files of observations are backfilled as the windows of a table are: each series whole, whatever the files' order."""
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray import cloudpickle
 
 import undertow
 from undertow.adapters.observation_sort import FILE, ROW, sorted_rows
@@ -17,7 +19,7 @@ from undertow.adapters.offline_root import claim_folder
 from undertow.backfill.chunks import WHOLE, cut
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.job import backfill
-from undertow.backfill.observed import find_observations, write_pieces
+from undertow.backfill.observed import _pieces, find_observations, write_pieces
 from undertow.backfill.pieces import FOLDER, in_pieces
 from undertow.core.embedding import Embedded
 from undertow.core.errors import Refused
@@ -28,6 +30,9 @@ from undertow.settings.log_sections import OfflineSettings
 from undertow.settings.sections import BackfillSettings
 from undertow.settings.settings import Settings
 from undertow.settings.windows_section import WindowsSettings
+
+# The actors cannot import a test file, so its functions travel by value.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SPACE = "e" * 64
 PRICE = Column(name="price")
@@ -217,6 +222,17 @@ def test_pieces_hold_whole_series_and_all_rows(tmp_path_factory, ids, rows):
     assert all(piece.num_rows >= rows for piece in pieces[:-1])
 
 
+@given(SERIES, st.integers(1, 6), st.integers(1, 5))
+def test_a_series_is_not_cut_where_a_batch_of_sorted_rows_ends(ids, rows, batch_rows):
+    ordered = sorted(ids, key=lambda one: tuple((value is None, value or 0) for value in one))
+    table = pa.table({"site": pa.array([one for one, _ in ordered], pa.string())})
+    table = table.append_column("unit", pa.array([one for _, one in ordered], pa.int64()))
+    pieces = list(_pieces(iter(table.to_batches(max_chunksize=batch_rows)), ["site", "unit"], rows))
+    assert sum(piece.num_rows for piece in pieces) == len(ids)
+    assert sum(len(piece.group_by(["site", "unit"]).aggregate([])) for piece in pieces) == len(set(ids))
+    assert all(piece.num_rows >= rows for piece in pieces[:-1])
+
+
 def test_files_that_differ_in_their_columns_and_those_that_are_none_are_refused(tmp_path):
     pq.write_table(pa.table({"a": [1], "t": [1]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"b": [1], "t": [1]}), tmp_path / "2.parquet")
@@ -242,6 +258,7 @@ def open_tools():
     return BackfillTools(embed=embed_sums)
 
 
+@pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_a_job_on_ray_writes_what_a_chunk_after_the_other_does(place, of_pieces, tmp_path):
     with of_pieces() as recipe:

@@ -27,17 +27,25 @@ KINDS = {
     "size": pa.float64(),
     "kind": pa.string(),
 }
-rows = st.fixed_dictionaries(
+
+
+def mostly(usual, rare):
+    """Draw of `usual` nine times out of ten: a row has many columns, and most rows are to be good."""
+    return st.integers(0, 9).flatmap(lambda number: st.sampled_from(usual if number else rare))
+
+
+ROWS = st.fixed_dictionaries(
     {
-        "site": st.sampled_from(["a", "a", "b", None, ""]),
-        "unit": st.sampled_from([7, 7, -3, None]),
-        TIME: st.one_of(st.none(), st.integers(-30, 60)),
+        "site": mostly(["a", "a", "b"], [None, ""]),
+        "unit": mostly([7, 7, -3], [None]),
+        "step": mostly(list(range(-3, 12)), [None]),
+        "off": mostly([0], [-2, -1, 1, 2, 5]),
         "made": st.sampled_from([None, 1, 2]),
-        "flow": st.sampled_from(NUMBERS),
-        "head": st.sampled_from([0.5, 0.1, 0.7, None]),
-        "mode": st.sampled_from(["x", "y", "x", "y", None, "z"]),
-        "size": st.sampled_from([1.0, 1.0, 1.0, 2.0, None]),
-        "kind": st.sampled_from(["x", "x", "y", None]),
+        "flow": mostly([0.1, 0.2, 0.3, 0.0, -1.5, None], NUMBERS),
+        "head": mostly([0.5, 0.1, 0.7], [None]),
+        "mode": mostly(["x", "y"], [None, "z"]),
+        "size": mostly([1.0], [2.0, None]),
+        "kind": mostly(["x"], ["y", None]),
     }
 )
 
@@ -47,7 +55,8 @@ def cases(draw):
     gaps = draw(st.booleans())
     align = draw(st.sampled_from(["nearest", "until"]))
     every = draw(st.sampled_from([1, 4, 5, 10]))
-    tolerance = draw(st.integers(0, every // 2)) if align == "nearest" else 0
+    tolerance = draw(st.sampled_from([0, 1, every // 2, every // 2])) if align == "nearest" else 0
+    tolerance = min(tolerance, every // 2)
     fills = ["none", "forward", 0.25, "constant:9", *(["null"] * 3 if gaps else [])]
     spec = WindowSpec(
         every=f"{every}us",
@@ -70,9 +79,9 @@ def cases(draw):
         },
         max_gap=draw(st.integers(1, 4)),
         on=draw(st.sampled_from(["observation", "grid"])),
-        stride=draw(st.sampled_from([1, 1, 2, 3])),
-        min_length=draw(st.sampled_from([0, 2])),
-        max_length=draw(st.sampled_from([0, 3])),
+        stride=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        min_length=draw(st.sampled_from([0, 0, 2])),
+        max_length=draw(st.sampled_from([0, 0, 3])),
     )
     ids = [IdColumn(name="site", type="string"), IdColumn(name="unit", type="integer")][: draw(st.integers(1, 2))]
     static = (Column(name="size"), Column(name="kind", categories=("x", "y"), accepts_unknown=True))
@@ -86,7 +95,11 @@ def cases(draw):
     )
     if not any(column.name == "mode" for column in contract.past):
         spec = WindowSpec(**{**as_given(spec), "fill": {key: spec.fill[key] for key in ("flow", "head")}})
-    return draw(st.lists(rows, max_size=40)), spec, contract
+    rows = draw(st.lists(ROWS, max_size=40))
+    for row in rows:
+        step, off = row.pop("step"), row.pop("off")
+        row[TIME] = None if step is None else spec.origin_us + step * every + off
+    return rows, spec, contract
 
 
 def as_given(spec):
