@@ -16,6 +16,7 @@ STORY = (
     "how-to/backfill.md",
     "explanation/exactness.md",
     "how-to/own-data.md",
+    "how-to/observations.md",
     "how-to/replay.md",
     "how-to/read-from-another-model.md",
     "how-to/retrain.md",
