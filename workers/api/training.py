@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from undertow.core.errors import Refused, WrongUsage
+from undertow.core.arrow_tables import arrow_table
+from undertow.core.errors import WrongUsage
 from undertow.core.extras import require_extras
 
 SECOND = timedelta(seconds=1)
@@ -97,7 +97,9 @@ def training_frame(
     if unknown := [name for name in wanted if name not in sizes]:
         message = f"expected features of {view.view} ({', '.join(sizes)}), found {unknown[0]!r}"
         raise WrongUsage(message)
-    rows = _arrow(labels, [*(column.name for column in view.series), time])
+    rows = arrow_table(
+        labels, [*(column.name for column in view.series), time], "a table of labels (pandas, polars, pyarrow)"
+    )
     with tempfile.TemporaryDirectory(prefix="undertow-") as name:
         asked, answered = Path(name, "labels.parquet"), Path(name, "joined.parquet")
         pq.write_table(rows, asked)
@@ -120,18 +122,6 @@ def training_frame(
         view=view.view,
         space=view.space,
     )
-
-
-def _arrow(labels: Any, names: Sequence[str]) -> pa.Table:
-    """Return the ids and the times of a table; all of its columns where one of them is missing, for the refusal."""
-    if hasattr(labels, "iloc") and hasattr(labels, "columns"):  # pandas' export would add the index as a column
-        labels = labels[[name for name in names if name in labels.columns] or [*labels.columns]]
-        return pa.Table.from_pandas(labels, preserve_index=False).replace_schema_metadata()
-    if not hasattr(labels, "__arrow_c_stream__"):
-        message = f"expected a table of labels (pandas, polars, pyarrow), found {type(labels).__name__}"
-        raise Refused(message)
-    table = pa.table(labels)
-    return table.select([name for name in names if name in table.column_names] or table.column_names)
 
 
 def _matrix(column: Any, size: int) -> _Array:
