@@ -44,6 +44,7 @@ NEEDS = {
     "get": ("feast", ["pumps", "site=a"]),
     "replay": ("kafka", []),
     "join": ("feast", ["windows.parquet", "-o", "joined.parquet"]),
+    "series": ("feast", []),
     "rebuild": ("feast", []),
     "maintain": ("feast", []),
     "forget": ("feast", ["watch", "--series", "wearer=s08", "--yes"]),

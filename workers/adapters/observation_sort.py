@@ -36,7 +36,8 @@ def sorted_rows(
     options: dict[str, Any] = {"memory_limit": f"{read_memory_bytes}B", "temp_directory": str(spill)}
     connection = duckdb.connect(config=options)
     try:
-        yield from connection.execute(query, [[str(file) for file in files]]).to_arrow_reader(_BATCH_ROWS)
+        found = connection.sql(query, params=[[str(file) for file in files]])
+        yield from found.to_arrow_reader(_BATCH_ROWS)
     except duckdb.OutOfMemoryException as error:
         message = (
             f"the observations could not be sorted ({_first_line(error)}); raise offline.read_memory_bytes, or free "
