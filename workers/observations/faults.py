@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.records import Fault
 
@@ -39,11 +41,17 @@ def explain_rows(bad: Iterable[BadRows], table: Any) -> tuple[Fault, ...]:
     faults = [
         Fault(row=row, reason=one.reason, detail=f"{one.column}: expected {one.expected}, found {_shown(value)}")
         for one in bad
-        for row, value in zip(one.rows.tolist(), table[one.column].take(one.rows), strict=True)
+        for row, value in zip(one.rows.tolist(), _texts(table[one.column].take(one.rows)), strict=True)
     ]
     return tuple(sorted(faults, key=lambda fault: fault.row))
 
 
-def _shown(value: Any) -> str:
-    text = str(value)  # not as Python's: it has no nanoseconds
+def _texts(cells: Any) -> list[str]:
+    """Return cells as texts; times as Arrow writes them, since Python has no nanoseconds."""
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.string())
+    return [str(cell) for cell in cells.to_pylist()]
+
+
+def _shown(text: str) -> str:
     return f"{text[:_LONGEST_SHOWN]}..." if len(text) > _LONGEST_SHOWN else text

@@ -123,8 +123,8 @@ class WindowSpec:
     @property
     def max_gap_steps(self) -> int:
         """The most holes in a row that are filled."""
-        if isinstance(self.max_gap, int):
-            return self.max_gap
+        if isinstance(self.max_gap, int) or self.max_gap.isdecimal():  # a variable of the environment is a text
+            return int(self.max_gap)
         return _duration("max_gap", self.max_gap) // self.every_us
 
     def combine_of(self, column: str) -> str:
