@@ -62,6 +62,16 @@ def guess_unit(value: object) -> str:
     return _guess(value) if type(value) is float and abs(value) < LAST_US else ""
 
 
+def are_of_another_unit(times: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return, (n,), which numbers are no plausible time in microseconds, but one in a unit that `guess_unit` names."""
+    plausible = (times >= _GUESSED_FROM_US) & (times <= _GUESSED_TO_US)
+    others = np.zeros(len(times), np.bool_)
+    for _, us, units in _UNITS:
+        first, last = -(-_GUESSED_FROM_US * units // us), ((_GUESSED_TO_US + 1) * units - 1) // us
+        others |= (times >= first) & (times <= last)
+    return others & ~plausible
+
+
 def _guess(value: float) -> str:
     if _GUESSED_FROM_US <= value <= _GUESSED_TO_US:
         return ""

@@ -3,11 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import undertow
 from tests.observations.conftest import TIME, contract_of, made
 from undertow.core.errors import Refused
 from undertow.observations.spec import WindowSpec
@@ -47,6 +49,25 @@ def test_a_local_time_means_what_the_zone_says(given_times, zone, fold):
     assert windows.end_us.tolist() == [time for time in expected if time is not None]
     assert [fault.row for fault in windows.faults] == [row for row, time in enumerate(expected) if time is None]
     assert {fault.reason for fault in windows.faults} <= {"local-time"}
+
+
+@pytest.mark.parametrize("fold", ["refuse", "later"])
+def test_a_local_time_that_is_skipped_in_spring_is_a_fault_that_names_the_zone(fold):
+    times = pa.array([CHANGES[1], CHANGES[1] + timedelta(hours=1)], pa.timestamp("ns"))
+    spec = WindowSpec(every="30m", zone="Europe/Berlin", fold=fold, min_length=1)
+    table = pa.table({"site": ["a", "a"], "event_timestamp": times, "flow": [1.0, 2.0]})
+    (fault,) = undertow.windows(table, contract_of("flow"), spec).faults
+    assert (fault.row, fault.reason) == (0, "local-time")
+    assert "expected a time that Europe/Berlin has once" in fault.detail
+
+
+@pytest.mark.parametrize(("unit", "is_right"), [(1, False), (10**3, False), (10**6, True)])
+def test_whole_numbers_that_are_seconds_or_milliseconds_are_faults(unit, is_right):
+    times = 1_760_000_000 * unit + np.arange(8) * unit
+    table = pa.table({"site": ["a"] * 8, "event_timestamp": times, "flow": np.ones(8)})
+    made = undertow.windows(table, contract_of("flow"), WindowSpec(every="1s", tolerance="500ms", min_length=1))
+    assert [fault.reason for fault in made.faults] == ([] if is_right else ["time"] * 8)
+    assert bool(len(made)) == is_right
 
 
 def test_a_fault_says_which_time_there_is_twice_and_what_decides():

@@ -1,5 +1,6 @@
 """What cannot be meant is refused, with its key, what was expected and what was found."""
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,19 @@ from undertow.schemas.contract import Column
         ({"stride": 0}, "windows.stride: expected at least 1, found 0"),
         ({"min_length": 3, "max_length": 2}, "windows.max_length: expected 0, or at least min_length, found 2"),
         ({"origin": "2026-01-01"}, "windows.origin: expected a time as 2026-01-01T00:00Z, found '2026-01-01:"),
+        ({"every": 3600}, "windows.every: expected a duration as a text, such as '15m' or '1h', found 3600"),
+        ({"every": pd.Timedelta("1h")}, "windows.every: expected a duration as a text"),
+        ({"tolerance": 0}, "windows.tolerance: expected a duration as a text"),
+        ({"max_gap": 2.5}, "windows.max_gap: expected a duration as a text, or a whole number, found 2.5"),
+        ({"max_gap": True}, "windows.max_gap: expected a duration as a text, or a whole number, found True"),
+        ({"stride": 2.5}, "windows.stride: expected a whole number, found 2.5"),
+        ({"min_length": "6"}, "windows.min_length: expected a whole number, found '6'"),
+        ({"time": None}, "windows.time: expected a text, found None"),
+        (
+            {"calendar": ["hour"]},
+            "windows.calendar: expected a dictionary of texts by column, such as {'hour'",
+        ),
+        ({"calendar": {"hour": 1}}, "windows.calendar: expected a dictionary of texts by column"),
         ({"fold": "first"}, "windows.fold: expected one of refuse, earlier, later, found 'first'"),
     ],
 )
@@ -59,6 +73,10 @@ def test_what_does_not_fit_the_model_is_refused(keys, message):
     with pytest.raises(Refused) as refusal:
         make_plan(WindowSpec(every="1h", **keys), contract_of("flow", MODE))
     assert message in str(refusal.value)
+
+
+def test_a_number_of_steps_may_be_a_text_as_a_variable_of_the_environment_is():
+    assert WindowSpec(every="1h", fill="forward", max_gap="3").max_gap_steps == 3
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.sampled_from(["us", "ms", "s", "m", "h", "d"])), min_size=1))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from undertow.schemas.arrow_codec import encode_arrow
 from undertow.schemas.event_times import EventTimes, hold_records, hold_rows
 from undertow.schemas.records import REASONS
-from undertow.schemas.times import FIRST_US, LAST_US, format_time, guess_unit
+from undertow.schemas.times import FIRST_US, LAST_US, are_of_another_unit, format_time, guess_unit
 from undertow.schemas.windows_arrow import window_schema, windows_from_arrow
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
@@ -172,3 +172,8 @@ def test_a_year_of_the_clock_is_counted_in_utc():
     assert [limit.odd_after_us for limit in limits] == [us("2028-01-01") - 1, us("2029-01-01") - 1]
     assert EventTimes.at(0.0, min_us=0, max_ahead_us=2**80).last_us == LAST_US
     assert not EventTimes().refused(np.array([FIRST_US, LAST_US])).any()
+
+
+@given(st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(0, 5 * 10**15)), min_size=1))
+def test_many_numbers_are_told_to_be_of_another_unit_as_each_alone_is(numbers):
+    assert are_of_another_unit(np.array(numbers, np.int64)).tolist() == [bool(guess_unit(one)) for one in numbers]

@@ -95,7 +95,7 @@ def _spec(given: object) -> WindowSpec:
         try:
             return WindowSpec(**given)
         except TypeError as error:
-            message = f"expected the keys of undertow.WindowSpec, found others: {error}"
+            message = f"expected the keys of undertow.WindowSpec: {error}"
             raise Refused(message) from None
     message = f"expected a WindowSpec, or a dictionary of its keys, found {type(given).__name__}"
     raise Refused(message)

@@ -24,6 +24,7 @@ from undertow.observations.table_columns import id_column, value_column, whole_c
 from undertow.schemas.arrow_columns import Mask, Rows, read_ends, read_ids
 from undertow.schemas.arrow_faults import is_integer, is_time
 from undertow.schemas.contract import Column, IdColumn
+from undertow.schemas.times import are_of_another_unit
 from undertow.schemas.window_faults import FLOAT32_MAX, LONGEST_ID
 from undertow.schemas.windows import Values
 
@@ -90,8 +91,10 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
 
     times, certain = _times(whole_column(table, form.time), form)
     time_us, valid = read_ends(times)
-    hold("time", form.time, "a time to the microsecond, from 1900 to 9998", valid)
     hold("local-time", form.time, f"a time that {form.zone} has once (windows.fold)", certain)
+    hold("time", form.time, "a time to the microsecond, from 1900 to 9998", valid)
+    if is_integer(times.type):
+        hold("time", form.time, "microseconds since the epoch, in no other unit", ~are_of_another_unit(time_us))
     index, near = form.grid.place(time_us)
     hold("off-grid", form.time, "a time within windows.tolerance of a grid point", near)
     ids = {}

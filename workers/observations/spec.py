@@ -20,6 +20,20 @@ COMBINES = ("last", "mean", "sum", "min", "max")
 ENDS = ("observation", "grid")
 OTHERS = "*"
 """The key of `combine` and `fill` for columns that have none of their own."""
+_DURATION: tuple[Any, str] = (str, "a duration as a text, such as '15m' or '1h'")
+_TEXT: tuple[Any, str] = (str, "a text")
+_COUNT: tuple[Any, str] = (int, "a whole number")
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "every": _DURATION,
+    "tolerance": _DURATION,
+    "max_gap": ((str, int), "a duration as a text, or a whole number"),
+    **dict.fromkeys(("time", "origin", "align", "created", "on", "zone", "fold"), _TEXT),
+    **dict.fromkeys(("stride", "min_length", "max_length"), _COUNT),
+    "combine": ((str, Mapping), f"one of {', '.join(COMBINES)}, or a dictionary of these by column"),
+    "fill": ((str, int, float, Mapping), "a text or a number, or a dictionary of these by column"),
+    "calendar": (Mapping, "a dictionary of texts by column, such as {'hour': 'hour'}"),
+}
+"""By key, the types that it may have, and their words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +91,7 @@ class WindowSpec:
     makes it a fault. A local time that there is not is always one."""
 
     def __post_init__(self) -> None:
+        self._require_kinds()
         if self.every_us <= 0:
             raise Refused(_sentence("every", "a duration above 0", self.every))
         for key, value, words in (
@@ -138,6 +153,14 @@ class WindowSpec:
         if not isinstance(self.fill, Mapping):
             return parse_fill(self.fill)
         return parse_fill(self.fill.get(column, self.fill.get(OTHERS, "none")))
+
+    def _require_kinds(self) -> None:
+        for key, (kinds, words) in _KINDS.items():
+            value = getattr(self, key)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise Refused(_sentence(key, words, value))
+        if not all(isinstance(kind, str) for kind in self.calendar.values()):
+            raise Refused(_sentence("calendar", _KINDS["calendar"][1], self.calendar))
 
     def _require_fills(self) -> None:
         fills = [parse_fill(given) for given in _each(self.fill)]
