@@ -4,41 +4,37 @@ In: text, or seconds. Out: seconds, or text. Knows no clock.
 """
 
 import re
+from collections.abc import Mapping
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_PATTERN = re.compile(r"(\d+)([smhdw])")
 _MICROSECONDS = {"us": 1, "ms": 1_000, **{unit: seconds * 1_000_000 for unit, seconds in _SECONDS.items()}}
-_FINE_PATTERN = re.compile(r"(\d+)(us|ms|[smhdw])")
+_PART = re.compile(r"(\d+)(us|ms|[smhdw])")
 LONGEST_S = 100 * 365 * 86_400
 """100 years: a round choice below what Feast can hold, which is 292 years (nanoseconds in 64 bits)."""
 
 
 def parse_duration(text: str) -> int:
     """Parse a duration such as `36h` or `1d12h` into seconds; `0` needs no unit. Raises `ValueError`."""
-    compact = text.replace(" ", "")
-    parts = _PATTERN.findall(compact)
-    if compact != "0" and (not parts or "".join(map("".join, parts)) != compact):
-        message = f"expected a duration with its unit, such as 90s, 15m, 6h, 2d or 1d12h, found {text!r}"
-        raise ValueError(message)
-    seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
-    if seconds > LONGEST_S:
-        message = f"expected at most 100 years, found {text!r}"
-        raise ValueError(message)
-    return seconds
+    return _parse(text, _SECONDS, "90s, 15m, 6h, 2d or 1d12h")
 
 
 def parse_microseconds(text: str) -> int:
     """Parse a duration such as `20ms`, `15m` or `1d12h` into microseconds; `0` needs no unit. Raises `ValueError`."""
+    return _parse(text, _MICROSECONDS, "20ms, 90s, 15m, 6h or 1d12h")
+
+
+def _parse(text: str, units: Mapping[str, int], examples: str) -> int:
     compact = text.replace(" ", "")
-    parts = _FINE_PATTERN.findall(compact)
-    if compact != "0" and (not parts or "".join(map("".join, parts)) != compact):
-        message = f"expected a duration with its unit, such as 20ms, 90s, 15m, 6h or 1d12h, found {text!r}"
+    parts = _PART.findall(compact)
+    is_whole = "".join(map("".join, parts)) == compact and all(unit in units for _, unit in parts)
+    if compact != "0" and not (parts and is_whole):
+        message = f"expected a duration with its unit, such as {examples}, found {text!r}"
         raise ValueError(message)
-    microseconds = sum(int(number) * _MICROSECONDS[unit] for number, unit in parts)
-    if microseconds > LONGEST_S * _MICROSECONDS["s"]:
+    duration = sum(int(number) * units[unit] for number, unit in parts)
+    if duration > LONGEST_S * units["s"]:
         message = f"expected at most 100 years, found {text!r}"
         raise ValueError(message)
-    return microseconds
+    return duration
 
 
 def show_duration(seconds: int) -> str:
