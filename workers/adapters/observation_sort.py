@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from undertow.adapters.duckdb_texts import first_line, quoted
 from undertow.core.errors import Refused
 from undertow.core.extras import require_extras
 
@@ -28,9 +29,9 @@ def sorted_rows(
     require_extras("to sort observations", "feast")
     import duckdb  # noqa: PLC0415 an extra that windows in files do without
 
-    order = ", ".join([*map(_quoted, ids), _quoted(time), "filename", "file_row_number"])
+    order = ", ".join([*map(quoted, ids), quoted(time), "filename", "file_row_number"])
     query = (
-        f"SELECT {', '.join(map(_quoted, columns))}, parse_filename(filename) AS {FILE}, file_row_number AS {ROW} "  # noqa: S608 quoted
+        f"SELECT {', '.join(map(quoted, columns))}, parse_filename(filename) AS {FILE}, file_row_number AS {ROW} "  # noqa: S608 quoted
         f"FROM read_parquet(?, filename = true, file_row_number = true) ORDER BY {order}"
     )
     options: dict[str, Any] = {"memory_limit": f"{read_memory_bytes}B", "temp_directory": str(spill)}
@@ -40,20 +41,12 @@ def sorted_rows(
         yield from found.to_arrow_reader(_BATCH_ROWS)
     except duckdb.OutOfMemoryException as error:
         message = (
-            f"the observations could not be sorted ({_first_line(error)}); raise offline.read_memory_bytes, or free "
+            f"the observations could not be sorted ({first_line(error)}); raise offline.read_memory_bytes, or free "
             f"space at {spill}"
         )
         raise Refused(message) from error
     except duckdb.Error as error:
-        message = f"the observations cannot be read as files of the same columns: {_first_line(error)}"
+        message = f"the observations cannot be read as files of the same columns: {first_line(error)}"
         raise Refused(message) from error
     finally:
         connection.close()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from undertow.adapters.duckdb_texts import first_line, quoted
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION
 
@@ -33,8 +34,8 @@ class LogQuery:
     def __init__(self, connection: Any, files: Sequence[Path], ids: Sequence[str], features: Sequence[str]) -> None:
         self._connection = connection
         self._files = [str(path) for path in files]
-        self._ids = [_quoted(name) for name in ids]
-        self._features = ", ".join(f"v.{_quoted(name)}" for name in features)
+        self._ids = [quoted(name) for name in ids]
+        self._features = ", ".join(f"v.{quoted(name)}" for name in features)
 
     def as_of(self, asked: Iterable[pa.Table], *, tolerance_us: int | None, batch_rows: int) -> Iterator[Any]:
         """Return the newest vectors at or before the time of each row in `asked`, in any order.
@@ -165,15 +166,15 @@ class LogQuery:
             yield
         except duckdb.OutOfMemoryException as error:
             message = (
-                f"DuckDB needs more memory or more room to spill ({_first_line(error)}); raise "
+                f"DuckDB needs more memory or more room to spill ({first_line(error)}); raise "
                 "offline.read_memory_bytes, or free space on that disk"
             )
             raise Refused(message) from error
         except duckdb.IOException as error:
-            message = f"the offline log could not be read: {_first_line(error)}"
+            message = f"the offline log could not be read: {first_line(error)}"
             raise Unavailable(message) from error
         except duckdb.Error as error:
-            message = f"the offline log cannot be read: {type(error).__name__}: {_first_line(error)}"
+            message = f"the offline log cannot be read: {type(error).__name__}: {first_line(error)}"
             raise Refused(message) from error
 
 
@@ -198,11 +199,3 @@ def _require_same(is_same: bool) -> None:  # noqa: FBT001 - what is required
     if not is_same:
         message = "the offline log could not be read: a file of it was rewritten meanwhile; it will be tried again"
         raise Unavailable(message)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
