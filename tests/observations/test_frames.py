@@ -174,3 +174,15 @@ def test_without_a_specification_the_settings_say_it(tmp_path, monkeypatch):
     assert bits(windows) == bits(undertow.windows(frame(), CONTRACT, SPEC, known=frame()))
     monkeypatch.setenv("UNDERTOW_WINDOWS__FILL", "none")
     assert len(undertow.windows(frame(), CONTRACT, known=frame())) < len(windows)
+
+
+def test_what_is_printed_of_windows_is_one_line():
+    table = pa.table(
+        {
+            "site": ["a"] * 3,
+            "event_timestamp": [1_767_225_600_000_000, 1_767_229_200_000_000, None],
+            "flow": [1.0, 2.0, 3.0],
+        }
+    )
+    windows = undertow.windows(table, contract_of("flow"), {"every": "1h", "min_length": 1})
+    assert repr(windows) == "<Windows: 2 of 1 series, 1 rows that are no observations>"

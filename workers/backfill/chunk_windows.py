@@ -59,8 +59,10 @@ def _faults(made: Windows, table: pa.Table) -> Iterator[Fault]:
     for fault in made.faults:
         file, row = table[FILE][fault.row].as_py(), table[ROW][fault.row].as_py()
         yield Fault(row=fault.row, reason=fault.reason, detail=f"row {row} of {file}: {fault.detail}")
-    for why, count in made.left_out.items():
-        yield Fault(row=0, reason=why, detail=f"{count:,} windows of this chunk are not made, since {LEFT_OUT[why]}")
+    for reason, count in made.left_out.items():
+        yield Fault(
+            row=0, reason=reason, detail=f"{count:,} windows of this chunk are not made, since {LEFT_OUT[reason]}"
+        )
 
 
 def _table(path: Path | None) -> pa.Table | None:

@@ -21,7 +21,7 @@ from undertow.observations.read import Observations, TableForm, read_observation
 from undertow.observations.side_tables import KnownAhead, known_ahead, statics_of
 from undertow.observations.spans import cut_spans
 from undertow.observations.stated_statics import settle_statics
-from undertow.observations.windowed import Windows, given
+from undertow.observations.windowed import Windows, require_known
 from undertow.schemas.contract import Column
 from undertow.schemas.times import FIRST_US, LAST_US
 from undertow.schemas.windows import Values
@@ -49,7 +49,7 @@ def make_windows(plan: WindowPlan, table: pa.Table, known: pa.Table | None, stat
         if one.source == "calendar":
             columns[one.name] = calendar_numbers(one.calendar, layout.index, plan.grid, spec.zone)
         elif one.source == "known":
-            columns[one.name] = given(ahead).past(one.name, layout.series, layout.index)
+            columns[one.name] = require_known(ahead).past(one.name, layout.series, layout.index)
         else:
             columns[one.name] = layout.spread(cells.values[one.name])
         fills[one.name] = _with_place(one, names)
@@ -70,7 +70,7 @@ def make_windows(plan: WindowPlan, table: pa.Table, known: pa.Table | None, stat
     keep("static", stated[layout.series[spans.last]])
     if any(one.source == "known" for one in plan.future):
         last = spans.last
-        keep("known", given(ahead).next_steps(layout.series[last], layout.index[last], contract.horizon)[1])
+        keep("known", require_known(ahead).next_steps(layout.series[last], layout.index[last], contract.horizon)[1])
     return Windows(
         plan=plan,
         bad=seen.bad,

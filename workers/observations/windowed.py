@@ -7,6 +7,7 @@ files nor models, nor how the columns came about.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ LEFT_OUT = {
 """Why windows are not made, by reason."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Windows:
     """The windows of a table of observations, made by `undertow.windows`.
 
@@ -68,6 +69,12 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.spans.last)
+
+    def __repr__(self) -> str:
+        """Return how many there are: what they hold may be millions of numbers."""
+        series = len(next(iter(self.ids.values()), ()))
+        bad = sum(len(one.rows) for one in self.bad)
+        return f"<Windows: {len(self):,} of {series:,} series, {bad:,} rows that are no observations>"
 
     @property
     def contract(self) -> InputContract:
@@ -134,7 +141,7 @@ class Windows:
                 ahead = (index[:, None] + np.arange(1, horizon + 1)).reshape(-1)
                 numbers = calendar_numbers(one.calendar, ahead, plan.grid, plan.spec.zone).reshape(-1, horizon)
             else:
-                known = given(self.known)
+                known = require_known(self.known)
                 numbers = known.cells.values[one.name][known.next_steps(series, index, horizon)[0]]
             future[one.name] = self._texts(one, numbers)
         return future
@@ -145,19 +152,18 @@ class Windows:
             return numbers
         if planned.source != "calendar":
             return category_texts(self.names[planned.name], numbers)
-        distinct, places = np.unique(
-            numbers, return_inverse=True
-        )  # of several NaN, which are missing steps, one is left
+        # Of several NaN, which are missing steps, one is left.
+        distinct, places = np.unique(numbers, return_inverse=True)
         categories = planned.column.categories or ()
         texts = [
-            None if number != number else calendar_text(planned.calendar, int(number), categories)  # noqa: PLR0124 NaN
+            None if isnan(number) else calendar_text(planned.calendar, int(number), categories)
             for number in distinct.tolist()
         ]
         chosen: Values = texts_array(texts)[places.reshape(numbers.shape)]
         return chosen
 
 
-def given(known: KnownAhead | None) -> KnownAhead:
+def require_known(known: KnownAhead | None) -> KnownAhead:
     """Return what is known ahead: a plan has a column of it only where there is a table."""
     assert known is not None  # noqa: S101 for the type checker
     return known
