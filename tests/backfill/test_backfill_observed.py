@@ -159,6 +159,18 @@ def test_vectors_are_those_of_the_windows_of_the_whole_table(place, of_pieces, t
     assert sum(one.rejects.counts.get("number", 0) for one in counts) == 8
 
 
+@pytest.mark.s3
+def test_in_a_log_in_a_store_they_are_the_same_and_no_piece_stays_there(place, of_pieces, store_root):
+    with of_pieces() as recipe:
+        done_chunks(recipe)
+    stored = place.model_copy(update={"offline": place.offline.model_copy(update={"path": store_root / "log"})})
+    with of_pieces(stored) as in_store:
+        done_chunks(in_store)
+        assert len([*(in_store.folder / FOLDER).walk_objects()]) > 5
+    assert in_log(in_store) == in_log(recipe)
+    assert [*(in_store.folder / FOLDER).walk_objects()] == []
+
+
 def test_a_bad_row_is_listed_with_the_file_and_the_row_that_it_came_from(of_pieces):
     with of_pieces() as recipe:
         done_chunks(recipe)
