@@ -34,7 +34,7 @@ def expected(rows):
     """One row a series, newest event time first, then by ids."""
     frame = pd.DataFrame([row[:4] for row in rows], columns=["site", "lap", "event_timestamp", "created"])
     frame = frame.groupby(["site", "lap"], as_index=False).agg(
-        event_timestamp=("event_timestamp", "max"), created=("created", "max"), windows=("lap", "size")
+        event_timestamp=("event_timestamp", "max"), created=("created", "max"), rows=("lap", "size")
     )
     for name in ("event_timestamp", "created"):
         frame[name] = pd.to_datetime(frame[name], unit="us", utc=True).astype("datetime64[us, UTC]")
@@ -106,7 +106,7 @@ def test_for_programs_it_prints_a_json_object_a_line_and_writes_all_to_a_file(pr
     assert lines[0] == {
         "site": "[red]s29",
         "lap": 29,
-        "windows": 30,
+        "rows": 30,
         "event_timestamp": "2024-06-02T05:00:00.000000Z",
         "created": "2024-06-01T00:00:00.000000Z",
     }

@@ -21,7 +21,7 @@ from undertow.telemetry.output import say
     "--output",
     type=LocalPathType(dir_okay=False),
     metavar="OUT.parquet",
-    help="Also write all of them to this file: ids, event_timestamp, created, windows.",
+    help="Also write all of them to this file: ids, event_timestamp, created, rows.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs.")
 @settings_options
@@ -36,8 +36,9 @@ def series(
 ) -> None:
     """List the series that have vectors, newest first.
 
-    From the offline log: when each series' newest window ends, when its last one was delivered, how many there are. It
-    reads no vectors, and its memory is bounded by offline.read_memory_bytes.
+    From the offline log: when each series' newest window ends, when its last one was delivered, how many rows there are
+    (a window that was delivered twice is two). It reads no vectors, and its memory is bounded by
+    offline.read_memory_bytes.
 
     \b
     undertow series --older 1d

@@ -32,7 +32,7 @@ from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
 
-COUNT = "windows"
+COUNT = "rows"
 FETCH_ROWS = 65_536
 STAMP = pa.timestamp("us", tz="UTC")
 
@@ -52,7 +52,7 @@ class KnownSeries:
 
     view: str
     shown: pa.Table
-    """The first of them, newest first: the ids, `event_timestamp` and `created` (UTC), `windows` (int64)."""
+    """The first of them, newest first: the ids, `event_timestamp` and `created` (UTC), `rows` (int64)."""
     wanted: int
     all: int
 
@@ -62,7 +62,7 @@ def list_series(
 ) -> KnownSeries:
     """List the series of a log, those with the latest windows first; all that are wanted go to the Parquet `output`.
 
-    `windows` counts rows: one that was delivered twice counts twice. Raises `Refused`, `Unavailable`.
+    A window that was delivered twice is two rows. Raises `Refused`, `Unavailable`.
     """
     names = [column.name for column in view.series]
 
