@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from tests.history.fold_world import GRACE_S, P0, P1, VIEW, World, upto
+from tests.history.fold_world import GRACE_S, JOB, P0, P1, VIEW, World, upto
 from undertow.adapters import offline_verify
 from undertow.adapters.offline_names import SEED
 from undertow.adapters.offline_parts import encode_part, no_rows, read_part, read_rows
@@ -36,14 +36,15 @@ def logs(tmp_path_factory):
         for _ in range(4):
             world.publish(P0, 2)
             world.publish(P1, 3)
+        if name == "table":
+            world.backfill(0, 2)
+            world.maintain()
+            now[0] += GRACE_S
+            assert world.maintain().deleted == 7
+            world.publish(P0, 2)
         chunk = world.home / "@backfill/job/0.parquet"
         chunk.parent.mkdir(parents=True)
         chunk.write_bytes(empty())
-        if name == "table":
-            world.maintain()
-            now[0] += GRACE_S
-            assert world.maintain().deleted == 6
-            world.publish(P0, 2)
         assert verify(world.root).faults == ()
     return folder
 
@@ -126,8 +127,12 @@ PARTS = [
 ]
 FOOTERS = f"{CHAIN}/_folded/{0:020d}-{6:020d}.footers.gz"
 NOTE, IDENTITY = f"{CHAIN}/_folded/{6:020d}.json", f"{CHAIN}/_folded/chain.json"
-COMMIT = f"../@delta/{VIEW.view}/{1:020d}.json"
+COMMIT = f"../@delta/{VIEW.view}/{2:020d}.json"
+BATCH, JOB_NOTE = f"@backfill/past/_batches/{1:020d}.json", f"@backfill/past/_folded/{2:020d}.json"
 TABLE = [
+    *((BATCH, do, ["is damaged", "restore it from a copy"]) for do in (blank, brace, nothing)),
+    (BATCH, gone, ["is gone, though the table of history has its chunks", "restore it from a copy"]),
+    *((JOB_NOTE, do, ["is damaged", "restore it from a copy"]) for do in (blank, brace, nothing)),
     *(("@table/*/*.parquet", do, ["is damaged", WITHOUT]) for do in (cut, flip)),
     ("@table/*/*.parquet", gone, ["is missing", WITHOUT]),
     ("@table/*/*.parquet", foreign, [ALIEN, WITHOUT]),
@@ -167,14 +172,14 @@ def test_what_is_damaged_is_one_fault_with_its_name_and_what_can_be_done(log, ki
 
 def test_the_command_that_verify_names_lets_a_table_go_on_without_a_damaged_file(log):
     root = log("table")
-    (path,) = (root / VIEW.view / "@table").glob("*/*.parquet")
+    path = max((root / VIEW.view / "@table").glob("*/*.parquet"), key=lambda path: path.stat().st_size)  # of the chains
     cut(path)
     (fault,) = verify(root).faults
     path.unlink()
     subprocess.run(fault.partition("and run: ")[2], shell=True, check=True, capture_output=True)  # noqa: S602 as typed
     assert verify(root).faults == ()
     world = World(root, lambda: 2e9)
-    assert world.places() == [(0, 6), (0, 7), (0, 8), (0, 9), (1, 9), (1, 10), (1, 11)]
+    assert world.places() == [(0, 6), (0, 7), (0, 8), (0, 9), (1, 9), (1, 10), (1, 11), (JOB, 0), (JOB, 1)]
     assert world.maintain().faults == ()
     assert upto(10)[6:] == [place for place in world.places() if not place[0]]
 

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from ray import cloudpickle
 
-from undertow.adapters.offline_parts import read_metadata, read_rows
+from undertow.adapters.offline_history import with_local_parts
+from undertow.adapters.offline_log import latest_in
+from undertow.adapters.offline_parts import read_latest, read_metadata, read_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.backfill.chunk_counts import ChunkCounts
 from undertow.backfill.embed import BackfillRecipe, BackfillTools
@@ -21,6 +23,8 @@ from undertow.backfill.job import BackfillReport, backfill
 from undertow.backfill.run import tell
 from undertow.core.embedding import Embedded
 from undertow.core.errors import Refused
+from undertow.history.maintain import Maintained
+from undertow.history.maintaining import maintain_folder
 from undertow.schemas.contract import Column, IdColumn, InputContract
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.spaces import SpaceView
@@ -262,3 +266,34 @@ def test_a_job_must_have_a_name_that_readers_of_parts_do_not_skip(tmp_path):
     )
     with pytest.raises(Refused, match="begins with a letter or digit"):
         backfill(recipe, BackfillTools, settings=BackfillSettings())
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_job_whose_chunks_are_in_the_table_of_history_is_done_and_goes_on_with_what_is_new(tmp_path):
+    (history := tmp_path / "history").mkdir()
+    write_history(history / "a.parquet", 0, 10)
+    offline = OfflineSettings(path=tmp_path / "log", grace_seconds=0)
+    recipe = BackfillRecipe(history=history, contract=CONTRACT, view=VIEW, offline=offline, job="first")
+    home = claim_folder(offline.path, VIEW)
+
+    def run() -> tuple[int, int]:
+        settings = BackfillSettings(chunk_rows=CHUNK_ROWS, replicas=1)
+        report = backfill(recipe, functools.partial(open_tools, tmp_path / "weights"), settings=settings)
+        return report.skipped, report.counts.windows
+
+    def means() -> list[float]:
+        rows = with_local_parts(home, lambda files: [pq.read_table(path, partitioning=None) for path in files])
+        return sorted(mean for table in rows for (mean,) in table["mean"].to_pylist())
+
+    assert run() == (0, 10)
+    assert maintain_folder(offline, VIEW) == Maintained(folded=3, rows=10, deleted=3)
+    assert [*recipe.folder.glob("*.parquet")] == []
+    assert run() == (3, 0)
+    write_history(history / "b.parquet", 10, 5)
+    latest = latest_in(home)
+    assert run() == (3, 5)
+    assert min(read_latest(path) for path in recipe.folder.glob("*.parquet")) > latest  # newer ones win
+    assert means() == [float(n) for n in range(15)]
+    assert maintain_folder(offline, VIEW).folded == 2
+    assert run() == (5, 0)
+    assert means() == [float(n) for n in range(15)]

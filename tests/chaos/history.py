@@ -5,7 +5,9 @@ the table a row stands twice. Reads by deltalake and pyarrow alone, and by none 
 fault of theirs is repeated here. Knows neither a broker nor what is expected.
 
 The table has, as `version` of the `app_id` that is a chain's nonce, the position up to which it has the chain's rows. A
-part's name is its position; the first part of a chain has 0.
+part's name is its position; the first part of a chain has 0. Of a backfill's job the version is the number of the first
+batch of chunks that the table lacks; which chunks a batch has is noted beside them, and a chunk that is in the table
+may lie there still, or again.
 """
 
 import gzip
@@ -66,16 +68,18 @@ def open_snapshot(home: Path) -> Snapshot:
             message = f"no part at {end} in {folder}, where the table ends"
             raise StaleError(message)
         tail += [path for position, path in sorted(parts.items()) if position >= end]
+    for folder in sorted(home.glob("@backfill/*")):
+        tail += _chunks(folder, table)
     return Snapshot(table=() if table is None else tuple(_files(table)), tail=tuple(tail))
 
 
 def read_rows(snapshot: Snapshot) -> pa.Table:
-    """Return all rows, and as `topic_id` that of their part; null where they come from the table, which has none.
+    """Return all rows, and as `topic_id` that of their part; null where they come from the table or a backfill.
 
     Raises `OSError` where a file is gone.
     """
     tables = [_with_topic(pq.read_table(path, partitioning=None), None) for path in snapshot.table]
-    tables += [_with_topic(pq.read_table(path, partitioning=None), _said(path)[TOPIC_ID]) for path in snapshot.tail]
+    tables += [_with_topic(pq.read_table(path, partitioning=None), _said(path).get(TOPIC_ID)) for path in snapshot.tail]
     return pa.concat_tables(tables)
 
 
@@ -132,6 +136,21 @@ def _chains(home: Path) -> list[Path]:
     return sorted(folder for folder in folders if folder.parent.name[0] not in "@_.")
 
 
+def _chunks(folder: Path, table: DeltaTable | None) -> list[Path]:
+    """Return the chunks of a job that the table lacks."""
+    there = sorted(folder.glob("*.parquet"))
+    nonce = folder / "_folded" / "chain.json"
+    known = json.loads(nonce.read_bytes())["chain"] if nonce.exists() else None
+    end = (table.transaction_version(known) or 0) if table is not None and known is not None else 0
+    noted = max((int(path.stem) for path in folder.glob("_folded/[0-9]*.json")), default=0)
+    if noted > end:  # chunks before it may have been deleted before they were listed
+        message = f"{folder} is in the table up to {noted}, in this version up to {end}"
+        raise StaleError(message)
+    batches = [folder / "_batches" / f"{number:020d}.json" for number in range(1, end)]
+    folded = {name for path in batches for name in json.loads(path.read_bytes())["chunks"]}
+    return [path for path in there if path.stem not in folded]
+
+
 def _said(path: Path) -> dict[str, str]:
     found = pq.read_metadata(path).metadata
     return {key.decode().removeprefix("undertow."): value.decode() for key, value in found.items()}
@@ -144,5 +163,5 @@ def _with_topic(rows: pa.Table, topic_id: str | None) -> pa.Table:
 
 def _keys(path: Path) -> np.ndarray:
     rows = pq.read_table(path, columns=[*PLACE], partitioning=None)
-    created, partition = (rows[name].cast(pa.int64()).to_numpy() for name in PLACE)
+    created, partition = (rows[name].cast(pa.int64()).fill_null(PARTITIONS - 1).to_numpy() for name in PLACE)
     return created * PARTITIONS + partition

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.history.fold_world import VIEW
-from undertow.adapters import offline_fold, offline_footers, offline_table
+from undertow.adapters import offline_fold, offline_footers, offline_jobs, offline_table
 from undertow.adapters.offline_fold import FileChains
+from undertow.adapters.offline_jobs import FileJobs
 from undertow.adapters.offline_root import view_folder
 from undertow.adapters.offline_table import DeltaHistory
 from undertow.core.errors import UndertowError
@@ -25,7 +26,7 @@ from undertow.stream import failpoints
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
-MODULES: tuple[Any, ...] = (offline_fold, offline_footers, offline_table)
+MODULES: tuple[Any, ...] = (offline_fold, offline_footers, offline_jobs, offline_table)
 STEPS = ("begun", *failpoints.FOLD_POINTS)
 LIMITS = MaintainLimits(grace_seconds=0.0, batch_bytes=10_000)
 """Several transactions in one run, and nothing waits to be deleted."""
@@ -81,7 +82,9 @@ def _fold(root: Path, armed: Path | None, step: Any, told: Any, enough: Any) -> 
     while not enough.is_set():
         step.value = 0
         try:
-            faults += maintain(FileChains(home, VIEW), DeltaHistory(home, VIEW), LIMITS, clock=time.time).faults
+            jobs = FileJobs(home, VIEW, quiet_s=0)
+            done = maintain(FileChains(home, VIEW), DeltaHistory(home, VIEW), LIMITS, clock=time.time, jobs=jobs)
+            faults += done.faults
         except UndertowError as error:  # `undertow maintain --every` tells it and goes on
             faults.append(str(error))
     told.put(faults)

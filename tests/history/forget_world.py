@@ -7,11 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.chaos.history import open_snapshot, read_rows
-from tests.history.fold_world import P0, P1, SPACE, VIEW, World, batch
+from tests.history.fold_world import P0, P1, VIEW, World
 from tests.s3_server import BUCKET
-from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_forget import ForgetHistory
-from undertow.adapters.offline_parts import encode_part
 from undertow.adapters.offline_wanted import WantedSeries
 from undertow.history.forget import forget
 
@@ -30,13 +28,9 @@ class ForgetWorld(World):
         self.disk = disk / self.home.name
         """The view's folder on a disk, also of one in a store: there it is the server's."""
 
-    def backfill(self, first, after):
-        _, embeddings = batch(first, after)
-        content = encode_part(embeddings, VIEW, metadata={"job": "j", "chunk": f"c{first}", "space": SPACE})
-        publish(self.home / "@backfill/j" / f"c{first}.parquet", content, within=self.home)
-
     def fill(self):
-        """Parts that the table has, parts that it has too, parts that it lacks, and backfills."""
+        """Parts that the table has, parts that it has too, parts that it lacks, and backfills of all three kinds."""
+        self.backfill(100, 104)
         for _ in range(3):
             self.publish(P0, 4)
             self.publish(P1, 3)
@@ -45,10 +39,11 @@ class ForgetWorld(World):
         self.maintain()
         for _ in range(3):
             self.publish(P0, 4)
+        self.backfill(104, 106)
         self.maintain()
         self.publish(P0, 5)
         self.publish(P1, 2, rows=False)
-        self.backfill(100, 109)
+        self.backfill(106, 109)
         self.backfill(200, 201)
         return self
 
@@ -71,12 +66,8 @@ class ForgetWorld(World):
 
     def rows(self):
         """All rows of history, each once, as an independent reader finds them, backfills' too."""
-        tables = [read_rows(open_snapshot(self.disk)).drop_columns(["topic_id"])]
-        tables += [
-            pq.read_table(path, partitioning=None).replace_schema_metadata()
-            for path in sorted(self.disk.glob("@backfill/*/*.parquet"))
-        ]
-        return sorted(tuple(map(str, row.values())) for row in pa.concat_tables(tables).to_pylist())
+        rows = read_rows(open_snapshot(self.disk)).drop_columns(["topic_id"])
+        return sorted(tuple(map(str, row.values())) for row in rows.to_pylist())
 
     def others(self, *sites):
         return [row for row in self.rows() if row[0] not in sites]

@@ -229,7 +229,7 @@ def test_a_part_of_the_version_before_goes_on_telling_when_its_last_row_was_deli
 
 def test_a_damaged_file_is_told_and_all_others_are_done(world):
     world.fill()
-    damaged = world.home / "@backfill/j/c100.parquet"
+    damaged = world.home / f"@backfill/past/{106:032x}.parquet"
     content = bytearray(damaged.read_bytes())
     content[50] ^= 1
     damaged.unlink()

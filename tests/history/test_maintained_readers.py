@@ -1,5 +1,7 @@
 """A log with a table, as it is read: by us and by stock Feast, beside a maintainer, and from copies that do not fit."""
 
+import shutil
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -8,14 +10,11 @@ from deltalake import DeltaTable
 
 from tests.feature_repo.stock import copy_of_repo
 from tests.fleet import quick_feast
-from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, VIEW, World, batch, places_in, upto
+from tests.history.fold_world import BEGIN_US, GRACE_S, P0, P1, VIEW, World, places_in, upto
 from undertow.adapters import feast_repo, offline_parts
 from undertow.adapters.feast_store import open_store
 from undertow.adapters.offline_chains import BEGUN, require_whole
 from undertow.adapters.offline_history import table_files, whole_parts, with_parts
-from undertow.adapters.offline_log import latest_in
-from undertow.adapters.offline_names import BACKFILLS
-from undertow.adapters.offline_parts import encode_part, part_files
 from undertow.adapters.offline_verify import verify
 from undertow.core.errors import Refused, Unavailable
 from undertow.history.join import join
@@ -84,7 +83,11 @@ def test_chain_and_table_of_different_copies_are_refused_rather_than_read_with_r
     table.rename(tmp_path / "aside")
     with pytest.raises(Refused, match=r"the table of history .* lacks what was folded into it"):
         world.places()
-    assert all("to have windows/" in fault and "nothing of it" in fault for fault in world.maintain().faults)
+    with pytest.raises(Refused, match=r"log is in .*@delta.*, but .*@table is gone: restore both from the same copy"):
+        world.maintain()
+    shutil.rmtree(world.root / "@delta")
+    faults = world.maintain().faults
+    assert ["to have windows/" in fault and "nothing of it" in fault for fault in faults] == [True, True]
     assert len(world.parts(P0)) == 4
 
 
@@ -99,7 +102,7 @@ def test_a_chain_of_an_older_copy_than_the_table_is_refused(world):
             note.unlink()
     with pytest.raises(Refused, match="do not fit"):
         world.places()
-    assert all("restored from different copies" in fault for fault in world.maintain().faults)
+    assert ["restored from different copies" in fault for fault in world.maintain().faults] == [True, True]
 
 
 def test_a_chain_that_is_begun_anew_in_the_same_folder_is_another_one_for_the_table(world, tmp_path):
@@ -124,6 +127,7 @@ def test_join_and_verify_find_in_table_and_tail_what_they_found_in_parts(world, 
         join(tmp_path / "asked.parquet", tmp_path / "out.parquet", log=world.home, view=VIEW, read_memory_bytes=1 << 28)
         return pd.read_parquet(tmp_path / "out.parquet")
 
+    world.backfill(6, 12)
     before = joined()
     assert before["found"].all()
     world.maintain()
@@ -168,41 +172,27 @@ def test_a_store_that_was_lost_is_filled_from_table_and_tail_as_from_parts(world
         world.clock.advance(GRACE_S)
 
 
-def test_a_backfill_stays_as_it_is_beside_a_table_is_read_once_and_its_chunks_stay_done(world):
-    offsets, rows = batch(20, 24)
-    chunk = world.home / BACKFILLS / "job" / "chunk.parquet"
-    chunk.parent.mkdir(parents=True)
-    chunk.write_bytes(encode_part(rows, VIEW, metadata={}, origin=(7, offsets)))
-    before = chunk.read_bytes()
-    for _ in range(2):
-        assert world.maintain().faults == ()
-        assert world.places() == [*upto(8, 12), *((7, offset) for offset in offsets)]
-        assert latest_in(world.home) == BEGIN_US + 23
-        world.clock.advance(GRACE_S)
-    assert len(world.parts(P0)) == 1
-    assert (part_files(chunk.parent), chunk.read_bytes()) == ([chunk], before)  # by which `backfill.done` knows it
-
-
 def test_stock_feast_joins_the_same_before_during_and_after_the_grace_time(world, tmp_path):
     feast = FeastSettings(repo=copy_of_repo(tmp_path / "feast"))
     feast_repo.register(feast.repo, VIEW, world.home, promote=True)
     quick_feast.apply(feast, {VIEW.view: True})
-    asked = pd.DataFrame({"site": [f"s{n % 3}" for n in range(12)] + ["nobody"]})
-    asked["event_timestamp"] = pd.to_datetime(BEGIN_US + np.arange(13) * 1_000_000, unit="us", utc=True)
+    asked = pd.DataFrame({"site": [f"s{n % 3}" for n in range(15)] + ["nobody"]})
+    asked["event_timestamp"] = pd.to_datetime(BEGIN_US + np.arange(16) * 1_000_000, unit="us", utc=True)
     store = open_store(feast)
 
     def joined():
         found = store.get_historical_features(asked, store.get_feature_service(VIEW.name)).to_df()
         return found.sort_values(["event_timestamp", "site"], ignore_index=True)
 
+    world.backfill(12, 15)
     before = joined()
-    assert before["hidden"].notna().sum() == 12
+    assert before["hidden"].notna().sum() == 15
     world.maintain()
-    assert len(world.parts(P0)) == 4  # each folded row is there twice
+    assert (len(world.parts(P0)), len(world.chunks())) == (4, 1)  # each folded row is there twice
     pd.testing.assert_frame_equal(joined(), before)
     world.clock.advance(GRACE_S)
     world.maintain()
-    assert len(world.parts(P0)) == 1
+    assert (len(world.parts(P0)), world.chunks()) == (1, [])
     pd.testing.assert_frame_equal(joined(), before)
 
 

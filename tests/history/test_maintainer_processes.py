@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from tests.chaos.history import look_back, open_snapshot, read_rows
 from tests.history.fold_processes import LIMITS, MaintainerProcess
-from tests.history.fold_world import P0, P1, World, upto
+from tests.history.fold_world import JOB, P0, P1, World, places_of_rows, upto
 from undertow.stream.failpoints import FOLD_POINTS, arm
 
 ROUNDS = 300 if settings.get_current_profile_name() == "long" else 4
@@ -29,25 +29,37 @@ class Writer:
 
     def __init__(self, world, rng) -> None:
         self.world, self.rng, self.ends = world, rng, {P0: 0, P1: 0}
+        self.chunks = [(0, 1)]
+        world.backfill(0, 1)
 
     def append(self):
-        if len(self.world.parts(P0)) + len(self.world.parts(P1)) > MOST_PARTS:
+        if len(self.world.parts(P0)) + len(self.world.parts(P1)) + len(self.world.chunks()) > MOST_PARTS:
             return
+        if self.rng.random() < 0.3:
+            self.backfill()
         partition, count = self.rng.choice([P0, P1]), self.rng.randint(1, 3)
         if self.rng.random() < 0.1:
             self.world.log = self.world.owner()
         self.world.publish(partition, count)
         self.ends[partition] += count
 
+    def backfill(self):
+        """Publish a chunk, or one again, as an actor does that was presumed dead."""
+        if self.rng.random() < 0.3:
+            self.world.backfill(*self.rng.choice(self.chunks))
+            return
+        first = self.chunks[-1][1]
+        self.chunks.append((first, first + self.rng.randint(1, 3)))
+        self.world.backfill(*self.chunks[-1])
+
     @property
     def places(self):
-        return upto(self.ends[P0], self.ends[P1])
+        return upto(self.ends[P0], self.ends[P1]) + [(JOB, number) for number in range(self.chunks[-1][1])]
 
 
 def places_of(world):
     """Every row's (partition, offset) as the independent reader finds it, sorted."""
-    rows = read_rows(open_snapshot(world.home))
-    return sorted(zip(*(rows[f"origin_{one}"].to_pylist() for one in ("partition", "offset")), strict=True))
+    return places_of_rows(read_rows(open_snapshot(world.home)))
 
 
 @pytest.mark.timeout(600)
@@ -60,7 +72,7 @@ def test_of_two_maintainers_one_is_killed_again_and_again_and_every_row_is_there
     for _ in range(rng.randint(4, 12)):
         writer.append()
     other = MaintainerProcess(world.root)
-    # All points in turn: three rounds meet each of them once.
+    # All points in turn: four rounds meet each of them once.
     for point in (FOLD_POINTS[(2 * seed + turn) % len(FOLD_POINTS)] for turn in (0, 1)):
         arm(armed, point, "kill", rng.randint(1, 3))
         victim = MaintainerProcess(world.root, armed)

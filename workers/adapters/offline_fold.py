@@ -65,49 +65,58 @@ class FileChains:
         """See the port."""
         paths = [self._home / chain.name / part_name(position) for position in positions]
         rows = at_once(lambda path: read_part(path, self._columns), paths)
-        self._require_same(chain)  # after it: where another chain was begun, the first does not come back
+        require_same(
+            self._home / chain.name, chain
+        )  # after it: where another chain was begun, the first does not come back
         return rows
 
     def keep(self, chain: FoldChain, before: int) -> None:
         """See the port."""
         folder = self._home / chain.name
-        self._require_same(chain)
+        require_same(folder, chain)
         with translated(folder):
             keep_footers(folder, before)
 
     def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
         """See the port."""
-        self._require_same(chain)
-        add_mark(self._home / chain.name, FoldMark(position=upto.position, parts=upto.parts, at_s=upto.at_s))
+        folder = self._home / chain.name
+        require_same(folder, chain)
+        add_mark(folder, FoldMark(position=upto.position, parts=upto.parts, at_s=upto.at_s))
         hit_failpoint("after_fold_note")
 
     def delete(self, chain: FoldChain, before: FoldedUpTo) -> int:
         """Delete in order, so that what is left is an unbroken end of the chain wherever this stops.
 
-        In a store many at once: nobody misses parts before a note. On a disk the folder is held open: where it is moved
-        meanwhile, nothing is deleted in the one that takes its place.
+        In a store many at once: nobody misses parts before a note.
         """
         folder = self._home / chain.name
-        deleted = 0
-        with translated(folder), _remover(folder) as remove:
-            self._require_same(chain)
-            names = [name for name in part_names(folder) if position_of(name) < before.position]
-            for some in _split(names, at_once=isinstance(folder, StorePath)):
-                remove(some)
-                deleted += len(some)
-                hit_failpoint("after_fold_delete")
-            self._require_same(chain)
-            sync_names(folder)
-            drop_marks(folder, before=before.position)
-        return deleted
-
-    def _require_same(self, chain: FoldChain) -> None:
-        """Raise `Unavailable` where a chain was moved away, as one is whose topic was made anew."""
-        folder = self._home / chain.name
         with translated(folder):
-            if chain_id(folder) != chain.id:
-                message = f"the chain in {folder} was moved while it was folded; it will be tried again"
-                raise Unavailable(message)
+            names = [name for name in part_names(folder) if position_of(name) < before.position]
+            delete_parts(folder, chain, names)
+            drop_marks(folder, before=before.position)
+        return len(names)
+
+
+def require_same(folder: AnyPath, chain: FoldChain) -> None:
+    """Raise `Unavailable` where a chain was moved away, as one is whose topic was made anew."""
+    with translated(folder):
+        if chain_id(folder) != chain.id:
+            message = f"the chain in {folder} was moved while it was folded; it will be tried again"
+            raise Unavailable(message)
+
+
+def delete_parts(folder: AnyPath, chain: FoldChain, names: Sequence[str]) -> None:
+    """Delete parts of a chain by their names, durable on return. Raises `Unavailable`, `OSError`.
+
+    On a disk the folder is held open: where it is moved meanwhile, nothing is deleted in the one that takes its place.
+    """
+    with _remover(folder) as remove:
+        require_same(folder, chain)
+        for some in _split(names, at_once=isinstance(folder, StorePath)):
+            remove(some)
+            hit_failpoint("after_fold_delete")
+        require_same(folder, chain)
+        sync_names(folder)
 
 
 @contextlib.contextmanager
@@ -126,7 +135,7 @@ def _remover(folder: AnyPath) -> Iterator[Callable[[Sequence[str]], None]]:
         yield remove
 
 
-def _split(names: list[str], *, at_once: bool) -> Iterator[list[str]]:
+def _split(names: Sequence[str], *, at_once: bool) -> Iterator[Sequence[str]]:
     count = DELETED_AT_ONCE if at_once else 1
     yield from (names[first : first + count] for first in range(0, len(names), count))
 

@@ -19,10 +19,10 @@ import pyarrow as pa
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
+from undertow.adapters.offline_batches import job_folders
 from undertow.adapters.offline_chains import chain_folders
 from undertow.adapters.offline_files import replace_unchanged, sweep
-from undertow.adapters.offline_folded import chain_id
-from undertow.adapters.offline_found import FoundFile, FoundRows, SeriesSearch, in_table
+from undertow.adapters.offline_found import FoundFile, FoundRows, SeriesSearch, in_table, known_id
 from undertow.adapters.offline_history import has_table
 from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import READERS, encode_again, part_files, translated
@@ -90,7 +90,7 @@ class ForgetHistory:
         before = {path.name for path in in_table(self.home)}
 
         def commit(table: Any) -> None:
-            known = [chain_id(folder) for folder in chain_folders(self.home)]
+            known = [known_id(folder) for folder in (*chain_folders(self.home), *job_folders(self.home))]
             refuse_earlier(table, {one: int(table.transaction_version(one) or 0) for one in known if one})
 
         table = self._commit(commit)

@@ -17,10 +17,11 @@ from typing import Literal
 
 import pyarrow as pa
 
+from undertow.adapters.offline_batches import chunks_before, is_chunk, job_folders
 from undertow.adapters.offline_chains import chain_folders
 from undertow.adapters.offline_folded import chain_id
 from undertow.adapters.offline_history import has_table
-from undertow.adapters.offline_names import BACKFILLS, PART_NAME, SEED, TABLE, position_of
+from undertow.adapters.offline_names import PART_NAME, SEED, TABLE, position_of
 from undertow.adapters.offline_parts import READERS, part_files, translated
 from undertow.adapters.offline_table import DAY, TARGET_BYTES, files_of
 from undertow.adapters.offline_table_version import open_table, translated_delta
@@ -28,11 +29,11 @@ from undertow.adapters.offline_wanted import WantedSeries
 from undertow.core.errors import UndertowError
 from undertow.core.parquet_files import SUFFIX
 from undertow.storage.at_once import at_once
-from undertow.storage.store_path import AnyPath, StorePath, below
+from undertow.storage.store_path import AnyPath, StorePath
 
 Place = Literal["table", "tail", "folded", "backfills", "replaced"]
-"""Where rows are: the table; parts that it lacks; parts that it has too, until readers need them no more; backfills;
-files of the table that its newest version has no more."""
+"""Where rows are: the table; parts that it lacks; parts that it has too, until readers need them no more; chunks of
+backfills that it lacks; files of the table that its newest version has no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +92,8 @@ class SeriesSearch:
         parts = [path for path in part_files(self._home) if path != self._home / SEED]
         there = in_table(self._home)
         live, ends = self._read_table()  # after the parts: whatever was folded and deleted meanwhile is in it
-        places: dict[AnyPath, Place] = {path: self._place(path, ends) for path in parts}
+        folded = self._folded(parts, ends)
+        places: dict[AnyPath, Place] = {path: self._place(path, folded) for path in parts}
         places |= {self._home / TABLE / name: "table" for name in sorted(live)}
         known = {name.rpartition("/")[2] for name in live}
         places |= {path: "replaced" for path in there if path.name not in known}
@@ -130,21 +132,34 @@ class SeriesSearch:
             return {path: one for path in (*part_files(self._home), *in_table(self._home)) if (one := _status(path))}
 
     def _read_table(self) -> tuple[set[str], dict[AnyPath, int]]:
-        """Return the files of the table's newest version, by their names below it, and by chain where it ends it."""
-        folders = chain_folders(self._home)
+        """Return the files of the table's newest version, by their names below it; where it ends chains and jobs."""
+        folders = [*chain_folders(self._home), *job_folders(self._home)]
         if not has_table(self._home):
             return set(), dict.fromkeys(folders, 0)
         with translated_delta(self._home / TABLE):
             table = open_table(self._home / TABLE)
-            ids = at_once(_chain_id, folders)
+            ids = at_once(known_id, folders)
             ends = [int(table.transaction_version(known) or 0) if known else 0 for known in ids]
             return {path for path, _, _ in files_of(table)}, dict(zip(folders, ends, strict=True))
 
-    def _place(self, path: AnyPath, ends: dict[AnyPath, int]) -> Place:
-        if below(path, self._home).startswith(f"{BACKFILLS}/"):
-            return "backfills"
-        is_folded = path.parent in ends and PART_NAME(path.name) and position_of(path.name) < ends[path.parent]
-        return "folded" if is_folded else "tail"
+    def _folded(self, parts: list[AnyPath], ends: dict[AnyPath, int]) -> set[AnyPath]:
+        """Return the parts that the table has, too."""
+        folders = {path.parent for path in parts if is_chunk(path, self._home)}
+        chunks = {folder: chunks_before(folder, ends.get(folder, 0)) for folder in folders}
+        return {
+            path
+            for path in parts
+            if (
+                path.stem in chunks[path.parent]
+                if path.parent in chunks
+                else path.parent in ends and PART_NAME(path.name) and position_of(path.name) < ends[path.parent]
+            )
+        }
+
+    def _place(self, path: AnyPath, folded: set[AnyPath]) -> Place:
+        if path in folded:
+            return "folded"
+        return "backfills" if is_chunk(path, self._home) else "tail"
 
 
 def in_table(home: AnyPath) -> list[AnyPath]:
@@ -156,7 +171,8 @@ def in_table(home: AnyPath) -> list[AnyPath]:
         return [*(home / TABLE).glob(f"{DAY}=*/*{SUFFIX}")]
 
 
-def _chain_id(folder: AnyPath) -> str:
+def known_id(folder: AnyPath) -> str:
+    """Return by which id the table knows a chain or a job; empty if it was never folded."""
     with translated(folder):
         return chain_id(folder)
 

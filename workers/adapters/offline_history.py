@@ -1,6 +1,7 @@
 """Which files hold the history of a view, each row once: the table, and the parts that are not in it yet.
 
-In: a view's folder. Out: files, from one version of the table and the chains' parts from where that version ends on.
+In: a view's folder. Out: files, from one version of the table, the chains' parts from where that version ends on, and
+the chunks of backfills that it lacks.
 All who read history take their files from here. Knows neither what the rows hold nor who folds.
 
 The table's version is read first, the chains after it. Parts are deleted long after a later version has them, so a
@@ -11,11 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from undertow.adapters.offline_batches import chunks_before, job_folders
 from undertow.adapters.offline_chains import TRIES, chain_folders, require_whole
 from undertow.adapters.offline_folded import chain_id, newest_mark
 from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.core.errors import Refused, UndertowError
+from undertow.core.parquet_files import SUFFIX
 from undertow.storage.at_once import at_once
 from undertow.storage.copy_cache import drop_absent_copies
 from undertow.storage.local_copies import local_copies
@@ -118,28 +121,37 @@ def _files(home: AnyPath, list_chains: Callable[[AnyPath], Mapping[AnyPath, list
     for _ in range(TRIES):
         table, folded = _read_table(home)
         listed = list_chains(home)
-        ends = dict(zip(listed, at_once(folded, [*listed]), strict=True))
-        noted = dict(zip(listed, at_once(_noted, [*listed]), strict=True))
+        jobs = job_folders(home)
+        paths = part_files(home)
+        folders = [*listed, *jobs]
+        ends = dict(zip(folders, at_once(folded, folders), strict=True))
+        noted = dict(zip(folders, at_once(_noted, folders), strict=True))  # after the listing: see `undertow maintain`
         if all(noted[folder] <= end for folder, end in ends.items()):
             break
     else:
         folder = next(folder for folder, end in ends.items() if noted[folder] > end)
         raise _lacks(home, folder, ends[folder])
-    for folder, end in ends.items():
-        if end and part_name(end) not in listed[folder]:
+    for folder, names in listed.items():
+        if (end := ends[folder]) and part_name(end) not in names:
             message = (
                 f"the chain in {folder} and the table of history in {home / TABLE} do not fit: expected a part at "
                 f"{end}, up to which the table has this chain, found none: one of them was restored from another copy"
             )
             raise Refused(message)
-    others = [path for path in part_files(home) if not (path.parent in listed and PART_NAME(path.name))]
+    chunks = {path for path in paths if path.parent in ends and path.parent not in listed}
+    in_table = {
+        folder / f"{name}{SUFFIX}"
+        for folder in {path.parent for path in chunks}
+        for name in chunks_before(folder, ends[folder])
+    }
+    others = [path for path in paths if path not in in_table and not (path.parent in listed and PART_NAME(path.name))]
     tail = [folder / name for folder, names in listed.items() for name in names if position_of(name) >= ends[folder]]
     return sorted([*table, *others, *tail])
 
 
 def _lacks(home: AnyPath, folder: AnyPath, end: int) -> Refused:
     return Refused(
-        f"the table of history in {home / TABLE} lacks what was folded into it: expected the chain in {folder} up "
+        f"the table of history in {home / TABLE} lacks what was folded into it: expected {folder} up "
         f"to {_noted(folder)}, found it up to {end}; restore {home / TABLE} and {delta_folder(home)} from the same copy"
     )
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from undertow.adapters.offline_batches import folded_chunks, is_chunk, job_folders
 from undertow.adapters.offline_chains import MEND, begun_note, chain_folders, count_parts, find_holes, require_end
 from undertow.adapters.offline_files import publish, require_folder, sweep, sync_names
 from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import FoldedPart, folded_parts
-from undertow.adapters.offline_names import BACKFILLS, part_name, part_names, position_of
+from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import (
     Footer,
     encode_part,
@@ -34,11 +35,9 @@ from undertow.core.errors import Refused, Replaced, Unavailable
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
 from undertow.storage.fault_words import LET_READ, why
-from undertow.storage.store_path import AnyPath, below
+from undertow.storage.store_path import AnyPath
 from undertow.stream.ports import ChainPart, Clock
 from undertow.stream.record_marks import ChainEnd
-
-"""The folder of backfills' parts, beside those of topics, whose names cannot contain an @."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,9 +289,10 @@ def latest_in(home: AnyPath) -> int:
     for folder, files in groupby(part_files(home), key=lambda path: path.parent):
         if folder != home:  # beside the topics lies Feast's schema only
             parts = list(files)
-            is_backfill = below(folder, home).startswith(f"{BACKFILLS}/")
-            names = [path.name for path in parts]
-            latest = max(latest, max(map(read_latest, parts)) if is_backfill else _latest_of(folder, names))
+            is_job, names = is_chunk(parts[0], home), [path.name for path in parts]
+            latest = max(latest, max(map(read_latest, parts)) if is_job else _latest_of(folder, names))
+    for job in job_folders(home):
+        latest = max(latest, *folded_chunks(job).values(), 0)  # whose files may be deleted
     for folder in chain_folders(home):
         with translated(folder):
             is_lost = not part_names(folder)

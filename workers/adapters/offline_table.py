@@ -158,6 +158,9 @@ class DeltaHistory:
     def _make(self) -> None:
         require_folder(self._home)
         log = delta_folder(self._home)
+        if any(log.glob("*.json")):
+            message = f"the table's log is in {log}, but {self._root} is gone: restore both from the same copy"
+            raise Refused(message)
         if isinstance(log, Path) and isinstance(self._root, Path):
             for one in (log.parent, log, self._root):  # no parents: nothing is made where a disk is away
                 one.mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ from functools import partial
 import pyarrow.parquet as pq
 
 from undertow.adapters.offline_advice import alien, no_file, without_it
+from undertow.adapters.offline_batches import job_folders, last_batch, read_batches
 from undertow.adapters.offline_chains import MEND, chain_folders, find_holes, gone_chains
 from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import folded_parts
@@ -154,6 +155,8 @@ def _faults(home: AnyPath) -> Iterator[str]:
     yield from _tried(lambda: read_owner(home))
     for folder in chain_folders(home):
         yield from _tried(partial(_require_chain, folder))
+    for job in job_folders(home):
+        yield from _tried(partial(_require_job, job))
     yield from _tried(lambda: _require_begun(home))
     yield from _tried(lambda: listed_parts(home))
 
@@ -166,6 +169,11 @@ def _require_chain(folder: AnyPath) -> None:
     if holes:
         message = f"the chain in {folder} lacks {'; '.join(map(str, holes))}. {MEND}"
         raise Refused(message)
+
+
+def _require_job(folder: AnyPath) -> None:
+    with translated(folder):
+        read_batches(folder, range(1, max(last_batch(folder) + 1, newest_mark(folder).position)))
 
 
 def _require_begun(home: AnyPath) -> None:

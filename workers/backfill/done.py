@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from undertow.adapters.offline_batches import folded_chunks
 from undertow.adapters.offline_parts import part_files, read_latest
 from undertow.backfill.chunks import Chunk
 from undertow.backfill.digests import Digests, changed_ns
@@ -31,7 +32,8 @@ class DoneBefore:
 
 def find_done(chunks: Sequence[Chunk], job: AnyPath, history: AnyPath, digests: Digests) -> DoneBefore:
     """Find the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
-    there = {path.stem for path in part_files(job)}
+    folded = folded_chunks(job)
+    there = {path.stem for path in part_files(job)} | {*folded}
     parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}
     again = []
     for name, cut in groupby(chunks, key=lambda chunk: chunk.path):
@@ -40,7 +42,8 @@ def find_done(chunks: Sequence[Chunk], job: AnyPath, history: AnyPath, digests: 
             continue
         path, identity = history / name, old[0].old_id
         if not digests.trusts(path, identity):
-            made_us = [us for chunk in old if (us := read_latest(job / f"{chunk.old_id}{SUFFIX}"))]
+            latest = (folded.get(chunk.old_id) or read_latest(job / f"{chunk.old_id}{SUFFIX}") for chunk in old)
+            made_us = [us for us in latest if us]
             if not made_us or changed_ns(old[0].stamp) >= min(made_us) * US_NS:
                 again.append(name)
                 continue

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from undertow.adapters.feast_registry import HeldView
 from undertow.adapters.offline_chains import chain_folders
+from undertow.adapters.offline_history import table_files
 from undertow.adapters.offline_names import BACKFILLS, part_names
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.adapters.offline_root import view_folder
@@ -47,9 +48,11 @@ def compare_with_served(view: SpaceView, held: Mapping[str, HeldView], log: AnyP
 
 
 def newest_event(home: AnyPath) -> datetime | None:
-    """Return the newest event time in the last part of each chain and in all backfills, by Parquet statistics."""
+    """Return the newest event time in the last part of each chain, in backfills and the table, by statistics."""
     lasts = [folder / names[-1] for folder in chain_folders(home) if (names := part_names(folder))]
-    files = [*lasts, *part_files(home / BACKFILLS)]
+    table = table_files(home)
+    last_day = max((path.parent.name for path in table), default="")
+    files = [*lasts, *part_files(home / BACKFILLS), *(path for path in table if path.parent.name == last_day)]
     return max((at for path in files for at in _newest_of(path)), default=None)
 
 

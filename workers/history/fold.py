@@ -19,6 +19,8 @@ class FoldBatch:
     """Chains, each with the position of a part; each chain's in order."""
     moves: Mapping[str, Move]
     """By the chain's id, up to where the table then has it, and had it before."""
+    files: int
+    """How many files these are."""
 
 
 def plan(chains: Sequence[FoldChain], folded: Mapping[str, int], *, batch_bytes: int) -> Iterator[FoldBatch]:
@@ -30,7 +32,7 @@ def plan(chains: Sequence[FoldChain], folded: Mapping[str, int], *, batch_bytes:
     parts: list[tuple[FoldChain, int]] = []
     moves: dict[str, Move] = {}
     ends = dict(folded)
-    size = 0
+    size = files = 0
     for chain in chains:
         begin = folded[chain.id]
         require_table_of(chain, begin)
@@ -38,15 +40,16 @@ def plan(chains: Sequence[FoldChain], folded: Mapping[str, int], *, batch_bytes:
             if part.position < begin:
                 continue
             if parts and size + part.size > batch_bytes:
-                yield FoldBatch(parts=tuple(parts), moves=moves)
-                parts, moves, size = [], {}, 0
+                yield FoldBatch(parts=tuple(parts), moves=moves, files=files)
+                parts, moves, size, files = [], {}, 0, 0
             parts.append((chain, part.position))
             begin_of = moves[chain.id].begin if chain.id in moves else ends[chain.id]
             moves[chain.id] = Move(begin=begin_of, upto=after.position)
             ends[chain.id] = after.position
             size += part.size
+            files += part.files
     if parts:
-        yield FoldBatch(parts=tuple(parts), moves=moves)
+        yield FoldBatch(parts=tuple(parts), moves=moves, files=files)
 
 
 def require_table_of(chain: FoldChain, folded: int) -> None:

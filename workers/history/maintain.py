@@ -1,7 +1,7 @@
 """`undertow maintain`: fold chains into the table of history, and delete what is in it twice.
 
-In: a view's chains and its table, as ports. Out: the same rows in fewer files, and what was done. Knows neither folders
-nor Delta Lake. It may be killed at any step, and run any number of times at once:
+In: a view's chains, its backfill jobs and its table, as ports. Out: the same rows in fewer files, and what was done.
+Knows neither folders nor Delta Lake. It may be killed at any step, and run any number of times at once:
 
 1. What parts say besides their rows is kept beside the chain, and rows are written to files of the table that no
    version has yet. Killed here: the files are vacuumed later.
@@ -11,7 +11,7 @@ nor Delta Lake. It may be killed at any step, and run any number of times at onc
    next run deletes the others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -36,7 +36,7 @@ class Maintained:
     """What one run did to one view."""
 
     folded: int = 0
-    """How many parts it put into the table."""
+    """How many parts it put into the table, chunks of backfills among them."""
     rows: int = 0
     deleted: int = 0
     """How many parts it deleted."""
@@ -86,38 +86,65 @@ class MaintainLimits:
     batch_bytes: int = BATCH_BYTES
 
 
-def maintain(chains: Chains, table: HistoryTable, limits: MaintainLimits, *, clock: Clock) -> Maintained:
-    """Maintain one view. Raises `Refused`, `Unavailable`: what was committed till then stays."""
-    found, faults = chains.look()
-    done = Maintained(faults=tuple(faults))
+def maintain(
+    chains: Chains, table: HistoryTable, limits: MaintainLimits, *, clock: Clock, jobs: Chains | None = None
+) -> Maintained:
+    """Maintain one view. Raises `Refused`, `Unavailable`: what was committed till then stays.
+
+    A job that cannot be folded is told of as a fault.
+    """
+    sources = [chains] if jobs is None else [chains, jobs]
+    looked = [source.look() for source in sources]
+    done = Maintained(faults=tuple(fault for _, faults in looked for fault in faults))
     snapshot = table.snapshot()
-    sound = []
+    together: list[tuple[Chains, list[FoldChain]]] = []
+    for source, (found, _) in zip(sources, looked, strict=True):
+        sound, faults = _sound(found, snapshot)
+        done += Maintained(faults=faults)
+        together += [(source, sound)] if source is chains else [(source, [job]) for job in sound]
+    for source, some in together:
+        try:
+            done += _fold(source, some, snapshot, limits, clock)
+        except UndertowError as error:
+            if source is chains:
+                raise
+            done += Maintained(faults=(str(error),))
+        if done.is_beaten:
+            return done
+    # With a fault nothing is vacuumed: see VACUUM_S.
+    if not done.faults:
+        done += _tidy(table, limits, clock)
+    names = {chain.name for _, some in together for chain in some}
+    for source in sources:
+        for chain in source.look()[0]:
+            if (
+                chain.name in names
+                and (before := deletable(chain, now_s=clock(), grace_seconds=limits.grace_seconds)) is not None
+            ):
+                done += Maintained(deleted=source.delete(chain, before))
+    return done
+
+
+def _sound(found: Sequence[FoldChain], snapshot: TableSnapshot) -> tuple[list[FoldChain], tuple[str, ...]]:
+    """Return the chains that the table goes with, and why others are left as they are."""
+    sound, faults = [], []
     for chain in found:
         try:
             require_table_of(chain, snapshot.folded(chain.id))
             sound.append(chain)
         except UndertowError as error:
-            done += Maintained(faults=(str(error),))
-    done += _fold(chains, sound, snapshot, limits, clock)
-    if done.is_beaten:
-        return done
-    # With a fault nothing is vacuumed: see VACUUM_S.
-    if not done.faults:
-        now = datetime.fromtimestamp(clock(), UTC).date()
-        keep_since = now - timedelta(days=limits.keep_days) if limits.keep_days else None
-        try:
-            tidied = table.tidy(keep_since=keep_since, readers_s=max(limits.grace_seconds, VACUUM_S))
-            done += Maintained(compacted=tidied.compacted, expired=tidied.expired, vacuumed=tidied.vacuumed)
-        except UndertowError as error:
-            done += Maintained(faults=(str(error),))
-    names = {chain.name for chain in sound}
-    for chain in chains.look()[0]:
-        if (
-            chain.name in names
-            and (before := deletable(chain, now_s=clock(), grace_seconds=limits.grace_seconds)) is not None
-        ):
-            done += Maintained(deleted=chains.delete(chain, before))
-    return done
+            faults.append(str(error))
+    return sound, tuple(faults)
+
+
+def _tidy(table: HistoryTable, limits: MaintainLimits, clock: Clock) -> Maintained:
+    now = datetime.fromtimestamp(clock(), UTC).date()
+    keep_since = now - timedelta(days=limits.keep_days) if limits.keep_days else None
+    try:
+        tidied = table.tidy(keep_since=keep_since, readers_s=max(limits.grace_seconds, VACUUM_S))
+    except UndertowError as error:
+        return Maintained(faults=(str(error),))
+    return Maintained(compacted=tidied.compacted, expired=tidied.expired, vacuumed=tidied.vacuumed)
 
 
 def _fold(
@@ -132,7 +159,7 @@ def _fold(
         rows = pa.concat_tables(_rows(chains, batch))
         if not snapshot.append(rows, batch.moves):
             return done + Maintained(is_beaten=True)
-        done += Maintained(folded=len(batch.parts), rows=len(rows))
+        done += Maintained(folded=batch.files, rows=len(rows))
     for chain in found:
         if (note := note_of(chain, snapshot.folded(chain.id), now_s=clock())) is not None:
             chains.note(chain, note)

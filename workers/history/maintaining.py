@@ -10,6 +10,7 @@ from rich.console import Console
 
 from undertow.adapters.offline_aside import set_aside as set_chains_aside
 from undertow.adapters.offline_fold import FileChains
+from undertow.adapters.offline_jobs import QUIET_S, FileJobs
 from undertow.adapters.offline_root import require_own, view_folder
 from undertow.adapters.offline_table import DeltaHistory
 from undertow.artifact.format.manifest import read_manifest
@@ -77,7 +78,8 @@ def maintain_folder(offline: OfflineSettings, view: SpaceView) -> Maintained:
     """Maintain the view's folder once."""
     home = view_folder(offline.path.absolute(), view)
     limits = MaintainLimits(grace_seconds=offline.grace_seconds, keep_days=offline.keep_days)
-    return maintain(FileChains(home, view), DeltaHistory(home, view), limits, clock=time.time)
+    jobs = FileJobs(home, view, quiet_s=min(QUIET_S, offline.grace_seconds))
+    return maintain(FileChains(home, view), DeltaHistory(home, view), limits, clock=time.time, jobs=jobs)
 
 
 def _require_log(offline: OfflineSettings, view: SpaceView) -> None:

@@ -36,8 +36,7 @@ class OfflineSettings(Section):
     """Memory in which `join` and `rebuild` read the log, in addition to 300 MB for the process; more is spilled to
     disk."""
     keep_days: int = Field(default=0, ge=0)
-    """Days of event time that `maintain` keeps in the table of history; 0 keeps all, for ever. What was backfilled
-    is in no table, and stays."""
+    """Days of event time that `maintain` keeps in the table of history; 0 keeps all, for ever."""
     maintain_seconds: float = Field(default=300.0, ge=0)
     """Pause between two runs of the fleet's own maintainer, which does what `undertow maintain` does, at low priority;
     0: the fleet has none, and `undertow maintain --every 5m` is to run beside it."""

@@ -22,6 +22,7 @@ FOLDER = "UNDERTOW_FAILPOINTS"
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after_link", "before_commit", "after_commit")
 FOLD_POINTS = (
+    "after_fold_batch",
     "after_fold_footers",
     "after_fold_files",
     "after_fold_commit",

@@ -20,6 +20,8 @@ class PartPlace:
     position: int
     size: int
     """Bytes."""
+    files: int = 1
+    """How many files it is: those of a batch of chunks are read and deleted together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,15 @@ class FoldedUpTo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldChain:
-    """A chain as it is listed. No part at or after the newest note is missing."""
+    """A chain as it is listed. No part at or after the newest note is missing.
+
+    The chunks of a backfill job are one, too: its parts are batches of chunks, its last one is still to be filled.
+    """
 
     id: str
     """A nonce: a chain that is begun anew is another one."""
     name: str
-    """For people and for the port: `<topic>/<partition>`."""
+    """For people and for the port: `<topic>/<partition>`, or the folder of a job."""
     notes: tuple[FoldedUpTo, ...]
     """Oldest first; none before the first fold."""
     parts: tuple[PartPlace, ...]
