@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tests.chaos.places import Lane, Part, Place
 ATOL = 1e-6
 NEVER = (-1, -1)
 """Before any event and generation."""
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Offline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is amiss: all counts are 0 where nothing is, but for the first seven."""
+    """What is amiss: all counts are 0 where nothing is, but for the first eight."""
 
     windows: int
     rejects_expected: int = 0
@@ -69,6 +71,8 @@ class Verdict:
     """How often readers looked at every site meanwhile."""
     versions: int = 0
     """How many versions of the table of history there were."""
+    backfilled: int = 0
+    """Windows that a backfill beside the stream has embedded."""
     unsent: int = 0
     """Acknowledged to the producer, but not in the topic."""
     offline_lost: int = 0
@@ -81,6 +85,10 @@ class Verdict:
     """Another vector or site than the reference's, or a row that no record gave rise to."""
     readers_wrong: int = 0
     """How often a reader got rows of a version that was vacuumed that were not that version's, and no error."""
+    backfill_lost: int = 0
+    backfill_duplicated: int = 0
+    backfill_wrong: int = 0
+    """Backfilled rows with another vector, site or event time than the reference's, or of no chunk."""
     gaps_wrong: int = 0
     """Parts that tell of more or fewer offsets than are missing there, or of any where nothing was deleted."""
     chains_broken: int = 0
@@ -97,17 +105,23 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "unread", "looks", "versions")
+        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "unread", "looks", "versions", "backfilled")
         return not any(getattr(self, name) for name in self.__slots__ if name not in told)
 
     @property
     def lost(self) -> int:
-        return self.unsent + self.offline_lost + self.online_lost + self.rejects_lost + self.chains_broken
+        names = ("unsent", "offline_lost", "backfill_lost", "online_lost", "rejects_lost", "chains_broken")
+        return sum(getattr(self, name) for name in names)
+
+    @property
+    def doubled(self) -> int:
+        return self.offline_duplicated + self.backfill_duplicated
 
     @property
     def wrong(self) -> int:
         names = (
             "offline_wrong",
+            "backfill_wrong",
             "versions_doubled",
             "readers_wrong",
             "gaps_wrong",
@@ -130,8 +144,12 @@ def check(
     backwards: int = 0,
     versions: tuple[int, int] = (0, 0),
     readers_wrong: int = 0,
+    backfill: Mapping[str, int] = NOTHING,
 ) -> Verdict:
-    """Judge. `online` has one vector for each site; `versions` says how many there were, and were doubled."""
+    """Judge. `online` has one vector for each site; `versions` says how many there were, and were doubled.
+
+    `backfill` is what was found of one, by the names of `Verdict`.
+    """
     rows = Counter(_places(offline))
     rejected = set(rejects)
     missing = truth.windows.keys() - rows.keys()
@@ -158,6 +176,7 @@ def check(
         gaps_wrong=sum(not _is_told(part, truth, rejected, excused) for part in gaps),
         chains_broken=_count_broken(offline.parts),
         **_judge_online(truth, offline, online, excused),
+        **backfill,
         online_backwards=backwards,
         rejects_lost=len(unrejected - excused),
         rejects_wrong=len(rejected - truth.poison),

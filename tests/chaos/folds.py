@@ -197,4 +197,7 @@ def _places(files: Iterable[Path]) -> Places:
 
 def _sorted(tables: Iterable[pa.Table]) -> Places:
     rows = pa.concat_tables(table.replace_schema_metadata() for table in tables)
-    return sorted(zip(*(rows[name].cast(pa.int64()).to_pylist() for name in PLACE), strict=True))
+    columns = (
+        rows[name].cast(pa.int64()).fill_null(-1).to_pylist() for name in PLACE
+    )  # of a backfill's rows: created alone
+    return sorted(zip(*columns, strict=True))

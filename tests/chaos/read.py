@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from feast import FeatureStore
 from redis import RedisError
 
@@ -118,13 +120,19 @@ def read_truth(world: World, last: int) -> Truth:
     )
 
 
-def read_offline(world: World) -> Offline:
-    """Return all rows of the history, each once, and what the parts that it came from say of themselves.
+def read_history(world: World) -> tuple[pa.Table, pa.Table]:
+    """Return all rows of the history: those that records gave rise to, and those that were backfilled."""
+    rows = read_rows(open_snapshot(world.log_space()))
+    is_backfilled = pc.is_null(rows["origin_partition"])
+    return rows.filter(pc.invert(is_backfilled)), rows.filter(is_backfilled)
+
+
+def read_offline(world: World, table: pa.Table) -> Offline:
+    """Return these rows of the history, and what the parts that they came from say of themselves.
 
     The table does not tell the topic of a row: `created` does, since a record's is later than its topic.
     """
     space, broker = world.log_space(), world.broker
-    table = read_rows(open_snapshot(space))
     frame = table.drop_columns(["embedding"]).to_pandas()
     created = _micros(frame["created"])
     by_topic = {topic_id: broker.generation_of(topic_id) for topic_id in frame[TOPIC_ID].dropna().unique()}

@@ -37,7 +37,7 @@ def write_report(seed: int, recovered: Sequence[Recovered], verdict: Verdict, wa
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}"
     first = (
         f"Seed {seed}, {len(recovered)} faults, {verdict.windows:,} windows: {verdict.lost} lost, {verdict.wrong} "
-        f"wrong, {verdict.offline_duplicated} duplicate keys. {wall_s / 60:.1f} minutes on {machine}; "
+        f"wrong, {verdict.doubled} duplicate keys. {wall_s / 60:.1f} minutes on {machine}; "
         f"Python {platform.python_version()}, {libraries}."
     )
     lines = [

@@ -15,8 +15,9 @@ from tests.chaos.check import Verdict, check
 from tests.chaos.history import look_back
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.maintainer import maintain_once
+from tests.chaos.past import Past
 from tests.chaos.produce import Producer
-from tests.chaos.read import Online, Watcher, read_offline, read_online, read_truth
+from tests.chaos.read import Online, Watcher, read_history, read_offline, read_online, read_truth
 from tests.chaos.report import Recovered, keep, write_report
 from tests.chaos.script import Timed, brief_script, script_of, write_script
 from tests.chaos.store_faults import STORE_KINDS
@@ -34,12 +35,15 @@ def run(folder: Path, seed: int, script: Sequence[Timed], *, in_store: bool = Fa
         producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, seed)
         online = Online(world.settings.feast)
         watcher = Watcher(Online(world.settings.feast), lambda: world.emptied)
+        past = Past(world, seed)
         producer.start()
+        past.start()
         watcher.start()
         for timed in script:
             recovered.append(_go_through(world, producer, online, timed))
             _say(f"{len(recovered)}/{len(script)} after {time.monotonic() - began:.0f} s: {_words(recovered[-1])}")
         producer.stop()
+        past.stop()
         world.until(lambda: world.driver.status().lag == 0, "the last record to be read")
         world.driver.drain()
         watcher.stop()
@@ -47,16 +51,18 @@ def run(folder: Path, seed: int, script: Sequence[Timed], *, in_store: bool = Fa
         world.maintainer.end()
         _say(maintain_once(folder).strip())
         _say("all is quiet; comparing every row")
+        streamed, backfilled = read_history(world)
         verdict = check(
             read_truth(world, max(producer.sent)),
             sent=producer.sent,
-            offline=read_offline(world),
+            offline=read_offline(world, streamed),
             online=read_online(online),
             rejects=world.broker.rejects(),
             looks=watcher.looks,
             backwards=watcher.backwards,
             versions=look_back(world.log_space()),
             readers_wrong=world.readers_wrong,
+            backfill=past.judge(backfilled),
         )
     return recovered, verdict
 

@@ -3,14 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.chaos.check import Offline, Truth, Verdict, check
 from tests.chaos.kinds import EVERY_KIND
+from tests.chaos.past import judge
 from tests.chaos.places import Lane, Part, Place
 from tests.chaos.report import BEGIN, END, Recovered, keep, write_report
 from tests.chaos.script import write_script
+from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.stream import verdicts
+from undertow.stream.order import stamp_backfill
 
 VECTORS = np.arange(15, dtype=np.float32).reshape(5, 3)
 TRUTH = Truth(
@@ -259,3 +263,35 @@ def test_of_two_topics_windows_of_one_event_the_new_one_s_is_expected_online(ane
 def test_each_row_of_the_table_of_errors_is_played_by_some_kind():
     played = {kind.row for kind in EVERY_KIND} - {""}
     assert {getattr(verdicts, row) for row in played} == set(verdicts.TABLE)
+
+
+def test_what_is_lost_twice_or_wrong_of_a_backfill_is_counted():
+    begin_us = 1_000
+    expected = EmbeddingBatch(
+        space="5" * 64,
+        series={"site": np.array(["h0", "h1", "h2"], object)},
+        event_us=np.array([10, 20, 30]),
+        created_us=stamp_backfill(begin_us, np.arange(3)),
+        features={"embedding": VECTORS[:3]},
+    )
+
+    def judged(chosen, **changes):
+        columns = {
+            "site": expected.series["site"][chosen],
+            "event_timestamp": expected.event_us[chosen],
+            "created": expected.created_us[chosen],
+            "embedding": [*VECTORS[chosen]],
+        }
+        found = judge(pa.table(columns | changes), expected, begin_us)
+        return [found[f"backfill_{what}"] for what in ("lost", "duplicated", "wrong")]
+
+    assert judged([2, 0, 1]) == [0, 0, 0]
+    assert judged([0, 1]) == [1, 0, 0]
+    assert judged([0, 1, 2, 1]) == [0, 1, 0]
+    others = {"site": ["h0", "h0", "h2"], "event_timestamp": [10, 20, 31], "embedding": [*VECTORS[[0, 1, 3]]]}
+    for name, values in others.items():
+        assert judged([0, 1, 2], **{name: values}) == [0, 0, 1]
+    for created in (begin_us - 2, begin_us + 1, begin_us + 6):
+        assert judged([0, 1, 2], created=[created, begin_us + 2, begin_us + 4]) == [1, 0, 1]
+    assert Verdict(windows=1, backfilled=3).is_clean
+    assert not any(Verdict(windows=1, **{f"backfill_{what}": 1}).is_clean for what in ("lost", "duplicated", "wrong"))
