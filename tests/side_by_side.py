@@ -10,11 +10,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SECOND = tuple(
-    f"tests/{name}" for name in ("test_readme.py", "docs", "packaging", "artifact", "inputs", "history", "view")
-)
-"""Those who follow pages word by word, and those who compute: about half of the time. No clock matters in them, unlike
-in the tests of a fleet, which stay one after another."""
+ROOMS = ("artifact", "inputs", "history", "view", "adapters", "feature_repo", "backfill", "devstack")
+SECOND = tuple(f"tests/{name}" for name in ("test_readme.py", "docs", "packaging", *ROOMS))
+"""Those who follow pages word by word, and those who compute or need a server alone: about half of the time. No clock
+matters in them, unlike in the tests of a fleet, which stay one after another."""
 
 
 def run(options: list[str]) -> int:

@@ -177,6 +177,18 @@ def test_it_is_refused_too_where_the_table_has_no_such_row_so_that_none_of_its_f
     assert world.series().keys() == {"s0", "s2"}
 
 
+def test_so_is_one_that_has_read_a_chunk_of_a_backfill_of_which_the_table_has_no_such_row(world):
+    world.backfill(0, 1)
+    world.maintain()
+    world.backfill(1, 3)
+    assert world.history("s1").find().rows().keys() == {"backfills"}
+    slow = Slow(world)
+    assert world.maintain(table=slow).is_beaten
+    assert "s1" in slow.sites
+    world.maintain()
+    assert world.series().keys() == {"s0", "s2"}
+
+
 def test_who_merges_small_files_meanwhile_is_refused_or_found(world, monkeypatch):
     monkeypatch.setattr(offline_table, "LEAST_FILES", 2)
     world.fill()
