@@ -9,11 +9,8 @@ of ours stays as it is, and a file in `spaces/` counts where the registry has no
 changed by `undertow apply`.
 """
 
-import contextlib
-import fcntl
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +21,10 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, File
 from feast.data_format import ParquetFormat
 from feast.types import Array, Float32
 from feast.utils import get_default_yaml_file_path
+from registry_lock import registry_lock
 
 FOLDER = Path(__file__).resolve().parent
 VALUE_TYPES = {"string": ValueType.STRING, "integer": ValueType.INT64}
-LOCK_WAIT_S = 120
-"""How long to wait for another `apply`: longer than any takes. A choice."""
 
 
 @dataclass(frozen=True)
@@ -71,32 +67,6 @@ def read_registered(store: FeatureStore) -> Registered:
 def is_ours(view: FeatureView) -> bool:
     """Whether this is the view of an embedding space."""
     return "space" in view.tags and view.name.endswith(f"__{view.tags['space'][:8]}")
-
-
-@contextlib.contextmanager
-def registry_lock(store: FeatureStore) -> Iterator[None]:
-    """Lock a registry that is a file, since each `apply` reads all of it and writes all of it.
-
-    A SQL registry is written row by row, and needs none. One in an object store has none: apply from one place at once.
-    """
-    registry = store.config.registry
-    if registry.registry_type != "file" or "://" in registry.path:
-        yield
-        return
-    path = FOLDER / f"{registry.path}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        until = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system, however the process ends
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    message = f"another apply has held {path} for {LOCK_WAIT_S} s; wait for it, or end it"
-                    raise TimeoutError(message) from None
-                time.sleep(0.05)
-        yield
 
 
 def read_spaces() -> list[dict[str, Any]]:

@@ -78,7 +78,14 @@ def test_the_wheel_holds_one_package_with_its_data_and_nothing_else(tmp_path):
     wanted = {"/".join(("undertow", *path.parts[path.parts[0] == "workers" :])) for path in modules}
     data = {"undertow/py.typed", "undertow/view/page.html", "undertow/schemas/py.typed"}
     data |= {f"undertow/schemas/{path.name}" for path in (ROOT / "schemas").glob("window.v1.*")}
-    repository = ("README.md", "embedding_views.py", "feature_store.redis.yaml", "feature_store.yaml", ".feastignore")
+    repository = (
+        "README.md",
+        "embedding_views.py",
+        "registry_lock.py",
+        "feature_store.redis.yaml",
+        "feature_store.yaml",
+        ".feastignore",
+    )
     data |= {f"undertow/feature_repo/{name}" for name in repository}
     assert names == wanted | data
 

@@ -251,5 +251,5 @@ def test_a_module_that_would_hide_ours_is_named(tmp_path):
 def test_the_repository_is_the_stock_one(tmp_path):
     invoke("init", str(tmp_path))
     ours = Path(__file__).parents[2] / "feature_repo"
-    names = ["feature_store.yaml", "feature_store.redis.yaml", "embedding_views.py", ".feastignore"]
+    names = ["feature_store.yaml", "feature_store.redis.yaml", "embedding_views.py", "registry_lock.py", ".feastignore"]
     assert [n for n in names if (tmp_path / "feature_repo" / n).read_text() != (ours / n).read_text()] == []

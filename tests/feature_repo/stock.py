@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from feast.cli.cli import cli
 
 REPO = Path(__file__).parents[2] / "feature_repo"
+MODULES = ("embedding_views", "registry_lock")
 
 
 def copy_of_repo(folder):
@@ -22,8 +23,10 @@ def run_feast(*arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path.cwd())
         patch.setattr(sys, "path", sys.path.copy())
-        patch.delitem(sys.modules, "embedding_views", raising=False)
+        for module in MODULES:
+            patch.delitem(sys.modules, module, raising=False)
         done = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
-        sys.modules.pop("embedding_views", None)
+        for module in MODULES:
+            sys.modules.pop(module, None)
     assert done.exit_code == 0, done.output
     return done.output

@@ -27,6 +27,11 @@ VIEW = SpaceView(
 )
 
 
+@pytest.fixture(autouse=True)
+def _as_feast_finds_it(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPO))
+
+
 def declared(folder, change=lambda _: None):
     shutil.copy(REPO / "embedding_views.py", folder)
     path = feast_repo.register(folder, VIEW, folder / "offline")

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from undertow.adapters.feast_apply import Request
 from undertow.adapters.feast_bytes import KEY_VERSION
 from undertow.adapters.feast_config import read_config
+from undertow.adapters.feast_logins import require_registry
 from undertow.adapters.feast_registry import series_of
-from undertow.adapters.feast_store import config_path, environment, open_store, require_registry, secrets_of
+from undertow.adapters.feast_store import config_path, environment, open_store, secrets_of
 from undertow.adapters.offline_names import SEED
 from undertow.core.durations import joinable
 from undertow.core.errors import Refused, Unavailable

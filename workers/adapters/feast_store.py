@@ -4,25 +4,26 @@ In: `FeastSettings`. Out: the store. Knows no view; `feast_config` reads the con
 """
 
 import os
-from collections.abc import Mapping
-from importlib.util import find_spec
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from undertow.adapters.feast_config import VARIABLE, load_config, read_config, redis_of
+from undertow.adapters.feast_logins import STORE_PACKAGES, logged_in, registry_scheme, require_registry, variables
 from undertow.adapters.redis_address import bounded, in_feasts_words, read_connection
 from undertow.adapters.redis_address import secrets_of as secrets_of_redis
 from undertow.adapters.redis_faults import require_files
-from undertow.core.errors import Refused
+from undertow.core.errors import Refused, Unavailable
 from undertow.core.masking import secrets_in, without
 from undertow.settings.sections import FeastSettings
 
-STORE_PACKAGES = {"s3": ("boto3", "aws"), "gs": ("google.cloud.storage", "gcp")}
-"""By the scheme of a registry's address: what Feast reads it with, and Feast's own extra that brings it."""
-
 
 def open_store(feast: FeastSettings) -> Any:
-    """Open Feast. Its import costs 4 s and 400 MB, so only commands that read the registry do, never a replica."""
+    """Open Feast. Its import costs 4 s and 400 MB, so only commands that read the registry do, never a replica.
+
+    Raises `Refused` for a configuration that Feast does not take, `Unavailable` where a registry in an object store
+    cannot be read.
+    """
     from feast import FeatureStore  # noqa: PLC0415 - see above
     from feast.errors import FeastError  # noqa: PLC0415 - see above
 
@@ -39,43 +40,38 @@ def open_store(feast: FeastSettings) -> Any:
         raise Refused(message) from None
     if redis:
         store.config.online_store.connection_string = bounded(redis)
+    if registry_scheme(feast) in STORE_PACKAGES:
+        _read_registry(feast, store)
     return store
 
 
-def require_registry(feast: FeastSettings) -> None:
-    """Raise `Refused` where the registry lies in an object store, and what Feast reads it with is not installed."""
-    registry = load_config(config_path(feast)).get("registry")
-    address = registry.get("path") if isinstance(registry, Mapping) else registry
-    scheme = str(address).partition("://")[0]
-    package, extra = STORE_PACKAGES.get(scheme, ("", ""))
-    if package and not _is_installed(package):
-        message = (
-            f"Feast's registry ({feast.repo / feast.config}) is at {scheme}://...: expected the package {package}, by "
-            f"which Feast reads it, found it not installed: pip install 'feast[{extra}]'"
-        )
-        raise Refused(message)
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ImportError:  # a part of what its name begins with is missing
-        return False
+def _read_registry(feast: FeastSettings, store: Any) -> None:
+    with logged_in(feast):
+        try:
+            store.registry  # noqa: B018  Feast makes its client now, with the login of this moment
+        except Exception as error:  # noqa: BLE001  each vendor's client has errors of its own
+            said = textwrap.shorten(without(str(error), secrets_of(feast)), 200)
+            message = (
+                f"Feast's registry ({feast.repo / feast.config}) cannot be read: {type(error).__name__}: {said}; see "
+                "the section store of the settings"
+            )
+            raise Unavailable(message) from None
 
 
 def secrets_of(feast: FeastSettings) -> list[str]:
     """Return the secrets that no text about this configuration may show."""
     path = config_path(feast)
     redis = redis_of(load_config(path))
-    return [*secrets_in(read_config(path)), *(secrets_of_redis(redis) if redis else ())]
+    store = feast.store.options().secrets() if registry_scheme(feast) == "s3" else ()
+    return [*secrets_in(read_config(path)), *(secrets_of_redis(redis) if redis else ()), *store]
 
 
 def environment(feast: FeastSettings) -> dict[str, str]:
     """Return the environment with which Feast's own processes read this configuration as we do."""
     path = config_path(feast)
-    redis, variables = redis_of(load_config(path)), VARIABLE.findall(path.read_text("utf-8"))
-    words = {name: bounded(in_feasts_words(redis)) for name in variables if redis and os.environ[name] == redis}
-    return {**os.environ, **words}
+    redis, named = redis_of(load_config(path)), VARIABLE.findall(path.read_text("utf-8"))
+    words = {name: bounded(in_feasts_words(redis)) for name in named if redis and os.environ[name] == redis}
+    return {**os.environ, **words, **variables(feast)}
 
 
 def config_path(feast: FeastSettings) -> Path:

@@ -25,6 +25,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "observations": ("holidays",),
     "avro": ("fastavro", "confluent_kafka", "authlib"),
     "store": (*_FEAST, "obstore"),
+    "aws": (*_FEAST, "boto3"),
     "tracing": ("opentelemetry",),
     "local": _LOCAL,
     "demo": (*_FLEET, *_TRAIN, *_VIEW, *_LOCAL, "seglearn"),

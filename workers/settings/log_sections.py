@@ -6,8 +6,9 @@ The docstring below a field is its reference, which `undertow settings` shows.
 """
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from undertow.settings.kafka_security import Section, read_secret
 from undertow.settings.local_paths import AnyPlace, LocalPath
@@ -45,7 +46,7 @@ class OfflineSettings(Section):
 
 
 class StoreSettings(Section):
-    """How an object store is reached, where `offline.path` is an address in one.
+    """How an object store is reached, where `offline.path` is an address in one, or Feast's registry lies in S3.
 
     What is not set is taken from the vendor's own variables (AWS_REGION, GOOGLE_APPLICATION_CREDENTIALS,
     AZURE_STORAGE_ACCOUNT_KEY, ...) or from the machine's role.
@@ -94,3 +95,20 @@ class StoreSettings(Section):
             extra=tuple(sorted(self.extra.items())),
             cache_bytes=self.cache_bytes,
         )
+
+
+class KnowsStore(Section):
+    """A section that knows how an object store is reached, besides its own keys."""
+
+    _store: StoreSettings = PrivateAttr(default_factory=StoreSettings)
+
+    @property
+    def store(self) -> StoreSettings:
+        """How an object store is reached; the vendor's own variables alone say it unless `reached_by` did."""
+        return self._store
+
+    def reached_by(self, store: StoreSettings) -> Self:
+        """Return this section with how an object store is reached."""
+        section = self.model_copy()
+        section._store = store  # noqa: SLF001  the copy is ours
+        return section

@@ -29,6 +29,7 @@ from undertow.settings.artifact_paths import Paths, parse_paths, shown_paths
 from undertow.settings.broker_names import BootstrapServers, FleetName, Topic
 from undertow.settings.kafka_security import KafkaSecurity, Section, read_secret, secret_or_nothing
 from undertow.settings.local_paths import LocalPath, require_local
+from undertow.settings.log_sections import KnowsStore
 from undertow.settings.registry_files import require_registry_files
 from undertow.storage.store_path import AnyPath
 
@@ -197,7 +198,7 @@ class ModelSettings(Section):
         return code
 
 
-class FeastSettings(Section):
+class FeastSettings(KnowsStore):
     """The Feast repository. Its YAML decides which online store is used."""
 
     repo: LocalPath = Path("feature_repo")

@@ -142,12 +142,13 @@ def load(overrides: Iterable[str] = ()) -> Settings:
 
 
 def _with_store(settings: Settings) -> Settings:
-    """Let paths in a store know how it is reached, so that whoever has one needs no other section."""
+    """Let paths in a store, and Feast's registry, know how it is reached: whoever has one needs no other section."""
     artifacts = tuple(reached(path, settings, "model.artifact") for path in settings.model.artifacts)
     model = {"artifact": artifacts if isinstance(settings.model.artifact, tuple) else artifacts[0]}
     offline = {"path": reached(settings.offline.path, settings, "offline.path")}
     return settings.model_copy(
         update={
+            "feast": settings.feast.reached_by(settings.store),
             "offline": settings.offline.model_copy(update=offline),
             "model": settings.model.model_copy(update=model),
         }
