@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.history.fold_world import GRACE_S, P0, P1, part
-from tests.history.forget_world import in_store, on_disk
+from tests.history.forget_world import DAY_S, in_store, on_disk
 from tests.history.test_maintained_chains import answers
 from undertow.adapters import offline_files, offline_forget, offline_table
+from undertow.adapters.offline_table_version import open_table
 from undertow.adapters.offline_verify import verify
 from undertow.core.errors import Unavailable
 from undertow.history import forget as steps
-from undertow.history.forget import Forgotten
+from undertow.history.forget import Forgotten, forget
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
@@ -52,6 +53,29 @@ def test_without_haste_replaced_files_stay_for_readers_and_go_when_their_time_is
     again = world.forget("s0", "s2", readers_s=0)
     assert (again.rows.total(), again.left, again.gone_by_s) == (0, {}, None)
     assert world.series().keys() == {"s1"}
+
+
+def test_a_second_run_tells_the_time_that_the_first_has_told_also_when_the_log_was_cleaned(world):
+    world.fill()
+    told = world.forget("s0").gone_by_s
+    assert abs(told - time.time() - DAY_S) < 600
+    later = world.history("s0")
+    later.clock = lambda: time.time() + 7_200
+    again = forget(later, later.find(), None, readers_s=DAY_S, is_now=False)
+    assert (again.rows.total(), again.left.keys()) == (0, {"replaced"})
+    assert again.gone_by_s == told
+    open_table(world.home / "@table").create_checkpoint()
+    for path in sorted((world.disk / "@table/_delta_log").glob("*.json"))[:-1]:
+        path.unlink()
+    assert later.gone_by(later.find().at("replaced"), DAY_S) == told
+
+
+def test_of_a_file_whose_removal_nobody_noted_the_time_counts_from_now(world):
+    world.fill()
+    history = world.history("s0")
+    history.clock = lambda: 1_000.0
+    assert history.gone_by(history.find().at("table"), 10.0) == 1_010.0
+    assert history.gone_by([], 10.0) is None
 
 
 def test_of_a_log_that_was_never_folded_and_of_one_without_that_series(world):

@@ -35,6 +35,7 @@ from undertow.adapters.offline_table import (
     write_file,
 )
 from undertow.adapters.offline_table_version import open_table, translated_delta
+from undertow.adapters.offline_tombstones import unused_since
 from undertow.adapters.offline_wanted import WantedSeries, read_all
 from undertow.core.errors import Unavailable
 from undertow.schemas.spaces import SpaceView
@@ -124,6 +125,16 @@ class ForgetHistory:
     def delete_replaced(self, files: Iterable[FoundFile]) -> int:
         """Delete files of the table at once that no version will have again; return how many there were."""
         return sum(at_once(self._delete, [file.path for file in files if file.path.name in self._unused]))
+
+    def gone_by(self, files: Iterable[FoundFile], readers_s: float) -> float | None:
+        """Return when the last of these files may be deleted, in seconds since the epoch; None of none.
+
+        It counts from when the table lost them: a run that finds them replaced already gives them no more time. Of one
+        whose removal is no longer in the log, it counts from now. Raises `Refused`, `Unavailable`.
+        """
+        names = {file.path.name for file in files}
+        since = unused_since(self.home / TABLE, names) if names else {}
+        return max((since.get(name, self.clock()) + readers_s for name in names), default=None)
 
     def _rewrite_part(self, path: AnyPath) -> int:
         rows = 0

@@ -70,7 +70,7 @@ def forget(
         online = forget_online()
         hit_failpoint("after_forget_online")
     left = found.rows()
-    gone_by_s = history.clock() + readers_s if history is not None and left["replaced"] else None
+    gone_by_s = None if history is None else history.gone_by(found.at("replaced"), readers_s)
     return Forgotten(rows=rows, online=online, left=left, faults=found.faults, gone_by_s=gone_by_s)
 
 
