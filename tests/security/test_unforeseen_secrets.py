@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.fleet.one_replica import PARTITIONS, PUMPS, SIZE, Running, World, fails_when
 from undertow.adapters.memory_source import Crash
 from undertow.core.errors import Refused, Unavailable
-from undertow.core.masking import LEAST, MASK, without
+from undertow.core.masking import LEAST, MASK, SHORTEST, masked, without
 from undertow.core.secret_mask import SecretMask, mask_patterns, masked_faults
 from undertow.settings.log_sections import OfflineSettings, StoreSettings
 from undertow.settings.sections import KafkaSettings
@@ -215,7 +215,18 @@ def test_nothing_of_a_secret_is_left_in_whatever_form_a_text_shows_it(secret, be
 
 
 def test_a_short_secret_is_masked_as_a_word_and_leaves_other_words_alone():
-    assert without("undertow: b is no password, nor 'b'", ["b"]) == "undertow: *** is no password, nor '***'"
+    assert without("undertow: tow is no password, nor 'tow'", ["tow"]) == "undertow: *** is no password, nor '***'"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=SHORTEST - 1), st.text())
+def test_a_secret_of_a_letter_or_two_leaves_free_text_as_it_is_and_is_masked_where_it_is_named(secret, text):
+    assert without(text, [secret]) == text
+    assert masked("kafka.password", secret) in {"", MASK}
+
+
+def test_a_secret_of_a_letter_is_masked_where_a_text_says_what_it_is():
+    told = "redis://me:b@host, password=b, {'sasl_password': 'b'}, a bad one"
+    assert SecretMask(lambda: ["b"])(told) == "redis://***@host, password=***, {'sasl_password': '***'}, a bad one"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 LEAST = 4
 """A shorter secret is masked only where it is a whole word. A choice: others would make any text unreadable."""
+SHORTEST = 3
+"""A secret of fewer characters is masked only where its name or its place says that it is one, not in free text: there
+`a` or `is` would be masked as words, which hides what is said, and tells the secret besides. A choice."""
 
 _WORDS = ("password", "passwd", "secret", "token", "passphrase", "credential", "user.info", "userinfo", "api_key")
 _PLACES = ("_file", "_path", "_url", "_uri", ".location", ".path", ".url", "_provider")
@@ -74,9 +77,9 @@ def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
 def without(text: str, secrets: Iterable[str]) -> str:
     """Remove the secrets from a text, in every form that a vendor's error may show one in.
 
-    One of fewer than `LEAST` characters is removed where it is a word of its own.
+    One of fewer than `LEAST` characters is removed where it is a word of its own; one of fewer than `SHORTEST` is not.
     """
-    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):  # longest first: one may be part of another
         if len(form) >= LEAST:
             text = text.replace(form, MASK)
