@@ -137,12 +137,14 @@ def test_rates_and_latencies_are_those_of_the_last_ten_seconds():
     assert int(recent.see(31.0, 1_050, latency)[1].sum()) == 3
 
 
-def test_a_narrow_terminal_shows_fewer_columns_and_none_of_them_in_half():
-    text = shown(a_fleet(lines=()), width=80)
+def test_a_narrow_terminal_shows_fewer_columns_and_none_of_them_in_half_and_all_that_events_say():
+    event = replace(said(), text=" ".join(map(str, range(90))))
+    text = shown(a_fleet(lines=(event,)), width=80)
     cells = [word.strip() for row in text.splitlines() if "│ replica" in row for word in row.strip("│").split("│")]
     assert cells == ["replica-3ad8aa", "running", "0-2 5", "8", "1,234", "42 ms", "1.5 s"]
     assert "replica-3ad8aa: redis [is] away" in text
     assert max(map(len, text.splitlines())) <= 80
+    assert event.text in " ".join(text.split())
 
 
 @pytest.mark.parametrize("state", ["draining", "running"])

@@ -182,7 +182,7 @@ def _rejects(counts: Counts) -> str:
 def event(one: Line) -> Text:
     """Return one line of a log: when (this machine's time), who, what."""
     at = time.strftime("%H:%M:%S", time.localtime(one.at))
-    text = Text(f"{at} {one.replica or 'controller':<14} ", no_wrap=True, overflow="ellipsis")
+    text = Text(f"{at} {one.replica or 'controller':<14} ")
     return text.append(one.event, style=STYLES.get(one.level, "")).append(f" {readable(one.text)}")
 
 
