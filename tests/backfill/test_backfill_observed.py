@@ -259,7 +259,8 @@ def test_rows_are_taken_for_observations_only_where_the_settings_say_how(place, 
     with pytest.raises(Refused, match="where each row is an observation"):
         cut(history, CONTRACT, space="", chunk_rows=40)
     other = place.windows.model_copy(update={"time": "end"})
-    assert find_observations(history, other, CONTRACT) is None
+    with pytest.raises(Refused, match="or windows with past and end, found neither"):
+        find_observations(history, other, CONTRACT)
     renamed = pa.Table.rename_columns(observations(), ["Flow", "unit", "site", "at", "note"])
     pq.write_table(renamed, tmp_path / "renamed.parquet")
     with pytest.raises(Refused, match='expected a column flow, found none; there is "Flow"'):

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 from click.testing import CliRunner
 
-from undertow.backfill.chunk_counts import ChunkCounts
+from undertow.backfill.chunk_counts import ChunkCounts, LongestRun
 from undertow.backfill.chunks import Chunk
 from undertow.backfill.embed import BackfillRecipe
 from undertow.backfill.job import BackfillReport
@@ -32,7 +32,7 @@ def test_refusals_add_up_whoever_counted_them_and_keep_an_example():
 @pytest.mark.parametrize("name", [one.name for one in fields(ChunkCounts)])
 def test_each_counter_of_a_chunk_reaches_the_driver_and_adds_up(name):
     zero = ChunkCounts()
-    some = RejectCounts.of(CHUNK, ROWS) if name == "rejects" else 3
+    some = {"rejects": RejectCounts.of(CHUNK, ROWS), "longest": LongestRun(steps=3)}.get(name, 3)
     one = replace(zero, **{name: some})
     assert ChunkCounts.from_json(one.to_json()) == one != zero
     assert one + zero == zero + one == one

@@ -89,6 +89,9 @@ def test_observations_arrive_as_the_windows_that_they_are(packed, contract, kafk
         found += encode_json(delivery.decoded.windows)
     source.close()
     assert found == [value for batch in made.batches() for value in encode_json(batch)]
+    result = CliRunner().invoke(main, [*command, "--set=windows.every=30s"], env={"COLUMNS": "200"})
+    expected = f"no window could be made: longest run: 1 step of 30s, a window needs {contract.min_length}"
+    assert expected in result.output
 
 
 @pytest.mark.kafka

@@ -176,6 +176,25 @@ def test_without_a_specification_the_settings_say_it(tmp_path, monkeypatch):
     assert len(undertow.windows(frame(), CONTRACT, known=frame())) < len(windows)
 
 
+@pytest.mark.parametrize(
+    ("hours", "spec", "why"),
+    [
+        ([0, 1, 2, 3, 4, 6, 7], {"min_length": 6}, "longest run: 5 steps of 1h, a window needs 6"),
+        ([0, 2, 4], {"min_length": 2}, "longest run: 1 step of 1h, a window needs 2"),
+        ([1], {"stride": 5}, "longest run: none at which a window may end, a window needs 1"),
+        ([], {}, "longest run: none at which a window may end, a window needs 1"),
+        ([0, 1], {"min_length": 2}, ""),
+    ],
+)
+def test_where_there_is_no_window_it_is_said_what_was_found_and_what_one_needs(hours, spec, why):
+    times = pa.array([1_767_225_600_000_000 + 3_600_000_000 * hour for hour in hours], pa.int64())
+    flow = pa.array([1.0] * len(hours), pa.float64())
+    table = pa.table({"site": pa.array(["a"] * len(hours), pa.string()), "event_timestamp": times, "flow": flow})
+    windows = undertow.windows(table, contract_of("flow", max_length=8), {"every": "1h", **spec})
+    assert (windows.why_none, bool(len(windows))) == (why, not why)
+    assert repr(windows).endswith(f"; {why}>" if why else "observations>")
+
+
 def test_what_is_printed_of_windows_is_one_line():
     table = pa.table(
         {

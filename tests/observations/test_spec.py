@@ -59,7 +59,8 @@ MODE = Column(name="mode", categories=("x", "y"))
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"calendar": {"flw": "hour"}}, "windows.calendar: expected columns of the model (flow, mode), found flw"),
+        ({"calendar": {"flw": "hour"}}, "expected columns of the model (flow, mode), found flw: did you mean flow?"),
+        ({"fill": {"Modes": 1}, "max_gap": 1}, "found Modes: did you mean mode?"),
         ({"combine": {"flw": "mean"}}, "windows.combine: expected columns of the model (flow, mode), found flw"),
         ({"combine": {"mode": "mean"}}, "windows.combine: mode holds categories, which can only be last, found mean"),
         ({"fill": {"head": "none"}}, "windows.fill: expected columns of the model (flow, mode), found head"),

@@ -11,6 +11,17 @@ from undertow.backfill.reject_counts import RejectCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LongestRun:
+    """The most steps in a row of observations, up to the longest window; 0 where rows are windows."""
+
+    steps: int = 0
+
+    def __add__(self, other: "LongestRun") -> "LongestRun":
+        """Return the longer of both."""
+        return max(self, other, key=lambda run: run.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkCounts:
     """The counters of one chunk, or of several. `ChunkCounts()` is zero."""
 
@@ -18,6 +29,7 @@ class ChunkCounts:
     odd_times: int = 0
     """How many windows are before 1990 or after next year (`undertow.schemas.event_times`)."""
     rejects: RejectCounts = field(default_factory=RejectCounts)
+    longest: LongestRun = field(default_factory=LongestRun)
 
     def __add__(self, other: "ChunkCounts") -> "ChunkCounts":
         """Return the sum of each field."""
@@ -33,4 +45,5 @@ class ChunkCounts:
     def from_json(cls, text: str) -> "ChunkCounts":
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "rejects": RejectCounts(**values["rejects"])})
+        rejects, longest = RejectCounts(**values["rejects"]), LongestRun(**values["longest"])
+        return cls(**{**values, "rejects": rejects, "longest": longest})

@@ -15,7 +15,7 @@ from undertow.backfill.chunks import Chunk, ChunkReader
 from undertow.backfill.history_files import history_folder
 from undertow.backfill.observed import ObservedHistory
 from undertow.observations.from_tables import make_windows
-from undertow.observations.windowed import LEFT_OUT, Windows
+from undertow.observations.windowed import LEFT_OUT, Windows, explain_none
 from undertow.schemas.contract import InputContract
 from undertow.schemas.event_times import EventTimes, hold_rows
 from undertow.schemas.records import Fault
@@ -36,8 +36,16 @@ class ChunkWindows:
         columns = window_schema(contract).names if observed is None else [*observed.columns, FILE, ROW]
         self._reader = ChunkReader(history_folder(history), columns)
         self._contract, self._times, self._observed = contract, times, observed
+        self.longest = 0
+        """The most steps in a row of observations that were read, up to the longest window."""
         self._known = None if observed is None else _table(observed.known)
         self._static = None if observed is None else _table(observed.static)
+
+    @property
+    def why_none(self) -> str:
+        """Why no window is made of the observations read so far; empty where one was, or rows are windows."""
+        plan = None if self._observed is None else self._observed.plan
+        return "" if plan is None or self.longest >= plan.min_length else explain_none(plan, self.longest)
 
     def read(self, chunk: Chunk) -> Iterator[ArrowWindows]:
         """Yield the chunk's windows. Rows are those of the chunk, of observations the numbers of their windows."""
@@ -46,6 +54,7 @@ class ChunkWindows:
             yield hold_rows(windows_from_arrow(table, self._contract), self._times)
             return
         made = make_windows(self._observed.plan, table, self._known, self._static)
+        self.longest = max(self.longest, made.spans.longest)
         bad = tuple(_faults(made, table))
         for first in range(0, max(len(made), 1), _BATCH_WINDOWS):
             rows = np.arange(first, min(first + _BATCH_WINDOWS, len(made)))

@@ -11,7 +11,7 @@ from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_names import BACKFILLS
 from undertow.adapters.offline_parts import encode_part, no_rows
 from undertow.adapters.offline_root import LogIdentity, read_nonce, view_folder
-from undertow.backfill.chunk_counts import ChunkCounts
+from undertow.backfill.chunk_counts import ChunkCounts, LongestRun
 from undertow.backfill.chunk_windows import ChunkWindows
 from undertow.backfill.chunks import Chunk
 from undertow.backfill.observed import ObservedHistory
@@ -128,7 +128,12 @@ class ChunkEmbedder:
         )
         self._retry(lambda: self._publish(f"{chunk.id}{SUFFIX}", content))
         odd = int(np.count_nonzero(times.odd(embeddings.event_us)))
-        return ChunkCounts(windows=len(embeddings), odd_times=odd, rejects=RejectCounts.of(chunk, rejects))
+        return ChunkCounts(
+            windows=len(embeddings),
+            odd_times=odd,
+            rejects=RejectCounts.of(chunk, rejects),
+            longest=LongestRun(steps=self._history.longest),
+        )
 
     def _publish(self, name: str, content: bytes) -> bool:
         self._log.require_still()

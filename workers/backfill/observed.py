@@ -7,7 +7,7 @@ the files, each of which becomes one chunk. Knows neither models nor Ray.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,20 @@ from undertow.adapters.observation_sort import sorted_rows
 from undertow.backfill.digests import content_digest
 from undertow.backfill.history_files import PIECE, find_history
 from undertow.core.errors import Refused
+from undertow.observations.faults import explain_rows
 from undertow.observations.from_tables import make_windows
 from undertow.observations.plan import WindowPlan, make_plan
+from undertow.observations.read import TableForm, read_observations
 from undertow.schemas.contract import InputContract
+from undertow.schemas.lookalikes import looks_misspelt
 from undertow.settings.windows_section import WindowsSettings
 from undertow.storage.store_path import AnyPath
 
+MOST_OFF_GRID = 0.99
+"""Of the first rows, the share off the grid that cannot be meant: of times that are nobody's grid points all are. Below
+it lies what may be meant, rows of each minute taken at each hour, of which 59 of 60 are off. A choice."""
+FEWEST_ROWS, FIRST_ROWS = 1_000, 1 << 16
+"""Of fewer rows nothing is concluded: they are listed in no time. More than the first are not looked at. Choices."""
 Write = Callable[[str, bytes], object]
 """Writes a file under a name, whole or not at all."""
 
@@ -62,13 +70,20 @@ def find_observations(history: AnyPath, windows: WindowsSettings, contract: Inpu
     """Return what the files hold, or None where their rows are windows. Raises `Refused` if they cannot be read so.
 
     They are taken for observations where `windows.every` is set, the first file has the column `windows.time`, and no
-    columns `past` and `end`.
+    columns `past` and `end`. Nearly all of the first rows being off the grid is refused, too: see `MOST_OFF_GRID`.
     """
     if not windows.every:
         return None
     found = find_history(history)
     schema = _schema(found.folder / found.names[0])
-    if windows.time not in schema.names or {"past", "end"} <= set(schema.names):
+    of_windows = {"past", "end"} & {*schema.names}
+    if windows.time not in schema.names and not of_windows:
+        message = (
+            f"{found.folder / found.names[0]}: expected observations with their times in {windows.time} "
+            f"(windows.time), or windows with past and end, found neither{looks_misspelt(windows.time, schema.names)}"
+        )
+        raise Refused(message)
+    if windows.time not in schema.names or len(of_windows) > 1:
         return None
     if not isinstance(found.folder, Path):
         message = f"expected observations on a disk, found {history}: copy them to one, where they can be sorted"
@@ -77,7 +92,34 @@ def find_observations(history: AnyPath, windows: WindowsSettings, contract: Inpu
     plan = make_plan(windows.spec(), contract, known=_names(known), static=_names(static))
     make_windows(plan, schema.empty_table(), _empty(known), _empty(static))  # refuses columns that do not fit
     files = tuple(found.folder / name for name in found.names)
+    _require_grid(plan, files[0])
     return ObservedHistory(files=files, plan=plan, known=known, static=static)
+
+
+def _require_grid(plan: WindowPlan, path: Path) -> None:
+    """Raise `Refused` where nearly all of a file's first rows would be refused one by one, as off the grid."""
+    spec = plan.spec
+    try:
+        with pq.ParquetFile(path) as file:
+            first = next(file.iter_batches(FIRST_ROWS, columns=[spec.time]), None)
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} is no readable Parquet file: {error}"
+        raise Refused(message) from error
+    if first is None or first.num_rows < FEWEST_ROWS:
+        return
+    form = TableForm(ids=(), time=spec.time, zone=spec.zone, fold=spec.fold, created="", columns=(), grid=plan.grid)
+    table = pa.Table.from_batches([first])
+    off = [one for one in read_observations(table, form).bad if one.reason == "off-grid"]
+    count = sum(len(one.rows) for one in off)
+    if count >= MOST_OFF_GRID * first.num_rows:
+        (example,) = explain_rows([replace(off[0], rows=off[0].rows[:1])], table)
+        message = (
+            f"{path}: expected observations within windows.tolerance ({spec.tolerance}) of grid points each "
+            f"{spec.every}, found {count:,} of the first {first.num_rows:,} rows further off, for example row "
+            f"{example.row}: {example.detail}. Raise windows.tolerance (at most half of windows.every), set "
+            'windows.origin, or windows.align = "until", which takes every time'
+        )
+        raise Refused(message)
 
 
 def write_pieces(

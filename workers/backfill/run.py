@@ -16,6 +16,7 @@ from undertow.backfill.embed import BackfillRecipe, BackfillTools
 from undertow.backfill.job import BackfillReport, backfill
 from undertow.backfill.observed import find_observations
 from undertow.backfill.pieces import in_pieces
+from undertow.observations.windowed import explain_none
 from undertow.ray_session.session import ray_session
 from undertow.schemas.wording import are, counted
 from undertow.settings.settings import Settings
@@ -100,6 +101,9 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
         f"{recipe.view.view}: {counted(counts.windows, 'window')} embedded in {report.seconds:.1f} s, "
         f"{counts.rejects.total:,} rejected, {counted(report.chunks, 'chunk')}, {report.skipped:,} of them done before"
     )
+    longest = counts.longest.steps
+    if recipe.observed is not None and longest < recipe.observed.plan.min_length and not report.skipped:
+        yield f"no window could be made: {explain_none(recipe.observed.plan, longest)}"
     yield from (f"not done: {fault}" for fault in report.faults.values())
     if report.faults:
         yield (

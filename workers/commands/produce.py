@@ -144,12 +144,18 @@ def _produce(
         f"{counted(sent, 'window')} sent to {kafka.topic} in {counted(records, 'record')} of {kafka.format}, "
         f"in {seconds:.1f} s"
     )
-    if odd:
-        text += f"\n{odd:,} of the windows have event times before 1990 or after next year"
-    if refusals.total:
-        text += f"\n{refusals}\nall refused rows are listed in {listed}"
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    for line in (text, *_notes(reader.why_none, odd, refusals, listed)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return bool(sent) or not refusals.total
+
+
+def _notes(why_none: str, odd: int, refusals: RejectCounts, listed: Path) -> Iterator[str]:
+    if why_none:
+        yield f"no window could be made: {why_none}"
+    if odd:
+        yield f"{odd:,} of the windows have event times before 1990 or after next year"
+    if refusals.total:
+        yield f"{refusals}\nall refused rows are listed in {listed}"
 
 
 def pack(

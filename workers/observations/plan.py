@@ -4,6 +4,7 @@ In: a `WindowSpec`, an input contract, and which columns side tables have. Out: 
 from, and what is done to it. Knows no data.
 """
 
+import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -109,9 +110,10 @@ def _require_names(spec: WindowSpec, contract: InputContract) -> None:
     keys = (("calendar", spec.calendar), ("combine", spec.combine), ("fill", spec.fill))
     for key, given in keys:
         if isinstance(given, Mapping) and (alien := sorted(given.keys() - names - {OTHERS})):
-            message = (
-                f"windows.{key}: expected columns of the model ({', '.join(sorted(names))}), found {', '.join(alien)}"
-            )
+            near = {name.lower(): name for name in names}
+            close = difflib.get_close_matches(alien[0].lower(), near, n=1)
+            found = ", ".join(alien) + (f": did you mean {near[close[0]]}?" if close else "")
+            message = f"windows.{key}: expected columns of the model ({', '.join(sorted(names))}), found {found}"
             raise Refused(message)
 
 

@@ -17,10 +17,12 @@ class Spans:
 
     last: Rows
     length: Rows
+    longest: int = 0
+    """The most steps that a window could have, were there no least length; 0 where none could end."""
 
     def take(self, rows: "Rows | Mask") -> "Spans":
         """Return some of them."""
-        return Spans(last=self.last[rows], length=self.length[rows])
+        return Spans(last=self.last[rows], length=self.length[rows], longest=self.longest)
 
 
 def cut_spans(
@@ -46,4 +48,5 @@ def cut_spans(
         next_whole = np.minimum.accumulate(np.where(gridded.whole, steps, len(steps))[::-1])[::-1]
         first = next_whole[first]
     length = last - first + 1
-    return Spans(last=last, length=length).take(length >= min_length)
+    longest = int(length.max(initial=0))
+    return Spans(last=last, length=length, longest=longest).take(length >= min_length)

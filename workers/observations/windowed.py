@@ -26,6 +26,7 @@ from undertow.schemas.contract import InputContract
 from undertow.schemas.records import Fault
 from undertow.schemas.windows import Values, WindowBatch
 from undertow.schemas.windows_arrow import window_schema, windows_to_arrow
+from undertow.schemas.wording import counted
 
 LEFT_OUT = {
     "end": "they end outside the years 1900 to 9998",
@@ -74,12 +75,24 @@ class Windows:
         """Return how many there are: what they hold may be millions of numbers."""
         series = len(next(iter(self.ids.values()), ()))
         bad = sum(len(one.rows) for one in self.bad)
-        return f"<Windows: {len(self):,} of {series:,} series, {bad:,} rows that are no observations>"
+        why = f"; {self.why_none}" if self.why_none else ""
+        return f"<Windows: {len(self):,} of {series:,} series, {bad:,} rows that are no observations{why}>"
 
     @property
     def contract(self) -> InputContract:
         """What the model takes, which the windows fit."""
         return self.plan.contract
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no window, where there is none: what was found, and what one needs. Empty where there are some.
+
+        Rows that are no observations are told by `faults`.
+        """
+        if len(self):
+            return ""
+        left_out = [f"{count:,} left out, since {LEFT_OUT[reason]}" for reason, count in self.left_out.items()]
+        return "; ".join(left_out) or explain_none(self.plan, self.spans.longest)
 
     @property
     def series(self) -> Mapping[str, Values]:
@@ -161,6 +174,12 @@ class Windows:
         ]
         chosen: Values = texts_array(texts)[places.reshape(numbers.shape)]
         return chosen
+
+
+def explain_none(plan: WindowPlan, longest: int) -> str:
+    """Say why no window is made of observations in which the longest run has so many steps."""
+    run = f"{counted(longest, 'step')} of {plan.spec.every}" if longest else "none at which a window may end"
+    return f"longest run: {run}, a window needs {plan.min_length:,}"
 
 
 def require_known(known: KnownAhead | None) -> KnownAhead:
