@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from undertow.observations.spec import WindowSpec
     from undertow.observations.windowed import Windows
     from undertow.reader.following import SpaceChange
+    from undertow.reader.neighbours import Neighbours
     from undertow.reader.reader import AsyncReader, Reader
     from undertow.reader.vectors import Vectors
     from undertow.schemas.records import Fault
@@ -29,6 +30,7 @@ __all__ = [
     "AsyncReader",
     "Fault",
     "Feature",
+    "Neighbours",
     "Reader",
     "Refused",
     "Result",
@@ -54,6 +56,7 @@ _HOMES = {
     "AsyncReader": "reader.reader",
     "Fault": "schemas.records",
     "Feature": "core.features",
+    "Neighbours": "reader.neighbours",
     "Reader": "reader.reader",
     "Refused": "core.errors",
     "Result": "api.embedding",

@@ -12,6 +12,7 @@ FAILING = {
     "describe": ["nothing"],
     "status": ["--set=fleet.name=nobody"],
     "get": ["watch", "wearer=me"],
+    "neighbours": ["watch", "wearer=me"],
     "settings": ["no.such"],
     "series": ["--set=model.artifact=nothing"],
     "taps": ["train.py"],

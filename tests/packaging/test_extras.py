@@ -45,6 +45,7 @@ NEEDS = {
     "replay": ("kafka", []),
     "join": ("feast", ["windows.parquet", "-o", "joined.parquet"]),
     "series": ("feast", []),
+    "neighbours": ("feast", ["watch", "wearer=s08"]),
     "rebuild": ("feast", []),
     "maintain": ("feast", []),
     "forget": ("feast", ["watch", "--series", "wearer=s08", "--yes"]),

@@ -135,6 +135,9 @@ class InLoop:
     def get(self, *arguments: Any, **options: Any) -> undertow.Vectors:
         return self._runner.run(self._reader.get(*arguments, **options))
 
+    def neighbours(self, *arguments: Any, **options: Any) -> undertow.Neighbours:
+        return self._runner.run(self._reader.neighbours(*arguments, **options))
+
     def close(self) -> None:
         self._runner.run(self._reader.close())
         self._runner.close()

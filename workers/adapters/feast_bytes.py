@@ -29,12 +29,36 @@ _MORE = np.uint8(0x80)  # of a varint's byte: another one follows
 def entity_keys(series: Mapping[str, Values]) -> list[bytes]:
     """Serialize the n entities whose id columns are given. Feast sorts join keys by name, whatever their order here."""
     names = sorted(series)
-    prefix = struct.pack("<I", len(names)) + b"".join(_with_header(name.encode()) for name in names)
+    prefix = entity_prefix(names)
     keys = _ids(series[names[0]])
     if len(names) == 1:
         return [prefix + key for key in keys]
     others = [_ids(series[name]) for name in names[1:]]
     return [prefix + b"".join(ids) for ids in zip(keys, *others, strict=True)]
+
+
+def entity_prefix(names: Sequence[str]) -> bytes:
+    """Return how the keys of all entities with these id columns begin."""
+    ordered = sorted(names)
+    return struct.pack("<I", len(ordered)) + b"".join(_with_header(name.encode()) for name in ordered)
+
+
+def read_entity_keys(keys: Sequence[bytes], names: Sequence[str]) -> dict[str, list[str | int]]:
+    """Return the n ids of each column from n keys that `entity_keys` has serialized. Raises `ValueError` for others."""
+    prefix = entity_prefix(names)
+    columns: dict[str, list[str | int]] = {name: [] for name in sorted(names)}
+    for key in keys:
+        if not key.startswith(prefix):
+            message = f"expected the key of an entity with the ids {', '.join(sorted(names))}"
+            raise ValueError(message)
+        at = len(prefix)
+        for column in columns.values():
+            value, at = _read_id(key, at)
+            column.append(value)
+        if at != len(key):
+            message = f"expected a key of {at} bytes, found {len(key)}"
+            raise ValueError(message)
+    return {name: columns[name] for name in names}
 
 
 def redis_field(view: str, feature: str) -> bytes:
@@ -97,6 +121,19 @@ def _ids(column: Values) -> list[bytes]:
         ids["type"], ids["size"], ids["value"] = _INT64, 8, column
         return _rows(ids.tobytes(), _INT64_ID.itemsize)
     return [_with_header(value.encode()) for value in column.tolist()]
+
+
+def _read_id(key: bytes, at: int) -> tuple[str | int, int]:
+    if len(key) < at + _HEADER.size:
+        message = "expected an id, found the end of the key"
+        raise ValueError(message)
+    kind, size = _HEADER.unpack_from(key, at)
+    begin, end = at + _HEADER.size, at + _HEADER.size + size
+    if end > len(key) or kind not in (_STRING, _INT64):
+        message = f"expected a text or a 64-bit integer within {len(key)} bytes, found type {kind} up to {end}"
+        raise ValueError(message)
+    value = key[begin:end]
+    return (value.decode() if kind == _STRING else int.from_bytes(value, "little", signed=True)), end
 
 
 def _with_header(text: bytes) -> bytes:

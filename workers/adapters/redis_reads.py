@@ -4,6 +4,7 @@ In: `Question`s. Out: `Answer`s, or `Unavailable` within the timeouts. Knows no 
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from threading import Lock
@@ -19,10 +20,13 @@ from undertow.adapters.redis_client import connect, connect_async, options_are_t
 from undertow.adapters.redis_faults import translated
 from undertow.adapters.redis_served import KEY
 from undertow.schemas.lookups import Answer, Question
+from undertow.schemas.served import ServedSpace
 
 log = logging.getLogger(__name__)
 
 AWAY = "does not answer"
+SCANNED = 10_000
+"""Keys that Redis looks at in one step of a scan: some milliseconds, in which it answers nobody else. A choice."""
 
 
 class RedisReads:
@@ -48,6 +52,18 @@ class RedisReads:
                 for command in commands_of(question):
                     pipeline.execute_command(*command)
                 return answer_of(question, pipeline.execute(raise_on_error=False))
+
+    def keys(self, project: str, space: ServedSpace) -> list[bytes]:
+        """Look through all keys of the server, or of all nodes of a cluster: some microseconds each."""
+        prefix = feast_bytes.entity_prefix([column.name for column in space.series])
+        with translated(self._options, "read", away=AWAY):
+            with self._lock, options_are_taken():
+                if self._client is None:
+                    self._client = connect(self._options, self._waits)
+            end = project.encode()
+            found = self._client.scan_iter(match=b"*" + _literal(end), count=SCANNED)
+            # A scan may give a key twice.
+            return [*dict.fromkeys(key[: len(key) - len(end)] for key in found if key.startswith(prefix))]
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,6 +130,11 @@ def answer_of(question: Question, replies: Sequence[Any]) -> Answer:
         event_us=feast_bytes.read_timestamps(columns[0]),
         values=columns[1:],
     )
+
+
+def _literal(text: bytes) -> bytes:
+    """Return a pattern of Redis that matches this text alone."""
+    return re.sub(rb"([*?\[\]\\^-])", rb"\\\1", text)
 
 
 def _row(reply: Any) -> Sequence[bytes | None] | None:

@@ -19,6 +19,7 @@ from undertow.adapters.online_sqlite import GUARD, WITNESS
 from undertow.adapters.sqlite_served import TABLE
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.lookups import Answer, Question
+from undertow.schemas.served import ServedSpace
 
 CHUNK = 500
 """Keys of one statement. SQLite before 3.32 takes 999 variables."""
@@ -54,6 +55,12 @@ class SqliteReads:
             event_us=np.array([event_us for event_us, _ in there], np.int64),
             values=[[values[name] for _, values in there] for name in question.features],
         )
+
+    def keys(self, project: str, space: ServedSpace) -> list[bytes]:
+        """Read the keys of all rows of the space."""
+        with self._lock, self._translated(), _reading(self._open()) as connection:
+            rows = connection.execute(f"SELECT DISTINCT entity_key FROM {_table(project, space)}")  # noqa: S608 - quoted
+            return [key for (key,) in rows]
 
     def close(self) -> None:
         """Close the file."""
@@ -115,7 +122,7 @@ def _records(connection: sqlite3.Connection) -> dict[str, str]:
 def _rows(connection: sqlite3.Connection, question: Question) -> dict[bytes, _Row]:
     """Return event time and values by feature, by key."""
     assert question.space is not None  # noqa: S101 for the type checker
-    table = '"' + f"{question.project}_{question.space.online}".replace('"', '""') + '"'
+    table = _table(question.project, question.space)
     # A column that is not there yet reads as null: our writer adds its own at its first write.
     known = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
     ours = ", ".join(name if name in known else "NULL" for name in (GUARD, WITNESS))
@@ -129,6 +136,11 @@ def _rows(connection: sqlite3.Connection, question: Question) -> dict[bytes, _Ro
         for key, name, value, *times in connection.execute(statement, (*keys, *question.features)):
             rows.setdefault(key, (_event_us(*times), {}))[1][name] = value
     return rows
+
+
+def _table(project: str, space: ServedSpace) -> str:
+    """Return the quoted name of Feast's table."""
+    return '"' + f"{project}_{space.online}".replace('"', '""') + '"'
 
 
 def _marks(values: Sequence[object]) -> str:

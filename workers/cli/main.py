@@ -20,6 +20,7 @@ from undertow.cli.group import OneLineGroup, needing
 from undertow.cli.init import init
 from undertow.cli.join import join
 from undertow.cli.maintain import maintain
+from undertow.cli.neighbours import neighbours
 from undertow.cli.pack import pack
 from undertow.cli.produce import produce
 from undertow.cli.rebuild import rebuild
@@ -58,6 +59,7 @@ for command, extras in (
     (backfill, ("fleet",)),
     (produce, ("kafka",)),
     (get, ("feast",)),
+    (neighbours, ("feast",)),
     (series, ("feast",)),
     (replay, ("kafka",)),
     (join, ("feast",)),

@@ -10,6 +10,7 @@ from typing import Protocol
 from undertow.adapters.redis_reads import AsyncRedisReads, RedisReads
 from undertow.reader.places import ReaderPlace
 from undertow.schemas.lookups import Answer, Question
+from undertow.schemas.served import ServedSpace
 
 
 class Lookups(Protocol):
@@ -17,6 +18,12 @@ class Lookups(Protocol):
 
     def ask(self, question: Question) -> Answer:
         """Ask in one round trip."""
+
+    def keys(self, project: str, space: ServedSpace) -> list[bytes]:
+        """Return Feast's entity keys of all series that may have a vector of this space, each once.
+
+        Of a Redis that several views share some have none.
+        """
 
     def close(self) -> None:
         """Close the connections; asking again opens them anew."""

@@ -4,9 +4,10 @@ In: where the store is, a name, series. Out: `Vectors`. Imports neither torch, R
 reader is made.
 """
 
+import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +17,15 @@ from undertow.core.errors import WrongUsage
 from undertow.core.extras import require_extras
 from undertow.reader.conversation import Conversation, ask
 from undertow.reader.following import Following, OnChange
+from undertow.reader.neighbours import NO_IDS, Neighbours, Search, go_on, search
+from undertow.reader.series_index import SeriesIndexes, WantedIndex
 from undertow.reader.vectors import Vectors
 
 if TYPE_CHECKING:  # they import redis-py
     from undertow.reader.lookups import AsyncLookups, Lookups
 
 _VIEW = re.compile(r"(.+)__([0-9a-f]{8})")
-_SECOND, _FIVE = timedelta(seconds=1), timedelta(seconds=5)
+_SECOND, _FIVE, _MINUTE = timedelta(seconds=1), timedelta(seconds=5), timedelta(minutes=1)
 
 
 class _Opened:
@@ -65,7 +68,7 @@ class _Opened:
         if match := _VIEW.fullmatch(name):
             name, space = match[1], space or match[0]
         self._place = find_place(place)
-        self._timeout_s, self._now = timeout.total_seconds(), now
+        self._timeout_s, self._now, self._monotonic = timeout.total_seconds(), now, monotonic
         self._following = Following(
             name=name,
             project=project or self._place.project,
@@ -74,6 +77,34 @@ class _Opened:
             look_every_s=look_every.total_seconds(),
             on_change=on_change,
             monotonic=monotonic,
+        )
+        self._indexes = SeriesIndexes(self._open, monotonic)
+
+    def _open(self) -> "Lookups":
+        from undertow.reader.lookups import open_lookups  # noqa: PLC0415 see above
+
+        return open_lookups(self._place, timeout_s=self._timeout_s)
+
+    def _search(
+        self,
+        query: Any,
+        k: int,
+        feature: str,
+        metric: str,
+        where: Mapping[str, Any],
+        max_age: timedelta | None,
+        index_age: timedelta,
+    ) -> Search:
+        return search(
+            self._following,
+            query,
+            k,
+            feature=feature,
+            metric=metric,
+            where=where,
+            max_age=max_age,
+            oldest=index_age,
+            monotonic=self._monotonic,
         )
 
     def _begin(self, series: Any, features: Sequence[str] | None, max_age: timedelta | None) -> Conversation:
@@ -90,9 +121,7 @@ class Reader(_Opened):
 
     @cached_property
     def _lookups(self) -> "Lookups":
-        from undertow.reader.lookups import open_lookups  # noqa: PLC0415 see above
-
-        return open_lookups(self._place, timeout_s=self._timeout_s)
+        return self._open()
 
     def get(self, series: Any, features: Sequence[str] | None = None, *, max_age: timedelta | None = None) -> Vectors:
         """Return the newest vectors of these series, in their order; a series may be there twice.
@@ -111,8 +140,43 @@ class Reader(_Opened):
             except StopIteration as end:
                 return cast("Vectors", end.value)
 
+    def id_types(self) -> dict[str, str]:
+        """Return the id columns of the space that is read now, by name, each `string` or `integer`. Asks the store."""
+        self.get([])
+        space = self._following.space
+        return {} if space is None else {column.name: column.type for column in space.series}
+
+    def neighbours(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        feature: str = "",
+        metric: str = "cosine",
+        where: Mapping[str, Any] = NO_IDS,
+        max_age: timedelta | None = None,
+        index_age: timedelta = _MINUTE,
+    ) -> Neighbours:
+        """Return the k series that are nearest to a series, which is not among them, or to a vector; nearest first.
+
+        `query`: an id, a dict of ids, or (d,) numbers. `feature`: by which; not needed where there is one. `metric`:
+        cosine or euclidean. `where`: only series with these ids, as `{"site": ["a", "b"]}`. `max_age`: none whose
+        vector is older. `index_age`: where the index is older, another is made beside whoever asks; the first one is
+        waited for, some seconds for 100,000 series. It holds all vectors of the feature in memory.
+        Raises as `get` does, and `undertow.Refused` where the series has no vector.
+        """
+        going = self._search(query, k, feature, metric, where, max_age, index_age)
+        got: Any = None
+        while not isinstance(wanted := go_on(going, got), Neighbours):
+            if isinstance(wanted, WantedIndex):
+                got = self._indexes.get(wanted)
+            else:
+                got = self.get(wanted.series, wanted.features, max_age=wanted.max_age)
+        return wanted
+
     def close(self) -> None:
         """Close the connections. A reader that is asked again opens them anew."""
+        self._indexes.close()
         self._lookups.close()
 
     def __enter__(self) -> Self:
@@ -148,8 +212,30 @@ class AsyncReader(_Opened):
             except StopIteration as end:
                 return cast("Vectors", end.value)
 
+    async def neighbours(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        feature: str = "",
+        metric: str = "cosine",
+        where: Mapping[str, Any] = NO_IDS,
+        max_age: timedelta | None = None,
+        index_age: timedelta = _MINUTE,
+    ) -> Neighbours:
+        """Return the nearest series; see `Reader.neighbours`. The index is made and searched in threads."""
+        going = self._search(query, k, feature, metric, where, max_age, index_age)
+        got: Any = None
+        while not isinstance(wanted := await asyncio.to_thread(go_on, going, got), Neighbours):
+            if isinstance(wanted, WantedIndex):
+                got = await asyncio.to_thread(self._indexes.get, wanted)
+            else:
+                got = await self.get(wanted.series, wanted.features, max_age=wanted.max_age)
+        return wanted
+
     async def close(self) -> None:
         """Close the connections. A reader that is asked again opens them anew."""
+        await asyncio.to_thread(self._indexes.close)
         await self._lookups.close()
 
     async def __aenter__(self) -> Self:
