@@ -42,6 +42,9 @@ bench-log: .venv/ready ## A maintained log beside one that is not, and after a m
 bench-reader: .venv/ready ## Vectors read online: undertow.Reader beside Feast's SDK and feature server (a few minutes)
 	$(BIN)/python tests/bench/reader.py --write
 
+bench-neighbours: .venv/ready ## The nearest series online: a search, its index, and how much an old one finds (some minutes)
+	$(BIN)/python tests/bench/neighbours.py --write
+
 soak: .venv/ready ## A fleet under steady load, looked at each minute: is it flat? (HOURS=1)
 	$(BIN)/python tests/bench/soak.py --write --hours $(or $(HOURS),1)
 
@@ -90,4 +93,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-reader bench-embed soak chaos lint linked docs docs-serve check constraints clean
+.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-neighbours bench-reader bench-embed soak chaos lint linked docs docs-serve check constraints clean
