@@ -30,6 +30,7 @@ from undertow.adapters.offline_table import (
     DeltaHistory,
     files_of,
     is_beaten,
+    is_made,
     refuse_earlier,
     replace_files,
     write_file,
@@ -178,6 +179,8 @@ class ForgetHistory:
         left: list[_Rewritten] = []
 
         def commit(table: Any) -> None:
+            if left and is_made(self.home / TABLE, [action for one in left for action in one.added]):
+                return
             names = {name for name, _, _ in files_of(table)}
             left[:] = [one for one in rewritten if one.name in names]
             if left:

@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from undertow.adapters.offline_history import DELTA_LOG, delta_folder, has_table
 from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import encode_rows, part_schema, read_part
 from undertow.adapters.offline_table_version import chain_position, open_table, storage_options, translated_delta
+from undertow.adapters.offline_tombstones import unused_since
 from undertow.core.errors import Refused
 from undertow.core.parquet_files import SUFFIX
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
@@ -85,9 +86,9 @@ class DeltaSnapshot:
             except CommitFailedError as error:
                 if not is_beaten(error):
                     raise
-                for add in adds:  # nobody has heard of them
-                    (self._home / TABLE / add.path).unlink(missing_ok=True)
-                return False
+                if not is_made(self._home / TABLE, adds):
+                    delete_unheard(self._home / TABLE, adds)
+                    return False
             hit_failpoint("after_fold_commit")
             self._table.update_incremental()
         return True
@@ -205,9 +206,11 @@ def compact(table: Any, home: AnyPath, view: SpaceView, day: str, *, clock: Cloc
     try:
         replace_files(table, [merged], some, is_change=False, clock=clock)
     except CommitFailedError as error:
-        if is_beaten(error):
-            (home / TABLE / merged.path).unlink(missing_ok=True)
-        raise
+        if not is_beaten(error):
+            raise
+        if not is_made(home / TABLE, [merged]):
+            delete_unheard(home / TABLE, [merged])
+            raise
     return len(some)
 
 
@@ -244,6 +247,23 @@ def refuse_earlier(table: Any, chains: Mapping[str, int]) -> None:
 def is_beaten(error: Exception) -> bool:
     """Whether an error of Delta Lake says that another commit came first, and this one was not made."""
     return any(conflict in str(error) for conflict in CONFLICTS)
+
+
+def is_made(root: AnyPath, added: Sequence[AddAction]) -> bool:
+    """Whether a commit that adds these files was made after all, though Delta Lake says that it was beaten.
+
+    Where a store makes it and its reply is lost, Delta Lake tries again, and takes what it finds there, its own commit,
+    for another's. Raises `Refused`, `Unavailable`: then nobody knows, and the files must stay.
+    """
+    names = {action.path.rpartition("/")[2] for action in added}
+    live = {path.rpartition("/")[2] for path, _, _ in files_of(open_table(root))}
+    return not names.isdisjoint(live) or bool(unused_since(root, names))
+
+
+def delete_unheard(root: AnyPath, added: Sequence[AddAction]) -> None:
+    """Delete files that no commit adds."""
+    for action in added:
+        (root / action.path).unlink(missing_ok=True)
 
 
 def files_of(table: Any) -> list[tuple[str, str, int]]:
