@@ -5,9 +5,9 @@ the table a row stands twice. Reads by deltalake and pyarrow alone, and by none 
 fault of theirs is repeated here. Knows neither a broker nor what is expected.
 
 The table has, as `version` of the `app_id` that is a chain's nonce, the position up to which it has the chain's rows. A
-part's name is its position; the first part of a chain has 0. Of a backfill's job the version is the number of the first
-batch of chunks that the table lacks; which chunks a batch has is noted beside them, and a chunk that is in the table
-may lie there still, or again.
+part's name is its position; the first part of a chain has 0. Of a backfill's job, whose `app_id` is `@backfill/<job>`,
+the version is the number of the first batch of chunks that the table lacks; which chunks a batch has is noted beside
+them, and a chunk that is in the table may lie there still, or again.
 """
 
 import gzip
@@ -139,9 +139,7 @@ def _chains(home: Path) -> list[Path]:
 def _chunks(folder: Path, table: DeltaTable | None) -> list[Path]:
     """Return the chunks of a job that the table lacks."""
     there = sorted(folder.glob("*.parquet"))
-    nonce = folder / "_folded" / "chain.json"
-    known = json.loads(nonce.read_bytes())["chain"] if nonce.exists() else None
-    end = (table.transaction_version(known) or 0) if table is not None and known is not None else 0
+    end = (table.transaction_version(f"@backfill/{folder.name}") or 0) if table is not None else 0
     noted = max((int(path.stem) for path in folder.glob("_folded/[0-9]*.json")), default=0)
     if noted > end:  # chunks before it may have been deleted before they were listed
         message = f"{folder} is in the table up to {noted}, in this version up to {end}"

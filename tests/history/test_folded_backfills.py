@@ -8,7 +8,7 @@ import pytest
 from tests.history.fold_world import BEGIN_US, GRACE_S, JOB, P0, World, places_in, upto
 from undertow.adapters import offline_jobs
 from undertow.adapters.offline_batches import folded_chunks, last_batch, read_batches
-from undertow.adapters.offline_history import table_files, whole_parts, with_parts
+from undertow.adapters.offline_history import job_ends, table_files, whole_parts, with_parts
 from undertow.adapters.offline_log import latest_in
 from undertow.adapters.offline_verify import verify
 from undertow.commands.promotion import newest_event
@@ -195,11 +195,83 @@ def test_a_job_that_was_moved_aside_while_it_is_folded_loses_nothing(tmp_path, m
     (world.home / "@backfill/past").rename(tmp_path / "aside")
     world.backfill(7, 9)
     for act in (
-        lambda: world.jobs().read(job, []),
-        lambda: world.jobs().keep(job, 2),
         lambda: world.jobs().note(job, FoldedUpTo(position=2, parts=1, at_s=1.0)),
         lambda: world.jobs().delete(job, FoldedUpTo(position=2, parts=1, at_s=1.0)),
     ):
         with pytest.raises(Unavailable, match="was moved while it was folded"):
             act()
     assert world.places() == backfilled((7, 9))
+
+
+def copy_of(world, aside):
+    return shutil.copytree(world.home / "@backfill", aside)
+
+
+def test_a_job_of_an_older_copy_than_the_table_gets_no_new_batch_in_the_place_of_one_that_the_table_has(
+    tmp_path, memory_clock
+):
+    world = World(tmp_path / "log", memory_clock)
+    folder = world.home / "@backfill"
+    world.backfill(0, 3)
+    world.maintain()
+    older = copy_of(world, tmp_path / "older")
+    world.backfill(3, 6)
+    world.maintain()
+    newest = copy_of(world, tmp_path / "newest")
+    shutil.rmtree(folder)
+    shutil.copytree(older, folder)
+    world.backfill(6, 9)  # by a backfill that had begun before
+    for _ in range(2):
+        (fault,) = world.maintain().faults
+        assert "has the job in" in fault
+        assert "@backfill/past up to batch 2, and its notes end at 1: it was deleted, or restored from another" in fault
+        world.clock.advance(GRACE_S)
+    assert any("its notes end at 1" in fault for fault in verify(world.root).faults)
+    with pytest.raises(
+        Refused, match=r"its notes end at 1.*or move it out of the log and backfill under another --job"
+    ):
+        job_ends(world.home)(folder / "past")
+    chunk = next((folder / "past").glob(f"{6:032x}.parquet"))
+    shutil.move(chunk, tmp_path / "chunk")
+    shutil.rmtree(folder)
+    shutil.copytree(newest, folder)
+    (tmp_path / "chunk").rename(chunk)
+    assert world.maintain().faults == ()
+    assert in_table(world) == backfilled((0, 9))
+
+
+def test_a_job_of_a_copy_from_before_its_first_fold_is_not_folded_twice(tmp_path, memory_clock):
+    world = World(tmp_path / "log", memory_clock)
+    world.backfill(0, 3)
+    before = copy_of(world, tmp_path / "before")
+    world.maintain()
+    shutil.rmtree(world.home / "@backfill")
+    shutil.copytree(before, world.home / "@backfill")
+    (fault,) = world.maintain().faults
+    assert "up to batch 1, and its notes end at 0" in fault
+    assert in_table(world) == backfilled((0, 3))
+    shutil.move(world.home / "@backfill/past", tmp_path / "aside")
+    assert world.maintain().faults == ()
+    assert world.places() == backfilled((0, 3))
+
+
+def test_a_job_that_was_copied_under_another_name_is_told_and_nothing_of_it_is_deleted(tmp_path, memory_clock):
+    world = World(tmp_path / "log", memory_clock)
+    world.backfill(0, 3)
+    world.maintain()
+    shutil.copytree(world.home / "@backfill/past", world.home / "@backfill/copy")
+    world.backfill(3, 6, job="copy")
+    for _ in range(2):
+        (fault,) = world.maintain().faults
+        assert "to have @backfill/copy up to 2, as its chain notes; it has nothing of it" in fault
+        world.clock.advance(GRACE_S)
+    assert len(world.chunks("copy")) == 2
+
+
+def test_a_chunk_of_a_noted_batch_that_is_gone_before_it_was_folded_is_found_by_verify(world):
+    world.jobs().look()
+    assert verify(world.root).faults == ()
+    (world.home / "@backfill/past" / f"{3:032x}.parquet").unlink()
+    (fault,) = verify(world.root).faults
+    assert f"{3:032x}.parquet is gone, before the table of history had it" in fault
+    assert "undertow backfill HISTORY --job past" in fault

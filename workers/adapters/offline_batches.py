@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from undertow.adapters.offline_files import publish
-from undertow.adapters.offline_folded import newest_mark
+from undertow.adapters.offline_folded import chain_id, newest_mark
 from undertow.adapters.offline_names import BACKFILLS
 from undertow.adapters.offline_parts import translated
 from undertow.core.errors import Refused
@@ -46,8 +46,17 @@ def job_folders(home: AnyPath) -> list[AnyPath]:
 
 
 def is_chunk(path: AnyPath, home: AnyPath) -> bool:
-    """Whether a part is a chunk of a backfill."""
+    """Whether this is a chunk of a backfill, or a folder of them."""
     return below(path, home).startswith(f"{BACKFILLS}/")
+
+
+def table_id(folder: AnyPath, home: AnyPath) -> str:
+    """Return by which id the table knows a chain or a job; empty if a chain was never folded. Raises as `chain_id`.
+
+    A chain's is its nonce, since the same folder may hold another one later. A job's is its name: were it begun anew
+    under that name, or restored from an older copy, the table would tell.
+    """
+    return below(folder, home) if is_chunk(folder, home) else chain_id(folder)
 
 
 def last_batch(folder: AnyPath) -> int:

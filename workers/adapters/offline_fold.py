@@ -92,7 +92,7 @@ class FileChains:
         folder = self._home / chain.name
         with translated(folder):
             names = [name for name in part_names(folder) if position_of(name) < before.position]
-            delete_parts(folder, chain, names)
+            delete_parts(folder, names, lambda: require_same(folder, chain))
             drop_marks(folder, before=before.position)
         return len(names)
 
@@ -105,17 +105,18 @@ def require_same(folder: AnyPath, chain: FoldChain) -> None:
             raise Unavailable(message)
 
 
-def delete_parts(folder: AnyPath, chain: FoldChain, names: Sequence[str]) -> None:
+def delete_parts(folder: AnyPath, names: Sequence[str], require: Callable[[], None]) -> None:
     """Delete parts of a chain by their names, durable on return. Raises `Unavailable`, `OSError`.
 
-    On a disk the folder is held open: where it is moved meanwhile, nothing is deleted in the one that takes its place.
+    `require` raises where the folder is another chain's. On a disk it is held open: where it is moved meanwhile,
+    nothing is deleted in the one that takes its place.
     """
     with _remover(folder) as remove:
-        require_same(folder, chain)
+        require()
         for some in _split(names, at_once=isinstance(folder, StorePath)):
             remove(some)
             hit_failpoint("after_fold_delete")
-        require_same(folder, chain)
+        require()
         sync_names(folder)
 
 

@@ -92,7 +92,8 @@ class ForgetHistory:
         before = {path.name for path in in_table(self.home)}
 
         def commit(table: Any) -> None:
-            known = [known_id(folder) for folder in (*chain_folders(self.home), *job_folders(self.home))]
+            folders = [*chain_folders(self.home), *job_folders(self.home)]
+            known = [known_id(folder, self.home) for folder in folders]
             refuse_earlier(table, {one: int(table.transaction_version(one) or 0) for one in known if one})
 
         table = self._commit(commit)

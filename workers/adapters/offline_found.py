@@ -17,9 +17,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from undertow.adapters.offline_batches import chunks_before, is_chunk, job_folders
+from undertow.adapters.offline_batches import chunks_before, is_chunk, job_folders, table_id
 from undertow.adapters.offline_chains import chain_folders
-from undertow.adapters.offline_folded import chain_id
 from undertow.adapters.offline_history import has_table
 from undertow.adapters.offline_names import PART_NAME, SEED, TABLE, position_of
 from undertow.adapters.offline_parts import READERS, part_files, translated
@@ -138,9 +137,12 @@ class SeriesSearch:
             return set(), dict.fromkeys(folders, 0)
         with translated_delta(self._home / TABLE):
             table = open_table(self._home / TABLE)
-            ids = at_once(known_id, folders)
+            ids = at_once(self._known_id, folders)
             ends = [int(table.transaction_version(known) or 0) if known else 0 for known in ids]
             return {path for path, _, _ in files_of(table)}, dict(zip(folders, ends, strict=True))
+
+    def _known_id(self, folder: AnyPath) -> str:
+        return known_id(folder, self._home)
 
     def _folded(self, parts: list[AnyPath], ends: dict[AnyPath, int]) -> set[AnyPath]:
         """Return the parts that the table has, too."""
@@ -171,10 +173,10 @@ def in_table(home: AnyPath) -> list[AnyPath]:
         return [*(home / TABLE).glob(f"{DAY}=*/*{SUFFIX}")]
 
 
-def known_id(folder: AnyPath) -> str:
-    """Return by which id the table knows a chain or a job; empty if it was never folded."""
+def known_id(folder: AnyPath, home: AnyPath) -> str:
+    """Return by which id the table knows a chain or a job; empty if a chain was never folded."""
     with translated(folder):
-        return chain_id(folder)
+        return table_id(folder, home)
 
 
 def _status(path: AnyPath) -> _Status | None:

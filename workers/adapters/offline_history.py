@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from undertow.adapters.offline_batches import chunks_before, job_folders
+from undertow.adapters.offline_batches import chunks_before, job_folders, last_batch, table_id
 from undertow.adapters.offline_chains import TRIES, chain_folders, require_whole
-from undertow.adapters.offline_folded import chain_id, newest_mark
+from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_names import DELTA, PART_NAME, TABLE, part_name, part_names, position_of
 from undertow.adapters.offline_parts import part_files, translated
 from undertow.core.errors import Refused, UndertowError
@@ -103,6 +103,29 @@ def folded_until(home: AnyPath, folder: AnyPath) -> int:
     return end
 
 
+def job_ends(home: AnyPath) -> Callable[[AnyPath], int]:
+    """Return a function from a job's folder to the batch from which the table, as it is now, lacks the job.
+
+    It raises `Refused` where the job's notes and the table are of different copies, `Unavailable`.
+    """
+    folded = _read_table(home)[1]
+
+    def end_of(folder: AnyPath) -> int:
+        end = folded(folder)
+        with translated(folder):
+            last = last_batch(folder)  # after the table: a batch is noted before that has it
+        if end > last + 1:
+            message = (
+                f"the table of history in {home / TABLE} has the job in {folder} up to batch {end - 1}, and its notes "
+                f"end at {last}: it was deleted, or restored from another copy; restore it from the table's, or move "
+                "it out of the log and backfill under another --job"
+            )
+            raise Refused(message)
+        return end
+
+    return end_of
+
+
 def has_table(home: AnyPath) -> bool:
     """Whether this view has a table: one that was being made when its maintainer was killed has no version yet."""
     return any((home / TABLE / DELTA_LOG).glob("*.json"))
@@ -167,7 +190,7 @@ def _read_table(home: AnyPath) -> tuple[list[AnyPath], Callable[[AnyPath], int]]
 
     def folded(folder: AnyPath) -> int:
         with translated(folder):
-            known = chain_id(folder)
+            known = table_id(folder, home)
         return version.folded(known) if known else 0
 
     return version.files, folded

@@ -10,13 +10,14 @@ for each day that a batch has rows of.
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from undertow.adapters.offline_batches import ChunkBatch, add_batch, job_folders, last_batch, read_batches
-from undertow.adapters.offline_fold import delete_parts, require_same
-from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, drop_marks, make_chain_id
+from undertow.adapters.offline_batches import ChunkBatch, add_batch, job_folders, last_batch, read_batches, table_id
+from undertow.adapters.offline_fold import delete_parts
+from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, drop_marks
+from undertow.adapters.offline_history import job_ends
 from undertow.adapters.offline_parts import part_schema, read_latest, read_part, translated
 from undertow.core.errors import Unavailable, UndertowError
 from undertow.core.parquet_files import SUFFIX
@@ -60,47 +61,45 @@ class FileJobs:
 
     def look(self) -> tuple[list[FoldChain], list[str]]:
         """See the port. Notes new batches."""
-        found = at_once(self._try_look, job_folders(self._home))
+        end_of = job_ends(self._home)
+        found = at_once(lambda folder: self._try_look(folder, end_of), job_folders(self._home))
         return [one for one in found if isinstance(one, FoldChain)], [one for one in found if isinstance(one, str)]
 
     def read(self, chain: FoldChain, positions: Sequence[int]) -> list[Any]:
         """See the port."""
         folder = self._home / chain.name
-        require_same(folder, chain)
         paths = [
             folder / f"{name}{SUFFIX}" for batch in read_batches(folder, positions) for name in sorted(batch.chunks)
         ]
-        rows = at_once(self._read, paths)
-        require_same(folder, chain)
-        return rows
+        return at_once(self._read, paths)
 
-    def keep(self, chain: FoldChain, before: int) -> None:  # noqa: ARG002
-        """See the port: what chunks say besides their rows is in the batch already."""
-        require_same(self._home / chain.name, chain)
+    def keep(self, chain: FoldChain, before: int) -> None:
+        """See the port. Nothing: what chunks say besides their rows is in the batch already."""
 
     def note(self, chain: FoldChain, upto: FoldedUpTo) -> None:
         """See the port."""
         folder = self._home / chain.name
-        require_same(folder, chain)
+        _require_batches(folder, upto.position)
         add_mark(folder, FoldMark(position=upto.position, parts=upto.parts, at_s=upto.at_s))
         hit_failpoint("after_fold_note")
 
     def delete(self, chain: FoldChain, before: FoldedUpTo) -> int:
         """Delete the files of all chunks before a noted position; return how many there were."""
         folder = self._home / chain.name
-        require_same(folder, chain)
         with translated(folder):
+            _require_batches(folder, before.position)
             files = _files(folder)
             known = read_batches(folder, [part.position for part in chain.parts if part.position < before.position])
             names = [f"{name}{SUFFIX}" for batch in known for name in sorted(batch.chunks) if name in files]
-            delete_parts(folder, chain, names)
+            delete_parts(folder, names, lambda: _require_batches(folder, before.position))
             drop_marks(folder, before=before.position)
         return len(names)
 
-    def _try_look(self, folder: AnyPath) -> FoldChain | str | None:
+    def _try_look(self, folder: AnyPath, end_of: Callable[[AnyPath], int]) -> FoldChain | str | None:
         """Return a job, or why it cannot be folded now, or None if it has nothing to fold."""
         try:
             with translated(folder):
+                end_of(folder)  # before a batch is noted: it must not take the place of one that the table has
                 return self._look(folder)
         except UndertowError as error:
             return str(error)
@@ -110,7 +109,6 @@ class FileJobs:
         last = last_batch(folder)
         if not files and not last:
             return None
-        known = make_chain_id(folder)
         batches = read_batches(folder, range(1, last + 1)) if files else []
         batched = {name for batch in batches for name in batch.chunks}
         new = {name: file for name, file in files.items() if name not in batched}
@@ -127,7 +125,7 @@ class FileJobs:
         noted_upto = marks[-1].position if marks else 1
         there = {batch.number: [files[name].size for name in batch.chunks if name in files] for batch in batches}
         return FoldChain(
-            id=known,
+            id=table_id(folder, self._home),
             name=below(folder, self._home),
             notes=tuple(FoldedUpTo(position=mark.position, parts=mark.parts, at_s=mark.at_s) for mark in marks),
             parts=tuple(
@@ -161,6 +159,14 @@ class FileJobs:
                 f"undertow backfill HISTORY --job {shlex.quote(path.parent.name)}"
             )
             raise Unavailable(message) from error
+
+
+def _require_batches(folder: AnyPath, position: int) -> None:
+    """Raise `Unavailable` where a job was moved away, and lacks a batch before a position."""
+    with translated(folder):
+        if last_batch(folder) + 1 < position:
+            message = f"the job in {folder} was moved while it was folded; it will be tried again"
+            raise Unavailable(message)
 
 
 def _files(folder: AnyPath) -> dict[str, _File]:

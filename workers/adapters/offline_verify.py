@@ -17,7 +17,7 @@ from undertow.adapters.offline_batches import job_folders, last_batch, read_batc
 from undertow.adapters.offline_chains import MEND, chain_folders, find_holes, gone_chains
 from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import folded_parts
-from undertow.adapters.offline_history import listed_parts, table_files
+from undertow.adapters.offline_history import job_ends, listed_parts, table_files
 from undertow.adapters.offline_names import BACKFILLS, DELTA, SEED, TABLE, part_names
 from undertow.adapters.offline_parts import READERS, is_intact, part_files, read_metadata, translated
 from undertow.adapters.offline_root import read_nonce, read_owner
@@ -156,7 +156,7 @@ def _faults(home: AnyPath) -> Iterator[str]:
     for folder in chain_folders(home):
         yield from _tried(partial(_require_chain, folder))
     for job in job_folders(home):
-        yield from _tried(partial(_require_job, job))
+        yield from _tried(partial(_require_job, home, job))
     yield from _tried(lambda: _require_begun(home))
     yield from _tried(lambda: listed_parts(home))
 
@@ -171,9 +171,17 @@ def _require_chain(folder: AnyPath) -> None:
         raise Refused(message)
 
 
-def _require_job(folder: AnyPath) -> None:
+def _require_job(home: AnyPath, folder: AnyPath) -> None:
     with translated(folder):
-        read_batches(folder, range(1, max(last_batch(folder) + 1, newest_mark(folder).position)))
+        noted = newest_mark(folder).position
+        batches = read_batches(folder, range(1, max(last_batch(folder) + 1, noted)))
+        there = {path.stem for path in folder.glob(f"*{SUFFIX}")}
+    end = max(noted, job_ends(home)(folder))  # after the listing: what was folded and deleted meanwhile is before it
+    for batch in batches:
+        if batch.number >= end and (gone := sorted(batch.chunks.keys() - there)):
+            path = folder / f"{gone[0]}{SUFFIX}"
+            message = f"{path} is gone, before the table of history had it; {without_it(path)}"
+            raise Refused(message)
 
 
 def _require_begun(home: AnyPath) -> None:

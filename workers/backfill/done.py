@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from undertow.adapters.offline_batches import folded_chunks
+from undertow.adapters.offline_history import job_ends
 from undertow.adapters.offline_parts import part_files, read_latest
 from undertow.backfill.chunks import Chunk
 from undertow.backfill.digests import Digests, changed_ns
@@ -31,7 +32,11 @@ class DoneBefore:
 
 
 def find_done(chunks: Sequence[Chunk], job: AnyPath, history: AnyPath, digests: Digests) -> DoneBefore:
-    """Find the chunks' parts in the job's folder. Raises `Refused` for a damaged part, `Unavailable`."""
+    """Find the chunks' parts in the job's folder.
+
+    Raises `Refused` for a damaged part, and for notes that do not fit the table of history, `Unavailable`.
+    """
+    job_ends(job.parent.parent)(job)
     folded = folded_chunks(job)
     there = {path.stem for path in part_files(job)} | {*folded}
     parts = {chunk: chunk.id for chunk in chunks if chunk.id in there}
