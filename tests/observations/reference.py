@@ -43,20 +43,22 @@ def fault_of(row, spec, contract):
 
 
 def hear(rows, columns, spec):
-    """Return what rows of a series, by number, say of its statics, and the numbers of those that contradict others."""
+    """Return what rows of a series, by number, say of its statics and since which grid point, and who contradicts."""
 
     def order(number):
         row = rows[number]
         return row[spec.time], [(is_hole(row[one.name]), row[one.name] or "") for one in columns]
 
-    so, contradicting = {one.name: None for one in columns}, set()
+    so, contradicting, since = {one.name: None for one in columns}, set(), {}
     for number in sorted(rows, key=order):
         said = {name: rows[number][name] for name in so if not is_hole(rows[number][name])}
         if any(so[name] is not None and so[name] != value for name, value in said.items()):
             contradicting.add(number)
         else:
             so |= said
-    return so, contradicting
+            for name in said:
+                since.setdefault(name, point_of(rows[number][spec.time], spec))
+    return so, since, contradicting
 
 
 def combine(rows, name, spec):
@@ -136,17 +138,19 @@ def windows_of(rows, spec, contract, derived=Nothing):
             of_series.setdefault(tuple(row[one.name] for one in contract.series), {})[number] = row
     found = []
     for ids, mine in sorted(of_series.items()):
-        statics, contradicting = hear(mine, contract.static, spec)
+        statics, since, contradicting = hear(mine, contract.static, spec)
         cells = {}
         for number, row in mine.items():
             if number in contradicting:
                 faults[number] = "static"
             else:
                 cells.setdefault(point_of(row[spec.time], spec), []).append(row)
-        if not cells or any(is_hole(statics[one.name]) and not one.accepts_unknown for one in contract.static):
+        if not cells:
             continue
         steps = steps_of(cells, contract.past, spec, derived)
         for start, end in ends_of(steps, cells, spec, contract):
             taken = [steps[point] for point in range(start, end + 1)]
-            found.append((ids, spec.origin_us + end * spec.every_us, taken, statics))
+            by_then = {name: said if since.get(name, end + 1) <= end else None for name, said in statics.items()}
+            if not any(by_then[one.name] is None and not one.accepts_unknown for one in contract.static):
+                found.append((ids, spec.origin_us + end * spec.every_us, taken, by_then))
     return found, sorted(faults.items())

@@ -50,6 +50,11 @@ class WindowPlan:
     min_length: int
     max_length: int
 
+    @property
+    def max_gap(self) -> int:
+        """The most holes in a row that are filled; 0 where no column has any filled."""
+        return self.spec.max_gap_steps if any(one.fill.kind != "none" for one in self.past) else 0
+
     def of(self, source: ColumnSource) -> Iterator[PlannedColumn]:
         """Yield the columns that come from there, one of the past before one of the future, each once."""
         found = {one.name: one for one in (*self.future, *self.past) if one.source == source}

@@ -85,37 +85,39 @@ def known_ahead(seen: Observations, columns: Sequence[str], ids: Mapping[str, Va
     )
 
 
-def statics_of(
-    table: pa.Table, contract: InputContract, columns: Sequence[Column], ids: Mapping[str, Values]
-) -> tuple[dict[str, Values], Mask]:
-    """Return by column (m,) the statics of each series, and (m,) of which series they are known.
+class StaticTable:
+    """A table with a row for each series: its ids, and static columns."""
 
-    Raises `Refused` if the table lacks an id, or says two things of one series.
-    """
-    keys: dict[str, Values] = {}
-    named = np.ones(table.num_rows, np.bool_)
-    for one in contract.series:
-        keys[one.name], valid = read_ids(id_column(table, one), one)
-        named &= valid
-    rows = np.flatnonzero(named)
-    known = {key: row for row, key in zip(rows.tolist(), _keys(keys, rows), strict=True)}
-    if len(known) < len(rows):
-        seen: set[tuple[object, ...]] = set()
-        twice = next(key for key in _keys(keys, rows) if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        message = f"expected one row for each series in the table of statics, found {', '.join(map(str, twice))} twice"
-        raise Refused(message)
-    everyone = np.arange(len(next(iter(ids.values()))))
-    place = np.array([known.get(key, -1) for key in _keys(ids, everyone)], np.int64)
-    there = place >= 0
-    statics: dict[str, Values] = {}
-    for column in columns:
-        values, valid = read_elements(value_column(table, column), column)
-        if not len(values):
-            statics[column.name] = np.full(len(place), np.nan if column.is_real else None)
-            continue
-        statics[column.name] = values[place]
-        there &= valid[place]
-    return statics, there
+    def __init__(self, table: pa.Table, contract: InputContract, columns: Sequence[Column]) -> None:
+        """Read it. Raises `Refused` if it lacks an id, or says two things of one series."""
+        keys: dict[str, Values] = {}
+        named = np.ones(table.num_rows, np.bool_)
+        for one in contract.series:
+            keys[one.name], valid = read_ids(id_column(table, one), one)
+            named &= valid
+        rows = np.flatnonzero(named)
+        self._row_of = {key: row for row, key in zip(rows.tolist(), _keys(keys, rows), strict=True)}
+        if len(self._row_of) < len(rows):
+            seen: set[tuple[object, ...]] = set()
+            twice = next(key for key in _keys(keys, rows) if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            named_twice = ", ".join(map(str, twice))
+            message = f"expected one row for each series in the table of statics, found {named_twice} twice"
+            raise Refused(message)
+        self._columns = {column: read_elements(value_column(table, column), column) for column in columns}
+
+    def of(self, ids: Mapping[str, Values]) -> tuple[dict[str, Values], Mask]:
+        """Return by column (m,) the statics of each series, and (m,) of which series they are known."""
+        everyone = np.arange(len(next(iter(ids.values()))))
+        place = np.array([self._row_of.get(key, -1) for key in _keys(ids, everyone)], np.int64)
+        there = place >= 0
+        statics: dict[str, Values] = {}
+        for column, (values, valid) in self._columns.items():
+            if not len(values):
+                statics[column.name] = np.full(len(place), np.nan if column.is_real else None)
+                continue
+            statics[column.name] = values[place]
+            there &= valid[place]
+        return statics, there
 
 
 def _keys(ids: Mapping[str, Values], rows: Rows) -> list[tuple[object, ...]]:

@@ -22,7 +22,7 @@ from undertow.observations.plan import PlannedColumn, WindowPlan
 from undertow.observations.side_tables import KnownAhead
 from undertow.observations.spans import Spans
 from undertow.schemas.arrow_columns import Rows
-from undertow.schemas.contract import InputContract
+from undertow.schemas.contract import Column, InputContract
 from undertow.schemas.records import Fault
 from undertow.schemas.windows import Values, WindowBatch
 from undertow.schemas.windows_arrow import window_schema, windows_to_arrow
@@ -30,7 +30,7 @@ from undertow.schemas.wording import counted
 
 LEFT_OUT = {
     "end": "they end outside the years 1900 to 9998",
-    "static": "not all statics of their series are known",
+    "static": "not all statics of their series are known by then",
     "known": "not all that is known ahead of them is there",
 }
 """Why windows are not made, by reason."""
@@ -51,8 +51,8 @@ class Windows:
     known_bad: tuple[BadRows, ...]
     """The same of the table of what is known."""
     left_out: Mapping[str, int]
-    """How many windows are not made, by reason: `static`, a static of the series is not known; `known`, not all that is
-    known ahead is there; `end`, they end outside the years 1900 to 9998."""
+    """How many windows are not made, by reason: `static`, a static of the series is not known by then; `known`, not all
+    that is known ahead is there; `end`, they end outside the years 1900 to 9998."""
     table: Any
     """The observations as they were given."""
     known_table: Any
@@ -65,6 +65,8 @@ class Windows:
     """By column of categories, (k,): its texts."""
     statics: Mapping[str, Values]
     """By static column, (m,)."""
+    static_since: Mapping[str, Rows]
+    """By static column that observations state, (m,): the grid point since which it is known of each series."""
     known: KnownAhead | None
     spans: Spans
 
@@ -130,7 +132,7 @@ class Windows:
             lengths=lengths,
             past={one.name: self._texts(one, self.values[one.name][steps]) for one in self.plan.past},
             future=self._future(series, index),
-            static={column.name: self.statics[column.name][series] for column in self.contract.static},
+            static={column.name: self._static(column, series, index) for column in self.contract.static},
         )
 
     def batches(self, rows: int = 1024) -> Iterator[WindowBatch]:
@@ -145,6 +147,14 @@ class Windows:
         """
         tables = [windows_to_arrow(batch, self.contract) for batch in self.batches(1 << 14)]
         return pa.concat_tables(tables) if tables else window_schema(self.contract).empty_table()
+
+    def _static(self, column: Column, series: Rows, index: Rows) -> Values:
+        """Return (n,) what is known of a series at a window's end: what is said later is not in it."""
+        values, since = self.statics[column.name][series], self.static_since.get(column.name)
+        if since is None or (known := since[series] <= index).all():
+            return values
+        nothing = np.full(len(values), np.nan if column.is_real else None, values.dtype)
+        return np.where(known, values, nothing)
 
     def _future(self, series: Rows, index: Rows) -> dict[str, Values]:
         horizon, plan = self.contract.horizon, self.plan
