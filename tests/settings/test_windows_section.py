@@ -28,6 +28,7 @@ def test_every_key_reaches_the_specification():
         "max_gap": "1h",
         "on": "grid",
         "stride": 3,
+        "lateness": "2h",
         "min_length": 2,
         "max_length": 5,
         "calendar": {"h": "hour"},

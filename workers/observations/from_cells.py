@@ -15,7 +15,7 @@ from undertow.observations.calendar_columns import calendar_numbers
 from undertow.observations.category_places import Numbers, texts_array
 from undertow.observations.cells import Cells
 from undertow.observations.fills import Fill
-from undertow.observations.holes import fill_holes, lay_out
+from undertow.observations.holes import GridSteps, fill_holes, lay_out
 from undertow.observations.plan import PlannedColumn, WindowPlan
 from undertow.observations.side_tables import KnownAhead, StaticTable
 from undertow.observations.spans import cut_spans
@@ -64,8 +64,11 @@ def statics_beside(
     return Statics(statics=stated.texts(plan.static, names) | statics, static_since=since, static_known=there)
 
 
-def cut_windows(plan: WindowPlan, cells: Cells, beside: Beside) -> Windows:
-    """Lay the cells out on the grid, fill holes, and find the windows."""
+def cut_windows(plan: WindowPlan, cells: Cells, beside: Beside, new: Mask | None = None) -> Windows:
+    """Lay the cells out on the grid, fill holes, and find the windows.
+
+    Of those alone, where `new` (c,) is given, that end at these cells, or at steps that are filled before one of them.
+    """
     contract, spec = plan.contract, plan.spec
     layout = lay_out(cells, max_gap=plan.max_gap, beside_observed=spec.on == "grid")
     names = dict(beside.names)
@@ -83,6 +86,8 @@ def cut_windows(plan: WindowPlan, cells: Cells, beside: Beside) -> Windows:
     spans = cut_spans(
         layout, gridded, ends=spec.on, stride=spec.stride, min_length=plan.min_length, max_length=plan.max_length
     )
+    if new is not None:
+        spans = spans.take(new[cell_behind(layout)[spans.last]])
     left_out: dict[str, int] = {}
 
     def keep(why: str, kept: NDArray[np.bool_]) -> None:
@@ -121,6 +126,12 @@ def cut_windows(plan: WindowPlan, cells: Cells, beside: Beside) -> Windows:
         known=beside.known,
         spans=spans,
     )
+
+
+def cell_behind(layout: GridSteps) -> Rows:
+    """Return (g,) the number of the cell at each step, or of the next one behind it."""
+    behind: Rows = np.cumsum(layout.observed) - layout.observed
+    return behind
 
 
 def _with_place(one: PlannedColumn, names: dict[str, Values]) -> Fill:

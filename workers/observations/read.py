@@ -89,12 +89,9 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
             bad.append(BadRows(reason=reason, column=column, expected=expected, rows=rows))
             good = good & valid
 
-    times, certain = _times(whole_column(table, form.time), form)
-    time_us, valid = read_ends(times)
-    hold("local-time", form.time, f"a time that {form.zone} has once (windows.fold)", certain)
-    hold("time", form.time, "a time to the microsecond, from 1900 to 9998", valid)
-    if is_integer(times.type):
-        hold("time", form.time, "microseconds since the epoch, in no other unit", ~are_of_another_unit(time_us))
+    time_us, checks = read_times(whole_column(table, form.time), form)
+    for reason, expected, valid in checks:
+        hold(reason, form.time, expected, valid)
     index, near = form.grid.place(time_us)
     hold("off-grid", form.time, "a time within windows.tolerance of a grid point", near)
     ids = {}
@@ -111,7 +108,7 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
         else:
             values[column.name], names[column.name], valid = encode_categories(array, column)
             hold("category", column.name, "a category that the model knows", valid)
-    created = _created(whole_column(table, form.created)) if form.created else None
+    created = read_created(whole_column(table, form.created)) if form.created else None
     kept = np.flatnonzero(good)
     all_kept = len(kept) == table.num_rows
     series, distinct = number_series({name: column if all_kept else column[kept] for name, column in ids.items()})
@@ -126,6 +123,22 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
         names=names,
         bad=tuple(bad),
     )
+
+
+def read_times(array: Any, form: TableForm) -> tuple[Rows, list[tuple[str, str, Mask]]]:
+    """Return (n,) times in microseconds since the epoch, UTC, and what they must be: reason, words, (n,) which are so.
+
+    Raises `Refused` for a column that holds no times.
+    """
+    times, certain = _times(array, form)
+    time_us, valid = read_ends(times)
+    checks = [
+        ("local-time", f"a time that {form.zone} has once (windows.fold)", certain),
+        ("time", "a time to the microsecond, from 1900 to 9998", valid),
+    ]
+    if is_integer(times.type):
+        checks.append(("time", "microseconds since the epoch, in no other unit", ~are_of_another_unit(time_us)))
+    return time_us, checks
 
 
 def _times(array: Any, form: TableForm) -> tuple[Any, Mask]:
@@ -147,7 +160,7 @@ def _numbers(array: Any) -> tuple[Numbers, Mask]:
     return numbers, ~(np.abs(numbers) > FLOAT32_MAX)  # NaN is a hole
 
 
-def _created(array: Any) -> NDArray[Any]:
+def read_created(array: Any) -> NDArray[Any]:
     """Return what orders observations of one time; null is before all others."""
     if is_integer(array.type) or is_a.is_timestamp(array.type):
         return np.asarray(pc.fill_null(array.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy(zero_copy_only=False))

@@ -29,6 +29,8 @@ class KnownAhead:
     cells: Cells
     names: Mapping[str, Values]
     """The texts of categories, by column."""
+    ids: Mapping[str, Values]
+    """By id column that it has, the ids of its series."""
     reach: Rows
     """(c,) how many steps from this cell on follow each other without a gap, with all that is known ahead."""
     place_of: Rows
@@ -78,6 +80,7 @@ def known_ahead(seen: Observations, columns: Sequence[str], ids: Mapping[str, Va
     return KnownAhead(
         cells=cells,
         names=seen.names,
+        ids=seen.ids,
         reach=np.where(whole, reach, 0),
         place_of=match_series(ids, seen.ids),
         grid_points=points,

@@ -26,6 +26,7 @@ _COUNT: tuple[Any, str] = (int, "a whole number")
 _KINDS: Mapping[str, tuple[Any, str]] = {
     "every": _DURATION,
     "tolerance": _DURATION,
+    "lateness": _DURATION,
     "max_gap": ((str, int), "a duration as a text, or a whole number"),
     **dict.fromkeys(("time", "origin", "align", "created", "on", "zone", "fold"), _TEXT),
     **dict.fromkeys(("stride", "min_length", "max_length"), _COUNT),
@@ -75,6 +76,9 @@ class WindowSpec:
     """Where windows end: `observation` at each cell in which something was observed, `grid` also at filled ones."""
     stride: int = 1
     """Windows end only at each so many-th grid point, counted from `origin`."""
+    lateness: str = "0"
+    """In a stream, by how much the newest event time of a series may be ahead of an observation that is still taken; a
+    cell is closed, and its window made, once something has been seen that much after it. Tables need none."""
     min_length: int = 0
     """The fewest steps of a window; 0 means the model's own."""
     max_length: int = 0
@@ -112,7 +116,7 @@ class WindowSpec:
         if self.max_length < 0 or 0 < self.max_length < self.min_length:
             raise Refused(_sentence("max_length", "0, or at least min_length", self.max_length))
         self._require_fills()
-        _ = self.origin_us
+        _ = self.origin_us, self.lateness_us
         require_zone(self.zone)
         for kind in self.calendar.values():
             require_calendar(kind)
@@ -126,6 +130,11 @@ class WindowSpec:
     def tolerance_us(self) -> int:
         """The tolerance in microseconds."""
         return _duration("tolerance", self.tolerance)
+
+    @property
+    def lateness_us(self) -> int:
+        """The lateness in microseconds."""
+        return _duration("lateness", self.lateness)
 
     @property
     def origin_us(self) -> int:

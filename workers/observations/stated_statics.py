@@ -18,7 +18,7 @@ from undertow.schemas.arrow_columns import Mask, Rows
 from undertow.schemas.contract import Column
 from undertow.schemas.windows import Values
 
-STATIC_EXPECTED = "what earlier observations of the series say"
+_EXPECTED = "what earlier observations of the series say"
 NEVER = np.iinfo(np.int64).max
 """The grid point since which something is so that nobody has said yet."""
 
@@ -66,13 +66,13 @@ def settle_statics(
     if agrees.all():
         return seen, stated
     bad = [
-        BadRows(reason="static", column=column.name, expected=STATIC_EXPECTED, rows=seen.rows[contradicts == place])
+        BadRows(reason="static", column=column.name, expected=_EXPECTED, rows=seen.rows[contradicts == place])
         for place, column in enumerate(columns)
     ]
     return seen.take(agrees, bad), stated
 
 
-def differs(said: Numbers, so: Numbers) -> Mask:
+def _differs(said: Numbers, so: Numbers) -> Mask:
     """Return (n, columns) where something else is said than what is so."""
     against: Mask = ~np.isnan(so) & ~np.isnan(said) & (so != said)
     return against
@@ -94,7 +94,7 @@ def _hear(seen: Observations, said: Numbers, before: Numbers) -> tuple[Numbers, 
     stated = before.copy()
     contradicted = np.full(len(rows), -1)
     alone = np.bincount(series, minlength=len(before))[series] == 1
-    against = differs(texts, stated[series]) & alone[:, None]
+    against = _differs(texts, stated[series]) & alone[:, None]
     contradicted[against.any(axis=1)] = np.argmax(against, axis=1)[against.any(axis=1)]
     heard = np.flatnonzero(alone & (contradicted < 0))
     stated[series[heard]] = np.where(np.isnan(texts[heard]), stated[series[heard]], texts[heard])
@@ -102,7 +102,7 @@ def _hear(seen: Observations, said: Numbers, before: Numbers) -> tuple[Numbers, 
     order = np.lexsort((*texts[several].T[::-1], first_us[several], series[several]))  # NaN is the last
     for kind in several[order].tolist():
         so, new = stated[series[kind]], texts[kind]
-        if (against_one := differs(new, so)).any():
+        if (against_one := _differs(new, so)).any():
             contradicted[kind] = int(np.argmax(against_one))
         else:
             stated[series[kind]] = np.where(np.isnan(new), so, new)

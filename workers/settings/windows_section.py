@@ -45,6 +45,10 @@ class WindowsSettings(Section):
     """Where windows end: `observation` at each grid point where something was observed, `grid` also at filled ones."""
     stride: int = Field(default=1, ge=1)
     """Windows end only at each so many-th grid point, counted from `origin`."""
+    lateness: str = "0"
+    """In a stream (`kafka.content = "observations"`), by how much the newest event time of a series may be ahead of an
+    observation that is still taken; a later one is a dead letter, `late`. A window is made once something has been seen
+    that much after its end, so a greater one makes windows come later. Not used for files and frames."""
     min_length: int = Field(default=0, ge=0)
     """The fewest steps of a window; 0 means the model's own."""
     max_length: int = Field(default=0, ge=0)
@@ -67,6 +71,11 @@ class WindowsSettings(Section):
     """A Parquet file with a row for each series: its ids, and static columns. Others are columns of the observations,
     where what earlier ones say of a series holds."""
 
+    def in_any_folder(self) -> "WindowsSettings":
+        """Return the same for a process in another folder."""
+        named = {"known": self.known, "static": self.static}
+        return self.model_copy(update={name: path and path.absolute() for name, path in named.items()})
+
     def spec(self) -> WindowSpec:
         """Return what the section means. Raises `Refused`."""
         if not self.every:
@@ -84,6 +93,7 @@ class WindowsSettings(Section):
             max_gap=self.max_gap,
             on=self.on,
             stride=self.stride,
+            lateness=self.lateness,
             min_length=self.min_length,
             max_length=self.max_length,
             calendar=self.calendar,

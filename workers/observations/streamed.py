@@ -1,0 +1,261 @@
+"""The driver for streams: observations as they come, to the windows that a frame of the same ones has.
+
+In: observations in the order of their records. Out: each window once, when its last cell is closed, with the record
+that closed it. What is held follows from the records alone, in whatever portions they come: neither clock nor other
+series count. Knows neither Kafka nor formats.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from undertow.observations.category_places import Numbers
+from undertow.observations.cells import Cells, combine_cells
+from undertow.observations.closing import Closing, Moves, follow
+from undertow.observations.faults import BadRows
+from undertow.observations.from_cells import Beside, cell_behind, cut_windows, statics_beside
+from undertow.observations.from_tables import read_known, static_table
+from undertow.observations.held_names import HeldNames
+from undertow.observations.held_series import NO_CELL, HeldSeries, join_cells
+from undertow.observations.known_places import KnownPlaces
+from undertow.observations.open_rows import OpenRows, value_name
+from undertow.observations.plan import WindowPlan
+from undertow.observations.read import Observations
+from undertow.observations.series_keys import keys_of
+from undertow.observations.stated_statics import Stated, settle_statics
+from undertow.observations.taken import RecordPlaces, Refusal, StreamedWindows
+from undertow.observations.windowed import Windows
+from undertow.schemas.arrow_columns import Mask, Rows
+from undertow.schemas.times import format_time
+from undertow.schemas.windows import Values
+
+PARTITION = "@partition"
+"""The id column that is added to those of a series: what two partitions have seen of it is kept apart."""
+
+
+class StreamedSeries:
+    """All series of the partitions that one stream reads. One thread owns it."""
+
+    def __init__(self, plan: WindowPlan, known: pa.Table | None = None, static: pa.Table | None = None) -> None:
+        """Hold nothing. `known` and `static` are the side tables. Raises `Refused` where they do not fit."""
+        self.plan, self._closing = plan, Closing(grid=plan.grid, lateness_us=plan.spec.lateness_us)
+        observed = list(plan.of("observed"))
+        self.columns = (*(one.column for one in observed), *plan.static)
+        self._rules = {one.name: one.combine for one in observed}
+        nobody: dict[str, Values] = {
+            one.name: np.zeros(0, object if one.type == "string" else np.int64) for one in plan.contract.series
+        }
+        ahead, _ = read_known(plan, known, nobody)
+        self._known = None if ahead is None else KnownPlaces(ahead)
+        self._aside = static_table(plan, static)
+        # Before its last step a window needs the others, and what its first step may be filled with.
+        depth = max(1, plan.max_length - 1 + plan.max_gap)
+        self.held = HeldSeries(depth=depth, columns=[*self._rules], statics=len(plan.static))
+        self.open = OpenRows(column.name for column in self.columns)
+        self.names = {column.name: HeldNames() for column in self.columns if not column.is_real}
+        nothing = Cells(
+            series=np.zeros(0, np.int64), index=np.zeros(0, np.int64), values=dict.fromkeys(self._rules, np.zeros(0))
+        )
+        self._nothing = cut_windows(plan, nothing, self._beside(nobody, self.held.stated(np.zeros(0, np.int64))))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that are used."""
+        return self.held.nbytes + self.open.nbytes
+
+    def take(self, seen: Observations, record_of: Rows, records: RecordPlaces) -> StreamedWindows:
+        """Take observations, read with `PARTITION` as the last id; `record_of` (n,) is ascending."""
+        if not len(seen.rows):
+            return self._taken(self._nothing, np.zeros(0, np.int64))
+        places, astray = self._find(seen.ids)
+        moves = follow(seen.series, record_of, seen.time_us, self.held.newest_us[places])
+        self.held.newest_us[places] = moves.newest
+        values = {
+            name: self.names[name].encode(column, seen.names[name]) if name in self.names else column
+            for name, column in seen.values.items()
+        }
+        due_us = self._closing.due_us(seen.index)
+        late = due_us <= moves.newest_before
+        refused = self._explain_late(seen, late, moves, record_of, records)
+        kept = ~late
+        of_kept = record_of[kept]
+        self.open.add(
+            {
+                "place": places[seen.series[kept]],
+                "due_us": due_us[kept],
+                "time_us": seen.time_us[kept],
+                "created": np.zeros(len(of_kept)) if seen.created is None else seen.created[kept],
+                "offset": records.offset[of_kept],
+                "appended_us": records.appended_us[of_kept],
+                **{value_name(name): column[kept] for name, column in values.items()},
+            }
+        )
+        closed = self.open.take_closed(self.held.newest_us)
+        if not len(closed["place"]):
+            return self._taken(self._nothing, np.zeros(0, np.int64), refused, astray)
+        cells, bad = self._combine(closed, seen.ids, places)
+        refused += self._explain_contradictions(closed, bad, places, moves, records)
+        by = moves.closer(cells.series, self._closing.due_us(cells.index))
+        windows, closers = self._cut(cells, by, seen.ids, places, records.emits)
+        return self._taken(windows, closers, refused, astray)
+
+    def drop(self, partition: int) -> None:
+        """Let go of a partition."""
+        mine = self.held.partition[: len(self.held)] == partition
+        if mine.any():
+            self.open.keep(self.held.keep(~mine))
+
+    def _taken(
+        self, windows: Windows, closers: Rows, refused: "list[Refusal] | None" = None, astray: str = ""
+    ) -> StreamedWindows:
+        batch = windows.take(np.arange(len(windows)))
+        left_out = windows.left_out
+        return StreamedWindows(
+            windows=batch, record_of=closers, refused=tuple(refused or ()), left_out=left_out, astray=astray
+        )
+
+    def _find(self, ids: Mapping[str, Values]) -> tuple[Rows, str]:
+        """Return (m,) the places of series, and in words one that is new here and held in another partition, too."""
+        partition: Rows = ids[PARTITION].astype(np.int64)
+        own = {name: column for name, column in ids.items() if name != PARTITION}
+        keys = keys_of(own, partition.tolist())
+        places = self.held.find(keys)
+        if not len(new := np.flatnonzero(places < 0)):
+            return places, ""
+        astray, fresh = "", {name: column[new] for name, column in own.items()}
+        for other in np.unique(self.held.partition[: len(self.held)]).tolist():
+            elsewhere = self.held.find(keys_of(fresh, [other] * len(new))) >= 0
+            if (seen_twice := np.flatnonzero(elsewhere & (partition[new] != other))).size:
+                one = int(seen_twice[0])
+                whose = ", ".join(f"{name}={column[one]}" for name, column in fresh.items())
+                astray = f"{whose} in partition {partition[new][one]} and in {other}"
+        places[new] = self.held.add(keys[new], partition[new])
+        return places, astray
+
+    def _combine(
+        self, closed: Mapping[str, NDArray[np.generic]], ids: Mapping[str, Values], places: Rows
+    ) -> tuple[Cells, tuple[BadRows, ...]]:
+        """Return the cells of observations whose cells are closed, and which of these contradict others."""
+        number = np.empty(len(self.held), np.int64)
+        number[places] = np.arange(len(places))
+        time_us = closed["time_us"].astype(np.int64)
+        # Between equals the order of the texts decides, as in frames, whose numbers are in this order.
+        values: dict[str, Numbers] = {
+            one.name: self._in_order(one.name, closed[value_name(one.name)].astype(np.float64)) for one in self.columns
+        }
+        rows = Observations(
+            rows=np.arange(len(time_us)),
+            series=number[closed["place"]],
+            ids=ids,
+            time_us=time_us,
+            index=self.plan.grid.place(time_us)[0],
+            created=closed["created"] if self.plan.spec.created else None,
+            values=values,
+            names={},
+            bad=(),
+        )
+        agreeing, stated = settle_statics(rows, self.plan.static, self._ranked(self.held.stated(places), back=False))
+        self.held.state(places, self._ranked(stated, back=True))
+        cells = combine_cells(agreeing, self._rules)
+        numbers = {
+            name: self.names[name].out_of_order(column) if name in self.names else column
+            for name, column in cells.values.items()
+        }
+        return Cells(series=cells.series, index=cells.index, values=numbers), agreeing.bad
+
+    def _cut(
+        self, cells: Cells, by: Rows, ids: Mapping[str, Values], places: Rows, emits: Mask
+    ) -> tuple[Windows, Rows]:
+        """Return the windows that end at new cells, or between them and the ones before, in order of their records."""
+        series, begins, counts = np.unique(cells.series, return_index=True, return_counts=True)
+        mine = places[series]
+        wanted = np.logical_or.reduceat(emits[by], begins) if len(begins) else np.zeros(0, np.bool_)
+        if self.plan.spec.stride > 1:
+            before, last = self.held.last_index(mine), cells.index[begins + counts - 1]
+            before = np.where(before == NO_CELL, cells.index[begins] - 1, before)
+            wanted &= last // self.plan.spec.stride > before // self.plan.spec.stride
+        made, closers = self._nothing, np.zeros(0, np.int64)
+        if wanted.any():
+            before_them, held = self.held.held_cells(mine[wanted])
+            taken = np.repeat(wanted, counts)
+            joined, record = join_cells(series[wanted], before_them, held, counts[wanted], cells, by, taken)
+            beside = self._beside({name: ids[name] for name in self._nothing.ids}, self.held.stated(places))
+            windows = cut_windows(self.plan, joined, beside, (record >= 0) & emits[record])
+            last = windows.spans.last
+            closed_by = record[cell_behind(windows.layout)[last]]
+            order = np.lexsort((windows.layout.index[last], windows.layout.series[last], closed_by))
+            made, closers = replace(windows, spans=windows.spans.take(order)), closed_by[order]
+        self.held.append(mine, counts, cells.index, dict(cells.values))
+        return made, closers
+
+    def _beside(self, ids: Mapping[str, Values], stated: Stated) -> Beside:
+        names: dict[str, Values] = {name: held.texts for name, held in self.names.items()}
+        known = None
+        if self._known is not None:
+            known = self._known.of(ids)
+            names |= known.names
+        return Beside(ids=ids, names=names, known=known, **statics_beside(self.plan, stated, self._aside, ids, names))
+
+    def _in_order(self, name: str, numbers: Numbers, *, back: bool = False) -> Numbers:
+        if (names := self.names.get(name)) is None:
+            return numbers
+        return names.out_of_order(numbers) if back else names.in_order(numbers)
+
+    def _ranked(self, stated: Stated, *, back: bool) -> Stated:
+        """Return what was said with the numbers of categories in the order of their texts, or back."""
+        said = stated.said.copy()
+        for place, column in enumerate(self.plan.static):
+            said[:, place] = self._in_order(column.name, said[:, place], back=back)
+        return Stated(said=said, since=stated.since)
+
+    def _explain_late(
+        self, seen: Observations, late: Mask, moves: Moves, record_of: Rows, records: RecordPlaces
+    ) -> list[Refusal]:
+        spec, refused = self.plan.spec, []
+        for row in np.flatnonzero(late & records.emits[record_of]).tolist():
+            newest = format_time(int(moves.newest_before[row]))
+            found = format_time(int(seen.time_us[row]))
+            record = int(record_of[row])
+            refused.append(
+                Refusal(
+                    partition=int(records.partition[record]),
+                    offset=int(records.offset[record]),
+                    appended_us=int(records.appended_us[record]),
+                    reason="late",
+                    detail=f"{spec.time}: expected a time whose grid point is not closed yet, found {found}, when "
+                    f"{newest} had been seen of its series (windows.lateness = {spec.lateness})",
+                )
+            )
+        return refused
+
+    def _explain_contradictions(
+        self,
+        closed: Mapping[str, NDArray[np.generic]],
+        bad: tuple[BadRows, ...],
+        places: Rows,
+        moves: Moves,
+        records: RecordPlaces,
+    ) -> list[Refusal]:
+        """Explain observations that are known to be none only now, when their cells are closed."""
+        number = np.empty(len(self.held), np.int64)
+        number[places] = np.arange(len(places))
+        refused: list[Refusal] = []
+        for one in bad:
+            of = {
+                name: closed[name][one.rows].astype(np.int64) for name in ("place", "due_us", "offset", "appended_us")
+            }
+            emits = records.emits[moves.closer(number[of["place"]], of["due_us"])]
+            refused += [
+                Refusal(
+                    partition=int(self.held.partition[of["place"][row]]),
+                    offset=int(of["offset"][row]),
+                    appended_us=int(of["appended_us"][row]),
+                    reason=one.reason,
+                    detail=f"{one.column}: expected {one.expected}",
+                )
+                for row in np.flatnonzero(emits).tolist()
+            ]
+        return refused

@@ -1,0 +1,123 @@
+"""From records of observations to windows: a `Decode` that remembers what it has seen.
+
+In: records of the partitions that are read, each once and in order. Out: `Decoded`: the windows that they complete,
+and rejects. Knows no source: who assigns partitions says from which offset on windows are wanted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from undertow.observations.faults import explain_rows
+from undertow.observations.from_tables import table_form
+from undertow.observations.read import TableForm, read_observations
+from undertow.observations.record_rows import ReadRows, RecordRows
+from undertow.observations.streamed import PARTITION, StreamedSeries
+from undertow.observations.taken import RecordPlaces, Refusal
+from undertow.observations.windowed import LEFT_OUT
+from undertow.schemas.contract import IdColumn
+from undertow.schemas.decoded import Decoded
+from undertow.schemas.event_times import EventTimes
+from undertow.schemas.records import MOST_DETAILS, Partition, Record, Reject, one_for_each_record
+from undertow.schemas.wording import counted
+
+Told = Callable[[str, int, str], object]
+"""Called with what has happened: `left-out` (windows that are not made) or `astray` (a series in two partitions), how
+many, and an example or a reason."""
+
+
+class StreamedRecords:
+    """Decodes records of observations. One thread owns it."""
+
+    def __init__(
+        self,
+        series: StreamedSeries,
+        read: ReadRows,
+        *,
+        times_at: Callable[[float], EventTimes],
+        told: Told = lambda _what, _count, _why: None,
+    ) -> None:
+        """Take `series` as it is. `times_at` says which event times are accepted at a time in seconds."""
+        self.series, self._read, self._times_at, self._told = series, read, times_at, told
+        form = table_form(series.plan, series.columns)
+        self._form = replace(form, ids=(*form.ids, IdColumn(name=PARTITION, type="integer")), zone="", fold="refuse")
+        self.warming: Mapping[Partition, int] = {}
+        """Partitions that are read once more, and up to which offset: nothing is made of these records."""
+
+    def decode(self, records: Sequence[Record]) -> Decoded:
+        """Take records; return the windows that they complete. Never raises, whatever they hold."""
+        until = self.warming
+        if until:
+            records = [record for record in records if record.offset < until.get(record.partition, record.offset + 1)]
+        rows = self._read(records)
+        faults: dict[int, list[tuple[str, str]]] = {position: [*found] for position, found in rows.faults.items()}
+        rows = self._hold_times(rows, records, faults)
+        seen = read_observations(rows.table, self._form)
+        for fault in explain_rows(seen.bad, rows.table):
+            faults.setdefault(int(rows.record_of[fault.row]), []).append((fault.reason, fault.detail))
+        places = RecordPlaces(
+            partition=np.fromiter((record.partition.index for record in records), np.int64, len(records)),
+            offset=np.fromiter((record.offset for record in records), np.int64, len(records)),
+            appended_us=np.fromiter((record.appended_us for record in records), np.int64, len(records)),
+            emits=np.array([record.partition not in until for record in records], np.bool_),
+        )
+        taken = self.series.take(seen, rows.record_of[seen.rows], places)
+        if taken.astray:
+            self._told("astray", 1, taken.astray)
+        for reason, count in taken.left_out.items():
+            self._told("left-out", count, LEFT_OUT[reason])
+        rejects = [
+            _reject(records[position], found)
+            for position, found in sorted(faults.items())
+            if records[position].partition not in until
+        ]
+        rejects += _refused(taken.refused, records)
+        return Decoded(windows=taken.windows, record_of=taken.record_of, rejects=tuple(one_for_each_record(rejects)))
+
+    def _hold_times(
+        self, rows: RecordRows, records: Sequence[Record], faults: dict[int, list[tuple[str, str]]]
+    ) -> RecordRows:
+        """Leave out times that cannot be meant, by the time at which a record was appended: no clock of ours counts."""
+        time_us = rows.table[self._form.time].to_numpy().astype("datetime64[us]").astype(np.int64)
+        appended_us = np.array([record.appended_us for record in records], np.int64)[rows.record_of]
+        limits = self._times_at(0.0)  # so its end is how far a time may be ahead
+        # A broker's record has a time of its own; without one (-1 ms) nothing is known of what is ahead.
+        ahead_us = np.where(appended_us > 0, appended_us + limits.last_us, np.iinfo(np.int64).max)
+        good = (time_us >= limits.first_us) & (time_us <= ahead_us)
+        if good.all():
+            return rows
+        for row in np.flatnonzero(~good).tolist():
+            record = int(rows.record_of[row])
+            own = self._times_at(records[record].appended_us / 1e6)
+            detail = f"{self._form.time}: {own.explain(int(time_us[row])).removeprefix('end: ')}"
+            faults.setdefault(record, []).append(("event-time", detail))
+        return replace(rows, table=rows.table.filter(good), record_of=rows.record_of[good])
+
+
+def _reject(record: Record, found: Sequence[tuple[str, str]]) -> Reject:
+    detail = "; ".join(detail for _, detail in found[:MOST_DETAILS])
+    if more := len(found[MOST_DETAILS:]):
+        detail += f"; and {counted(more, 'more observation')}"
+    return Reject(record=record, reason=found[0][0], detail=detail)
+
+
+def _refused(refused: Sequence[Refusal], records: Sequence[Record]) -> list[Reject]:
+    """Return rejects; of a record that was read in an earlier delivery its place alone is known."""
+    if not refused:
+        return []
+    of_place = {(record.partition.index, record.offset): record for record in records}
+    topic = records[0].partition.topic
+    rejects = []
+    for one in refused:
+        record = of_place.get((one.partition, one.offset))
+        if record is None:
+            partition = Partition(topic, one.partition)
+            record = Record(partition=partition, offset=one.offset, appended_us=one.appended_us, value=None)
+        rejects.append(Reject(record=record, reason=one.reason, detail=one.detail))
+    return rejects
+
+
+def read_form(series: StreamedSeries) -> TableForm:
+    """Return how the records' rows are to be read, before they are in one set of types."""
+    return table_form(series.plan, series.columns)
