@@ -19,8 +19,9 @@ from undertow.adapters.kafka_replay import DeadLetter
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.artifact.format.manifest import read_manifest
 from undertow.cli.main import main
-from undertow.commands.produce import Message, pack, play
+from undertow.commands.produce import pack
 from undertow.commands.replay import ReplayTarget, judge
+from undertow.commands.sending import Message, play
 from undertow.schemas.arrow_codec import encode_arrow
 from undertow.schemas.json_codec import encode_json
 from undertow.schemas.records import Partition

@@ -40,6 +40,7 @@ from undertow.settings.settings import TOML, Settings, load
 from undertow.storage.store_path import AnyPath
 from undertow.telemetry.output import MOST_WIDTH
 from undertow.wiring.formats import check_format
+from undertow.wiring.observed_source import describe_content
 from undertow.wiring.recipes import EmbedRecipe, embed_recipe
 from undertow.wiring.root import group_settings
 from undertow.wiring.stores import check_online
@@ -98,6 +99,8 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     for path in settings.model.artifacts:
         yield "artifact", partial(_artifact, settings, path)
     yield "kafka", partial(_kafka, settings)
+    for path in settings.model.artifacts if settings.kafka.content != "windows" else ():
+        yield "content", partial(_content, settings, path)
     yield "dead letters", lambda: describe_dead_letters(settings.kafka)
     if settings.kafka.format != "json":
         yield "format", lambda: check_format(settings.kafka)
@@ -114,6 +117,11 @@ def _artifact(settings: Settings, path: AnyPath) -> str:
     read_weights(path, manifest)
     require_allowed_code(manifest.model, settings.model.code)
     return f"{manifest.view().view}, {manifest.description}"
+
+
+def _content(settings: Settings, path: AnyPath) -> str:
+    manifest = read_manifest(path)
+    return f"{manifest.view().view}: {describe_content(settings, manifest.contract)}"
 
 
 def _kafka(settings: Settings) -> str:

@@ -6,8 +6,7 @@ closing line. Knows no model, only the manifest's input contract.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from undertow.adapters.kafka_admin import describe_topic, ensure_topic
-from undertow.adapters.kafka_producer import Send, open_send, partition_of
+from undertow.adapters.kafka_producer import open_send, partition_of
 from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.chunk_windows import ChunkWindows
 from undertow.backfill.chunks import BATCH_ROWS, WHOLE, CutHistory, cut
 from undertow.backfill.observed import ObservedHistory, find_observations, write_pieces
 from undertow.backfill.reject_counts import RejectCounts, lines_of
+from undertow.commands.produce_observed import produce_observations
+from undertow.commands.sending import Message, Pace, play
 from undertow.core.errors import Refused
 from undertow.core.private_files import make_folder
 from undertow.schemas.contract import InputContract
@@ -32,28 +33,6 @@ from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
 from undertow.stream.ports import Clock
 from undertow.wiring.formats import Encode, open_encode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """A record to send."""
-
-    last: int
-    """The index, in the batch, of its last window; the record is due when that window is."""
-    windows: int
-    key: bytes | None
-    partition: int
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How windows are sent."""
-
-    per_second: float
-    batch: int
-    create_partitions: int | None
-    clock: Clock
 
 
 def produce(
@@ -68,7 +47,7 @@ def produce(
 ) -> bool:
     """Send the windows of the files; return whether any was sent (or there were none at all).
 
-    Of observations, they are sent series by series.
+    Of observations, they are sent series by series; the observations themselves where `kafka.content` says so.
 
     `create_partitions`: create the topic with this many partitions if it does not exist. `clock`: seconds since the
     epoch, by which event times are checked. Raises `Refused`, before anything is sent, if the files cannot hold windows
@@ -77,6 +56,8 @@ def produce(
     contract = read_manifest(only(settings.model.artifacts)).contract
     rows = max(BATCH_ROWS, batch)
     pace = Pace(per_second=per_second, batch=batch, create_partitions=create_partitions, clock=clock)
+    if settings.kafka.content == "observations":
+        return produce_observations(settings, history, console, pace, contract)
     observed = find_observations(history, settings.windows, contract)
     if observed is None:
         found = cut(history, contract, space="", chunk_rows=rows, digest_of=lambda _path: "")
@@ -186,24 +167,6 @@ def _one_by_one(windows: WindowBatch, encode: Encode) -> list[bytes]:
     if len(values) == len(windows):
         return values
     return [encode(windows.take(np.array([row])))[0] for row in range(len(windows))]
-
-
-def play(
-    messages: list[Message],
-    send: Send,
-    *,
-    began: float,
-    sent: int,
-    per_second: float,
-    clock: Clock = time.monotonic,
-    wait: Callable[[float], object] = time.sleep,
-) -> None:
-    """Send each record when its last window is due; `sent` windows have been sent since `began`."""
-    for message in messages:
-        early = began + (sent + message.last) / per_second - clock()
-        if early > 0:
-            wait(early)
-        send(message.key, message.value, message.partition)
 
 
 def _list(lines: bytes, path: Path, *, is_first: bool) -> None:

@@ -21,7 +21,7 @@ from undertow.schemas.records import REASONS, Record
 from undertow.schemas.times import parse_time
 from undertow.schemas.wording import are
 from undertow.settings.settings import Settings
-from undertow.wiring.formats import open_decode
+from undertow.wiring.observed_source import open_alone
 
 NO_RECORD = frozenset({"bomb", "corrupt"})
 """Reasons of letters whose value is not a producer's record."""
@@ -148,7 +148,7 @@ def replay(
     command = None if pipe is None else parse_command(pipe)
     picked = choice.pick(read_dead_letters(settings.kafka))
     manifests = [read_manifest(path) for path in settings.model.artifacts]
-    takers = [ReplayTarget(manifest=one, decode=open_decode(settings.kafka, one.contract)) for one in manifests]
+    takers = [ReplayTarget(manifest=one, decode=open_alone(settings, one.contract)) for one in manifests]
     verdicts = [judge(letter, takers, settings, command) for letter in picked.letters]
     good = [verdict for verdict in verdicts if verdict.fault is None]
     judged = [(verdict.letter, verdict.fault) for verdict in verdicts]
@@ -192,20 +192,8 @@ def judge(
 
     If that artifact is not served any more, those of the same name are asked, or else all.
     """
-    kafka = settings.kafka
-    if letter.origin.topic != kafka.topic:
-        fault = f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {kafka.topic}"
-        return ReplayVerdict(letter=letter, value=letter.value, fault=fault)
-    if letter.origin.index < 0:
-        fault = "it does not tell which partition it came from: another program wrote it"
-        return ReplayVerdict(letter=letter, value=letter.value, fault=fault)
-    if letter.is_cut:
-        return ReplayVerdict(
-            letter=letter, value=letter.value, fault="the topic keeps only its beginning: it was too large"
-        )
-    if letter.reason in NO_RECORD:
-        fault = "it is no record, but the bytes of one or of a batch that could not be unpacked: its producer has it"
-        return ReplayVerdict(letter=letter, value=letter.value, fault=fault)
+    if (never := _never(letter, settings.kafka.topic)) is not None:
+        return ReplayVerdict(letter=letter, value=letter.value, fault=never)
     value = letter.value
     if command is not None:
         mended = mend(value, command)
@@ -217,3 +205,18 @@ def judge(
     asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
     faults = [one.fault(record) for one in asked]
     return ReplayVerdict(letter=letter, value=value, fault=None if None in faults else faults[0])
+
+
+def _never(letter: DeadLetter, topic: str) -> str | None:
+    """Return why a letter is not sent whatever becomes of its value; None if it may be."""
+    if letter.origin.topic != topic:
+        return f"it came from the topic {letter.origin.topic or 'unknown'}, and kafka.topic is {topic}"
+    if letter.origin.index < 0:
+        return "it does not tell which partition it came from: another program wrote it"
+    if letter.is_cut:
+        return "the topic keeps only its beginning: it was too large"
+    if letter.reason in NO_RECORD:
+        return "it is no record, but the bytes of one or of a batch that could not be unpacked: its producer has it"
+    if letter.reason == "late":
+        return "it would be late again: undertow backfill takes it, with what else its series had then"
+    return None

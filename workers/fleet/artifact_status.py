@@ -9,6 +9,7 @@ from typing import Any
 
 from undertow.schemas.records import Partition
 from undertow.stream.counts import Counts
+from undertow.stream.ports import Observed
 from undertow.stream.quarantine_reader import InFlight
 
 
@@ -24,6 +25,8 @@ class Progress:
     blocked: str | None = None
     durable_at: float | None = None
     """When everything read was last durable, in seconds since the epoch."""
+    observed: Observed = field(default_factory=Observed)
+    """What is held of raw observations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +53,9 @@ def together(parts: Sequence[Progress]) -> Progress:
         lag=lag,
         counts=sum((part.counts for part in parts), Counts()),
         blocked=next((told for part in parts if (told := part.blocked)), None),
+        observed=Observed(
+            series=sum(part.observed.series for part in parts), bytes=sum(part.observed.bytes for part in parts)
+        ),
         durable_at=min((part.durable_at for part in parts if part.durable_at is not None), default=None),
     )
 

@@ -135,6 +135,9 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
         notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
     if status.counts.rejects:
         notes.append(f"rejects by reason: {_rejects(status.counts)}; see them: undertow replay")
+    if (observed := status.observed).series:
+        each = observed.bytes // observed.series
+        notes.append(f"observations: {observed.series:,} series held, {each:,} bytes of memory each")
     notes += [f"suspect: {one}" for one in status.suspects]
     if status.maintained is not None:
         notes.append(f"history: {status.maintained}")

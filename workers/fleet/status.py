@@ -15,6 +15,7 @@ from undertow.fleet.maintain_status import MaintainStatus
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
 from undertow.stream.counts import Counts
+from undertow.stream.ports import Observed
 from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.stream.verdicts import EndCause
 from undertow.telemetry.logs import Line, iso
@@ -111,6 +112,14 @@ class FleetStatus:
         return sum((replica.recent_latency for replica in self.replicas), histogram.empty())
 
     @property
+    def observed(self) -> Observed:
+        """What all replicas hold of raw observations."""
+        return Observed(
+            series=sum(replica.observed.series for replica in self.replicas),
+            bytes=sum(replica.observed.bytes for replica in self.replicas),
+        )
+
+    @property
     def lag(self) -> int | None:
         """Offsets behind the end, over all partitions; None while some partition has no reader.
 
@@ -141,6 +150,7 @@ class FleetStatus:
             "recent_append_to_readable_ms": _percentiles(self.recent_latency),
             "message": self.message,
             "suspects": list(self.suspects),
+            "observed": {"series": self.observed.series, "bytes": self.observed.bytes},
             "maintained": None if self.maintained is None else self.maintained.to_json(),
             "artifacts": [
                 {

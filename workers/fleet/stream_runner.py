@@ -14,6 +14,7 @@ from undertow.schemas.records import Partition
 from undertow.schemas.wording import are, counted
 from undertow.stream.counts import Counts
 from undertow.stream.loop import Stream
+from undertow.stream.ports import Observed
 from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.stream.quarantine_reader import InFlight
 
@@ -116,4 +117,5 @@ class StreamRunner:
             counts=stream.counts if stream else Counts(),
             blocked=stream.retrying.blocked if stream else None,
             durable_at=stream.durable_at if stream else None,
+            observed=stream.observed() if stream else Observed(),
         )

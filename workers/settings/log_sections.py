@@ -33,6 +33,9 @@ class OfflineSettings(Section):
     checkpoint_bytes: int = Field(default=64 << 20, ge=1)
     """A checkpoint is due when this many bytes of vectors are not yet in the offline log. A replica holds about twice
     that in memory."""
+    snapshot_seconds: float = Field(default=60.0, gt=0)
+    """Seconds between snapshots of what a replica holds of a partition's raw observations (`kafka.content`), beside the
+    log. Whoever takes the partition over reads again what came since the newest one."""
     read_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
     """Memory in which `join` and `rebuild` read the log, in addition to 300 MB for the process; more is spilled to
     disk."""

@@ -69,7 +69,10 @@ class KafkaSettings(KafkaSecurity):
     bootstrap: BootstrapServers = "127.0.0.1:9092"
     """`host:port`, several separated by commas."""
     topic: Topic = "windows"
-    """The topic from which windows are read."""
+    """The topic from which windows, or observations, are read."""
+    content: Literal["windows", "observations"] = "windows"
+    """What records hold. `observations`: rows with the ids, the time and the values of the section `windows`, of which
+    replicas make windows; with `format` `json` (an object for each, or a list of them) or `arrow` (a row for each)."""
     group: str = "undertow"
     """The consumer group under which offsets are committed, so that lag tools work. It must have no members: partitions
     are assigned by the fleet's controller."""

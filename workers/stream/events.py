@@ -138,6 +138,62 @@ class NotRestored:
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed:
+    """What raw observations before a position have said is held: they were read once more, and nothing made of them."""
+
+    partitions: Sequence[Partition]
+    offsets: int
+    """How many were read."""
+    series: int
+    """How many are held now, of all partitions."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotWarm:
+    """Observations before a position are no longer in the topic, so what they have said is not held."""
+
+    partition: Partition
+    offsets: int
+    """How many are missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshotted:
+    """What is held of a partition's observations is written down."""
+
+    partition: Partition
+    next: int
+    series: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFailed:
+    """A snapshot could not be written, or is damaged: the topic is read again from an older one, or its beginning."""
+
+    partition: Partition
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowsLeftOut:
+    """Windows of raw observations are not made, though their cells are closed."""
+
+    windows: int
+    reason: str
+    """In words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Astray:
+    """A series was seen in two partitions, so each has a part of its observations."""
+
+    example: str
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The stream has closed all its resources."""
@@ -158,6 +214,12 @@ Event = (
     | StoreLost
     | Restored
     | NotRestored
+    | Warmed
+    | NotWarm
+    | Snapshotted
+    | SnapshotFailed
+    | WindowsLeftOut
+    | Astray
     | Closed
 )
 Listener = Callable[[Event], object]

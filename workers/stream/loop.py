@@ -4,9 +4,8 @@ In: a source, an embedder, sinks. Out: embeddings in both stores, rejects in the
 Knows no vendor: its parts implement the Protocols of `undertow.stream.ports`.
 
 The order of effects is the delivery guarantee. A window's embedding is written online at once. At a checkpoint, when
-all online writes and dead letters so far are acknowledged, each partition's rows are appended to its chain in the
-offline log, and then its offset is committed. A crash anywhere re-reads from the chain's end, and every effect is
-idempotent. The loop waits for neither: one online write and one checkpoint run concurrently with it.
+all online writes and dead letters so far are acknowledged, each partition's rows are appended to its chain, then its
+offset is committed. A crash re-reads from the chain's end: effects are idempotent. The loop waits for neither write.
 """
 
 import random
@@ -31,7 +30,7 @@ from undertow.stream.counts import Accumulator, Counts, batch_of
 from undertow.stream.divergence import find_places
 from undertow.stream.failpoints import hit_failpoint
 from undertow.stream.order import stamp
-from undertow.stream.ports import Clock, DeadLetters, Delivery, OfflineLog, OnlineSink, Source
+from undertow.stream.ports import Clock, DeadLetters, Delivery, Observed, OfflineLog, OnlineSink, Source
 from undertow.stream.quarantine_order import NO_QUARANTINE, QuarantineOrder
 from undertow.stream.quarantine_reader import QuarantineReader, Wait
 from undertow.stream.record_marks import Mark
@@ -63,12 +62,13 @@ class Stream:
         jitter: Callable[[], float] = random.random,
         quarantine: QuarantineReader | None = None,
         take_loss: Callable[[], Loss | None] = lambda: None,
+        observed: Callable[[], Observed] = Observed,
     ) -> None:
-        """Take ownership of the parts. `give_up` ends retries (the drain timeout); `take_loss`: see `StoreWatch`."""
+        """Take ownership. `give_up` ends retries (the drain timeout); `take_loss`: see `StoreWatch`."""
         self.quarantine = quarantine or QuarantineReader()
         self._source, self._embed, self._online = source, embed, online
         self._offline, self._dead_letters, self._limits = offline, dead_letters, limits
-        self._clocks, self._tell = Clocks(clock, ticks), tell
+        self._clocks, self._tell, self.observed = Clocks(clock, ticks), tell, observed
         self._sums, self.retrying = Accumulator(), RetryState()
         self._retry = Retry(clock=ticks, wait=wait, give_up=give_up, tell=tell, state=self.retrying, jitter=jitter)
         self._checkpoints = CheckpointWriter(offline, self._retry)

@@ -54,6 +54,15 @@ class Delivery:
     """The mark of the last record of each partition, where it has one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a source holds of raw observations; nothing, where records hold windows."""
+
+    series: int = 0
+    bytes: int = 0
+    """Of memory."""
+
+
 class Source(Protocol):
     """The source of windows. One thread owns it."""
 

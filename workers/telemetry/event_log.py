@@ -12,6 +12,7 @@ from undertow.schemas.records import REASONS, Reject
 from undertow.schemas.wording import are, counted
 from undertow.stream.events import (
     Assigned,
+    Astray,
     Checkpointed,
     ClockAhead,
     ClockStepped,
@@ -25,9 +26,11 @@ from undertow.stream.events import (
     Retrying,
     StoreLost,
     TurnedBack,
+    WindowsLeftOut,
 )
 from undertow.stream.ports import Clock
 from undertow.telemetry.logs import say, trace_of
+from undertow.telemetry.observed_log import tell_observed
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +71,28 @@ class EventLog:
                 say(log, logging.WARNING, "gap", text, partition=str(partition), offsets=offsets, reason=reason)
             case TurnedBack():
                 self._turned_back(event)
-            case ClockStepped() | OddTimes() | ClockAhead():
-                self._clocks(event)
             case Rejected(rejects=rejects):
                 self._rejects(rejects)
             case _:
+                self._oddities(event)
                 _tell_store(event)
+                tell_observed(event)
+
+    def _oddities(self, event: Event) -> None:
+        match event:
+            case ClockStepped() | OddTimes() | ClockAhead():
+                self._clocks(event)
+            case WindowsLeftOut() | Astray():
+                self._observed(event)
+
+    def _observed(self, event: WindowsLeftOut | Astray) -> None:
+        if isinstance(event, Astray):
+            if self._due("astray", 1):
+                text = f"{event.example}: records of a series must lie in one partition, so let its ids be their key"
+                say(log, logging.WARNING, "astray", text, example=event.example)
+        elif count := self._due(event.reason, event.windows):
+            text = f"{counted(count, 'window')} of observations {are(count)} not made: {event.reason}"
+            say(log, logging.WARNING, "left-out", text, count=count, reason=event.reason)
 
     def _turned_back(self, event: TurnedBack) -> None:
         text = (

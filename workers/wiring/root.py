@@ -13,7 +13,6 @@ from functools import partial
 
 from undertow.adapters.kafka_admin import describe_topic, ensure_dead_letters, refuse_live_group, require_topic_codec
 from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
-from undertow.adapters.kafka_source import KafkaSource
 from undertow.adapters.offline_chains import require_whole
 from undertow.adapters.offline_log import FileOfflineLog
 from undertow.adapters.offline_root import view_folder
@@ -23,12 +22,14 @@ from undertow.schemas.records import Partition
 from undertow.settings.artifact_paths import only
 from undertow.settings.sections import FleetSettings, KafkaSettings
 from undertow.settings.settings import Settings
+from undertow.settings.windows_section import WindowsSettings
 from undertow.stream.checkpoint import Limits
 from undertow.stream.events import Listener
 from undertow.stream.loop import Stream
 from undertow.stream.quarantine_reader import QuarantineReader, Turn
 from undertow.telemetry.listeners import ListenerRecipe, listener_recipe
-from undertow.wiring.formats import open_decode, require_format
+from undertow.wiring.formats import require_format
+from undertow.wiring.observed_source import SourceRecipe, describe_content, open_source
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import RestoredOnline, Restorer, RestoreSource
 from undertow.wiring.stores import check_online, open_online, open_tallied
@@ -42,6 +43,8 @@ class StreamRecipe:
     artifacts: tuple[EmbedRecipe, ...]
     """The artifacts it serves, each by a stream of its own in every replica."""
     kafka: KafkaSettings
+    windows: WindowsSettings
+    """How windows are made, if records hold observations."""
     topic_id: str
     cluster_id: str
     partitions: tuple[Partition, ...]
@@ -69,6 +72,8 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         )
         raise Refused(message)
     require_format(settings.kafka)
+    for artifact in artifacts:
+        describe_content(settings, artifact.manifest.contract)
     topic = describe_topic(settings.kafka)
     for kafka in group_settings(settings.kafka, [one.manifest.view().view for one in artifacts]):
         refuse_live_group(kafka)
@@ -84,6 +89,7 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
         fleet=_fleet_settings(settings.fleet),
         artifacts=artifacts,
         kafka=settings.kafka,
+        windows=settings.windows.in_any_folder(),
         topic_id=topic.topic_id,
         cluster_id=topic.cluster_id,
         partitions=tuple(Partition(topic.name, index) for index in range(topic.partitions)),
@@ -134,11 +140,14 @@ def open_stream(
     """Build one replica's stream of one artifact in this process; all its streams share the `turn`."""
     embed = recipe.artifacts[index]
     kafka = group_settings(recipe.kafka, [one.manifest.view().view for one in recipe.artifacts])[index]
-    view, contract = embed.manifest.view(), embed.manifest.contract
+    view = embed.manifest.view()
     restorer = open_restorer(embed, tell)
+    offline = open_log(recipe, embed)  # first: a node without access to the log fails before it loads a model
+    topic = SourceRecipe(kafka=kafka, windows=recipe.windows, topic_id=recipe.topic_id, cluster_id=recipe.cluster_id)
+    source, observed = open_source(topic, embed, tell, give_up)
     return Stream(
-        offline=open_log(recipe, embed),  # first: a node without access to the log fails before it loads a model
-        source=KafkaSource(kafka, open_decode(kafka, contract), view=view.view, topic_id=recipe.topic_id),
+        offline=offline,
+        source=source,
         embed=open_embed(embed),
         online=RestoredOnline(open_online(embed.online, restorer.noticed), restorer),
         dead_letters=KafkaDeadLetters(kafka, refused_by={"artifact": view.name, "space": view.space}),
@@ -151,6 +160,7 @@ def open_stream(
         tell=tell,
         quarantine=QuarantineReader(view.view, turn),
         take_loss=restorer.take,
+        observed=observed,
     )
 
 

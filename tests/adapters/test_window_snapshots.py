@@ -1,0 +1,37 @@
+"""Snapshots of observations, on a disk and in an object store."""
+
+import pytest
+
+from undertow.adapters.window_snapshots import WindowSnapshots
+from undertow.core.errors import Unavailable
+from undertow.schemas.records import Partition
+
+READINGS = Partition("readings", 3)
+
+
+@pytest.fixture(params=["disk", pytest.param("store", marks=pytest.mark.s3)])
+def home(request, tmp_path):
+    return tmp_path if request.param == "disk" else request.getfixturevalue("store_root")
+
+
+def test_the_newest_up_to_an_offset_come_first_and_two_stay(home):
+    snapshots = WindowSnapshots(home)
+    assert [*snapshots.newest(READINGS, 100)] == []
+    for after in (7, 11, 100, 20):
+        snapshots.write(READINGS, after, f"up to {after}".encode())
+    snapshots.write(Partition("readings", 4), 12, b"another's")
+    assert [*snapshots.newest(READINGS, 100)] == [b"up to 100", b"up to 20"]
+    assert [*snapshots.newest(READINGS, 99)] == [b"up to 20"]
+    assert [*snapshots.newest(READINGS, 19)] == []
+
+
+def test_one_that_is_there_stays_as_it_is(home):
+    snapshots = WindowSnapshots(home)
+    snapshots.write(READINGS, 7, b"first")
+    snapshots.write(READINGS, 7, b"second")
+    assert [*snapshots.newest(READINGS, 7)] == [b"first"]
+
+
+def test_none_is_written_where_the_log_is_gone(tmp_path):
+    with pytest.raises(Unavailable, match="is gone"):
+        WindowSnapshots(tmp_path / "unmounted").write(READINGS, 7, b"bytes")

@@ -1,0 +1,261 @@
+"""Raw observations, and whatever fails, wherever: each window is in the chain once, by the record that closed it."""
+
+import contextlib
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.observations.conftest import TIME, contract_of
+from tests.observations.streaming import plain_stream, plan_of
+from tests.observations.test_meaning import KINDS
+from undertow.adapters.memory_source import Crash, MemorySource
+from undertow.adapters.window_snapshots import WindowSnapshots
+from undertow.core.embedding import Embedded
+from undertow.core.errors import Replaced, Unavailable
+from undertow.observations.spec import WindowSpec
+from undertow.observations.streamed import StreamedSeries
+from undertow.schemas.embeddings import EmbeddingBatch
+from undertow.schemas.records import Partition
+from undertow.settings.sections import KafkaSettings
+from undertow.stream.events import NotWarm, SnapshotFailed, Snapshotted, Warmed
+from undertow.wiring.observed_source import open_records
+from undertow.wiring.observing import ObservingSource
+
+PARTITIONS = [Partition("windows", index) for index in range(2)]
+BASE_US = 1_700_000_000_000_000
+EVERY_US = 1_000_000
+SPEC = WindowSpec(every="1s", fill="forward", max_gap="2s", lateness="2s", combine="mean")
+CONTRACT = contract_of("flow", min_length=2)
+
+
+def sums(windows):
+    """The model of these tests: a window's length, and the sum of its numbers."""
+    lengths = np.asarray(windows.lengths, np.float32)
+    totals = np.array([part.sum() for part in np.split(windows.past["flow"], windows.starts[1:-1])], np.float32)
+    embeddings = EmbeddingBatch(
+        space="0" * 64,
+        series=windows.series,
+        event_us=windows.end_us,
+        created_us=np.zeros(len(windows), np.int64),
+        features={"embedding": np.stack([lengths, totals[: len(lengths)]], axis=1)},
+    )
+    return Embedded(embeddings=embeddings, rows=np.arange(len(windows)))
+
+
+class Observed:
+    """A world whose records hold observations."""
+
+    def __init__(self, world, folder, *, every_s=0.0, spec=SPEC):
+        self.world, self.folder, self.every_s, self.spec = world, folder, every_s, spec
+        self.events, self.appended = [], {partition: [] for partition in PARTITIONS}
+
+    def stream(self, *, polls=(), commits=(), max_batch=512, **given):
+        series = StreamedSeries(plan_of(self.spec, CONTRACT))
+        records = open_records(KafkaSettings(), series, self.events.append)
+        inner = MemorySource(self.world.broker, records.decode, max_batch=max_batch, polls=polls, commits=commits)
+        source = ObservingSource(
+            inner,
+            records,
+            WindowSnapshots(self.folder),
+            identity="one",
+            snapshot_seconds=self.every_s,
+            tell=self.events.append,
+            ticks=lambda: self.world.now,
+        )
+        made = self.world.stream(**given)
+        made._source, made._embed, made._watch._online = source, sums, made._online
+        return made
+
+    def produce(self, partition, rows):
+        """Append a record: (site, step, late by)."""
+        step = len(self.appended[PARTITIONS[partition]])
+        mine = [
+            {
+                "site": f"{site}{partition}",
+                TIME: BASE_US + (step // 3 + ahead - behind) * EVERY_US,
+                "flow": float(step + ahead),
+            }
+            for site, ahead, behind in rows
+        ]
+        self.appended[PARTITIONS[partition]].append(mine)
+        self.world.broker.append(PARTITIONS[partition], json.dumps(mine).encode(), appended_us=BASE_US + step)
+
+    def rows(self, partition):
+        """What the chain has: (offset, site, end, length, sum), in order."""
+        parts = self.world.chains.parts.get(partition, {})
+        found = []
+        for first in sorted(parts):
+            batch, offsets = parts[first].embeddings, parts[first].offsets
+            vectors = batch.features["embedding"].tolist() if len(batch) else []
+            sites = batch.series["site"].tolist() if len(batch) else []
+            found += zip(offsets.tolist(), sites, batch.event_us.tolist(), map(tuple, vectors), strict=True)
+        return found
+
+    def expected(self, partition):
+        found, _, _ = plain_stream(self.appended[partition], self.spec, CONTRACT, KINDS)
+        return [
+            (offset, ids[0], int(end), (float(len(steps)), float(np.float32(sum(step["flow"] for step in steps)))))
+            for offset, (ids, end, steps, _) in found
+        ]
+
+
+def reads_to_the_end(last):
+    try:
+        last.assign(PARTITIONS)
+        while last.step():
+            pass
+        last.checkpoint()
+        last.close()
+    except Replaced:
+        return False
+    return True
+
+
+def script(chance):
+    """A few calls of each port, some of which crash or fail."""
+
+    def step():
+        return chance.choices([None, Crash(), Unavailable("away")], [12, 1, 1])[0]
+
+    return {
+        what: [step() for _ in range(chance.randint(0, 12))] for what in ("polls", "writes", "publishes", "commits")
+    }
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 1 << 32))  # long stories matter: drawn piece by piece they would be short
+def test_any_crashes_anywhere_give_each_window_once(new_world, seed):
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        observed = Observed(new_world(), Path(folder), every_s=chance.choice([0.0, 3.0, 1e9]))
+        zombies, poll, rows = [], chance.randint(1, 7), chance.randint(1, 9)
+
+        def produce():
+            for _ in range(chance.randint(0, 5)):
+                sites = [
+                    (chance.choice("ab"), chance.randint(0, 4), chance.randint(0, 3))
+                    for _ in range(chance.randint(1, 3))
+                ]
+                observed.produce(chance.randint(0, 1), sites)
+
+        for _ in range(chance.randint(1, 5)):
+            stream = observed.stream(**script(chance), max_batch=poll, checkpoint_rows=rows)
+            try:
+                stream.assign(chance.choice([PARTITIONS, PARTITIONS, PARTITIONS[:1]]))
+                for _ in range(chance.randint(1, 12)):
+                    produce()
+                    stream.step()
+                    observed.world.now += 1.0
+                if chance.random() < 0.3:
+                    stream.assign(PARTITIONS[1:])  # one is handed over
+            except (Crash, Replaced):
+                continue
+            zombies.append(stream)
+        produce()
+        while not reads_to_the_end(observed.stream(max_batch=poll)):
+            pass
+        for zombie in zombies:
+            with contextlib.suppress(Replaced, Crash):
+                zombie.step()
+                zombie.checkpoint()
+        for partition in PARTITIONS:
+            assert sorted(observed.rows(partition)) == sorted(observed.expected(partition))
+
+
+@pytest.fixture
+def observed(world, tmp_path):
+    return Observed(world, tmp_path)
+
+
+def steady(observed, count, *, partition=0):
+    for _ in range(count):
+        observed.produce(partition, [("a", 0, 0), ("b", 1, 1)])
+
+
+def told(observed, kind):
+    return [event for event in observed.events if isinstance(event, kind)]
+
+
+def test_who_takes_over_reads_what_came_since_the_newest_snapshot(observed):
+    steady(observed, 30)
+    assert reads_to_the_end(observed.stream())
+    assert told(observed, Snapshotted)[-1].next == 30
+    observed.every_s = 1e9  # from here on none is written
+    steady(observed, 4)
+    killed = observed.stream()
+    killed.assign(PARTITIONS)
+    killed.step()
+    killed.checkpoint()
+    steady(observed, 3)
+    assert reads_to_the_end(observed.stream())
+    assert [event.offsets for event in told(observed, Warmed)] == [4]
+    assert observed.rows(PARTITIONS[0]) == observed.expected(PARTITIONS[0])
+
+
+def test_without_a_snapshot_the_topic_is_read_from_its_beginning_and_nothing_is_made_again(observed):
+    observed.every_s = 1e9
+    steady(observed, 20)
+    first = observed.stream()
+    first.assign(PARTITIONS)
+    while first.step():
+        pass
+    first.checkpoint()  # it is killed: it does not close
+    steady(observed, 20)
+    assert reads_to_the_end(observed.stream(max_batch=3))
+    assert [event.offsets for event in told(observed, Warmed)] == [20]
+    assert observed.rows(PARTITIONS[0]) == observed.expected(PARTITIONS[0])
+
+
+def test_observations_that_retention_has_deleted_are_told_of(observed):
+    observed.every_s = 1e9
+    steady(observed, 20)
+    first = observed.stream()
+    first.assign(PARTITIONS)
+    while first.step():
+        pass
+    first.checkpoint()
+    observed.world.broker.retain(PARTITIONS[0], 15)
+    assert reads_to_the_end(observed.stream())
+    assert [(event.partition, event.offsets) for event in told(observed, NotWarm)] == [(PARTITIONS[0], 15)]
+    assert [event.offsets for event in told(observed, Warmed)] == [5]
+
+
+def test_a_snapshot_that_is_damaged_or_of_another_specification_is_not_used(observed):
+    steady(observed, 30)
+    assert reads_to_the_end(observed.stream())
+    (path,) = observed.folder.glob("@windows/windows/0/*.arrow")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    steady(observed, 4)
+    assert reads_to_the_end(observed.stream())
+    assert "a snapshot is not used: expected" in told(observed, SnapshotFailed)[0].error
+    assert observed.rows(PARTITIONS[0]) == observed.expected(PARTITIONS[0])
+
+
+def test_a_snapshot_of_records_that_the_broker_has_lost_is_not_used(observed):
+    steady(observed, 30)
+    assert reads_to_the_end(observed.stream())
+    observed.world.broker.truncate(PARTITIONS[0], 18)
+    del observed.appended[PARTITIONS[0]][18:]
+    steady(observed, 20)
+    last = observed.stream()
+    last.assign(PARTITIONS)
+    while last.step():
+        pass
+    last.checkpoint()
+    newest = {row[:3]: row for row in observed.rows(PARTITIONS[0])}
+    assert [newest[row[:3]] for row in observed.expected(PARTITIONS[0])] == observed.expected(PARTITIONS[0])
+
+
+def test_two_snapshots_of_a_partition_stay(observed):
+    for _ in range(5):
+        steady(observed, 4)
+        assert reads_to_the_end(observed.stream())
+    assert len([*observed.folder.glob("@windows/windows/0/*")]) == 2

@@ -1,0 +1,36 @@
+"""Write down what becomes of what a stream holds of raw observations.
+
+In: events. Out: lines for operators. Knows no observation.
+"""
+
+import logging
+
+from undertow.schemas.wording import counted
+from undertow.stream.events import Event, NotWarm, SnapshotFailed, Snapshotted, Warmed
+from undertow.telemetry.logs import say
+
+log = logging.getLogger(__name__)
+
+
+def tell_observed(event: Event) -> None:
+    """Write an event down, if it is of that."""
+    match event:
+        case Warmed(partitions=partitions, offsets=offsets, series=series, seconds=seconds):
+            names = ", ".join(map(str, partitions))
+            text = (
+                f"{counted(offsets, 'offset')} of {names} read once more in {seconds:.1f} s, so that what was observed "
+                f"before is held again: {series:,} series in all"
+            )
+            say(log, logging.INFO, "warmed", text, offsets=offsets, series=series, seconds=round(seconds, 3))
+        case NotWarm(partition=partition, offsets=offsets):
+            text = (
+                f"the topic no longer has {counted(offsets, 'offset')} of {partition} that came after the newest "
+                "snapshot: windows that reach back so far are shorter, or not made, until enough has been observed"
+            )
+            say(log, logging.WARNING, "not-warm", text, partition=str(partition), offsets=offsets)
+        case Snapshotted(partition=partition, next=after, series=series, bytes=size, seconds=seconds):
+            text = f"snapshot of {partition} up to {after}: {series:,} series, {size:,} bytes, in {seconds:.3f} s"
+            say(log, logging.DEBUG, "snapshot", text, partition=str(partition), series=series, bytes=size)
+        case SnapshotFailed(partition=partition, error=error):
+            text = f"{partition}: {error}; a replica that takes it over reads more of the topic again"
+            say(log, logging.WARNING, "no-snapshot", text, partition=str(partition), error=error)
