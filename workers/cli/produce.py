@@ -38,8 +38,8 @@ def produce(
 ) -> None:
     """Send windows from Parquet to Kafka.
 
-    Takes the files that `undertow backfill` takes, also of observations. All windows of a series go to
-    the same partition.
+    Takes the files that `undertow backfill` takes, also of observations, which are sent as they are, in
+    order of time, with kafka.content=observations. All of a series goes to the same partition.
 
     \b
     undertow produce history.parquet --topic windows --format arrow --rate 5000
