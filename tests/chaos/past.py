@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tests.chaos.windows import windows_of
 from tests.chaos.world import World
+from undertow.adapters import offline_files
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_names import BACKFILLS
 from undertow.adapters.offline_parts import encode_part
@@ -35,7 +36,8 @@ class Past:
     """A thread that publishes chunk after chunk, until it is told to stop."""
 
     def __init__(self, world: World, seed: int) -> None:
-        """Publish nothing yet."""
+        """Publish nothing yet. Failpoints are armed for replicas: this process is not to meet them."""
+        offline_files.hit_failpoint = _pass_by
         self._view = world.recipe.artifacts[0].manifest.view()
         self._home = view_folder(world.settings.offline.path, self._view)
         self._embed = open_embed(world.recipe.artifacts[0])
@@ -80,6 +82,10 @@ class Past:
     def _rows(self, numbers: range) -> EmbeddingBatch:
         embeddings = self._embed(windows_of(numbers, PREFIX)).embeddings
         return replace(embeddings, created_us=stamp_backfill(self._begin_us, np.array(numbers, np.int64)))
+
+
+def _pass_by(_point: str) -> None:
+    """Do nothing at a failpoint."""
 
 
 def judge(rows: pa.Table, expected: EmbeddingBatch, begin_us: int) -> dict[str, int]:
