@@ -112,7 +112,10 @@ def _took_over(client: Any, place: dict[str, str], mine: bytes, abandoned_s: flo
         return False
     now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
     is_left = (now - found["LastModified"]).total_seconds() > abandoned_s
-    return is_left and _put(client, place, mine, IfMatch=found["ETag"])
+    if not (is_left and _put(client, place, mine, IfMatch=found["ETag"])):
+        return False
+    time.sleep(PAUSE_S)  # there are servers that let two replace one object at once: who comes last holds it
+    return _content(client, place) == mine
 
 
 def _content(client: Any, place: dict[str, str]) -> bytes | None:

@@ -6,6 +6,7 @@ In: sections of the settings, an input contract. Out: a `Source`, and what it ho
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +33,9 @@ from undertow.stream.events import Astray, Listener, WindowsLeftOut
 from undertow.stream.ports import Observed, Source
 from undertow.wiring.formats import open_decode
 from undertow.wiring.observing import ObservingSource
-from undertow.wiring.recipes import EmbedRecipe
+
+if TYPE_CHECKING:  # it brings Feast's bytes, which `produce` does without
+    from undertow.wiring.recipes import EmbedRecipe
 
 FORMATS = ("json", "arrow")
 """The formats in which observations come."""
@@ -76,7 +79,7 @@ def side_tables(windows: WindowsSettings) -> tuple[pa.Table | None, pa.Table | N
 
 
 def open_source(
-    recipe: SourceRecipe, embed: EmbedRecipe, tell: Listener, give_up: Callable[[], bool]
+    recipe: SourceRecipe, embed: "EmbedRecipe", tell: Listener, give_up: Callable[[], bool]
 ) -> tuple[Source, Callable[[], Observed]]:
     """Connect to the topic; return the source, and what tells what it holds of observations."""
     kafka, view, contract = recipe.kafka, embed.manifest.view(), embed.manifest.contract
