@@ -45,20 +45,21 @@ def entity_prefix(names: Sequence[str]) -> bytes:
 
 def read_entity_keys(keys: Sequence[bytes], names: Sequence[str]) -> dict[str, list[str | int]]:
     """Return the n ids of each column from n keys that `entity_keys` has serialized. Raises `ValueError` for others."""
-    prefix = entity_prefix(names)
-    columns: dict[str, list[str | int]] = {name: [] for name in sorted(names)}
+    prefix, ordered = entity_prefix(names), sorted(names)
+    columns: dict[str, list[str | int]] = {name: [] for name in ordered}
     for key in keys:
-        if not key.startswith(prefix):
-            message = f"expected the key of an entity with the ids {', '.join(sorted(names))}"
-            raise ValueError(message)
-        at = len(prefix)
-        for column in columns.values():
-            value, at = _read_id(key, at)
-            column.append(value)
-        if at != len(key):
-            message = f"expected a key of {at} bytes, found {len(key)}"
-            raise ValueError(message)
+        for name, value in zip(ordered, _read_ids(key, prefix, len(ordered)), strict=True):
+            columns[name].append(value)
     return {name: columns[name] for name in names}
+
+
+def is_entity_key(key: bytes, names: Sequence[str]) -> bool:
+    """Whether this is the whole key of an entity with these id columns."""
+    try:
+        _read_ids(key, entity_prefix(names), len(names))
+    except ValueError:
+        return False
+    return True
 
 
 def redis_field(view: str, feature: str) -> bytes:
@@ -121,6 +122,20 @@ def _ids(column: Values) -> list[bytes]:
         ids["type"], ids["size"], ids["value"] = _INT64, 8, column
         return _rows(ids.tobytes(), _INT64_ID.itemsize)
     return [_with_header(value.encode()) for value in column.tolist()]
+
+
+def _read_ids(key: bytes, prefix: bytes, count: int) -> list[str | int]:
+    if not key.startswith(prefix):
+        message = "expected the key of an entity with these ids"
+        raise ValueError(message)
+    at, values = len(prefix), []
+    for _ in range(count):
+        value, at = _read_id(key, at)
+        values.append(value)
+    if at != len(key):
+        message = f"expected a key of {at} bytes, found {len(key)}"
+        raise ValueError(message)
+    return values
 
 
 def _read_id(key: bytes, at: int) -> tuple[str | int, int]:

@@ -55,15 +55,16 @@ class RedisReads:
 
     def keys(self, project: str, space: ServedSpace) -> list[bytes]:
         """Look through all keys of the server, or of all nodes of a cluster: some microseconds each."""
-        prefix = feast_bytes.entity_prefix([column.name for column in space.series])
+        names = [column.name for column in space.series]
         with translated(self._options, "read", away=AWAY):
             with self._lock, options_are_taken():
                 if self._client is None:
                     self._client = connect(self._options, self._waits)
             end = project.encode()
             found = self._client.scan_iter(match=b"*" + _literal(end), count=SCANNED)
-            # A scan may give a key twice.
-            return [*dict.fromkeys(key[: len(key) - len(end)] for key in found if key.startswith(prefix))]
+            # A scan may give a key twice; the name of another project may end with that of this one.
+            keys = dict.fromkeys(key[: len(key) - len(end)] for key in found)
+            return [key for key in keys if feast_bytes.is_entity_key(key, names)]
 
     def close(self) -> None:
         """Close the connections."""
