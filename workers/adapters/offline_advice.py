@@ -37,6 +37,14 @@ def without_it(path: AnyPath) -> str:
     return "move it out of the folder: undertow writes no file of this name there"
 
 
+def gone_chunk(path: AnyPath) -> str:
+    """Return what to do about a chunk of a backfill that is lost before the table of history had it."""
+    return (
+        f"{path} is gone, before the table of history had it: restore it from a copy, or start its job again, which "
+        f"embeds it once more: undertow backfill HISTORY --job {shlex.quote(path.parent.name)}"
+    )
+
+
 def alien(path: AnyPath) -> Refused:
     """Return the error about a Parquet file that another program wrote."""
     return Refused(

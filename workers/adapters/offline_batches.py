@@ -51,12 +51,15 @@ def is_chunk(path: AnyPath, home: AnyPath) -> bool:
 
 
 def table_id(folder: AnyPath, home: AnyPath) -> str:
-    """Return by which id the table knows a chain or a job; empty if a chain was never folded. Raises as `chain_id`.
+    """Return by which id the table knows a chain or a job; empty if a chain was never folded.
 
     A chain's is its nonce, since the same folder may hold another one later. A job's is its name: were it begun anew
-    under that name, or restored from an older copy, the table would tell.
+    under that name, or restored from an older copy, the table would tell. Raises `Refused`, `Unavailable`.
     """
-    return below(folder, home) if is_chunk(folder, home) else chain_id(folder)
+    if is_chunk(folder, home):
+        return below(folder, home)
+    with translated(folder):
+        return chain_id(folder)
 
 
 def last_batch(folder: AnyPath) -> int:

@@ -65,9 +65,8 @@ class FileChains:
         """See the port."""
         paths = [self._home / chain.name / part_name(position) for position in positions]
         rows = at_once(lambda path: read_part(path, self._columns), paths)
-        require_same(
-            self._home / chain.name, chain
-        )  # after it: where another chain was begun, the first does not come back
+        # After it: where another chain was begun, the first does not come back.
+        require_same(self._home / chain.name, chain)
         return rows
 
     def keep(self, chain: FoldChain, before: int) -> None:

@@ -19,10 +19,10 @@ import pyarrow as pa
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
-from undertow.adapters.offline_batches import job_folders
+from undertow.adapters.offline_batches import job_folders, table_id
 from undertow.adapters.offline_chains import chain_folders
 from undertow.adapters.offline_files import replace_unchanged, sweep
-from undertow.adapters.offline_found import FoundFile, FoundRows, SeriesSearch, in_table, known_id
+from undertow.adapters.offline_found import FoundFile, FoundRows, SeriesSearch, in_table
 from undertow.adapters.offline_history import has_table
 from undertow.adapters.offline_names import TABLE
 from undertow.adapters.offline_parts import READERS, encode_again, part_files, translated
@@ -93,7 +93,7 @@ class ForgetHistory:
 
         def commit(table: Any) -> None:
             folders = [*chain_folders(self.home), *job_folders(self.home)]
-            known = [known_id(folder, self.home) for folder in folders]
+            known = [table_id(folder, self.home) for folder in folders]
             refuse_earlier(table, {one: int(table.transaction_version(one) or 0) for one in known if one})
 
         table = self._commit(commit)

@@ -137,12 +137,9 @@ class SeriesSearch:
             return set(), dict.fromkeys(folders, 0)
         with translated_delta(self._home / TABLE):
             table = open_table(self._home / TABLE)
-            ids = at_once(self._known_id, folders)
+            ids = at_once(lambda folder: table_id(folder, self._home), folders)
             ends = [int(table.transaction_version(known) or 0) if known else 0 for known in ids]
             return {path for path, _, _ in files_of(table)}, dict(zip(folders, ends, strict=True))
-
-    def _known_id(self, folder: AnyPath) -> str:
-        return known_id(folder, self._home)
 
     def _folded(self, parts: list[AnyPath], ends: dict[AnyPath, int]) -> set[AnyPath]:
         """Return the parts that the table has, too."""
@@ -171,12 +168,6 @@ def in_table(home: AnyPath) -> list[AnyPath]:
             objects = (home / TABLE).walk_objects()
             return [path for path in objects if path.suffix == SUFFIX and path.parent.name.startswith(f"{DAY}=")]
         return [*(home / TABLE).glob(f"{DAY}=*/*{SUFFIX}")]
-
-
-def known_id(folder: AnyPath, home: AnyPath) -> str:
-    """Return by which id the table knows a chain or a job; empty if a chain was never folded."""
-    with translated(folder):
-        return table_id(folder, home)
 
 
 def _status(path: AnyPath) -> _Status | None:

@@ -189,8 +189,7 @@ def _read_table(home: AnyPath) -> tuple[list[AnyPath], Callable[[AnyPath], int]]
     version = read_version(home / TABLE)
 
     def folded(folder: AnyPath) -> int:
-        with translated(folder):
-            known = table_id(folder, home)
+        known = table_id(folder, home)
         return version.folded(known) if known else 0
 
     return version.files, folded

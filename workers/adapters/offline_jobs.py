@@ -8,12 +8,12 @@ ones wait while their job goes on, so that a long job does not leave thousands o
 for each day that a batch has rows of.
 """
 
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from undertow.adapters.offline_advice import gone_chunk
 from undertow.adapters.offline_batches import ChunkBatch, add_batch, job_folders, last_batch, read_batches, table_id
 from undertow.adapters.offline_fold import delete_parts
 from undertow.adapters.offline_folded import FoldMark, add_mark, all_marks, drop_marks
@@ -154,11 +154,7 @@ class FileJobs:
         except Unavailable as error:
             if path.exists():
                 raise
-            message = (
-                f"{path} is gone, before the table of history had it: restore it from a copy, or start its job again: "
-                f"undertow backfill HISTORY --job {shlex.quote(path.parent.name)}"
-            )
-            raise Unavailable(message) from error
+            raise Unavailable(gone_chunk(path)) from error
 
 
 def _require_batches(folder: AnyPath, position: int) -> None:

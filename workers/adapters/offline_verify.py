@@ -12,7 +12,7 @@ from functools import partial
 
 import pyarrow.parquet as pq
 
-from undertow.adapters.offline_advice import alien, no_file, without_it
+from undertow.adapters.offline_advice import alien, gone_chunk, no_file, without_it
 from undertow.adapters.offline_batches import job_folders, last_batch, read_batches
 from undertow.adapters.offline_chains import MEND, chain_folders, find_holes, gone_chains
 from undertow.adapters.offline_folded import newest_mark
@@ -179,9 +179,7 @@ def _require_job(home: AnyPath, folder: AnyPath) -> None:
     end = max(noted, job_ends(home)(folder))  # after the listing: what was folded and deleted meanwhile is before it
     for batch in batches:
         if batch.number >= end and (gone := sorted(batch.chunks.keys() - there)):
-            path = folder / f"{gone[0]}{SUFFIX}"
-            message = f"{path} is gone, before the table of history had it; {without_it(path)}"
-            raise Refused(message)
+            raise Refused(gone_chunk(folder / f"{gone[0]}{SUFFIX}"))
 
 
 def _require_begun(home: AnyPath) -> None:
