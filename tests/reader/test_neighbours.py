@@ -136,6 +136,12 @@ def test_other_spaces_and_other_projects_of_the_same_store_are_not_searched(worl
     assert (sorted(found.series["wearer"]), found.indexed) == (["s00", "s01", "s02"], 3)
 
 
+@pytest.mark.parametrize("id_", [7, np.int64(7)])
+def test_a_number_names_a_series_be_it_pythons_or_numpys(world, open_reader, id_):
+    with pytest.raises(undertow.Refused, match=r"wearer: expected texts, found .*7"):
+        open_reader(world.repo, name="ecg").neighbours(id_)
+
+
 def test_an_empty_store_has_no_neighbours(world, open_reader):
     found = open_reader(world.repo, name="ecg").neighbours([1.0, 1.1])
     assert (len(found), found.vectors.shape, found.indexed) == (0, (0, 2), 0)

@@ -10,6 +10,7 @@ miss a series that has come near since, but what is told of those that are found
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -91,7 +92,7 @@ def search(
     if k < 1:
         message = f"k: expected at least 1, found {k}"
         raise WrongUsage(message)
-    is_vector = not isinstance(query, (str, int, Mapping))
+    is_vector = not isinstance(query, (str, Integral, Mapping))
     while True:
         first: Vectors = yield WantedVectors(
             series=[] if is_vector else [query], features=(feature,) if feature else None
