@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -12,21 +13,20 @@ from undertow.demo.follow import Followed
 from undertow.demo.produce import play
 from undertow.demo.repo import copy_repo
 from undertow.demo.table import comparison, live_line
-from undertow.schemas.windows import WindowBatch
 
 
-def windows_of(count):
-    return WindowBatch(
-        series={"wearer": np.array([f"s{n % 3:02d}" for n in range(count)], object)},
-        end_us=np.arange(count) * 1_000_000,
-        lengths=np.ones(count, np.int64),
-        past={"x": np.arange(count, dtype=np.float64)},
-        future={},
-        static={},
+def readings_of(count):
+    return pd.DataFrame(
+        {
+            "wearer": [f"s{n % 3:02d}" for n in range(count)],
+            "side": "left",
+            "event_timestamp": pd.to_datetime(range(count), unit="s", utc=True).as_unit("us"),
+            "ax": np.arange(count, dtype=np.float64),
+        }
     )
 
 
-def test_windows_are_played_when_they_are_due_and_a_late_one_delays_no_other(memory_clock):
+def test_readings_are_played_when_they_are_due_and_a_late_one_delays_no_other(memory_clock):
     sent, moments, values = {}, [], []
 
     def wait(seconds):
@@ -35,19 +35,19 @@ def test_windows_are_played_when_they_are_due_and_a_late_one_delays_no_other(mem
 
     def send(key, value):
         moments.append(memory_clock.now)
-        values.append((key, json.loads(value)["past"]["x"]))
+        values.append((key, json.loads(value)))
         memory_clock.advance(0.35 if len(moments) == 3 else 0.01)  # the broker is slow once
 
-    assert play(windows_of(8), send, sent, per_second=10.0, wait=wait, clock=memory_clock) == 8
+    assert play(readings_of(8), send, sent, per_second=10.0, wait=wait, clock=memory_clock) == 8
     due = [1000.0, 1000.1, 1000.2, 1000.55, 1000.56, 1000.57, 1000.6, 1000.7]
     np.testing.assert_allclose(moments, due, atol=1e-6)
-    assert values[4] == (b"s01", [4.0])
-    assert sent[("s01",), 4_000_000] == moments[4]
+    assert values[4] == (b"s01/left", {"wearer": "s01", "side": "left", "event_timestamp": 4_000_000, "ax": 4.0})
+    assert sent[("s01", "left"), 4_000_000] == moments[4]
 
 
 def test_a_stop_ends_the_playing_at_once(memory_clock):
     stops = iter([False, False, True])
-    assert play(windows_of(8), print, {}, per_second=10.0, wait=lambda _: next(stops), clock=memory_clock) == 2
+    assert play(readings_of(8), print, {}, per_second=10.0, wait=lambda _: next(stops), clock=memory_clock) == 2
 
 
 def test_accuracy_and_latency_are_those_of_what_the_reader_saw():

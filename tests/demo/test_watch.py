@@ -1,4 +1,4 @@
-"""The demonstration's data: windows are cut as a loop over recordings would cut them, each with its own label."""
+"""The demonstration's data: windows are those that a loop over recordings would cut, each with its own label."""
 
 import io
 import pickle
@@ -12,14 +12,25 @@ from undertow.core.errors import Refused
 from undertow.demo import watch
 from undertow.demo.watch import (
     CHANNELS,
+    EVERY,
     EXERCISES,
     STEPS,
     STRIDE,
-    cut,
     halve_rate,
+    label,
     load_recordings,
     observations,
+    readings,
     split,
+)
+from undertow.observations.spec import WindowSpec
+from undertow.schemas.contract import Column, IdColumn, InputContract
+
+CONTRACT = InputContract(
+    series=(IdColumn(name="wearer", type="string"), IdColumn(name="side", type="string")),
+    past=tuple(Column(name=channel) for channel in CHANNELS),
+    min_length=STEPS,
+    max_length=STEPS,
 )
 
 
@@ -48,20 +59,28 @@ def test_the_wearers_that_come_live_are_in_nothing_that_is_learnt_from(recording
 
 def test_windows_and_labels_are_those_of_a_loop_over_the_recordings(recordings):
     some = recordings[::17]
-    expected = {
-        (r.wearer, r.side, r.start_us + (end - 1) * 40_000): (r.exercise, r.steps[end - STEPS : end])
-        for r in some
-        for end in range(STEPS, len(r.steps) + 1, STRIDE)
-    }
-    labelled = cut(some)
-    assert len(labelled.windows) == len(expected)
+    expected = {}
+    for r in some:
+        for end in range(STEPS, len(r.steps) + 1):
+            end_us = r.start_us + (end - 1) * 40_000
+            if end_us // 40_000 % STRIDE == 0:
+                expected[r.wearer, r.side, end_us] = (r.exercise, r.steps[end - STEPS : end])
+    labelled = label(some, CONTRACT, WindowSpec(every=EVERY, stride=STRIDE))
+    assert len(labelled.windows) == len(expected) > 500
     rows = zip(labelled.labels.itertuples(index=False), observations(labelled.windows), strict=True)
-    for label, steps in rows:
-        at_us = (label.event_timestamp.to_pydatetime() - datetime(1970, 1, 1, tzinfo=UTC)) // pd.Timedelta("1us")
-        exercise, window = expected[label.wearer, label.side, int(at_us)]
-        assert label.exercise == exercise
+    for named, steps in rows:
+        at_us = (named.event_timestamp.to_pydatetime() - datetime(1970, 1, 1, tzinfo=UTC)) // pd.Timedelta("1us")
+        exercise, window = expected[named.wearer, named.side, int(at_us)]
+        assert named.exercise == exercise
         np.testing.assert_array_equal(steps, window)
     assert labelled.labels["event_timestamp"].is_monotonic_increasing
+
+
+def test_readings_come_in_order_of_time_each_step_of_each_recording_once(recordings):
+    rows = readings(recordings[:9])
+    assert rows["event_timestamp"].is_monotonic_increasing
+    assert len(rows) == sum(len(r.steps) for r in recordings[:9])
+    assert not rows.duplicated(["wearer", "side", "event_timestamp"]).any()
 
 
 def test_halving_the_rate_takes_the_mean_of_two_steps_and_drops_an_odd_last_one():

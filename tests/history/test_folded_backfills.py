@@ -13,7 +13,7 @@ from undertow.adapters.offline_log import latest_in
 from undertow.adapters.offline_verify import verify
 from undertow.commands.promotion import newest_event
 from undertow.core.errors import Refused, Unavailable
-from undertow.history.maintain import Maintained
+from undertow.history.maintain import Maintained, MaintainLimits, maintain
 from undertow.storage.local_copies import local_copies
 from undertow.stream.history_ports import FoldedUpTo, positions
 
@@ -92,14 +92,21 @@ def test_batches_follow_the_order_of_writing_and_the_one_that_is_not_full_waits_
         world.backfill(number, number + 1)
         os.utime(folder / f"{number:032x}.parquet", (1e9 - number, 1e9 - number))
     size = max(path.stat().st_size for path in folder.glob("*.parquet"))
-    for waited, batches in ((59, 2), (60, 3)):
+    for waited, batches, waiting in ((59, 2, 1), (60, 3, 0)):
         jobs = world.jobs(quiet_s=60, batch_bytes=2 * size, clock=lambda waited=waited: 1e9 + waited)
         ((job,), faults) = jobs.look()
-        assert (positions(job.parts), faults) == ([*range(1, batches + 2)], [])
+        assert (positions(job.parts), job.waiting, faults) == ([*range(1, batches + 2)], waiting, [])
     assert [[*batch.chunks] for batch in read_batches(folder, [1, 2, 3])] == [
         [f"{number:032x}" for number in some] for some in ((4, 3), (2, 1), (0,))
     ]
     assert [rows["hidden"].to_pylist() for rows in jobs.read(job, [3])] == [[[0.0, 0.0]]]
+
+
+def test_chunks_that_wait_for_their_job_are_told_of(world, memory_clock):
+    jobs = world.jobs(quiet_s=60, clock=lambda: 0.0)
+    done = maintain(world.chains(), world.table(), MaintainLimits(grace_seconds=GRACE_S), clock=memory_clock, jobs=jobs)
+    assert done == Maintained(waiting=2)
+    assert str(done).endswith("0 parts deleted; 2 chunks of backfills that may go on will be folded later")
 
 
 def test_of_two_maintainers_that_put_chunks_together_differently_both_fold_what_was_noted_first(world, monkeypatch):

@@ -5,19 +5,24 @@ these windows as a table.
 """
 
 import contextlib
-import warnings
+import json
 
-import lightning
 import numpy as np
 import pandas as pd
 import pytest
-from pytorch_forecasting import TemporalFusionTransformer, TimeSeriesDataSet
-from pytorch_forecasting.data import GroupNormalizer
-from pytorch_forecasting.metrics import MAE
 
 import undertow
-from tests.packing import pack
-from tests.training import quiet_trainer
+from tests.observations.three_stations import (
+    HORIZON,
+    LONGEST,
+    MOST_FILLED,
+    SETTINGS,
+    SHORTEST,
+    ZONE,
+    closed_ends,
+    raw_rows,
+    train_artifact,
+)
 from undertow.adapters.offline_parts import read_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.artifact.format.manifest import read_manifest
@@ -26,42 +31,16 @@ from undertow.backfill.chunks import WHOLE, cut
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.observed import find_observations
 from undertow.backfill.pieces import in_pieces
+from undertow.observations.plan import make_plan
+from undertow.observations.streamed import StreamedSeries
+from undertow.schemas.records import Partition, Record
 from undertow.settings.settings import load as load_settings
-
-ZONE = "Europe/Berlin"
-LONGEST, SHORTEST, HORIZON, MOST_FILLED = 12, 4, 3, 2
-HOURS = [str(hour) for hour in range(24)]
-SETTINGS = """
-[windows]
-every = "1h"
-time = "measured_at"
-zone = "Europe/Berlin"
-fold = "earlier"
-fill = "forward"
-max_gap = "2h"
-
-[windows.calendar]
-hour = "hour"
-weekend = "is_weekend"
-"""
+from undertow.wiring.observed_source import open_records
 
 
-def raw_rows():
-    """Rows in local time around the end of summer time, as a data logger writes them: holes, NaN, an hour twice."""
-    rng = np.random.default_rng(8)
-    hours = pd.date_range("2026-10-23", "2026-10-27", freq="h", tz="UTC", inclusive="left")
-    frames = []
-    for number, station in enumerate(["coast", "hill", "valley"]):
-        temp = 10 + number + np.sin(np.arange(len(hours)) / 4) + rng.normal(size=len(hours)) / 4
-        pressure = 1000 + rng.normal(size=len(hours)).cumsum()
-        local = hours.tz_convert(ZONE).tz_localize(None)
-        frame = pd.DataFrame({"station": station, "measured_at": local, "temp": temp, "pressure": pressure})
-        frame.loc[rng.choice(len(hours), 6, replace=False), "temp"] = np.nan
-        kept = np.ones(len(hours), bool)
-        kept[rng.choice(len(hours), 8, replace=False)] = False
-        kept[60:64] = number != 1  # a hole that is longer than what is filled
-        frames.append(frame[kept])
-    return pd.concat(frames).sample(frac=1, random_state=2).reset_index(drop=True)
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return train_artifact(tmp_path_factory.mktemp("weather"))
 
 
 def by_hand(rows):
@@ -94,56 +73,6 @@ def as_cells(until):
     return cells
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
-    """A small transformer, trained for two batches on weather without holes."""
-    rng = np.random.default_rng(1)
-    steps = np.arange(80)
-    frame = pd.concat(
-        pd.DataFrame(
-            {
-                "station": station,
-                "step": steps,
-                "temp": 10 + np.sin(steps / 4) + rng.normal(size=80) / 4,
-                "pressure": 1000 + rng.normal(size=80).cumsum(),
-                "hour": [HOURS[step % 24] for step in steps],
-                "weekend": (steps // 24 % 7 >= 5) * 1.0,
-            }
-        )
-        for station in ("coast", "hill", "valley")
-    )
-    folder = tmp_path_factory.mktemp("weather")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        lightning.seed_everything(2, verbose=False)
-        dataset = TimeSeriesDataSet(
-            frame.reset_index(drop=True),
-            time_idx="step",
-            target="temp",
-            group_ids=["station"],
-            min_encoder_length=SHORTEST,
-            max_encoder_length=LONGEST,
-            max_prediction_length=HORIZON,
-            static_categoricals=["station"],
-            time_varying_known_categoricals=["hour"],
-            time_varying_known_reals=["weekend"],
-            time_varying_unknown_reals=["temp", "pressure"],
-            target_normalizer=GroupNormalizer(groups=["station"]),
-        )
-        model = TemporalFusionTransformer.from_dataset(dataset, hidden_size=8, hidden_continuous_size=4, loss=MAE())
-        trainer = quiet_trainer(max_epochs=1, limit_train_batches=2)
-        trainer.fit(model, dataset.to_dataloader(train=True, batch_size=16))
-        trainer.save_checkpoint(folder / "model.ckpt")
-    pack(
-        folder / "model.ckpt",
-        folder / "artifact",
-        name="weather",
-        taps={"hidden": undertow.Feature.parse("lstm_encoder[0]:last")},
-        trust=True,
-    )
-    return folder / "artifact"
-
-
 def test_vectors_are_those_of_windows_cut_by_hand(artifact, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "undertow.toml").write_text(SETTINGS)
@@ -169,6 +98,41 @@ def test_without_a_word_on_the_doubled_hour_its_rows_are_faults(artifact, tmp_pa
     faults = undertow.windows(rows, artifact).faults
     doubled = rows["measured_at"].eq(pd.Timestamp("2026-10-25 02:00"))
     assert [(fault.row, fault.reason) for fault in faults] == [(row, "local-time") for row in np.flatnonzero(doubled)]
+
+
+def test_a_stream_of_the_rows_has_the_same_windows_to_the_bit(artifact, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # An hour of summer time comes twice, so a grid point stays open for an hour.
+    (tmp_path / "undertow.toml").write_text(SETTINGS.replace("[windows]", '[windows]\nlateness = "1h"', 1))
+    settings, contract, rows = load_settings(), read_manifest(artifact).contract, raw_rows()
+    texts = rows.assign(measured_at=rows["measured_at"].dt.strftime("%Y-%m-%dT%H:%M:%S")).sort_values("measured_at")
+    values = [json.dumps(row).encode() for row in texts.replace({np.nan: None}).to_dict("records")]
+    records = [
+        Record(partition=Partition(topic="weather", index=0), offset=offset, appended_us=0, value=value)
+        for offset, value in enumerate(values)
+    ]
+    series = StreamedSeries(make_plan(settings.windows.spec(), contract))
+    decode = open_records(settings.kafka, series, lambda _event: None).decode
+    streamed = [decode(records[first : first + 7]) for first in range(0, len(records), 7)]
+    assert [reject.detail for part in streamed for reject in part.rejects] == []
+
+    made, ends = undertow.windows(rows, artifact), closed_ends(rows, 3_600_000_000)
+    stations = made.series["station"]
+    closed = np.flatnonzero([end_us <= ends[name] for name, end_us in zip(stations, made.end_us, strict=True)])
+    found, expected = {}, {}
+    for window in (part.windows.take(np.array([row])) for part in streamed for row in range(len(part.windows))):
+        found[window.series["station"][0], int(window.end_us[0])] = window
+    for row in closed:
+        window = made.take(np.array([row]))
+        expected[window.series["station"][0], int(window.end_us[0])] = window
+    assert found.keys() == expected.keys()
+    assert len(expected) == len(made) - 3 > 200
+    for key, window in expected.items():
+        for part in ("past", "future", "static"):
+            one, other = getattr(found[key], part), getattr(window, part)
+            assert {name: column.tolist() for name, column in one.items()} == {
+                name: column.tolist() for name, column in other.items()
+            }
 
 
 def test_a_backfill_of_the_rows_writes_the_same_vectors(artifact, tmp_path, monkeypatch):

@@ -133,6 +133,7 @@ class FileJobs:
                 for number in range(1, last + 2)  # and the next one, which has no chunks yet
                 if number >= noted_upto or there.get(number)
             ),
+            waiting=len(files.keys() - {name for batch in batches for name in batch.chunks}),
         )
 
     def _closed(self, new: Mapping[str, _File]) -> Iterator[list[str]]:

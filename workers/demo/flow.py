@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
@@ -29,10 +28,9 @@ from undertow.demo.repo import copy_repo, own_settings
 from undertow.demo.streaming import stream
 from undertow.demo.table import comparison
 from undertow.demo.train import TrainRecipe, checkpoint_path, quiet, train
-from undertow.demo.watch import Labelled, Recording, cut, load_recordings, observations, split
+from undertow.demo.watch import Labelled, Recording, label, load_recordings, observations, split
 from undertow.devstack.stack import ephemeral
 from undertow.ray_session.session import ray_session
-from undertow.schemas.windows_arrow import windows_to_arrow
 from undertow.settings.settings import Settings, load
 from undertow.wiring.stores import apply_artifact
 
@@ -42,8 +40,8 @@ TAPS = {"newest": "rnn#1", "steps": "rnn:mean+max"}
 first step of its decoder has, which `undertow taps` suggests; the mean and the maximum are over the encoder's."""
 PARTITIONS = 12
 """Twice the arms: the hash of six keys falls on few of six partitions."""
-WINDOWS_PER_SECOND = 150.0
-"""Live, six arms make 12.5: the recordings are played twelve times as fast."""
+READINGS_PER_SECOND = 1800.0
+"""Live, six arms make 150: the recordings are played twelve times as fast."""
 Embeddings = NDArray[np.floating]
 
 
@@ -53,10 +51,10 @@ def run_flow(state: Path, console: Console) -> None:
     state, began = state.absolute(), time.monotonic()
     try:
         with _interruptible():
-            with _step(console, "ten wearers, seven exercises: windows of 2.56 s from seglearn's watch data"):
+            with _step(console, "ten wearers, seven exercises: 25 readings a second from seglearn's watch data"):
                 known, unseen = split(load_recordings())
             artifact = make_artifact(state, known, console)
-            run_on_servers(state, artifact, cut(known), cut(unseen), console)
+            run_on_servers(state, artifact, known, unseen, console)
     except KeyboardInterrupt:
         message = "interrupted: everything that the demo had started is stopped"
         raise Refused(message) from None
@@ -81,9 +79,11 @@ def make_artifact(state: Path, recordings: tuple[Recording, ...], console: Conso
     return artifact
 
 
-def run_on_servers(state: Path, artifact: Path, known: Labelled, unseen: Labelled, console: Console) -> None:
+def run_on_servers(
+    state: Path, artifact: Path, learnt: tuple[Recording, ...], live: tuple[Recording, ...], console: Console
+) -> None:
     """Do all that needs Kafka and Redis: backfill, stream, and read as another team would."""
-    folder = state / "run"
+    folder, contract = state / "run", read_manifest(artifact).contract
     shutil.rmtree(folder, ignore_errors=True)
     with ExitStack() as servers:
         with _step(console, "Kafka and Redis, real ones, for the time of this run"):
@@ -93,9 +93,9 @@ def run_on_servers(state: Path, artifact: Path, known: Labelled, unseen: Labelle
             copy_repo(load().feast.repo, settings.feast.repo, stack.redis)
             apply_artifact(settings)
         ensure_topic(settings.kafka, settings.kafka.topic, partitions=PARTITIONS)
-        history = folder / "windows.parquet"
-        table = windows_to_arrow(known.windows, read_manifest(artifact).contract)
-        pq.write_table(table, history, write_page_checksum=True)
+        known, unseen = (label(recordings, contract, settings.windows.spec()) for recordings in (learnt, live))
+        history = folder / "readings.parquet"
+        known.readings.to_parquet(history, write_page_checksum=True)
         reader = servers.enter_context(start_reader(settings, folder, known, unseen))  # it loads Feast meanwhile
         servers.enter_context(ray_session(settings.fleet, replicas=settings.fleet.replicas))
         with _step(console, "the known wearers' history, backfilled", spins=False):
@@ -118,11 +118,11 @@ def start_reader(
 
 
 def stream_to_reader(settings: Settings, reader: DemoReader, unseen: Labelled, console: Console) -> None:
-    """Stream the unseen wearers' windows to the reader."""
-    what = f"{len(unseen.windows):,} windows of unseen wearers: Kafka, two replicas, Feast, a reader"
+    """Stream the unseen wearers' readings, of which replicas make windows, to the reader."""
+    what = f"{len(unseen.readings):,} readings of unseen wearers: Kafka, two replicas, Feast, a reader"
     with _step(console, what, spins=False):
         reader.begin()
-        streamed = stream(settings, unseen.windows, reader, console, per_second=WINDOWS_PER_SECOND)
+        streamed = stream(settings, unseen, reader, console, per_second=READINGS_PER_SECOND)
         with console.status("the reader joins all features with all labels, point-in-time"):
             reader.finish()
     console.print(f"  {streamed.summary()}", highlight=False)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from undertow.core.errors import Refused
 from undertow.core.private_files import make_folder
+from undertow.demo.watch import EVERY, STRIDE
 from undertow.settings.log_sections import OfflineSettings
 from undertow.settings.sections import BackfillSettings, FeastSettings, FleetSettings, KafkaSettings, ModelSettings
 from undertow.settings.settings import Settings
+from undertow.settings.windows_section import WindowsSettings
 
 REDIS_CONFIG, VARIABLE = "feature_store.redis.yaml", "${UNDERTOW_REDIS}"
 
@@ -33,7 +35,8 @@ def copy_repo(source: Path, target: Path, redis: str) -> None:
 def own_settings(folder: Path, *, artifact: Path, bootstrap: str, topic: str) -> Settings:
     """Return settings of which every section is given here: no file or variable of the user's goes into them."""
     return Settings(
-        kafka=KafkaSettings(bootstrap=bootstrap, topic=topic),
+        kafka=KafkaSettings(bootstrap=bootstrap, topic=topic, content="observations"),
+        windows=WindowsSettings(every=EVERY, stride=STRIDE),
         model=ModelSettings(artifact=artifact, device="cpu"),
         feast=FeastSettings(repo=folder / "feature_repo"),
         offline=OfflineSettings(path=folder / "offline", checkpoint_seconds=1.0),

@@ -1,6 +1,6 @@
 """The live part: the fleet embeds what the producer plays, and the reader tells what it makes of it.
 
-In: settings, windows, a reader. Out: what was seen, when all of it was. Knows neither models nor labels.
+In: settings, readings and the windows that they hold, a reader. Out: what was seen, when all of it was. Knows no model.
 """
 
 import time
@@ -13,8 +13,9 @@ from rich.text import Text
 
 from undertow.core.errors import Refused
 from undertow.demo.follow import DemoReader, Followed
-from undertow.demo.produce import EntityKey, Playing, keys
+from undertow.demo.produce import EntityKey, Playing
 from undertow.demo.table import live_line
+from undertow.demo.watch import Labelled
 from undertow.fleet.handle import Fleet
 from undertow.fleet.launch import start
 from undertow.fleet.status import FleetStatus
@@ -54,9 +55,9 @@ class Streamed:
 
 
 def stream(
-    settings: Settings, windows: WindowBatch, reader: DemoReader, console: Console, *, per_second: float
+    settings: Settings, unseen: Labelled, reader: DemoReader, console: Console, *, per_second: float
 ) -> Streamed:
-    """Play all windows through a fleet; return when the newest of each series was read and the fleet has drained."""
+    """Play all readings through a fleet; return when the newest window of each series was read and it has drained."""
     recipe = stream_recipe(settings)
     with ray_session(settings.fleet, replicas=settings.fleet.replicas):
         fleet = start(recipe)
@@ -64,24 +65,26 @@ def stream(
             with console.status("replicas load the model, the reader trains its classifier"):
                 _await_running(fleet)
                 reader.await_ready()
-            playing = Playing(settings.kafka, windows, per_second=per_second)
+            playing = Playing(settings.kafka, unseen.readings, per_second=per_second)
             try:
                 followed = Followed(playing.sent)
                 reader.tell(followed)
-                seconds = _watch(fleet, playing, followed, reader, windows, console)
+                seconds = _watch(fleet, playing, followed, reader, unseen.windows, console)
             finally:
                 playing.stop()
             status = fleet.drain_and_wait(DRAIN_S)
         finally:
             fleet.remove()
-    return Streamed(status=status, followed=followed, per_second=len(windows) / seconds)
+    return Streamed(status=status, followed=followed, per_second=len(unseen.windows) / seconds)
 
 
 def last_events(windows: WindowBatch) -> dict[EntityKey, int]:
     """Return the newest event time of each series."""
     last: dict[EntityKey, int] = {}
-    for key, end_us in zip(keys(windows), windows.end_us.tolist(), strict=True):
-        last[key] = max(end_us, last.get(key, end_us))
+    ids = (column.tolist() for column in windows.series.values())
+    for *key, end_us in zip(*ids, windows.end_us.tolist(), strict=True):
+        series = tuple(key)
+        last[series] = max(end_us, last.get(series, end_us))
     return last
 
 

@@ -1,7 +1,7 @@
 """The demonstration's data: a smart-watch on ten people who do shoulder exercises, from seglearn's wheel.
 
-In: the object array inside the installed wheel. Out: `Recording`s at 25 Hz, and windows of them with their labels.
-Knows neither models nor stores.
+In: the object array inside the installed wheel. Out: `Recording`s at 25 Hz, their readings as rows, and their windows,
+each with a label. Knows neither models nor stores.
 """
 
 import codecs
@@ -15,11 +15,16 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from undertow.core.errors import Refused
+from undertow.observations.from_tables import make_windows
+from undertow.observations.plan import make_plan
+from undertow.observations.spec import WindowSpec
+from undertow.schemas.contract import InputContract
 from undertow.schemas.embeddings import EVENT_TIMESTAMP
-from undertow.schemas.windows import Values, WindowBatch
+from undertow.schemas.windows import WindowBatch
 
 CHANNELS = ("ax", "ay", "az", "wx", "wy", "wz")
 """Acceleration in g, then angular velocity in rad/s."""
@@ -39,7 +44,8 @@ UNSEEN = ("s08", "s09", "s10")
 STEPS = 64
 """Steps of a window: 2.56 s, about one repetition of an exercise."""
 STRIDE = 12
-STEP_US = 40_000
+"""Steps from one window to the next: about two a second."""
+EVERY, STEP_US = "40ms", 40_000
 GAP_STEPS = 250
 """Ten seconds of rest between two recordings of one arm."""
 EPOCH_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -65,9 +71,12 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labelled:
-    """Windows, and what their wearers were doing."""
+    """Readings, the windows that are made of them, and what the wearers were doing."""
 
+    readings: pd.DataFrame
+    """In order of time: wearer, side, event_timestamp (UTC), and the channels."""
     windows: WindowBatch
+    """In order of time, those that a stream of the readings has."""
     labels: pd.DataFrame
     """wearer, side, event_timestamp (UTC), exercise: row i is window i's."""
 
@@ -105,39 +114,41 @@ def halve_rate(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     return (steps[0:even:2] + steps[1:even:2]) / 2
 
 
-def cut(recordings: Sequence[Recording]) -> Labelled:
-    """Cut a window every `STRIDE` steps, never across recordings, and order all of them by event time."""
-    ends = [np.arange(STEPS, len(recording.steps) + 1, STRIDE) for recording in recordings]  # one past the last step
-    counts = [len(each) for each in ends]
-    end_us = [r.start_us + (each - 1) * STEP_US for r, each in zip(recordings, ends, strict=True)]
-    steps = [
-        np.lib.stride_tricks.sliding_window_view(r.steps, STEPS, axis=0)[each - STEPS].transpose(0, 2, 1)
-        for r, each in zip(recordings, ends, strict=True)
-    ]  # each (m, STEPS, 6)
-
-    def spread(field: str) -> Values:
-        return np.repeat(np.array([getattr(r, field) for r in recordings], dtype=object), counts)
-
-    n = sum(counts)
-    stacked = np.concatenate(steps).reshape(n * STEPS, len(CHANNELS))
-    batch = WindowBatch(
-        series={"wearer": spread("wearer"), "side": spread("side")},
-        end_us=np.concatenate(end_us),
-        lengths=np.full(n, STEPS, np.int64),
-        past={channel: np.ascontiguousarray(stacked[:, i]) for i, channel in enumerate(CHANNELS)},
-        future={},
-        static={},
-    )
-    order = np.argsort(batch.end_us, kind="stable")
-    batch = batch.take(order)
-    labels = pd.DataFrame(
+def readings(recordings: Sequence[Recording]) -> pd.DataFrame:
+    """Lay recordings out as rows, in the order of time in which watches would send them."""
+    counts = [len(recording.steps) for recording in recordings]
+    when = np.concatenate([r.start_us + np.arange(n) * STEP_US for r, n in zip(recordings, counts, strict=True)])
+    steps = np.concatenate([recording.steps for recording in recordings])
+    table = pd.DataFrame(
         {
-            **batch.series,
-            EVENT_TIMESTAMP: pd.to_datetime(batch.end_us, unit="us", utc=True).as_unit("us"),
-            "exercise": spread("exercise")[order],
+            "wearer": np.repeat([recording.wearer for recording in recordings], counts),
+            "side": np.repeat([recording.side for recording in recordings], counts),
+            EVENT_TIMESTAMP: pd.to_datetime(when, unit="us", utc=True).as_unit("us"),
+            **{channel: steps[:, place] for place, channel in enumerate(CHANNELS)},
         }
     )
-    return Labelled(windows=batch, labels=labels)
+    return table.sort_values(EVENT_TIMESTAMP, kind="stable", ignore_index=True)
+
+
+def label(recordings: Sequence[Recording], contract: InputContract, spec: WindowSpec) -> Labelled:
+    """Find the windows in all readings, and say of each what was done. Raises `Refused` if the model takes others."""
+    rows = readings(recordings)
+    windows = make_windows(make_plan(spec, contract), pa.Table.from_pandas(rows, preserve_index=False), None, None)
+    batch = windows.take(np.argsort(windows.end_us, kind="stable"))
+    labels = pd.DataFrame(
+        {**batch.series, EVENT_TIMESTAMP: pd.to_datetime(batch.end_us, unit="us", utc=True).as_unit("us")}
+    )
+    begun = pd.DataFrame(
+        {
+            "wearer": [recording.wearer for recording in recordings],
+            "side": [recording.side for recording in recordings],
+            EVENT_TIMESTAMP: pd.to_datetime([r.start_us for r in recordings], unit="us", utc=True).as_unit("us"),
+            "exercise": [recording.exercise for recording in recordings],
+        }
+    )
+    # No window reaches across the rest between two recordings, so the last one that has begun is the window's own.
+    labels = pd.merge_asof(labels, begun.sort_values(EVENT_TIMESTAMP), on=EVENT_TIMESTAMP, by=["wearer", "side"])
+    return Labelled(readings=rows, windows=batch, labels=labels)
 
 
 def observations(windows: WindowBatch) -> NDArray[np.float64]:

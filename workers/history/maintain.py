@@ -40,6 +40,8 @@ class Maintained:
     rows: int = 0
     deleted: int = 0
     """How many parts it deleted."""
+    waiting: int = 0
+    """How many chunks wait until their job has written nothing for a while."""
     compacted: int = 0
     expired: int = 0
     vacuumed: int = 0
@@ -58,6 +60,7 @@ class Maintained:
             folded=self.folded + other.folded,
             rows=self.rows + other.rows,
             deleted=self.deleted + other.deleted,
+            waiting=self.waiting + other.waiting,
             compacted=self.compacted + other.compacted,
             expired=self.expired + other.expired,
             vacuumed=self.vacuumed + other.vacuumed,
@@ -73,6 +76,8 @@ class Maintained:
         )
         for count, done in ((self.compacted, "merged"), (self.expired, "expired"), (self.vacuumed, "vacuumed")):
             said += f", {counted(count, 'file')} {done}" if count else ""
+        if self.waiting:
+            said += f"; {counted(self.waiting, 'chunk')} of backfills that may go on will be folded later"
         return said + ("; another maintainer was faster" if self.is_beaten else "")
 
 
@@ -100,7 +105,7 @@ def maintain(
     together: list[tuple[Chains, list[FoldChain]]] = []
     for source, (found, _) in zip(sources, looked, strict=True):
         sound, faults = _sound(found, snapshot)
-        done += Maintained(faults=faults)
+        done += Maintained(faults=faults, waiting=sum(job.waiting for job in found))
         together += [(source, sound)] if source is chains else [(source, [job]) for job in sound]
     for source, some in together:
         try:

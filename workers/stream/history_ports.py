@@ -50,6 +50,8 @@ class FoldChain:
     """Oldest first; none before the first fold."""
     parts: tuple[PartPlace, ...]
     """Those that are there, in order, folded ones included; at least one, since the last is never deleted."""
+    waiting: int = 0
+    """How many files more there are that can be folded later: chunks of a job that may go on."""
 
     @property
     def noted(self) -> FoldedUpTo:
