@@ -1,7 +1,8 @@
-"""Snapshots of observations, on a disk and in an object store."""
+"""Snapshots of observations, on a disk, in an object store and in memory."""
 
 import pytest
 
+from undertow.adapters.memory_snapshots import MemorySnapshots
 from undertow.adapters.window_snapshots import WindowSnapshots
 from undertow.core.errors import Unavailable
 from undertow.schemas.records import Partition
@@ -9,13 +10,14 @@ from undertow.schemas.records import Partition
 READINGS = Partition("readings", 3)
 
 
-@pytest.fixture(params=["disk", pytest.param("store", marks=pytest.mark.s3)])
-def home(request, tmp_path):
-    return tmp_path if request.param == "disk" else request.getfixturevalue("store_root")
+@pytest.fixture(params=["memory", "disk", pytest.param("store", marks=pytest.mark.s3)])
+def snapshots(request, tmp_path):
+    if request.param == "memory":
+        return MemorySnapshots()
+    return WindowSnapshots(tmp_path if request.param == "disk" else request.getfixturevalue("store_root"))
 
 
-def test_the_newest_up_to_an_offset_come_first_and_two_stay(home):
-    snapshots = WindowSnapshots(home)
+def test_the_newest_up_to_an_offset_come_first_and_two_stay(snapshots):
     assert [*snapshots.newest(READINGS, 100)] == []
     for after in (7, 11, 100, 20):
         snapshots.write(READINGS, after, f"up to {after}".encode())
@@ -25,8 +27,7 @@ def test_the_newest_up_to_an_offset_come_first_and_two_stay(home):
     assert [*snapshots.newest(READINGS, 19)] == []
 
 
-def test_one_that_is_there_stays_as_it_is(home):
-    snapshots = WindowSnapshots(home)
+def test_one_that_is_there_stays_as_it_is(snapshots):
     snapshots.write(READINGS, 7, b"first")
     snapshots.write(READINGS, 7, b"second")
     assert [*snapshots.newest(READINGS, 7)] == [b"first"]

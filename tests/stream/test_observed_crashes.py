@@ -3,8 +3,6 @@
 import contextlib
 import json
 import random
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from tests.observations.conftest import TIME, contract_of
 from tests.observations.streaming import plain_stream, plan_of
 from tests.observations.test_meaning import KINDS
+from undertow.adapters.memory_snapshots import MemorySnapshots
 from undertow.adapters.memory_source import Crash, MemorySource
 from undertow.adapters.window_snapshots import WindowSnapshots
 from undertow.core.embedding import Embedded
@@ -24,8 +23,8 @@ from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.settings.sections import KafkaSettings
 from undertow.stream.events import NotWarm, SnapshotFailed, Snapshotted, Warmed
+from undertow.stream.observing import ObservingSource
 from undertow.wiring.observed_source import open_records
-from undertow.wiring.observing import ObservingSource
 
 PARTITIONS = [Partition("windows", index) for index in range(2)]
 BASE_US = 1_700_000_000_000_000
@@ -51,8 +50,8 @@ def sums(windows):
 class Observed:
     """A world whose records hold observations."""
 
-    def __init__(self, world, folder, *, every_s=0.0, spec=SPEC):
-        self.world, self.folder, self.every_s, self.spec = world, folder, every_s, spec
+    def __init__(self, world, snapshots, *, every_s=0.0, spec=SPEC):
+        self.world, self.snapshots, self.every_s, self.spec = world, snapshots, every_s, spec
         self.events, self.appended = [], {partition: [] for partition in PARTITIONS}
 
     def stream(self, *, polls=(), commits=(), max_batch=512, **given):
@@ -62,7 +61,7 @@ class Observed:
         source = ObservingSource(
             inner,
             records,
-            WindowSnapshots(self.folder),
+            self.snapshots,
             identity="one",
             snapshot_seconds=self.every_s,
             tell=self.events.append,
@@ -132,45 +131,43 @@ def script(chance):
 @given(seed=st.integers(0, 1 << 32))  # long stories matter: drawn piece by piece they would be short
 def test_any_crashes_anywhere_give_each_window_once(new_world, seed):
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        observed = Observed(new_world(), Path(folder), every_s=chance.choice([0.0, 3.0, 1e9]))
-        zombies, poll, rows = [], chance.randint(1, 7), chance.randint(1, 9)
+    observed = Observed(new_world(), MemorySnapshots(), every_s=chance.choice([0.0, 3.0, 1e9]))
+    zombies, poll, rows = [], chance.randint(1, 7), chance.randint(1, 9)
 
-        def produce():
-            for _ in range(chance.randint(0, 5)):
-                sites = [
-                    (chance.choice("ab"), chance.randint(0, 4), chance.randint(0, 3))
-                    for _ in range(chance.randint(1, 3))
-                ]
-                observed.produce(chance.randint(0, 1), sites)
+    def produce():
+        for _ in range(chance.randint(0, 5)):
+            sites = [
+                (chance.choice("ab"), chance.randint(0, 4), chance.randint(0, 3)) for _ in range(chance.randint(1, 3))
+            ]
+            observed.produce(chance.randint(0, 1), sites)
 
-        for _ in range(chance.randint(1, 5)):
-            stream = observed.stream(**script(chance), max_batch=poll, checkpoint_rows=rows)
-            try:
-                stream.assign(chance.choice([PARTITIONS, PARTITIONS, PARTITIONS[:1]]))
-                for _ in range(chance.randint(1, 12)):
-                    produce()
-                    stream.step()
-                    observed.world.now += 1.0
-                if chance.random() < 0.3:
-                    stream.assign(PARTITIONS[1:])  # one is handed over
-            except (Crash, Replaced):
-                continue
-            zombies.append(stream)
-        produce()
-        while not reads_to_the_end(observed.stream(max_batch=poll)):
-            pass
-        for zombie in zombies:
-            with contextlib.suppress(Replaced, Crash):
-                zombie.step()
-                zombie.checkpoint()
-        for partition in PARTITIONS:
-            assert sorted(observed.rows(partition)) == sorted(observed.expected(partition))
+    for _ in range(chance.randint(1, 5)):
+        stream = observed.stream(**script(chance), max_batch=poll, checkpoint_rows=rows)
+        try:
+            stream.assign(chance.choice([PARTITIONS, PARTITIONS, PARTITIONS[:1]]))
+            for _ in range(chance.randint(1, 12)):
+                produce()
+                stream.step()
+                observed.world.now += 1.0
+            if chance.random() < 0.3:
+                stream.assign(PARTITIONS[1:])  # one is handed over
+        except (Crash, Replaced):
+            continue
+        zombies.append(stream)
+    produce()
+    while not reads_to_the_end(observed.stream(max_batch=poll)):
+        pass
+    for zombie in zombies:
+        with contextlib.suppress(Replaced, Crash):
+            zombie.step()
+            zombie.checkpoint()
+    for partition in PARTITIONS:
+        assert sorted(observed.rows(partition)) == sorted(observed.expected(partition))
 
 
 @pytest.fixture
 def observed(world, tmp_path):
-    return Observed(world, tmp_path)
+    return Observed(world, WindowSnapshots(tmp_path))
 
 
 def steady(observed, count, *, partition=0):
@@ -226,10 +223,10 @@ def test_observations_that_retention_has_deleted_are_told_of(observed):
     assert [event.offsets for event in told(observed, Warmed)] == [5]
 
 
-def test_a_snapshot_that_is_damaged_or_of_another_specification_is_not_used(observed):
+def test_a_snapshot_that_is_damaged_or_of_another_specification_is_not_used(observed, tmp_path):
     steady(observed, 30)
     assert reads_to_the_end(observed.stream())
-    (path,) = observed.folder.glob("@windows/windows/0/*.arrow")
+    (path,) = tmp_path.glob("@windows/windows/0/*.arrow")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -254,8 +251,8 @@ def test_a_snapshot_of_records_that_the_broker_has_lost_is_not_used(observed):
     assert [newest[row[:3]] for row in observed.expected(PARTITIONS[0])] == observed.expected(PARTITIONS[0])
 
 
-def test_two_snapshots_of_a_partition_stay(observed):
+def test_two_snapshots_of_a_partition_stay(observed, tmp_path):
     for _ in range(5):
         steady(observed, 4)
         assert reads_to_the_end(observed.stream())
-    assert len([*observed.folder.glob("@windows/windows/0/*")]) == 2
+    assert len([*tmp_path.glob("@windows/windows/0/*")]) == 2

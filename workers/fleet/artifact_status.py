@@ -53,9 +53,7 @@ def together(parts: Sequence[Progress]) -> Progress:
         lag=lag,
         counts=sum((part.counts for part in parts), Counts()),
         blocked=next((told for part in parts if (told := part.blocked)), None),
-        observed=Observed(
-            series=sum(part.observed.series for part in parts), bytes=sum(part.observed.bytes for part in parts)
-        ),
+        observed=sum((part.observed for part in parts), Observed()),
         durable_at=min((part.durable_at for part in parts if part.durable_at is not None), default=None),
     )
 

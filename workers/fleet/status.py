@@ -114,10 +114,7 @@ class FleetStatus:
     @property
     def observed(self) -> Observed:
         """What all replicas hold of raw observations."""
-        return Observed(
-            series=sum(replica.observed.series for replica in self.replicas),
-            bytes=sum(replica.observed.bytes for replica in self.replicas),
-        )
+        return sum((replica.observed for replica in self.replicas), Observed())
 
     @property
     def lag(self) -> int | None:

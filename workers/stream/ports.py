@@ -62,6 +62,10 @@ class Observed:
     bytes: int = 0
     """Of memory."""
 
+    def __add__(self, other: "Observed") -> "Observed":
+        """Return what both hold."""
+        return Observed(series=self.series + other.series, bytes=self.bytes + other.bytes)
+
 
 class Source(Protocol):
     """The source of windows. One thread owns it."""

@@ -30,9 +30,9 @@ from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import Settings
 from undertow.settings.windows_section import WindowsSettings
 from undertow.stream.events import Astray, Listener, WindowsLeftOut
+from undertow.stream.observing import ObservingSource
 from undertow.stream.ports import Observed, Source
 from undertow.wiring.formats import open_decode
-from undertow.wiring.observing import ObservingSource
 
 if TYPE_CHECKING:  # it brings Feast's bytes, which `produce` does without
     from undertow.wiring.recipes import EmbedRecipe

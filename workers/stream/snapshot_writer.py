@@ -1,0 +1,158 @@
+"""When what is held of a partition's observations is copied, and when the copy is written.
+
+In: what was read and what has become durable, of each partition. Out: snapshots, and events. Knows no source, and not
+where snapshots lie.
+
+1. Every `offline.snapshot_seconds` what is held of a partition is copied, as it is after a delivery.
+2. A copy is written when a checkpoint has made durable what was read by then: a chain never ends before its snapshots,
+   unless it was turned back, and then the mark of the last record tells that a snapshot is of records that are gone.
+3. A partition that is given away or closed is written at once, if all of it is durable.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from undertow.core.errors import UndertowError
+from undertow.observations.held_snapshot import Frozen, freeze
+from undertow.observations.streamed import StreamedSeries
+from undertow.schemas.records import Partition
+from undertow.stream.events import Listener, SnapshotFailed, Snapshotted
+from undertow.stream.ports import Clock, Offsets
+from undertow.stream.record_marks import Mark
+from undertow.stream.snapshot_ports import Snapshots
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """One partition that is read."""
+
+    position: int
+    """The next offset to read."""
+    copied_at: float
+    """When it was last copied, in seconds."""
+    copied_to: int
+    """The position at which it was, or that of the snapshot that was read; -1 to have it copied in any case."""
+    mark: Mark | None = None
+    """The last record read."""
+    durable: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Copy:
+    """What was held of a partition when everything before `next` had been read."""
+
+    partition: Partition
+    next: int
+    mark: Mark
+    frozen: Frozen
+
+
+class SnapshotWriter:
+    """Keeps the snapshots of what one stream holds. One thread owns it; another, its own, writes."""
+
+    def __init__(
+        self,
+        series: StreamedSeries,
+        snapshots: Snapshots,
+        *,
+        identity: str,
+        snapshot_seconds: float,
+        tell: Listener,
+        ticks: Clock,
+    ) -> None:
+        """Keep nothing yet. `identity` differs where a snapshot would have another meaning, or be of another topic."""
+        self._series, self._snapshots, self._identity = series, snapshots, identity
+        self._snapshot_seconds, self._tell, self._ticks = snapshot_seconds, tell, ticks
+        self._kept: dict[Partition, _Kept] = {}
+        self._copy: _Copy | None = None
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
+        self._writing: Future[None] | None = None
+
+    @property
+    def positions(self) -> Offsets:
+        """The next offset to read of each partition that is kept."""
+        return {partition: kept.position for partition, kept in self._kept.items()}
+
+    def begin(self, partition: Partition, position: int, *, snapshot_next: int, is_due: bool) -> None:
+        """Keep a partition, whose newest snapshot is of everything before `snapshot_next`."""
+        copied_at = self._ticks() - (self._snapshot_seconds if is_due else 0.0)
+        self._kept[partition] = _Kept(position=position, copied_at=copied_at, copied_to=snapshot_next)
+
+    def move(self, receipt: Offsets, marks: Mapping[Partition, Mark], *, is_due: bool) -> None:
+        """Note what was read; it `is_due` to be copied at once where it must not be read once more."""
+        for partition, position in receipt.items():
+            self._kept[partition].position = position
+            if is_due:
+                self._kept[partition].copied_at, self._kept[partition].copied_to = -self._snapshot_seconds, -1
+        for partition, mark in marks.items():
+            self._kept[partition].mark = mark
+        self._copy_one()
+
+    def settle(self, offsets: Offsets) -> None:
+        """Write what was copied of what is durable now."""
+        for partition, position in offsets.items():
+            if partition in self._kept:
+                self._kept[partition].durable = position
+        self._write_what_is_durable()
+
+    def end(self, partition: Partition) -> None:
+        """Keep a partition no more: write what is held of it, if all that was read is durable and in no snapshot."""
+        kept = self._kept.pop(partition)
+        if self._copy is not None and self._copy.partition == partition:
+            self._copy = None
+        if kept.durable == kept.position > kept.copied_to and kept.mark is not None:
+            self._submit(self._copied(partition, kept.position, kept.mark))
+
+    def close(self) -> None:
+        """End all partitions, and wait for what is being written. Idempotent."""
+        for partition in [*self._kept]:
+            self.end(partition)
+        self._writer.shutdown(wait=True)
+
+    def _copy_one(self) -> None:
+        """Copy what is held of one partition, if that is due: of one at a time, since the copy takes memory."""
+        if self._copy is not None or (self._writing is not None and not self._writing.done()):
+            return
+        now = self._ticks()
+        due = [
+            (kept.copied_at, partition)
+            for partition, kept in self._kept.items()
+            if now - kept.copied_at >= self._snapshot_seconds and kept.position > kept.copied_to and kept.mark
+        ]
+        if due:
+            partition = min(due)[1]
+            kept = self._kept[partition]
+            kept.copied_at, kept.copied_to = now, kept.position
+            assert kept.mark is not None  # noqa: S101 for the type checker
+            self._copy = self._copied(partition, kept.position, kept.mark)
+            self._write_what_is_durable()
+
+    def _write_what_is_durable(self) -> None:
+        if (copy := self._copy) is not None and self._kept[copy.partition].durable >= copy.next:
+            self._copy = None
+            self._submit(copy)
+
+    def _copied(self, partition: Partition, position: int, mark: Mark) -> _Copy:
+        return _Copy(partition=partition, next=position, mark=mark, frozen=freeze(self._series, partition.index))
+
+    def _submit(self, copy: _Copy) -> None:
+        self._writing = self._writer.submit(self._write, copy)
+
+    def _write(self, copy: _Copy) -> None:
+        began = self._ticks()
+        about = {"identity": self._identity, "next": copy.next, "mark": copy.mark.to_metadata()}
+        try:
+            content = copy.frozen.to_bytes(about)
+            self._snapshots.write(copy.partition, copy.next, content)
+        except (UndertowError, MemoryError) as error:
+            self._tell(SnapshotFailed(partition=copy.partition, error=f"a snapshot is not written: {error}"))
+            return
+        event = Snapshotted(
+            partition=copy.partition,
+            next=copy.next,
+            series=copy.frozen.series,
+            bytes=len(content),
+            seconds=self._ticks() - began,
+        )
+        self._tell(event)
