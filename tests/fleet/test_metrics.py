@@ -15,6 +15,7 @@ from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.schemas.records import REASONS, Partition
 from undertow.stream import histogram
 from undertow.stream.counts import Counts
+from undertow.stream.ports import Observed
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PARTITION = Partition("windows", 3)
@@ -28,6 +29,7 @@ def a_part(**changes):
         lag={PARTITION: 17},
         counts=Counts(windows=500, rejects={"not-finite": 2}, latency=histogram.of(SECONDS), batches={1: 1, 8: 2}),
         durable_at=100.0,
+        observed=Observed(series=4, bytes=900, by_partition={PARTITION: 4}),
     )
     return replace(part, **changes)
 
@@ -171,7 +173,7 @@ class Recorder:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_ray_takes_every_reading_0_too_and_a_partition_given_away_has_no_lag():
+def test_ray_takes_every_reading_0_too_and_a_partition_given_away_has_neither_lag_nor_series():
     recorder = Recorder()
     emitter = Emitter(recorder.make)
     emitter.emit(replica_readings("f", a_replica(a_part(counts=Counts())), 104.0))
@@ -179,6 +181,7 @@ def test_ray_takes_every_reading_0_too_and_a_partition_given_away_has_no_lag():
     emitter.emit_fleet(a_fleet(2))
     assert recorder.given["undertow_windows_total", None] == [0, 500]
     assert recorder.given["undertow_failovers_total", None] == [2]
-    for lag in ({}, {}):
-        emitter.emit(replica_readings("f", a_replica(a_part(lag=lag)), 104.0))
+    for _ in range(2):
+        emitter.emit(replica_readings("f", a_replica(a_part(lag={}, observed=Observed())), 104.0))
     assert recorder.given["undertow_lag", str(PARTITION)] == [17, 17, 0]
+    assert recorder.given["undertow_held_series", str(PARTITION)] == [4, 4, 0]

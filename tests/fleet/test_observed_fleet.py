@@ -87,7 +87,8 @@ def test_killed_and_moved_replicas_give_each_window_of_the_frame_once(make_place
         place.send([json.dumps(late).encode(), b"[{"], [0, 1])
         expected = closed_windows(packed.artifact, rows)
         status = wait_until(fleet, lambda s: s.lag == 0 and sum(s.counts.rejects.values()) >= 2)
-        assert sum(replica.observed.series for replica in status.replicas) == 40
+        assert status.observed.series == sum(status.observed.by_partition.values()) == 40
+        assert len(status.observed.by_partition) == PARTITIONS
 
     found = offline_rows(settings)
     keys = list(

@@ -20,7 +20,8 @@ from undertow.fleet.status import FleetStatus, ReplicaState, ReplicaStatus
 LabelSet = tuple[tuple[str, str], ...]
 """Names and values of labels, sorted."""
 
-LAG = "undertow_lag"
+LAG, HELD = "undertow_lag", "undertow_held_series"
+OF_PARTITIONS = frozenset({LAG, HELD})
 EVERY_S = 1.0
 
 _EACH = ("fleet", "replica", "artifact")
@@ -30,6 +31,14 @@ DEFINITIONS = (
     *dict.fromkeys(definition_of("undertow", name, _EACH) for name in COUNTERS),
     Definition("undertow_lag", "gauge", "offsets", (*_EACH, "partition"), "not yet read; 0 once given away"),
     Definition("undertow_checkpoint_age_seconds", "gauge", "seconds", _EACH, "since all that was taken was durable"),
+    Definition(
+        "undertow_held_series",
+        "gauge",
+        "series",
+        (*_EACH, "partition"),
+        "whose observations are held; 0 once given away",
+    ),
+    Definition("undertow_held_bytes", "gauge", "bytes", _EACH, "of memory, for what is held of observations"),
     Definition("undertow_blocked", "gauge", "0 or 1", _EACH, "1 while a store or broker is being retried"),
     *(definition_of("undertow_fleet", name, ("fleet",), meaning) for name, meaning in OF_FLEET.items()),
     Definition("undertow_failovers", "counter", "replicas", ("fleet",), "that died or hung and were buried"),
@@ -59,6 +68,9 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
         yield MetricValue("undertow_checkpoint_age_seconds", age, own)
     for partition, lag in status.lag.items():
         yield MetricValue(LAG, lag, {**own, "partition": str(partition)})
+    for partition, series in status.observed.by_partition.items():
+        yield MetricValue(HELD, series, {**own, "partition": str(partition)})
+    yield MetricValue("undertow_held_bytes", status.observed.bytes, own)
 
 
 def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterator[MetricValue]:
@@ -95,19 +107,19 @@ class Emitter:
         """`make` creates a metric at its first value: Ray does not export one without."""
         self._make = make
         self._metrics: dict[str, Any] = {}
-        self._lags: set[LabelSet] = set()
+        self._of_partitions: set[tuple[str, LabelSet]] = set()
         self._has_heard_all = False
 
     def emit(self, readings: Iterable[MetricValue]) -> None:
-        """Export these; a partition's lag that is no longer among them is exported as 0 once more."""
-        before, self._lags = self._lags, set()
+        """Export these; what is told of a partition that is no longer among them is exported as 0 once more."""
+        before, self._of_partitions = self._of_partitions, set()
         for reading in readings:
             labels = tuple(sorted(reading.labels.items()))
             self._show(reading.name, labels, reading.value)
-            if reading.name == LAG:
-                self._lags.add(labels)
-        for labels in before - self._lags:
-            self._show(LAG, labels, 0.0)
+            if reading.name in OF_PARTITIONS:
+                self._of_partitions.add((reading.name, labels))
+        for name, labels in before - self._of_partitions:
+            self._show(name, labels, 0.0)
 
     def emit_fleet(self, status: FleetStatus) -> None:
         """Export the controller's metrics."""

@@ -169,6 +169,7 @@ class FleetStatus:
                     "lag_by_partition": {str(p): lag for p, lag in sorted(replica.lag.items())},
                     "windows": replica.counts.windows,
                     "windows_per_s": replica.windows_per_s,
+                    "observed": {"series": replica.observed.series, "bytes": replica.observed.bytes},
                     "recent_append_to_readable_ms": _percentiles(replica.recent_latency),
                     "durable_at": None if replica.durable_at is None else iso(replica.durable_at),
                     "rejects": sum(replica.counts.rejects.values()),

@@ -5,7 +5,8 @@ numpy arrays, a row each; nothing grows with time. Numbers are float64, as in fr
 from the frame's in bits. Knows neither records nor windows.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class HeldSeries:
         """Hold `depth` cells of each series, of these columns, and so many statics that observations state."""
         self.depth, self.columns = depth, tuple(columns)
         self._keys = KeyTable()
+        self._of: Counter[int] = Counter()
         self.partition = np.zeros(0, np.int64)
         self.newest_us = np.zeros(0, np.int64)
         self.cells = np.zeros(0, np.int64)
@@ -41,6 +43,11 @@ class HeldSeries:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    @property
+    def of_partitions(self) -> Mapping[int, int]:
+        """How many series are held of each partition. For any thread."""
+        return dict(self._of)
 
     @property
     def nbytes(self) -> int:
@@ -61,6 +68,7 @@ class HeldSeries:
     def add(self, keys: Keys, partition: Rows) -> Rows:
         """Begin to hold series; return their places."""
         places = self._keys.add(keys)
+        self._of.update(partition.tolist())
         if len(self._keys) > len(self.partition):
             self._grow(max(_FEWEST, int(len(self._keys) * _GROWTH)))
         self.partition[places], self.newest_us[places], self.cells[places] = partition, NOTHING_SEEN, 0
@@ -109,6 +117,7 @@ class HeldSeries:
         moved = np.where(kept, np.cumsum(kept) - 1, -1)
         self._keys = KeyTable(self._keys.keys[kept])
         self._replace([array[:count][kept] for array in self._arrays()])
+        self._of = Counter(self.partition.tolist())
         return moved
 
     def _arrays(self) -> list[NDArray[np.generic]]:

@@ -104,9 +104,8 @@ class StreamedSeries:
 
     def drop(self, partition: int) -> None:
         """Let go of a partition."""
-        mine = self.held.partition[: len(self.held)] == partition
-        if mine.any():
-            self.open.keep(self.held.keep(~mine))
+        if partition in self.held.of_partitions:
+            self.open.keep(self.held.keep(self.held.partition[: len(self.held)] != partition))
 
     def _taken(
         self, windows: Windows, closers: Rows, refused: "list[Refusal] | None" = None, astray: str = ""
@@ -126,7 +125,7 @@ class StreamedSeries:
         if not len(new := np.flatnonzero(places < 0)):
             return places, ""
         astray, fresh = "", {name: column[new] for name, column in own.items()}
-        for other in np.unique(self.held.partition[: len(self.held)]).tolist():
+        for other in sorted(self.held.of_partitions):
             elsewhere = self.held.find(keys_of(fresh, [other] * len(new))) >= 0
             if (seen_twice := np.flatnonzero(elsewhere & (partition[new] != other))).size:
                 one = int(seen_twice[0])

@@ -61,8 +61,9 @@ class ObservingSource:
     @property
     def observed(self) -> Observed:
         """What is held now. For any thread."""
-        series = self._records.series
-        return Observed(series=len(series.held), bytes=series.nbytes)
+        series, of = self._records.series, self._records.series.held.of_partitions
+        by_partition = {partition: of.get(partition.index, 0) for partition in self._kept.positions}
+        return Observed(series=len(series.held), bytes=series.nbytes, by_partition=by_partition)
 
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each. What is held of new ones is read first."""

@@ -61,10 +61,17 @@ class Observed:
     series: int = 0
     bytes: int = 0
     """Of memory."""
+    by_partition: Mapping[Partition, int] = field(default_factory=dict)
+    """The number of series, by partition."""
 
     def __add__(self, other: "Observed") -> "Observed":
         """Return what both hold."""
-        return Observed(series=self.series + other.series, bytes=self.bytes + other.bytes)
+        both = {*self.by_partition, *other.by_partition}
+        return Observed(
+            series=self.series + other.series,
+            bytes=self.bytes + other.bytes,
+            by_partition={p: self.by_partition.get(p, 0) + other.by_partition.get(p, 0) for p in both},
+        )
 
 
 class Source(Protocol):

@@ -71,8 +71,8 @@ class SnapshotWriter:
 
     @property
     def positions(self) -> Offsets:
-        """The next offset to read of each partition that is kept."""
-        return {partition: kept.position for partition, kept in self._kept.items()}
+        """The next offset to read of each partition that is kept. For any thread."""
+        return {partition: kept.position for partition, kept in self._kept.copy().items()}
 
     def begin(self, partition: Partition, position: int, *, snapshot_next: int, is_due: bool) -> None:
         """Keep a partition, whose newest snapshot is of everything before `snapshot_next`."""
