@@ -133,4 +133,4 @@ def test_a_status_tells_how_many_series_are_held_and_what_each_takes():
     text = io.StringIO()
     Console(file=text, width=200).print(screen(status, now=100.0, width=200))
     assert "observations: 40 series held, 450 bytes of memory each" in text.getvalue()
-    assert status.to_json()["observed"] == {"series": 40, "bytes": 18_000}
+    assert status.to_json()["observed"] == {"series": 40, "bytes": 18_000, "file_bytes": 0}

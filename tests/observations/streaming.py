@@ -25,8 +25,9 @@ def plan_of(spec, contract, known=None, static=None):
 class Streamed:
     """A stream of one partition or several, which is fed with records: each a list of rows."""
 
-    def __init__(self, spec, contract, kinds, known=None, static=None):
+    def __init__(self, spec, contract, kinds, known=None, static=None, *, held_path=None):
         self._given = spec, contract, known, static
+        self._held_path = held_path
         self._kinds = kinds
         self.series = self._new()
         self.offset = 0
@@ -35,7 +36,7 @@ class Streamed:
 
     def _new(self):
         spec, contract, known, static = self._given
-        return StreamedSeries(plan_of(spec, contract, known, static), known, static)
+        return StreamedSeries(plan_of(spec, contract, known, static), known, static, held_path=self._held_path)
 
     def feed(self, records, *, partition=0, emits=True):
         """Take records at once, as one poll does."""

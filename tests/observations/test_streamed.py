@@ -1,6 +1,8 @@
 """A stream makes the windows that a frame of the same observations has, each once, as soon as its cells are closed."""
 
 import random
+import tempfile
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,9 +31,12 @@ def streams(draw):
     return records, spec, contract, draw(st.lists(st.integers(1, 9), max_size=12)), draw(st.integers(0, 3))
 
 
-def run(records, spec, contract, polls, restart):
+IN_FILES = Path(tempfile.gettempdir())
+
+
+def run(records, spec, contract, polls, restart, *, held_path=None):
     """Feed records in portions of these sizes, the rest at once, and restart after each so-many-th portion."""
-    stream, rest = Streamed(spec, contract, KINDS), list(records)
+    stream, rest = Streamed(spec, contract, KINDS, held_path=held_path), list(records)
     for number, size in enumerate([*polls, len(rest)]):
         stream.feed(rest[:size])
         rest = rest[size:]
@@ -40,10 +45,10 @@ def run(records, spec, contract, polls, restart):
     return stream
 
 
-@given(streams())
-def test_windows_are_those_of_a_frame_of_what_is_closed_and_each_is_made_by_the_record_that_closed_it(case):
+@given(streams(), st.sampled_from([None, IN_FILES]))
+def test_windows_are_those_of_a_frame_of_what_is_closed_and_each_is_made_by_the_record_that_closed_it(case, held_path):
     records, spec, contract, polls, restart = case
-    stream = run(records, spec, contract, polls, restart)
+    stream = run(records, spec, contract, polls, restart, held_path=held_path)
     expected, late, everything = plain_stream(records, spec, contract, KINDS)
     found = [(offset, text(window)) for offset, window in stream.found]
     assert sorted(found) == sorted((offset, text(window)) for offset, window in expected)

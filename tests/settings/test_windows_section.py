@@ -12,7 +12,7 @@ from undertow.settings.windows_section import WindowsSettings
 
 def test_keys_and_defaults_are_those_of_the_specification():
     given = {one.name: one.default if one.default is not MISSING else one.default_factory for one in fields(WindowSpec)}
-    given |= {"every": "", "calendar": {}, "known": None, "static": None}
+    given |= {"every": "", "calendar": {}, "known": None, "static": None, "held_path": None}
     assert WindowsSettings().model_dump() == given
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import random
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,12 +52,13 @@ def sums(windows):
 class Observed:
     """A world whose records hold observations."""
 
-    def __init__(self, world, snapshots, *, every_s=0.0, spec=SPEC):
+    def __init__(self, world, snapshots, *, every_s=0.0, spec=SPEC, held_path=None):
         self.world, self.snapshots, self.every_s, self.spec = world, snapshots, every_s, spec
+        self.held_path = held_path
         self.events, self.appended = [], {partition: [] for partition in PARTITIONS}
 
     def stream(self, *, polls=(), commits=(), max_batch=512, **given):
-        series = StreamedSeries(plan_of(self.spec, CONTRACT))
+        series = StreamedSeries(plan_of(self.spec, CONTRACT), held_path=self.held_path)
         records = open_records(KafkaSettings(), series, self.events.append)
         inner = MemorySource(self.world.broker, records.decode, max_batch=max_batch, polls=polls, commits=commits)
         source = ObservingSource(
@@ -131,7 +134,8 @@ def script(chance):
 @given(seed=st.integers(0, 1 << 32))  # long stories matter: drawn piece by piece they would be short
 def test_any_crashes_anywhere_give_each_window_once(new_world, seed):
     chance = random.Random(seed)
-    observed = Observed(new_world(), MemorySnapshots(), every_s=chance.choice([0.0, 3.0, 1e9]))
+    held_path, every_s = chance.choice([None, Path(tempfile.gettempdir())]), chance.choice([0.0, 3.0, 1e9])
+    observed = Observed(new_world(), MemorySnapshots(), every_s=every_s, held_path=held_path)
     zombies, poll, rows = [], chance.randint(1, 7), chance.randint(1, 9)
 
     def produce():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from undertow.adapters.window_snapshots import KEPT
+from undertow.core.publication import Content
 from undertow.schemas.records import Partition
 
 
@@ -17,7 +18,7 @@ class MemorySnapshots:
         there = self.contents.get(partition, {})
         yield from (there[after] for after in sorted(there, reverse=True) if after <= at_most)
 
-    def write(self, partition: Partition, after: int, content: bytes) -> None:
+    def write(self, partition: Partition, after: int, content: Content) -> None:
         """Keep the snapshot, and the ones before it."""
         there = self.contents.setdefault(partition, {})
         there.setdefault(after, bytes(content))

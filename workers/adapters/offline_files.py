@@ -11,6 +11,7 @@ from pathlib import Path
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.publication import (
     TEMPORARY,
+    Content,
     NoHardLinksError,
     create_in,
     held,
@@ -27,7 +28,7 @@ ABANDONED_S = 3600.0
 """A temporary file is abandoned if it was not written to for this long. A choice, far above the time of a write."""
 
 
-def publish(path: AnyPath, content: bytes, *, within: AnyPath, after: str = "") -> bool:
+def publish(path: AnyPath, content: Content, *, within: AnyPath, after: str = "") -> bool:
     """Create `path` with `content`, synced to disk; return False, without any change, if it already exists.
 
     In a store `content` must be the writer's own, since it is theirs if it is there with the same one: a lost reply.
@@ -55,7 +56,7 @@ def publish(path: AnyPath, content: bytes, *, within: AnyPath, after: str = "") 
         raise Unavailable(message) from error
 
 
-def _create_file(path: Path, content: bytes, *, within: AnyPath, after: str) -> bool:
+def _create_file(path: Path, content: Content, *, within: AnyPath, after: str) -> bool:
     require_folder(within)
     for above in reversed(path.parents[: below(path, within).count("/")]):
         _make_one(above)
@@ -65,7 +66,7 @@ def _create_file(path: Path, content: bytes, *, within: AnyPath, after: str) -> 
         return create_in(folder, path.name, content, at_step=hit_failpoint)
 
 
-def _create_object(path: StorePath, content: bytes, *, after: str) -> bool:
+def _create_object(path: StorePath, content: Content, *, after: str) -> bool:
     hit_failpoint("before_write")
     if after and not (path.parent / after).is_file():
         raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
@@ -127,7 +128,7 @@ def replace(path: AnyPath, content: bytes, *, is_durable: bool = True) -> None:
     replace_file(path, content, is_durable=is_durable)
 
 
-def replace_unchanged(path: AnyPath, make: Callable[[], bytes | None]) -> bool:
+def replace_unchanged(path: AnyPath, make: Callable[[], Content | None]) -> bool:
     """Replace a file by what `make` returns, who reads it; return False if another has replaced or deleted it since.
 
     Nothing is changed where `make` returns None. Durable on return. Raises `OSError`, and what `make` raises.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_parts import translated
+from undertow.core.publication import Content
 from undertow.schemas.records import Partition
 from undertow.storage.store_path import AnyPath
 
@@ -39,7 +40,7 @@ class WindowSnapshots:
                         continue
                 yield content
 
-    def write(self, partition: Partition, after: int, content: bytes) -> None:
+    def write(self, partition: Partition, after: int, content: Content) -> None:
         """Write the snapshot up to an offset, and delete older ones. Raises `Refused`, `Unavailable`."""
         folder = self._folder(partition)
         publish(folder / f"{after:020d}{SUFFIX}", content, within=self._home)

@@ -23,6 +23,8 @@ CreationStep = Literal["before_write", "after_fsync", "after_link"]
 AtStep = Callable[[CreationStep], object]
 """Called at each step of a creation, where a chaos run stops, or a test fails. May raise `OSError`."""
 
+Content = bytes | memoryview
+"""What a file shall hold: also the memory of another one."""
 TEMPORARY = ".tmp"
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -72,7 +74,7 @@ def create_file(path: Path, content: bytes, *, mode: int = 0o666) -> bool:
         return create_in(folder, path.name, content, mode=mode)
 
 
-def create_in(folder: int, name: str, content: bytes, *, mode: int = 0o666, at_step: AtStep = lambda _: None) -> bool:
+def create_in(folder: int, name: str, content: Content, *, mode: int = 0o666, at_step: AtStep = lambda _: None) -> bool:
     """Do so in a folder that is held open: the very one, even if another is mounted over its path meanwhile."""
     temporary = temporary_name()
     try:
@@ -93,7 +95,7 @@ def create_in(folder: int, name: str, content: bytes, *, mode: int = 0o666, at_s
     return True
 
 
-def replace_in(folder: int, name: str, content: bytes, *, was: os.stat_result) -> bool:
+def replace_in(folder: int, name: str, content: Content, *, was: os.stat_result) -> bool:
     """Replace a file in a folder that is held open; return False, having changed nothing, if it is not the same one."""
     temporary = temporary_name()
     try:

@@ -137,7 +137,8 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
         notes.append(f"rejects by reason: {_rejects(status.counts)}; see them: undertow replay")
     if (observed := status.observed).series:
         each = observed.bytes // observed.series
-        notes.append(f"observations: {observed.series:,} series held, {each:,} bytes of memory each")
+        in_files = f", {observed.file_bytes // observed.series:,} in files" if observed.file_bytes else ""
+        notes.append(f"observations: {observed.series:,} series held, {each:,} bytes of memory each{in_files}")
     notes += [f"suspect: {one}" for one in status.suspects]
     if status.maintained is not None:
         notes.append(f"history: {status.maintained}")

@@ -147,7 +147,7 @@ class FleetStatus:
             "recent_append_to_readable_ms": _percentiles(self.recent_latency),
             "message": self.message,
             "suspects": list(self.suspects),
-            "observed": {"series": self.observed.series, "bytes": self.observed.bytes},
+            "observed": _held(self.observed),
             "maintained": None if self.maintained is None else self.maintained.to_json(),
             "artifacts": [
                 {
@@ -169,7 +169,7 @@ class FleetStatus:
                     "lag_by_partition": {str(p): lag for p, lag in sorted(replica.lag.items())},
                     "windows": replica.counts.windows,
                     "windows_per_s": replica.windows_per_s,
-                    "observed": {"series": replica.observed.series, "bytes": replica.observed.bytes},
+                    "observed": _held(replica.observed),
                     "recent_append_to_readable_ms": _percentiles(replica.recent_latency),
                     "durable_at": None if replica.durable_at is None else iso(replica.durable_at),
                     "rejects": sum(replica.counts.rejects.values()),
@@ -198,6 +198,10 @@ def milliseconds(latency: NDArray[np.int64], share: float) -> float | None:
 
 def _percentiles(latency: NDArray[np.int64]) -> dict[str, float | None]:
     return {f"p{share}": milliseconds(latency, share / 100) for share in (50, 99)}
+
+
+def _held(observed: Observed) -> dict[str, int]:
+    return {"series": observed.series, "bytes": observed.bytes, "file_bytes": observed.file_bytes}
 
 
 def _shown(counts: Counts) -> dict[str, Any]:

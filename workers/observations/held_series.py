@@ -2,11 +2,13 @@
 
 In: cells as they are closed. Out: the last `depth` cells of some series. Everything of all series together is a few
 numpy arrays, a row each; nothing grows with time. Numbers are float64, as in frames: in float32 a window would differ
-from the frame's in bits. Knows neither records nor windows.
+from the frame's in bits. The cells, nearly all of it, may lie in a file (`held_rows.py`). Knows neither records nor
+windows.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from undertow.observations.category_places import Numbers
 from undertow.observations.cells import Cells
 from undertow.observations.closing import NOTHING_SEEN
+from undertow.observations.held_rows import HeldRows
 from undertow.observations.series_keys import Keys, KeyTable
 from undertow.observations.stated_statics import NEVER, Stated
 from undertow.schemas.arrow_columns import Mask, Rows
@@ -27,19 +30,22 @@ _FEWEST = 64
 class HeldSeries:
     """The series that were seen, by place; a place is kept until `keep` gives places anew."""
 
-    def __init__(self, *, depth: int, columns: Sequence[str], statics: int) -> None:
-        """Hold `depth` cells of each series, of these columns, and so many statics that observations state."""
+    def __init__(self, *, depth: int, columns: Sequence[str], statics: int, folder: Path | None = None) -> None:
+        """Hold `depth` cells of each series, of these columns, and so many statics that observations state.
+
+        The cells lie in a file below `folder`, if there is one.
+        """
         self.depth, self.columns = depth, tuple(columns)
         self._keys = KeyTable()
         self._of: Counter[int] = Counter()
-        self.partition = np.zeros(0, np.int64)
+        self.partition = np.zeros(0, np.int32)
         self.newest_us = np.zeros(0, np.int64)
         self.cells = np.zeros(0, np.int64)
         """How many cells there were in all; the one with number n is at n modulo `depth`."""
-        self.index = np.zeros((0, depth), np.int64)
-        self.values = {name: np.zeros((0, depth)) for name in self.columns}
         self.said = np.zeros((0, statics))
         self.since = np.zeros((0, statics), np.int64)
+        # Of each series the grid points of its cells, then those of each column: what changes together lies together.
+        self._rows = HeldRows((1 + len(self.columns)) * depth, folder)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -51,10 +57,13 @@ class HeldSeries:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that are used."""
-        one = sum(int(array[:1].nbytes) for array in self._arrays())
-        spare = len(self.partition) - len(self)
-        return self._keys.nbytes + sum(array.nbytes for array in self._arrays()) - (spare * one if spare else 0)
+        """Bytes of memory that are used, without those of `row_bytes`. For any thread."""
+        return self._keys.nbytes + len(self) * sum(int(array[:1].nbytes) for array in self._arrays())
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that the cells take, in memory or in a file. For any thread."""
+        return len(self) * self._rows.row_bytes
 
     @property
     def keys(self) -> Keys:
@@ -70,7 +79,7 @@ class HeldSeries:
         places = self._keys.add(keys)
         self._of.update(partition.tolist())
         if len(self._keys) > len(self.partition):
-            self._grow(max(_FEWEST, int(len(self._keys) * _GROWTH)))
+            self._resize(max(_FEWEST, int(len(self._keys) * _GROWTH)))
         self.partition[places], self.newest_us[places], self.cells[places] = partition, NOTHING_SEEN, 0
         self.said[places], self.since[places] = np.nan, NEVER
         return places
@@ -86,7 +95,7 @@ class HeldSeries:
     def last_index(self, places: Rows) -> Rows:
         """Return (m,) the grid point of each series' last cell, or `NO_CELL`."""
         cells = self.cells[places]
-        return np.where(cells > 0, self.index[places, (cells - 1) % self.depth], NO_CELL)
+        return np.where(cells > 0, self._rows.integers[self._at(places, (cells - 1) % self.depth)], NO_CELL)
 
     def held_cells(self, places: Rows) -> tuple[Rows, Cells]:
         """Return the cells that are held of these series, in order, with (m,) how many of each.
@@ -95,53 +104,54 @@ class HeldSeries:
         """
         counts = np.minimum(self.cells[places], self.depth)
         number, rank = spread(counts)
-        at = places[number] * self.depth + (self.cells[places] - counts)[number] % self.depth
-        at += rank - np.where((self.cells[places] - counts)[number] % self.depth + rank >= self.depth, self.depth, 0)
-        values = {name: column.reshape(-1)[at] for name, column in self.values.items()}
-        return counts, Cells(series=number, index=self.index.reshape(-1)[at], values=values)
+        slot = ((self.cells[places] - counts) % self.depth)[number] + rank
+        at = self._at(places[number], np.where(slot >= self.depth, slot - self.depth, slot))
+        values = {name: self._rows.numbers[at + self._column(name)] for name in self.columns}
+        return counts, Cells(series=number, index=self._rows.integers[at], values=values)
 
-    def append(self, places: Rows, counts: Rows, index: Rows, values: dict[str, Numbers]) -> None:
+    def append(self, places: Rows, counts: Rows, index: Rows, values: Mapping[str, Numbers]) -> None:
         """Add cells: `counts` (m,) of each series, all of a series together and in order."""
         number, rank = spread(counts)
         ordinal = self.cells[places][number] + rank
         kept = np.flatnonzero(rank >= counts[number] - self.depth)
-        at = places[number[kept]] * self.depth + ordinal[kept] % self.depth
-        self.index.reshape(-1)[at] = index[kept]
+        at = self._at(places[number[kept]], ordinal[kept] % self.depth)
+        self._rows.integers[at] = index[kept]
         for name, column in values.items():
-            self.values[name].reshape(-1)[at] = column[kept]
+            self._rows.numbers[at + self._column(name)] = column[kept]
         self.cells[places] += counts
 
     def keep(self, kept: Mask) -> Rows:
         """Let go of all others; return by old place the new one, -1 for those that are gone."""
-        count = len(self)
+        places = np.flatnonzero(kept)
         moved = np.where(kept, np.cumsum(kept) - 1, -1)
-        self._keys = KeyTable(self._keys.keys[kept])
-        self._replace([array[:count][kept] for array in self._arrays()])
-        self._of = Counter(self.partition.tolist())
+        self._keys = KeyTable(self._keys.keys[places])
+        self._of = Counter(self.partition[places].tolist())
+        self._rows.keep(places)
+        self._replace([array[places] for array in self._arrays()])
+        self._resize(max(_FEWEST, int(len(places) * _GROWTH)))
         return moved
 
+    def _at(self, places: Rows, slots: Rows) -> Rows:
+        """Return where the grid points of cells are."""
+        return places * ((1 + len(self.columns)) * self.depth) + slots
+
+    def _column(self, name: str) -> int:
+        return (1 + self.columns.index(name)) * self.depth
+
     def _arrays(self) -> list[NDArray[np.generic]]:
-        return [
-            self.partition,
-            self.newest_us,
-            self.cells,
-            self.index,
-            self.said,
-            self.since,
-            *self.values.values(),
-        ]
+        return [self.partition, self.newest_us, self.cells, self.said, self.since]
 
     def _replace(self, arrays: list[NDArray[np.generic]]) -> None:
-        self.partition, self.newest_us, self.cells, self.index, self.said, self.since, *values = arrays  # type: ignore[assignment]
-        self.values = dict(zip(self.columns, values, strict=True))  # type: ignore[arg-type]
+        self.partition, self.newest_us, self.cells, self.said, self.since = arrays  # type: ignore[assignment]
 
-    def _grow(self, size: int) -> None:
-        grown = []
+    def _resize(self, size: int) -> None:
+        self._rows.resize(size)
+        resized = []
         for array in self._arrays():
-            larger = np.empty((size, *array.shape[1:]), array.dtype)
-            larger[: len(array)] = array
-            grown.append(larger)
-        self._replace(grown)
+            other = np.empty((size, *array.shape[1:]), array.dtype)
+            other[: len(array)] = array
+            resized.append(other)
+        self._replace(resized)
 
 
 def spread(counts: Rows) -> tuple[Rows, Rows]:

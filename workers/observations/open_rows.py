@@ -1,7 +1,8 @@
-"""Observations whose cells are not closed yet, of all series together, in no order.
+"""Observations whose cells are not closed yet, of all series together, each series' found without looking at others.
 
 In: observations as they come. Out: those whose cells are closed now. Content decides what becomes of them, so their
-order is of no account, and those that leave are replaced by the last ones. Knows no windows.
+order is of no account: rows of a series are chained, the last one first, and places of rows that leave are given again.
+Knows no windows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.schemas.arrow_columns import Mask, Rows
+from undertow.schemas.arrow_columns import Rows
 
 FIXED: Mapping[str, type] = {
     "place": np.int64,  # of its series
@@ -19,7 +20,9 @@ FIXED: Mapping[str, type] = {
     "offset": np.int64,  # of its record
     "appended_us": np.int64,  # of its record
 }
-_VALUE = "value:"
+_VALUE, _NEXT = "value:", "next"
+_NONE = -1
+_FEWEST = 256
 
 
 class OpenRows:
@@ -28,63 +31,102 @@ class OpenRows:
     def __init__(self, columns: Iterable[str]) -> None:
         """Begin empty."""
         kinds = {**FIXED, **{value_name(name): np.float64 for name in columns}}
+        self.names = tuple(kinds)
         self._columns: dict[str, NDArray[np.generic]] = {name: np.zeros(0, kind) for name, kind in kinds.items()}
-        self._count = 0
+        self._next: Rows = np.zeros(0, np.int64)  # by row, the next one of its series
+        self._first: Rows = np.zeros(0, np.int64)  # by place of a series, its first row
+        self._free: Rows = np.zeros(0, np.int64)  # rows that hold nothing: the last `_free_count`, a stack
+        self._free_count = 0
 
     def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, name: str) -> NDArray[np.generic]:
-        """Return a column."""
-        return self._columns[name][: self._count]
+        return len(self._next) - self._free_count
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that are used."""
-        return sum(array.itemsize * self._count for array in self._columns.values())
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return tuple(self._columns)
+        row = self._next.itemsize + sum(array.itemsize for array in self._columns.values())
+        return row * len(self) + self._first.nbytes
 
     def add(self, rows: Mapping[str, NDArray[np.generic]]) -> None:
         """Add rows."""
-        before, more = self._count, len(rows["place"])
-        if before + more > len(self._columns["place"]):
-            size = max(256, 2 * (before + more))
-            for name, array in self._columns.items():
-                self._columns[name] = np.concatenate([array[:before], np.empty(size - before, array.dtype)])
+        count = len(rows["place"])
+        if not count:
+            return
+        if count > self._free_count:
+            self._grow(max(_FEWEST, 2 * (len(self) + count)))
+        at = self._free[self._free_count - count : self._free_count].copy()
+        self._free_count -= count
         for name, array in self._columns.items():
-            array[before : before + more] = rows[name]
-        self._count += more
+            array[at] = rows[name]
+        self._chain(at)
 
-    def take_closed(self, newest_us: Rows) -> dict[str, NDArray[np.generic]]:
-        """Take out the rows whose cells are closed, by (series,) the newest event time of each place."""
-        closed = np.flatnonzero(self["due_us"] <= newest_us[self["place"]])
-        taken = {name: self[name][closed] for name in self.names}
-        left = self._count - len(closed)
-        # The rows behind the new end that stay fill the holes before it.
-        stay = np.ones(self._count - left, np.bool_)
-        stay[closed[closed >= left] - left] = False
-        sources, holes = np.flatnonzero(stay) + left, closed[closed < left]
-        for array in self._columns.values():
-            array[holes] = array[sources]
-        self._count = left
+    def take_closed(self, places: Rows, newest_us: Rows) -> dict[str, NDArray[np.generic]]:
+        """Take out the rows of these series whose cells are closed, by (series,) the newest event time of each place.
+
+        Whoever calls it names every series whose newest event time has moved.
+        """
+        rows = self._of(places)
+        mine = self._columns["place"][rows]
+        is_closed = self._columns["due_us"][rows] <= newest_us[mine]
+        closed = rows[is_closed]
+        taken = {name: column[closed] for name, column in self._columns.items()}
+        if len(closed):
+            touched = np.unique(mine[is_closed])
+            stay = rows[~is_closed]
+            stay = stay[np.isin(self._columns["place"][stay], touched)]
+            self._first[touched] = _NONE
+            self._chain(stay)
+            self._free[self._free_count : self._free_count + len(closed)] = closed
+            self._free_count += len(closed)
         return taken
 
-    def of(self, kept: Mask) -> dict[str, NDArray[np.generic]]:
-        """Return a copy of some rows."""
-        return {name: self[name][kept] for name in self.names}
+    def of(self, places: Rows) -> dict[str, NDArray[np.generic]]:
+        """Return a copy of the rows of these series."""
+        rows = self._of(places)
+        return {name: column[rows] for name, column in self._columns.items()}
 
     def keep(self, moved: Rows) -> None:
         """Follow series to new places, by old place; let go of rows whose series are gone (-1)."""
-        place = moved[self["place"]]
-        kept = place >= 0
-        rows = self.of(kept)
-        rows["place"] = place[kept]
-        self._count = 0
+        rows = self.of(np.flatnonzero(moved >= 0))
+        rows["place"] = moved[rows["place"].astype(np.int64)]
+        self._first = np.full(int(np.count_nonzero(moved >= 0)), _NONE)
+        self._columns = {name: column[:0] for name, column in self._columns.items()}
+        self._next, self._free, self._free_count = self._next[:0], self._free[:0], 0
         self.add(rows)
+
+    def _of(self, places: Rows) -> Rows:
+        """Return the rows of these series, which differ."""
+        at = self._first[places[places < len(self._first)]]
+        found = [at := at[at >= 0]]
+        while len(at):
+            at = self._next[at]
+            found.append(at := at[at >= 0])
+        return np.concatenate(found)
+
+    def _chain(self, rows: Rows) -> None:
+        """Put rows before those that their series have."""
+        place = self._columns["place"][rows].astype(np.int64)
+        if (most := int(place.max(initial=_NONE)) + 1) > len(self._first):
+            more = np.full(2 * most - len(self._first), _NONE)
+            self._first = np.concatenate([self._first, more])
+        order = np.argsort(place, kind="stable")
+        rows, place = rows[order], place[order]
+        begins = np.ones(len(rows), np.bool_)
+        begins[1:] = place[1:] != place[:-1]
+        self._next[rows[1:]] = rows[:-1]
+        self._next[rows[begins]] = self._first[place[begins]]
+        ends = np.roll(begins, -1)
+        self._first[place[ends]] = rows[ends]
+
+    def _grow(self, size: int) -> None:
+        before = len(self._next)
+        for name, array in self._columns.items():
+            self._columns[name] = np.concatenate([array, np.empty(size - before, array.dtype)])
+        self._next = np.concatenate([self._next, np.full(size - before, _NONE)])
+        free = np.empty(size, np.int64)
+        free[: self._free_count] = self._free[: self._free_count]
+        free[self._free_count : self._free_count + size - before] = np.arange(size - 1, before - 1, -1)
+        self._free, self._free_count = free, self._free_count + size - before
 
 
 def value_name(column: str) -> str:

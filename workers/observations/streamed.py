@@ -7,6 +7,7 @@ series count. Knows neither Kafka nor formats.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +40,19 @@ PARTITION = "@partition"
 class StreamedSeries:
     """All series of the partitions that one stream reads. One thread owns it."""
 
-    def __init__(self, plan: WindowPlan, known: pa.Table | None = None, static: pa.Table | None = None) -> None:
-        """Hold nothing. `known` and `static` are the side tables. Raises `Refused` where they do not fit."""
+    def __init__(
+        self,
+        plan: WindowPlan,
+        known: pa.Table | None = None,
+        static: pa.Table | None = None,
+        *,
+        held_path: Path | None = None,
+    ) -> None:
+        """Hold nothing. `known` and `static` are the side tables. Raises `Refused` where they do not fit.
+
+        The last cells of each series lie in a file below `held_path`, if it is given.
+        """
+        self.held_path = held_path
         self.plan, self._closing = plan, Closing(grid=plan.grid, lateness_us=plan.spec.lateness_us)
         observed = list(plan.of("observed"))
         self.columns = (*(one.column for one in observed), *plan.static)
@@ -53,7 +65,7 @@ class StreamedSeries:
         self._aside = static_table(plan, static)
         # Before its last step a window needs the others, and what its first step may be filled with.
         depth = max(1, plan.max_length - 1 + plan.max_gap)
-        self.held = HeldSeries(depth=depth, columns=[*self._rules], statics=len(plan.static))
+        self.held = HeldSeries(depth=depth, columns=[*self._rules], statics=len(plan.static), folder=held_path)
         self.open = OpenRows(column.name for column in self.columns)
         self.names = {column.name: HeldNames() for column in self.columns if not column.is_real}
         nothing = Cells(
@@ -63,8 +75,13 @@ class StreamedSeries:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that are used."""
-        return self.held.nbytes + self.open.nbytes
+        """Bytes of memory that are used. For any thread."""
+        return self.held.nbytes + self.open.nbytes + (0 if self.held_path else self.held.row_bytes)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes that are held in a file, of which the kernel keeps in memory what it has room for. For any thread."""
+        return self.held.row_bytes if self.held_path else 0
 
     def take(self, seen: Observations, record_of: Rows, records: RecordPlaces) -> StreamedWindows:
         """Take observations, read with `PARTITION` as the last id; `record_of` (n,) is ascending."""
@@ -93,7 +110,7 @@ class StreamedSeries:
                 **{value_name(name): column[kept] for name, column in values.items()},
             }
         )
-        closed = self.open.take_closed(self.held.newest_us)
+        closed = self.open.take_closed(places, self.held.newest_us)
         if not len(closed["place"]):
             return self._taken(self._nothing, np.zeros(0, np.int64), refused, astray)
         cells, bad = self._combine(closed, seen.ids, places)

@@ -71,9 +71,14 @@ class WindowsSettings(Section):
     """A Parquet file with a row for each series: its ids, and static columns. Others are columns of the observations,
     where what earlier ones say of a series holds."""
 
+    held_path: LocalPath | None = None
+    """A folder on a disk of the machine, for the last steps of each series that replicas hold of a stream. Without it
+    they are held in memory. With it the kernel keeps there what is used, and of the rest what it has room for, so more
+    series can be held than fit into memory. What is in it is of no use to others, and ends with the replica."""
+
     def in_any_folder(self) -> "WindowsSettings":
         """Return the same for a process in another folder."""
-        named = {"known": self.known, "static": self.static}
+        named = {"known": self.known, "static": self.static, "held_path": self.held_path}
         return self.model_copy(update={name: path and path.absolute() for name, path in named.items()})
 
     def spec(self) -> WindowSpec:

@@ -10,6 +10,7 @@ Hence contents must differ between writers, as parts do by the token of their wr
 import contextlib
 import time
 
+from undertow.core.publication import Content
 from undertow.storage.store_path import StorePath
 
 TRIES, FIRST_PAUSE_S = 6, 0.01
@@ -17,7 +18,7 @@ TRIES, FIRST_PAUSE_S = 6, 0.01
 another writer's request ends. Choices."""
 
 
-def create_object(path: StorePath, content: bytes) -> bool:
+def create_object(path: StorePath, content: Content) -> bool:
     """Create `path` with `content`; return False, having changed nothing, where another one is there already.
 
     Raises `OSError` where neither is known: then the same call may be made again.

@@ -15,6 +15,7 @@ from functools import total_ordering
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from undertow.core.publication import Content
 from undertow.storage.store_client import SCHEMES, StoreOptions, as_os_errors, open_client
 
 
@@ -217,7 +218,7 @@ class StorePath:
         with as_os_errors(str(self)):
             self.client.put(self.key, content, use_multipart=False)
 
-    def put_new(self, content: bytes) -> None:
+    def put_new(self, content: Content) -> None:
         """Create it. Raises `FileExistsError` where the store says that it is there, `OSError` where it is unknown."""
         with as_os_errors(str(self)):
             self.client.put(self.key, content, mode="create", use_multipart=False)
@@ -227,7 +228,7 @@ class StorePath:
         with as_os_errors(str(self)):
             return str(self.client.head(self.key)["e_tag"])
 
-    def replace_version(self, content: bytes, version: str) -> bool:
+    def replace_version(self, content: Content, version: str) -> bool:
         """Replace its content if it is still of this version; else, or if it is gone, return False. Raises `OSError`.
 
         False also where it was replaced and the reply was lost.

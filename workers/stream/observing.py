@@ -63,7 +63,9 @@ class ObservingSource:
         """What is held now. For any thread."""
         series, of = self._records.series, self._records.series.held.of_partitions
         by_partition = {partition: of.get(partition.index, 0) for partition in self._kept.positions}
-        return Observed(series=len(series.held), bytes=series.nbytes, by_partition=by_partition)
+        return Observed(
+            series=len(series.held), bytes=series.nbytes, file_bytes=series.file_bytes, by_partition=by_partition
+        )
 
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each. What is held of new ones is read first."""

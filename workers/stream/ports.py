@@ -61,6 +61,8 @@ class Observed:
     series: int = 0
     bytes: int = 0
     """Of memory."""
+    file_bytes: int = 0
+    """Of files (`windows.held_path`), which take memory as far as there is some."""
     by_partition: Mapping[Partition, int] = field(default_factory=dict)
     """The number of series, by partition."""
 
@@ -70,6 +72,7 @@ class Observed:
         return Observed(
             series=self.series + other.series,
             bytes=self.bytes + other.bytes,
+            file_bytes=self.file_bytes + other.file_bytes,
             by_partition={p: self.by_partition.get(p, 0) + other.by_partition.get(p, 0) for p in both},
         )
 

@@ -6,6 +6,7 @@ In: plain values. Out: Protocols, each with at least two implementations in `und
 from collections.abc import Iterator
 from typing import Protocol
 
+from undertow.core.publication import Content
 from undertow.schemas.records import Partition
 
 
@@ -15,7 +16,7 @@ class Snapshots(Protocol):
     def newest(self, partition: Partition, at_most: int) -> Iterator[bytes]:
         """Yield the snapshots up to this offset, newest first. Raises `Refused`, `Unavailable`."""
 
-    def write(self, partition: Partition, after: int, content: bytes) -> None:
+    def write(self, partition: Partition, after: int, content: Content) -> None:
         """Write the snapshot up to an offset, unless there is one; older ones may go.
 
         Durable on return; it appears whole or not at all. Raises `Refused`, `Unavailable`.

@@ -133,11 +133,17 @@ class SnapshotWriter:
             self._copy = None
             self._submit(copy)
 
-    def _copied(self, partition: Partition, position: int, mark: Mark) -> _Copy:
-        return _Copy(partition=partition, next=position, mark=mark, frozen=freeze(self._series, partition.index))
+    def _copied(self, partition: Partition, position: int, mark: Mark) -> _Copy | None:
+        try:
+            frozen = freeze(self._series, partition.index)
+        except UndertowError as error:
+            self._tell(SnapshotFailed(partition=partition, error=f"a snapshot is not made: {error}"))
+            return None
+        return _Copy(partition=partition, next=position, mark=mark, frozen=frozen)
 
-    def _submit(self, copy: _Copy) -> None:
-        self._writing = self._writer.submit(self._write, copy)
+    def _submit(self, copy: _Copy | None) -> None:
+        if copy is not None:
+            self._writing = self._writer.submit(self._write, copy)
 
     def _write(self, copy: _Copy) -> None:
         began = self._ticks()

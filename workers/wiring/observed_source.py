@@ -88,7 +88,8 @@ def open_source(
         return KafkaSource(kafka, decode, view=view.view, topic_id=recipe.topic_id), Observed
     known, static = side_tables(recipe.windows)
     plan = _plan(recipe.windows, contract, known, static)
-    records = open_records(kafka, StreamedSeries(plan, known, static), tell)
+    held = StreamedSeries(plan, known, static, held_path=recipe.windows.held_path)
+    records = open_records(kafka, held, tell)
     source = ObservingSource(
         KafkaSource(kafka, records.decode, view=view.view, topic_id=recipe.topic_id),
         records,
