@@ -19,8 +19,8 @@ class MemorySnapshots:
         yield from (there[after] for after in sorted(there, reverse=True) if after <= at_most)
 
     def write(self, partition: Partition, after: int, content: Content) -> None:
-        """Keep the snapshot, and the ones before it."""
+        """Keep the snapshot, and the newest ones before it."""
         there = self.contents.setdefault(partition, {})
         there.setdefault(after, bytes(content))
-        for old in sorted(there)[:-KEPT]:
+        for old in sorted(older for older in there if older <= after)[:-KEPT]:
             del there[old]

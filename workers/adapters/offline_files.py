@@ -11,6 +11,7 @@ from pathlib import Path
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.publication import (
     TEMPORARY,
+    AtStep,
     Content,
     NoHardLinksError,
     create_in,
@@ -28,22 +29,23 @@ ABANDONED_S = 3600.0
 """A temporary file is abandoned if it was not written to for this long. A choice, far above the time of a write."""
 
 
-def publish(path: AnyPath, content: Content, *, within: AnyPath, after: str = "") -> bool:
+def publish(path: AnyPath, content: Content, *, within: AnyPath, after: str = "", at_step: AtStep | None = None) -> bool:
     """Create `path` with `content`, synced to disk; return False, without any change, if it already exists.
 
     In a store `content` must be the writer's own, since it is theirs if it is there with the same one: a lost reply.
 
     Folders are created only below `within`, which must exist: if it does not, its disk may be unmounted, and anything
     created in its place would be hidden when the disk is mounted again. `after` names a file that must exist beside
-    `path`, in the same folder as is written to, even if another disk is mounted over it meanwhile.
+    `path`, in the same folder as is written to, even if another disk is mounted over it meanwhile. At each step the
+    failpoint of its name is hit, or `at_step` called.
 
     The file appears complete or not at all, even if this process is killed or the disk is full: then a temporary file
     may remain, which readers ignore and `sweep` removes. Raises `Unavailable`, or `Refused` if retrying cannot help.
     """
     try:
         if isinstance(path, StorePath):
-            return _create_object(path, content, after=after)
-        return _create_file(path, content, within=within, after=after)
+            return _create_object(path, content, after=after, at_step=at_step or hit_failpoint)
+        return _create_file(path, content, within=within, after=after, at_step=at_step or hit_failpoint)
     except NoHardLinksError as error:
         message = f"{path.parent} lies on a file system without hard links ({error.strerror}), which this log needs"
         raise Refused(message) from error
@@ -56,23 +58,23 @@ def publish(path: AnyPath, content: Content, *, within: AnyPath, after: str = ""
         raise Unavailable(message) from error
 
 
-def _create_file(path: Path, content: Content, *, within: AnyPath, after: str) -> bool:
+def _create_file(path: Path, content: Content, *, within: AnyPath, after: str, at_step: AtStep) -> bool:
     require_folder(within)
     for above in reversed(path.parents[: below(path, within).count("/")]):
         _make_one(above)
     with held(path.parent) as folder:
         if after and not _is_there(after, folder):
             raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
-        return create_in(folder, path.name, content, at_step=hit_failpoint)
+        return create_in(folder, path.name, content, at_step=at_step)
 
 
-def _create_object(path: StorePath, content: Content, *, after: str) -> bool:
-    hit_failpoint("before_write")
+def _create_object(path: StorePath, content: Content, *, after: str, at_step: AtStep) -> bool:
+    at_step("before_write")
     if after and not (path.parent / after).is_file():
         raise Unavailable(_gone(path.parent, f"; {after}, the part before {path.name}, is not there"))
-    hit_failpoint("after_fsync")  # where a disk has all but the name
+    at_step("after_fsync")  # where a disk has all but the name
     is_ours = create_object(path, content)
-    hit_failpoint("after_link")
+    at_step("after_link")
     return is_ours
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from undertow.adapters.offline_files import publish
 from undertow.adapters.offline_parts import translated
-from undertow.core.publication import Content
+from undertow.core.publication import Content, CreationStep
 from undertow.schemas.records import Partition
 from undertow.storage.store_path import AnyPath
+from undertow.stream.failpoints import hit_failpoint
 
 FOLDER, SUFFIX = "@windows", ".arrow"
 """The folder inside a view's: names of topics cannot contain an @, and parts have another suffix."""
@@ -43,9 +44,11 @@ class WindowSnapshots:
     def write(self, partition: Partition, after: int, content: Content) -> None:
         """Write the snapshot up to an offset, and delete older ones. Raises `Refused`, `Unavailable`."""
         folder = self._folder(partition)
-        publish(folder / f"{after:020d}{SUFFIX}", content, within=self._home)
+        written = f"{after:020d}{SUFFIX}"
+        publish(folder / written, content, within=self._home, at_step=_at_step)
         with translated(folder):
-            for name in self._names(folder)[:-KEPT]:
+            # One behind it is of a topic that was there before, or of who has overtaken us: neither is in its way.
+            for name in [name for name in self._names(folder) if name <= written][:-KEPT]:
                 (folder / name).unlink(missing_ok=True)
 
     def _folder(self, partition: Partition) -> AnyPath:
@@ -57,3 +60,8 @@ class WindowSnapshots:
                 return sorted(filter(_NAME, (path.name for path in folder.iterdir())))
             except FileNotFoundError:
                 return []
+
+
+def _at_step(step: CreationStep) -> None:
+    hit_failpoint(step)
+    hit_failpoint(f"{step}_of_snapshot")

@@ -21,6 +21,8 @@ from undertow.core.publication import replace_file
 FOLDER = "UNDERTOW_FAILPOINTS"
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 POINTS = ("before_online", "after_online", "before_write", "after_fsync", "after_link", "before_commit", "after_commit")
+SNAPSHOT_POINTS = ("before_write_of_snapshot", "after_fsync_of_snapshot", "after_link_of_snapshot")
+"""Those of who writes what it holds of observations; each is passed with the point of the same name without the end."""
 FOLD_POINTS = (
     "after_fold_batch",
     "after_fold_footers",
