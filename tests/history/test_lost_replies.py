@@ -1,6 +1,7 @@
 """A commit that was made though its reply was lost, which Delta Lake takes for another's: its files stay."""
 
 import contextlib
+import errno
 import itertools
 
 import pytest
@@ -95,6 +96,20 @@ def test_what_is_left_of_a_file_of_which_series_were_forgotten_stays(world, losi
     assert done.is_done
     assert world.rows() == others
     assert "s1" not in world.series()
+
+
+def test_where_chains_cannot_be_listed_it_is_tried_again_the_next_time(world, monkeypatch):
+    for _ in range(3):
+        world.publish(P0, 2)
+
+    def fail(_folder, _pattern):
+        raise OSError(errno.EIO, "every reply to the listing was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(world.home), "glob", fail)
+        with pytest.raises(Unavailable, match=r"could not be read .*every reply to the listing was lost"):
+            world.maintain()
+    assert world.maintain().rows == 4
 
 
 @pytest.mark.s3

@@ -141,15 +141,16 @@ def _shift(name: str, footer: Footer) -> int:
 def chain_folders(home: AnyPath) -> list[AnyPath]:
     """Return the folders of all chains of a view, also of topics that were created anew since.
 
-    Raises `Unavailable` while chains are being moved.
+    Raises `Unavailable`, also while chains are being moved.
     """
     require_still(home)
-    named: list[AnyPath] = [
-        folder
-        for folder in home.glob("*/*")
-        if folder.name.isdigit() and not folder.parent.name.startswith(("@", "_", "."))
-    ]
-    are_folders = at_once(lambda folder: folder.is_dir(), named)
+    with translated(home):
+        named: list[AnyPath] = [
+            folder
+            for folder in home.glob("*/*")
+            if folder.name.isdigit() and not folder.parent.name.startswith(("@", "_", "."))
+        ]
+        are_folders = at_once(lambda folder: folder.is_dir(), named)
     folders = sorted(folder for folder, is_folder in zip(named, are_folders, strict=True) if is_folder)
     require_still(home)  # again: it may have begun meanwhile
     return folders
