@@ -25,7 +25,7 @@ test-long: .venv/ready ## 5,000 random data sets, 300 random models, 1,000 order
 		tests/inputs/test_model_properties.py tests/history/test_one_order.py tests/history/test_maintain_walk.py \
 		tests/history/test_maintainer_processes.py tests/cli/test_wrong_input.py \
 		tests/stream/test_divergence.py tests/stream/test_clocks.py tests/artifact/test_json_forms.py \
-		tests/packaging/test_extras.py
+		tests/packaging/test_extras.py tests/chaos/test_chaos_run.py
 
 fuzz: .venv/ready ## A million bent records through the decoders of all wire formats (a few minutes)
 	$(BIN)/python tests/fuzz/fuzz.py
@@ -51,8 +51,8 @@ soak: .venv/ready ## A fleet under steady load, looked at each minute: is it fla
 bench-embed: .venv/ready ## How fast models embed, beside their own forward (a few minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/embed.py
 
-chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1 STORE=disk or s3; WRITE=--write keeps it)
-	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1) --times $(or $(TIMES),1) --store $(or $(STORE),disk) $(WRITE)
+chaos: .venv/ready ## Break a real fleet by a seeded script and check every row (FAULTS=50 SEED=1 STORE=disk or s3, CONTENT=windows or observations; WRITE=--write keeps it)
+	$(BIN)/python -m tests.chaos.run --faults $(or $(FAULTS),50) --seed $(or $(SEED),1) --times $(or $(TIMES),1) --store $(or $(STORE),disk) --content $(or $(CONTENT),windows) $(WRITE)
 
 lint: linked ## Style, import contracts and types
 	$(BIN)/ruff check

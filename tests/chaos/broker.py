@@ -20,6 +20,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from tests.chaos.messages import NUMBER
 from tests.chaos.places import Lane, Place, Planted
 from tests.chaos.windows import POISON
 from undertow.adapters.kafka_admin import find_topic
@@ -39,11 +40,15 @@ class Broker:
     def __init__(self, settings: KafkaSettings, partitions: int) -> None:
         self._settings = settings
         self.partitions = partitions
-        self.windows: dict[Place, int] = {}
-        """The number of the window at each place that was looked at."""
+        self.numbers: dict[Place, int] = {}
+        """The number of the message at each place that was looked at, where it has one."""
+        self.values: dict[Place, bytes] = {}
+        """All records that were looked at, but for what was planted."""
         self.poison: set[Place] = set()
         self.deleted: dict[Lane, list[int]] = defaultdict(list)
         """Below which offsets everything was deleted, one time after the other."""
+        self.deleted_us: dict[Lane, list[int]] = defaultdict(list)
+        """When."""
         self.gone: dict[Lane, int] = {}
         """Of topics that were deleted whole: how far each chain had got before."""
         self.writing = threading.Lock()
@@ -108,12 +113,12 @@ class Broker:
         """Move the group's committed offsets back to the beginning."""
         persist(self._commit_zero)
 
-    def rejects(self) -> list[Place]:
-        """Return where each dead letter came from; one may be there more than once.
+    def letters(self) -> list[tuple[Place, str]]:
+        """Return where each dead letter came from, and its reason; one may be there more than once.
 
         Of the topic it tells the name alone, but also when the record was appended.
         """
-        found: list[Place] = []
+        found: list[tuple[Place, str]] = []
 
         def read() -> None:
             found.clear()
@@ -122,7 +127,8 @@ class Broker:
                 partition, offset, at_us = (
                     int(told[PREFIX + name]) for name in ("partition", "offset", "timestamp_us")
                 )
-                found.append(Place(partition, offset, self.generation_at(at_us)))
+                reason = told[f"{PREFIX}reason"].decode()
+                found.append((Place(partition, offset, self.generation_at(at_us)), reason))
 
         persist(read)
         return found
@@ -131,18 +137,22 @@ class Broker:
         starts = {index: self._next[index] for index in range(self.partitions)}
         for record in self._records(self._settings.topic, starts):
             place = Place(record.partition, record.offset, self.generation)
-            if record.value.startswith(POISON):
-                self.poison.add(place)
-            elif not any(place in one.places for one in self.planted):
-                self.windows[place] = int(record.key)
+            if not any(place in one.places for one in self.planted):
+                self.values[place] = record.value
+                if (number := dict(record.headers).get(NUMBER)) is not None:
+                    self.numbers[place] = int(number)
+                if record.value.startswith(POISON):
+                    self.poison.add(place)
             self._next[record.partition] = record.offset + 1
 
     def _delete_all(self, partition: int) -> None:
         self._look()
         upto = self._next[partition]
+        begun_us = time.time_ns() // 1000
         with self._admin() as admin:
             admin.delete_records({TopicPartition(self._settings.topic, partition): upto}, timeout_ms=ANSWER_MS)
         self.deleted[Lane(partition, self.generation)].append(upto)
+        self.deleted_us[Lane(partition, self.generation)].append(begun_us)
 
     def _delete_topic(self) -> None:
         with (

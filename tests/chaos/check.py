@@ -7,17 +7,20 @@ read nor what went wrong meanwhile.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
 
+from tests.chaos.gaps import count_broken, where_gone
 from tests.chaos.places import Lane, Part, Place
 
 ATOL = 1e-6
 NEVER = (-1, -1)
 """Before any event and generation."""
 NOTHING: Mapping[str, int] = MappingProxyType({})
+TOLD = frozenset({"windows", "observations", "late", "not_warm", "rejects_expected", "gaps", "gap_offsets", "unread"})
+TOLD |= {"looks", "versions", "backfilled"}
+"""What a verdict counts that is nothing amiss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +57,21 @@ class Offline:
     generations: np.ndarray
     vectors: np.ndarray
     parts: Sequence[Part]
+    numbers: np.ndarray | None = None
+    """(rows, steps times columns): what the model was given, where the rows say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is amiss: all counts are 0 where nothing is, but for the first eight."""
+    """What is amiss: all counts are 0 where nothing is, but for those that `TOLD` names."""
 
     windows: int
+    observations: int = 0
+    """Of which windows were made, where records hold observations; late ones count."""
+    late: int = 0
+    """Records with an observation that was too late."""
+    not_warm: int = 0
+    """Windows that are missing or of fewer observations, since who took over told that the topic lacks some."""
     rejects_expected: int = 0
     gaps: int = 0
     """Parts that say that retention had overtaken them, or that something was passed over."""
@@ -105,8 +116,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        told = ("windows", "rejects_expected", "gaps", "gap_offsets", "unread", "looks", "versions", "backfilled")
-        return not any(getattr(self, name) for name in self.__slots__ if name not in told)
+        return not any(getattr(self, name) for name in self.__slots__ if name not in TOLD)
 
     @property
     def lost(self) -> int:
@@ -155,7 +165,7 @@ def check(
     missing = truth.windows.keys() - rows.keys()
     unrejected = truth.poison - rejected
     gaps = [part for part in offline.parts if part.lost]
-    ends = _where_gone(truth, offline.parts)
+    ends = where_gone(truth.gone, offline.parts)
     unread = {place for place in missing | unrejected if _is_behind(place, ends)}
     excused = unread | {place for place in missing | unrejected if _is_in_gap(place, gaps, truth.deleted)}
     numbers = set(truth.windows.values())
@@ -174,7 +184,7 @@ def check(
         readers_wrong=readers_wrong,
         offline_wrong=_count_wrong(truth, offline),
         gaps_wrong=sum(not _is_told(part, truth, rejected, excused) for part in gaps),
-        chains_broken=_count_broken(offline.parts),
+        chains_broken=count_broken(offline.parts),
         **_judge_online(truth, offline, online, excused),
         **backfill,
         online_backwards=backwards,
@@ -186,15 +196,6 @@ def check(
 def _places(offline: Offline) -> list[Place]:
     columns = (offline.partitions.tolist(), offline.offsets.tolist(), offline.generations.tolist())
     return [Place(*each) for each in zip(*columns, strict=True)]
-
-
-def _where_gone(truth: Truth, parts: Iterable[Part]) -> dict[Lane, int]:
-    """Return where the chains of deleted topics end: not before where they had got when it was deleted."""
-    ends = dict(truth.gone)
-    for part in parts:
-        if part.lane in ends:
-            ends[part.lane] = max(ends[part.lane], part.next)
-    return ends
 
 
 def _is_behind(place: Place, ends: Mapping[Lane, int]) -> bool:
@@ -234,7 +235,7 @@ def _judge_online(
         number = truth.windows[place]
         if (truth.events[number], place.generation) >= newest.get(truth.sites[number], NEVER):
             shown[truth.sites[number]].append(number)
-    history = _last_of_history(offline)
+    history = last_of_history(offline)
     wrong = unlike = 0
     for site, vector in online.items():
         is_excused = any(_is_close(vector, truth.vectors[number]) for number in shown[site])
@@ -248,7 +249,8 @@ def _judge_online(
     }
 
 
-def _last_of_history(offline: Offline) -> dict[str, np.ndarray]:
+def last_of_history(offline: Offline) -> dict[str, np.ndarray]:
+    """Return the vector of each site's newest event, and of its rows the last."""
     order = np.lexsort([offline.created, offline.events])
     return {site: offline.vectors[row] for row, site in zip(order, offline.sites[order], strict=True)}
 
@@ -278,17 +280,6 @@ def _is_told(part: Part, truth: Truth, rejected: set[Place], excused: set[Place]
     return gone + sum(place in truth.skipped - excused and place.offset >= upto for place in span) <= part.lost and (
         part.lost <= gone + put_away + passed
     )
-
-
-def _count_broken(parts: Iterable[Part]) -> int:
-    chains: dict[Lane, list[Part]] = defaultdict(list)
-    for part in parts:
-        chains[part.lane].append(part)
-    broken = 0
-    for chain in chains.values():
-        chain.sort(key=lambda part: part.first)
-        broken += sum(after.first != before.next for before, after in pairwise(chain))
-    return broken
 
 
 def _is_close(found: np.ndarray, expected: np.ndarray) -> bool:

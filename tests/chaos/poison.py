@@ -4,6 +4,7 @@ In: a world. Out: records, and where they lie. Knows nothing of when, and of wha
 """
 
 import gzip
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from kafka.record import default_records
 
 from tests.chaos.broker import persist
 from tests.chaos.faults import Fault
+from tests.chaos.observations import deadly_rows
 from tests.chaos.places import Planted
 from tests.chaos.windows import windows_of
 from tests.chaos.world import TOPIC, World
@@ -52,7 +54,7 @@ class Poison(Fault):
             batch_size=2 * BOMB_BYTES,
             linger_ms=200,
         )
-        sending = [producer.send(TOPIC, value, partition=partition) for value in self.values()]
+        sending = [producer.send(TOPIC, value, partition=partition) for value in self.values(world)]
         offsets = sorted(one.get(timeout=20).offset for one in sending)
         producer.close()
         world.broker.plant(
@@ -71,7 +73,7 @@ class Poison(Fault):
     def codec(self) -> str | None:
         return None
 
-    def values(self) -> Sequence[bytes]:
+    def values(self, world: World) -> Sequence[bytes]:
         raise NotImplementedError
 
 
@@ -81,7 +83,9 @@ class RecordThatKills(Poison):
 
     number: ClassVar[float] = DEADLY
 
-    def values(self) -> Sequence[bytes]:
+    def values(self, world: World) -> Sequence[bytes]:
+        if world.observes:  # of a series of its own, since all windows that hold it are deadly
+            return [json.dumps(deadly_rows(f"x{len(world.broker.planted):03d}", self.number)).encode()]
         windows = windows_of([0])
         windows.past["flow"][0] = self.number
         return encode_json(windows)
@@ -110,7 +114,8 @@ class Bomb(Poison):
     def codec(self) -> str:
         return "gzip"
 
-    def values(self) -> Sequence[bytes]:
+    def values(self, world: World) -> Sequence[bytes]:
+        del world
         return [bytes(BOMB_BYTES)]
 
 
@@ -118,7 +123,8 @@ class Bomb(Poison):
 class CorruptBatch(Bomb):
     """A compressed batch whose records cannot be told apart."""
 
-    def values(self) -> Sequence[bytes]:
+    def values(self, world: World) -> Sequence[bytes]:
+        del world
         return [bytes(100)] * 3
 
     def _plant(self, world: World, partition: int) -> None:

@@ -52,7 +52,7 @@ class Online:
             found = self.read(probes)
         except (RedisError, OSError):
             return False
-        return all(site in found and found[site][0] >= events_of([number])[0] for site, number in probes.items())
+        return all(site in found and found[site][0] >= event for site, event in probes.items())
 
 
 class Watcher:
@@ -109,7 +109,7 @@ def read_truth(world: World, last: int) -> Truth:
     embed = open_embed(world.recipe.artifacts[0])
     ranges = [range(first, min(first + CHUNK, last + 1)) for first in range(0, last + 1, CHUNK)]
     return Truth(
-        windows=broker.windows,
+        windows=broker.numbers,
         poison=frozenset(broker.poison),
         skipped=frozenset(place for one in broker.planted if one.skipped for place in one.places),
         deleted=broker.deleted,
@@ -133,11 +133,10 @@ def read_offline(world: World, table: pa.Table) -> Offline:
     The table does not tell the topic of a row: `created` does, since a record's is later than its topic.
     """
     space, broker = world.log_space(), world.broker
-    frame = table.drop_columns(["embedding"]).to_pandas()
+    frame = table.drop_columns(["embedding", "window"]).to_pandas()
     created = _micros(frame["created"])
     by_topic = {topic_id: broker.generation_of(topic_id) for topic_id in frame[TOPIC_ID].dropna().unique()}
     by_time = pd.Series([broker.generation_at(us) for us in created.tolist()])
-    vectors = table["embedding"].combine_chunks()
     return Offline(
         sites=frame["site"].to_numpy(object),
         events=(_micros(frame["event_timestamp"]) - BEGIN_US) // STEP_US,
@@ -145,7 +144,8 @@ def read_offline(world: World, table: pa.Table) -> Offline:
         partitions=frame["origin_partition"].to_numpy(np.int64),
         offsets=frame["origin_offset"].to_numpy(np.int64),
         generations=frame[TOPIC_ID].map(by_topic).fillna(by_time).to_numpy(np.int64),
-        vectors=vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32),
+        vectors=_vectors(table, "embedding"),
+        numbers=_vectors(table, "window"),
         parts=tuple(
             Part(
                 partition=one.partition,
@@ -157,6 +157,11 @@ def read_offline(world: World, table: pa.Table) -> Offline:
             for one in read_told(space)
         ),
     )
+
+
+def _vectors(table: pa.Table, name: str) -> np.ndarray:
+    found = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return found.reshape(len(table), -1).astype(np.float32)
 
 
 def _micros(times: pd.Series) -> np.ndarray:

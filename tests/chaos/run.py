@@ -12,27 +12,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.check import Verdict, check
+from tests.chaos.check_observed import check_observed
 from tests.chaos.history import look_back
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.maintainer import maintain_once
+from tests.chaos.observations import Observed
 from tests.chaos.past import Past
 from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_history, read_offline, read_online, read_truth
+from tests.chaos.read_observed import cutter_of, read_topic
 from tests.chaos.report import Recovered, keep, write_report
 from tests.chaos.script import Timed, brief_script, script_of, write_script
+from tests.chaos.snapshots import SNAPSHOT_KINDS
 from tests.chaos.store_faults import STORE_KINDS
+from tests.chaos.windows import Numbered
 from tests.chaos.world import GIVE_UP_AFTER_S, TOPIC, World, running
 
 LOOK_EVERY_S = 0.05
-KINDS = {kind.__name__: kind for kind in (*EVERY_KIND, *STORE_KINDS)}
+KINDS = {kind.__name__: kind for kind in (*EVERY_KIND, *STORE_KINDS, *SNAPSHOT_KINDS)}
 
 
-def run(folder: Path, seed: int, script: Sequence[Timed], *, in_store: bool = False) -> tuple[list[Recovered], Verdict]:
+def run(
+    folder: Path, seed: int, script: Sequence[Timed], *, in_store: bool = False, observes: bool = False
+) -> tuple[list[Recovered], Verdict]:
     """Run the script in a world of its own."""
     began = time.monotonic()
     recovered: list[Recovered] = []
-    with running(folder, in_store=in_store) as world:
-        producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, seed)
+    with running(folder, in_store=in_store, observes=observes) as world:
+        content = Observed(seed) if observes else Numbered(seed)
+        producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, content)
         online = Online(world.settings.feast)
         watcher = Watcher(Online(world.settings.feast), lambda: world.emptied)
         past = Past(world, seed)
@@ -52,19 +60,21 @@ def run(folder: Path, seed: int, script: Sequence[Timed], *, in_store: bool = Fa
         _say(maintain_once(folder).strip())
         _say("all is quiet; comparing every row")
         streamed, backfilled = read_history(world)
-        verdict = check(
-            read_truth(world, max(producer.sent)),
-            sent=producer.sent,
-            offline=read_offline(world, streamed),
-            online=read_online(online),
-            rejects=world.broker.rejects(),
-            looks=watcher.looks,
-            backwards=watcher.backwards,
-            versions=look_back(world.log_space()),
-            readers_wrong=world.readers_wrong,
-            backfill=past.judge(backfilled),
-        )
-    return recovered, verdict
+        found = {
+            "sent": producer.sent,
+            "offline": read_offline(world, streamed),
+            "online": read_online(online),
+            "looks": watcher.looks,
+            "backwards": watcher.backwards,
+            "versions": look_back(world.log_space()),
+            "readers_wrong": world.readers_wrong,
+            "backfill": past.judge(backfilled),
+        }
+        letters = world.broker.letters()
+        if observes:
+            return recovered, check_observed(read_topic(world), cutter_of(world), letters=letters, **found)
+        rejects = [place for place, _ in letters]
+        return recovered, check(read_truth(world, max(producer.sent)), rejects=rejects, **found)
 
 
 def _go_through(world: World, producer: Producer, online: Online, timed: Timed) -> Recovered:
@@ -105,20 +115,23 @@ def main() -> int:
     parser.add_argument("--brief", action="store_true", help="the few faults of the test suite instead")
     parser.add_argument("--kind", choices=[*KINDS], help="nothing but faults of this class")
     parser.add_argument("--store", choices=["disk", "s3"], default="disk", help="where the log lies")
+    parser.add_argument("--content", choices=["windows", "observations"], default="windows", help="what records hold")
     parser.add_argument("--times", type=int, default=1, help="run so often, with this seed and those that follow")
     parser.add_argument("--write", action="store_true", help="keep the reports in tests/chaos/README.md")
     given = parser.parse_args()
-    kinds = EVERY_KIND if given.store == "disk" else (*EVERY_KIND, *STORE_KINDS)
+    in_store, observes = given.store == "s3", given.content == "observations"
+    kinds = (*EVERY_KIND, *(STORE_KINDS if in_store else ()), *(SNAPSHOT_KINDS if observes else ()))
     reports: list[str] = []
     for seed in range(given.seed, given.seed + given.times):
-        script = brief_script() if given.brief else write_script(seed, given.faults, kinds)
+        script = brief_script(observes=observes) if given.brief else write_script(seed, given.faults, kinds)
         if given.kind is not None:
             script = script_of(KINDS[given.kind], seed, given.faults)
         folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-        again = f"what it left is in {folder}; again: make chaos FAULTS={given.faults} SEED={seed} STORE={given.store}"
+        order = f"FAULTS={given.faults} SEED={seed} STORE={given.store} CONTENT={given.content}"
+        again = f"what it left is in {folder}; again: make chaos {order}"
         began = time.monotonic()
         try:
-            recovered, verdict = run(folder, seed, script, in_store=given.store == "s3")
+            recovered, verdict = run(folder, seed, script, in_store=in_store, observes=observes)
         except BaseException:
             _say(again)
             raise

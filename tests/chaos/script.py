@@ -12,6 +12,7 @@ from tests.chaos.folds import MaintainerKilled, MaintainerStopped
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.outages import BrokerRestarted, DiskFull, RedisFull, RetentionOvertook
 from tests.chaos.poison import Bomb, CorruptBatch
+from tests.chaos.snapshots import KilledInSnapshot, SnapshotDamaged, SnapshotsGone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +53,16 @@ def _is_over(kind: type[Fault], number: int) -> bool:
     return kind.at_most is not None and number // kind.every >= kind.at_most
 
 
-def brief_script() -> tuple[Timed, ...]:
+def brief_script(*, observes: bool = False) -> tuple[Timed, ...]:
     """Return the faults that every test run goes through: what nothing else in the suite shows."""
-    faults = (
+    observed = (
+        KilledInSnapshot("after_fsync_of_snapshot"),
+        SnapshotDamaged(ways=("flipped",)),
+        RetentionOvertook(),
+        SnapshotsGone(),
+        DriverKilled(),
+    )
+    streamed = (
         KilledAtPoint("before_commit"),
         StoppedAtPoint("before_commit"),
         StoppedAtPoint("after_fsync"),
@@ -70,5 +78,5 @@ def brief_script() -> tuple[Timed, ...]:
         MaintainerStopped("after_fold_commit", is_beside=True),
     )
     # A stopped replica sleeps for longer than the heartbeat's 3 s, so that it wakes beside its successor.
-    stops = (StoppedAtPoint, MaintainerStopped)
+    stops, faults = (StoppedAtPoint, MaintainerStopped), observed if observes else streamed
     return tuple(Timed(after_s=0.5, fault=fault, lasts_s=5.0 if isinstance(fault, stops) else 1.0) for fault in faults)

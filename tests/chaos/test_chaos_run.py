@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.ray, pytest.mark.slow]
 
@@ -15,3 +16,14 @@ def test_what_was_killed_stopped_and_refused_has_left_no_trace_in_the_stores():
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Seed 1, 13 faults" in done.stdout
+
+
+@pytest.mark.skipif(
+    settings.get_current_profile_name() != "long", reason="make test-long: a second world takes half a minute"
+)
+@pytest.mark.timeout(400)
+def test_of_raw_observations_too_whatever_becomes_of_snapshots():
+    command = [sys.executable, "-W", "ignore", "-m", "tests.chaos.run", "--brief", "--content", "observations"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Seed 1, 5 faults" in done.stdout

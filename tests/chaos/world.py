@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,14 +15,13 @@ from typing import TypeVar
 
 import psutil
 import redis
-import torch
 
+from tests.chaos.artifact import TESTS, make_artifact
 from tests.chaos.broker import Broker
 from tests.chaos.driver import Driver
 from tests.chaos.maintainer import Maintainer
+from tests.chaos.observations import SPEC
 from tests.chaos.store import Store
-from tests.chaos.windows import COLUMNS, LENGTH
-from tests.packing import pack
 from tests.s3_server import SECRET
 from undertow.adapters.kafka_admin import ensure_topic
 from undertow.adapters.offline_root import view_folder
@@ -39,26 +37,11 @@ from undertow.wiring.stores import apply_artifact
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.1
-TESTS = Path(__file__).parents[1]
 PARTITIONS, TOPIC = 4, "windows"
 REPLICAS, STANDBYS = 2, 2
 GIVE_UP_AFTER_S = 300.0
 """The machine may be slow: what takes longer than this is stuck."""
-TOML = f"""
-class = "seed.deadly:DeadlyForecaster"
-weights = "mlp.pt"
-[arguments]
-columns = {len(COLUMNS)}
-length = {LENGTH}
-hidden_size = 8
-[input]
-columns = {list(COLUMNS)}
-axes = "nf"
-max_length = {LENGTH}
-[series]
-site = "string"
-"""
-PACE = {"checkpoint_seconds": 0.5, "grace_seconds": 1.0, "maintain_seconds": 0.0}
+PACE = {"checkpoint_seconds": 0.5, "grace_seconds": 1.0, "maintain_seconds": 0.0, "snapshot_seconds": 2.0}
 """The maintainer is a process of its own here, for which failpoints are armed."""
 
 
@@ -81,6 +64,8 @@ class World:
     redis_process: Process
     store: Store | None = None
     """Of the log, where it lies in none of the folders."""
+    observes: bool = False
+    """Whether records hold observations."""
     emptied: int = 0
     """How often the online store has lost everything."""
     readers_wrong: int = 0
@@ -152,6 +137,11 @@ class World:
         pids = self.readers()
         return pids[int(draws * len(pids))]
 
+    def reader_of(self, partition: int) -> int | None:
+        """Return the pid of the replica that reads a partition, None where none does just now."""
+        replicas = self.driver.status().replicas
+        return next((one.pid for one in replicas if partition in {held.index for held in one.held}), None)
+
     def controller(self) -> psutil.Process:
         """Return the controller's process."""
         return self.until(
@@ -218,23 +208,11 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-def make_artifact(folder: Path) -> Path:
-    """Pack a multilayer perceptron with random weights: the same numbers at every call."""
-    sys.path.insert(0, str(TESTS))
-    from seed.deadly import state  # noqa: PLC0415 it needs the path
-
-    folder.mkdir()
-    torch.save(state(len(COLUMNS), LENGTH, 8), folder / "mlp.pt")
-    (folder / "mlp.toml").write_text(TOML.replace("'", '"'))
-    pack(folder / "mlp.toml", folder / "artifact", name="sites", taps={"embedding": "hidden"}, code=["seed"])
-    return folder / "artifact"
-
-
 @contextlib.contextmanager
-def running(folder: Path, *, in_store: bool = False) -> Iterator[World]:
+def running(folder: Path, *, in_store: bool = False, observes: bool = False) -> Iterator[World]:
     """Run a world for the time of a block; at its end the fleet drains, so that all it read is in both stores.
 
-    With `in_store` the log lies in an object store.
+    With `in_store` the log lies in an object store; with `observes` records hold observations.
     """
     failpoints, fold_points = folder / "failpoints", folder / "fold_points"
     failpoints.mkdir(parents=True)
@@ -252,7 +230,13 @@ def running(folder: Path, *, in_store: bool = False) -> Iterator[World]:
     repo = folder / "feature_repo"
     shutil.copytree(TESTS.parent / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "*.json"))
     settings = Settings(
-        kafka={"bootstrap": kafka.address, "topic": TOPIC, "max_unpacked_bytes": 4 << 20},
+        kafka={
+            "bootstrap": kafka.address,
+            "topic": TOPIC,
+            "max_unpacked_bytes": 4 << 20,
+            **({"content": "observations"} if observes else {}),
+        },
+        **({"windows": SPEC} if observes else {}),
         model={"artifact": make_artifact(folder / "model"), "code": ("seed",), "max_embed_seconds": 3.0},
         feast={"repo": repo, "config": "feature_store.redis.yaml"},
         offline={"path": folder / "offline" if log is None else log.root, **PACE},
@@ -285,6 +269,7 @@ def running(folder: Path, *, in_store: bool = False) -> Iterator[World]:
             kafka_process=kafka_process,
             redis_process=redis_process,
             store=log,
+            observes=observes,
         )
         if log is not None:
             stack.callback(log.close)
