@@ -29,7 +29,9 @@ ABANDONED_S = 3600.0
 """A temporary file is abandoned if it was not written to for this long. A choice, far above the time of a write."""
 
 
-def publish(path: AnyPath, content: Content, *, within: AnyPath, after: str = "", at_step: AtStep | None = None) -> bool:
+def publish(
+    path: AnyPath, content: Content, *, within: AnyPath, after: str = "", at_step: AtStep | None = None
+) -> bool:
     """Create `path` with `content`, synced to disk; return False, without any change, if it already exists.
 
     In a store `content` must be the writer's own, since it is theirs if it is there with the same one: a lost reply.
