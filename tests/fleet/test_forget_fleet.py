@@ -11,6 +11,7 @@ from tests.fleet.live import online_rows, running, wait_until
 from tests.s3_server import BUCKET
 from undertow.adapters.offline_root import view_folder
 from undertow.artifact.format.manifest import read_manifest
+from undertow.fleet.lease_places import is_alive
 from undertow.history.forgetting import Asked, run
 from undertow.history.maintaining import maintain_folder
 
@@ -57,7 +58,7 @@ def test_beside_a_running_fleet_and_a_maintainer_two_series_are_gone_and_the_str
         at.produce(windows.take(stays[stays >= half]))  # nobody sends the two any more
         wait_until(fleet, lambda s: s.counts.windows > half)
         asked = Asked(name="pumps", series=tuple(f"pump={pump}" for pump in GONE), is_sure=True, is_now=True)
-        assert run(settings, asked, said.append, None), said
+        assert run(settings, asked, said.append, None, is_alive=is_alive), said
         assert maintain_folder(settings.offline, view).faults == ()
         wait_until(fleet, lambda s: s.counts.windows == half + int((stays >= half).sum()) and s.lag == 0)
         status = fleet.status()
@@ -69,7 +70,7 @@ def test_beside_a_running_fleet_and_a_maintainer_two_series_are_gone_and_the_str
     assert not {*GONE} & {*there}, said
     assert {pump: there[pump] >= count for pump, count in expected.items()} == dict.fromkeys(expected, True)
     again: list[str] = []
-    assert run(settings, asked, again.append, None)
+    assert run(settings, asked, again.append, None, is_alive=is_alive)
     assert "no row; 0 of 2 series online" in again[0]
     store = FeatureStore(repo_path=str(settings.feast.repo), fs_yaml_file=settings.feast.repo / settings.feast.config)
     rows = [{"pump": pump} for pump in GONE]

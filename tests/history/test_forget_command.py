@@ -98,14 +98,15 @@ def test_who_is_asked_may_say_no(place, monkeypatch):
 
         return ask
 
+    from undertow.fleet.lease_places import is_alive  # noqa: PLC0415 likewise
     from undertow.history import forgetting  # noqa: PLC0415 Feast costs 4 s
     from undertow.settings.settings import load  # noqa: PLC0415 likewise
 
     said = []
     one = forgetting.Asked(name="pump", series=("site=a,lap=1",))
-    assert not forgetting.run(load(), one, said.append, answer(False))
+    assert not forgetting.run(load(), one, said.append, answer(False), is_alive=is_alive)
     assert (said[-1], left(place)) == ("nothing was deleted", ALL)
-    assert forgetting.run(load(), one, said.append, answer(True))
+    assert forgetting.run(load(), one, said.append, answer(True), is_alive=is_alive)
     assert left(place) == ALL - {("a", 1)}
     assert asked == ["Delete all this for ever?"] * 2
 

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from undertow.adapters.offline_advice import alien
 from undertow.adapters.offline_parts import read_part, translated
 from undertow.adapters.offline_seal import is_sealed, read_tail
+from undertow.schemas.spaces import SpaceView
+from undertow.schemas.windows import Values
 from undertow.storage.object_reader import READ_AHEAD
 from undertow.storage.store_path import AnyPath
 
@@ -35,6 +37,13 @@ class WantedSeries:
     def names(self) -> list[str]:
         """The id columns."""
         return list(self.ids.column_names)
+
+    def columns_of(self, view: SpaceView) -> dict[str, Values]:
+        """Return the ids as arrays, (n,) int64 or object of str, in the order of the view's."""
+        return {
+            column.name: self.ids[column.name].to_numpy().astype(object if column.type == "string" else np.int64)
+            for column in view.series
+        }
 
     def found_in(self, path: AnyPath, size: int | None = None) -> pa.Table:
         """Return the ids of the file's rows of these series, a row for each. Raises `Refused`, `Unavailable`.

@@ -49,8 +49,9 @@ def forget(
     """Delete all rows of series, for ever.
 
     NAME is the name of an artifact, for all its spaces, or of one view. The rows leave the offline log (chains,
-    backfills and the table) and the online store. It may run beside everything else, be killed and repeated; exit code
-    0 says that nothing is left. Replaced files of the table stay a day for readers, unless --now is given.
+    backfills and the table), the online store, and what a fleet holds of raw observations, for which a fleet that runs
+    is waited for. It may run beside everything else, be killed and repeated; exit code 0 says that nothing is left.
+    Replaced files of the table stay a day for readers, unless --now is given.
 
     What it cannot reach: records in Kafka and dead letters, rows that a running fleet has not yet written, backups.
 
@@ -58,6 +59,7 @@ def forget(
     undertow forget watch --series wearer=s08 --dry-run
     undertow forget watch --series-file leavers.csv --yes
     """
+    from undertow.fleet.lease_places import is_alive
     from undertow.history.forgetting import Asked, run
     from undertow.settings.settings import load
 
@@ -70,7 +72,8 @@ def forget(
         is_now=is_now,
         skips_online=skips_online,
     )
-    is_done = run(load(overrides), asked, say, _ask if sys.stdin is not None and sys.stdin.isatty() else None)
+    ask = _ask if sys.stdin is not None and sys.stdin.isatty() else None
+    is_done = run(load(overrides), asked, say, ask, is_alive=is_alive)
     sys.exit(0 if is_done else 1)
 
 

@@ -12,7 +12,8 @@ from undertow.adapters.kafka_lease import KafkaLease
 from undertow.adapters.offline_lease import FileLease
 from undertow.adapters.offline_root import view_folder
 from undertow.core.errors import Refused
-from undertow.fleet.lease import GROUP, Heartbeat, HolderTexts, Lease, acquire
+from undertow.fleet.lease import GROUP, Heartbeat, HolderTexts, Lease, acquire, holder
+from undertow.storage.store_path import AnyPath
 from undertow.wiring.root import StreamRecipe
 
 
@@ -67,6 +68,11 @@ def acquire_all(own: Lease, places: Iterable[LeasePlace]) -> None:
             if found is not None and found.run == own.run:
                 place.lease.write("")
         raise refused
+
+
+def is_alive(home: AnyPath, topic: str) -> bool:
+    """Whether a fleet is alive that writes a topic's chains in a view's folder. Takes seconds where there was one."""
+    return holder(read=FileLease(home, topic).read) is not None
 
 
 class Heartbeats:

@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from undertow.adapters.feast_registry import HeldView, held_views
@@ -23,6 +22,7 @@ from undertow.adapters.offline_wanted import WantedSeries
 from undertow.core.durations import show_duration
 from undertow.core.errors import Refused, WrongUsage
 from undertow.history.forget import LIVE, Forgotten, forget
+from undertow.history.forget_observed import ForgottenObservations, HeldObservations, IsAlive
 from undertow.history.maintain import VACUUM_S
 from undertow.history.series_ids import parse_series
 from undertow.schemas.spaces import SpaceView
@@ -72,20 +72,27 @@ class _Target:
     online: OnlineSeries | None
     held: int
     """How many of the series are online."""
+    observed: HeldObservations | None
+    snapshots: int
+    """How many snapshots of observations hold any of them."""
 
     @property
     def columns(self) -> dict[str, Values]:
-        return {
-            column.name: self.wanted.ids[column.name].to_numpy().astype(object if column.type == "string" else np.int64)
-            for column in self.view.series
-        }
+        return self.wanted.columns_of(self.view)
 
     @property
     def has_any(self) -> bool:
-        return bool(self.found.files or self.held)
+        return bool(self.found.files or self.held or self.snapshots)
 
 
-def run(settings: Settings, asked: Asked, say: Callable[[str], None], ask: Callable[[str], bool] | None) -> bool:
+def run(
+    settings: Settings,
+    asked: Asked,
+    say: Callable[[str], None],
+    ask: Callable[[str], bool] | None,
+    *,
+    is_alive: IsAlive,
+) -> bool:
     """Forget; return whether nothing is left. `ask` is None where nobody can be asked. Raises `UndertowError`."""
     if not asked.series and asked.file is None:
         message = "expected the series to forget: --series ID=VALUE, or --series-file FILE"
@@ -113,8 +120,9 @@ def run(settings: Settings, asked: Asked, say: Callable[[str], None], ask: Calla
     for target, one in zip(targets, done, strict=True):
         for line in _done_lines(target, one):
             say(line)
+    held = [_forget_observed(target, say, is_alive) for target in targets]
     say(OUT_OF_REACH)
-    return all(one.is_done for one in done)
+    return all(one.is_done for one in done) and not any(one.unanswered for one in held)
 
 
 def _may(ask: Callable[[str], bool] | None) -> bool:
@@ -178,7 +186,19 @@ def _look(settings: Settings, asked: Asked, view: SpaceView, wanted: WantedSerie
     home = view_folder(settings.offline.path.absolute(), view)
     history = ForgetHistory(home, view, wanted, clock=time.time) if home.is_dir() else None
     found = FoundRows() if history is None else history.find()
-    target = _Target(view=view, wanted=wanted, history=history, found=found, online=None, held=0)
+    owner = read_owner(home)
+    columns = wanted.columns_of(view if owner is None else owner)  # in the order by which keys were made
+    observed = HeldObservations(home, columns) if home.is_dir() else None
+    target = _Target(
+        view=view,
+        wanted=wanted,
+        history=history,
+        found=found,
+        online=None,
+        held=0,
+        observed=observed,
+        snapshots=0 if observed is None else observed.count(),
+    )
     if asked.skips_online or not view.features:  # the log has it, and Feast no more: it has no values there
         return target
     online = open_series(online_recipe(settings.feast, view), [name for name, _ in view.features])
@@ -200,11 +220,29 @@ def _forget(target: _Target, asked: Asked, readers_s: float) -> Forgotten:
         )
 
 
+def _forget_observed(target: _Target, say: Callable[[str], None], is_alive: IsAlive) -> ForgottenObservations:
+    if target.observed is None or not target.observed.partitions:
+        return ForgottenObservations()
+    name = target.view.view
+    waits = f"{name}: a fleet runs, which may hold observations: waiting until it lets go of these series"
+    done = target.observed.forget(is_alive, lambda: say(waits))
+    if done.snapshots:
+        say(f"{name}: rewritten {counted(done.snapshots, 'snapshot')} of observations")
+    if done.unanswered:
+        whose = ", ".join(map(str, done.unanswered))
+        say(
+            f"{name}: who reads {whose} has not said that it has let go: see that no partition is unread (undertow "
+            "status), or drain the fleet, and run this again"
+        )
+    return done
+
+
 def _found_lines(target: _Target) -> Iterator[str]:
     name, asked = target.view.view, len(target.wanted.ids)
     rows = _rows(target.found.rows(), "no row", (*LIVE, "replaced"))
     online = "online not looked at" if target.online is None else f"{target.held:,} of {asked:,} series online"
-    yield f"{name}: {rows}; {online}"
+    snapshots = f"; {counted(target.snapshots, 'snapshot')} of observations" if target.snapshots else ""
+    yield f"{name}: {rows}; {online}{snapshots}"
     series = [target.wanted.ids.slice(0, 0), *(file.ids for file in target.found.files)]
     there = pa.concat_tables(series).group_by(target.wanted.names).aggregate([])
     missing = target.wanted.ids.join(there, target.wanted.names, join_type="left anti")

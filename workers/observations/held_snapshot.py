@@ -159,13 +159,14 @@ def _copied(streamed: StreamedSeries, places: NDArray[np.int64]) -> pa.RecordBat
     for one, column in enumerate(streamed.plan.static):
         arrays[f"said:{column.name}"] = pa.array(held.said[places, one])
         arrays[f"since:{column.name}"] = pa.array(held.since[places, one])
-    arrays["index"] = _lists(counts, cells.index)
-    arrays |= {f"cell:{name}": _lists(counts, column) for name, column in cells.values.items()}
-    arrays |= {f"{OPEN}{name}": _lists(open_counts, column[order]) for name, column in rows.items()}
+    arrays["index"] = lists(counts, cells.index)
+    arrays |= {f"cell:{name}": lists(counts, column) for name, column in cells.values.items()}
+    arrays |= {f"{OPEN}{name}": lists(open_counts, column[order]) for name, column in rows.items()}
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def _lists(counts: NDArray[np.int64], column: NDArray[np.generic]) -> Any:
+def lists(counts: NDArray[np.int64], column: NDArray[np.generic]) -> Any:
+    """Return a column of lists, of so many elements each."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int64())
     return pa.LargeListArray.from_arrays(offsets, pa.array(column))
 

@@ -25,7 +25,7 @@ from undertow.observations.known_places import KnownPlaces
 from undertow.observations.open_rows import OpenRows, value_name
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import Observations
-from undertow.observations.series_keys import keys_of
+from undertow.observations.series_keys import Keys, keys_of
 from undertow.observations.stated_statics import Stated, settle_statics
 from undertow.observations.taken import RecordPlaces, Refusal, StreamedWindows
 from undertow.observations.windowed import Windows
@@ -118,6 +118,15 @@ class StreamedSeries:
         by = moves.closer(cells.series, self._closing.due_us(cells.index))
         windows, closers = self._cut(cells, by, seen.ids, places, records.emits)
         return self._taken(windows, closers, refused, astray)
+
+    def forget(self, keys: Keys) -> int:
+        """Let go of series; return how many of them were held."""
+        places = self.held.find(keys)
+        kept = np.ones(len(self.held), np.bool_)
+        kept[places[places >= 0]] = False
+        if gone := int(np.count_nonzero(~kept)):
+            self.open.keep(self.held.keep(kept))
+        return gone
 
     def drop(self, partition: int) -> None:
         """Let go of a partition."""

@@ -179,6 +179,15 @@ class SnapshotFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesForgotten:
+    """Series are held no more, as `undertow forget` has asked."""
+
+    partition: Partition
+    series: int
+    """How many were held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WindowsLeftOut:
     """Windows of raw observations are not made, though their cells are closed."""
 
@@ -218,6 +227,7 @@ Event = (
     | NotWarm
     | Snapshotted
     | SnapshotFailed
+    | SeriesForgotten
     | WindowsLeftOut
     | Astray
     | Closed

@@ -20,7 +20,7 @@ from undertow.stream.events import Listener, NotWarm, SnapshotFailed, Warmed
 from undertow.stream.ports import Clock, Delivery, Observed, Offsets, Source
 from undertow.stream.quarantine_order import PollScope
 from undertow.stream.record_marks import Mark
-from undertow.stream.snapshot_ports import Snapshots
+from undertow.stream.snapshot_ports import ForgetRequests, Snapshots
 from undertow.stream.snapshot_writer import SnapshotWriter
 
 POLL_S = 0.1
@@ -34,6 +34,7 @@ class ObservingSource:
         source: Source,
         records: StreamedRecords,
         snapshots: Snapshots,
+        requests: ForgetRequests,
         *,
         identity: str,
         snapshot_seconds: float,
@@ -47,6 +48,7 @@ class ObservingSource:
         self._kept = SnapshotWriter(
             records.series,
             snapshots,
+            requests,
             identity=identity,
             snapshot_seconds=snapshot_seconds,
             tell=tell,

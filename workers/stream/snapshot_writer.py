@@ -1,12 +1,14 @@
 """When what is held of a partition's observations is copied, and when the copy is written.
 
-In: what was read and what has become durable, of each partition. Out: snapshots, and events. Knows no source, and not
-where snapshots lie.
+In: what was read and what has become durable, of each partition; requests to forget. Out: snapshots, and events. Knows
+no source, and not where snapshots lie.
 
 1. Every `offline.snapshot_seconds` what is held of a partition is copied, as it is after a delivery.
 2. A copy is written when a checkpoint has made durable what was read by then: a chain never ends before its snapshots,
    unless it was turned back, and then the mark of the last record tells that a snapshot is of records that are gone.
 3. A partition that is given away or closed is written at once, if all of it is durable.
+4. Series that are to be forgotten are let go of, and the partition is copied without them. When that snapshot is
+   written the older ones are rewritten, and the request is deleted: what is read again after a crash lies behind it.
 """
 
 from collections.abc import Mapping
@@ -17,10 +19,11 @@ from undertow.core.errors import UndertowError
 from undertow.observations.held_snapshot import Frozen, freeze
 from undertow.observations.streamed import StreamedSeries
 from undertow.schemas.records import Partition
-from undertow.stream.events import Listener, SnapshotFailed, Snapshotted
+from undertow.stream.events import Listener, SeriesForgotten, SnapshotFailed, Snapshotted
+from undertow.stream.forget_watch import ForgetWatch
 from undertow.stream.ports import Clock, Offsets
 from undertow.stream.record_marks import Mark
-from undertow.stream.snapshot_ports import Snapshots
+from undertow.stream.snapshot_ports import ForgetRequest, ForgetRequests, Snapshots
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class _Kept:
     mark: Mark | None = None
     """The last record read."""
     durable: int = -1
+    forgotten: tuple[ForgetRequest, ...] = ()
+    """Requests whose series are held no more, and may be in snapshots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +51,8 @@ class _Copy:
     next: int
     mark: Mark
     frozen: Frozen
+    forgotten: tuple[ForgetRequest, ...] = ()
+    """Requests that it fulfils."""
 
 
 class SnapshotWriter:
@@ -55,6 +62,7 @@ class SnapshotWriter:
         self,
         series: StreamedSeries,
         snapshots: Snapshots,
+        requests: ForgetRequests,
         *,
         identity: str,
         snapshot_seconds: float,
@@ -68,6 +76,7 @@ class SnapshotWriter:
         self._copy: _Copy | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
         self._writing: Future[None] | None = None
+        self._watch = ForgetWatch(requests, snapshots, self._writer, tell=tell, ticks=ticks)
 
     @property
     def positions(self) -> Offsets:
@@ -87,6 +96,8 @@ class SnapshotWriter:
                 self._kept[partition].copied_at, self._kept[partition].copied_to = -self._snapshot_seconds, -1
         for partition, mark in marks.items():
             self._kept[partition].mark = mark
+        for request in self._watch.heard(self._kept):
+            self._forget(request, self._kept[request.partition])
         self._copy_one()
 
     def settle(self, offsets: Offsets) -> None:
@@ -99,16 +110,31 @@ class SnapshotWriter:
     def end(self, partition: Partition) -> None:
         """Keep a partition no more: write what is held of it, if all that was read is durable and in no snapshot."""
         kept = self._kept.pop(partition)
-        if self._copy is not None and self._copy.partition == partition:
+        if (copy := self._copy) is not None and copy.partition == partition:
+            kept.forgotten += copy.forgotten
             self._copy = None
         if kept.durable == kept.position > kept.copied_to and kept.mark is not None:
-            self._submit(self._copied(partition, kept.position, kept.mark))
+            self._submit(self._copied(partition, kept, kept.mark))
+        else:
+            self._watch.put_back(kept.forgotten)
 
     def close(self) -> None:
         """End all partitions, and wait for what is being written. Idempotent."""
         for partition in [*self._kept]:
             self.end(partition)
         self._writer.shutdown(wait=True)
+
+    def _forget(self, request: ForgetRequest, kept: _Kept) -> None:
+        held = self._series.forget(request.keys)
+        self._tell(SeriesForgotten(partition=request.partition, series=held))
+        if kept.mark is None:  # nothing was read since it was assigned: no later snapshot can be made yet
+            self._writer.submit(self._watch.answer, (request,))
+            return
+        kept.forgotten += (request,)
+        kept.copied_at, kept.copied_to = self._ticks() - self._snapshot_seconds, -1
+        if (copy := self._copy) is not None and copy.partition == request.partition:
+            kept.forgotten += copy.forgotten
+            self._copy = None
 
     def _copy_one(self) -> None:
         """Copy what is held of one partition, if that is due: of one at a time, since the copy takes memory."""
@@ -125,7 +151,7 @@ class SnapshotWriter:
             kept = self._kept[partition]
             kept.copied_at, kept.copied_to = now, kept.position
             assert kept.mark is not None  # noqa: S101 for the type checker
-            self._copy = self._copied(partition, kept.position, kept.mark)
+            self._copy = self._copied(partition, kept, kept.mark)
             self._write_what_is_durable()
 
     def _write_what_is_durable(self) -> None:
@@ -133,13 +159,15 @@ class SnapshotWriter:
             self._copy = None
             self._submit(copy)
 
-    def _copied(self, partition: Partition, position: int, mark: Mark) -> _Copy | None:
+    def _copied(self, partition: Partition, kept: _Kept, mark: Mark) -> _Copy | None:
+        forgotten, kept.forgotten = kept.forgotten, ()
         try:
             frozen = freeze(self._series, partition.index)
         except UndertowError as error:
             self._tell(SnapshotFailed(partition=partition, error=f"a snapshot is not made: {error}"))
+            self._watch.put_back(forgotten)
             return None
-        return _Copy(partition=partition, next=position, mark=mark, frozen=frozen)
+        return _Copy(partition=partition, next=kept.position, mark=mark, frozen=frozen, forgotten=forgotten)
 
     def _submit(self, copy: _Copy | None) -> None:
         if copy is not None:
@@ -153,6 +181,7 @@ class SnapshotWriter:
             self._snapshots.write(copy.partition, copy.next, content)
         except (UndertowError, MemoryError) as error:
             self._tell(SnapshotFailed(partition=copy.partition, error=f"a snapshot is not written: {error}"))
+            self._watch.put_back(copy.forgotten)
             return
         event = Snapshotted(
             partition=copy.partition,
@@ -162,3 +191,4 @@ class SnapshotWriter:
             seconds=self._ticks() - began,
         )
         self._tell(event)
+        self._watch.answer(copy.forgotten)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.adapters.offline_root import view_folder
+from undertow.adapters.window_forgetting import FileForgetRequests
 from undertow.adapters.window_snapshots import WindowSnapshots
 from undertow.core.errors import Refused
 from undertow.observations.held_snapshot import fingerprint
@@ -90,10 +91,12 @@ def open_source(
     plan = _plan(recipe.windows, contract, known, static)
     held = StreamedSeries(plan, known, static, held_path=recipe.windows.held_path)
     records = open_records(kafka, held, tell)
+    home = view_folder(embed.offline.path if embed.log is None else embed.log.root, view)
     source = ObservingSource(
         KafkaSource(kafka, records.decode, view=view.view, topic_id=recipe.topic_id),
         records,
-        WindowSnapshots(view_folder(embed.offline.path if embed.log is None else embed.log.root, view)),
+        WindowSnapshots(home),
+        FileForgetRequests(home),
         identity=f"{fingerprint(plan)}.{recipe.cluster_id}.{recipe.topic_id}",
         snapshot_seconds=embed.offline.snapshot_seconds,
         tell=tell,
