@@ -39,6 +39,9 @@ bench-series: .venv/ready ## What a replica's memory is after 1,000,000 series (
 bench-log: .venv/ready ## A maintained log beside one that is not, and after a month (PARTS=20000; minutes; run nothing else meanwhile)
 	$(BIN)/python tests/bench/log.py --write --parts $(or $(PARTS),20000)
 
+bench-observations: .venv/ready ## Raw observations: tables and streams, beside pandas and Quix Streams (some minutes; run nothing else meanwhile)
+	$(BIN)/python tests/bench/observations.py --write
+
 bench-reader: .venv/ready ## Vectors read online: undertow.Reader beside Feast's SDK and feature server (a few minutes)
 	$(BIN)/python tests/bench/reader.py --write
 
@@ -93,4 +96,4 @@ clean: ## Remove the environment and everything the commands wrote
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-neighbours bench-reader bench-embed soak chaos lint linked docs docs-serve check constraints clean
+.PHONY: help demo test test-fast coverage test-long fuzz bench bench-series bench-log bench-observations bench-neighbours bench-reader bench-embed soak chaos lint linked docs docs-serve check constraints clean

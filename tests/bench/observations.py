@@ -1,15 +1,20 @@
-"""How long windows of a million observations take, beside what pandas alone takes to sort them.
+"""Raw observations: windows of a table, beside what pandas alone takes to sort it; and of a stream, beside other ways.
 
-In: the number of observations. Out: a table of seconds, on whatever core it is run. Knows no model.
+In: how much. Out: tables, in the README with `--write`. Starts a Kafka for the stream. Knows no model.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from observed_stream import FULL, QUICK, print_costs, print_held, print_stream
+from readme import Section
+from report import print_machine
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -51,14 +56,14 @@ def seconds(work: Callable[[], object]) -> str:
     return f"{min(taken):.2f}"
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--observations", type=int, default=1_000_000)
-    ordered = make_frame(parser.parse_args().observations)
+def print_frames(console: Console, observations: int) -> None:
+    """Print how long windows of a table take."""
+    ordered = make_frame(observations)
     shuffled = ordered.sample(frac=1, random_state=1)
     twice = pd.concat([ordered.sample(frac=0.5, random_state=2)] * 2)
-    table = Table("observations", "undertow.windows, s", "windows", "sort_values of pandas, s")
+    table = Table(
+        f"{observations:,} observations", "undertow.windows, s", "windows", "sort_values of pandas, s", box=box.MARKDOWN
+    )
     forms = {
         "in order": ordered,
         "shuffled": shuffled,
@@ -71,7 +76,32 @@ def main() -> None:
         table.add_row(name, seconds(lambda f=frame: undertow.windows(f, CONTRACT, SPEC)), f"{len(made):,}", sort)
     made = undertow.windows(ordered, CONTRACT, SPEC)
     table.add_row("batches of 4,096", seconds(lambda: sum(map(len, made.batches(4096)))), f"{len(made):,}", "")
-    Console().print(table)
+    console.print(table)
+
+
+def main() -> None:
+    """Measure what was chosen, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--observations", type=int, default=1_000_000, help="of the tables (1,000,000)")
+    parser.add_argument("--only", choices=PARTS, help="one part, not all")
+    parser.add_argument("--quick", action="store_true", help="one short round: shows that everything works, no more")
+    parser.add_argument("--write", action="store_true", help="put the tables into the README as well")
+    options = parser.parse_args()
+    amounts = QUICK if options.quick else FULL
+    frames = 20 * STEPS if options.quick else options.observations
+    section = Section(lambda console: print_machine(console, "observations"), write=options.write)
+    for part, show in PARTS.items():
+        if options.only in {None, part}:
+            with section.part(f"observations-{part}"):
+                show(section.console, frames if part == "frames" else amounts)
+
+
+PARTS: dict[str, Callable[[Console, Any], None]] = {
+    "frames": print_frames,
+    "stream": print_stream,
+    "costs": print_costs,
+    "held": print_held,
+}
 
 
 if __name__ == "__main__":
