@@ -1,4 +1,4 @@
-"""Avro schemas of windows: ours, and any compatible one of a producer.
+"""Avro schemas of windows and of observations: ours, and any compatible one of a producer.
 
 In: the text of a schema. Out: `AvroSchema`, safe for reading untrusted bytes, or a `ValueError` that says why it is
 not. Knows neither records nor registries.
@@ -12,20 +12,20 @@ from typing import Any
 
 from fastavro.schema import SchemaParseException, expand_schema, parse_schema
 
-from undertow.schemas.avro_times import end_ticks_per_s
+from undertow.schemas.avro_times import ticks_per_s
 
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AvroSchema:
-    """A schema with which a producer writes windows."""
+    """A schema with which a producer writes."""
 
     parsed: Any
     """The schema as fastavro reads it, without logical types: it would turn them into objects, and raise for some
     numbers."""
-    end_ticks_per_s: int
-    """The unit of a numeric `end`, in ticks per second."""
+    ticks_per_s: int
+    """The unit of numeric times, in ticks per second."""
 
 
 def window_schema_text() -> str:
@@ -40,11 +40,36 @@ def window_avro_schema() -> AvroSchema:
 
 
 def read_schema(text: str) -> AvroSchema:
-    """Parse and check a schema.
+    """Parse and check a schema of windows.
 
     Raises `ValueError` if it is not a record's schema, if a few bytes could claim any amount of memory by it, or if the
     type of `end` is not understood.
     """
+    raw, parsed, expanded = _parse(text)
+    if not isinstance(expanded, dict) or expanded["type"] != "record":
+        message = "expected an Avro schema of a record (schemas/window.v1.avsc), found another type"
+        raise ValueError(message)
+    _least_bytes(expanded)
+    return AvroSchema(parsed=parsed, ticks_per_s=ticks_per_s(raw, "end"))
+
+
+def read_row_schema(text: str, time: str) -> AvroSchema:
+    """Parse and check a schema of observations, of which `time` is the field with the time.
+
+    Raises `ValueError` as `read_schema` does; an array of records is as good as a record.
+    """
+    raw, parsed, expanded = _parse(text)
+    is_list = isinstance(expanded, dict) and expanded["type"] == "array"
+    row = expanded["items"] if is_list else expanded
+    if not isinstance(row, dict) or row["type"] != "record":
+        message = "expected an Avro schema of a record, or of an array of records, found another type"
+        raise ValueError(message)
+    _least_bytes(expanded)
+    return AvroSchema(parsed=parsed, ticks_per_s=ticks_per_s(raw["items"] if is_list else raw, time))
+
+
+def _parse(text: str) -> tuple[Any, Any, Any]:
+    """Return a schema as it is written, as fastavro reads it, and with all names spelt out. Raises `ValueError`."""
     try:
         raw = json.loads(text)
         plain = _without_logical_types(raw)
@@ -53,11 +78,7 @@ def read_schema(text: str) -> AvroSchema:
     except (SchemaParseException, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"expected an Avro schema, found one that cannot be read: {type(error).__name__}: {error}"
         raise ValueError(message) from error
-    if not isinstance(expanded, dict) or expanded["type"] != "record":
-        message = "expected an Avro schema of a record (schemas/window.v1.avsc), found another type"
-        raise ValueError(message)
-    _least_bytes(expanded)
-    return AvroSchema(parsed=parsed, end_ticks_per_s=end_ticks_per_s(raw))
+    return raw, parsed, expanded
 
 
 def _least_bytes(schema: Any) -> int:

@@ -1,4 +1,4 @@
-"""The unit of a numeric `end` in an Avro schema, from the annotations of producers and connectors.
+"""The unit of a numeric time in an Avro schema, from the annotations of producers and connectors.
 
 In: the JSON of a record's schema. Out: ticks per second, or a `ValueError` that names what is not understood. Knows no
 records.
@@ -27,20 +27,20 @@ _NO_UTC = "adjust-to-utc = false"
 """Iceberg's annotation of a time without a zone."""
 
 
-def end_ticks_per_s(schema: Mapping[str, Any]) -> int:
-    """Return the unit of a numeric `end`; without an annotation, microseconds, as in every format."""
+def ticks_per_s(schema: Mapping[str, Any], time: str) -> int:
+    """Return the unit of a numeric field `time`; without an annotation, microseconds, as in every format."""
     units: set[int] = set()
     for field in schema["fields"]:
-        if field["name"] != "end":
+        if field["name"] != time:
             continue
         for kind, annotations in _branches(field):
             if strange := [name for name in annotations if name not in _TICKS_PER_S and not _is_text(kind, name)]:
-                raise ValueError(_not_understood(strange[0]))
+                raise ValueError(_not_understood(time, strange[0]))
             if kind in {"int", "long"}:
                 units |= {_TICKS_PER_S[name] for name in annotations} or {US_PER_S}
     if len(units) > 1:
         found = " and ".join(f"{unit:,}" for unit in sorted(units))
-        message = f"end: expected numbers of one unit, found {found} ticks a second"
+        message = f"{time}: expected numbers of one unit, found {found} ticks a second"
         raise ValueError(message)
     return units.pop() if units else US_PER_S
 
@@ -63,11 +63,11 @@ def _is_text(kind: str, annotation: str) -> bool:
     return kind in {"string", "null"} and annotation in _TEXTS
 
 
-def _not_understood(annotation: str) -> str:
+def _not_understood(time: str, annotation: str) -> str:
     why = ""
     if annotation.rsplit(".", 1)[-1].lower().endswith("date"):
         why = ", a day, which is no point in time"
     elif annotation.startswith("local-timestamp") or annotation == _NO_UTC:
         why = ", a time without a zone"
     known = "timestamp-millis, -micros or -nanos, or a Timestamp of Kafka Connect or Debezium"
-    return f"end: expected {known}, or a plain long in microseconds, found {annotation}{why}"
+    return f"{time}: expected {known}, or a plain long in microseconds, found {annotation}{why}"

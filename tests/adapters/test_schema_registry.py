@@ -106,7 +106,7 @@ def test_a_registry_that_gives_no_verdict_is_asked_again_or_refuses_us(registry,
     with pytest.raises(error, match=r"kafka\.registry"):
         schemas.schema_of(7)
     with pytest.raises(error):
-        schemas.register()
+        schemas.register(window_schema_text())
     registry.status = 200
     assert isinstance(schemas.schema_of(7), AvroSchema)
 
@@ -119,7 +119,7 @@ def test_a_registry_that_is_not_there_is_unavailable():
 
 def test_our_schema_is_registered_for_the_topic_and_can_be_read_back(registry):
     schemas = client(registry)
-    assert schemas.register() == 9
+    assert schemas.register(window_schema_text()) == 9
     assert registry.asked == ["/subjects/readings-value/versions"]
     assert isinstance(schemas.schema_of(9), AvroSchema)
 

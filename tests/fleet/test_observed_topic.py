@@ -41,7 +41,7 @@ def with_observations(settings, *, windows=SPEC, **kafka):
 
 @pytest.mark.kafka
 @pytest.mark.redis
-@pytest.mark.parametrize("form", ["json", "arrow"])
+@pytest.mark.parametrize("form", ["json", "arrow", "avro"])
 def test_a_file_that_is_produced_and_read_gives_the_rows_of_its_table(form, make_place, packed, tmp_path):
     place = make_place(partitions=3)
     settings = with_observations(place.settings, format=form)
@@ -89,7 +89,6 @@ def test_what_is_made_of_records_is_told_in_a_line(judged):
 def test_what_cannot_be_read_is_refused_before_anything_starts(judged):
     settings, manifest = judged
     for broken, message in [
-        (with_observations(settings, format="avro"), "expected kafka.format = json or arrow, found avro"),
         (with_observations(settings, windows={"every": ""}), "found windows.every not set"),
         (with_observations(settings, windows={"fill": {"flaw": "none"}}), "found flaw"),
         (

@@ -130,4 +130,4 @@ def test_a_schema_that_the_registry_lacks_is_the_reason():
 
 
 def test_our_own_schema_is_fit_for_bytes_from_anywhere():
-    assert read_schema(window_schema_text()).end_ticks_per_s == 1_000_000
+    assert read_schema(window_schema_text()).ticks_per_s == 1_000_000

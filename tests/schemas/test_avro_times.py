@@ -112,4 +112,4 @@ def test_records_of_a_schema_that_is_refused_have_it_as_their_reason():
 def test_what_is_written_beside_other_fields_is_nobodys_unit():
     text = json.loads(schema(long(logicalType="timestamp-millis")))
     text["fields"].append({"name": "day", "type": {"type": "int", "logicalType": "date"}})
-    assert read_schema(json.dumps(text)).end_ticks_per_s == 1_000
+    assert read_schema(json.dumps(text)).ticks_per_s == 1_000

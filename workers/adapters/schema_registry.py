@@ -5,11 +5,12 @@ In: settings. Out: checked schemas, each requested once; the id of our own schem
 
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from undertow.core.errors import Refused, Unavailable, UndertowError
 from undertow.core.masking import secrets_in, without
-from undertow.schemas.avro_schemas import AvroSchema, read_schema, window_schema_text
+from undertow.schemas.avro_schemas import AvroSchema, read_schema
 from undertow.settings.sections import KafkaSettings
 from undertow.stream.ports import Clock
 
@@ -29,8 +30,15 @@ _SERVER_FAULT = 500
 class SchemaRegistry:
     """The registry, for one topic. The schema of an id never changes, so it is cached for ever."""
 
-    def __init__(self, settings: KafkaSettings, clock: Clock = time.monotonic) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        clock: Clock = time.monotonic,
+        *,
+        read: Callable[[str], AvroSchema] = read_schema,
+    ) -> None:
+        """`read` parses and checks a schema, and raises `ValueError`; without it, those of windows."""
+        self._settings, self._clock, self._read = settings, clock, read
         self._known: dict[int, AvroSchema | str] = {}
         self._unknown: dict[int, float] = {}
         options = {"timeout": TIMEOUT_S, "max.retries": 0, **settings.registry_options()}
@@ -48,7 +56,7 @@ class SchemaRegistry:
             return self._known[schema_id]
         if self._clock() >= self._unknown.get(schema_id, float("-inf")):
             try:
-                self._known[schema_id] = _readable(self._client.get_schema(schema_id))
+                self._known[schema_id] = _readable(self._client.get_schema(schema_id), self._read)
             except Exception as error:  # the client passes on whatever its HTTP library raises
                 if getattr(error, "http_status_code", 0) != _NOT_FOUND:
                     raise self._in_our_words(error) from error
@@ -59,11 +67,11 @@ class SchemaRegistry:
             self._unknown[schema_id] = self._clock() + FORGET_S
         return f"the registry {self._settings.registry} (kafka.registry) has no such schema"
 
-    def register(self) -> int:
-        """Return the id of our own schema under the topic's subject. Raises `Unavailable` or `Refused`."""
+    def register(self, text: str) -> int:
+        """Return the id of a schema of ours under the topic's subject. Raises `Unavailable` or `Refused`."""
         try:
             subject = f"{self._settings.topic}-value"
-            return int(self._client.register_schema(subject, Schema(window_schema_text(), "AVRO")))
+            return int(self._client.register_schema(subject, Schema(text, "AVRO")))
         except Exception as error:
             raise self._in_our_words(error) from error
 
@@ -84,10 +92,10 @@ class SchemaRegistry:
         return Unavailable(f"{where} did not answer: {type(error).__name__}: {without(str(error), self._secrets)}")
 
 
-def _readable(schema: Any) -> AvroSchema | str:
+def _readable(schema: Any, read: Callable[[str], AvroSchema]) -> AvroSchema | str:
     if schema.schema_type != "AVRO" or schema.references:
         return f"expected an Avro schema without references, found {schema.schema_type} with {schema.references or 0}"
     try:
-        return read_schema(schema.schema_str)
+        return read(schema.schema_str)
     except ValueError as error:
         return str(error)

@@ -6,11 +6,10 @@ partition; a closing line. Knows no windows.
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.types as is_a
 from rich.console import Console
@@ -21,12 +20,11 @@ from undertow.adapters.observation_sort import sorted_rows
 from undertow.backfill.observed import ObservedHistory, find_observations
 from undertow.commands.sending import Message, Pace, play
 from undertow.core.errors import Refused
-from undertow.observations.record_arrow import encode_rows
 from undertow.schemas.contract import InputContract
 from undertow.schemas.wording import counted
 from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
-from undertow.wiring.observed_source import describe_content
+from undertow.wiring.observed_source import describe_content, open_row_encode
 
 
 def produce_observations(
@@ -50,13 +48,14 @@ def produce_observations(
     partitions = describe_topic(kafka).partitions
     sent, records, infinite, began = 0, 0, 0, time.monotonic()
     with open_send(kafka) as send, tempfile.TemporaryDirectory(prefix="undertow-") as spill:
-        is_json, memory = kafka.format == "json", settings.offline.read_memory_bytes
-        for rows in _in_order_of_time(observed, memory, Path(spill), is_json=is_json):
-            of_format = 1 if is_json else pace.batch
-            if is_json:
+        is_arrow, memory = kafka.format == "arrow", settings.offline.read_memory_bytes
+        encode = open_row_encode(settings, contract)
+        for rows in _in_order_of_time(observed, memory, Path(spill), is_arrow=is_arrow):
+            of_format = pace.batch if is_arrow else None
+            if kafka.format == "json":
                 infinite += rows.num_rows - len(finite := _finite(rows))
                 rows = rows.take(finite)  # noqa: PLW2901
-            messages = list(pack_rows(rows, contract, partitions=partitions, batch=of_format))
+            messages = list(pack_rows(rows, contract, encode, partitions=partitions, batch=of_format))
             play(messages, send, began=began, sent=sent, per_second=pace.per_second)
             sent, records = sent + rows.num_rows, records + len(messages)
     text = (
@@ -69,14 +68,20 @@ def produce_observations(
     return bool(sent)
 
 
-def pack_rows(rows: pa.Table, contract: InputContract, *, partitions: int, batch: int) -> Iterator[Message]:
-    """Yield records in the order in which they are due: JSON of one row, or Arrow of up to `batch` of one partition."""
+def pack_rows(
+    rows: pa.Table,
+    contract: InputContract,
+    encode: Callable[[pa.Table], list[bytes]],
+    *,
+    partitions: int,
+    batch: int | None,
+) -> Iterator[Message]:
+    """Yield records in the order in which they are due: of one row, or, without a key, of `batch` of a partition."""
     ids = zip(*(rows[one.name].to_pylist() for one in contract.series), strict=True)
     keys = ["/".join(map(str, series)).encode() for series in ids]
-    if batch == 1:
-        for row, (key, value) in enumerate(zip(keys, rows.to_pylist(), strict=True)):
-            place = partition_of(key, partitions)
-            yield Message(last=row, windows=1, key=key, partition=place, value=orjson.dumps(value))
+    if batch is None:
+        for row, (key, value) in enumerate(zip(keys, encode(rows), strict=True)):
+            yield Message(last=row, windows=1, key=key, partition=partition_of(key, partitions), value=value)
         return
     places = np.array([partition_of(key, partitions) for key in keys], np.int64)
     groups = [
@@ -86,11 +91,11 @@ def pack_rows(rows: pa.Table, contract: InputContract, *, partitions: int, batch
         for few in np.split(mine, range(batch, len(mine), batch))
     ]
     for last, place, few in sorted(groups, key=lambda group: group[0]):
-        yield Message(last=last, windows=len(few), key=None, partition=place, value=encode_rows(rows.take(few)))
+        yield Message(last=last, windows=len(few), key=None, partition=place, value=encode(rows.take(few))[0])
 
 
 def _in_order_of_time(
-    observed: ObservedHistory, read_memory_bytes: int, spill: Path, *, is_json: bool
+    observed: ObservedHistory, read_memory_bytes: int, spill: Path, *, is_arrow: bool
 ) -> Iterator[pa.Table]:
     time_column = observed.plan.spec.time
     batches = sorted_rows(
@@ -98,7 +103,7 @@ def _in_order_of_time(
     )
     for batch in batches:
         if batch.num_rows:
-            yield _as_sent(pa.Table.from_batches([batch]).select(observed.columns), time_column, is_json=is_json)
+            yield _as_sent(pa.Table.from_batches([batch]).select(observed.columns), time_column, is_arrow=is_arrow)
 
 
 def _finite(rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -110,12 +115,12 @@ def _finite(rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.flatnonzero(good)
 
 
-def _as_sent(rows: pa.Table, time_column: str, *, is_json: bool) -> pa.Table:
+def _as_sent(rows: pa.Table, time_column: str, *, is_arrow: bool) -> pa.Table:
     """Return rows whose times every format can hold: microseconds since the epoch, and without a zone texts."""
     place, kind = rows.column_names.index(time_column), rows.schema.field(time_column).type
     if is_a.is_timestamp(kind) and kind.tz is not None:
         utc = rows[time_column].cast(pa.timestamp("us", tz="UTC"), safe=False)
         return rows.set_column(place, time_column, utc.cast(pa.int64()))
-    if is_a.is_timestamp(kind) and is_json:
+    if is_a.is_timestamp(kind) and not is_arrow:
         return rows.set_column(place, time_column, rows[time_column].cast(pa.string()))
     return rows

@@ -1,65 +1,22 @@
 """Observations in JSON: a record is an object with the names of columns as keys, or a list of such objects.
 
-In: records. Out: `RecordRows`. A key that is missing is a hole, as null is, but one observed column at least must be
-there: else a name is misspelt. Knows no Kafka.
+In: records. Out: `RecordRows`. Knows no Kafka.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-import numpy as np
 import orjson
-import pyarrow as pa
 
-from undertow.observations.local_times import to_utc
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import TableForm
-from undertow.observations.record_rows import RecordRows, RowFault, row_schema, to_rows
-from undertow.schemas.documents import size_fault
-from undertow.schemas.lookalikes import looks_like, looks_misspelt
-from undertow.schemas.records import Record
-from undertow.schemas.times import are_of_another_unit, guess_unit, parse_time
-
-Row = Mapping[str, Any]
-_SHOWN = 40
-_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+from undertow.observations.record_documents import document_reader
+from undertow.observations.record_rows import ReadRows, RowFault
+from undertow.schemas.lookalikes import looks_like
 
 
-def json_reader(
-    plan: WindowPlan, form: TableForm, *, max_record_bytes: int
-) -> Callable[[Sequence[Record]], RecordRows]:
+def json_reader(plan: WindowPlan, form: TableForm, *, max_record_bytes: int) -> ReadRows:
     """Return the function that reads records in JSON."""
-    observed = [one.name for one in plan.of("observed")]
-    schema = row_schema(form)
-
-    def read(records: Sequence[Record]) -> RecordRows:
-        rows: list[Row] = []
-        owners: list[int] = []
-        faults: dict[int, list[RowFault]] = {}
-        for position, record in enumerate(records):
-            found = size_fault(record.value or b"", max_record_bytes) or _objects(record.value or b"")
-            if isinstance(found, tuple):
-                faults[position] = [found]
-                continue
-            for row in found:
-                if (fault := _shape_fault(row, observed)) is not None:
-                    faults.setdefault(position, []).append(fault)
-                else:
-                    rows.append(row)
-                    owners.append(position)
-        columns, bad = _columns(rows, form, schema)
-        kept = np.ones(len(rows), np.bool_)
-        for row, fault in sorted(bad.items()):
-            faults.setdefault(owners[row], []).append(fault)
-            kept[row] = False
-        table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
-        record_of = np.array(owners, np.int64)
-        if bad:
-            table, record_of = table.filter(pa.array(kept)), record_of[kept]
-        return to_rows([(table, record_of)], records, form, faults)
-
-    return read
+    return document_reader(plan, form, _objects, max_record_bytes=max_record_bytes)
 
 
 def _objects(value: bytes) -> list[Any] | RowFault:
@@ -69,106 +26,3 @@ def _objects(value: bytes) -> list[Any] | RowFault:
         return "not-json", f"expected JSON, found text that is none{looks_like(value, 'json') or f': {error}'}"
     rows = found if isinstance(found, list) else [found]
     return rows or ("empty", "expected at least one observation, found an empty list")
-
-
-def _shape_fault(row: object, observed: Sequence[str]) -> RowFault | None:
-    if not isinstance(row, dict):
-        return "not-json", f"expected an observation as a JSON object, found a {type(row).__name__}"
-    if observed and not any(name in row for name in observed):
-        hint = looks_misspelt(observed[0], list(row))
-        return "columns", f"expected at least one of {', '.join(observed)}, found none{hint}"
-    return None
-
-
-def _columns(rows: Sequence[Row], form: TableForm, schema: pa.Schema) -> tuple[dict[str, Any], dict[int, RowFault]]:
-    """Return the columns, and by row the first fault."""
-    bad: dict[int, RowFault] = {}
-
-    def held(name: str, fits: Callable[[Any], bool], reason: str, expected: str) -> list[Any]:
-        """Return the values that fit, and null for others, whose rows are bad."""
-        values = [row.get(name) for row in rows]
-        for row, value in enumerate(values):
-            if value is not None and not fits(value):
-                values[row] = None
-                bad.setdefault(row, (reason, f"{name}: expected {expected}, found {str(value)[:_SHOWN]}"))
-        return values
-
-    columns = {form.time: _times([row.get(form.time) for row in rows], form, bad)}
-    for one in form.ids:
-        fits, expected = (_is_text, "a text") if one.type == "string" else (_is_whole, "a whole number of 64 bits")
-        columns[one.name] = pa.array(held(one.name, fits, "series", expected), schema.field(one.name).type)
-    for column in form.columns:
-        if column.is_real:
-            numbers = held(column.name, _is_number, "number", "a number or null")
-            columns[column.name] = pa.array([None if one is None else float(one) for one in numbers], pa.float64())
-        else:
-            names = held(column.name, _is_name, "category", "a text, a whole number or null")
-            columns[column.name] = pa.array([None if one is None else str(one) for one in names], pa.string())
-    if form.created:
-        orders = held(form.created, lambda one: _order(one) is not None, "time", "a number, a time or null")
-        columns[form.created] = pa.array([None if one is None else _order(one) for one in orders], pa.float64())
-    return columns, bad
-
-
-def _times(values: Sequence[Any], form: TableForm, bad: dict[int, RowFault]) -> Any:
-    """Return the times in UTC, null where there is none."""
-    times: list[int | None] = [None] * len(values)
-    local: dict[int, datetime] = {}
-    for row, value in enumerate(values):
-        try:
-            times[row] = parse_time(value)
-        except ValueError as error:
-            if form.zone and (there := _local(value)) is not None:
-                local[row] = there
-            else:
-                fault = f"{form.time}: expected a time, found {str(value)[:_SHOWN]}: {error}{guess_unit(value)}"
-                bad.setdefault(row, ("time", fault))
-    whole = np.array(
-        [row for row, value in enumerate(values) if type(value) is int and times[row] is not None], np.int64
-    )
-    for row in whole[are_of_another_unit(np.array([times[row] for row in whole.tolist()], np.int64))].tolist():
-        fault = f"{form.time}: expected microseconds since the epoch, found {values[row]}{guess_unit(values[row])}"
-        bad.setdefault(row, ("time", fault))
-    if local:
-        utc, certain = to_utc(pa.array(list(local.values()), pa.timestamp("us")), form.zone, form.fold)
-        for row, time_us, is_certain in zip(local, utc.cast(pa.int64()).to_pylist(), certain.tolist(), strict=True):
-            times[row] = time_us
-            if not is_certain:
-                expected = f"a time that {form.zone} has once (windows.fold)"
-                bad.setdefault(row, ("local-time", f"{form.time}: expected {expected}, found {local[row]}"))
-    return pa.array(times, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-
-
-def _local(value: object) -> datetime | None:
-    """Return a time without a zone."""
-    try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return time if time is not None and time.tzinfo is None else None
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str
-
-
-def _is_whole(value: object) -> bool:
-    return type(value) is int and _LEAST <= value <= _MOST
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in {int, float}
-
-
-def _is_name(value: object) -> bool:
-    return type(value) in {int, str}
-
-
-def _order(value: object) -> float | None:
-    """Return what orders observations of one time."""
-    if type(value) is str:
-        try:
-            return float(parse_time(value))
-        except ValueError:
-            return None
-    return float(value) if type(value) is int or type(value) is float else None

@@ -72,7 +72,8 @@ class KafkaSettings(KafkaSecurity):
     """The topic from which windows, or observations, are read."""
     content: Literal["windows", "observations"] = "windows"
     """What records hold. `observations`: rows with the ids, the time and the values of the section `windows`, of which
-    replicas make windows; with `format` `json` (an object for each, or a list of them) or `arrow` (a row for each)."""
+    replicas make windows: in `json` an object for each, or a list of them; in `arrow` a row for each; in `avro` an
+    array of records; in `avro-confluent` a record, or an array of them."""
     group: str = "undertow"
     """The consumer group under which offsets are committed, so that lag tools work. It must have no members: partitions
     are assigned by the fleet's controller."""

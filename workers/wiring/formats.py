@@ -86,5 +86,6 @@ def open_encode(settings: KafkaSettings, contract: InputContract) -> Encode:
         case "avro-confluent":
             from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
             from undertow.schemas.avro_codec import encode_avro  # noqa: PLC0415  # an extra
+            from undertow.schemas.avro_schemas import window_schema_text  # noqa: PLC0415  # an extra
 
-            return partial(encode_avro, schema_id=SchemaRegistry(settings).register())
+            return partial(encode_avro, schema_id=SchemaRegistry(settings).register(window_schema_text()))

@@ -5,9 +5,11 @@ In: sections of the settings, an input contract. Out: a `Source`, and what it ho
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,7 +20,7 @@ from undertow.adapters.window_snapshots import WindowSnapshots
 from undertow.core.errors import Refused
 from undertow.observations.held_snapshot import fingerprint
 from undertow.observations.plan import WindowPlan, make_plan
-from undertow.observations.record_arrow import arrow_reader
+from undertow.observations.record_arrow import arrow_reader, encode_rows
 from undertow.observations.record_json import json_reader
 from undertow.observations.record_rows import ReadRows
 from undertow.observations.streamed import StreamedSeries
@@ -33,13 +35,10 @@ from undertow.settings.windows_section import WindowsSettings
 from undertow.stream.events import Astray, Listener, WindowsLeftOut
 from undertow.stream.observing import ObservingSource
 from undertow.stream.ports import Observed, Source
-from undertow.wiring.formats import open_decode
+from undertow.wiring.formats import open_decode, require_format
 
 if TYPE_CHECKING:  # it brings Feast's bytes, which `produce` does without
     from undertow.wiring.recipes import EmbedRecipe
-
-FORMATS = ("json", "arrow")
-"""The formats in which observations come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +56,6 @@ def describe_content(settings: Settings, contract: InputContract) -> str:
     kafka, windows = settings.kafka, settings.windows
     if kafka.content == "windows":
         return "windows"
-    if kafka.format not in FORMATS:
-        message = f"kafka.content = observations: expected kafka.format = {' or '.join(FORMATS)}, found {kafka.format}"
-        raise Refused(message)
     if not settings.offline.enabled:
         message = (
             "kafka.content = observations needs the offline log (offline.enabled = true): beside it is written what "
@@ -124,13 +120,52 @@ def open_records(kafka: KafkaSettings, series: StreamedSeries, tell: Listener) -
     def told(what: str, count: int, why: str) -> None:
         tell(Astray(example=why) if what == "astray" else WindowsLeftOut(windows=count, reason=why))
 
-    form, most = read_form(series), kafka.max_record_bytes
-    read: ReadRows = (
-        arrow_reader(form, max_record_bytes=most)
-        if kafka.format == "arrow"
-        else json_reader(series.plan, form, max_record_bytes=most)
-    )
+    read = _open_reader(kafka, series)
     return StreamedRecords(series, read, times_at=kafka.event_time.at, told=told)
+
+
+def _open_reader(kafka: KafkaSettings, series: StreamedSeries) -> ReadRows:
+    require_format(kafka)
+    plan, form, most = series.plan, read_form(series), kafka.max_record_bytes
+    match kafka.format:  # a format without a case is an error of the type checker
+        case "json":
+            return json_reader(plan, form, max_record_bytes=most)
+        case "arrow":
+            return arrow_reader(form, max_record_bytes=most)
+        case "avro":
+            from undertow.observations.record_avro import avro_reader  # noqa: PLC0415  # an extra
+
+            return avro_reader(plan, form, max_record_bytes=most)
+        case "avro-confluent":
+            from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+            from undertow.observations.record_avro import confluent_reader  # noqa: PLC0415  # an extra
+            from undertow.schemas.avro_schemas import read_row_schema  # noqa: PLC0415  # an extra
+
+            registry = SchemaRegistry(kafka, read=partial(read_row_schema, time=form.time))
+            return confluent_reader(plan, form, max_record_bytes=most, schema_of=registry.schema_of)
+
+
+def open_row_encode(settings: Settings, contract: InputContract) -> Callable[[pa.Table], list[bytes]]:
+    """Return what makes records of a table of observations, one of each, with Arrow one of all.
+
+    For a registry's format it registers the schema first. Raises `Refused`, `Unavailable`.
+    """
+    kafka = settings.kafka
+    require_format(kafka)
+    if kafka.format == "json":
+        return lambda rows: [orjson.dumps(row) for row in rows.to_pylist()]
+    if kafka.format == "arrow":
+        return lambda rows: [encode_rows(rows)]
+    from undertow.observations.record_avro import avro_row_encoder, row_schema_text  # noqa: PLC0415  # an extra
+
+    known, static = side_tables(settings.windows)
+    form, schema_id = read_form(StreamedSeries(_plan(settings.windows, contract, known, static), known, static)), None
+    if kafka.format == "avro-confluent":
+        from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
+
+        schema_id = SchemaRegistry(kafka).register(row_schema_text(form))
+    encode = avro_row_encoder(form, schema_id=schema_id)
+    return lambda rows: [encode([row]) for row in rows.to_pylist()]
 
 
 def _plan(
