@@ -231,6 +231,35 @@ def test_observations_that_retention_has_deleted_are_told_of(observed):
     assert [event.offsets for event in told(observed, Warmed)] == [5]
 
 
+@pytest.mark.parametrize(("first", "lost"), [(15, 0), (22, 2)])  # within what was read before, and beyond it
+def test_retention_that_overtakes_who_reads_once_more_is_told_of_and_what_was_never_read_is_a_gap(
+    observed, first, lost
+):
+    observed.every_s = 1e9
+    steady(observed, 20)
+    before = observed.stream()
+    before.assign(PARTITIONS)
+    while before.step():
+        pass
+    before.checkpoint()
+    steady(observed, 10)
+    last = observed.stream(max_batch=3)
+    source = last._source._source
+    poll = source.poll
+
+    def poll_and_delete(timeout_s, scope=None):
+        delivery = poll(timeout_s, scope)
+        observed.world.broker.retain(PARTITIONS[0], first)
+        return delivery
+
+    source.poll = poll_and_delete
+    assert reads_to_the_end(last)
+    assert [(event.partition, event.offsets) for event in told(observed, NotWarm)] == [(PARTITIONS[0], first - 3)]
+    assert [event.offsets for event in told(observed, Warmed)] == [3 + max(0, 20 - first)]
+    parts = observed.world.chains.parts[PARTITIONS[0]]
+    assert [part.lost for part in parts.values() if part.lost] == ([lost] if lost else [])
+
+
 def test_a_snapshot_that_is_damaged_or_of_another_specification_is_not_used(observed, tmp_path):
     steady(observed, 30)
     assert reads_to_the_end(observed.stream())

@@ -83,7 +83,7 @@ class ObservingSource:
         self._source.assign(retained)
         positions = dict(self._source.assign(starts))
         to = {partition: positions[partition] for partition in new}
-        self._warm(to, retained, {partition for partition in new if starts[partition] is not None})
+        positions |= self._warm(to, retained, {partition for partition in new if starts[partition] is not None})
         return positions
 
     def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
@@ -122,9 +122,12 @@ class ObservingSource:
         self._kept.close()
         self._source.close()
 
-    def _warm(self, to: Offsets, retained: Offsets, begun: set[Partition]) -> None:
-        """Read what lies before these positions, and hold it; `begun` have a chain, so there was something before."""
-        began_at = self._ticks()
+    def _warm(self, to: Offsets, retained: Offsets, begun: set[Partition]) -> Offsets:
+        """Read what lies before these positions, and hold it; `begun` have a chain, so there was something before.
+
+        Return the positions: further ahead where retention has overtaken them meanwhile.
+        """
+        began_at, positions = self._ticks(), to
         since = {partition: self._load(partition, position) for partition, position in to.items()}
         again = {partition: first for partition, first in since.items() if first < to[partition]}
         records = 0
@@ -134,27 +137,36 @@ class ObservingSource:
             for partition in sorted(again):
                 if found[partition] > again[partition] and partition in begun:
                     self._tell(NotWarm(partition=partition, offsets=found[partition] - again[partition]))
-            self._read_again(to, {partition for partition in again if found[partition] < to[partition]}, again)
+            records = self._read_again(to, {partition: found[partition] for partition in again}, begun)
             self._source.assign(retained)
-            self._source.assign({**retained, **to})
-            records = sum(to[partition] - found[partition] for partition in again)
+            positions = self._source.assign({**retained, **to})
             series, took = len(self._records.series.held), self._ticks() - began_at
             self._tell(Warmed(partitions=tuple(sorted(again)), offsets=records, series=series, seconds=took))
-        for partition, position in to.items():
+        for partition in to:
             is_due = bool(records) and partition in again
-            self._kept.begin(partition, position, snapshot_next=since[partition], is_due=is_due)
+            self._kept.begin(partition, positions[partition], snapshot_next=since[partition], is_due=is_due)
+        return {partition: positions[partition] for partition in to}
 
-    def _read_again(self, to: Offsets, left: set[Partition], again: Offsets) -> None:
-        self._records.warming = {partition: to[partition] for partition in again}
+    def _read_again(self, to: Offsets, found: Offsets, begun: set[Partition]) -> int:
+        """Read from one place to another; return how many offsets were read. Retention may overtake this, too."""
+        at, lost_before = dict(found), 0
+        self._records.warming = {partition: to[partition] for partition in found}
         try:
-            while left:
+            while left := {partition for partition, position in at.items() if position < to[partition]}:
                 if self._give_up():
                     message = "what was observed before is not read to its end: the replica ends"
                     raise Unavailable(message)
                 delivery = self._source.poll(POLL_S, PollScope(only=frozenset(left)))
-                left -= {p for p, after in (delivery.receipt.items() if delivery else ()) if after >= to[p]}
+                if delivery is None:
+                    continue
+                for partition, offsets in delivery.lost.items():
+                    lost_before += min(offsets, to[partition] - at[partition])
+                    if partition in begun:
+                        self._tell(NotWarm(partition=partition, offsets=offsets))
+                at |= delivery.receipt
         finally:
             self._records.warming = {}
+        return sum(max(0, to[partition] - first) for partition, first in found.items()) - lost_before
 
     def _load(self, partition: Partition, position: int) -> int:
         """Hold what the newest snapshot at or before a position has; return the offset up to which it is."""
