@@ -6,6 +6,7 @@ In: a world whose records hold observations. Out: other bytes, fewer files, sign
 import contextlib
 import random
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -72,6 +73,24 @@ class SnapshotsGone(ReplicaKilled):
 
 
 @dataclass(slots=True)
+class RetentionOvertookWarming(SnapshotsGone):
+    """Retention overtook who read a partition once more, all snapshots being gone."""
+
+    after_s: float = 0.5
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> Self:
+        return cls(rng.random(), rng.uniform(0.0, 2.0))
+
+    def break_it(self, world: World) -> None:
+        partition = int(self.draws * world.broker.partitions)
+        world.until(lambda: world.has_chain(partition), f"a checkpoint of partition {partition}")
+        SnapshotsGone.break_it(self, world)
+        time.sleep(self.after_s)
+        world.broker.delete_all(partition)
+
+
+@dataclass(slots=True)
 class KilledInSnapshot(KilledAtPoint):
     """kill -9 of a replica while it writes a snapshot."""
 
@@ -102,6 +121,7 @@ SNAPSHOT_KINDS: tuple[type[Fault], ...] = (
     SnapshotDamaged,
     SnapshotDeleted,
     SnapshotsGone,
+    RetentionOvertookWarming,
     KilledInSnapshot,
     StoppedInSnapshot,
 )
