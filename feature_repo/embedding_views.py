@@ -34,6 +34,8 @@ class Registered:
     entities: Mapping[str, Entity] = field(default_factory=dict)
     views: Mapping[str, FeatureView] = field(default_factory=dict)
     services: Mapping[str, FeatureService] = field(default_factory=dict)
+    is_searched: bool = False
+    """Whether the online store searches vectors, of one feature of each view."""
 
 
 def find_config() -> Path:
@@ -61,6 +63,7 @@ def read_registered(store: FeatureStore) -> Registered:
         entities={entity.name: entity for entity in store.list_entities() if entity.name in names},
         views=views,
         services=services,
+        is_searched=store.config.online_store.type == "postgres" and store.config.online_store.vector_enabled,
     )
 
 
@@ -88,8 +91,14 @@ def declare_entities(spaces: list[dict[str, Any]]) -> dict[tuple[str, str], Enti
     }
 
 
-def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity]) -> FeatureView:
-    """Declare the view of one space over its folder of Parquet parts."""
+def declare_view(
+    space: dict[str, Any], entities: dict[tuple[str, str], Entity], *, is_searched: bool = False
+) -> FeatureView:
+    """Declare the view of one space over its folder of Parquet parts.
+
+    Where the store searches, it searches the first feature: Feast knows one field with an index in a view. Which metric
+    is left to whoever asks.
+    """
     name = view_name(space)
     offline = space["offline"]
     return FeatureView(
@@ -97,8 +106,14 @@ def declare_view(space: dict[str, Any], entities: dict[tuple[str, str], Entity])
         description=space["description"],
         entities=[entities[column["name"], column["type"]] for column in space["series"]],
         schema=[
-            Field(name=feature, dtype=Array(Float32), vector_length=size, tags=declare_tags(space, feature))
-            for feature, size in space["features"]
+            Field(
+                name=feature,
+                dtype=Array(Float32),
+                vector_length=size,
+                vector_index=is_searched and place == 0,
+                tags=declare_tags(space, feature),
+            )
+            for place, (feature, size) in enumerate(space["features"])
         ],
         source=FileSource(
             name=f"{name}__offline",
@@ -144,7 +159,7 @@ def declare(spaces: list[dict[str, Any]], held: Registered, applied: Mapping[str
     applied = applied or {}
     new = [space for space in spaces if view_name(space) in applied or view_name(space) not in held.views]
     entities = declare_entities(new)
-    views = {view_name(space): declare_view(space, entities) for space in new}
+    views = {view_name(space): declare_view(space, entities, is_searched=held.is_searched) for space in new}
     given = {space["name"] for space in new if applied.get(view_name(space))}
     promoted = [
         {

@@ -10,10 +10,12 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.postgres_server import PostgresServer, binaries, postgres_server
 from tests.s3_server import BUCKET, S3Server, binary, s3_server
 from undertow.core.errors import Refused
 from undertow.devstack.kafka import STOP_S as KAFKA_STOP_S
@@ -100,6 +102,21 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with s3_server(folder) as server:
         yield server
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres, with a database that has pgvector."""
+    if isinstance(programs := binaries(), str):
+        pytest.skip(programs)
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # not under tmp_path, which only its owner may enter
+    try:
+        with postgres_server(folder) as server:
+            with server.connect() as connection:
+                connection.execute("CREATE EXTENSION vector")
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

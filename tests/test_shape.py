@@ -82,6 +82,7 @@ def test_the_wheel_holds_one_package_with_its_data_and_nothing_else(tmp_path):
         "README.md",
         "embedding_views.py",
         "registry_lock.py",
+        "feature_store.postgres.yaml",
         "feature_store.redis.yaml",
         "feature_store.yaml",
         ".feastignore",

@@ -1,15 +1,19 @@
 """The brokers that a source is shown on: one in memory and a real Kafka."""
 
 import json
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
+from tests.postgres_server import postgres_server
 from undertow.adapters.kafka_admin import committed, describe_topic, ensure_topic
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.adapters.memory_source import MemoryBroker, MemorySource
@@ -129,7 +133,19 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     on_kafka.close()
 
 
-@pytest.fixture(params=["memory", "redis", "sqlite", "feast"])
+@pytest.fixture
+def own_postgres(postgres):
+    """A Postgres that may be killed."""
+    del postgres  # which skips where there is none
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    with postgres_server(folder) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE EXTENSION vector")
+        yield server
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["memory", "redis", "sqlite", "postgres", "feast"])
 def store(request, tmp_path, feast_project):
     """One online store under a project of its own."""
     from tests.adapters.online_stores import FeastReads, MemoryReads  # noqa: PLC0415 Feast costs 4 s
@@ -138,6 +154,9 @@ def store(request, tmp_path, feast_project):
         return MemoryReads()
     if request.param == "sqlite":
         return FeastReads("sqlite", feast_project, {"type": "sqlite", "path": str(tmp_path / "online.db")}, tmp_path)
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        return FeastReads("postgres", feast_project, server.options(), tmp_path)
     address = request.getfixturevalue("redis_address")
     # Feast's Redis store guards by itself, like no other store, unless it is told not to.
     options = {"type": "redis", "connection_string": address, "skip_dedup": request.param == "feast"}

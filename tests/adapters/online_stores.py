@@ -11,11 +11,12 @@ from feast.types import Array, Float32, Int64, String
 
 from undertow.adapters.memory_stores import MemoryOnline
 from undertow.adapters.online_feast import FeastOnline
+from undertow.adapters.online_postgres import PostgresOnline
 from undertow.adapters.online_redis import RedisOnline
 from undertow.adapters.online_sqlite import SqliteOnline
 from undertow.schemas.embeddings import EmbeddingBatch
 
-STRICT = ["memory", "redis", "sqlite"]
+STRICT = ["memory", "redis", "sqlite", "postgres"]
 """Stores that keep when a row was delivered."""
 VIEW, SPACE = "har__0a1b2c3d", "0a1b2c3d" * 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +61,8 @@ class FeastReads:
             return RedisOnline(options=self.options, project=self.project, view=VIEW)
         if self.kind == "sqlite":
             return SqliteOnline(path=self.folder / "online.db", project=self.project, view=VIEW)
+        if self.kind == "postgres":
+            return PostgresOnline(options=self.options, project=self.project, view=VIEW, searched=["hidden"])
         definition = DEFINITION.to_proto().SerializeToString()
         return FeastOnline(repo_config=self.settings, repo=self.folder, definition=definition)
 
@@ -77,7 +80,8 @@ class FeastReads:
         key = EntityKey(
             join_keys=["wearer", "session"], entity_values=[Value(string_val=wearer), Value(int64_val=session)]
         )
-        ((time, values),) = self.provider.online_read(self.config, DEFINITION, [key])
+        # All by name: without names Feast's Postgres store sends a parameter that its statement does not have.
+        ((time, values),) = self.provider.online_read(self.config, DEFINITION, [key], ["hidden", "gate"])
         if not values or not values[feature].WhichOneof("val"):  # Redis: a value without content, of 1970
             return None, None
         return (time - EPOCH) // timedelta(microseconds=1), list(values[feature].float_list_val.val)

@@ -73,12 +73,12 @@ def test_a_closed_sink_may_be_closed_again(store):
     sink.close()
 
 
-@pytest.mark.parametrize("store", ["redis", "sqlite", "feast"], indirect=True)
+@pytest.mark.parametrize("store", ["redis", "sqlite", "postgres", "feast"], indirect=True)
 def test_a_store_that_answers_passes_the_check(store):
     store.sink().check()
 
 
-@pytest.mark.parametrize("store", ["redis", "sqlite", "feast"], indirect=True)
+@pytest.mark.parametrize("store", ["redis", "sqlite", "postgres", "feast"], indirect=True)
 def test_after_feast_itself_has_written_an_older_row_over_ours_what_is_newer_than_that_row_is_taken(store):
     sink = store.sink()
     sink.write(batch(("s08", JUNE, 1)))
@@ -92,7 +92,7 @@ def test_after_feast_itself_has_written_an_older_row_over_ours_what_is_newer_tha
     assert [sink.write(batch(("s08", JUNE - 1, 7))), sink.write(batch(("s08", JUNE + 1, 8)))] == [0, 1]
 
 
-@pytest.mark.parametrize("store", ["redis", "sqlite", "feast"], indirect=True)
+@pytest.mark.parametrize("store", ["redis", "sqlite", "postgres", "feast"], indirect=True)
 def test_a_newer_row_that_feast_itself_has_written_is_not_replaced_by_an_older_one(store):
     sink = store.sink()
     sink.write(batch(("s08", JUNE, 1)))
@@ -136,7 +136,7 @@ def test_the_newest_wins_whatever_the_order_and_the_calls(store, data):
     assert {name: number(store, name) for name in expected} == {name: i for name, (*_, i) in expected.items()}
 
 
-@pytest.mark.parametrize("store", ["redis", "sqlite"], indirect=True)
+@pytest.mark.parametrize("store", ["redis", "sqlite", "postgres"], indirect=True)
 def test_the_newest_wins_between_writers_at_the_same_instant(store):
     series = [f"s{i}" for i in range(150)]
     start = threading.Barrier(3)

@@ -17,11 +17,13 @@ def series(*wearers, session=7):
     return {"wearer": np.array(wearers, object), "session": np.full(len(wearers), session, np.int64)}
 
 
-@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.redis), "sqlite"])
+@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.redis), "sqlite", "postgres"])
 def feasts(request, tmp_path, feast_project):
     options = {"type": "sqlite", "path": str(tmp_path / "online.db")}
     if request.param == "redis":
         options = {"type": "redis", "connection_string": request.getfixturevalue("redis_address")}
+    elif request.param == "postgres":
+        options = request.getfixturevalue("postgres").options()
     return FeastReads(request.param, feast_project, options, tmp_path)
 
 

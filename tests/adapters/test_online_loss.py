@@ -8,6 +8,7 @@ import redis
 
 from tests.adapters.test_online_redis import client, private, run  # noqa: F401 - a fixture
 from tests.adapters.test_online_sqlite import FEASTS_TABLE, JUNE, VIEW, batch
+from undertow.adapters.online_postgres import PostgresOnline
 from undertow.adapters.online_redis import RedisOnline
 from undertow.adapters.online_sqlite import SqliteOnline
 from undertow.core.errors import Refused, Unavailable
@@ -64,10 +65,46 @@ class SqliteStore:
         self._path.with_name("kept").rename(self._path)
 
 
-@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.redis), "sqlite"])
-def store(request, tmp_path):
+class PostgresStore:
+    def __init__(self, server, schema):
+        self._server, self.options = server, server.options(db_schema=schema)
+        self._table = f'"{schema}"."p_{VIEW}"'
+        self.do(f'CREATE SCHEMA "{schema}"')
+        self.make()
+
+    def do(self, *statements):
+        with self._server.connect() as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def make(self):
+        columns = "entity_key BYTEA, feature_name TEXT, value BYTEA, value_text TEXT, vector_value vector"
+        key = "PRIMARY KEY (entity_key, feature_name)"
+        self.do(f"CREATE TABLE {self._table} ({columns}, event_ts TIMESTAMPTZ, created_ts TIMESTAMPTZ, {key})")
+
+    def drop(self):
+        self.do(f"DROP TABLE {self._table}")
+
+    def sink(self, on_loss=None):
+        return PostgresOnline(options=self.options, project="p", view=VIEW, on_loss=on_loss)
+
+    def empty(self):
+        self.do(f"TRUNCATE {self._table}")
+
+    def keep(self):
+        self.do(f'CREATE TABLE {self._table[:-1]}_kept" AS TABLE {self._table}')
+
+    def go_back(self):
+        self.empty()
+        self.do(f'INSERT INTO {self._table} SELECT * FROM {self._table[:-1]}_kept"')
+
+
+@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.redis), "sqlite", "postgres"])
+def store(request, tmp_path, feast_project):
     if request.param == "sqlite":
         return SqliteStore(tmp_path)
+    if request.param == "postgres":
+        return PostgresStore(request.getfixturevalue("postgres"), feast_project)
     return RedisStore(*request.getfixturevalue("private"))
 
 
@@ -186,6 +223,32 @@ def test_a_file_or_a_table_that_is_gone_is_waited_for_and_then_seen_as_a_loss(tm
         writer.write()
     store.make()
     assert writer.write() == [(EMPTIED, True, False)]
+
+
+@pytest.mark.postgres
+def test_a_table_in_postgres_that_is_gone_is_waited_for_and_then_seen_as_a_loss(postgres, feast_project):
+    store = PostgresStore(postgres, feast_project)
+    writer = Writer(store)
+    writer.write()
+    store.drop()
+    for wait in (writer.write, writer.look):
+        with pytest.raises(Unavailable, match=f"the table p_{VIEW} .* found none; run: undertow apply"):
+            wait()
+    with pytest.raises(Refused, match=f"the table p_{VIEW} .* found none; run: undertow apply"):
+        Writer(store).write()
+    store.make()
+    assert writer.write() == [(EMPTIED, True, False)]
+    store.do(f'DELETE FROM "{feast_project}"."p_{VIEW}"')
+    assert writer.look() == [(EMPTIED, True, False)]
+
+
+@pytest.mark.postgres
+def test_a_statement_that_deletes_old_vectors_takes_no_tally_with_it(postgres, feast_project):
+    store = PostgresStore(postgres, feast_project)
+    writer = Writer(store)
+    writer.write()
+    store.do(f'DELETE FROM "{feast_project}"."p_{VIEW}" WHERE event_ts < now()')
+    assert (writer.look(), writer.write()) == ([], [])
 
 
 @pytest.mark.redis

@@ -38,7 +38,7 @@ def test_a_store_that_cannot_tell_takes_an_equal_time_that_comes_now_but_nothing
     assert store.read("s08", feature="gate")[1] == [5]
 
 
-@pytest.mark.parametrize("store", ["redis", "sqlite"], indirect=True)
+@pytest.mark.parametrize("store", ["redis", "sqlite", "postgres"], indirect=True)
 def test_a_row_of_the_same_time_that_feast_itself_has_written_comes_before_ours(store):
     sink = store.sink()
     second = JUNE // 10**6 * 10**6

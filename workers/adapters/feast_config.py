@@ -13,6 +13,7 @@ import yaml
 
 from undertow.adapters.redis_address import in_feasts_words, read_connection
 from undertow.core.errors import Refused
+from undertow.core.extras import require_extras
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -34,6 +35,15 @@ def redis_of(config: Mapping[str, Any]) -> str:
     """Return the address of Redis where the vectors are there, else nothing."""
     store = config.get("online_store")
     return str(store.get("connection_string") or "") if isinstance(store, dict) and store.get("type") == "redis" else ""
+
+
+def is_postgres(config: Mapping[str, Any]) -> bool:
+    """Whether the vectors are in Postgres. Raises `Refused` where they are, and its packages are not installed."""
+    store = config.get("online_store")
+    is_there = isinstance(store, dict) and store.get("type") == "postgres"
+    if is_there:
+        require_extras("an online store of type postgres", "postgres")
+    return is_there
 
 
 def load_config(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from undertow.adapters.feast_apply import Request
 from undertow.adapters.feast_bytes import KEY_VERSION
-from undertow.adapters.feast_config import read_config
+from undertow.adapters.feast_config import is_postgres, read_config
 from undertow.adapters.feast_logins import require_registry
 from undertow.adapters.feast_registry import series_of
 from undertow.adapters.feast_store import config_path, environment, open_store, secrets_of
@@ -62,6 +62,8 @@ class OnlineRecipe:
     """Whether keys in Redis with foreign content may be deleted."""
     log: str = ""
     """The nonce of the offline log that the view was applied with; empty where an earlier version applied it."""
+    searched: tuple[str, ...] = ()
+    """Features whose vectors a store searches: those declared with an index, or the first where none is."""
 
 
 def registered(repo: Path) -> dict[Path, dict[str, Any]]:
@@ -124,8 +126,12 @@ def apply(
     vectors. Raises `Unavailable` where another process changed the registry at the same time.
     """
     config = config_path(feast)
-    read_config(config)
     require_registry(feast)
+    if is_postgres(read := read_config(config)):
+        # An optional extra.
+        from undertow.adapters.postgres_ready import make_ready  # noqa: PLC0415
+
+        make_ready(read, applied)
     request = Request(repo=str(feast.repo.resolve()), config=str(config), applied={**applied}, pruned=tuple(pruned))
     done = subprocess.run(
         [sys.executable, "-c", _APPLY],
@@ -180,6 +186,7 @@ def online_recipe(feast: FeastSettings, wanted: SpaceView) -> OnlineRecipe:
         definition=view.to_proto().SerializeToString(),
         replace_alien_keys=feast.replace_alien_keys,
         log=view.tags.get("log", ""),
+        searched=tuple(one.name for one in view.features if one.vector_index) or (view.features[0].name,),
     )
 
 

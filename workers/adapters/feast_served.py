@@ -33,7 +33,7 @@ def read_served(feast: FeastSettings) -> Published | None:
     if config.online_store is None or config.entity_key_serialization_version != KEY_VERSION:
         return None
     options = config.online_store.model_dump(mode="json")
-    if options["type"] not in {"redis", "sqlite"}:
+    if options["type"] not in {"redis", "sqlite", "postgres"}:
         return None
     if path := options.get("path"):
         options["path"] = str(feast.repo.resolve() / Path(path))

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from undertow.adapters.feast_config import VARIABLE, load_config, read_config, redis_of
+from undertow.adapters.feast_config import VARIABLE, is_postgres, load_config, read_config, redis_of
 from undertow.adapters.feast_logins import STORE_PACKAGES, logged_in, registry_scheme, require_registry, variables
 from undertow.adapters.redis_address import bounded, in_feasts_words, read_connection
 from undertow.adapters.redis_address import secrets_of as secrets_of_redis
@@ -29,7 +29,9 @@ def open_store(feast: FeastSettings) -> Any:
 
     config = config_path(feast)
     require_registry(feast)
-    redis = redis_of(read_config(config))  # in Feast's words
+    read = read_config(config)
+    is_postgres(read)
+    redis = redis_of(read)  # in Feast's words
     if redis:
         require_files(read_connection(redis)[1])  # OpenSSL would prompt for the password of an encrypted key
     try:

@@ -26,6 +26,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "avro": ("fastavro", "confluent_kafka", "authlib"),
     "store": (*_FEAST, "obstore"),
     "aws": (*_FEAST, "boto3"),
+    "postgres": (*_FEAST, "psycopg", "psycopg_pool"),
     "tracing": ("opentelemetry",),
     "local": _LOCAL,
     "demo": (*_FLEET, *_TRAIN, *_VIEW, *_LOCAL, "seglearn"),

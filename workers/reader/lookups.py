@@ -59,6 +59,10 @@ def open_lookups(place: ReaderPlace, *, timeout_s: float) -> Lookups:
     """Return the store of a place, which connects when it is asked."""
     if place.options["type"] == "redis":
         return RedisReads(place.options, timeout_s=timeout_s)
+    if place.options["type"] == "postgres":
+        from undertow.adapters.postgres_reads import PostgresReads  # noqa: PLC0415 an optional extra
+
+        return PostgresReads(place.options, timeout_s=timeout_s)
     from undertow.adapters.sqlite_reads import SqliteReads  # noqa: PLC0415 it brings pyarrow
 
     return SqliteReads(Path(place.options["path"]), timeout_s=timeout_s)

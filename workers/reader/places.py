@@ -13,10 +13,11 @@ from undertow.adapters.feast_bytes import KEY_VERSION
 from undertow.adapters.feast_config import read_config
 from undertow.adapters.redis_address import in_feasts_words, is_url, read_connection
 from undertow.core.errors import Refused, WrongUsage
+from undertow.core.extras import require_packages
 from undertow.core.toml_files import read_toml
 
 CONFIG, TOML = "feature_store.yaml", "undertow.toml"
-READ = ("redis", "sqlite")
+READ = ("redis", "sqlite", "postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +70,12 @@ def _of_config(path: Path) -> ReaderPlace:
     kind = store.get("type")
     if kind not in READ:
         message = (
-            f"{path}: undertow.Reader reads from {' and '.join(READ)}, and online_store.type is {kind!r}: read it by "
+            f"{path}: undertow.Reader reads from {', '.join(READ)}, and online_store.type is {kind!r}: read it by "
             "Feast's own get_online_features"
         )
         raise WrongUsage(message)
+    if kind == "postgres":
+        require_packages("reading from Postgres", ["psycopg"], ["postgres"])
     options = dict(store)
     if kind == "sqlite":
         options["path"] = str(path.absolute().parent / str(store.get("path", "data/online.db")))

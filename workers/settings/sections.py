@@ -208,7 +208,8 @@ class FeastSettings(KnowsStore):
     repo: LocalPath = Path("feature_repo")
     """The folder of the Feast repository; `undertow init` creates one."""
     config: Annotated[str, BeforeValidator(require_local)] = "feature_store.yaml"
-    """The name of Feast's configuration file inside `repo`; `feature_store.redis.yaml` uses Redis as online store."""
+    """The name of Feast's configuration file inside `repo`; `feature_store.redis.yaml` has Redis
+    as online store, `feature_store.postgres.yaml` Postgres with pgvector."""
     replace_alien_keys: bool = False
     """Whether to delete a value in Redis that is at the key of a series but is not a hash, so not written by Feast. If
     false, it stays, the series is written to the offline log only, and a warning names the key."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from undertow.adapters.feast_registry import held_views
 from undertow.adapters.feast_repo import OnlineRecipe, apply, register, registered_views
@@ -28,7 +29,13 @@ from undertow.stream.ports import OnlineSink
 from undertow.stream.store_tally import OnLoss
 from undertow.telemetry.logs import say
 
+if TYPE_CHECKING:  # an optional extra
+    from undertow.adapters.online_postgres import PostgresOnline
+
 log = logging.getLogger(__name__)
+
+TALLIED = ("redis", "sqlite", "postgres")
+"""Types of stores with a writer of ours, which notices lost data and deletes single series."""
 
 
 def apply_artifact(
@@ -81,6 +88,10 @@ def publish_served(feast: FeastSettings) -> None:
         records = {name: served.to_text() for name, served in published.served.items()}
         if published.options["type"] == "redis":
             write_redis_served(published.options, published.project, records)
+        elif published.options["type"] == "postgres":
+            from undertow.adapters.postgres_served import write_postgres_served  # noqa: PLC0415  an optional extra
+
+            write_postgres_served(published.options, published.project, records)
         else:
             write_sqlite_served(Path(published.options["path"]), published.project, records)
         before, published = published, read_served(feast)
@@ -90,13 +101,23 @@ def publish_served(feast: FeastSettings) -> None:
 
 def open_online(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> OnlineSink:
     """Connect to the online store that Feast's configuration names; `on_loss` is called where it has lost data."""
-    if recipe.type in ("redis", "sqlite"):
+    if recipe.type in TALLIED:
         return open_tallied(recipe, on_loss)
     return FeastOnline(repo_config=recipe.repo_config, repo=recipe.repo, definition=recipe.definition)
 
 
-def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOnline | SqliteOnline:
+def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> "RedisOnline | SqliteOnline | PostgresOnline":
     """Connect to a store that has a tally, by which lost data is detected."""
+    if recipe.type == "postgres":
+        from undertow.adapters.online_postgres import PostgresOnline  # noqa: PLC0415  an optional extra
+
+        return PostgresOnline(
+            options=recipe.options,
+            project=recipe.project,
+            view=recipe.view,
+            searched=recipe.searched,
+            on_loss=on_loss,
+        )
     if recipe.type == "redis":
         return RedisOnline(
             options=recipe.options,
@@ -112,7 +133,7 @@ def open_tallied(recipe: OnlineRecipe, on_loss: OnLoss | None = None) -> RedisOn
 class OnlineSeries:
     """Values of series in an online store that can delete them."""
 
-    def __init__(self, store: RedisOnline | SqliteOnline, features: Sequence[str]) -> None:
+    def __init__(self, store: "RedisOnline | SqliteOnline | PostgresOnline", features: Sequence[str]) -> None:
         """Take ownership of the store; `features` are the view's."""
         self._store, self._features = store, features
 
@@ -135,7 +156,7 @@ class OnlineSeries:
 
 def open_series(recipe: OnlineRecipe, features: Sequence[str]) -> OnlineSeries:
     """Open the online store to delete series from. Raises `Refused` for one that cannot."""
-    if recipe.type not in ("redis", "sqlite"):
+    if recipe.type not in TALLIED:
         message = (
             f"Feast has no way to delete single series from an online store of type {recipe.type}: delete the values "
             f"of view {recipe.view} there by its own client, and run this again with --skip-online for the offline log"
