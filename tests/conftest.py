@@ -4,6 +4,7 @@ Kafka and Redis come from packages (`undertow.devstack`), or from containers whe
 UNDERTOW_TEST_REDIS_IMAGE name images and a Docker engine answers (tests/containers/make_images.sh makes such images).
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -107,6 +108,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real Postgres, with a database that has pgvector."""
+    with _postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """The same, which a test may kill."""
+    with _postgres() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _postgres() -> Iterator[PostgresServer]:
     if isinstance(programs := binaries(), str):
         pytest.skip(programs)
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # not under tmp_path, which only its owner may enter

@@ -1,19 +1,15 @@
 """The brokers that a source is shown on: one in memory and a real Kafka."""
 
 import json
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from tests.postgres_server import postgres_server
 from undertow.adapters.kafka_admin import committed, describe_topic, ensure_topic
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.adapters.memory_source import MemoryBroker, MemorySource
@@ -131,18 +127,6 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     )
     yield on_kafka
     on_kafka.close()
-
-
-@pytest.fixture
-def own_postgres(postgres):
-    """A Postgres that may be killed."""
-    del postgres  # which skips where there is none
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    with postgres_server(folder) as server:
-        with server.connect() as connection:
-            connection.execute("CREATE EXTENSION vector")
-        yield server
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["memory", "redis", "sqlite", "postgres", "feast"])

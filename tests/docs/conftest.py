@@ -19,6 +19,7 @@ STORY = (
     "how-to/observations.md",
     "how-to/replay.md",
     "how-to/read-from-another-model.md",
+    "how-to/search-in-postgres.md",
     "how-to/retrain.md",
     "how-to/secure.md",
     "how-to/cluster.md",
@@ -27,7 +28,7 @@ STORY = (
 
 
 @pytest.fixture(scope="package")
-def project(kafka_bootstrap, redis_address, tmp_path_factory):
+def project(kafka_bootstrap, redis_address, postgres, tmp_path_factory):
     """The folder in which the manual is followed, and the environment of its owner."""
     folder = tmp_path_factory.mktemp("manual") / "pumps"
     folder.mkdir()
@@ -35,6 +36,7 @@ def project(kafka_bootstrap, redis_address, tmp_path_factory):
     ours = {
         "UNDERTOW_KAFKA__BOOTSTRAP": kafka_bootstrap,
         "UNDERTOW_REDIS": redis_address,
+        **postgres.variables(),
         "UNDERTOW_FLEET__NAME": "manual",
         "UNDERTOW_FLEET__REPLICAS": "1",
         "UNDERTOW_BACKFILL__REPLICAS": "1",

@@ -180,7 +180,7 @@ def make_place(
     ) -> Place:
         repo = tmp_path / "feature_repo"
         shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("data", "*.json"))
-        config = {"redis": "feature_store.redis.yaml", "sqlite": "feature_store.yaml"}[online]
+        config = "feature_store.yaml" if online == "sqlite" else f"feature_store.{online}.yaml"
         text = (repo / config).read_text()
         (repo / config).write_text(text.replace("project: undertow", f"project: {feast_project}"))
         settings = Settings(

@@ -16,7 +16,7 @@ from undertow.artifact.format.manifest import read_manifest
 from undertow.cli import forget as command
 from undertow.cli.main import main
 
-REDIS = "--set=feast.config=feature_store.redis.yaml"
+CONFIG = "--set=feast.config=feature_store.{}.yaml"
 SITES = ("a", "it's", 'b"ä,lap=7')
 
 
@@ -56,14 +56,18 @@ def left(log: Path) -> set[tuple[str, int]]:
 ALL = {(site, lap) for site in SITES for lap in range(4)}
 
 
-@pytest.mark.parametrize("store", ["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("redis", marks=pytest.mark.redis), "postgres"])
 def test_it_deletes_what_it_shows_and_check_is_content_and_a_second_run_finds_nothing(
     place, store, request, monkeypatch
 ):
     options = []
-    if store == "redis":
-        monkeypatch.setenv("UNDERTOW_REDIS", request.getfixturevalue("redis_address"))
-        options = [REDIS]
+    if store != "sqlite":
+        variables = {"UNDERTOW_REDIS": request.getfixturevalue("redis_address")}
+        if store == "postgres":
+            variables = request.getfixturevalue("postgres").variables()
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        options = [CONFIG.format(store)]
         run("apply", *options)
     run("rebuild", *options)
     named = ["--series", "site=it's,lap=2", "--series", json.dumps({"site": SITES[2], "lap": 0})]
