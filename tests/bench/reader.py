@@ -5,6 +5,7 @@ In: nothing. Out: a table of milliseconds, in the README with `--write`. Starts 
 
 import argparse
 import asyncio
+import inspect
 import json
 import statistics
 import subprocess
@@ -149,20 +150,26 @@ def by_sdk(repo: Path) -> Ask:
     return ask
 
 
-def measure(ways: dict[str, Ask], times: dict[int, int]) -> dict[str, dict[int, float]]:
+async def measure(ways: dict[str, Ask], times: dict[int, int]) -> dict[str, dict[int, float]]:
     """Return the median of milliseconds for each way and count; all ways take turns, and must give equal vectors."""
     taken: dict[str, dict[int, list[float]]] = {name: {count: [] for count in times} for name in ways}
     for count, rounds in times.items():
         wanted = sites(count)
-        first = next(iter(ways.values()))(wanted)
+        first = await answer(next(iter(ways.values())), wanted)
         for ask in ways.values():  # warms up too
-            np.testing.assert_array_equal(ask(wanted), first)
+            np.testing.assert_array_equal(await answer(ask, wanted), first)
         for _ in range(rounds):
             for name, ask in ways.items():
                 began = time.perf_counter()
-                ask(wanted)
+                await answer(ask, wanted)
                 taken[name][count].append(1e3 * (time.perf_counter() - began))
     return {name: {count: statistics.median(ms) for count, ms in found.items()} for name, found in taken.items()}
+
+
+async def answer(ask: Ask, wanted: list[str]) -> np.ndarray:
+    """Ask, and wait where that is asyncio's."""
+    found = ask(wanted)
+    return await found if inspect.isawaitable(found) else found
 
 
 def show(section: Section, found: dict[str, dict[int, float]]) -> None:
@@ -184,25 +191,31 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     section = Section(lambda console: print_machine(console, "reader"), write=options.write)
     times = {1: 2, 100: 2} if options.quick else TIMES
-    with tempfile.TemporaryDirectory() as made, asyncio.Runner() as runner:
+    with tempfile.TemporaryDirectory() as made, section.part("reader"):
         folder = Path(made)
         (folder / "redis").mkdir()
         with started_redis(folder / "redis") as redis:
-            feast = make_repo(folder, redis)
-            in_loop = undertow.AsyncReader(feast.repo, name=VIEW.name)
-            with (
-                undertow.Reader(feast.repo, name=VIEW.name) as reader,
-                feature_server(feast.repo, folder) as by_http,
-                section.part("reader"),
-            ):
-                ways: dict[str, Ask] = {
-                    "undertow.Reader": lambda wanted: reader.get(wanted).vectors,
-                    "undertow.AsyncReader": lambda wanted: runner.run(in_loop.get(wanted)).vectors,
-                    "Feast's SDK, get_online_features": by_sdk(feast.repo),
-                    "Feast's feature server, over HTTP": by_http,
-                }
-                show(section, measure(ways, times))
-            runner.run(in_loop.close())
+            repo = make_repo(folder, redis).repo
+            with feature_server(repo, folder) as by_http:
+                show(section, asyncio.run(compare(repo, by_http, times)))
+
+
+async def compare(repo: Path, by_http: Ask, times: dict[int, int]) -> dict[str, dict[int, float]]:
+    """Measure all ways in one process."""
+    in_loop = undertow.AsyncReader(repo, name=VIEW.name)
+
+    async def by_loop(wanted: list[str]) -> np.ndarray:
+        return (await in_loop.get(wanted)).vectors
+
+    with undertow.Reader(repo, name=VIEW.name) as reader:
+        async with in_loop:
+            ways: dict[str, Ask] = {
+                "undertow.Reader": lambda wanted: reader.get(wanted).vectors,
+                "undertow.AsyncReader": by_loop,
+                "Feast's SDK, get_online_features": by_sdk(repo),
+                "Feast's feature server, over HTTP": by_http,
+            }
+            return await measure(ways, times)
 
 
 if __name__ == "__main__":

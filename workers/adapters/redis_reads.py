@@ -1,4 +1,4 @@
-"""Read vectors from Redis, a question in one pipeline of HMGETs; for threads and for asyncio.
+"""Read vectors from Redis, a question in one go of HMGETs; for threads and for asyncio.
 
 In: `Question`s. Out: `Answer`s, or `Unavailable` within the timeouts. Knows no Feast: it is never imported.
 """
@@ -6,6 +6,7 @@ In: `Question`s. Out: `Answer`s, or `Unavailable` within the timeouts. Knows no 
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress
 from threading import Lock
 from typing import Any
@@ -17,6 +18,7 @@ from redis.retry import Retry
 
 from undertow.adapters import feast_bytes
 from undertow.adapters.redis_client import connect, connect_async, options_are_taken
+from undertow.adapters.redis_exchange import argument, exchange, exchange_async, request
 from undertow.adapters.redis_faults import translated
 from undertow.adapters.redis_served import KEY
 from undertow.schemas.lookups import Answer, Question
@@ -35,20 +37,22 @@ class RedisReads:
     def __init__(self, options: Mapping[str, Any], *, timeout_s: float) -> None:
         """Take Feast's `online_store` section; connect at the first question.
 
-        `timeout_s`: how long connecting, and each answer, may take. One retry covers a connection closed while idle.
+        `timeout_s`: how long connecting, and each answer, may take. What fails is tried once more, as a connection may
+        have been closed while it was idle.
         """
         self._options = options
-        self._waits = _waits(timeout_s, Retry(NoBackoff(), 1))
+        self._is_cluster = options.get("redis_type") == "redis_cluster"
+        self._waits = _waits(timeout_s, Retry(NoBackoff(), int(self._is_cluster)))
         self._client: Any = None
         self._lock = Lock()
 
     def ask(self, question: Question) -> Answer:
         """Ask in one round trip; in a cluster, one for each node."""
         with translated(self._options, "read", away=AWAY):
-            with self._lock, options_are_taken():
-                if self._client is None:
-                    self._client = connect(self._options, self._waits)
-            with self._client.pipeline(transaction=False) as pipeline:
+            client = self._connected()
+            if not self._is_cluster:
+                return answer_of(question, exchange(client.connection_pool, requests_of(question)))
+            with client.pipeline(transaction=False) as pipeline:
                 for command in commands_of(question):
                     pipeline.execute_command(*command)
                 return answer_of(question, pipeline.execute(raise_on_error=False))
@@ -57,11 +61,8 @@ class RedisReads:
         """Look through all keys of the server, or of all nodes of a cluster: some microseconds each."""
         names = [column.name for column in space.series]
         with translated(self._options, "read", away=AWAY):
-            with self._lock, options_are_taken():
-                if self._client is None:
-                    self._client = connect(self._options, self._waits)
             end = project.encode()
-            found = self._client.scan_iter(match=b"*" + _literal(end), count=SCANNED)
+            found = self._connected().scan_iter(match=b"*" + _literal(end), count=SCANNED)
             # A scan may give a key twice; the name of another project may end with that of this one.
             keys = dict.fromkeys(key[: len(key) - len(end)] for key in found)
             return [key for key in keys if feast_bytes.is_entity_key(key, names)]
@@ -73,6 +74,12 @@ class RedisReads:
                 self._client.close()
                 self._client = None
 
+    def _connected(self) -> Any:
+        with self._lock, options_are_taken():
+            if self._client is None:
+                self._client = connect(self._options, self._waits)
+            return self._client
+
 
 class AsyncRedisReads:
     """The same for one event loop."""
@@ -80,15 +87,19 @@ class AsyncRedisReads:
     def __init__(self, options: Mapping[str, Any], *, timeout_s: float) -> None:
         """See `RedisReads`."""
         self._options = options
-        self._waits = _waits(timeout_s, AsyncRetry(NoBackoff(), 1))
+        self._is_cluster = options.get("redis_type") == "redis_cluster"
+        self._waits = _waits(timeout_s, AsyncRetry(NoBackoff(), int(self._is_cluster)))
+        self._timeout_s = timeout_s
         self._client: Any = None
 
     async def ask(self, question: Question) -> Answer:
         """Ask in one round trip; in a cluster, one for each node."""
         with translated(self._options, "read", away=AWAY):
             if self._client is None:
-                with options_are_taken():
-                    self._client = connect_async(self._options, self._waits)
+                self._connect()
+            if not self._is_cluster:
+                pool, requests = self._client.connection_pool, requests_of(question)
+                return answer_of(question, await exchange_async(pool, requests, timeout_s=self._timeout_s))
             async with self._client.pipeline(transaction=False) as pipeline:
                 for command in commands_of(question):
                     pipeline.execute_command(*command)
@@ -99,6 +110,13 @@ class AsyncRedisReads:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
+
+    def _connect(self) -> None:
+        with options_are_taken():
+            self._client = connect_async(self._options, self._waits)
+        if not self._is_cluster:  # one timeout for all replies together, in place of one for each
+            options = self._client.connection_pool.connection_kwargs
+            self._timeout_s = options.pop("socket_timeout", None) or self._timeout_s
 
 
 def commands_of(question: Question) -> Iterator[tuple[Any, ...]]:
@@ -113,6 +131,18 @@ def commands_of(question: Question) -> Iterator[tuple[Any, ...]]:
         project = question.project.encode()
         for key in question.keys:
             yield "HMGET", key + project, *fields
+
+
+def requests_of(question: Question) -> list[bytes]:
+    """Return the same commands as Redis takes them."""
+    few = list(commands_of(replace(question, keys=question.keys[:1])))
+    requests = [request(*command) for command in few]
+    if len(question.keys) > 1:
+        (name, _, *fields), project = few[-1], question.project.encode()
+        head, tail = b"*%d\r\n%b" % (2 + len(fields), argument(name.encode())), b"".join(map(argument, fields))
+        more = len(project)
+        requests += [b"%b$%d\r\n%b%b\r\n%b" % (head, len(key) + more, key, project, tail) for key in question.keys[1:]]
+    return requests
 
 
 def answer_of(question: Question, replies: Sequence[Any]) -> Answer:
