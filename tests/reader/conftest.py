@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -123,6 +124,29 @@ def vectors_of(numbers: Sequence[float], size: int) -> np.ndarray:
 
 def ids(*wearers: str, session: int = 7) -> list[dict[str, Any]]:
     return [{"wearer": wearer, "session": session} for wearer in wearers]
+
+
+def turned(count: int, *, begin: int = 0) -> list[tuple[str, int, float]]:
+    """Rows of series `s<n>` whose vectors of two numbers turn away from the first one."""
+    return [(f"s{number:02d}", JUNE, float(number)) for number in range(begin, begin + count)]
+
+
+def ranked(rows: Sequence[tuple[str, int, float]], query: np.ndarray, metric: str) -> tuple[list[str], np.ndarray]:
+    """Series and distances by plain numpy, nearest first."""
+    vectors = np.array([[number, number + np.float32(0.1)] for _, _, number in rows], np.float32)
+    if metric == "euclidean":
+        apart = np.sqrt(((vectors - query) ** 2).sum(axis=1))
+    else:
+        apart = 1 - vectors @ query / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(query))
+    order = np.argsort(apart, kind="stable")
+    return [rows[place][0] for place in order], apart[order]
+
+
+def await_indexes() -> None:
+    """Return once no index is being made."""
+    for thread in threading.enumerate():
+        if thread.name == "index":
+            thread.join()
 
 
 class InLoop:

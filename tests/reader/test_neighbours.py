@@ -1,7 +1,6 @@
 """The nearest series: as plain numpy ranks what is online now, whatever the index has."""
 
 import json
-import threading
 from contextlib import closing
 from datetime import timedelta
 
@@ -14,29 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import undertow
-from tests.reader.conftest import FIRST, JUNE, SECOND, SIMPLE, ids
+from tests.reader.conftest import FIRST, JUNE, SECOND, SIMPLE, await_indexes, ids, ranked, turned
 from undertow.adapters.feast_bytes import entity_keys
 from undertow.cli.main import main
 from undertow.reader.nearest import VectorIndex, distances
 
 pytestmark = pytest.mark.redis
 WHOLE = timedelta(0)
-
-
-def turned(count, *, begin=0):
-    """Rows of series `s<n>` whose vectors of two numbers turn away from the first one."""
-    return [(f"s{number:02d}", JUNE, float(number)) for number in range(begin, begin + count)]
-
-
-def ranked(rows, query, metric):
-    """Series and distances by plain numpy, nearest first."""
-    vectors = np.array([[number, number + np.float32(0.1)] for _, _, number in rows], np.float32)
-    if metric == "euclidean":
-        apart = np.sqrt(((vectors - query) ** 2).sum(axis=1))
-    else:
-        apart = 1 - vectors @ query / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(query))
-    order = np.argsort(apart, kind="stable")
-    return [rows[place][0] for place in order], apart[order]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -87,9 +70,7 @@ def test_an_index_that_is_too_old_is_made_anew_beside_whoever_asks(world, open_r
     world.write(SIMPLE, ("s09", JUNE, 9.0))
     now[0] = 61.0
     assert reader.neighbours("s00", 5).indexed == 3  # nobody waits for the new one
-    for thread in threading.enumerate():
-        if thread.name == "index":
-            thread.join()
+    await_indexes()
     found = reader.neighbours("s00", 5)
     assert (found.indexed, found.index_age, "s09" in found.series["wearer"]) == (4, 0.0, True)
 
@@ -108,19 +89,28 @@ def test_where_leaves_others_out_before_the_nearest_are_chosen_and_max_age_after
     assert sorted(found.series["wearer"]) == [f"s{number:03d}" for number in range(41)]
 
 
+def test_a_vector_that_is_no_number_is_near_to_nothing(world, open_reader):
+    world.write(SIMPLE, *turned(4), *((f"nan{number:02d}", JUNE, float("nan")) for number in range(60)))
+    reader = open_reader(world.repo, name="ecg")
+    assert reader.neighbours("s03", 9, metric="euclidean").series == {"wearer": ["s02", "s01", "s00"]}
+    world.write(SIMPLE, ("s02", JUNE + 1, float("nan")))
+    found = reader.neighbours("s03", 9, metric="euclidean")
+    assert (found.series, found.indexed) == ({"wearer": ["s01", "s00"]}, 4)
+
+
 def test_a_promoted_space_is_searched_by_vectors_of_its_own(world, open_reader):
     world.write(FIRST, ("a", JUNE, 1), ("b", JUNE, 2), ("c", JUNE, 50))
     world.write(SECOND, ("a", JUNE, 1), ("b", JUNE, 70), ("c", JUNE, 2))
     reader = open_reader(world.repo, look_every=WHOLE)
     (query,) = ids("a")
 
-    def nearest():
+    def found_nearest():
         found = reader.neighbours(query, 1, feature="hidden", metric="euclidean")
         return found.space, found.series
 
-    assert nearest() == (FIRST.space, {"wearer": ["b"], "session": [7]})
+    assert found_nearest() == (FIRST.space, {"wearer": ["b"], "session": [7]})
     world.say({"har": world.text(SECOND)})
-    assert nearest() == (SECOND.space, {"wearer": ["c"], "session": [7]})
+    assert found_nearest() == (SECOND.space, {"wearer": ["c"], "session": [7]})
     assert reader.neighbours(query, 9, feature="hidden", where={"session": 8}).series == {"wearer": [], "session": []}
 
 
@@ -178,7 +168,8 @@ VECTORS = hnp.arrays(np.float32, st.tuples(st.integers(0, 40), st.just(3)), elem
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_an_index_gives_as_many_as_are_wanted_and_none_that_is_nearer_is_left_out(metric, vectors, query, count):
     query = np.array(query, np.float32)
-    places = VectorIndex(vectors, metric).nearest(query, count)
+    places, is_exact = VectorIndex(vectors, metric).nearest(query, count)
+    assert is_exact
     assert len({*places.tolist()}) == len(places) == min(count, len(vectors))
     apart = distances(vectors, query, metric)
     left = np.setdiff1d(np.arange(len(vectors)), places)

@@ -5,7 +5,7 @@ the two together); and back. Knows no store. Neither Feast nor protobuf is impor
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import mmh3
 import numpy as np
@@ -53,13 +53,18 @@ def read_entity_keys(keys: Sequence[bytes], names: Sequence[str]) -> dict[str, l
     return {name: columns[name] for name in names}
 
 
-def is_entity_key(key: bytes, names: Sequence[str]) -> bool:
-    """Whether this is the whole key of an entity with these id columns."""
-    try:
-        _read_ids(key, entity_prefix(names), len(names))
-    except ValueError:
-        return False
-    return True
+def only_entity_keys(keys: Iterable[bytes], names: Sequence[str]) -> list[bytes]:
+    """Return those that are the whole key of an entity with these id columns."""
+    prefix, count = entity_prefix(names), len(names)
+
+    def is_one(key: bytes) -> bool:
+        try:
+            _read_ids(key, prefix, count)
+        except ValueError:
+            return False
+        return True
+
+    return list(filter(is_one, keys))
 
 
 def redis_field(view: str, feature: str) -> bytes:

@@ -65,7 +65,7 @@ class RedisReads:
             found = self._connected().scan_iter(match=b"*" + _literal(end), count=SCANNED)
             # A scan may give a key twice; the name of another project may end with that of this one.
             keys = dict.fromkeys(key[: len(key) - len(end)] for key in found)
-            return [key for key in keys if feast_bytes.is_entity_key(key, names)]
+            return feast_bytes.only_entity_keys(keys, names)
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,6 +4,7 @@ In: settings, a name, ids as text. Out: `Neighbours`, and lines and a table of t
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +38,8 @@ class NeighbourQuery:
 
 def run(settings: Settings, name: str, wanted: NeighbourQuery) -> Neighbours:
     """Search what is online. Raises as `Reader.neighbours`, and `WrongUsage` for ids that are no ids of the name."""
-    with Reader(settings.feast.repo / settings.feast.config, name=name) as reader:
+    # For one search a graph would take a thousand times as long as comparing all.
+    with Reader(settings.feast.repo / settings.feast.config, name=name, exact_up_to=sys.maxsize) as reader:
         types = reader.id_types()
         query = {one: values[0] for one, values in _typed(wanted.keys, types).items()}
         if len(query) < len(wanted.keys):

@@ -22,6 +22,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "view": _VIEW,
     "reader": ("mmh3", "redis", "yaml"),
+    "neighbours": ("usearch",),
     "observations": ("holidays",),
     "avro": ("fastavro", "confluent_kafka", "authlib"),
     "store": (*_FEAST, "obstore"),

@@ -46,6 +46,8 @@ class Neighbours:
     """Among how many series it was looked."""
     index_age: float
     """How many seconds ago the index was begun to be made. Who has come since is not found."""
+    exact: bool
+    """Whether all of the index were compared with the query; if not, it was searched by a graph, which misses few."""
     view: str
     space: str
     """The full identity of the space. Distances in two spaces cannot be compared."""
@@ -63,6 +65,17 @@ class WantedVectors:
     max_age: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTerms:
+    """What else a search is told, as `Reader.neighbours` takes it."""
+
+    feature: str
+    metric: str
+    where: Mapping[str, Any]
+    max_age: timedelta | None
+    index_age: timedelta
+
+
 Search = Generator[WantedVectors | WantedIndex, Any, Neighbours]
 """Is sent `Vectors` and a `SeriesIndex`, as it wants them."""
 
@@ -75,20 +88,9 @@ def go_on(going: Search, got: Any) -> WantedVectors | WantedIndex | Neighbours:
         return cast("Neighbours", end.value)
 
 
-def search(
-    following: Following,
-    query: Any,
-    k: int,
-    *,
-    feature: str,
-    metric: str,
-    where: Mapping[str, Any],
-    max_age: timedelta | None,
-    oldest: timedelta,
-    monotonic: Callable[[], float],
-) -> Search:
+def search(following: Following, query: Any, k: int, terms: SearchTerms, monotonic: Callable[[], float]) -> Search:
     """Find the series nearest to a series or a vector. Raises `WrongUsage`, and `Refused` for a series without one."""
-    known = require_metric(metric)
+    known, feature = require_metric(terms.metric), terms.feature
     if k < 1:
         message = f"k: expected at least 1, found {k}"
         raise WrongUsage(message)
@@ -103,13 +105,14 @@ def search(
         name = _feature(space, feature)
         vector = _vector(space, name, query) if is_vector else _of_series(first, query)[first.columns[name]]
         index: SeriesIndex = yield WantedIndex(
-            space=space, project=following.project, feature=name, metric=known, oldest_s=oldest.total_seconds()
+            space=space, project=following.project, feature=name, metric=known, oldest_s=terms.index_age.total_seconds()
         )
-        candidates = index.candidates(vector, k, _typed(where, space))
-        found: Vectors = yield WantedVectors(series=candidates, features=(name,), max_age=max_age)
+        given = index.candidates(vector, k, _typed(terms.where, space))
+        candidates = given.series
+        found: Vectors = yield WantedVectors(series=candidates, features=(name,), max_age=terms.max_age)
         if found.space != space.space:
             continue
-        is_wanted = found.found.copy()
+        is_wanted = found.found & np.isfinite(found.vectors).all(axis=1)
         if not is_vector:
             own = id_columns([query], space.series)
             is_own = [candidates[one.name] == own[one.name][0] for one in space.series]
@@ -127,6 +130,7 @@ def search(
             age=found.age[chosen],
             indexed=len(index.index),
             index_age=monotonic() - index.made,
+            exact=given.exact,
             view=space.view,
             space=space.space,
         )

@@ -17,7 +17,7 @@ from undertow.core.errors import WrongUsage
 from undertow.core.extras import require_extras
 from undertow.reader.conversation import Conversation, ask
 from undertow.reader.following import Following, OnChange
-from undertow.reader.neighbours import NO_IDS, Neighbours, Search, go_on, search
+from undertow.reader.neighbours import NO_IDS, Neighbours, SearchTerms, go_on, search
 from undertow.reader.series_index import SeriesIndexes, WantedIndex
 from undertow.reader.vectors import Vectors
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # they import redis-py
 
 _VIEW = re.compile(r"(.+)__([0-9a-f]{8})")
 _SECOND, _FIVE, _MINUTE = timedelta(seconds=1), timedelta(seconds=5), timedelta(minutes=1)
+_MILLION = 1_000_000
+"""Vectors that are compared in some tens of milliseconds, so without a loss. A choice."""
 
 
 class _Opened:
@@ -41,6 +43,7 @@ class _Opened:
         look_every: timedelta = _SECOND,
         timeout: timedelta = _FIVE,
         on_change: OnChange | None = None,
+        exact_up_to: int = _MILLION,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,6 +57,8 @@ class _Opened:
         `look_every`: how old the knowledge of what is promoted may be; 0 looks with each question.
         `timeout`: how long the store may take to connect, and to answer, before `undertow.Unavailable` is raised.
         `on_change`: is called with a `SpaceChange` when another space is promoted, before the answer that has it.
+        `exact_up_to`: among more series `neighbours` are looked for by a graph, which misses few, in place of a product
+        over all vectors; it needs the extra `neighbours`.
         `now`, `monotonic`: clocks, in seconds.
         """
         require_extras("undertow.Reader", "reader")
@@ -78,34 +83,12 @@ class _Opened:
             on_change=on_change,
             monotonic=monotonic,
         )
-        self._indexes = SeriesIndexes(self._open, monotonic)
+        self._indexes = SeriesIndexes(self._open, monotonic, exact_up_to=exact_up_to)
 
     def _open(self) -> "Lookups":
         from undertow.reader.lookups import open_lookups  # noqa: PLC0415 see above
 
         return open_lookups(self._place, timeout_s=self._timeout_s)
-
-    def _search(
-        self,
-        query: Any,
-        k: int,
-        feature: str,
-        metric: str,
-        where: Mapping[str, Any],
-        max_age: timedelta | None,
-        index_age: timedelta,
-    ) -> Search:
-        return search(
-            self._following,
-            query,
-            k,
-            feature=feature,
-            metric=metric,
-            where=where,
-            max_age=max_age,
-            oldest=index_age,
-            monotonic=self._monotonic,
-        )
 
     def _begin(self, series: Any, features: Sequence[str] | None, max_age: timedelta | None) -> Conversation:
         return ask(self._following, series, features, max_age=max_age, now=self._now)
@@ -161,11 +144,13 @@ class Reader(_Opened):
 
         `query`: an id, a dict of ids, or (d,) numbers. `feature`: by which; not needed where there is one. `metric`:
         cosine or euclidean. `where`: only series with these ids, as `{"site": ["a", "b"]}`. `max_age`: none whose
-        vector is older. `index_age`: where the index is older, another is made beside whoever asks; the first one is
-        waited for, some seconds for 100,000 series. It holds all vectors of the feature in memory.
+        vector is older. `index_age`: where the index is older, another is made beside whoever asks, for which at most a
+        tenth of the time is taken; the first one is waited for, some seconds for 100,000 series. It holds all vectors
+        of the feature in memory; above `exact_up_to` a graph, too, which is made beside whoever asks.
         Raises as `get` does, and `undertow.Refused` where the series has no vector.
         """
-        going = self._search(query, k, feature, metric, where, max_age, index_age)
+        terms = SearchTerms(feature=feature, metric=metric, where=where, max_age=max_age, index_age=index_age)
+        going = search(self._following, query, k, terms, self._monotonic)
         got: Any = None
         while not isinstance(wanted := go_on(going, got), Neighbours):
             if isinstance(wanted, WantedIndex):
@@ -224,7 +209,8 @@ class AsyncReader(_Opened):
         index_age: timedelta = _MINUTE,
     ) -> Neighbours:
         """Return the nearest series; see `Reader.neighbours`. The index is made and searched in threads."""
-        going = self._search(query, k, feature, metric, where, max_age, index_age)
+        terms = SearchTerms(feature=feature, metric=metric, where=where, max_age=max_age, index_age=index_age)
+        going = search(self._following, query, k, terms, self._monotonic)
         got: Any = None
         while not isinstance(wanted := await asyncio.to_thread(go_on, going, got), Neighbours):
             if isinstance(wanted, WantedIndex):
