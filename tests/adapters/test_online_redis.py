@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from tests.redis_servers import cluster
 from undertow.adapters.feast_bytes import redis_field, timestamps
 from undertow.adapters.online_redis import ORDER, RedisOnline
 from undertow.adapters.redis_address import parse_connection
 from undertow.core.errors import Refused, Unavailable
-from undertow.devstack.processes import LOCALHOST, free_port, is_port_free, start, stop
+from undertow.devstack.processes import LOCALHOST, free_port, start, stop
 from undertow.devstack.redis import RedisServer, await_redis, executable, start_redis
 from undertow.schemas.embeddings import EmbeddingBatch
 
@@ -238,27 +239,20 @@ def test_a_connection_string_without_a_server_is_refused(text):
 
 
 def test_a_cluster_gets_each_key_at_its_slot(tmp_path):
-    # It listens at port + 10,000 too: that must be free, and below the ports that the kernel gives to connections.
-    port = next(one for one in iter(free_port, 0) if one < 22_000 and is_port_free(one + 10_000))
-    address = f"{LOCALHOST}:{port}"
-    options = {"port": port, "bind": LOCALHOST, "dir": tmp_path, "save": "", "cluster-enabled": "yes"}
-    command = [executable(), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
-    process = start(command, log=tmp_path / "redis.log", leashed=True)
-    try:
-        connection = redis.Redis(host=LOCALHOST, port=port, retry=Retry(ConstantBackoff(0.05), 200))
-        connection.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-        while b"cluster_state:ok" not in connection.execute_command("CLUSTER", "INFO"):
-            assert process.is_alive()
+    with cluster(tmp_path, 3) as ports:
+        address = f"{LOCALHOST}:{ports[0]}"
         ours = sink(address, "p", redis_type="redis_cluster")
         assert ours.write(batch(*((f"s{i}", JUNE, i) for i in range(100)))) == 100
         assert ours.write(batch(*((f"s{i}", JUNE - (i % 2), i) for i in range(100)))) == 0
-        connection.script_flush()
+        for port in ports:
+            client(f"{LOCALHOST}:{port}").script_flush()
         assert ours.write(batch(*((f"s{i}", JUNE + (i % 2), i) for i in range(100)))) == 50
         theirs = Feasts(address, "p", redis_type="redis_cluster")
         assert [theirs.number(f"s{i}") for i in range(3)] == [0, 1, 2]
+        names = {"wearer": np.array([f"s{i}" for i in range(200)], object), "session": np.full(200, 7)}
+        assert (ours.count_held(names, ["hidden"]), ours.forget(names, ["hidden"])) == (100, 100)
+        assert ours.count_held(names, ["hidden"]) == 0
         ours.close()
-    finally:
-        stop(process, grace_seconds=10)
 
 
 def test_behind_sentinels_the_master_is_written(private, tmp_path):

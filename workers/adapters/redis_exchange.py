@@ -69,6 +69,7 @@ async def _exchange_async(pool: Any, requests: Sequence[bytes], timeout_s: float
     replies: list[Any] = []
     try:
         async with asyncio.timeout(timeout_s):
+            await connection.connect()  # where it is not; one behind sentinels looks for the master here alone
             for sent, awaited in _windows(requests):
                 if sent:
                     await connection.send_packed_command([sent])

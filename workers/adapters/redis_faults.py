@@ -61,6 +61,14 @@ def translated(options: Mapping[str, Any], doing: str, *, away: str = AWAY) -> I
         # redis-py's errors about a login show the password.
         cause = None if isinstance(error, LOGIN) else error
         where = f"Redis at {address(servers)} ({SETTING})"
+        if isinstance(error, redis.exceptions.AskError):
+            if options.get("redis_type") == "redis_cluster":
+                message = f"{where} {away} now: keys are moving from node to node: {said}"
+                raise Unavailable(message) from cause
+            message = (
+                f"{where} is a node of a cluster: online_store in Feast's YAML has to say redis_type: redis_cluster"
+            )
+            raise Refused(message) from cause
         raise translate_error(error, said, where, doing, away=away) from cause
 
 
