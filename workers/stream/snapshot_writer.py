@@ -130,11 +130,8 @@ class SnapshotWriter:
         if kept.mark is None:  # nothing was read since it was assigned: no later snapshot can be made yet
             self._writer.submit(self._watch.answer, (request,))
             return
-        kept.forgotten += (request,)
+        kept.forgotten += (request,)  # a copy that waits for its checkpoint has them; it is rewritten with the others
         kept.copied_at, kept.copied_to = self._ticks() - self._snapshot_seconds, -1
-        if (copy := self._copy) is not None and copy.partition == request.partition:
-            kept.forgotten += copy.forgotten
-            self._copy = None
 
     def _copy_one(self) -> None:
         """Copy what is held of one partition, if that is due: of one at a time, since the copy takes memory."""

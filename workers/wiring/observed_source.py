@@ -106,10 +106,11 @@ def open_alone(settings: Settings, contract: InputContract) -> Decode:
     if settings.kafka.content == "windows":
         return open_decode(settings.kafka, contract)
     known, static = side_tables(settings.windows)
-    plan = _plan(settings.windows, contract, known, static)
+    plan, times_at = _plan(settings.windows, contract, known, static), settings.kafka.event_time.at
+    read = _open_reader(settings.kafka, StreamedSeries(plan, known, static))  # once: it may ask a registry
 
     def decode(records: Sequence[Record]) -> Decoded:
-        return open_records(settings.kafka, StreamedSeries(plan, known, static), lambda _event: None).decode(records)
+        return StreamedRecords(StreamedSeries(plan, known, static), read, times_at=times_at).decode(records)
 
     return decode
 
