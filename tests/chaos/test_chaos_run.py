@@ -21,7 +21,7 @@ def test_what_was_killed_stopped_and_refused_has_left_no_trace_in_the_stores():
 @pytest.mark.skipif(
     settings.get_current_profile_name() != "long", reason="make test-long: a second world takes half a minute"
 )
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)  # beside others a fleet takes minutes to start
 def test_of_raw_observations_too_whatever_becomes_of_snapshots():
     command = [sys.executable, "-W", "ignore", "-m", "tests.chaos.run", "--brief", "--content", "observations"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
