@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.reader.conftest import JUNE, SIMPLE, make_world
+
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 NOBODY = ("--set", "kafka.bootstrap=127.0.0.1:1")
@@ -31,6 +33,26 @@ import undertow
 with undertow.load("artifact", code=["forecaster"]) as embedder:
     result = embedder.embed(pq.read_table("windows.parquet").slice(0, 5))
 print(json.dumps([list(result["embedding"].shape), len(result.faults)]))
+"""
+READ = """
+import asyncio, json, sys
+import undertow
+
+def say(found, near):
+    vectors = found.vectors[found.found].astype(float).round(6).tolist()
+    return ["s08", found.found.tolist(), vectors, near.series["wearer"]]
+
+async def ask(place):
+    async with undertow.AsyncReader(place, name="ecg") as reader:
+        return say(await reader.get(["s08", "nobody"]), await reader.neighbours("s08"))
+
+answers = []
+for place in sys.argv[1:]:
+    with undertow.Reader(place, name="ecg") as reader:
+        answers.append(say(reader.get(["s08", "nobody"]), reader.neighbours("s08")))
+    answers.append(asyncio.run(ask(place)))
+heavy = {"feast", "torch", "ray", "pandas", "pydantic", "kafka"}
+print(json.dumps([*answers, sorted(heavy & set(sys.modules))]))
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -155,6 +177,21 @@ def test_train_alone_packs_a_checkpoint_and_without_it_the_artifact_names_what_l
     )
     assert "a model of pytorch-forecasting: expected the packages pytorch_forecasting, lightning" in said
     assert "pip install 'undertow[train]'" in said
+
+
+@pytest.mark.redis
+def test_reader_alone_reads_redis_and_sqlite_and_imports_neither_feast_nor_torch_nor_ray(base, tmp_path, request):
+    places = []
+    for kind in ("redis", "sqlite"):
+        (folder := tmp_path / kind).mkdir()
+        world = make_world(request, kind, folder)
+        world.apply(SIMPLE)
+        world.read_applied()
+        world.write(SIMPLE, ("s08", JUNE, 1.0), ("s09", JUNE, 2.0))
+        places.append(world.repo)
+    commands = install(base, "reader")
+    said = run(tmp_path, commands / "python", "-c", READ, *places)
+    assert json.loads(said.splitlines()[-1]) == [["s08", [True, False], [[1.0, 1.1]], ["s09"]]] * 4 + [[]]
 
 
 def test_view_alone_draws_a_picture(base, tmp_path):
