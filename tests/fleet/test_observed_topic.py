@@ -44,16 +44,20 @@ def with_observations(settings, *, windows=SPEC, **kafka):
 @pytest.mark.parametrize("form", ["json", "arrow", "avro"])
 def test_a_file_that_is_produced_and_read_gives_the_rows_of_its_table(form, make_place, packed, tmp_path):
     place = make_place(partitions=3)
-    settings = with_observations(place.settings, format=form)
+    spec = {**SPEC, "created": "made"}
+    settings = with_observations(place.settings, windows=spec, format=form)
     rng = np.random.default_rng(4)
     pump, hour = (part.ravel() for part in np.meshgrid([f"p{n:03d}" for n in range(9)], np.arange(40)))
     order = rng.permutation(len(pump))[: int(len(pump) * 0.9)]
     flow = rng.normal(size=len(order))
     flow[3] = np.inf
+    time_ns = (BEGIN_US + hour[order] * HOUR_US) * 1_000
+    time_ns[5] += 1  # finer than what an observation may have
     table = pa.table(
         {
             "pump": pump[order],
-            "event_timestamp": pa.array(BEGIN_US + hour[order] * HOUR_US, pa.timestamp("us", tz="UTC")),
+            "event_timestamp": pa.array(time_ns, pa.timestamp("ns", tz="UTC")),
+            "made": pa.array(time_ns + 5_000, pa.timestamp("ns")),
             "flow": flow,
             "head": pa.array(rng.normal(size=len(order)), pa.float64(), mask=rng.random(len(order)) < 0.1),
             "other": np.arange(len(order)),
@@ -62,7 +66,8 @@ def test_a_file_that_is_produced_and_read_gives_the_rows_of_its_table(form, make
     pq.write_table(table, tmp_path / "readings.parquet")
     assert produce(settings, tmp_path / "readings.parquet", Console(quiet=True), per_second=1e9, batch=32)
     counts = read_to_end(stream_recipe(settings))
-    expected = undertow.windows(table, packed.artifact, undertow.WindowSpec(**SPEC))
+    expected = undertow.windows(table, packed.artifact, undertow.WindowSpec(**spec))
+    assert [fault.row for fault in expected.faults] == [3, 5]
     found = read_rows(view_folder(settings.offline.path, read_manifest(packed.artifact).view())).to_pandas()
     keys = zip(found["pump"], found["event_timestamp"].astype("datetime64[us, UTC]").astype(np.int64), strict=True)
     assert sorted(keys) == sorted(zip(expected.series["pump"].tolist(), expected.end_us.tolist(), strict=True))

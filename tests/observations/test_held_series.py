@@ -8,7 +8,7 @@ import pytest
 from tests.observations.conftest import contract_of
 from tests.observations.streaming import plan_of
 from undertow.core.errors import Refused
-from undertow.observations import held_rows, held_snapshot
+from undertow.observations import held_rows, held_snapshot, open_rows
 from undertow.observations.held_rows import HeldRows
 from undertow.observations.held_snapshot import freeze, read_batches, thaw
 from undertow.observations.open_rows import OpenRows, value_name
@@ -77,7 +77,7 @@ def test_a_copy_does_not_change_with_what_it_was_made_of(held_path):
     streamed = filled(held_path)
     frozen, before = freeze(streamed, 2), told(streamed, 2)
     streamed.held.append(np.arange(SERIES), np.ones(SERIES, np.int64), np.arange(SERIES), {"flow": np.ones(SERIES)})
-    streamed.drop(0)
+    streamed.drop([0])
     other = StreamedSeries(PLAN)
     thaw(other, 2, bytes(frozen.to_bytes({})))
     assert told(other, 2) == before
@@ -92,11 +92,11 @@ def test_series_that_stay_are_as_they_were_when_others_are_let_go_of(held_path, 
     monkeypatch.setattr(held_rows, "MOVED_AT_ONCE", 5)
     streamed = filled(held_path)
     before = [told(streamed, partition) for partition in (1, 2)]
-    streamed.drop(0)
+    streamed.drop([0])
     assert [told(streamed, partition) for partition in (0, 1, 2)] == [{}, *before]
     assert streamed.held.of_partitions == {1: 67, 2: 66}
-    streamed.drop(1)
-    streamed.drop(2)
+    streamed.drop([1])
+    streamed.drop([2])
     assert (len(streamed.held), len(streamed.open)) == (0, 0)
 
 
@@ -117,7 +117,9 @@ def test_a_disk_without_place_is_told_before_the_kernel_kills(tmp_path, monkeypa
         HeldRows(1, tmp_path).resize(64)
 
 
-def test_only_the_rows_of_series_that_are_named_are_looked_at_and_places_are_given_again():
+@pytest.mark.parametrize("longest", [1, 3, 64])
+def test_only_the_rows_of_series_that_are_named_are_looked_at_and_places_are_given_again(longest, monkeypatch):
+    monkeypatch.setattr(open_rows, "_LONG_CHAIN", longest)
     chance = np.random.default_rng(2)
     rows, kept = OpenRows(()), []
     newest = np.full(30, -1)

@@ -100,8 +100,8 @@ def test_a_partition_that_is_given_away_is_let_go_of_and_the_others_go_on():
             stream.feed([record(site, second)], partition=partition)
         alone.feed([record("c", second)], partition=2)
     before = stream.series.nbytes
-    stream.series.drop(0)
-    stream.series.drop(7)
+    stream.series.drop([0])
+    stream.series.drop([7])
     assert len(stream.series.held) == 2
     assert stream.series.nbytes < before
     stream.found, alone.found = [], []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as is_a
 from rich.console import Console
 
@@ -46,15 +47,18 @@ def produce_observations(
     if pace.create_partitions is not None:
         ensure_topic(kafka, kafka.topic, partitions=pace.create_partitions)
     partitions = describe_topic(kafka).partitions
-    sent, records, infinite, began = 0, 0, 0, time.monotonic()
+    sent, records, infinite, finer, began = 0, 0, 0, 0, time.monotonic()
     with open_send(kafka) as send, tempfile.TemporaryDirectory(prefix="undertow-") as spill:
         is_arrow, memory = kafka.format == "arrow", settings.offline.read_memory_bytes
         encode = open_row_encode(settings, contract)
-        for rows in _in_order_of_time(observed, memory, Path(spill), is_arrow=is_arrow):
+        for found in _in_order_of_time(observed, memory, Path(spill)):
             of_format = pace.batch if is_arrow else None
+            rows = found.take(whole := _in_microseconds(found, settings.windows.time))
+            finer += found.num_rows - len(whole)
+            rows = _as_sent(rows, settings.windows.time, settings.windows.created, is_arrow=is_arrow)
             if kafka.format == "json":
                 infinite += rows.num_rows - len(finite := _finite(rows))
-                rows = rows.take(finite)  # noqa: PLW2901
+                rows = rows.take(finite)
             messages = list(pack_rows(rows, contract, encode, partitions=partitions, batch=of_format))
             play(messages, send, began=began, sent=sent, per_second=pace.per_second)
             sent, records = sent + rows.num_rows, records + len(messages)
@@ -64,6 +68,8 @@ def produce_observations(
     )
     if infinite:
         text += f"\n{counted(infinite, 'row')} left out: JSON has no infinite numbers, which are no observations either"
+    if finer:
+        text += f"\n{counted(finer, 'row')} left out: times finer than a microsecond, which are no observations either"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     return bool(sent)
 
@@ -94,16 +100,22 @@ def pack_rows(
         yield Message(last=last, windows=len(few), key=None, partition=place, value=encode(rows.take(few))[0])
 
 
-def _in_order_of_time(
-    observed: ObservedHistory, read_memory_bytes: int, spill: Path, *, is_arrow: bool
-) -> Iterator[pa.Table]:
-    time_column = observed.plan.spec.time
+def _in_order_of_time(observed: ObservedHistory, read_memory_bytes: int, spill: Path) -> Iterator[pa.Table]:
     batches = sorted_rows(
-        observed.files, observed.columns, (), time_column, read_memory_bytes=read_memory_bytes, spill=spill
+        observed.files, observed.columns, (), observed.plan.spec.time, read_memory_bytes=read_memory_bytes, spill=spill
     )
     for batch in batches:
         if batch.num_rows:
-            yield _as_sent(pa.Table.from_batches([batch]).select(observed.columns), time_column, is_arrow=is_arrow)
+            yield pa.Table.from_batches([batch]).select(observed.columns)
+
+
+def _in_microseconds(rows: pa.Table, time_column: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the rows whose times are whole microseconds: cut off, others would become other observations."""
+    kind = rows.schema.field(time_column).type
+    if not (is_a.is_timestamp(kind) and kind.unit == "ns"):
+        return np.arange(rows.num_rows)
+    nanoseconds = pc.fill_null(rows[time_column].cast(pa.int64()), 0).to_numpy()
+    return np.flatnonzero(nanoseconds % 1_000 == 0)
 
 
 def _finite(rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -115,8 +127,11 @@ def _finite(rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.flatnonzero(good)
 
 
-def _as_sent(rows: pa.Table, time_column: str, *, is_arrow: bool) -> pa.Table:
+def _as_sent(rows: pa.Table, time_column: str, created_column: str, *, is_arrow: bool) -> pa.Table:
     """Return rows whose times every format can hold: microseconds since the epoch, and without a zone texts."""
+    if created_column not in {"", time_column} and is_a.is_timestamp(rows.schema.field(created_column).type):
+        since = rows[created_column].cast(pa.timestamp("us", tz=rows.schema.field(created_column).type.tz), safe=False)
+        rows = rows.set_column(rows.column_names.index(created_column), created_column, since.cast(pa.int64()))
     place, kind = rows.column_names.index(time_column), rows.schema.field(time_column).type
     if is_a.is_timestamp(kind) and kind.tz is not None:
         utc = rows[time_column].cast(pa.timestamp("us", tz="UTC"), safe=False)

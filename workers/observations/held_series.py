@@ -75,11 +75,11 @@ class HeldSeries:
         return self._keys.find(keys)
 
     def add(self, keys: Keys, partition: Rows) -> Rows:
-        """Begin to hold series; return their places."""
+        """Begin to hold series; return their places. Raises `Refused` where a disk is full, and holds none of them."""
+        if (count := len(self._keys) + len(keys)) > len(self.partition):
+            self._resize(max(_FEWEST, int(count * _GROWTH)))
         places = self._keys.add(keys)
         self._of.update(partition.tolist())
-        if len(self._keys) > len(self.partition):
-            self._resize(max(_FEWEST, int(len(self._keys) * _GROWTH)))
         self.partition[places], self.newest_us[places], self.cells[places] = partition, NOTHING_SEEN, 0
         self.said[places], self.since[places] = np.nan, NEVER
         return places

@@ -23,6 +23,8 @@ FIXED: Mapping[str, type] = {
 _VALUE, _NEXT = "value:", "next"
 _NONE = -1
 _FEWEST = 256
+_LONG_CHAIN = 64
+"""Rows of one series that are found one after another; of more, all rows are looked through at once. A choice."""
 
 
 class OpenRows:
@@ -98,10 +100,20 @@ class OpenRows:
         """Return the rows of these series, which differ."""
         at = self._first[places[places < len(self._first)]]
         found = [at := at[at >= 0]]
-        while len(at):
+        while len(at) and len(found) < _LONG_CHAIN:
             at = self._next[at]
             found.append(at := at[at >= 0])
-        return np.concatenate(found)
+        if not len(at):
+            return np.concatenate(found)
+        place = self._columns["place"].astype(np.int64)
+        is_long = np.zeros(len(self._first), np.bool_)
+        is_long[place[at]] = True
+        of_short = np.concatenate(found)
+        of_short = of_short[~is_long[place[of_short]]]
+        is_used = np.ones(len(place), np.bool_)
+        is_used[self._free[: self._free_count]] = False
+        used = np.flatnonzero(is_used)
+        return np.concatenate([of_short, used[is_long[place[used]]]])
 
     def _chain(self, rows: Rows) -> None:
         """Put rows before those that their series have."""

@@ -162,6 +162,10 @@ def _numbers(array: Any) -> tuple[Numbers, Mask]:
 
 def read_created(array: Any) -> NDArray[Any]:
     """Return what orders observations of one time; null is before all others."""
+    if is_a.is_null(array.type):
+        array = array.cast(pa.int64())
+    if is_a.is_timestamp(array.type):  # in every driver the same unit, in which float64 holds all of these years
+        array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
     if is_integer(array.type) or is_a.is_timestamp(array.type):
         return np.asarray(pc.fill_null(array.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy(zero_copy_only=False))
     if is_a.is_floating(array.type):

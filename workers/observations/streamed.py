@@ -5,7 +5,7 @@ that closed it. What is held follows from the records alone, in whatever portion
 series count. Knows neither Kafka nor formats.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,10 +128,10 @@ class StreamedSeries:
             self.open.keep(self.held.keep(kept))
         return gone
 
-    def drop(self, partition: int) -> None:
-        """Let go of a partition."""
-        if partition in self.held.of_partitions:
-            self.open.keep(self.held.keep(self.held.partition[: len(self.held)] != partition))
+    def drop(self, partitions: Collection[int]) -> None:
+        """Let go of partitions."""
+        if self.held.of_partitions.keys() & partitions:
+            self.open.keep(self.held.keep(~np.isin(self.held.partition[: len(self.held)], list(partitions))))
 
     def _taken(
         self, windows: Windows, closers: Rows, refused: "list[Refusal] | None" = None, astray: str = ""

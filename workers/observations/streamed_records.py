@@ -27,6 +27,10 @@ Told = Callable[[str, int, str], object]
 many, and an example or a reason."""
 
 
+_LAST_APPENDED_US = 4_102_444_800_000_000
+"""2100-01-01. A choice: later ones are of a producer that counts in another unit."""
+
+
 class StreamedRecords:
     """Decodes records of observations. One thread owns it."""
 
@@ -59,7 +63,7 @@ class StreamedRecords:
         places = RecordPlaces(
             partition=np.fromiter((record.partition.index for record in records), np.int64, len(records)),
             offset=np.fromiter((record.offset for record in records), np.int64, len(records)),
-            appended_us=np.fromiter((record.appended_us for record in records), np.int64, len(records)),
+            appended_us=np.fromiter((_believed(record) for record in records), np.int64, len(records)),
             emits=np.array([record.partition not in until for record in records], np.bool_),
         )
         taken = self.series.take(seen, rows.record_of[seen.rows], places)
@@ -80,7 +84,7 @@ class StreamedRecords:
     ) -> RecordRows:
         """Leave out times that cannot be meant, by the time at which a record was appended: no clock of ours counts."""
         time_us = rows.table[self._form.time].to_numpy().astype("datetime64[us]").astype(np.int64)
-        appended_us = np.array([record.appended_us for record in records], np.int64)[rows.record_of]
+        appended_us = np.array([_believed(record) for record in records], np.int64)[rows.record_of]
         limits = self._times_at(0.0)  # so its end is how far a time may be ahead
         # A broker's record has a time of its own; without one (-1 ms) nothing is known of what is ahead.
         ahead_us = np.where(appended_us > 0, appended_us + limits.last_us, np.iinfo(np.int64).max)
@@ -89,10 +93,15 @@ class StreamedRecords:
             return rows
         for row in np.flatnonzero(~good).tolist():
             record = int(rows.record_of[row])
-            own = self._times_at(records[record].appended_us / 1e6)
+            own = self._times_at(_believed(records[record]) / 1e6)
             detail = f"{self._form.time}: {own.explain(int(time_us[row])).removeprefix('end: ')}"
             faults.setdefault(record, []).append(("event-time", detail))
         return replace(rows, table=rows.table.filter(good), record_of=rows.record_of[good])
+
+
+def _believed(record: Record) -> int:
+    """Return a record's own time, or 0 for one that no clock has shown: a producer may write any number there."""
+    return record.appended_us if 0 < record.appended_us <= _LAST_APPENDED_US else 0
 
 
 def _reject(record: Record, found: Sequence[tuple[str, str]]) -> Reject:

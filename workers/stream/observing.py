@@ -72,14 +72,15 @@ class ObservingSource:
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:
         """Read exactly these partitions; return the position of each. What is held of new ones is read first."""
         retained = {p: position for p, position in self._kept.positions.items() if p in starts}
-        for partition in self._kept.positions.keys() - starts.keys():
+        gone = self._kept.positions.keys() - starts.keys()
+        for partition in gone:
             self._kept.end(partition)
-            self._records.series.drop(partition.index)
+        self._records.series.drop([partition.index for partition in gone])
         new = sorted(starts.keys() - retained.keys())
         if not new:
             return self._source.assign(starts)
-        for partition in new:  # where this is called again after a failure, half of it may be there
-            self._records.series.drop(partition.index)
+        # Where this is called again after a failure, half of it may be there.
+        self._records.series.drop([partition.index for partition in new])
         self._source.assign(retained)
         positions = dict(self._source.assign(starts))
         to = {partition: positions[partition] for partition in new}

@@ -12,7 +12,7 @@ no source, and not where snapshots lie.
 """
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from undertow.core.errors import UndertowError
@@ -76,6 +76,7 @@ class SnapshotWriter:
         self._copy: _Copy | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
         self._writing: Future[None] | None = None
+        self._failed: set[Partition] = set()  # of which a copy was not written: it is made again when it is due
         self._watch = ForgetWatch(requests, snapshots, self._writer, tell=tell, ticks=ticks)
 
     @property
@@ -113,7 +114,11 @@ class SnapshotWriter:
         if (copy := self._copy) is not None and copy.partition == partition:
             kept.forgotten += copy.forgotten
             self._copy = None
-        if kept.durable == kept.position > kept.copied_to and kept.mark is not None:
+        copied_to = -1 if partition in self._failed else kept.copied_to
+        self._failed.discard(partition)
+        if kept.durable == kept.position > copied_to and kept.mark is not None:
+            if self._writing is not None:
+                wait([self._writing])  # of one at a time, since a copy takes memory
             self._submit(self._copied(partition, kept, kept.mark))
         else:
             self._watch.put_back(kept.forgotten)
@@ -138,6 +143,9 @@ class SnapshotWriter:
         if self._copy is not None or (self._writing is not None and not self._writing.done()):
             return
         now = self._ticks()
+        while self._failed:
+            if (kept := self._kept.get(self._failed.pop())) is not None:
+                kept.copied_to = -1
         due = [
             (kept.copied_at, partition)
             for partition, kept in self._kept.items()
@@ -162,6 +170,7 @@ class SnapshotWriter:
             frozen = freeze(self._series, partition.index)
         except UndertowError as error:
             self._tell(SnapshotFailed(partition=partition, error=f"a snapshot is not made: {error}"))
+            self._failed.add(partition)
             self._watch.put_back(forgotten)
             return None
         return _Copy(partition=partition, next=kept.position, mark=mark, frozen=frozen, forgotten=forgotten)
@@ -176,8 +185,9 @@ class SnapshotWriter:
         try:
             content = copy.frozen.to_bytes(about)
             self._snapshots.write(copy.partition, copy.next, content)
-        except (UndertowError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - a stream goes on without a snapshot, and nobody asks this thread
             self._tell(SnapshotFailed(partition=copy.partition, error=f"a snapshot is not written: {error}"))
+            self._failed.add(copy.partition)
             self._watch.put_back(copy.forgotten)
             return
         event = Snapshotted(
