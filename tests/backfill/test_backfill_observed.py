@@ -18,7 +18,7 @@ from undertow.adapters.offline_parts import read_rows
 from undertow.adapters.offline_root import claim_folder
 from undertow.backfill.chunks import WHOLE, cut
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
-from undertow.backfill.job import backfill
+from undertow.backfill.job import _claim, backfill
 from undertow.backfill.observed import _pieces, find_observations, write_pieces
 from undertow.backfill.pieces import FOLDER, in_pieces
 from undertow.core.embedding import Embedded
@@ -192,6 +192,17 @@ def test_the_same_observations_are_the_same_chunks_and_another_meaning_is_other_
     windows = place.windows.model_copy(update={"on": "observation"})
     with of_pieces(place.model_copy(update={"windows": windows})) as recipe:
         assert not ids_of(recipe) & first
+
+
+def test_a_job_goes_on_with_the_settings_of_windows_that_it_was_begun_with(place, of_pieces):
+    with of_pieces() as recipe:
+        _claim(recipe, 40)
+    later = place.model_copy(update={"windows": place.windows.model_copy(update={"lateness": "9h"})})
+    with of_pieces(later) as recipe:
+        _claim(recipe, 40)  # it is of streams alone
+    other = place.model_copy(update={"windows": place.windows.model_copy(update={"on": "observation"})})
+    with of_pieces(other) as recipe, pytest.raises(Refused, match=r"was begun with windows\.on = 'grid', now 'observ"):
+        _claim(recipe, 40)
 
 
 def test_pieces_stay_for_the_run_that_goes_on_and_are_gone_when_the_job_is_done(of_pieces):

@@ -179,18 +179,29 @@ def backfill(
 
 
 def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
-    """Ensure that a job always has chunks of the same size: others would embed the same windows again."""
+    """Ensure that a job always has the same chunks: others would embed the same windows again, or make other ones."""
     if JOB_NAME(recipe.job) is None:
         message = f"a job's name begins with a letter or digit and goes on with these or `._-`, found {recipe.job!r}"
         raise WrongUsage(message)
     note = recipe.folder / "_job.json"
-    if publish(note, json.dumps({"chunk_rows": chunk_rows}).encode(), within=recipe.home):
+    said: dict[str, Any] = {"chunk_rows": chunk_rows}
+    if recipe.observed is not None:
+        said["windows"] = {**asdict(recipe.observed.plan.spec), "lateness": None}  # of streams alone
+    if publish(note, json.dumps(said, sort_keys=True).encode(), within=recipe.home):
         return
-    before = json.loads(note.read_bytes())["chunk_rows"]
-    if before != chunk_rows:
+    noted = json.loads(note.read_bytes())
+    if (before := noted["chunk_rows"]) != chunk_rows:
         message = (
             f"job {recipe.job!r} was begun with backfill.chunk_rows = {before}, now it is {chunk_rows}: "
             "set it back, or give the job another name"
+        )
+        raise Refused(message)
+    was, now = noted.get("windows", {}), json.loads(json.dumps(said.get("windows", {})))
+    both = [name for name in was if name in now]
+    if changed := [f"windows.{name} = {was[name]!r}, now {now[name]!r}" for name in both if was[name] != now[name]]:
+        message = (
+            f"job {recipe.job!r} was begun with {', '.join(changed)}: set it back, or give the job another name "
+            "(--job), since the history would hold windows of both"
         )
         raise Refused(message)
 
