@@ -30,6 +30,12 @@ def test_what_the_data_set_builds_is_accepted_number_by_number(case: Case) -> No
     assert check_inputs(windows, preprocessing, parameters) > steps * len(preprocessing.reals)
 
 
+def test_training_may_have_numbered_its_steps_from_any_number_on(case: Case) -> None:
+    windows, preprocessing, parameters = case
+    later = {**parameters, "min_prediction_idx": 84_960}
+    assert check_inputs(windows, preprocessing, later) == check_inputs(windows, preprocessing, parameters)
+
+
 @pytest.mark.parametrize("name", ["lagged-tft", "lagged-lstm"])
 def test_lagged_columns_are_accepted_and_seen_where_they_lag_by_another_step(
     name: str, trained: Callable[[str], Any]

@@ -65,7 +65,8 @@ def _from_dataset(window: WindowBatch, preprocessing: Preprocessing, parameters:
     frame = frame[~missing].reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = TimeSeriesDataSet.from_parameters(dict(parameters), frame, predict=True)
+        # Training may have numbered its steps from any number on; these begin at 0.
+        dataset = TimeSeriesDataSet.from_parameters({**parameters, "min_prediction_idx": 0}, frame, predict=True)
         x, _ = next(iter(dataset.to_dataloader(train=False, batch_size=1, num_workers=0)))
     result: dict[str, Any] = x
     return result
