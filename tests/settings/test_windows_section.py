@@ -55,6 +55,12 @@ def test_what_cannot_be_meant_is_refused_when_the_settings_are_loaded(overrides,
     assert message in str(refusal.value)
 
 
+def test_no_tolerance_and_no_lateness_may_be_written_as_a_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = load(["windows.every=1h", "windows.tolerance=0", "windows.lateness=0"]).windows
+    assert (found.tolerance, found.lateness) == ("0", "0")
+
+
 def test_a_table_is_set_key_by_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keys = ["windows.every=1h", "windows.max_gap=2", "windows.fill.flow=forward", "windows.fill.head=1"]

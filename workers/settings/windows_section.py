@@ -4,7 +4,7 @@ In: values that `undertow.settings.settings` has found. Out: a frozen section, a
 Knows no rule: what is checked, and how, is said there.
 """
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from undertow.core.errors import Refused
 from undertow.observations.spec import WindowSpec
@@ -105,6 +105,12 @@ class WindowsSettings(Section):
             zone=self.zone,
             fold=self.fold,
         )
+
+    @field_validator("every", "tolerance", "lateness", mode="before")
+    @classmethod
+    def _as_text(cls, given: object) -> object:
+        """Take the number 0 for the text, as `undertow settings` shows it."""
+        return "0" if given == 0 and type(given) is int else given
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> "WindowsSettings":
