@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("artifact", "inputs", "history", "view", "adapters", "backfill", "devstack", "observations", "reader", "api")
+ROOMS = ("artifact", "inputs", "history", "view", "adapters", "backfill", "devstack", "observations", "api")
 SECOND = tuple(f"tests/{name}" for name in ("test_readme.py", "docs", "packaging", *ROOMS))
 """Those who follow pages word by word, and those who compute or need a server alone: about half of the time. No clock
 matters in them, unlike in the tests of a fleet, which stay one after another."""
