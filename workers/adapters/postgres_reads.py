@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeVar
 
-import numpy as np
 import psycopg
 from psycopg import Cursor, IsolationLevel, sql
 
@@ -15,13 +14,12 @@ from undertow.adapters.postgres_client import connect, place, translated
 from undertow.adapters.postgres_served import TABLE
 from undertow.adapters.postgres_tally import KEY
 from undertow.core.errors import Unavailable
-from undertow.schemas.lookups import Answer, Question
+from undertow.schemas.lookups import Answer, Question, StoredRow, answer_of_rows
 from undertow.schemas.served import ServedSpace
 
 AWAY = "does not answer"
 
 T = TypeVar("T")
-_Row = tuple[int, dict[str, bytes]]
 
 
 class PostgresReads:
@@ -40,23 +38,12 @@ class PostgresReads:
     def ask(self, question: Question) -> Answer:
         """Ask in one transaction, so that the record and the vectors are of one moment."""
 
-        def ask(cursor: Cursor) -> tuple[dict[str, str], dict[bytes, _Row]]:
+        def ask(cursor: Cursor) -> tuple[dict[str, str], dict[bytes, StoredRow]]:
             records = _records(cursor) if question.lists or question.record else {}
             return records, _rows(cursor, question) if question.space else {}
 
         records, rows = self._run(ask)
-        wanted = [rows.get(key) for key in question.keys]
-        found = [
-            row if row is not None and all(row[1].get(name) for name in question.features) else None for row in wanted
-        ]
-        there = [row for row in found if row is not None]
-        return Answer(
-            names=tuple(records),
-            record=records.get(question.record),
-            found=np.array([row is not None for row in found], np.bool_),
-            event_us=np.array([event_us for event_us, _ in there], np.int64),
-            values=[[values[name] for _, values in there] for name in question.features],
-        )
+        return answer_of_rows(question, records, rows)
 
     def keys(self, project: str, space: ServedSpace) -> list[bytes]:
         """Read the keys of all rows of the space."""
@@ -109,14 +96,14 @@ def _records(cursor: Cursor) -> dict[str, str]:
     return dict(cursor.execute(sql.SQL("SELECT record, text FROM {}").format(sql.Identifier(TABLE))).fetchall())
 
 
-def _rows(cursor: Cursor, question: Question) -> dict[bytes, _Row]:
+def _rows(cursor: Cursor, question: Question) -> dict[bytes, StoredRow]:
     """Return event time and values by feature, by key."""
     assert question.space is not None  # noqa: S101 for the type checker
     statement = sql.SQL(
         "SELECT entity_key, feature_name, value, (extract(epoch FROM event_ts) * 1000000)::bigint FROM {} "
         "WHERE entity_key = ANY(%s) AND feature_name = ANY(%s)"
     ).format(_table(question.project, question.space))
-    rows: dict[bytes, _Row] = {}
+    rows: dict[bytes, StoredRow] = {}
     for key, name, value, event_us in cursor.execute(statement, (list(question.keys), list(question.features))):
         rows.setdefault(key, (event_us, {}))[1][name] = value
     return rows

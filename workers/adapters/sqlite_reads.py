@@ -13,18 +13,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from undertow.adapters.online_sqlite import GUARD, WITNESS
 from undertow.adapters.sqlite_served import TABLE
 from undertow.core.errors import Refused, Unavailable
-from undertow.schemas.lookups import Answer, Question
+from undertow.schemas.lookups import Answer, Question, StoredRow, answer_of_rows
 from undertow.schemas.served import ServedSpace
 
 CHUNK = 500
 """Keys of one statement. SQLite before 3.32 takes 999 variables."""
-
-_Row = tuple[int, dict[str, bytes]]
 
 
 class SqliteReads:
@@ -43,18 +39,7 @@ class SqliteReads:
         with self._lock, self._translated(), _reading(self._open()) as connection:
             records = _records(connection) if question.lists or question.record else {}
             rows = _rows(connection, question) if question.space else {}
-        wanted = [rows.get(key) for key in question.keys]
-        found = [
-            row if row is not None and all(row[1].get(name) for name in question.features) else None for row in wanted
-        ]
-        there = [row for row in found if row is not None]
-        return Answer(
-            names=tuple(records),
-            record=records.get(question.record),
-            found=np.array([row is not None for row in found], np.bool_),
-            event_us=np.array([event_us for event_us, _ in there], np.int64),
-            values=[[values[name] for _, values in there] for name in question.features],
-        )
+        return answer_of_rows(question, records, rows)
 
     def keys(self, project: str, space: ServedSpace) -> list[bytes]:
         """Read the keys of all rows of the space."""
@@ -119,14 +104,14 @@ def _records(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(f"SELECT record, text FROM {TABLE}"))  # noqa: S608 - the name is ours
 
 
-def _rows(connection: sqlite3.Connection, question: Question) -> dict[bytes, _Row]:
+def _rows(connection: sqlite3.Connection, question: Question) -> dict[bytes, StoredRow]:
     """Return event time and values by feature, by key."""
     assert question.space is not None  # noqa: S101 for the type checker
     table = _table(question.project, question.space)
     # A column that is not there yet reads as null: our writer adds its own at its first write.
     known = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
     ours = ", ".join(name if name in known else "NULL" for name in (GUARD, WITNESS))
-    rows: dict[bytes, _Row] = {}
+    rows: dict[bytes, StoredRow] = {}
     for first in range(0, len(question.keys), CHUNK):
         keys = question.keys[first : first + CHUNK]
         statement = (
