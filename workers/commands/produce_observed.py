@@ -53,8 +53,8 @@ def produce_observations(
         encode = open_row_encode(settings, contract)
         for found in _in_order_of_time(observed, memory, Path(spill)):
             of_format = pace.batch if is_arrow else None
-            rows = found.take(whole := _in_microseconds(found, settings.windows.time))
-            finer += found.num_rows - len(whole)
+            rows = _in_microseconds(found, settings.windows.time)
+            finer += found.num_rows - rows.num_rows
             rows = _as_sent(rows, settings.windows.time, settings.windows.created, is_arrow=is_arrow)
             if kafka.format == "json":
                 infinite += rows.num_rows - len(finite := _finite(rows))
@@ -109,13 +109,13 @@ def _in_order_of_time(observed: ObservedHistory, read_memory_bytes: int, spill: 
             yield pa.Table.from_batches([batch]).select(observed.columns)
 
 
-def _in_microseconds(rows: pa.Table, time_column: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _in_microseconds(rows: pa.Table, time_column: str) -> pa.Table:
     """Return the rows whose times are whole microseconds: cut off, others would become other observations."""
     kind = rows.schema.field(time_column).type
     if not (is_a.is_timestamp(kind) and kind.unit == "ns"):
-        return np.arange(rows.num_rows)
+        return rows
     nanoseconds = pc.fill_null(rows[time_column].cast(pa.int64()), 0).to_numpy()
-    return np.flatnonzero(nanoseconds % 1_000 == 0)
+    return rows.filter(pa.array(nanoseconds % 1_000 == 0))
 
 
 def _finite(rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
