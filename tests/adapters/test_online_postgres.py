@@ -1,5 +1,6 @@
 """Postgres: the rows that Feast itself would write, rights, restarts, locks, time zones, and what its errors say."""
 
+import json
 import threading
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_rows_are_those_of_feast_but_for_our_mark_and_vectors_that_nobody_se
     gate, hidden = rows(postgres, table, columns)
     assert hidden[:2] == feasts[1][:2]
     assert hidden[4] == feasts[1][4]
-    assert np.array_equal(np.float32(eval(hidden[3])), np.float32(eval(feasts[1][3])))  # noqa: S307
+    assert np.array_equal(np.float32(json.loads(hidden[3])), np.float32(json.loads(feasts[1][3])))
     assert (gate[:3], gate[3], gate[4]) == (feasts[0][:3], None, feasts[0][4])
     ours = rows(postgres, table, "value_text, (extract(epoch FROM created_ts) * 1000000)::bigint")
     assert ours == [("undertow", JUNE + 5)] * 2
