@@ -215,3 +215,24 @@ def test_no_bytes_are_too_odd_to_be_a_reject(values, form):
 
 def test_no_records_are_no_windows():
     assert len(opened().decode([]).windows) == len(opened("arrow").decode([]).windows) == 0
+
+
+@pytest.mark.parametrize(
+    ("made_ns", "kept"), [([5_000, 5_001], 9.0), ([5_999, 6_000], 1.0), ([None, None], 9.0)], ids=str
+)
+def test_times_of_creation_are_compared_in_microseconds_in_streams_as_in_tables(made_ns, kept):
+    contract, spec = contract_of("flow"), WindowSpec(every="1s", created="made", lateness="1s")
+    kind = pa.null() if made_ns == [None, None] else pa.timestamp("ns")
+    table = pa.table(
+        {
+            "site": ["a", "a", "a"],
+            TIME: pa.array([NOW_US, NOW_US, NOW_US + 1_000_000], pa.timestamp("us", tz="UTC")),
+            "made": pa.array([*made_ns, None], kind),
+            "flow": [9.0, 1.0, 5.0],
+        }
+    )
+    decoded = opened("arrow", spec, contract).decode(records_of(encode_rows(table)))
+    assert [reject.detail for reject in decoded.rejects] == []
+    assert decoded.windows.past["flow"].tolist() == [kept]
+    windows = made(table, contract, spec)
+    assert windows.take(np.arange(1)).past["flow"].tolist() == [kept]
