@@ -110,6 +110,7 @@ def print_held(console: Console, amounts: Amounts) -> None:
         "bytes in a file",
         "most memory, MB",
         "us/observation, 1 % of them hot",
+        "a quarter copied, s",
         box=box.MARKDOWN,
     )
     with tempfile.TemporaryDirectory(prefix="undertow-bench-") as name:
@@ -118,7 +119,7 @@ def print_held(console: Console, amounts: Amounts) -> None:
                 given = {"series": amounts.held, "folder": folder}
                 found = _answer(["observed_held"], given, Path(name) / "held.log")
             cells = [f"{found[key]:,.0f}" for key in ("memory", "file", "most_mb")]
-            table.add_row(words, *cells, f"{found['us']:.1f}")
+            table.add_row(words, *cells, f"{found['us']:.1f}", f"{found['copied']:.1f}")
     console.print(table)
 
 

@@ -1,9 +1,13 @@
 """What is held of many series, in memory and in a file: found again, copied in batches, let go of, counted."""
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.observations.conftest import contract_of
 from tests.observations.streaming import plan_of
@@ -115,6 +119,45 @@ def test_a_disk_without_place_is_told_before_the_kernel_kills(tmp_path, monkeypa
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(Refused, match=r"expected 512 bytes for what is held .* \(windows.held_path\), found: No space"):
         HeldRows(1, tmp_path).resize(64)
+
+
+def test_series_are_let_go_of_on_a_disk_that_has_become_full(tmp_path, monkeypatch):
+    def full(_file, _offset, size):
+        if size > streamed.held.row_bytes // len(streamed.held) * room:
+            raise OSError(28, "No space left on device")
+
+    streamed = filled(tmp_path)
+    room = len(streamed.held.newest_us)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    before = told(streamed, 2)
+    streamed.drop([9])
+    streamed.forget(streamed.held.keys[streamed.held.partition[: len(streamed.held)] == 1][:1])
+    assert (len(streamed.held), told(streamed, 2)) == (SERIES - 1, before)
+
+
+@given(
+    length=st.integers(1, 6_000),
+    share=st.floats(0.001, 1.0),
+    begins=st.floats(0.0, 1.0),
+    seed=st.integers(0, 9),
+    pieces=st.sampled_from([1, 700, 1 << 13]),
+)
+@settings(max_examples=40)
+def test_rows_of_a_file_are_those_of_an_array_however_they_are_read(length, share, begins, seed, pieces):
+    chance = np.random.default_rng(seed)
+    numbers = chance.normal(size=(length, 3))
+    places = np.flatnonzero(chance.random(length) < share)
+    places = places[places >= begins * length * 0.5]
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_rows, "READ_AT_ONCE", pieces)
+        patch.setattr(held_rows, "MOVED_AT_ONCE", 2 * pieces)
+        rows = HeldRows(3, Path(folder))
+        rows.resize(length)
+        rows.numbers[:] = numbers.reshape(-1)
+        shuffled = chance.permutation(places)
+        assert np.array_equal(rows.copy(shuffled).reshape(-1, 3), numbers[shuffled])
+        rows.keep(places)
+        assert np.array_equal(rows.numbers.reshape(-1, 3)[: len(places)], numbers[places])
 
 
 @pytest.mark.parametrize("longest", [1, 3, 64])

@@ -105,9 +105,10 @@ class HeldSeries:
         counts = np.minimum(self.cells[places], self.depth)
         number, rank = spread(counts)
         slot = ((self.cells[places] - counts) % self.depth)[number] + rank
-        at = self._at(places[number], np.where(slot >= self.depth, slot - self.depth, slot))
-        values = {name: self._rows.numbers[at + self._column(name)] for name in self.columns}
-        return counts, Cells(series=number, index=self._rows.integers[at], values=values)
+        at = self._at(number, np.where(slot >= self.depth, slot - self.depth, slot))
+        numbers = self._rows.copy(places)
+        values = {name: numbers[at + self._column(name)] for name in self.columns}
+        return counts, Cells(series=number, index=numbers.view(np.int64)[at], values=values)
 
     def append(self, places: Rows, counts: Rows, index: Rows, values: Mapping[str, Numbers]) -> None:
         """Add cells: `counts` (m,) of each series, all of a series together and in order."""
@@ -128,7 +129,8 @@ class HeldSeries:
         self._of = Counter(self.partition[places].tolist())
         self._rows.keep(places)
         self._replace([array[places] for array in self._arrays()])
-        self._resize(max(_FEWEST, int(len(places) * _GROWTH)))
+        # Never more rows than before: letting go must work where a disk is full.
+        self._resize(min(len(self._rows), max(_FEWEST, int(len(places) * _GROWTH))))
         return moved
 
     def _at(self, places: Rows, slots: Rows) -> Rows:
