@@ -28,18 +28,26 @@ _US_PER_S = 1_000_000
 
 def read_ids(array: Any, column: IdColumn) -> tuple[Values, Mask]:
     """Return an id column (n,), int64 or object of str, and (n,) which ids are valid."""
+    ids, valid = check_ids(array, column)
+    if column.type == "integer":
+        return _filled(ids, 0), valid
+    return _objects(ids)[0], valid
+
+
+def check_ids(array: Any, column: IdColumn) -> tuple[Any, Mask]:
+    """Return an id column of Arrow's int64 or string, and (n,) which ids are valid."""
     valid = not_null(array)
     if column.type == "integer":
-        return pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False), valid
-    texts = array.cast(pa.string())
-    sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    return _objects(texts)[0], valid & (sizes > 0) & (sizes <= LONGEST_ID)
+        return _of_type(array, pa.int64()), valid
+    texts = _of_type(array, pa.string())
+    sizes = _filled(pc.binary_length(texts), 0)
+    return texts, valid & (sizes > 0) & (sizes <= LONGEST_ID)
 
 
 def read_ends(array: Any) -> tuple[Rows, Mask]:
     """Return event times (n,) in microseconds since the epoch, UTC, and (n,) which are valid."""
     ticks_per_s = _TICKS_PER_S[array.type.unit] if pa.types.is_timestamp(array.type) else _US_PER_S
-    ticks: Rows = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    ticks: Rows = _filled(array.cast(pa.int64()), 0)
     valid = not_null(array)
     if ticks_per_s > _US_PER_S:
         # Finer digits must be 0: cutting them off could give two windows of a series the same event time.
@@ -58,7 +66,7 @@ def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
     A null category is valid if the model has a class for unknown ones.
     """
     if column.categories is None:
-        numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)  # null becomes NaN
+        numbers = read_numbers(array)
         return numbers, np.abs(numbers) <= FLOAT32_MAX  # false for NaN too
     texts, names, places = _objects(array.cast(pa.string()))
     valid = np.ones(len(array), np.bool_) if column.accepts_unknown else not_null(array)
@@ -66,6 +74,12 @@ def read_elements(array: Any, column: Column) -> tuple[Values, Mask]:
         known = frozenset(column.categories)
         valid &= np.fromiter((name in known for name in names), np.bool_, len(names))[places]
     return texts, valid
+
+
+def read_numbers(array: Any) -> NDArray[np.float64]:
+    """Return numbers as float64; NaN for null."""
+    numbers: NDArray[np.float64] = _of_type(array, pa.float64()).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def read_lists(array: Any) -> tuple[Any, Rows, Mask]:
@@ -116,6 +130,16 @@ def not_null(array: Any) -> Mask:
         return np.ones(len(array), np.bool_)
     mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)
     return mask
+
+
+def _of_type(array: Any, kind: Any) -> Any:
+    """Return an array in another type: a cast that changes nothing takes as long as one that does."""
+    return array if array.type == kind else array.cast(kind, safe=not pa.types.is_float64(kind))
+
+
+def _filled(array: Any, number: int) -> Any:
+    """Return numbers, with another for null."""
+    return (pc.fill_null(array, number) if array.null_count else array).to_numpy(zero_copy_only=False)
 
 
 def _objects(texts: Any) -> tuple[Values, list[str | None], Rows]:

@@ -17,7 +17,8 @@ from observed_data import BEGIN_S, COLUMNS, CONTRACT, EVERY_S, SPEC, STEPS
 from undertow.observations.held_snapshot import freeze
 from undertow.observations.plan import make_plan
 from undertow.observations.read import Observations
-from undertow.observations.streamed import PARTITION, StreamedSeries
+from undertow.observations.series_places import PARTITION
+from undertow.observations.streamed import StreamedSeries
 from undertow.observations.taken import RecordPlaces
 
 FILL, POLL, PARTITIONS = 65_536, 512, 4

@@ -8,7 +8,8 @@ from undertow.observations.from_tables import table_form
 from undertow.observations.held_snapshot import freeze, thaw
 from undertow.observations.plan import make_plan
 from undertow.observations.read import read_observations
-from undertow.observations.streamed import PARTITION, StreamedSeries
+from undertow.observations.series_places import PARTITION
+from undertow.observations.streamed import StreamedSeries
 from undertow.observations.taken import RecordPlaces
 from undertow.schemas.contract import IdColumn
 

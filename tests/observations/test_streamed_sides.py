@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.observations.conftest import TIME, contract_of, made, plainly, table_of
 from tests.observations.streaming import Streamed, text
+from undertow.observations import series_places
 from undertow.observations.series_keys import KeyTable, keys_of
 from undertow.observations.spec import WindowSpec
 from undertow.schemas.contract import Column
@@ -111,6 +112,22 @@ def test_a_partition_that_is_given_away_is_let_go_of_and_the_others_go_on():
     stream.feed([record("a", 20)], partition=0)
     assert [text(window) for _, window in stream.found] == [text(window) for _, window in alone.found]
     assert len(stream.found) == 5
+
+
+@pytest.mark.parametrize("most", [0, 2, 3])
+def test_windows_are_the_same_however_few_series_are_remembered_by_their_ids(most, monkeypatch):
+    def found():
+        stream, records = Streamed(SPEC, CONTRACT, KINDS, KNOWN, STATIC), records_of(3)
+        for first in range(0, len(records), 5):
+            stream.feed(records[first : first + 5])
+            if first == 50:  # series get other places
+                stream.feed([[{"site": "x", TIME: AUTUMN_US}]], partition=1)
+                stream.series.forget(keys_of({"site": np.array(["a"], object)}, [0]))
+        return [(offset, text(window)) for offset, window in stream.found]
+
+    expected = found()
+    monkeypatch.setattr(series_places, "_REMEMBERED", most)
+    assert found() == expected
 
 
 @given(st.lists(st.lists(st.integers(0, 400), max_size=60, unique=True), max_size=8))

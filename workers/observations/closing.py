@@ -25,7 +25,15 @@ class Closing:
 
     def due_us(self, index: Rows) -> Rows:
         """Return (n,) the newest event time of its series from which on the cell of a grid point is closed."""
-        return self.grid.times(index) + (self.grid.tolerance_us + self.lateness_us)  # tolerance is 0 with `until`
+        return self.grid.times(index) + self._slack_us
+
+    def index(self, due_us: Rows) -> Rows:
+        """Return (n,) the grid points whose cells are closed from then on."""
+        return (due_us - (self.grid.origin_us + self._slack_us)) // self.grid.every_us
+
+    @property
+    def _slack_us(self) -> int:
+        return self.grid.tolerance_us + self.lateness_us  # tolerance is 0 with `until`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,15 +44,17 @@ class Moves:
     """(n,) of each observation's series, before its record."""
     newest: Rows
     """(m,) after all of them."""
-    levels: Rows
-    """The distinct event times that matter, ascending."""
-    keys: Rows
-    """(groups,) the series, times the number of levels, plus the level of its newest after the group: ascending."""
     records: Rows
     """(groups,) the record of each."""
+    levels: Rows | None = None
+    """The distinct event times that matter, ascending. None where each series has one group: then that closes cells."""
+    keys: Rows | None = None
+    """(groups,) the series, times the number of levels, plus the level of its newest after the group: ascending."""
 
     def closer(self, series: Rows, due_us: Rows) -> Rows:
         """Return the record by which cells have been closed, all of which have been now and had not been before."""
+        if self.levels is None or self.keys is None:
+            return self.records[series]
         level = np.searchsorted(self.levels, due_us)
         place = np.searchsorted(self.keys, series * len(self.levels) + level)
         return self.records[place]
@@ -55,12 +65,19 @@ def follow(series: Rows, record: Rows, time_us: Rows, newest_us: Rows) -> Moves:
 
     `newest_us` is (m,), from before.
     """
+    if len(series) == len(newest_us):  # one observation of each
+        at, by = np.empty_like(time_us), np.empty_like(record)
+        at[series], by[series] = time_us, record
+        return Moves(newest_before=newest_us[series], newest=np.maximum(newest_us, at), records=by)
     order = np.argsort(series, kind="stable")
     of, by, at = series[order], record[order], time_us[order]
     opens = np.ones(len(order), np.bool_)
     opens[1:] = (of[1:] != of[:-1]) | (by[1:] != by[:-1])
     starts = np.flatnonzero(opens)
     greatest, mine = np.maximum.reduceat(at, starts) if len(starts) else at, of[starts]
+    if len(starts) == len(newest_us):  # one record of each
+        newest = np.maximum(newest_us, greatest)
+        return Moves(newest_before=newest_us[series], newest=newest, records=by[starts])
     is_first = _begins(mine)
     levels = np.unique(np.concatenate([newest_us, greatest]))
     greatest[is_first] = np.maximum(greatest[is_first], newest_us[mine[is_first]])

@@ -38,6 +38,8 @@ class HeldSeries:
         self.depth, self.columns = depth, tuple(columns)
         self._keys = KeyTable()
         self._of: Counter[int] = Counter()
+        self.renumbered = 0
+        """How often series got other places."""
         self.partition = np.zeros(0, np.int32)
         self.newest_us = np.zeros(0, np.int64)
         self.cells = np.zeros(0, np.int64)
@@ -112,19 +114,28 @@ class HeldSeries:
 
     def append(self, places: Rows, counts: Rows, index: Rows, values: Mapping[str, Numbers]) -> None:
         """Add cells: `counts` (m,) of each series, all of a series together and in order."""
+        if (counts == 1).all():
+            at = self._at(places, self.cells[places] % self.depth)
+            self._write(at, index, values)
+            self.cells[places] += 1
+            return
         number, rank = spread(counts)
         ordinal = self.cells[places][number] + rank
         kept = np.flatnonzero(rank >= counts[number] - self.depth)
         at = self._at(places[number[kept]], ordinal[kept] % self.depth)
-        self._rows.integers[at] = index[kept]
-        for name, column in values.items():
-            self._rows.numbers[at + self._column(name)] = column[kept]
+        self._write(at, index[kept], {name: column[kept] for name, column in values.items()})
         self.cells[places] += counts
+
+    def _write(self, at: Rows, index: Rows, values: Mapping[str, Numbers]) -> None:
+        self._rows.integers[at] = index
+        for name, column in values.items():
+            self._rows.numbers[at + self._column(name)] = column
 
     def keep(self, kept: Mask) -> Rows:
         """Let go of all others; return by old place the new one, -1 for those that are gone."""
         places = np.flatnonzero(kept)
         moved = np.where(kept, np.cumsum(kept) - 1, -1)
+        self.renumbered += 1
         self._keys = KeyTable(self._keys.keys[places])
         self._of = Counter(self.partition[places].tolist())
         self._rows.keep(places)

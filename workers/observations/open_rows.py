@@ -6,6 +6,7 @@ Knows no windows.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ FIXED: Mapping[str, type] = {
     "offset": np.int64,  # of its record
     "appended_us": np.int64,  # of its record
 }
-_VALUE, _NEXT = "value:", "next"
+Columns = dict[str, NDArray[Any]]
+"""Rows, by column."""
+_VALUE = "value:"
 _NONE = -1
 _FEWEST = 256
 _LONG_CHAIN = 64
@@ -34,7 +37,7 @@ class OpenRows:
         """Begin empty."""
         kinds = {**FIXED, **{value_name(name): np.float64 for name in columns}}
         self.names = tuple(kinds)
-        self._columns: dict[str, NDArray[np.generic]] = {name: np.zeros(0, kind) for name, kind in kinds.items()}
+        self._columns: Columns = {name: np.zeros(0, kind) for name, kind in kinds.items()}
         self._next: Rows = np.zeros(0, np.int64)  # by row, the next one of its series
         self._first: Rows = np.zeros(0, np.int64)  # by place of a series, its first row
         self._free: Rows = np.zeros(0, np.int64)  # rows that hold nothing: the last `_free_count`, a stack
@@ -49,7 +52,7 @@ class OpenRows:
         row = self._next.itemsize + sum(array.itemsize for array in self._columns.values())
         return row * len(self) + self._first.nbytes
 
-    def add(self, rows: Mapping[str, NDArray[np.generic]]) -> None:
+    def add(self, rows: Columns) -> None:
         """Add rows."""
         count = len(rows["place"])
         if not count:
@@ -62,16 +65,18 @@ class OpenRows:
             array[at] = rows[name]
         self._chain(at)
 
-    def take_closed(self, places: Rows, newest_us: Rows) -> dict[str, NDArray[np.generic]]:
+    def take_closed(self, places: Rows, newest_us: Rows) -> Columns:
         """Take out the rows of these series whose cells are closed, by (series,) the newest event time of each place.
 
         Whoever calls it names every series whose newest event time has moved.
         """
-        rows = self._of(places)
+        rows = self._of(places) if len(self) else self._free[:0]
+        if not len(rows):
+            return self._at(rows)
         mine = self._columns["place"][rows]
         is_closed = self._columns["due_us"][rows] <= newest_us[mine]
         closed = rows[is_closed]
-        taken = {name: column[closed] for name, column in self._columns.items()}
+        taken = self._at(closed)
         if len(closed):
             touched = np.unique(mine[is_closed])
             stay = rows[~is_closed]
@@ -82,10 +87,9 @@ class OpenRows:
             self._free_count += len(closed)
         return taken
 
-    def of(self, places: Rows) -> dict[str, NDArray[np.generic]]:
+    def of(self, places: Rows) -> Columns:
         """Return a copy of the rows of these series."""
-        rows = self._of(places)
-        return {name: column[rows] for name, column in self._columns.items()}
+        return self._at(self._of(places))
 
     def keep(self, moved: Rows) -> None:
         """Follow series to new places, by old place; let go of rows whose series are gone (-1)."""
@@ -95,6 +99,9 @@ class OpenRows:
         self._columns = {name: column[:0] for name, column in self._columns.items()}
         self._next, self._free, self._free_count = self._next[:0], self._free[:0], 0
         self.add(rows)
+
+    def _at(self, rows: Rows) -> Columns:
+        return {name: column[rows] for name, column in self._columns.items()}
 
     def _of(self, places: Rows) -> Rows:
         """Return the rows of these series, which differ."""

@@ -21,7 +21,7 @@ from undertow.observations.grid import Grid
 from undertow.observations.local_times import to_utc
 from undertow.observations.series_numbers import number_series
 from undertow.observations.table_columns import id_column, value_column, whole_column
-from undertow.schemas.arrow_columns import Mask, Rows, read_ends, read_ids
+from undertow.schemas.arrow_columns import Mask, Rows, check_ids, read_ends, read_numbers
 from undertow.schemas.arrow_faults import is_integer, is_time
 from undertow.schemas.contract import Column, IdColumn
 from undertow.schemas.times import are_of_another_unit
@@ -85,7 +85,7 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
 
     def hold(reason: str, column: str, expected: str, valid: Mask) -> None:
         nonlocal good
-        if len(rows := np.flatnonzero(good & ~valid)):
+        if not valid.all() and len(rows := np.flatnonzero(good & ~valid)):
             bad.append(BadRows(reason=reason, column=column, expected=expected, rows=rows))
             good = good & valid
 
@@ -96,7 +96,7 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
     hold("off-grid", form.time, "a time within windows.tolerance of a grid point", near)
     ids = {}
     for one in form.ids:
-        ids[one.name], valid = read_ids(id_column(table, one), one)
+        ids[one.name], valid = check_ids(id_column(table, one), one)
         hold("series", one.name, f"an id: text of 1 to {LONGEST_ID} bytes, or an integer", valid)
     values: dict[str, Numbers] = {}
     names: dict[str, Values] = {}
@@ -111,7 +111,8 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
     created = read_created(whole_column(table, form.created)) if form.created else None
     kept = np.flatnonzero(good)
     all_kept = len(kept) == table.num_rows
-    series, distinct = number_series({name: column if all_kept else column[kept] for name, column in ids.items()})
+    usable = {name: column if all_kept else column.filter(pa.array(good)) for name, column in ids.items()}
+    series, distinct = number_series(usable)
     return Observations(
         rows=kept,
         series=series if ids else np.zeros(len(kept), np.int64),
@@ -156,7 +157,7 @@ def _times(array: Any, form: TableForm) -> tuple[Any, Mask]:
 
 
 def _numbers(array: Any) -> tuple[Numbers, Mask]:
-    numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0  # of -0.0 and 0.0 one is left
+    numbers = read_numbers(array) + 0.0  # of -0.0 and 0.0 one is left
     return numbers, ~(np.abs(numbers) > FLOAT32_MAX)  # NaN is a hole
 
 

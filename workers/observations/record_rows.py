@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from undertow.core.errors import Refused
 from undertow.observations.read import TableForm, read_created, read_times
-from undertow.observations.streamed import PARTITION
+from undertow.observations.series_places import PARTITION
 from undertow.observations.table_columns import id_column, value_column, whole_column
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.records import Record
@@ -55,8 +55,8 @@ def to_rows(
     faults: dict[int, list[RowFault]],
 ) -> RecordRows:
     """Join tables of the types of `row_schema`, each with (n,) the record of its rows, in order of the records."""
-    empty = row_schema(form).empty_table()
-    table = pa.concat_tables([empty, *(table for table, _ in pieces)])
+    tables = [table for table, _ in pieces] or [row_schema(form).empty_table()]
+    table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
     record_of: Rows = np.concatenate([np.zeros(0, np.int64), *(record_of for _, record_of in pieces)])
     index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
     return RecordRows(

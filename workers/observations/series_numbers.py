@@ -5,17 +5,20 @@ so they depend on the set of series alone. Knows no times.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from undertow.observations.category_places import texts_array
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.windows import Values
 
 
-def number_series(ids: Mapping[str, Values]) -> tuple[Rows, dict[str, Values]]:
-    """Return (n,) the number of each row's series, and by column (m,) the ids of the series, in order of the ids."""
+def number_series(ids: Mapping[str, Any]) -> tuple[Rows, dict[str, Values]]:
+    """Return (n,) the number of each row's series, and by column (m,) the ids of the series, in order of the ids.
+
+    The columns are Arrow's strings and int64, without a null.
+    """
     numbers = np.zeros(0, np.int64)
     places: dict[str, Rows] = {}
     distinct: dict[str, Values] = {}
@@ -23,6 +26,9 @@ def number_series(ids: Mapping[str, Values]) -> tuple[Rows, dict[str, Values]]:
         codes, distinct[name] = _ranks(column)
         if not places:
             numbers, places[name] = codes, np.arange(len(distinct[name]))
+            continue
+        if len(distinct[name]) == 1:  # such as the one partition of a poll
+            places[name] = np.zeros(len(next(iter(places.values()))), np.int64)
             continue
         pairs, numbers = np.unique(numbers * max(1, len(distinct[name])) + codes, return_inverse=True)
         earlier, mine = np.divmod(pairs, max(1, len(distinct[name])))
@@ -39,13 +45,15 @@ def match_series(ids: Mapping[str, Values], among: Mapping[str, Values]) -> Rows
     return np.array([known.get(key, -1) for key in wanted], np.int64)
 
 
-def _ranks(column: Values) -> tuple[Rows, Values]:
+def _ranks(column: Any) -> tuple[Rows, Values]:
     """Return (n,) the rank of each id among the distinct ones, and these in order: texts by code points."""
-    encoded = pa.array(column).dictionary_encode()
-    found = encoded.dictionary.to_pylist()
-    order = sorted(range(len(found)), key=found.__getitem__)
-    ranks = np.empty(len(found), np.int64)
-    ranks[order] = np.arange(len(found))
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    in_order = [found[place] for place in order]
-    return ranks[codes], texts_array(in_order) if column.dtype == object else np.array(in_order, np.int64)
+    encoded = column.dictionary_encode()
+    distinct: Values = encoded.dictionary.to_numpy(zero_copy_only=False)
+    codes: Rows = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    found = distinct.tolist()
+    in_order = sorted(found)
+    if in_order == found:
+        return codes, distinct
+    rank_of = dict(zip(in_order, range(len(found)), strict=True))
+    ranks = np.array([rank_of[one] for one in found], np.int64)
+    return ranks[codes], texts_array(in_order) if distinct.dtype == object else np.array(in_order, np.int64)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from undertow.observations.category_places import Numbers
 from undertow.observations.cells import Cells, combine_cells
@@ -22,19 +21,17 @@ from undertow.observations.from_tables import read_known, static_table
 from undertow.observations.held_names import HeldNames
 from undertow.observations.held_series import NO_CELL, HeldSeries, join_cells
 from undertow.observations.known_places import KnownPlaces
-from undertow.observations.open_rows import OpenRows, value_name
+from undertow.observations.open_rows import Columns, OpenRows, value_name
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import Observations
-from undertow.observations.series_keys import Keys, keys_of
+from undertow.observations.series_keys import Keys
+from undertow.observations.series_places import SeriesPlaces
 from undertow.observations.stated_statics import Stated, settle_statics
 from undertow.observations.taken import RecordPlaces, Refusal, StreamedWindows
 from undertow.observations.windowed import Windows
 from undertow.schemas.arrow_columns import Mask, Rows
 from undertow.schemas.times import format_time
 from undertow.schemas.windows import Values
-
-PARTITION = "@partition"
-"""The id column that is added to those of a series: what two partitions have seen of it is kept apart."""
 
 
 class StreamedSeries:
@@ -66,12 +63,14 @@ class StreamedSeries:
         # Before its last step a window needs the others, and what its first step may be filled with.
         depth = max(1, plan.max_length - 1 + plan.max_gap)
         self.held = HeldSeries(depth=depth, columns=[*self._rules], statics=len(plan.static), folder=held_path)
+        self._places = SeriesPlaces(self.held)
         self.open = OpenRows(column.name for column in self.columns)
         self.names = {column.name: HeldNames() for column in self.columns if not column.is_real}
         nothing = Cells(
             series=np.zeros(0, np.int64), index=np.zeros(0, np.int64), values=dict.fromkeys(self._rules, np.zeros(0))
         )
         self._nothing = cut_windows(plan, nothing, self._beside(nobody, self.held.stated(np.zeros(0, np.int64))))
+        self._no_window = self._nothing.take(np.zeros(0, np.int64))
 
     @property
     def nbytes(self) -> int:
@@ -87,34 +86,32 @@ class StreamedSeries:
         """Take observations, read with `PARTITION` as the last id; `record_of` (n,) is ascending."""
         if not len(seen.rows):
             return self._taken(self._nothing, np.zeros(0, np.int64))
-        places, astray = self._find(seen.ids)
+        places, astray = self._places.find(seen.ids)
         moves = follow(seen.series, record_of, seen.time_us, self.held.newest_us[places])
         self.held.newest_us[places] = moves.newest
-        values = {
-            name: self.names[name].encode(column, seen.names[name]) if name in self.names else column
-            for name, column in seen.values.items()
-        }
         due_us = self._closing.due_us(seen.index)
         late = due_us <= moves.newest_before
-        refused = self._explain_late(seen, late, moves, record_of, records)
-        kept = ~late
-        of_kept = record_of[kept]
-        self.open.add(
-            {
-                "place": places[seen.series[kept]],
-                "due_us": due_us[kept],
-                "time_us": seen.time_us[kept],
-                "created": np.zeros(len(of_kept)) if seen.created is None else seen.created[kept],
-                "offset": records.offset[of_kept],
-                "appended_us": records.appended_us[of_kept],
-                **{value_name(name): column[kept] for name, column in values.items()},
-            }
-        )
-        closed = self.open.take_closed(places, self.held.newest_us)
-        if not len(closed["place"]):
+        refused: list[Refusal] = []
+        if late.any():
+            refused = self._explain_late(seen, late, moves, record_of, records)
+            seen, record_of, due_us = seen.take(~late, ()), record_of[~late], due_us[~late]
+        rows: Columns = {
+            "place": places[seen.series],
+            "due_us": due_us,
+            "time_us": seen.time_us,
+            "created": np.zeros(len(due_us)) if seen.created is None else seen.created,
+            "offset": records.offset[record_of],
+            "appended_us": records.appended_us[record_of],
+            **{
+                value_name(name): self.names[name].encode(column, seen.names[name]) if name in self.names else column
+                for name, column in seen.values.items()
+            },
+        }
+        closed, series = self._take_closed(rows, seen.series, places)
+        if not len(series):
             return self._taken(self._nothing, np.zeros(0, np.int64), refused, astray)
-        cells, bad = self._combine(closed, seen.ids, places)
-        refused += self._explain_contradictions(closed, bad, places, moves, records)
+        cells, bad = self._combine(closed, series, seen.ids, places)
+        refused += self._explain_contradictions(closed, series, bad, moves, records)
         by = moves.closer(cells.series, self._closing.due_us(cells.index))
         windows, closers = self._cut(cells, by, seen.ids, places, records.emits)
         return self._taken(windows, closers, refused, astray)
@@ -136,54 +133,54 @@ class StreamedSeries:
     def _taken(
         self, windows: Windows, closers: Rows, refused: "list[Refusal] | None" = None, astray: str = ""
     ) -> StreamedWindows:
-        batch = windows.take(np.arange(len(windows)))
+        batch = windows.take(np.arange(len(windows))) if len(windows) else self._no_window
         left_out = windows.left_out
         return StreamedWindows(
             windows=batch, record_of=closers, refused=tuple(refused or ()), left_out=left_out, astray=astray
         )
 
-    def _find(self, ids: Mapping[str, Values]) -> tuple[Rows, str]:
-        """Return (m,) the places of series, and in words one that is new here and held in another partition, too."""
-        partition: Rows = ids[PARTITION].astype(np.int64)
-        own = {name: column for name, column in ids.items() if name != PARTITION}
-        keys = keys_of(own, partition.tolist())
-        places = self.held.find(keys)
-        if not len(new := np.flatnonzero(places < 0)):
-            return places, ""
-        astray, fresh = "", {name: column[new] for name, column in own.items()}
-        for other in sorted(self.held.of_partitions):
-            elsewhere = self.held.find(keys_of(fresh, [other] * len(new))) >= 0
-            if (seen_twice := np.flatnonzero(elsewhere & (partition[new] != other))).size:
-                one = int(seen_twice[0])
-                whose = ", ".join(f"{name}={column[one]}" for name, column in fresh.items())
-                astray = f"{whose} in partition {partition[new][one]} and in {other}"
-        places[new] = self.held.add(keys[new], partition[new])
-        return places, astray
+    def _take_closed(self, rows: Columns, series: Rows, places: Rows) -> tuple[Columns, Rows]:
+        """Keep new rows; return those whose cells are closed, with their series: mostly they have just come."""
+        closed = self.open.take_closed(places, self.held.newest_us)
+        of_closed = np.zeros(0, np.int64)
+        if len(closed["place"]):
+            order = np.argsort(places)
+            of_closed = order[np.searchsorted(places, closed["place"], sorter=order)]
+        at_once = rows["due_us"] <= self.held.newest_us[rows["place"]]
+        if not at_once.all():
+            self.open.add({name: column[~at_once] for name, column in rows.items()})
+            rows, series = {name: column[at_once] for name, column in rows.items()}, series[at_once]
+        if not len(of_closed):
+            return rows, series
+        both = {name: np.concatenate([column, rows[name]]) for name, column in closed.items()}
+        return both, np.concatenate([of_closed, series])
 
     def _combine(
-        self, closed: Mapping[str, NDArray[np.generic]], ids: Mapping[str, Values], places: Rows
+        self, closed: Columns, series: Rows, ids: Mapping[str, Values], places: Rows
     ) -> tuple[Cells, tuple[BadRows, ...]]:
         """Return the cells of observations whose cells are closed, and which of these contradict others."""
-        number = np.empty(len(self.held), np.int64)
-        number[places] = np.arange(len(places))
-        time_us = closed["time_us"].astype(np.int64)
+        time_us, due_us = (np.asarray(closed[name], np.int64) for name in ("time_us", "due_us"))
         # Between equals the order of the texts decides, as in frames, whose numbers are in this order.
         values: dict[str, Numbers] = {
-            one.name: self._in_order(one.name, closed[value_name(one.name)].astype(np.float64)) for one in self.columns
+            one.name: self._in_order(one.name, np.asarray(closed[value_name(one.name)], np.float64))
+            for one in self.columns
         }
         rows = Observations(
             rows=np.arange(len(time_us)),
-            series=number[closed["place"]],
+            series=series,
             ids=ids,
             time_us=time_us,
-            index=self.plan.grid.place(time_us)[0],
+            index=self._closing.index(due_us),
             created=closed["created"] if self.plan.spec.created else None,
             values=values,
             names={},
             bad=(),
         )
-        agreeing, stated = settle_statics(rows, self.plan.static, self._ranked(self.held.stated(places), back=False))
-        self.held.state(places, self._ranked(stated, back=True))
+        agreeing = rows
+        if self.plan.static:
+            before = self._ranked(self.held.stated(places), back=False)
+            agreeing, stated = settle_statics(rows, self.plan.static, before)
+            self.held.state(places, self._ranked(stated, back=True))
         cells = combine_cells(agreeing, self._rules)
         numbers = {
             name: self.names[name].out_of_order(column) if name in self.names else column
@@ -195,7 +192,10 @@ class StreamedSeries:
         self, cells: Cells, by: Rows, ids: Mapping[str, Values], places: Rows, emits: Mask
     ) -> tuple[Windows, Rows]:
         """Return the windows that end at new cells, or between them and the ones before, in order of their records."""
-        series, begins, counts = np.unique(cells.series, return_index=True, return_counts=True)
+        opens = np.ones(len(cells.series), np.bool_)
+        opens[1:] = cells.series[1:] != cells.series[:-1]
+        begins = np.flatnonzero(opens)
+        series, counts = cells.series[begins], np.diff(begins, append=len(opens))
         mine = places[series]
         wanted = np.logical_or.reduceat(emits[by], begins) if len(begins) else np.zeros(0, np.bool_)
         if self.plan.spec.stride > 1:
@@ -258,21 +258,19 @@ class StreamedSeries:
 
     def _explain_contradictions(
         self,
-        closed: Mapping[str, NDArray[np.generic]],
+        closed: Columns,
+        series: Rows,
         bad: tuple[BadRows, ...],
-        places: Rows,
         moves: Moves,
         records: RecordPlaces,
     ) -> list[Refusal]:
         """Explain observations that are known to be none only now, when their cells are closed."""
-        number = np.empty(len(self.held), np.int64)
-        number[places] = np.arange(len(places))
         refused: list[Refusal] = []
         for one in bad:
             of = {
                 name: closed[name][one.rows].astype(np.int64) for name in ("place", "due_us", "offset", "appended_us")
             }
-            emits = records.emits[moves.closer(number[of["place"]], of["due_us"])]
+            emits = records.emits[moves.closer(series[one.rows], of["due_us"])]
             refused += [
                 Refusal(
                     partition=int(self.held.partition[of["place"][row]]),

@@ -4,7 +4,7 @@ In: records of the partitions that are read, each once and in order. Out: `Decod
 and rejects. Knows no source: who assigns partitions says from which offset on windows are wanted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +13,11 @@ from undertow.observations.faults import explain_rows
 from undertow.observations.from_tables import table_form
 from undertow.observations.read import TableForm, read_observations
 from undertow.observations.record_rows import ReadRows, RecordRows
-from undertow.observations.streamed import PARTITION, StreamedSeries
+from undertow.observations.series_places import PARTITION
+from undertow.observations.streamed import StreamedSeries
 from undertow.observations.taken import RecordPlaces, Refusal
 from undertow.observations.windowed import LEFT_OUT
+from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.event_times import EventTimes
@@ -56,16 +58,11 @@ class StreamedRecords:
             records = [record for record in records if record.offset < until.get(record.partition, record.offset + 1)]
         rows = self._read(records)
         faults: dict[int, list[tuple[str, str]]] = {position: [*found] for position, found in rows.faults.items()}
-        rows = self._hold_times(rows, records, faults)
+        places = _places(records, until)
+        rows = self._hold_times(rows, places.appended_us, faults)
         seen = read_observations(rows.table, self._form)
         for fault in explain_rows(seen.bad, rows.table):
             faults.setdefault(int(rows.record_of[fault.row]), []).append((fault.reason, fault.detail))
-        places = RecordPlaces(
-            partition=np.fromiter((record.partition.index for record in records), np.int64, len(records)),
-            offset=np.fromiter((record.offset for record in records), np.int64, len(records)),
-            appended_us=np.fromiter((_believed(record) for record in records), np.int64, len(records)),
-            emits=np.array([record.partition not in until for record in records], np.bool_),
-        )
         taken = self.series.take(seen, rows.record_of[seen.rows], places)
         if taken.astray:
             self._told("astray", 1, taken.astray)
@@ -79,12 +76,10 @@ class StreamedRecords:
         rejects += _refused(taken.refused, records)
         return Decoded(windows=taken.windows, record_of=taken.record_of, rejects=tuple(one_for_each_record(rejects)))
 
-    def _hold_times(
-        self, rows: RecordRows, records: Sequence[Record], faults: dict[int, list[tuple[str, str]]]
-    ) -> RecordRows:
+    def _hold_times(self, rows: RecordRows, appended_us: Rows, faults: dict[int, list[tuple[str, str]]]) -> RecordRows:
         """Leave out times that cannot be meant, by the time at which a record was appended: no clock of ours counts."""
         time_us = rows.table[self._form.time].to_numpy().astype("datetime64[us]").astype(np.int64)
-        appended_us = np.array([_believed(record) for record in records], np.int64)[rows.record_of]
+        appended_us = appended_us[rows.record_of]
         limits = self._times_at(0.0)  # so its end is how far a time may be ahead
         # A broker's record has a time of its own; without one (-1 ms) nothing is known of what is ahead.
         ahead_us = np.where(appended_us > 0, appended_us + limits.last_us, np.iinfo(np.int64).max)
@@ -93,15 +88,24 @@ class StreamedRecords:
             return rows
         for row in np.flatnonzero(~good).tolist():
             record = int(rows.record_of[row])
-            own = self._times_at(_believed(records[record]) / 1e6)
+            own = self._times_at(int(appended_us[row]) / 1e6)
             detail = f"{self._form.time}: {own.explain(int(time_us[row])).removeprefix('end: ')}"
             faults.setdefault(record, []).append(("event-time", detail))
         return replace(rows, table=rows.table.filter(good), record_of=rows.record_of[good])
 
 
-def _believed(record: Record) -> int:
-    """Return a record's own time, or 0 for one that no clock has shown: a producer may write any number there."""
-    return record.appended_us if 0 < record.appended_us <= _LAST_APPENDED_US else 0
+def _places(records: Sequence[Record], warming: Collection[Partition]) -> RecordPlaces:
+    """Return where records are; with 0 for a time that no clock has shown: a producer may write any number there."""
+    return RecordPlaces(
+        partition=np.array([record.partition.index for record in records], np.int64),
+        offset=np.array([record.offset for record in records], np.int64),
+        appended_us=np.array(
+            [at if 0 < (at := record.appended_us) <= _LAST_APPENDED_US else 0 for record in records], np.int64
+        ),
+        emits=np.array([record.partition not in warming for record in records], np.bool_)
+        if warming
+        else np.ones(len(records), np.bool_),
+    )
 
 
 def _reject(record: Record, found: Sequence[tuple[str, str]]) -> Reject:

@@ -21,7 +21,10 @@ def whole_column(table: pa.Table, name: str) -> Any:
         found = f"{len(places)} of that name" if places else f"none{looks_misspelt(name, table.column_names)}"
         message = f"expected a column {name}, found {found}"
         raise Refused(message)
-    whole = table[name].combine_chunks()
+    column = table.column(places[0])
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
