@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from undertow.observations.category_places import Numbers
 from undertow.observations.read import Observations
@@ -70,13 +69,13 @@ def _tied(series: Rows, times: Rows) -> tuple[Rows, Rows]:
     return places, np.cumsum(np.concatenate([[True], ~same]))[places] if len(places) else places
 
 
-def _settle_ties(column: Numbers, created: NDArray[np.generic] | None, places: Rows, groups: Rows) -> Numbers:
+def _settle_ties(column: Numbers, created: Numbers | None, places: Rows, groups: Rows) -> Numbers:
     """Put observations of one time in an order that follows from their content: by `created`, then by value."""
     tied = column[places]
     same = (tied[1:] == tied[:-1]) | (np.isnan(tied[1:]) & np.isnan(tied[:-1]))
     if np.all(same | (groups[1:] != groups[:-1])):
         return column  # copies of each other: any order is the same
-    keys = (tied, groups) if created is None else (tied, created[places], groups)
+    keys = (tied, groups) if created is None else (tied, *created[places].T[::-1], groups)
     settled = column.copy()
     settled[places] = tied[np.lexsort(keys)]  # groups stay where they are
     return settled

@@ -28,7 +28,7 @@ from undertow.observations.open_rows import FIXED
 from undertow.observations.plan import WindowPlan
 from undertow.observations.streamed import StreamedSeries
 
-VERSION = 2
+VERSION = 3
 """Of what is written here; of another one nothing is read, and the topic is read again instead."""
 AT_ONCE = 1 << 16
 """Series in a batch. A choice: 65,536 of 24 steps and two columns are 40 MB."""

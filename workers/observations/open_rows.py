@@ -17,7 +17,8 @@ FIXED: Mapping[str, type] = {
     "place": np.int64,  # of its series
     "due_us": np.int64,  # from which newest event time on its cell is closed
     "time_us": np.int64,
-    "created": np.float64,  # of WindowSpec.created; -inf for none
+    "created": np.float64,  # of WindowSpec.created, see created_order
+    "created_rest": np.float64,
     "offset": np.int64,  # of its record
     "appended_us": np.int64,  # of its record
 }

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as is_a
-from numpy.typing import NDArray
 
 from undertow.core.errors import Refused
 from undertow.observations.category_places import Numbers, encode_categories
+from undertow.observations.created_order import order_of_column
 from undertow.observations.faults import BadRows
 from undertow.observations.grid import Grid
 from undertow.observations.local_times import to_utc
@@ -56,7 +55,8 @@ class Observations:
     time_us: Rows
     index: Rows
     """(n,) its grid point."""
-    created: NDArray[Any] | None
+    created: Numbers | None
+    """(n, 2) what orders observations of one time, see `created_order`."""
     values: Mapping[str, Numbers]
     """By column, (n,)."""
     names: Mapping[str, Values]
@@ -108,7 +108,7 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
         else:
             values[column.name], names[column.name], valid = encode_categories(array, column)
             hold("category", column.name, "a category that the model knows", valid)
-    created = read_created(whole_column(table, form.created)) if form.created else None
+    created = order_of_column(whole_column(table, form.created)) if form.created else None
     kept = np.flatnonzero(good)
     all_kept = len(kept) == table.num_rows
     usable = {name: column if all_kept else column.filter(pa.array(good)) for name, column in ids.items()}
@@ -159,18 +159,3 @@ def _times(array: Any, form: TableForm) -> tuple[Any, Mask]:
 def _numbers(array: Any) -> tuple[Numbers, Mask]:
     numbers = read_numbers(array) + 0.0  # of -0.0 and 0.0 one is left
     return numbers, ~(np.abs(numbers) > FLOAT32_MAX)  # NaN is a hole
-
-
-def read_created(array: Any) -> NDArray[Any]:
-    """Return what orders observations of one time; null is before all others."""
-    if is_a.is_null(array.type):
-        array = array.cast(pa.int64())
-    if is_a.is_timestamp(array.type):  # in every driver the same unit, in which float64 holds all of these years
-        array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
-    if is_integer(array.type) or is_a.is_timestamp(array.type):
-        return np.asarray(pc.fill_null(array.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy(zero_copy_only=False))
-    if is_a.is_floating(array.type):
-        numbers = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return np.where(np.isnan(numbers), -np.inf, numbers)
-    message = f"windows.created: expected a column of times or numbers, found {array.type}"
-    raise Refused(message)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from undertow.observations.created_order import CREATED, order_of_value, pairs_array
 from undertow.observations.local_times import to_utc
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import TableForm
@@ -95,8 +96,8 @@ def _columns(rows: Sequence[Row], form: TableForm, schema: pa.Schema) -> tuple[d
             names = held(column.name, _is_name, "category", "a text, a whole number or null")
             columns[column.name] = pa.array([None if one is None else str(one) for one in names], pa.string())
     if form.created:
-        orders = held(form.created, lambda one: _order(one) is not None, "time", "a number, a time or null")
-        columns[form.created] = pa.array([None if one is None else _order(one) for one in orders], pa.float64())
+        orders = held(form.created, lambda one: order_of_value(one) is not None, "time", "a number, a time or null")
+        columns[CREATED] = pairs_array(np.array([order_of_value(one) for one in orders], np.float64))
     return columns, bad
 
 
@@ -152,13 +153,3 @@ def _is_number(value: object) -> bool:
 
 def _is_name(value: object) -> bool:
     return type(value) in {int, str}
-
-
-def _order(value: object) -> float | None:
-    """Return what orders observations of one time."""
-    if type(value) is str:
-        try:
-            return float(parse_time(value))
-        except ValueError:
-            return None
-    return float(value) if type(value) is int or type(value) is float else None

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from undertow.core.errors import Refused
-from undertow.observations.read import TableForm, read_created, read_times
+from undertow.observations.created_order import CREATED, PAIRS, order_of_column, pairs_array
+from undertow.observations.read import TableForm, read_times
 from undertow.observations.series_places import PARTITION
 from undertow.observations.table_columns import id_column, value_column, whole_column
 from undertow.schemas.arrow_columns import Rows
@@ -27,7 +28,7 @@ class RecordRows:
     """The observations of r records."""
 
     table: pa.Table
-    """Ids, the time in UTC, `created` as float64, numbers as float64, categories as texts, and `PARTITION`."""
+    """Ids, the time in UTC, `CREATED` if it is asked for, numbers as float64, categories as texts, and `PARTITION`."""
     record_of: Rows
     """(n,) the record of each row, ascending."""
     faults: Mapping[int, list[RowFault]]
@@ -43,7 +44,7 @@ def row_schema(form: TableForm) -> pa.Schema:
     fields = [(one.name, pa.string() if one.type == "string" else pa.int64()) for one in form.ids]
     fields.append((form.time, pa.timestamp("us", tz="UTC")))
     if form.created:
-        fields.append((form.created, pa.float64()))
+        fields.append((CREATED, PAIRS))
     fields += [(column.name, pa.float64() if column.is_real else pa.string()) for column in form.columns]
     return pa.schema(list(dict(fields).items()))
 
@@ -84,8 +85,7 @@ def in_one_set_of_types(table: pa.Table, form: TableForm) -> tuple[pa.Table, lis
         good &= valid
     columns[form.time] = pa.array(time_us, pa.int64(), mask=~good)
     if form.created:
-        order = read_created(whole_column(table, form.created))
-        columns[form.created] = pa.array(order.astype(np.float64))
+        columns[CREATED] = pairs_array(order_of_column(whole_column(table, form.created)))
     schema = row_schema(form)
     arrays = [columns[name].cast(schema.field(name).type, safe=False) for name in schema.names]
     return pa.Table.from_arrays(arrays, schema=schema), sorted(bad)

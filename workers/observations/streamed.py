@@ -95,11 +95,13 @@ class StreamedSeries:
         if late.any():
             refused = self._explain_late(seen, late, moves, record_of, records)
             seen, record_of, due_us = seen.take(~late, ()), record_of[~late], due_us[~late]
+        created = np.zeros((len(due_us), 2)) if seen.created is None else seen.created
         rows: Columns = {
             "place": places[seen.series],
             "due_us": due_us,
             "time_us": seen.time_us,
-            "created": np.zeros(len(due_us)) if seen.created is None else seen.created,
+            "created": created[:, 0],
+            "created_rest": created[:, 1],
             "offset": records.offset[record_of],
             "appended_us": records.appended_us[record_of],
             **{
@@ -171,7 +173,7 @@ class StreamedSeries:
             ids=ids,
             time_us=time_us,
             index=self._closing.index(due_us),
-            created=closed["created"] if self.plan.spec.created else None,
+            created=np.stack([closed["created"], closed["created_rest"]], 1) if self.plan.spec.created else None,
             values=values,
             names={},
             bad=(),

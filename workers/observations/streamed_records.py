@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from undertow.observations.created_order import CREATED
 from undertow.observations.faults import explain_rows
 from undertow.observations.from_tables import table_form
 from undertow.observations.read import TableForm, read_observations
@@ -47,7 +48,8 @@ class StreamedRecords:
         """Take `series` as it is. `times_at` says which event times are accepted at a time in seconds."""
         self.series, self._read, self._times_at, self._told = series, read, times_at, told
         form = table_form(series.plan, series.columns)
-        self._form = replace(form, ids=(*form.ids, IdColumn(name=PARTITION, type="integer")), zone="", fold="refuse")
+        ids, created = (*form.ids, IdColumn(name=PARTITION, type="integer")), CREATED if form.created else ""
+        self._form = replace(form, ids=ids, created=created, zone="", fold="refuse")
         self.warming: Mapping[Partition, int] = {}
         """Partitions that are read once more, and up to which offset: nothing is made of these records."""
 
