@@ -114,6 +114,19 @@ def test_a_partition_that_is_given_away_is_let_go_of_and_the_others_go_on():
     assert len(stream.found) == 5
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 1 << 16])
+def test_a_series_is_astray_where_any_other_partition_holds_it(at_once, monkeypatch):
+    monkeypatch.setattr(series_places, "_LOOKED_UP", at_once)
+    stream, seen, chance = Streamed(SPEC, CONTRACT, KINDS, KNOWN, STATIC), {}, random.Random(at_once)
+    for _ in range(60):
+        site, partition = chance.choice("abcdefghij"), chance.randint(0, 4)
+        taken = stream.feed([[{"site": site, TIME: AUTUMN_US}]], partition=partition)
+        others = seen.setdefault(site, set())
+        told = {f"site={site} in partition {partition} and in {other}" for other in others - {partition}}
+        assert taken.astray in (told if told and partition not in others else {""})
+        others.add(partition)
+
+
 @pytest.mark.parametrize("most", [0, 2, 3])
 def test_windows_are_the_same_however_few_series_are_remembered_by_their_ids(most, monkeypatch):
     def found():

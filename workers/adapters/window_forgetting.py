@@ -19,7 +19,7 @@ from undertow.stream.snapshot_ports import ForgetRequest
 
 _ASKED = "@forget"
 """The folder beside those of topics, whose names cannot contain an @."""
-_NAME = re.compile(r"(?P<topic>[^@]+)@(?P<index>[0-9]+)@[0-9a-f]{32}\.keys").fullmatch
+_NAME = re.compile(r"(?P<topic>[^@]+)@(?P<index>[0-9]+)@[0-9a-f]{32}\.digests").fullmatch
 
 
 class FileForgetRequests:
@@ -31,7 +31,7 @@ class FileForgetRequests:
 
     def ask(self, partition: Partition, keys: Keys) -> ForgetRequest:
         """Ask whoever reads a partition to let go of series; durable on return. Raises `Refused`, `Unavailable`."""
-        name = f"{partition.topic}@{partition.index}@{uuid.uuid4().hex}.keys"
+        name = f"{partition.topic}@{partition.index}@{uuid.uuid4().hex}.digests"
         publish(self._folder / name, keys.astype("<u8").tobytes(), within=self._home)
         return ForgetRequest(name=name, partition=partition, keys=keys)
 

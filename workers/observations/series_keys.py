@@ -4,7 +4,7 @@ In: ids, and the partition in which they were seen. Out: keys of 128 bits, and t
 held. Two series share a key with a probability of 1 in 10^26 among a million. Knows nothing of what is held.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -15,12 +15,26 @@ from undertow.schemas.windows import Values
 
 Keys = NDArray[np.uint64]
 """(m, 2), each row a key."""
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+"""From a series' key in one partition to the next: odd, so no two are equal; large, so they lie apart in the table."""
 _FULL = 0.5
 """How much of the table may be taken: then a key is found at its first or second place, mostly. A choice."""
 
 
-def keys_of(ids: Mapping[str, Values], partitions: Iterable[int]) -> Keys:
+def keys_of(ids: Mapping[str, Values], partitions: Sequence[int]) -> Keys:
     """Return the keys of m series, of their ids and the partition of each."""
+    return keys_in(digests_of(ids), np.array(partitions, np.int64))
+
+
+def keys_in(digests: Keys, partitions: Rows) -> Keys:
+    """Return the keys of m series in these partitions: of one digest, as many keys as there are partitions."""
+    keys = digests.copy()
+    keys[:, 0] += partitions.astype(np.uint64) * _STEP
+    return keys
+
+
+def digests_of(ids: Mapping[str, Values]) -> Keys:
+    """Return the digests of the ids of m series."""
     columns = [column.tolist() for column in ids.values()]
     # Lengths keep ("a", "bc") and ("ab", "c") apart; a type is a column's, so 1 and "1" never meet.
     texts = (
@@ -28,10 +42,7 @@ def keys_of(ids: Mapping[str, Values], partitions: Iterable[int]) -> Keys:
         if len(columns) == 1
         else ["\0".join([f"{len(one)}:{one}" for one in map(str, key)]) for key in zip(*columns, strict=True)]
     )
-    digests = [
-        blake2b(b"%d\0%b" % (partition, str(text).encode()), digest_size=16).digest()
-        for partition, text in zip(partitions, texts, strict=True)
-    ]
+    digests = [blake2b(str(text).encode(), digest_size=16).digest() for text in texts]
     return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from undertow.observations.held_series import HeldSeries
-from undertow.observations.series_keys import keys_of
+from undertow.observations.series_keys import Keys, digests_of, keys_in
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.windows import Values
 
@@ -17,6 +17,8 @@ PARTITION = "@partition"
 """The id column that is added to those of a series: what two partitions have seen of it is kept apart."""
 _REMEMBERED = 1 << 16
 """Series whose places are remembered by their ids, at most: some 16 MB. A choice: a key takes ten times as long."""
+_LOOKED_UP = 1 << 16
+"""Keys of other partitions that are looked up at once. A choice: of more the processor's caches hold too few."""
 
 
 class SeriesPlaces:
@@ -48,16 +50,27 @@ class SeriesPlaces:
     def _look_up(self, ids: Mapping[str, Values]) -> tuple[Rows, str]:
         partition: Rows = ids[PARTITION].astype(np.int64)
         own = {name: column for name, column in ids.items() if name != PARTITION}
-        keys = keys_of(own, partition.tolist())
+        digests = digests_of(own)
+        keys = keys_in(digests, partition)
         places = self._held.find(keys)
         if not len(new := np.flatnonzero(places < 0)):
             return places, ""
-        astray, fresh = "", {name: column[new] for name, column in own.items()}
-        for other in sorted(self._held.of_partitions):
-            elsewhere = self._held.find(keys_of(fresh, [other] * len(new))) >= 0
-            if (seen_twice := np.flatnonzero(elsewhere & (partition[new] != other))).size:
-                one = int(seen_twice[0])
-                whose = ", ".join(f"{name}={column[one]}" for name, column in fresh.items())
-                astray = f"{whose} in partition {partition[new][one]} and in {other}"
+        astray = ""
+        if (found := self._elsewhere(digests[new], partition[new])) is not None:
+            one, other = int(new[found[0]]), found[1]
+            whose = ", ".join(f"{name}={column[one]}" for name, column in own.items())
+            astray = f"{whose} in partition {partition[one]} and in {other}"
         places[new] = self._held.add(keys[new], partition[new])
         return places, astray
+
+    def _elsewhere(self, digests: Keys, partition: Rows) -> tuple[int, int] | None:
+        """Return one of these series that another partition has, too, and which; None if there is none."""
+        others = np.array(sorted(self._held.of_partitions), np.int64)
+        at_once = max(1, _LOOKED_UP // len(digests))
+        for first in range(0, len(others), at_once):
+            some = np.repeat(others[first : first + at_once], len(digests))
+            repeated = np.tile(np.arange(len(digests)), len(some) // len(digests))
+            places = self._held.find(keys_in(digests[repeated], some))
+            if len(twice := np.flatnonzero((places >= 0) & (partition[repeated] != some))):
+                return int(repeated[twice[0]]), int(some[twice[0]])
+        return None
