@@ -56,7 +56,7 @@ class Streamed:
         seen = read_observations(table, type(form)(**{n: getattr(form, n) for n in form.__slots__} | {"ids": ids}))
         taken = self.series.take(seen, owner[seen.rows], places)
         self.refused += [(self.offset + int(owner[row]), bad.reason) for bad in seen.bad for row in bad.rows]
-        self.refused += [(one.offset, one.reason) for one in taken.refused]
+        self.refused += [(one.offset, one.reason) for one in taken.refused for _ in range(1 + one.more)]
         windows = plainly(_One(taken.windows))
         self.found += list(zip((self.offset + taken.record_of).tolist(), windows, strict=True))
         self.offset += len(records)

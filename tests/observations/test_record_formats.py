@@ -150,6 +150,42 @@ def test_several_bad_rows_of_a_record_are_one_reject_and_its_others_are_taken():
     assert len(decoded.windows) == 1
 
 
+FAULTS = [{}, {"flow": 1e39}, {"mode": "z"}, {"site": ""}, {"event_timestamp": NOW_US + 1}]
+
+
+@given(st.lists(st.lists(st.sampled_from(FAULTS), min_size=1, max_size=9), min_size=1, max_size=4))
+def test_of_a_record_the_first_bad_rows_are_explained_and_the_others_counted(given_faults):
+    records = [[row(9 * at + n, **one) for n, one in enumerate(some)] for at, some in enumerate(given_faults)]
+
+    def details(record):
+        decoded = opened("arrow").decode([record])
+        return [reject.detail for reject in decoded.rejects]
+
+    expected = []
+    for rows in records:
+        found = [detail for one in rows for detail in details(*records_of(as_value("arrow", [one])))]
+        more = f"; and {len(found) - 3} more observation{'s' * (len(found) > 4)}" if len(found) > 3 else ""
+        expected += ["; ".join(found[:3]) + more] * bool(found)
+    together = opened("arrow").decode(records_of(*(as_value("arrow", rows) for rows in records)))
+    assert [reject.detail for reject in together.rejects] == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"), [([4, 1, 2, 0, 3], "late"), ([10**9, 10**9 + 1, 10**9, 10**9], "event-time")]
+)
+def test_of_late_rows_and_of_odd_times_the_first_are_explained_and_the_others_counted(seconds, reason):
+    decoder, alone = opened(), opened()
+    for one in (decoder, alone):
+        one.decode(records_of(json.dumps(row(5)).encode()))
+    texts = [json.dumps(row(second)).encode() for second in seconds]
+    found = [reject for value in texts for reject in alone.decode(records_of(value)).rejects]
+    (reject,) = decoder.decode(records_of(b"[" + b",".join(texts) + b"]")).rejects
+    assert {one.reason for one in found} == {reject.reason} == {reason}
+    others = len(found) - 3
+    more = f"; and {others} more observation{'s' * (others > 1)}"
+    assert reject.detail == "; ".join(one.detail for one in found[:3]) + more
+
+
 def test_an_arrow_record_with_a_column_of_a_wrong_type_is_a_reject():
     bad = pa.Table.from_pylist([row()], schema=KINDS).set_column(4, "flow", pa.array(["tall"]))
     decoded = opened("arrow").decode(records_of(encode_rows(bad), as_value("arrow", [row()]), b"ARROW1"))
@@ -215,56 +251,3 @@ def test_no_bytes_are_too_odd_to_be_a_reject(values, form):
 
 def test_no_records_are_no_windows():
     assert len(opened().decode([]).windows) == len(opened("arrow").decode([]).windows) == 0
-
-
-@pytest.mark.parametrize(
-    ("made_ns", "kept"), [([5_000, 5_001], 9.0), ([5_999, 6_000], 1.0), ([None, None], 9.0)], ids=str
-)
-def test_times_of_creation_are_compared_in_microseconds_in_streams_as_in_tables(made_ns, kept):
-    contract, spec = contract_of("flow"), WindowSpec(every="1s", created="made", lateness="1s")
-    kind = pa.null() if made_ns == [None, None] else pa.timestamp("ns")
-    table = pa.table(
-        {
-            "site": ["a", "a", "a"],
-            TIME: pa.array([NOW_US, NOW_US, NOW_US + 1_000_000], pa.timestamp("us", tz="UTC")),
-            "made": pa.array([*made_ns, None], kind),
-            "flow": [9.0, 1.0, 5.0],
-        }
-    )
-    decoded = opened("arrow", spec, contract).decode(records_of(encode_rows(table)))
-    assert [reject.detail for reject in decoded.rejects] == []
-    assert decoded.windows.past["flow"].tolist() == [kept]
-    windows = made(table, contract, spec)
-    assert windows.take(np.arange(1)).past["flow"].tolist() == [kept]
-
-
-LARGE = st.integers(2**53 - 4, 2**53 + 4) | st.integers(2**63 - 4, 2**63 - 1) | st.integers(-(2**63), -(2**63) + 4)
-WHOLE, REAL = st.none() | LARGE, st.none() | LARGE.map(float) | st.floats(allow_nan=False, allow_infinity=False)
-
-
-@given(st.lists(st.tuples(WHOLE, st.integers(0, 9)), min_size=1), st.booleans())
-def test_whole_numbers_that_float64_does_not_tell_apart_are_in_order_in_streams_as_in_tables(seen, in_arrow):
-    contract, spec = contract_of("flow"), WindowSpec(every="1s", created="made", lateness="1s")
-    rows = [{"site": "a", TIME: NOW_US, "made": made_at, "flow": float(flow)} for made_at, flow in seen]
-    rows.append({"site": "a", TIME: NOW_US + 1_000_000, "made": None, "flow": 0.0})
-    types = {"site": pa.string(), TIME: pa.timestamp("us", tz="UTC"), "made": pa.int64(), "flow": pa.float64()}
-    tables = [pa.table({name: pa.array([one[name]], kind) for name, kind in types.items()}) for one in rows]
-    values = map(encode_rows, tables) if in_arrow else (json.dumps(one).encode() for one in rows)
-    decoder = opened("arrow" if in_arrow else "json", spec, contract)
-    (kept,) = [one for record in records_of(*values) for one in decoder.decode([record]).windows.past["flow"].tolist()]
-    assert kept == max(seen, key=lambda one: (-(2**70) if one[0] is None else one[0], one[1]))[1]
-    assert kept == made(pa.concat_tables(tables), contract, spec).take(np.arange(1)).past["flow"].tolist()[0]
-
-
-@given(st.lists(st.tuples(WHOLE | REAL, st.integers(0, 9)), min_size=1))
-def test_whole_numbers_and_others_are_in_one_order(seen):
-    contract, spec = contract_of("flow"), WindowSpec(every="1s", created="made", lateness="1s")
-    rows = [{"site": "a", TIME: NOW_US, "made": made_at, "flow": float(flow)} for made_at, flow in seen]
-    rows.append({"site": "a", TIME: NOW_US + 1_000_000, "flow": 0.0})
-    decoder = opened(spec=spec, contract=contract)
-    found = [
-        decoder.decode([one]).windows.past["flow"].tolist()
-        for one in records_of(*map(str.encode, map(json.dumps, rows)))
-    ]
-    least = -1e400  # Python compares whole numbers and others exactly
-    assert found[-1] == [max(seen, key=lambda one: (least if one[0] is None else one[0], one[1]))[1]]

@@ -79,9 +79,11 @@ def in_one_set_of_types(table: pa.Table, form: TableForm) -> tuple[pa.Table, lis
     time_us, checks = read_times(time, form)
     good, bad = np.ones(len(time_us), np.bool_), []
     for reason, expected, valid in checks:
-        for row in np.flatnonzero(good & ~valid).tolist():
-            found = time[row].cast(pa.string()).as_py() if pa.types.is_timestamp(time.type) else time[row].as_py()
-            bad.append((row, (reason, f"{form.time}: expected {expected}, found {found}")))
+        rows = np.flatnonzero(good & ~valid)
+        found = time.take(rows)  # as texts: Python has no nanoseconds
+        texts = (found.cast(pa.string()) if pa.types.is_timestamp(time.type) else found).to_pylist()
+        for row, text in zip(rows.tolist(), texts, strict=True):
+            bad.append((row, (reason, f"{form.time}: expected {expected}, found {text}")))
         good &= valid
     columns[form.time] = pa.array(time_us, pa.int64(), mask=~good)
     if form.created:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from undertow.observations.category_places import Numbers
 from undertow.observations.cells import Cells, combine_cells
-from undertow.observations.closing import Closing, Moves, follow
+from undertow.observations.closing import Closing, follow
 from undertow.observations.faults import BadRows
 from undertow.observations.from_cells import Beside, cell_behind, cut_windows, statics_beside
 from undertow.observations.from_tables import read_known, static_table
@@ -24,13 +24,13 @@ from undertow.observations.known_places import KnownPlaces
 from undertow.observations.open_rows import Columns, OpenRows, value_name
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import Observations
+from undertow.observations.refusals import explain_contradictions, explain_late
 from undertow.observations.series_keys import Keys
 from undertow.observations.series_places import SeriesPlaces
 from undertow.observations.stated_statics import Stated, settle_statics
 from undertow.observations.taken import RecordPlaces, Refusal, StreamedWindows
 from undertow.observations.windowed import Windows
 from undertow.schemas.arrow_columns import Mask, Rows
-from undertow.schemas.times import format_time
 from undertow.schemas.windows import Values
 
 
@@ -93,7 +93,7 @@ class StreamedSeries:
         late = due_us <= moves.newest_before
         refused: list[Refusal] = []
         if late.any():
-            refused = self._explain_late(seen, late, moves, record_of, records)
+            refused = explain_late(self.plan.spec, seen, late, moves, record_of, records)
             seen, record_of, due_us = seen.take(~late, ()), record_of[~late], due_us[~late]
         created = np.zeros((len(due_us), 2)) if seen.created is None else seen.created
         rows: Columns = {
@@ -113,7 +113,8 @@ class StreamedSeries:
         if not len(series):
             return self._taken(self._nothing, np.zeros(0, np.int64), refused, astray)
         cells, bad = self._combine(closed, series, seen.ids, places)
-        refused += self._explain_contradictions(closed, series, bad, moves, records)
+        if bad:
+            refused += explain_contradictions(closed, series, self.held.partition, bad, moves, records)
         by = moves.closer(cells.series, self._closing.due_us(cells.index))
         windows, closers = self._cut(cells, by, seen.ids, places, records.emits)
         return self._taken(windows, closers, refused, astray)
@@ -237,50 +238,3 @@ class StreamedSeries:
         for place, column in enumerate(self.plan.static):
             said[:, place] = self._in_order(column.name, said[:, place], back=back)
         return Stated(said=said, since=stated.since)
-
-    def _explain_late(
-        self, seen: Observations, late: Mask, moves: Moves, record_of: Rows, records: RecordPlaces
-    ) -> list[Refusal]:
-        spec, refused = self.plan.spec, []
-        for row in np.flatnonzero(late & records.emits[record_of]).tolist():
-            newest = format_time(int(moves.newest_before[row]))
-            found = format_time(int(seen.time_us[row]))
-            record = int(record_of[row])
-            refused.append(
-                Refusal(
-                    partition=int(records.partition[record]),
-                    offset=int(records.offset[record]),
-                    appended_us=int(records.appended_us[record]),
-                    reason="late",
-                    detail=f"{spec.time}: expected a time whose grid point is not closed yet, found {found}, when "
-                    f"{newest} had been seen of its series (windows.lateness = {spec.lateness})",
-                )
-            )
-        return refused
-
-    def _explain_contradictions(
-        self,
-        closed: Columns,
-        series: Rows,
-        bad: tuple[BadRows, ...],
-        moves: Moves,
-        records: RecordPlaces,
-    ) -> list[Refusal]:
-        """Explain observations that are known to be none only now, when their cells are closed."""
-        refused: list[Refusal] = []
-        for one in bad:
-            of = {
-                name: closed[name][one.rows].astype(np.int64) for name in ("place", "due_us", "offset", "appended_us")
-            }
-            emits = records.emits[moves.closer(series[one.rows], of["due_us"])]
-            refused += [
-                Refusal(
-                    partition=int(self.held.partition[of["place"][row]]),
-                    offset=int(of["offset"][row]),
-                    appended_us=int(of["appended_us"][row]),
-                    reason=one.reason,
-                    detail=f"{one.column}: expected {one.expected}",
-                )
-                for row in np.flatnonzero(emits).tolist()
-            ]
-        return refused

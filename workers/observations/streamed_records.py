@@ -10,20 +10,20 @@ from dataclasses import replace
 import numpy as np
 
 from undertow.observations.created_order import CREATED
-from undertow.observations.faults import explain_rows
+from undertow.observations.faults import BadRows, explain_rows
 from undertow.observations.from_tables import table_form
 from undertow.observations.read import TableForm, read_observations
+from undertow.observations.record_faults import RecordFaults, told_of_each
 from undertow.observations.record_rows import ReadRows, RecordRows
 from undertow.observations.series_places import PARTITION
 from undertow.observations.streamed import StreamedSeries
-from undertow.observations.taken import RecordPlaces, Refusal
+from undertow.observations.taken import RecordPlaces
 from undertow.observations.windowed import LEFT_OUT
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.event_times import EventTimes
-from undertow.schemas.records import MOST_DETAILS, Partition, Record, Reject, one_for_each_record
-from undertow.schemas.wording import counted
+from undertow.schemas.records import Partition, Record
 
 Told = Callable[[str, int, str], object]
 """Called with what has happened: `left-out` (windows that are not made) or `astray` (a series in two partitions), how
@@ -59,26 +59,20 @@ class StreamedRecords:
         if until:
             records = [record for record in records if record.offset < until.get(record.partition, record.offset + 1)]
         rows = self._read(records)
-        faults: dict[int, list[tuple[str, str]]] = {position: [*found] for position, found in rows.faults.items()}
+        faults = RecordFaults(rows.faults)
         places = _places(records, until)
         rows = self._hold_times(rows, places.appended_us, faults)
         seen = read_observations(rows.table, self._form)
-        for fault in explain_rows(seen.bad, rows.table):
-            faults.setdefault(int(rows.record_of[fault.row]), []).append((fault.reason, fault.detail))
+        _explain(seen.bad, rows, faults)
         taken = self.series.take(seen, rows.record_of[seen.rows], places)
         if taken.astray:
             self._told("astray", 1, taken.astray)
         for reason, count in taken.left_out.items():
             self._told("left-out", count, LEFT_OUT[reason])
-        rejects = [
-            _reject(records[position], found)
-            for position, found in sorted(faults.items())
-            if records[position].partition not in until
-        ]
-        rejects += _refused(taken.refused, records)
-        return Decoded(windows=taken.windows, record_of=taken.record_of, rejects=tuple(one_for_each_record(rejects)))
+        rejects = [one for one in faults.rejects(records, taken.refused) if one.record.partition not in until]
+        return Decoded(windows=taken.windows, record_of=taken.record_of, rejects=tuple(rejects))
 
-    def _hold_times(self, rows: RecordRows, appended_us: Rows, faults: dict[int, list[tuple[str, str]]]) -> RecordRows:
+    def _hold_times(self, rows: RecordRows, appended_us: Rows, faults: RecordFaults) -> RecordRows:
         """Leave out times that cannot be meant, by the time at which a record was appended: no clock of ours counts."""
         time_us = rows.table[self._form.time].to_numpy().astype("datetime64[us]").astype(np.int64)
         appended_us = appended_us[rows.record_of]
@@ -88,12 +82,25 @@ class StreamedRecords:
         good = (time_us >= limits.first_us) & (time_us <= ahead_us)
         if good.all():
             return rows
-        for row in np.flatnonzero(~good).tolist():
-            record = int(rows.record_of[row])
+        bad = np.flatnonzero(~good)
+        told, more = told_of_each(rows.record_of[bad])
+        for row, others in zip(bad[told].tolist(), more.tolist(), strict=True):
             own = self._times_at(int(appended_us[row]) / 1e6)
             detail = f"{self._form.time}: {own.explain(int(time_us[row])).removeprefix('end: ')}"
-            faults.setdefault(record, []).append(("event-time", detail))
+            faults.add(int(rows.record_of[row]), "event-time", detail, others)
         return replace(rows, table=rows.table.filter(good), record_of=rows.record_of[good])
+
+
+def _explain(bad: Sequence[BadRows], rows: RecordRows, faults: RecordFaults) -> None:
+    """Tell of rows in their order: the first few of all checks are among the first few of each."""
+    more_of: dict[int, int] = {}
+    some = []
+    for one in bad:
+        told, more = told_of_each(rows.record_of[one.rows])
+        some.append(replace(one, rows=one.rows[told]))
+        more_of |= dict(zip(one.rows[told].tolist(), more.tolist(), strict=True))
+    for fault in explain_rows(some, rows.table):
+        faults.add(int(rows.record_of[fault.row]), fault.reason, fault.detail, more_of[fault.row])
 
 
 def _places(records: Sequence[Record], warming: Collection[Partition]) -> RecordPlaces:
@@ -108,29 +115,6 @@ def _places(records: Sequence[Record], warming: Collection[Partition]) -> Record
         if warming
         else np.ones(len(records), np.bool_),
     )
-
-
-def _reject(record: Record, found: Sequence[tuple[str, str]]) -> Reject:
-    detail = "; ".join(detail for _, detail in found[:MOST_DETAILS])
-    if more := len(found[MOST_DETAILS:]):
-        detail += f"; and {counted(more, 'more observation')}"
-    return Reject(record=record, reason=found[0][0], detail=detail)
-
-
-def _refused(refused: Sequence[Refusal], records: Sequence[Record]) -> list[Reject]:
-    """Return rejects; of a record that was read in an earlier delivery its place alone is known."""
-    if not refused:
-        return []
-    of_place = {(record.partition.index, record.offset): record for record in records}
-    topic = records[0].partition.topic
-    rejects = []
-    for one in refused:
-        record = of_place.get((one.partition, one.offset))
-        if record is None:
-            partition = Partition(topic, one.partition)
-            record = Record(partition=partition, offset=one.offset, appended_us=one.appended_us, value=None)
-        rejects.append(Reject(record=record, reason=one.reason, detail=one.detail))
-    return rejects
 
 
 def read_form(series: StreamedSeries) -> TableForm:

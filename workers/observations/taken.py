@@ -30,6 +30,8 @@ class Refusal:
     appended_us: int
     reason: str
     detail: str
+    more: int = 0
+    """How many others of its record, of the same kind, it stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
