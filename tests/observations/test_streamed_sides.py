@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.observations.conftest import TIME, contract_of, made, plainly, table_of
 from tests.observations.streaming import Streamed, text
-from undertow.observations import series_places
+from undertow.observations import series_places, streamed
 from undertow.observations.series_keys import KeyTable, keys_of
 from undertow.observations.spec import WindowSpec
 from undertow.schemas.contract import Column
@@ -129,18 +129,40 @@ def test_a_series_is_astray_where_any_other_partition_holds_it(at_once, monkeypa
 
 @pytest.mark.parametrize("most", [0, 2, 3])
 def test_windows_are_the_same_however_few_series_are_remembered_by_their_ids(most, monkeypatch):
-    def found():
-        stream, records = Streamed(SPEC, CONTRACT, KINDS, KNOWN, STATIC), records_of(3)
-        for first in range(0, len(records), 5):
-            stream.feed(records[first : first + 5])
-            if first == 50:  # series get other places
-                stream.feed([[{"site": "x", TIME: AUTUMN_US}]], partition=1)
-                stream.series.forget(keys_of({"site": np.array(["a"], object)}, [0]))
-        return [(offset, text(window)) for offset, window in stream.found]
-
-    expected = found()
+    expected = _with_one_forgotten(3)
     monkeypatch.setattr(series_places, "_REMEMBERED", most)
-    assert found() == expected
+    assert told_by(_with_one_forgotten(3)) == told_by(expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_names_that_nothing_has_any_more_are_let_go_of_and_no_window_differs(seed, monkeypatch):
+    expected = _with_one_forgotten(seed)
+    monkeypatch.setattr(streamed, "_names_between", lambda _: -1)  # they are looked for at each poll
+    stream = _with_one_forgotten(seed)
+    assert told_by(stream) == told_by(expected)
+    names, others = stream.series.names["mode"], expected.series.names["mode"]
+    assert 0 < len(names) < len(others)
+    assert names.nbytes < others.nbytes
+    before = stream.series.nbytes
+    stream.series.drop([0, 1])
+    assert [len(names), names.nbytes] == [0, 0]
+    assert stream.series.nbytes < before
+
+
+def _with_one_forgotten(seed):
+    """A stream in which series get other places."""
+    stream, records = Streamed(SPEC, CONTRACT, KINDS, KNOWN, STATIC), records_of(seed)
+    for first in range(0, len(records), 5):
+        stream.feed(records[first : first + 5])
+        if first == 30:
+            stream.feed([[{"site": "x", TIME: AUTUMN_US}]], partition=1)
+            stream.series.forget(keys_of({"site": np.array(["a"], object)}, [0]))
+    return stream
+
+
+def told_by(stream):
+    """The windows, and by which records they were closed."""
+    return [(offset, text(window)) for offset, window in stream.found]
 
 
 @given(st.lists(st.lists(st.integers(0, 400), max_size=60, unique=True), max_size=8))

@@ -3,6 +3,7 @@
 In: texts. Out: numbers, which can be put into the order of their texts. Knows no series.
 """
 
+import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from undertow.observations.category_places import Numbers, texts_array
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.windows import Values
+
+_ENTRY_BYTES = 140
+"""Of a name beside its text: its number, and its places in a dict and a list of CPython."""
 
 
 class HeldNames:
@@ -20,7 +24,12 @@ class HeldNames:
         self._number_of: dict[str, int] = {}
         self._texts: list[str] = []
         self._order: tuple[Rows, Rows] | None = None
+        self.nbytes = 0
+        """Bytes of memory that the names take, nearly. For any thread."""
         self._numbers(list(texts))
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
     @property
     def texts(self) -> Values:
@@ -31,6 +40,15 @@ class HeldNames:
         """Return (n,) the numbers of names at these places of `names`; NaN stays."""
         numbers = np.array([*self._numbers(names.tolist()), np.nan])
         return numbers[np.where(np.isnan(places), -1.0, places).astype(np.int64)]
+
+    def keep(self, kept: Rows) -> Numbers:
+        """Let go of all names but those of these numbers, ascending; return by old number the new one, at last NaN."""
+        changed = np.full(len(self) + 1, np.nan)
+        changed[kept] = np.arange(len(kept))
+        texts = [self._texts[number] for number in kept.tolist()]
+        self._number_of, self._texts, self._order, self.nbytes = {}, [], None, 0
+        self._numbers(texts)
+        return changed
 
     def in_order(self, numbers: Numbers) -> Numbers:
         """Return the rank of each name in the order of their texts, as it decides between equals; NaN stays."""
@@ -46,6 +64,7 @@ class HeldNames:
                 self._number_of[text] = len(self._texts)
                 self._texts.append(text)
                 self._order = None
+                self.nbytes += sys.getsizeof(text) + _ENTRY_BYTES
         return [self._number_of[text] for text in texts]
 
     def _ranks(self) -> tuple[Rows, Rows]:

@@ -7,7 +7,7 @@ windows.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from undertow.observations.category_places import Numbers
 from undertow.observations.cells import Cells
 from undertow.observations.closing import NOTHING_SEEN
-from undertow.observations.held_rows import HeldRows
+from undertow.observations.held_rows import MOVED_AT_ONCE, HeldRows
 from undertow.observations.series_keys import Keys, KeyTable
 from undertow.observations.stated_statics import NEVER, Stated
 from undertow.schemas.arrow_columns import Mask, Rows
@@ -130,6 +130,22 @@ class HeldSeries:
         self._rows.integers[at] = index
         for name, column in values.items():
             self._rows.numbers[at + self._column(name)] = column
+
+    def change(self, column: str, act: Callable[[Numbers], Numbers | None]) -> None:
+        """Replace the cells' numbers of a column by what is returned for them, unless that is None."""
+        rows = self._rows.numbers.reshape(-1, (1 + len(self.columns)) * self.depth)
+        of_column = slice(self._column(column), self._column(column) + self.depth)
+        for first in range(0, len(self), MOVED_AT_ONCE):
+            some = slice(first, min(first + MOVED_AT_ONCE, len(self)))
+            there = np.arange(self.depth) < self.cells[some, None]  # the first cell is at 0
+            numbers = rows[some, of_column]
+            if (changed := act(numbers[there])) is not None:
+                numbers[there] = changed
+
+    def change_said(self, static: int, act: Callable[[Numbers], Numbers | None]) -> None:
+        """Do the same for one of the statics."""
+        if (changed := act(self.said[: len(self), static])) is not None:
+            self.said[: len(self), static] = changed
 
     def keep(self, kept: Mask) -> Rows:
         """Let go of all others; return by old place the new one, -1 for those that are gone."""

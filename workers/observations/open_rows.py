@@ -5,12 +5,13 @@ order is of no account: rows of a series are chained, the last one first, and pl
 Knows no windows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.observations.category_places import Numbers
 from undertow.schemas.arrow_columns import Rows
 
 FIXED: Mapping[str, type] = {
@@ -101,6 +102,17 @@ class OpenRows:
         self._next, self._free, self._free_count = self._next[:0], self._free[:0], 0
         self.add(rows)
 
+    def change(self, column: str, act: Callable[[Numbers], Numbers | None]) -> None:
+        """Replace the numbers of a column by what is returned for them, unless that is None."""
+        used = self._used()
+        if (changed := act(self._columns[column][used])) is not None:
+            self._columns[column][used] = changed
+
+    def _used(self) -> Rows:
+        is_used = np.ones(len(self._next), np.bool_)
+        is_used[self._free[: self._free_count]] = False
+        return np.flatnonzero(is_used)
+
     def _at(self, rows: Rows) -> Columns:
         return {name: column[rows] for name, column in self._columns.items()}
 
@@ -118,9 +130,7 @@ class OpenRows:
         is_long[place[at]] = True
         of_short = np.concatenate(found)
         of_short = of_short[~is_long[place[of_short]]]
-        is_used = np.ones(len(place), np.bool_)
-        is_used[self._free[: self._free_count]] = False
-        used = np.flatnonzero(is_used)
+        used = self._used()
         return np.concatenate([of_short, used[is_long[place[used]]]])
 
     def _chain(self, rows: Rows) -> None:

@@ -21,6 +21,7 @@ from undertow.observations.from_tables import read_known, static_table
 from undertow.observations.held_names import HeldNames
 from undertow.observations.held_series import NO_CELL, HeldSeries, join_cells
 from undertow.observations.known_places import KnownPlaces
+from undertow.observations.names_in_use import keep_names_in_use
 from undertow.observations.open_rows import Columns, OpenRows, value_name
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import Observations
@@ -32,6 +33,9 @@ from undertow.observations.taken import RecordPlaces, Refusal, StreamedWindows
 from undertow.observations.windowed import Windows
 from undertow.schemas.arrow_columns import Mask, Rows
 from undertow.schemas.windows import Values
+
+_FEW_NAMES = 10_000
+"""New names that are not worth a look at what is in use. A choice: some 2 MB."""
 
 
 class StreamedSeries:
@@ -66,6 +70,7 @@ class StreamedSeries:
         self._places = SeriesPlaces(self.held)
         self.open = OpenRows(column.name for column in self.columns)
         self.names = {column.name: HeldNames() for column in self.columns if not column.is_real}
+        self._names_kept = 0  # when they were last looked through
         nothing = Cells(
             series=np.zeros(0, np.int64), index=np.zeros(0, np.int64), values=dict.fromkeys(self._rules, np.zeros(0))
         )
@@ -75,7 +80,8 @@ class StreamedSeries:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that are used. For any thread."""
-        return self.held.nbytes + self.open.nbytes + (0 if self.held_path else self.held.row_bytes)
+        names = sum(one.nbytes for one in self.names.values())
+        return self.held.nbytes + self.open.nbytes + names + (0 if self.held_path else self.held.row_bytes)
 
     @property
     def file_bytes(self) -> int:
@@ -86,6 +92,8 @@ class StreamedSeries:
         """Take observations, read with `PARTITION` as the last id; `record_of` (n,) is ascending."""
         if not len(seen.rows):
             return self._taken(self._nothing, np.zeros(0, np.int64))
+        if self.names and sum(map(len, self.names.values())) - self._names_kept > _names_between(self.held):
+            self._let_go_of_names()
         places, astray = self._places.find(seen.ids)
         moves = follow(seen.series, record_of, seen.time_us, self.held.newest_us[places])
         self.held.newest_us[places] = moves.newest
@@ -125,13 +133,21 @@ class StreamedSeries:
         kept = np.ones(len(self.held), np.bool_)
         kept[places[places >= 0]] = False
         if gone := int(np.count_nonzero(~kept)):
-            self.open.keep(self.held.keep(kept))
+            self._keep(kept)
         return gone
 
     def drop(self, partitions: Collection[int]) -> None:
         """Let go of partitions."""
         if self.held.of_partitions.keys() & partitions:
-            self.open.keep(self.held.keep(~np.isin(self.held.partition[: len(self.held)], list(partitions))))
+            self._keep(~np.isin(self.held.partition[: len(self.held)], list(partitions)))
+
+    def _keep(self, kept: Mask) -> None:
+        self.open.keep(self.held.keep(kept))
+        self._let_go_of_names()
+
+    def _let_go_of_names(self) -> None:
+        keep_names_in_use(self.names, self.held, self.open, [column.name for column in self.plan.static])
+        self._names_kept = sum(map(len, self.names.values()))
 
     def _taken(
         self, windows: Windows, closers: Rows, refused: "list[Refusal] | None" = None, astray: str = ""
@@ -238,3 +254,8 @@ class StreamedSeries:
         for place, column in enumerate(self.plan.static):
             said[:, place] = self._in_order(column.name, said[:, place], back=back)
         return Stated(said=said, since=stated.since)
+
+
+def _names_between(held: HeldSeries) -> int:
+    """Return how many new names make it worth to look through the cells: as many as there are, so each costs little."""
+    return max(_FEW_NAMES, len(held) * held.depth)
