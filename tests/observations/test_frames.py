@@ -10,7 +10,7 @@ import pytest
 import undertow
 from tests.observations.conftest import TIME, bits, contract_of
 from undertow.core.errors import Refused
-from undertow.observations.faults import OBSERVATION_REASONS
+from undertow.observations.faults import MEND_OFF, OBSERVATION_REASONS
 from undertow.schemas.contract import Column, IdColumn
 from undertow.schemas.windows_arrow import windows_from_arrow
 
@@ -122,7 +122,7 @@ def test_a_fault_says_what_was_expected_and_what_was_found():
     table.loc[6, TIME] = pd.NaT
     faults = undertow.windows(table, CONTRACT, SPEC, known=frame()).faults
     assert [(fault.row, fault.reason, fault.detail.partition("found ")[2]) for fault in faults] == [
-        (1, "off-grid", "2026-01-01 01:00:01.000000000Z"),
+        (1, "off-grid", f"2026-01-01T01:00:01.000000Z, 1s off: {MEND_OFF}"),
         (2, "series", ""),
         (3, "number", "-inf"),
         (4, "category", "z" * 40 + "..."),
@@ -130,7 +130,7 @@ def test_a_fault_says_what_was_expected_and_what_was_found():
         (6, "time", "None"),
     ]
     assert {fault.reason for fault in faults} <= set(OBSERVATION_REASONS)
-    assert faults[0].detail.startswith(f"{TIME}: expected a time within windows.tolerance of a grid point, found ")
+    assert faults[0].detail.startswith(f"{TIME}: expected a time within windows.tolerance (0) of a grid point, found ")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_where_there_is_no_window_it_is_said_what_was_found_and_what_one_needs(h
     table = pa.table({"site": pa.array(["a"] * len(hours), pa.string()), "event_timestamp": times, "flow": flow})
     windows = undertow.windows(table, contract_of("flow", max_length=8), {"every": "1h", **spec})
     assert (windows.why_none, bool(len(windows))) == (why, not why)
-    assert repr(windows).endswith(f"; {why}>" if why else "observations>")
+    assert repr(windows).endswith(f"; {why}>" if why else "refused>")
 
 
 def test_what_is_printed_of_windows_is_one_line():
@@ -204,4 +204,4 @@ def test_what_is_printed_of_windows_is_one_line():
         }
     )
     windows = undertow.windows(table, contract_of("flow"), {"every": "1h", "min_length": 1})
-    assert repr(windows) == "<Windows: 2 of 1 series, 1 rows that are no observations>"
+    assert repr(windows) == "<Windows: 2 of 1 series, 1 row refused>"

@@ -116,7 +116,7 @@ def test_records_give_the_windows_of_a_table_of_their_rows(form):
         (row(event_timestamp=NOW_US // 1_000), "time", "as milliseconds it would be 2026-09-21T14:13:20"),
         (row(event_timestamp="1979-06-01T00:00:00Z"), "event-time", "event_timestamp: expected 1980-01-01"),
         (row(100_000), "event-time", "(kafka.event_time), found 2026-09-22T18:00:00"),
-        (row(0.3), "off-grid", "expected a time within windows.tolerance of a grid point"),
+        (row(0.3), "off-grid", "expected a time within windows.tolerance (0) of a grid point"),
         (row(site=3), "series", "site: expected a text, found 3"),
         (row(site=...), "series", "site: expected an id"),
         (row(unit="7"), "series", "unit: expected a whole number of 64 bits, found 7"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.observations.conftest import contract_of
-from undertow.core.durations import parse_microseconds
+from undertow.core.durations import parse_duration, parse_microseconds, show_microseconds
 from undertow.core.errors import Refused
 from undertow.observations.plan import make_plan
 from undertow.observations.spec import WindowSpec
@@ -90,3 +90,17 @@ def test_a_duration_is_the_sum_of_its_parts(parts):
     else:
         with pytest.raises(ValueError, match="at most 100 years"):
             parse_microseconds(text)
+
+
+@pytest.mark.parametrize(
+    ("iso", "text"), [("PT1H", "1h"), ("P1DT12H30M", "1d12h30m"), ("PT90S", "90s"), ("P2W", "2w"), ("PT0S", "0")]
+)
+def test_a_duration_may_be_written_as_iso_8601_does(iso, text):
+    assert parse_microseconds(iso) == parse_microseconds(text) == 1_000_000 * parse_duration(text)
+    assert parse_microseconds(show_microseconds(parse_microseconds(iso))) == parse_microseconds(iso)
+
+
+@pytest.mark.parametrize("wrong", ["P", "PT", "P1M", "P1Y", "PT1", "P1H", "PT1.5H", "T1H", "-PT1H", "p1d"])
+def test_what_has_no_one_length_is_no_duration(wrong):
+    with pytest.raises(ValueError, match="expected a duration with its unit, such as 20ms, 90s, 15m, 1d12h or PT1H"):
+        parse_microseconds(wrong)

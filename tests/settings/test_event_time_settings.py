@@ -49,6 +49,8 @@ def test_it_is_set_by_flag_environment_and_file(monkeypatch):
     assert load().kafka.event_time == EventTimeSettings(
         min=datetime(1970, 1, 1, tzinfo=UTC), max_ahead=timedelta(hours=1)
     )
+    monkeypatch.setenv("UNDERTOW_KAFKA__EVENT_TIME__MAX_AHEAD", "90m")
+    assert load().kafka.event_time.max_ahead == timedelta(minutes=90)
     monkeypatch.setenv("UNDERTOW_KAFKA__EVENT_TIME__MAX_AHEAD", "P3650D")
     assert load().kafka.event_time.max_ahead == timedelta(days=3650)
     found = load(["kafka.event_time.max_ahead=90", "kafka.event_time.min=1900-01-01T00:00:00+01:00"]).kafka.event_time

@@ -93,9 +93,9 @@ def _spec(given: object) -> WindowSpec:
         return given
     if isinstance(given, Mapping):
         try:
-            return WindowSpec(**given)
-        except TypeError as error:
-            message = f"expected the keys of undertow.WindowSpec: {error}"
+            return WindowSpec(**{str(key): value for key, value in given.items()})
+        except TypeError:  # every other key has a default
+            message = "expected every among the keys of undertow.WindowSpec, such as {'every': '1h'}, found none"
             raise Refused(message) from None
     message = f"expected a WindowSpec, or a dictionary of its keys, found {type(given).__name__}"
     raise Refused(message)

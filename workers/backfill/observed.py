@@ -7,7 +7,7 @@ the files, each of which becomes one chunk. Knows neither models nor Ray.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +112,11 @@ def _require_grid(plan: WindowPlan, path: Path) -> None:
     off = [one for one in read_observations(table, form).bad if one.reason == "off-grid"]
     count = sum(len(one.rows) for one in off)
     if count >= MOST_OFF_GRID * first.num_rows:
-        (example,) = explain_rows([replace(off[0], rows=off[0].rows[:1])], table)
+        (example,) = explain_rows([off[0].take(1)], table)
         message = (
             f"{path}: expected observations within windows.tolerance ({spec.tolerance}) of grid points each "
             f"{spec.every}, found {count:,} of the first {first.num_rows:,} rows further off, for example row "
-            f"{example.row}: {example.detail}. Raise windows.tolerance (at most half of windows.every), set "
-            'windows.origin, or windows.align = "until", which takes every time'
+            f"{example.row}: {example.detail}; or windows.origin may be wrong"
         )
         raise Refused(message)
 

@@ -50,6 +50,12 @@ class RejectCounts:
         return f"{counted(self.total, 'row')} refused ({counts}), for example {self.first}"
 
 
+def no_window(why: str, refused: RejectCounts) -> str:
+    """Say that no window could be made of observations: `why` of those that were taken, beside rows that were not."""
+    others = f"{counted(refused.total, 'row')} refused, as said below; of the others the " if refused.total else ""
+    return f"no window could be made: {others}{why}"
+
+
 def lines_of(chunk: Chunk, refused: Sequence[RefusedRow]) -> bytes:
     """Return a line of JSON for each row: path, row within the file, reason and detail."""
     return b"".join(

@@ -16,6 +16,8 @@ from undertow.backfill.embed import BackfillRecipe, BackfillTools
 from undertow.backfill.job import BackfillReport, backfill
 from undertow.backfill.observed import find_observations
 from undertow.backfill.pieces import in_pieces
+from undertow.backfill.reject_counts import no_window
+from undertow.core.stop_signals import ended_by_signals
 from undertow.observations.windowed import explain_none
 from undertow.ray_session.session import ray_session
 from undertow.schemas.wording import are, counted
@@ -26,6 +28,8 @@ from undertow.wiring.recipes import EmbedRecipe, embed_recipes, require_applied_
 from undertow.wiring.root import open_embed
 from undertow.wiring.secrets import mask_of_embedding
 from undertow.wiring.stores import check_online, open_online
+
+RESUMES = "what is done is kept: run the same backfill again to go on"
 
 
 def run(
@@ -45,7 +49,7 @@ def run(
         if find_observations(history, settings.windows, contract) is None:
             cut(history, contract, space="", chunk_rows=settings.backfill.chunk_rows, digest_of=lambda _: "")
     artifacts = tuple(with_log(settings, embed) for embed in artifacts)
-    with ray_session(settings.fleet, replicas=settings.backfill.replicas):
+    with ray_session(settings.fleet, replicas=settings.backfill.replicas), ended_by_signals(RESUMES):
         return tuple(_run_one(settings, embed, history, console, job) for embed in artifacts)
 
 
@@ -103,7 +107,7 @@ def tell(report: BackfillReport, recipe: BackfillRecipe) -> Iterator[str]:
     )
     longest = counts.longest.steps
     if recipe.observed is not None and longest < recipe.observed.plan.min_length and not report.skipped:
-        yield f"no window could be made: {explain_none(recipe.observed.plan, longest)}"
+        yield no_window(explain_none(recipe.observed.plan, longest), counts.rejects)
     yield from (f"not done: {fault}" for fault in report.faults.values())
     if report.faults:
         yield (

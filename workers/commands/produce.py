@@ -20,7 +20,7 @@ from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.chunk_windows import ChunkWindows
 from undertow.backfill.chunks import BATCH_ROWS, WHOLE, CutHistory, cut
 from undertow.backfill.observed import ObservedHistory, find_observations, write_pieces
-from undertow.backfill.reject_counts import RejectCounts, lines_of
+from undertow.backfill.reject_counts import RejectCounts, lines_of, no_window
 from undertow.commands.produce_observed import produce_observations
 from undertow.commands.sending import Message, Pace, play
 from undertow.core.errors import Refused
@@ -132,7 +132,7 @@ def _produce(
 
 def _notes(why_none: str, odd: int, refusals: RejectCounts, listed: Path) -> Iterator[str]:
     if why_none:
-        yield f"no window could be made: {why_none}"
+        yield no_window(why_none, refusals)
     if odd:
         yield f"{odd:,} of the windows have event times before 1990 or after next year"
     if refusals.total:

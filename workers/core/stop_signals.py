@@ -1,13 +1,15 @@
 """A command that runs until it is told to end: by Ctrl-C, SIGTERM or SIGHUP.
 
-In: signals of this process. Out: a flag. Knows no command.
+In: signals of this process. Out: a flag, or an error. Knows no command.
 """
 
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+from undertow.core.errors import Refused
 
 LOOK_EVERY_S = 0.2
 """A handler may interrupt anything, so nothing can be woken by it: who waits looks again and again."""
@@ -46,12 +48,40 @@ def stop_signals() -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.set()
 
+    with _handled(on_signal):
+        yield stop
+
+
+@contextlib.contextmanager
+def ended_by_signals(left: str) -> Iterator[None]:
+    """End what runs inside by Ctrl-C, SIGTERM or SIGHUP: raise `Refused`, which says what is `left` to do.
+
+    To be entered in the main thread, after Ray has started, whose own handler prints a native trace and aborts.
+    """
+    ended_by: list[str] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        ended_by.append(signal.Signals(number).name)
+        raise KeyboardInterrupt  # no `except Exception` on its way may take it for a failure
+
+    with _handled(on_signal):
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not ended_by:
+                raise
+            message = f"ended by {ended_by[0]}: {left}"
+            raise Refused(message) from None
+
+
+@contextlib.contextmanager
+def _handled(on_signal: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it: the terminal may go
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

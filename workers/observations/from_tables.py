@@ -44,6 +44,7 @@ def table_form(plan: WindowPlan, columns: Sequence[Column]) -> TableForm:
         created=spec.created,
         columns=columns,
         grid=plan.grid,
+        statics=tuple(column.name for column in plan.static),
     )
 
 

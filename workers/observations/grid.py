@@ -33,6 +33,11 @@ class Grid:
         indices = -((self.every_us - 2 * since) // (2 * self.every_us))  # rounded, halves down: to the earlier
         return indices, np.abs(since - indices * self.every_us) <= self.tolerance_us
 
+    def off_us(self, times_us: Rows) -> Rows:
+        """Return (n,) how far times are from their grid points, in microseconds."""
+        off: Rows = np.abs(times_us - self.times(self.place(times_us)[0]))
+        return off
+
     def times(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the times of grid points, in the shape of `indices`."""
         return self.origin_us + indices * self.every_us

@@ -4,14 +4,15 @@ In: a table with a row for each observation. Out: `Observations`, as arrays of t
 ones. Knows neither cells nor windows.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as is_a
 
+from undertow.core.durations import show_microseconds
 from undertow.core.errors import Refused
 from undertow.observations.category_places import Numbers, encode_categories
 from undertow.observations.created_order import order_of_column
@@ -19,7 +20,7 @@ from undertow.observations.faults import BadRows
 from undertow.observations.grid import Grid
 from undertow.observations.local_times import to_utc
 from undertow.observations.series_numbers import number_series
-from undertow.observations.table_columns import id_column, value_column, whole_column
+from undertow.observations.table_columns import id_column, time_column, value_column, whole_column
 from undertow.schemas.arrow_columns import Mask, Rows, check_ids, read_ends, read_numbers
 from undertow.schemas.arrow_faults import is_integer, is_time
 from undertow.schemas.contract import Column, IdColumn
@@ -40,6 +41,8 @@ class TableForm:
     created: str
     columns: Sequence[Column]
     grid: Grid
+    statics: Collection[str] = ()
+    """The columns that are of a series, and might be said by another table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,11 +92,14 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
             bad.append(BadRows(reason=reason, column=column, expected=expected, rows=rows))
             good = good & valid
 
-    time_us, checks = read_times(whole_column(table, form.time), form)
+    time_us, checks = read_times(time_column(table, form.time), form)
     for reason, expected, valid in checks:
         hold(reason, form.time, expected, valid)
     index, near = form.grid.place(time_us)
-    hold("off-grid", form.time, "a time within windows.tolerance of a grid point", near)
+    hold("off-grid", form.time, _on_grid(form.grid), near)
+    if bad and bad[-1].reason == "off-grid":
+        off = bad[-1].rows
+        bad[-1] = replace(bad[-1], time_us=time_us[off], off_us=form.grid.off_us(time_us[off]))
     ids = {}
     for one in form.ids:
         ids[one.name], valid = check_ids(id_column(table, one), one)
@@ -101,7 +107,7 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
     values: dict[str, Numbers] = {}
     names: dict[str, Values] = {}
     for column in form.columns:
-        array = value_column(table, column)
+        array = value_column(table, column, is_static=column.name in form.statics)
         if column.is_real:
             values[column.name], valid = _numbers(array)
             hold("number", column.name, "a number within float32, or none", valid)
@@ -148,12 +154,22 @@ def _times(array: Any, form: TableForm) -> tuple[Any, Mask]:
         return array, certain
     if is_a.is_timestamp(array.type) and form.zone:
         return to_utc(array, form.zone, form.fold)
+    if form.zone:
+        message = (
+            f"{form.time}: expected timestamps, or integer microseconds, found {array.type} (in pandas: "
+            f"pd.to_datetime(...), which windows.zone takes for local times of {form.zone})"
+        )
+        raise Refused(message)
     hint = "; windows.zone says in which zone they are" if is_a.is_timestamp(array.type) else ""
     message = (
         f"{form.time}: expected timestamps with a zone, or integer microseconds, found {array.type}{hint} (in pandas: "
         "pd.to_datetime(..., utc=True))"
     )
     raise Refused(message)
+
+
+def _on_grid(grid: Grid) -> str:
+    return f"a time within windows.tolerance ({show_microseconds(grid.tolerance_us)}) of a grid point"
 
 
 def _numbers(array: Any) -> tuple[Numbers, Mask]:

@@ -126,7 +126,7 @@ def _times(values: Sequence[Any], form: TableForm, bad: dict[int, RowFault]) -> 
             times[row] = time_us
             if not is_certain:
                 expected = f"a time that {form.zone} has once (windows.fold)"
-                bad.setdefault(row, ("local-time", f"{form.time}: expected {expected}, found {local[row]}"))
+                bad.setdefault(row, ("local-time", f"{form.time}: expected {expected}, found {local[row].isoformat()}"))
     return pa.array(times, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
 
 

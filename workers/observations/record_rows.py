@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from undertow.core.errors import Refused
 from undertow.observations.created_order import CREATED, PAIRS, order_of_column, pairs_array
+from undertow.observations.faults import time_texts
 from undertow.observations.read import TableForm, read_times
 from undertow.observations.series_places import PARTITION
-from undertow.observations.table_columns import id_column, value_column, whole_column
+from undertow.observations.table_columns import id_column, time_column, value_column, whole_column
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.records import Record
 
@@ -74,14 +75,14 @@ def in_one_set_of_types(table: pa.Table, form: TableForm) -> tuple[pa.Table, lis
     for one in form.ids:
         columns[one.name] = id_column(table, one)
     for column in form.columns:
-        columns[column.name] = value_column(table, column)
-    time = whole_column(table, form.time)
+        columns[column.name] = value_column(table, column, is_static=column.name in form.statics)
+    time = time_column(table, form.time)
     time_us, checks = read_times(time, form)
     good, bad = np.ones(len(time_us), np.bool_), []
     for reason, expected, valid in checks:
         rows = np.flatnonzero(good & ~valid)
-        found = time.take(rows)  # as texts: Python has no nanoseconds
-        texts = (found.cast(pa.string()) if pa.types.is_timestamp(time.type) else found).to_pylist()
+        found = time.take(rows)
+        texts = time_texts(found) if pa.types.is_timestamp(time.type) else found.to_pylist()
         for row, text in zip(rows.tolist(), texts, strict=True):
             bad.append((row, (reason, f"{form.time}: expected {expected}, found {text}")))
         good &= valid

@@ -4,9 +4,10 @@ In: what is written in Python, or in the section `windows` of the settings. Out:
 checked by itself. Knows no model: `undertow.observations.plan` holds it against one.
 """
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from undertow.core.durations import parse_microseconds
 from undertow.core.errors import Refused
@@ -94,6 +95,16 @@ class WindowSpec:
     """What a local time means that there is twice, at the end of summer time: `earlier`, `later`, or `refuse`, which
     makes it a fault. A local time that there is not is always one."""
 
+    def __new__(cls, **given: object) -> Self:
+        """Refuse keys that there are not, before Python does without saying which is meant."""
+        names = [one.name for one in fields(cls)]
+        if alien := [key for key in given if key not in names]:
+            close = difflib.get_close_matches(alien[0].lower(), names, n=1)
+            meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+            message = f"expected the keys of undertow.WindowSpec, found {alien[0]}: {meant}"
+            raise Refused(message)
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
         self._require_kinds()
         if self.every_us <= 0:
@@ -179,6 +190,9 @@ class WindowSpec:
             raise Refused(
                 _sentence("max_gap", f"at least one step of {self.every}, since fill has holes filled", self.max_gap)
             )
+
+
+WindowSpec.__new__.__wrapped__ = WindowSpec.__init__  # type: ignore[attr-defined]  # notebooks show its parameters
 
 
 def _each(given: Any) -> list[Any]:

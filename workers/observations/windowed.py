@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from undertow.observations.calendar_columns import calendar_numbers, calendar_text
 from undertow.observations.category_places import Numbers, category_texts, texts_array
-from undertow.observations.faults import BadRows, explain_rows
+from undertow.observations.faults import BadRows, explain_rows, sum_up
 from undertow.observations.holes import GridSteps
 from undertow.observations.plan import PlannedColumn, WindowPlan
 from undertow.observations.side_tables import KnownAhead
@@ -76,9 +76,9 @@ class Windows:
     def __repr__(self) -> str:
         """Return how many there are: what they hold may be millions of numbers."""
         series = len(next(iter(self.ids.values()), ()))
-        bad = sum(len(one.rows) for one in self.bad)
+        rows = counted(sum(len(one.rows) for one in self.bad), "row")
         why = f"; {self.why_none}" if self.why_none else ""
-        return f"<Windows: {len(self):,} of {series:,} series, {bad:,} rows that are no observations{why}>"
+        return f"<Windows: {len(self):,} of {series:,} series, {rows} refused{why}>"
 
     @property
     def contract(self) -> InputContract:
@@ -89,12 +89,15 @@ class Windows:
     def why_none(self) -> str:
         """Why there is no window, where there is none: what was found, and what one needs. Empty where there are some.
 
-        Rows that are no observations are told by `faults`.
+        How many rows are no observations is part of it, with one of them; `faults` has them all.
         """
         if len(self):
             return ""
-        left_out = [f"{count:,} left out, since {LEFT_OUT[reason]}" for reason, count in self.left_out.items()]
-        return "; ".join(left_out) or explain_none(self.plan, self.spans.longest)
+        said = [f"{count:,} left out, since {LEFT_OUT[reason]}" for reason, count in self.left_out.items()]
+        refused = sum(len(one.rows) for one in self.bad)
+        if not said and (refused < self.table.num_rows or not refused):
+            said = [explain_none(self.plan, self.spans.longest)]
+        return "; ".join([*([sum_up(self.bad, self.table)] if refused else []), *said])
 
     @property
     def series(self) -> Mapping[str, Values]:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
+from undertow.core.durations import parse_microseconds
 from undertow.core.masking import secrets_in
 from undertow.schemas.event_times import EventTimes
 from undertow.schemas.times import EPOCH
@@ -47,8 +48,16 @@ class EventTimeSettings(Section):
     microseconds are expected."""
     max_ahead: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
     """How far an event time may be ahead of the replica's clock; windows with a later one are rejected, since they
-    would stay the newest of their series online. An ISO 8601 duration such as `PT1H` or `P1D`, or a number of
-    seconds."""
+    would stay the newest of their series online. A duration, or a number of seconds."""
+
+    @field_validator("max_ahead", mode="before")
+    @classmethod
+    def _as_durations_are_written(cls, given: object) -> object:
+        """Take `1h` as well as what pydantic knows."""
+        try:
+            return timedelta(microseconds=parse_microseconds(given)) if isinstance(given, str) else given
+        except ValueError:
+            return given
 
     def at(self, now_s: float) -> EventTimes:
         """Return the limits at the time `now_s`, in seconds since the epoch."""
