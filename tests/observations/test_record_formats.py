@@ -42,12 +42,16 @@ def records_of(*values, appended_us=NOW_US):
 def opened(form="json", spec=SPEC, contract=CONTRACT, wrote=None):
     """A decoder; of a registry's format, of records written with the schema `wrote`."""
     series = StreamedSeries(plan_of(spec, contract))
+    some_of = [one.name for one in series.plan.of("observed")]
     reads = {
-        "json": lambda: json_reader(series.plan, read_form(series), max_record_bytes=10_000),
+        "json": lambda: json_reader(read_form(series), some_of=some_of, max_record_bytes=10_000),
         "arrow": lambda: arrow_reader(read_form(series), max_record_bytes=10_000),
-        "avro": lambda: avro_reader(series.plan, read_form(series), max_record_bytes=10_000),
+        "avro": lambda: avro_reader(read_form(series), some_of=some_of, max_record_bytes=10_000),
         "avro-confluent": lambda: confluent_reader(
-            series.plan, read_form(series), max_record_bytes=10_000, schema_of=lambda _: read_row_schema(wrote, TIME)
+            read_form(series),
+            some_of=some_of,
+            max_record_bytes=10_000,
+            schema_of=lambda _: read_row_schema(wrote, TIME),
         ),
     }
     wrote = wrote or row_schema_text(read_form(series))

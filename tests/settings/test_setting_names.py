@@ -22,7 +22,6 @@ TREES = {path.relative_to(WORKERS): ast.parse(path.read_text("utf-8")) for path 
 VALIDATORS = {"field_validator", "model_validator"}
 RENAMED = {
     ("group_id", "group"): "kafka-python's name",
-    ("name", "topic"): "a topic's name, in Kafka's own protocol",
     ("root", "path"): "the folder of a log is its root, wherever it is written down",
     ("fleet", "name"): "the name of a fleet, among those of replicas and artifacts",
 }

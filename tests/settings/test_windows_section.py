@@ -13,6 +13,7 @@ from undertow.settings.windows_section import WindowsSettings
 def test_keys_and_defaults_are_those_of_the_specification():
     given = {one.name: one.default if one.default is not MISSING else one.default_factory for one in fields(WindowSpec)}
     given |= {"every": "", "calendar": {}, "known": None, "static": None, "held_path": None}
+    given |= {"known_topic": "", "known_seconds": 10.0, "known_keep": "0"}
     assert WindowsSettings().model_dump() == given
 
 
@@ -46,6 +47,10 @@ def test_every_key_reaches_the_specification():
         (["windows.every=1 hour"], "windows: windows.every: expected a duration with its unit"),
         (["windows.every=1h", "windows.fold=first"], "windows.fold: expected one of refuse, earlier, later"),
         (["windows.every=1h", "windows.evry=1h"], "windows.every"),
+        (["windows.known=a.parquet", "windows.known_topic=ahead"], "found both: a.parquet and ahead"),
+        (["windows.known_topic=ahead", "kafka.topic=ahead"], "windows.known_topic must be another topic"),
+        (["windows.known_topic=what is ahead"], "windows.known_topic: Kafka takes letters"),
+        (["windows.known_keep=90 days"], "windows.known_keep: expected a duration with its unit"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_when_the_settings_are_loaded(overrides, message, tmp_path, monkeypatch):
@@ -57,8 +62,8 @@ def test_what_cannot_be_meant_is_refused_when_the_settings_are_loaded(overrides,
 
 def test_no_tolerance_and_no_lateness_may_be_written_as_a_number(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = load(["windows.every=1h", "windows.tolerance=0", "windows.lateness=0"]).windows
-    assert (found.tolerance, found.lateness) == ("0", "0")
+    found = load(["windows.every=1h", "windows.tolerance=0", "windows.lateness=0", "windows.known_keep=0"]).windows
+    assert (found.tolerance, found.lateness, found.known_keep, found.known_keep_us) == ("0", "0", "0", 0)
 
 
 def test_a_table_is_set_key_by_key(tmp_path, monkeypatch):

@@ -5,7 +5,16 @@ import logging
 import pytest
 
 from undertow.schemas.records import Partition
-from undertow.stream.events import Astray, NotWarm, SnapshotFailed, Snapshotted, Warmed, WindowsLeftOut
+from undertow.stream.events import (
+    Astray,
+    KnownPassedOver,
+    KnownRead,
+    NotWarm,
+    SnapshotFailed,
+    Snapshotted,
+    Warmed,
+    WindowsLeftOut,
+)
 from undertow.telemetry.event_log import EventLog
 
 READINGS = Partition("readings", 3)
@@ -37,6 +46,18 @@ READINGS = Partition("readings", 3)
             "WARNING",
             "no-snapshot",
             "readings-3: disk full; a replica that takes it over reads more of the topic again",
+        ),
+        (
+            KnownRead(records=2, rows=9_000, seconds=1.5),
+            "INFO",
+            "known-read",
+            "what is known ahead was read, 2 records in 1.5 s: of each series and time the newest row, 9,000 in all",
+        ),
+        (
+            KnownPassedOver(rows=2, example="ahead-0@3: at: expected a time, found noon"),
+            "WARNING",
+            "known-bad",
+            "2 rows of windows.known_topic passed over, the last ahead-0@3: at: expected a time, found noon",
         ),
     ],
 )

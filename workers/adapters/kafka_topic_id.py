@@ -104,18 +104,21 @@ class SameTopic:
 
     async def _look(self, consumer: Any) -> str | None:
         """Return the id, None where there is no such topic, or the broker has no ids."""
-        manager = consumer._manager  # noqa: SLF001 as `ask`
-        if (node := manager.least_loaded_node()) is None:
-            raise NodeNotReadyError
-        # The consumer's own metadata request is for its assignment, which at first is empty.
-        topics = [MetadataRequest.MetadataRequestTopic(name=self._settings.topic)]
-        request = MetadataRequest(
-            topics=topics,
-            allow_auto_topic_creation=False,
-            include_cluster_authorized_operations=False,
-            include_topic_authorized_operations=False,
-        )
-        response = await manager.send(request, node)
-        ids = {topic.name: topic.topic_id for topic in response.topics if not topic.error_code}
-        found = ids.get(self._settings.topic)
-        return None if found is None else str(found)
+        found = await topic_metadata(consumer, self._settings.topic)
+        return None if found is None or found.error_code or found.topic_id is None else str(found.topic_id)
+
+
+async def topic_metadata(consumer: Any, name: str) -> Any:
+    """Ask a broker for what it knows of one topic: its error code, id and partitions; None where it says nothing."""
+    manager = consumer._manager  # noqa: SLF001 no public call asks for one topic
+    if (node := manager.least_loaded_node()) is None:
+        raise NodeNotReadyError
+    # The consumer's own metadata request is for its assignment, which at first is empty.
+    request = MetadataRequest(
+        topics=[MetadataRequest.MetadataRequestTopic(name=name)],
+        allow_auto_topic_creation=False,
+        include_cluster_authorized_operations=False,
+        include_topic_authorized_operations=False,
+    )
+    response = await manager.send(request, node)
+    return next((topic for topic in response.topics if topic.name == name), None)

@@ -98,6 +98,10 @@ class MemoryBroker:
         self._logs[partition] = _Log()
         self.made[partition.topic] = self.made.get(partition.topic, 0) + 1
 
+    def partitions(self, topic: str) -> list[Partition]:
+        """Return the partitions of a topic that were used."""
+        return sorted(partition for partition in self._logs if partition.topic == topic)
+
     def log(self, partition: Partition) -> _Log:
         """Return the log of a partition; it is created on first use."""
         return self._logs.setdefault(partition, _Log())

@@ -3,6 +3,7 @@
 In: tables, an artifact, how they become windows. Out: `Windows`. Knows no rule: these are in `undertow.observations`.
 """
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,12 +16,17 @@ from undertow.api.embedding import ArtifactEmbedder
 from undertow.artifact.format.manifest import read_manifest
 from undertow.core.arrow_tables import arrow_table
 from undertow.core.errors import Refused
+from undertow.core.extras import require_extras
 from undertow.observations.from_tables import make_windows
 from undertow.observations.plan import make_plan
 from undertow.observations.spec import WindowSpec
 from undertow.observations.windowed import Windows
 from undertow.schemas.contract import InputContract
+from undertow.settings.settings import Settings
 from undertow.settings.settings import load as load_settings
+from undertow.telemetry.logs import say
+
+log = logging.getLogger(__name__)
 
 _EXPECTED = "a table (pandas, polars, pyarrow, DuckDB, or the path of a Parquet file)"
 
@@ -42,7 +48,7 @@ def windows(
         model: The artifact's folder, or what `load` made of it: it says which columns windows have, and how long they
             are.
         spec: How observations become windows, as `WindowSpec` or a dictionary of the same; by default the section
-            `windows` of `undertow.toml`, which may name the tables below as well.
+            `windows` of `undertow.toml`, which may name the tables below as well, or a topic that is then read once.
         known: A table of what is known ahead, such as a forecast of the weather: a row for each grid point, with the
             time, and with the ids if it differs by series. `observations` itself may be given, if it reaches ahead.
         static: A table with a row for each series: its ids, and static columns. Those that it lacks are columns of the
@@ -75,9 +81,10 @@ def windows(
         [(8, 'number')]
     """
     if spec is None:
-        given = load_settings().windows
-        said = given.spec()
-        known, static = given.known if known is None else known, given.static if static is None else static
+        settings = load_settings()
+        said, given = settings.windows.spec(), settings.windows
+        known = _known(settings, _contract(model)) if known is None else known
+        static = given.static if static is None else static
     else:
         said = _spec(spec)
     contract = _contract(model)
@@ -86,6 +93,19 @@ def windows(
     ahead, statics = _table(known, wanted), _table(static, wanted)
     plan = make_plan(said, contract, known=_names(ahead), static=_names(statics))
     return make_windows(plan, arrow_table(_read(observations), wanted, _EXPECTED), ahead, statics)
+
+
+def _known(settings: Settings, contract: InputContract) -> Any:
+    """Return the table that the settings name; of a topic what it says now."""
+    if not settings.windows.known_topic:
+        return settings.windows.known
+    require_extras("reading windows.known_topic", "kafka")
+    from undertow.wiring.known_topic import read_known_topic  # noqa: PLC0415  # an extra
+
+    now = read_known_topic(settings, contract)
+    if now is not None and now.passed_over:
+        say(log, logging.WARNING, "known-bad", now.told, count=now.passed_over)
+    return None if now is None else now.table
 
 
 def _spec(given: object) -> WindowSpec:

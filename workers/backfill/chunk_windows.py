@@ -74,5 +74,7 @@ def _faults(made: Windows, table: pa.Table) -> Iterator[Fault]:
         )
 
 
-def _table(path: Path | None) -> pa.Table | None:
-    return None if path is None else pq.read_table(path)
+def _table(path: AnyPath | None) -> pa.Table | None:
+    if path is None or isinstance(path, Path):
+        return None if path is None else pq.read_table(path)
+    return pq.read_table(pa.BufferReader(path.read_bytes()))

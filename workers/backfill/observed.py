@@ -21,6 +21,7 @@ from undertow.backfill.history_files import PIECE, find_history
 from undertow.core.errors import Refused
 from undertow.observations.faults import explain_rows
 from undertow.observations.from_tables import make_windows
+from undertow.observations.known_rows import empty_known, known_names
 from undertow.observations.plan import WindowPlan, make_plan
 from undertow.observations.read import TableForm, read_observations
 from undertow.schemas.contract import InputContract
@@ -43,7 +44,7 @@ class ObservedHistory:
 
     files: tuple[Path, ...]
     plan: WindowPlan
-    known: Path | None
+    known: AnyPath | None
     static: Path | None
 
     @property
@@ -66,8 +67,13 @@ class ObservedHistory:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def find_observations(history: AnyPath, windows: WindowsSettings, contract: InputContract) -> ObservedHistory | None:
+def find_observations(
+    history: AnyPath, windows: WindowsSettings, contract: InputContract, from_topic: AnyPath | None = None
+) -> ObservedHistory | None:
     """Return what the files hold, or None where their rows are windows. Raises `Refused` if they cannot be read so.
+
+    `from_topic` is the file of what `windows.known_topic` says, if it was read already; without, the result only shows
+    whether the files fit.
 
     They are taken for observations where `windows.every` is set, the first file has the column `windows.time`, and no
     columns `past` and `end`. Nearly all of the first rows being off the grid is refused, too: see `MOST_OFF_GRID`.
@@ -88,9 +94,11 @@ def find_observations(history: AnyPath, windows: WindowsSettings, contract: Inpu
     if not isinstance(found.folder, Path):
         message = f"expected observations on a disk, found {history}: copy them to one, where they can be sorted"
         raise Refused(message)
-    known, static = _absolute(windows.known), _absolute(windows.static)
-    plan = make_plan(windows.spec(), contract, known=_names(known), static=_names(static))
-    make_windows(plan, schema.empty_table(), _empty(known), _empty(static))  # refuses columns that do not fit
+    known, static = from_topic or _absolute(windows.known), _absolute(windows.static)
+    columns = known_names(windows.calendar, contract) if windows.known_topic else _names(known)
+    plan = make_plan(windows.spec(), contract, known=columns, static=_names(static))
+    ahead = empty_known(plan) if windows.known_topic else _empty(known)
+    make_windows(plan, schema.empty_table(), ahead, _empty(static))  # refuses columns that do not fit
     files = tuple(found.folder / name for name in found.names)
     _require_grid(plan, files[0])
     return ObservedHistory(files=files, plan=plan, known=known, static=static)
@@ -188,9 +196,9 @@ def _absolute(path: Path | None) -> Path | None:
     return None if path is None else path.absolute()
 
 
-def _names(path: Path | None) -> list[str]:
+def _names(path: AnyPath | None) -> list[str]:
     return [] if path is None else list(_schema(path).names)
 
 
-def _empty(path: Path | None) -> pa.Table | None:
+def _empty(path: AnyPath | None) -> pa.Table | None:
     return None if path is None else _schema(path).empty_table()

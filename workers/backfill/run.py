@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from undertow.backfill.chunks import cut
 from undertow.backfill.embed import BackfillRecipe, BackfillTools
 from undertow.backfill.job import BackfillReport, backfill
+from undertow.backfill.known_table import known_of_job
 from undertow.backfill.observed import find_observations
 from undertow.backfill.pieces import in_pieces
 from undertow.backfill.reject_counts import no_window
@@ -64,13 +65,15 @@ def _run_one(
         times=settings.kafka.event_time.at(time.time()),
         job=job or re.sub(r"[^A-Za-z0-9._-]+", "-", history.absolute().stem).lstrip("-._") or "history",
     )
-    observed = find_observations(recipe.history, settings.windows, recipe.contract)
-    if observed is None:
+    if find_observations(recipe.history, settings.windows, recipe.contract) is None:
         return _shown(settings, embed, recipe, console)
-    text = f"{history} holds observations: windows are made of them, as the section windows of the settings says"
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-    with in_pieces(recipe, observed, settings) as of_pieces:
-        return _shown(settings, embed, of_pieces, console)
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say(f"{history} holds observations: windows are made of them, as the section windows of the settings says")
+    with known_of_job(recipe, settings, say) as known:
+        observed = find_observations(recipe.history, settings.windows, recipe.contract, known)
+        assert observed is not None  # noqa: S101 as above
+        with in_pieces(recipe, observed, settings) as of_pieces:
+            return _shown(settings, embed, of_pieces, console)
 
 
 def _shown(settings: Settings, embed: EmbedRecipe, recipe: BackfillRecipe, console: Console) -> BackfillReport:

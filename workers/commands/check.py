@@ -40,6 +40,7 @@ from undertow.settings.settings import TOML, Settings, load
 from undertow.storage.store_path import AnyPath
 from undertow.telemetry.output import MOST_WIDTH
 from undertow.wiring.formats import check_format
+from undertow.wiring.known_topic import read_known_topic
 from undertow.wiring.observed_source import describe_content
 from undertow.wiring.recipes import EmbedRecipe, embed_recipe
 from undertow.wiring.root import group_settings
@@ -47,7 +48,7 @@ from undertow.wiring.stores import check_online
 
 LEAST_CELL = len("default")
 """The least width of a value and of where it is from, in letters."""
-ASK_BROKER = frozenset({"dead letters", "group"})
+ASK_BROKER = frozenset({"known ahead", "dead letters", "group"})
 """The parts that ask the broker, beside that of its topic, which comes before them."""
 
 
@@ -101,6 +102,8 @@ def _parts(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "kafka", partial(_kafka, settings)
     for path in settings.model.artifacts if settings.kafka.content != "windows" else ():
         yield "content", partial(_content, settings, path)
+    for path in settings.model.artifacts if settings.windows.known_topic else ():
+        yield "known ahead", partial(_known, settings, path)
     yield "dead letters", lambda: describe_dead_letters(settings.kafka)
     if settings.kafka.format != "json":
         yield "format", lambda: check_format(settings.kafka)
@@ -122,6 +125,13 @@ def _artifact(settings: Settings, path: AnyPath) -> str:
 def _content(settings: Settings, path: AnyPath) -> str:
     manifest = read_manifest(path)
     return f"{manifest.view().view}: {describe_content(settings, manifest.contract)}"
+
+
+def _known(settings: Settings, path: AnyPath) -> str:
+    manifest = read_manifest(path)
+    now = read_known_topic(settings, manifest.contract)
+    view = manifest.view().view
+    return f"{view}: {now.told}" if now is not None else f"{view} needs nothing of {settings.windows.known_topic}"
 
 
 def _kafka(settings: Settings) -> str:

@@ -7,6 +7,7 @@ closing line. Knows no model, only the manifest's input contract.
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from undertow.adapters.kafka_producer import open_send, partition_of
 from undertow.artifact.format.manifest import read_manifest
 from undertow.backfill.chunk_windows import ChunkWindows
 from undertow.backfill.chunks import BATCH_ROWS, WHOLE, CutHistory, cut
+from undertow.backfill.known_table import parquet_of
 from undertow.backfill.observed import ObservedHistory, find_observations, write_pieces
 from undertow.backfill.reject_counts import RejectCounts, lines_of, no_window
 from undertow.commands.produce_observed import produce_observations
@@ -33,6 +35,7 @@ from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
 from undertow.stream.ports import Clock
 from undertow.wiring.formats import Encode, open_encode
+from undertow.wiring.known_topic import read_known_topic
 
 
 def produce(
@@ -65,6 +68,11 @@ def produce(
     with tempfile.TemporaryDirectory(prefix="undertow-") as folder:
         pieces = Path(folder, "pieces")
         pieces.mkdir()
+        if (now := read_known_topic(settings, contract)) is not None:
+            console.print(f"what is known ahead: {now.told}", highlight=False, markup=False, soft_wrap=True)
+            ahead = Path(folder, "known.parquet")
+            ahead.write_bytes(parquet_of(now.table))
+            observed = replace(observed, known=ahead)
         memory = settings.offline.read_memory_bytes
         sort = partial(write_pieces, chunk_rows=rows, read_memory_bytes=memory, spill=Path(folder), key="")
         sort(observed, lambda name, content: (pieces / name).write_bytes(content))

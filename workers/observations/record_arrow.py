@@ -3,7 +3,7 @@
 In: records. Out: `RecordRows`. The columns are those of a table that `undertow.windows` takes. Knows no Kafka.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -18,8 +18,10 @@ from undertow.schemas.documents import size_fault
 from undertow.schemas.records import Record
 
 
-def arrow_reader(form: TableForm, *, max_record_bytes: int) -> Callable[[Sequence[Record]], RecordRows]:
-    """Return the function that reads records in Arrow."""
+def arrow_reader(
+    form: TableForm, *, max_record_bytes: int, optional: Collection[str] = ()
+) -> Callable[[Sequence[Record]], RecordRows]:
+    """Return the function that reads records in Arrow; a column of `optional` may be missing, and is null then."""
 
     def read(records: Sequence[Record]) -> RecordRows:
         faults: dict[int, list[RowFault]] = {}
@@ -38,6 +40,8 @@ def arrow_reader(form: TableForm, *, max_record_bytes: int) -> Callable[[Sequenc
         for _, group in groupby(batches, lambda position: batches[position].schema):
             together = list(group)
             table = pa.Table.from_batches([batches[position] for position in together])
+            for name in {*optional} - {*table.column_names}:
+                table = table.append_column(name, pa.nulls(table.num_rows))
             owners = np.repeat(np.array(together, np.int64), [batches[position].num_rows for position in together])
             try:
                 rows, bad = in_one_set_of_types(table, form)

@@ -12,7 +12,6 @@ from typing import Any
 
 from fastavro import schemaless_writer
 
-from undertow.observations.plan import WindowPlan
 from undertow.observations.read import TableForm
 from undertow.observations.record_documents import document_reader
 from undertow.observations.record_rows import ReadRows, RowFault
@@ -39,20 +38,22 @@ def row_schema_text(form: TableForm) -> str:
     return json.dumps({"type": "array", "items": row})
 
 
-def avro_reader(plan: WindowPlan, form: TableForm, *, max_record_bytes: int) -> ReadRows:
+def avro_reader(form: TableForm, *, some_of: Sequence[str], max_record_bytes: int) -> ReadRows:
     """Return the function that reads records in Avro, written with `row_schema_text`."""
     schema = read_row_schema(row_schema_text(form), form.time)
     parse = partial(_rows, schema=schema, reader="avro", time=form.time)
-    return document_reader(plan, form, parse, max_record_bytes=max_record_bytes)
+    return document_reader(form, parse, some_of=some_of, max_record_bytes=max_record_bytes)
 
 
-def confluent_reader(plan: WindowPlan, form: TableForm, *, max_record_bytes: int, schema_of: SchemaOf) -> ReadRows:
+def confluent_reader(
+    form: TableForm, *, some_of: Sequence[str], max_record_bytes: int, schema_of: SchemaOf
+) -> ReadRows:
     """Return the function that reads records in Confluent's format; `schema_of` gives what `read_row_schema` does."""
 
     def parse(value: bytes) -> list[Any] | RowFault:
         return read_confluent(value, schema_of, partial(_rows, time=form.time))
 
-    return document_reader(plan, form, parse, max_record_bytes=max_record_bytes)
+    return document_reader(form, parse, some_of=some_of, max_record_bytes=max_record_bytes)
 
 
 def avro_row_encoder(

@@ -1,7 +1,7 @@
 """Observations that are objects, with the names of columns as keys: what JSON and Avro have in common.
 
-In: records, how one is parsed. Out: `RecordRows`. A key that is missing is a hole, as null is, but one observed column
-at least must be there: else a name is misspelt. Knows no wire format.
+In: records, how one is parsed. Out: `RecordRows`. A key that is missing is a hole, as null is, but one column of those
+that vary must be there: else a name is misspelt. Knows no wire format.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from undertow.observations.created_order import CREATED, order_of_value, pairs_array
 from undertow.observations.local_times import to_utc
-from undertow.observations.plan import WindowPlan
 from undertow.observations.read import TableForm
 from undertow.observations.record_rows import ReadRows, RecordRows, RowFault, row_schema, to_rows
 from undertow.schemas.documents import size_fault
@@ -27,10 +26,16 @@ _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 def document_reader(
-    plan: WindowPlan, form: TableForm, parse: Callable[[bytes], list[Any] | RowFault], *, max_record_bytes: int
+    form: TableForm,
+    parse: Callable[[bytes], list[Any] | RowFault],
+    *,
+    some_of: Sequence[str],
+    max_record_bytes: int,
 ) -> ReadRows:
-    """Return the function that reads records; `parse` returns the observations of one, or why it has none."""
-    observed = [one.name for one in plan.of("observed")]
+    """Return the function that reads records; `parse` returns the observations of one, or why it has none.
+
+    Each must have at least one column of `some_of`.
+    """
     schema = row_schema(form)
 
     def read(records: Sequence[Record]) -> RecordRows:
@@ -43,7 +48,7 @@ def document_reader(
                 faults[position] = [found]
                 continue
             for row in found:
-                if (fault := _shape_fault(row, observed)) is not None:
+                if (fault := _shape_fault(row, some_of)) is not None:
                     faults.setdefault(position, []).append(fault)
                 else:
                     rows.append(row)
@@ -62,12 +67,12 @@ def document_reader(
     return read
 
 
-def _shape_fault(row: object, observed: Sequence[str]) -> RowFault | None:
+def _shape_fault(row: object, some_of: Sequence[str]) -> RowFault | None:
     if not isinstance(row, dict):
         return "not-json", f"expected an observation as a JSON object, found a {type(row).__name__}"
-    if observed and not any(name in row for name in observed):
-        hint = looks_misspelt(observed[0], list(row))
-        return "columns", f"expected at least one of {', '.join(observed)}, found none{hint}"
+    if some_of and not any(name in row for name in some_of):
+        hint = looks_misspelt(some_of[0], list(row))
+        return "columns", f"expected at least one of {', '.join(some_of)}, found none{hint}"
     return None
 
 

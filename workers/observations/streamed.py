@@ -61,8 +61,8 @@ class StreamedSeries:
         nobody: dict[str, Values] = {
             one.name: np.zeros(0, object if one.type == "string" else np.int64) for one in plan.contract.series
         }
-        ahead, _ = read_known(plan, known, nobody)
-        self._known = None if ahead is None else KnownPlaces(ahead)
+        self._nobody = nobody
+        self.know(known)
         self._aside = static_table(plan, static)
         # Before its last step a window needs the others, and what its first step may be filled with.
         depth = max(1, plan.max_length - 1 + plan.max_gap)
@@ -76,6 +76,14 @@ class StreamedSeries:
         )
         self._nothing = cut_windows(plan, nothing, self._beside(nobody, self.held.stated(np.zeros(0, np.int64))))
         self._no_window = self._nothing.take(np.zeros(0, np.int64))
+
+    def know(self, known: pa.Table | None) -> None:
+        """Make windows with this table of what is known ahead from now on. Raises `Refused` where it does not fit.
+
+        Nothing of it is held beside: it is looked up when a window is made.
+        """
+        ahead, _ = read_known(self.plan, known, self._nobody)
+        self._known = None if ahead is None else KnownPlaces(ahead)
 
     @property
     def nbytes(self) -> int:

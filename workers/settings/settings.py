@@ -77,6 +77,16 @@ class Settings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
 
     @model_validator(mode="after")
+    def _known_apart(self) -> "Settings":
+        if self.windows.known_topic == self.kafka.topic:
+            message = (
+                "windows.known_topic must be another topic than kafka.topic: what is known ahead is no observation, "
+                "and its times are still to come"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _dead_letters_apart(self) -> "Settings":
         source = self.kafka.topic.removesuffix(OF_REJECTS)
         if not self.kafka.dead_letters and source != self.kafka.topic:

@@ -6,8 +6,10 @@ Knows no rule: what is checked, and how, is said there.
 
 from pydantic import Field, field_validator, model_validator
 
+from undertow.core.durations import parse_microseconds
 from undertow.core.errors import Refused
 from undertow.observations.spec import WindowSpec
+from undertow.settings.broker_names import Topic
 from undertow.settings.kafka_security import Section
 from undertow.settings.local_paths import LocalPath
 
@@ -66,7 +68,18 @@ class WindowsSettings(Section):
 
     known: LocalPath | None = None
     """A Parquet file of what is known ahead, such as a forecast: a row for each grid point, with the column `time`, and
-    ids if it differs by series. It must fit into memory."""
+    ids if it differs by series. It must fit into memory. One that another program goes on writing: `known_topic`."""
+    known_topic: Topic = ""
+    """Instead of `known`, a topic of what is known ahead, in the cluster and the format of `kafka`. A record holds rows
+    as of that table, one or several. Of rows of one series and time the newest counts: the one with the greatest
+    `created`, if that is set, else the last by the record's own time, partition and offset."""
+    known_seconds: float = Field(default=10.0, ge=0)
+    """In a stream, how old at most what has been read of `known_topic` may be when windows are made; 0 reads on before
+    each batch of observations."""
+    known_keep: str = "0"
+    """How far back rows of `known_topic` are held, by the clock; those of an older time are let go of, and windows that
+    need them are not made. Let it be longer than a window, `lateness`, and what a stream may have to catch up with,
+    together. 0 holds all."""
     static: LocalPath | None = None
     """A Parquet file with a row for each series: its ids, and static columns. Others are columns of the observations,
     where what earlier ones say of a series holds."""
@@ -80,6 +93,11 @@ class WindowsSettings(Section):
         """Return the same for a process in another folder."""
         named = {"known": self.known, "static": self.static, "held_path": self.held_path}
         return self.model_copy(update={name: path and path.absolute() for name, path in named.items()})
+
+    @property
+    def known_keep_us(self) -> int:
+        """`known_keep` in microseconds."""
+        return parse_microseconds(self.known_keep)
 
     def spec(self) -> WindowSpec:
         """Return what the section means. Raises `Refused`."""
@@ -106,11 +124,27 @@ class WindowsSettings(Section):
             fold=self.fold,
         )
 
-    @field_validator("every", "tolerance", "lateness", mode="before")
+    @field_validator("every", "tolerance", "lateness", "known_keep", mode="before")
     @classmethod
     def _as_text(cls, given: object) -> object:
         """Take the number 0 for the text, as `undertow settings` shows it."""
         return "0" if given == 0 and type(given) is int else given
+
+    @field_validator("known_keep")
+    @classmethod
+    def _is_duration(cls, given: str) -> str:
+        parse_microseconds(given)
+        return given
+
+    @model_validator(mode="after")
+    def _known_by_one(self) -> "WindowsSettings":
+        if self.known is not None and self.known_topic:
+            message = (
+                "expected what is known ahead in a file (windows.known), or in a topic (windows.known_topic), found "
+                f"both: {self.known} and {self.known_topic}"
+            )
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> "WindowsSettings":

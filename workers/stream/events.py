@@ -203,6 +203,25 @@ class Astray:
     example: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRead:
+    """The topic of what is known ahead (`windows.known_topic`) was read from its beginning to its end."""
+
+    records: int
+    rows: int
+    """How many are held: of each series and time the newest."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPassedOver:
+    """Rows of the topic of what is known ahead by which nothing is known."""
+
+    rows: int
+    example: str
+    """Where one is, and what was expected and found."""
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The stream has closed all its resources."""
@@ -230,6 +249,8 @@ Event = (
     | SeriesForgotten
     | WindowsLeftOut
     | Astray
+    | KnownRead
+    | KnownPassedOver
     | Closed
 )
 Listener = Callable[[Event], object]

@@ -40,11 +40,16 @@ class ObservingSource:
         snapshot_seconds: float,
         tell: Listener,
         give_up: Callable[[], bool] = lambda: False,
+        close_known: Callable[[], object] = lambda: None,
         ticks: Clock = time.monotonic,
     ) -> None:
-        """Take ownership. `identity` differs where a snapshot would have another meaning, or be of another topic."""
+        """Take ownership. `identity` differs where a snapshot would have another meaning, or be of another topic.
+
+        `close_known` lets go of what the decoder reads beside.
+        """
         self._source, self._records, self._snapshots = source, records, snapshots
         self._identity, self._tell, self._give_up, self._ticks = identity, tell, give_up, ticks
+        self._close_known = close_known
         self._kept = SnapshotWriter(
             records.series,
             snapshots,
@@ -122,6 +127,7 @@ class ObservingSource:
         """Write what is durable and in no snapshot yet, and close without committing. Idempotent."""
         self._kept.close()
         self._source.close()
+        self._close_known()
 
     def _warm(self, to: Offsets, retained: Offsets, begun: set[Partition]) -> Offsets:
         """Read what lies before these positions, and hold it; `begun` have a chain, so there was something before.

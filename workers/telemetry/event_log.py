@@ -17,6 +17,7 @@ from undertow.stream.events import (
     ClockAhead,
     ClockStepped,
     Event,
+    KnownPassedOver,
     Lost,
     NotRestored,
     OddTimes,
@@ -82,14 +83,18 @@ class EventLog:
         match event:
             case ClockStepped() | OddTimes() | ClockAhead():
                 self._clocks(event)
-            case WindowsLeftOut() | Astray():
+            case WindowsLeftOut() | Astray() | KnownPassedOver():
                 self._observed(event)
 
-    def _observed(self, event: WindowsLeftOut | Astray) -> None:
+    def _observed(self, event: WindowsLeftOut | Astray | KnownPassedOver) -> None:
         if isinstance(event, Astray):
             if self._due("astray", 1):
                 text = f"{event.example}: records of a series must lie in one partition, so let its ids be their key"
                 say(log, logging.WARNING, "astray", text, example=event.example)
+        elif isinstance(event, KnownPassedOver):
+            if count := self._due("known-bad", event.rows):
+                text = f"{counted(count, 'row')} of windows.known_topic passed over, the last {event.example}"
+                say(log, logging.WARNING, "known-bad", text, count=count, example=event.example)
         elif count := self._due(event.reason, event.windows):
             text = f"{counted(count, 'window')} of observations {are(count)} not made: {event.reason}"
             say(log, logging.WARNING, "left-out", text, count=count, reason=event.reason)

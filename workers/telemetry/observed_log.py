@@ -6,7 +6,7 @@ In: events. Out: lines for operators. Knows no observation.
 import logging
 
 from undertow.schemas.wording import counted
-from undertow.stream.events import Event, NotWarm, SeriesForgotten, SnapshotFailed, Snapshotted, Warmed
+from undertow.stream.events import Event, KnownRead, NotWarm, SeriesForgotten, SnapshotFailed, Snapshotted, Warmed
 from undertow.telemetry.logs import say
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,12 @@ def tell_observed(event: Event) -> None:
         case SnapshotFailed(partition=partition, error=error):
             text = f"{partition}: {error}; a replica that takes it over reads more of the topic again"
             say(log, logging.WARNING, "no-snapshot", text, partition=str(partition), error=error)
+        case KnownRead(records=records, rows=rows, seconds=seconds):
+            text = (
+                f"what is known ahead was read, {counted(records, 'record')} in {seconds:.1f} s: of each series and "
+                f"time the newest row, {rows:,} in all"
+            )
+            say(log, logging.INFO, "known-read", text, records=records, rows=rows, seconds=round(seconds, 3))
         case SeriesForgotten(partition=partition, series=series):
             text = f"{series:,} series of {partition} are held no more, since they are to be forgotten"
             say(log, logging.INFO, "forgotten", text, partition=str(partition), series=series)

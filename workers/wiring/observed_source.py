@@ -5,7 +5,6 @@ In: sections of the settings, an input contract. Out: a `Source`, and what it ho
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ from undertow.adapters.window_forgetting import FileForgetRequests
 from undertow.adapters.window_snapshots import WindowSnapshots
 from undertow.core.errors import Refused
 from undertow.observations.held_snapshot import fingerprint
+from undertow.observations.known_rows import empty_known
 from undertow.observations.plan import WindowPlan, make_plan
-from undertow.observations.record_arrow import arrow_reader, encode_rows
-from undertow.observations.record_json import json_reader
+from undertow.observations.record_arrow import encode_rows
 from undertow.observations.record_rows import ReadRows
 from undertow.observations.streamed import StreamedSeries
 from undertow.observations.streamed_records import StreamedRecords, read_form
@@ -36,6 +35,8 @@ from undertow.stream.events import Astray, Listener, WindowsLeftOut
 from undertow.stream.observing import ObservingSource
 from undertow.stream.ports import Observed, Source
 from undertow.wiring.formats import open_decode, require_format
+from undertow.wiring.known_topic import known_from_topic, open_knowing
+from undertow.wiring.row_formats import open_reader
 
 if TYPE_CHECKING:  # it brings Feast's bytes, which `produce` does without
     from undertow.wiring.recipes import EmbedRecipe
@@ -62,17 +63,13 @@ def describe_content(settings: Settings, contract: InputContract) -> str:
             "replicas hold, and it says for which observations windows have been made"
         )
         raise Refused(message)
-    known, static = side_tables(windows)
-    plan = _plan(windows, contract, known, static)
+    plan, known, static = _planned(windows, contract)
     StreamedSeries(plan, known, static)  # refuses side tables that do not fit
     steps = between(plan.min_length, plan.max_length, "step")
-    return f"observations, windows of {steps} every {plan.spec.every}, lateness {plan.spec.lateness}"
-
-
-def side_tables(windows: WindowsSettings) -> tuple[pa.Table | None, pa.Table | None]:
-    """Return the tables of what is known ahead, and of statics. Raises `Refused`."""
-    known, static = (None if path is None else _read(path) for path in (windows.known, windows.static))
-    return known, static
+    told = f"observations, windows of {steps} every {plan.spec.every}, lateness {plan.spec.lateness}"
+    if columns := known_from_topic(windows, contract):
+        told += f"; {', '.join(columns)} from {windows.known_topic}"
+    return told
 
 
 def open_source(
@@ -83,13 +80,14 @@ def open_source(
     if kafka.content == "windows":
         decode = open_decode(kafka, contract)
         return KafkaSource(kafka, decode, view=view.view, topic_id=recipe.topic_id), Observed
-    known, static = side_tables(recipe.windows)
-    plan = _plan(recipe.windows, contract, known, static)
+    plan, known, static = _planned(recipe.windows, contract)
     held = StreamedSeries(plan, known, static, held_path=recipe.windows.held_path)
     records = open_records(kafka, held, tell)
+    knowing = open_knowing(kafka, recipe.windows, held, tell, give_up)
+    decode = records.decode if knowing is None else knowing.before(records.decode)
     home = view_folder(embed.offline.path if embed.log is None else embed.log.root, view)
     source = ObservingSource(
-        KafkaSource(kafka, records.decode, view=view.view, topic_id=recipe.topic_id),
+        KafkaSource(kafka, decode, view=view.view, topic_id=recipe.topic_id),
         records,
         WindowSnapshots(home),
         FileForgetRequests(home),
@@ -97,6 +95,7 @@ def open_source(
         snapshot_seconds=embed.offline.snapshot_seconds,
         tell=tell,
         give_up=give_up,
+        close_known=(lambda: None) if knowing is None else knowing.close,
     )
     return source, lambda: source.observed
 
@@ -105,8 +104,8 @@ def open_alone(settings: Settings, contract: InputContract) -> Decode:
     """Return the decoder by which a record is judged by itself: of observations nothing is remembered."""
     if settings.kafka.content == "windows":
         return open_decode(settings.kafka, contract)
-    known, static = side_tables(settings.windows)
-    plan, times_at = _plan(settings.windows, contract, known, static), settings.kafka.event_time.at
+    plan, known, static = _planned(settings.windows, contract)
+    times_at = settings.kafka.event_time.at
     read = _open_reader(settings.kafka, StreamedSeries(plan, known, static))  # once: it may ask a registry
 
     def decode(records: Sequence[Record]) -> Decoded:
@@ -126,24 +125,7 @@ def open_records(kafka: KafkaSettings, series: StreamedSeries, tell: Listener) -
 
 
 def _open_reader(kafka: KafkaSettings, series: StreamedSeries) -> ReadRows:
-    require_format(kafka)
-    plan, form, most = series.plan, read_form(series), kafka.max_record_bytes
-    match kafka.format:  # a format without a case is an error of the type checker
-        case "json":
-            return json_reader(plan, form, max_record_bytes=most)
-        case "arrow":
-            return arrow_reader(form, max_record_bytes=most)
-        case "avro":
-            from undertow.observations.record_avro import avro_reader  # noqa: PLC0415  # an extra
-
-            return avro_reader(plan, form, max_record_bytes=most)
-        case "avro-confluent":
-            from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
-            from undertow.observations.record_avro import confluent_reader  # noqa: PLC0415  # an extra
-            from undertow.schemas.avro_schemas import read_row_schema  # noqa: PLC0415  # an extra
-
-            registry = SchemaRegistry(kafka, read=partial(read_row_schema, time=form.time))
-            return confluent_reader(plan, form, max_record_bytes=most, schema_of=registry.schema_of)
+    return open_reader(kafka, read_form(series), [one.name for one in series.plan.of("observed")])
 
 
 def open_row_encode(settings: Settings, contract: InputContract) -> Callable[[pa.Table], list[bytes]]:
@@ -159,8 +141,7 @@ def open_row_encode(settings: Settings, contract: InputContract) -> Callable[[pa
         return lambda rows: [encode_rows(rows)]
     from undertow.observations.record_avro import avro_row_encoder, row_schema_text  # noqa: PLC0415  # an extra
 
-    known, static = side_tables(settings.windows)
-    form, schema_id = read_form(StreamedSeries(_plan(settings.windows, contract, known, static), known, static)), None
+    form, schema_id = read_form(StreamedSeries(*_planned(settings.windows, contract))), None
     if kafka.format == "avro-confluent":
         from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
 
@@ -169,11 +150,16 @@ def open_row_encode(settings: Settings, contract: InputContract) -> Callable[[pa
     return lambda rows: [encode([row]) for row in rows.to_pylist()]
 
 
-def _plan(
-    windows: WindowsSettings, contract: InputContract, known: pa.Table | None, static: pa.Table | None
-) -> WindowPlan:
-    names = [() if table is None else table.column_names for table in (known, static)]
-    return make_plan(windows.spec(), contract, known=names[0], static=names[1])
+def _planned(windows: WindowsSettings, contract: InputContract) -> tuple[WindowPlan, pa.Table | None, pa.Table | None]:
+    """Return the plan, and the tables of what is known ahead, and of statics. Raises `Refused`.
+
+    The former is empty where it comes from a topic, which is not read here.
+    """
+    known, static = (None if path is None else _read(path) for path in (windows.known, windows.static))
+    names = [[] if table is None else table.column_names for table in (known, static)]
+    from_topic = known_from_topic(windows, contract)
+    plan = make_plan(windows.spec(), contract, known=from_topic or names[0], static=names[1])
+    return plan, empty_known(plan) if from_topic else known, static
 
 
 def _read(path: Path) -> pa.Table:

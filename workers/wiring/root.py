@@ -29,6 +29,7 @@ from undertow.stream.loop import Stream
 from undertow.stream.quarantine_reader import QuarantineReader, Turn
 from undertow.telemetry.listeners import ListenerRecipe, listener_recipe
 from undertow.wiring.formats import require_format
+from undertow.wiring.known_topic import require_known_topic
 from undertow.wiring.observed_source import SourceRecipe, describe_content, open_source
 from undertow.wiring.recipes import EmbedRecipe, embed_recipes, with_log
 from undertow.wiring.restoring import RestoredOnline, Restorer, RestoreSource
@@ -74,6 +75,8 @@ def stream_recipe(settings: Settings) -> StreamRecipe:
     require_format(settings.kafka)
     for artifact in artifacts:
         describe_content(settings, artifact.manifest.contract)
+        if settings.kafka.content == "observations":
+            require_known_topic(settings, artifact.manifest.contract)
     topic = describe_topic(settings.kafka)
     for kafka in group_settings(settings.kafka, [one.manifest.view().view for one in artifacts]):
         refuse_live_group(kafka)
