@@ -48,7 +48,7 @@ def test_times_in_faults_are_told_in_utc_whatever_the_zone_of_the_table_or_the_s
 def test_a_key_that_there_is_not_is_told_with_the_one_that_is_meant():
     meant = r"expected the keys of undertow\.WindowSpec, found evry: did you mean every\?"
     with pytest.raises(Refused, match=meant):
-        undertow.WindowSpec(evry="1h")
+        undertow.WindowSpec(evry="1h")  # type: ignore[call-arg]
     with pytest.raises(Refused, match=meant):
         undertow.windows(frame(), CONTRACT, {"evry": "1h"})
     with pytest.raises(Refused, match=r"expected every among the keys of undertow\.WindowSpec"):
