@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from undertow.observations.created_order import BEFORE_ALL, CREATED, order_of_column
 from undertow.observations.faults import explain_rows
 from undertow.observations.from_tables import table_form
 from undertow.observations.plan import WindowPlan
 from undertow.observations.read import TableForm, read_observations
 from undertow.observations.record_rows import ReadRows, RecordRows, row_schema
+from undertow.observations.table_columns import whole_column
 from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.contract import IdColumn, InputContract
 from undertow.schemas.records import Record
@@ -25,7 +27,7 @@ from undertow.schemas.times import FIRST_US, LAST_US
 MERGE_ROWS = 1 << 16
 """Rows that have come are merged with those that are held once there are so many, or as many as are held: each row is
 then moved a few times at most, however many portions they come in. A choice."""
-_ORDER = ("@created", "@appended", "@partition", "@offset", "@row")
+_ORDER = (CREATED, "@rest", "@appended", "@partition", "@offset", "@row")
 """What orders rows of one series and time, the first decides."""
 
 
@@ -117,12 +119,14 @@ class KnownRows:
         of = [records[position] for position in rows.record_of[seen.rows].tolist()]
         kept = table.take(pa.array(seen.rows))
         columns = {name: kept[name] for name in _kept(self._form, self._ids)}
-        created = known_form(self._plan).created
-        order = np.full(len(of), -np.inf) if not created else _or_least(kept[created])
+        order = np.tile(BEFORE_ALL, (len(of), 1))
+        if known_form(self._plan).created:
+            order = order_of_column(whole_column(kept, CREATED))
         held = pa.table(
             columns
             | {
-                "@created": order,
+                CREATED: order[:, 0],
+                "@rest": order[:, 1],
                 "@appended": np.array([_within(record.appended_us) for record in of], np.int64),
                 "@partition": np.array([record.partition.index for record in of], np.int32),
                 "@offset": np.array([record.offset for record in of], np.int64),
@@ -184,12 +188,6 @@ def _newest(table: pa.Table, time_column: str, ids: Sequence[IdColumn] | None) -
 def _microseconds(times: pa.ChunkedArray) -> Rows:
     array: Rows = times.cast(pa.int64()).to_numpy()
     return array
-
-
-def _or_least(created: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Return what orders rows; one that does not say it comes before all others."""
-    numbers = created.to_numpy().astype(np.float64)
-    return np.where(np.isnan(numbers), -np.inf, numbers)
 
 
 def _within(appended_us: int) -> int:
