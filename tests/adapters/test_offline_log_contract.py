@@ -1,6 +1,7 @@
 """What every offline log promises: one linear chain for each partition, whoever appends and whenever he wakes up."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,6 +178,16 @@ class TestOfflineLog:
         assert open_log().end(P0) == 30
         places = [(place.next, place.mark) for place in open_log().places(P0)]
         assert places == [(30, mark(29)), (5, mark(4)), (3, early), (3, early)]
+
+    def test_it_tells_which_records_were_refused_unless_it_was_turned_back_from_there(self, open_log):
+        log = open_log()
+        log.publish(replace(part(0, 3, mark=mark(2)), refused=(0, 2)))
+        log.publish(part(3, 9, mark=mark(8)))
+        log.publish(replace(part(9, 10, mark=mark(9)), refused=(9,)))
+        assert [place.refused for place in open_log().places(P0)] == [(9,), (), (0, 2)]
+        log.end(P0)
+        log.turn_back(P0, ChainEnd(next=3, mark=mark(2)))
+        assert [place.refused for place in open_log().places(P0)] == [(), (0, 2)]
 
     def test_who_reads_on_where_a_chain_was_turned_back_from_has_been_replaced(self, open_log):
         zombie, successor = open_log(), open_log()

@@ -22,7 +22,7 @@ def mark(offset):
     return Mark(offset=offset, epoch=1, digest=f"{offset:032x}")
 
 
-def publish(world, first, after, *, lost=0, rows=True):
+def publish(world, first, after, *, lost=0, rows=True, refused=()):
     """Append a part of which the last `lost` offsets were lost."""
     some = part(P0, first, after - lost, rows=rows)
     world.log.publish(
@@ -35,6 +35,7 @@ def publish(world, first, after, *, lost=0, rows=True):
             created_us=BEGIN_US + after,
             embeddings=some.embeddings,
             offsets=some.offsets,
+            refused=refused,
         )
     )
 
@@ -95,6 +96,9 @@ def test_it_answers_the_same_however_often_it_was_folded_of_which_few_files_are_
     assert len([*(folded.home / "windows/0/_folded").glob("*.footers.gz")]) < 5
 
 
+REFUSED = (5, 6, 20, 39, 60)
+
+
 def test_of_old_parts_runs_are_kept_which_tell_the_same_of_fewer_places(tmp_path, memory_clock, monkeypatch):
     monkeypatch.setattr(offline_footers, "FINE", 6)
     monkeypatch.setattr(offline_footers, "RUN", 4)
@@ -102,12 +106,15 @@ def test_of_old_parts_runs_are_kept_which_tell_the_same_of_fewer_places(tmp_path
     for number in range(80):
         for world in (folded, apart):
             first = world.log.end(P0) or 0
-            publish(world, first, first + 2, lost=int(number % 7 == 0))
+            publish(world, first, first + 2, lost=int(number % 7 == 0), refused=(first,) if number in REFUSED else ())
             if number == 40:
                 world.log.turn_back(P0, ChainEnd(next=first - 6, mark=mark(first - 7)))
         if number % 3 == 2:
             fold_all(folded)
     mine, all_of_them = answers(folded), answers(apart)
+    refused = [[(one.next, one.refused) for one in w.log.places(P0) if one.refused] for w in (folded, apart)]
+    assert refused[0] == refused[1]
+    assert [len(at) for _, at in refused[0]] == [1] * 4, "of one the chain was turned back"
     few, places = (said.pop("places with marks") for said in (mine, all_of_them))
     assert mine == all_of_them
     rest = iter(places)

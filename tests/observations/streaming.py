@@ -87,8 +87,11 @@ def due(row, spec):
     return spec.origin_us + point * spec.every_us + slack + spec.lateness_us
 
 
-def plain_stream(records, spec, contract, kinds, known=None, static=None):
-    """Return (windows, late): what frames of all closed rows have more after each record; the offsets of late rows."""
+def plain_stream(records, spec, contract, kinds, known=None, static=None, *, refused=()):
+    """Return (windows, late): what frames of all closed rows have more after each record; the offsets of late rows.
+
+    Records at `refused` were not taken, and of the series that they name all rows before them are cut out.
+    """
 
     def frame(rows):
         return plainly(made(table_of(rows, kinds), contract, spec, known, static))
@@ -99,6 +102,10 @@ def plain_stream(records, spec, contract, kinds, known=None, static=None):
 
     newest, accepted, found, late, before = {}, [], [], [], 0
     for offset, record in enumerate(records):
+        if offset in refused:
+            named = {tuple(row[one.name] for one in contract.series) for row in record if is_readable(row)}
+            accepted, before = [(key, row) for key, row in accepted if key not in named], 0
+            continue
         moved = dict(newest)
         for row in record:
             if not is_readable(row):

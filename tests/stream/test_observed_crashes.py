@@ -57,7 +57,8 @@ class Observed:
         self.held_path, self.requests = held_path, MemoryForgetRequests()
         self.events, self.appended = [], {partition: [] for partition in PARTITIONS}
 
-    def stream(self, *, polls=(), commits=(), max_batch=512, **given):
+    def stream(self, *, polls=(), commits=(), max_batch=512, embed=sums, **given):
+        made = self.world.stream(**given)
         series = StreamedSeries(plan_of(self.spec, CONTRACT), held_path=self.held_path)
         records = open_records(KafkaSettings(), series, self.events.append)
         inner = MemorySource(self.world.broker, records.decode, max_batch=max_batch, polls=polls, commits=commits)
@@ -69,10 +70,10 @@ class Observed:
             identity="one",
             snapshot_seconds=self.every_s,
             tell=self.events.append,
+            places=made._offline.places,
             ticks=lambda: self.world.now,
         )
-        made = self.world.stream(**given)
-        made._source, made._embed, made._watch._online = source, sums, made._online
+        made._source, made._embed, made._watch._online = source, embed, made._online
         return made
 
     def produce(self, partition, rows):
@@ -100,8 +101,13 @@ class Observed:
             found += zip(offsets.tolist(), sites, batch.event_us.tolist(), map(tuple, vectors), strict=True)
         return found
 
+    def refused(self, partition):
+        """Where records lie that were refused in quarantine, as the chain tells."""
+        return {at for part in self.world.chains.parts.get(partition, {}).values() for at in part.refused}
+
     def expected(self, partition):
-        found, _, _ = plain_stream(self.appended[partition], self.spec, CONTRACT, KINDS)
+        refused = self.refused(partition)
+        found, _, _ = plain_stream(self.appended[partition], self.spec, CONTRACT, KINDS, refused=refused)
         return [
             (offset, ids[0], int(end), (float(len(steps)), float(np.float32(sum(step["flow"] for step in steps)))))
             for offset, (ids, end, steps, _) in found

@@ -7,6 +7,7 @@ import pytest
 from undertow.schemas.records import Partition
 from undertow.stream.events import (
     Astray,
+    BegunAnew,
     KnownPassedOver,
     KnownRead,
     NotWarm,
@@ -58,6 +59,12 @@ READINGS = Partition("readings", 3)
             "WARNING",
             "known-bad",
             "2 rows of windows.known_topic passed over, the last ahead-0@3: at: expected a time, found noon",
+        ),
+        (
+            BegunAnew(record="readings-3@17", series=2),
+            "WARNING",
+            "begun-anew",
+            "2 series begin anew behind readings-3@17, which is refused since who took it ended",
         ),
     ],
 )

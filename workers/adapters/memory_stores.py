@@ -110,7 +110,7 @@ class MemoryOfflineLog:
         limit = math.inf
         for part in reversed(self._walk(self.chains.parts[partition])):
             if part.next <= limit:
-                yield ChainEnd(next=part.next, mark=part.mark)
+                yield ChainEnd(next=part.next, mark=part.mark, refused=part.refused)
                 limit = part.next if part.next < part.first else limit
 
     def turn_back(self, partition: Partition, place: ChainEnd) -> None:
@@ -129,6 +129,7 @@ class MemoryOfflineLog:
                 embeddings=none,
                 offsets=last.offsets[:0],
                 lost=0,
+                refused=(),
             )
         )
 

@@ -16,7 +16,8 @@ from itertools import pairwise
 from undertow.adapters.offline_folded import FoldMark, newest_mark, parts_before
 from undertow.adapters.offline_footers import FoldedPart, folded_parts
 from undertow.adapters.offline_names import part_name, part_names, position_of
-from undertow.adapters.offline_parts import Footer, read_footer, translated
+from undertow.adapters.offline_parts import read_footer, translated
+from undertow.adapters.part_footer import Footer
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
 from undertow.storage.at_once import at_once

@@ -55,6 +55,8 @@ class FoldedPart:
     mark: Mark | None
     parts: int = 1
     """How many it stands for."""
+    refused: tuple[int, ...] = ()
+    """See `ChainEnd.refused`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ def _summed(folder: AnyPath, parts: list[FoldedPart]) -> list[FoldedPart]:
         last = summed[-1]
         is_old = number < fine and part.position < max(notes, default=0)
         is_straight = last.first <= last.next == part.first <= part.next and last.shift == part.shift
+        # What was refused is asked for up to the place that a chain was turned back to, which may lie within a run.
+        is_straight = is_straight and not (last.refused or part.refused)
         if is_old and is_straight and part.position not in cuts and last.parts + part.parts <= RUN:
             summed[-1] = replace(
                 part,
@@ -195,6 +199,7 @@ def _part(path: AnyPath) -> FoldedPart:
         shift=footer.shift,
         latest_us=read_latest(path),
         mark=footer.mark,
+        refused=footer.refused,
     )
 
 
@@ -203,7 +208,8 @@ def _encode(parts: list[FoldedPart]) -> bytes:
         (
             *(part.position, part.first, part.next, part.lost, part.shift, part.latest_us),
             part.mark and (part.mark.offset, part.mark.epoch, part.mark.digest),
-            *([part.parts] if part.parts > 1 else []),
+            *([part.parts] if part.parts > 1 or part.refused else []),
+            *([part.refused] if part.refused else []),
         )
         for part in parts
     ]
@@ -235,9 +241,10 @@ def _read(path: AnyPath) -> list[FoldedPart]:
                 shift=shift,
                 latest_us=latest_us,
                 mark=None if mark is None else Mark(offset=mark[0], epoch=mark[1], digest=mark[2]),
-                parts=count[0] if count else 1,
+                parts=more[0] if more else 1,
+                refused=tuple(more[1]) if more[1:] else (),
             )
-            for position, first, after, lost, shift, latest_us, mark, *count in said["parts"]
+            for position, first, after, lost, shift, latest_us, mark, *more in said["parts"]
         ]
     except (OSError, EOFError, zlib.error, ValueError, TypeError, LookupError) as error:
         message = f"{path} is damaged ({error}); restore it from a copy"

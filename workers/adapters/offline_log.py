@@ -20,7 +20,6 @@ from undertow.adapters.offline_folded import newest_mark
 from undertow.adapters.offline_footers import FoldedPart, folded_parts
 from undertow.adapters.offline_names import part_name, part_names, position_of
 from undertow.adapters.offline_parts import (
-    Footer,
     encode_part,
     is_intact,
     is_of_same,
@@ -31,6 +30,7 @@ from undertow.adapters.offline_parts import (
     translated,
 )
 from undertow.adapters.offline_root import LogIdentity, read_nonce, require_own, view_folder
+from undertow.adapters.part_footer import Footer
 from undertow.core.errors import Refused, Replaced, Unavailable
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
@@ -121,7 +121,7 @@ class FileOfflineLog:
         limit = math.inf
         for part in _parts_backwards(self._folder(partition)):
             if part.next <= limit:
-                yield ChainEnd(next=part.next, mark=part.mark)
+                yield ChainEnd(next=part.next, mark=part.mark, refused=part.refused)
                 limit = part.next if part.next < part.first else limit
 
     def turn_back(self, partition: Partition, place: ChainEnd) -> None:
@@ -143,8 +143,7 @@ class FileOfflineLog:
 
     def _append(self, part: ChainPart, name: str, end: _End | None, *, is_ours: bool) -> None:
         shift = (0 if end is None else end.shift) + max(0, part.first + 1 - part.next)
-        number = 0 if end is None else end.parts
-        folder = self._folder(part.partition)
+        number, folder = 0 if end is None else end.parts, self._folder(part.partition)
         if not is_ours or not self._publish(folder / name, part, number, shift):
             message = (
                 f"another owner has appended to the chain of {part.partition} at {part.first} ({folder}): "
@@ -183,6 +182,7 @@ class FileOfflineLog:
             number=number,
             mark=part.mark,
             shift=shift,
+            refused=part.refused,
         )
         return encode_part(
             part.embeddings,

@@ -16,7 +16,8 @@ from undertow.adapters.offline_folded import FoldMark, add_mark, newest_mark
 from undertow.adapters.offline_footers import folded_parts
 from undertow.adapters.offline_history import folded_until
 from undertow.adapters.offline_names import part_name
-from undertow.adapters.offline_parts import Footer, encode_part, no_rows, translated
+from undertow.adapters.offline_parts import encode_part, no_rows, translated
+from undertow.adapters.part_footer import Footer
 from undertow.schemas.spaces import SpaceView
 from undertow.storage.store_path import AnyPath, below
 

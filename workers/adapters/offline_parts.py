@@ -9,7 +9,6 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,14 @@ from numpy.typing import NDArray
 from undertow.adapters.offline_advice import alien, no_file, without_it
 from undertow.adapters.offline_names import DELTA, TABLE
 from undertow.adapters.offline_seal import BrokenSealError, is_sealed, read_tail, seal
+from undertow.adapters.part_footer import Footer
 from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import SUFFIX, find, of_the_log
 from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
-from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
 from undertow.storage.fault_words import LET_READ, why
 from undertow.storage.local_copies import local_copies
 from undertow.storage.store_path import AnyPath, StorePath, below
-from undertow.stream.record_marks import Mark
 
 FORMAT = "1"
 PREFIX = "undertow."
@@ -41,44 +39,6 @@ GROUP_ROWS = 1 << 16
 """Rows in a row group of a large file: a reader holds a few groups in memory. A choice."""
 READERS = min(8, os.cpu_count() or 1)
 """Threads that read files: reading and checksums release the GIL. At most 8, a choice."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Footer:
-    """The metadata of a part of a chain."""
-
-    partition: Partition
-    first: int
-    next: int
-    lost: int
-    space: str
-    cluster_id: str
-    topic_id: str
-    writer: str
-    number: int | None = None
-    """How many parts of the chain precede this one; None in parts of earlier versions."""
-    mark: Mark | None = None
-    """The last record before `next`; None in parts of earlier versions, and if no record was ever read."""
-    shift: int = 0
-    """How far the names of the following parts are ahead of their first offsets: a chain that was turned back repeats
-    offsets, but never names."""
-
-    def to_metadata(self) -> dict[str, str]:
-        """Return the footer's keys and values."""
-        return {
-            **({} if self.number is None else {"number": str(self.number)}),
-            "topic": self.partition.topic,
-            "partition": str(self.partition.index),
-            "first": str(self.first),
-            "next": str(self.next),
-            "lost": str(self.lost),
-            "space": self.space,
-            "cluster_id": self.cluster_id,
-            "topic_id": self.topic_id,
-            "writer": self.writer,
-            "shift": str(self.shift),
-            **({} if self.mark is None else self.mark.to_metadata()),
-        }
 
 
 def part_schema(view: SpaceView) -> pa.Schema:
@@ -217,19 +177,7 @@ def read_footer(path: AnyPath) -> Footer:
     """Return the footer of a part of a chain. Raises `Refused`."""
     said = read_metadata(path)
     try:
-        return Footer(
-            partition=Partition(said["topic"], int(said["partition"])),
-            first=int(said["first"]),
-            next=int(said["next"]),
-            lost=int(said["lost"]),
-            space=said["space"],
-            cluster_id=said["cluster_id"],
-            topic_id=said["topic_id"],
-            writer=said["writer"],
-            number=int(said["number"]) if "number" in said else None,
-            mark=Mark.parse(said),
-            shift=int(said.get("shift", 0)),
-        )
+        return Footer.parse(said)
     except (KeyError, ValueError) as error:
         message = f"{path} is no part of a chain: its footer lacks or garbles {error}; move it out of the folder"
         raise Refused(message) from error

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from undertow.observations.beginning_anew import begin_anew
 from undertow.observations.created_order import CREATED
 from undertow.observations.faults import BadRows, explain_rows
 from undertow.observations.from_tables import table_form
-from undertow.observations.read import TableForm, read_observations
+from undertow.observations.read import Observations, TableForm, read_observations
 from undertow.observations.record_faults import RecordFaults, told_of_each
 from undertow.observations.record_rows import ReadRows, RecordRows
 from undertow.observations.series_places import PARTITION
@@ -23,11 +24,11 @@ from undertow.schemas.arrow_columns import Rows
 from undertow.schemas.contract import IdColumn
 from undertow.schemas.decoded import Decoded
 from undertow.schemas.event_times import EventTimes
-from undertow.schemas.records import Partition, Record
+from undertow.schemas.records import Partition, Record, Reject
 
 Told = Callable[[str, int, str], object]
-"""Called with what has happened: `left-out` (windows that are not made) or `astray` (a series in two partitions), how
-many, and an example or a reason."""
+"""Called with what has happened: `left-out` (windows that are not made), `astray` (a series in two partitions) or
+`anew` (series begin anew behind a record), how many, and an example or a reason."""
 
 
 _LAST_APPENDED_US = 4_102_444_800_000_000
@@ -52,16 +53,50 @@ class StreamedRecords:
         self._form = replace(form, ids=ids, created=created, zone="", fold="refuse")
         self.warming: Mapping[Partition, int] = {}
         """Partitions that are read once more, and up to which offset: nothing is made of these records."""
+        self.refused: Mapping[Partition, Collection[int]] = {}
+        """Which of these were refused in quarantine when they were read first."""
+        self.refusing: tuple[str, str] | None = None
+        """Reason and detail, where all records are refused that are decoded now: each ended who took it.
+
+        What ended him is a window, which may be of what was held before. So the series that such a record names begin
+        anew behind it, or else the next record would make the same window, or one with the same value.
+        """
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Take records; return the windows that they complete. Never raises, whatever they hold."""
         until = self.warming
         if until:
             records = [record for record in records if record.offset < until.get(record.partition, record.offset + 1)]
-        rows = self._read(records)
-        faults = RecordFaults(rows.faults)
-        places = _places(records, until)
+        rows = self._read(records)  # first: where this raises, nothing was taken
+        places, faults = _places(records, until), RecordFaults(rows.faults)
         rows = self._hold_times(rows, places.appended_us, faults)
+        if self.refusing is not None:
+            return self._refuse(records, rows, *self.refusing)
+        first = 0
+        for position, record in enumerate(records if self.refused else ()):
+            if record.offset in self.refused.get(record.partition, ()):
+                # It is read once more, so nothing is made of those before it either.
+                self._take(records, places, _of(rows, first, position), RecordFaults({}))
+                begin_anew(self.series, self._named(_of(rows, position, position + 1)))
+                first = position + 1
+        return self._take(records, places, _of(rows, first, len(records)) if first else rows, faults)
+
+    def _refuse(self, records: Sequence[Record], rows: RecordRows, reason: str, detail: str) -> Decoded:
+        """Take nothing of records, and let the series begin anew that they name."""
+        rejects = []
+        for position, record in enumerate(records):
+            said = detail
+            if series := begin_anew(self.series, self._named(_of(rows, position, position + 1))):
+                self._told("anew", series, f"{record.partition}@{record.offset}")
+                said += f"; the series that it names ({series:,}) begin anew: their windows reach back to it at most"
+            rejects.append(Reject(record=record, reason=reason, detail=said))
+        nothing = self._take([], _places([], {}), _of(rows, 0, 0), RecordFaults({}))
+        return replace(nothing, rejects=tuple(rejects))
+
+    def _named(self, rows: RecordRows) -> Observations:
+        return read_observations(rows.table, self._form)
+
+    def _take(self, records: Sequence[Record], places: RecordPlaces, rows: RecordRows, faults: RecordFaults) -> Decoded:
         seen = read_observations(rows.table, self._form)
         _explain(seen.bad, rows, faults)
         taken = self.series.take(seen, rows.record_of[seen.rows], places)
@@ -69,7 +104,7 @@ class StreamedRecords:
             self._told("astray", 1, taken.astray)
         for reason, count in taken.left_out.items():
             self._told("left-out", count, LEFT_OUT[reason])
-        rejects = [one for one in faults.rejects(records, taken.refused) if one.record.partition not in until]
+        rejects = [one for one in faults.rejects(records, taken.refused) if one.record.partition not in self.warming]
         return Decoded(windows=taken.windows, record_of=taken.record_of, rejects=tuple(rejects))
 
     def _hold_times(self, rows: RecordRows, appended_us: Rows, faults: RecordFaults) -> RecordRows:
@@ -89,6 +124,12 @@ class StreamedRecords:
             detail = f"{self._form.time}: {own.explain(int(time_us[row])).removeprefix('end: ')}"
             faults.add(int(rows.record_of[row]), "event-time", detail, others)
         return replace(rows, table=rows.table.filter(good), record_of=rows.record_of[good])
+
+
+def _of(rows: RecordRows, first: int, after: int) -> RecordRows:
+    """Return the rows of some records, from one up to another."""
+    begin, end = np.searchsorted(rows.record_of, [first, after]).tolist()
+    return replace(rows, table=rows.table.slice(begin, end - begin), record_of=rows.record_of[begin:end])
 
 
 def _explain(bad: Sequence[BadRows], rows: RecordRows, faults: RecordFaults) -> None:

@@ -45,6 +45,8 @@ class DeliveredRows:
     embeddings: EmbeddingBatch
     partition: NDArray[np.int64]  # (n,)
     offset: NDArray[np.int64]  # (n,)
+    refused: Sequence[tuple[Partition, int]] = ()
+    """See `Delivery.refused`."""
 
     @property
     def nbytes(self) -> int:
@@ -132,6 +134,7 @@ class CheckpointWriter:
 def parts_of(checkpoint: Checkpoint) -> list[ChainPart]:
     """Return one part for the chain of each partition that moved, some without rows: rejects move a chain too."""
     embeddings = EmbeddingBatch.concat([rows.embeddings for rows in checkpoint.rows])
+    refused = [place for rows in checkpoint.rows for place in rows.refused]
     partition = np.concatenate([rows.partition for rows in checkpoint.rows])
     offset = np.concatenate([rows.offset for rows in checkpoint.rows])
     parts = []
@@ -147,6 +150,7 @@ def parts_of(checkpoint: Checkpoint) -> list[ChainPart]:
                 created_us=checkpoint.latest[owner],
                 lost=checkpoint.lost.get(owner, 0),
                 mark=checkpoint.marks.get(owner),
+                refused=tuple(at for whose, at in refused if whose == owner),
             )
         )
     return parts

@@ -188,6 +188,16 @@ class SeriesForgotten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BegunAnew:
+    """Series begin anew behind a record that was refused in quarantine: windows of theirs reach back to it at most."""
+
+    record: str
+    """Its place, as topic-partition@offset."""
+    series: int
+    """How many it names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WindowsLeftOut:
     """Windows of raw observations are not made, though their cells are closed."""
 
@@ -247,6 +257,7 @@ Event = (
     | Snapshotted
     | SnapshotFailed
     | SeriesForgotten
+    | BegunAnew
     | WindowsLeftOut
     | Astray
     | KnownRead

@@ -235,17 +235,17 @@ class Stream:
             self._sums.add(rejects=count_by_reason(rejects), last_reject=last_by_reason(rejects))
             self._tell(events.Rejected(rejects=rejects))
         self._sums.add(records=len(records), batches=batch_of(len(decoded.windows)), embed_s=embed_s)
-        origin = decoded.record_of[embedded.rows]
+        of = decoded.record_of[embedded.rows]
         index = np.fromiter((record.partition.index for record in records), np.int64, len(records))
         offset = np.fromiter((record.offset for record in records), np.int64, len(records))
         appended_us = np.fromiter((min(record.appended_us, LAST_US) for record in records), np.int64, len(records))
         created_us, self._latest = stamp(index, appended_us, decoded.record_of, self._latest)
         embeddings = replace(embedded.embeddings, created_us=created_us[embedded.rows])
         self._settle()  # one pending write at a time: it overlaps the forward just done
-        self._writing = self._writer.submit(self._write, embeddings, appended_us[origin] / 1e6, records, stages)
-        rows = DeliveredRows(embeddings=embeddings, partition=index[origin], offset=offset[origin])
+        self._writing = self._writer.submit(self._write, embeddings, appended_us[of] / 1e6, records, stages)
+        rows = DeliveredRows(embeddings=embeddings, partition=index[of], offset=offset[of], refused=delivery.refused)
         self._rows.append(rows)
-        self._held_rows += len(origin)
+        self._held_rows += len(of)
         self._held_bytes += rows.nbytes
         moved = {p: n for p, n in delivery.receipt.items() if p in self.held}
         offsets = sum(n - self._next[p] for p, n in moved.items())

@@ -7,10 +7,14 @@ A partition is assigned: the newest snapshot before its position that is of the 
 taken, and the records from there to the position are read once more. Nothing is made of them: their windows are in the
 log already. Without a snapshot they are read from the partition's beginning. `snapshot_writer.py` says when one is
 written.
+
+A record that is refused in quarantine is not held, and the series that it names begin anew behind it. The part of the
+chain that covers it says so, hence whoever reads it once more does the same.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from undertow.core.errors import Refused, Unavailable
 from undertow.observations.held_snapshot import read_about, thaw
@@ -19,7 +23,7 @@ from undertow.schemas.records import Partition
 from undertow.stream.events import Listener, NotWarm, SnapshotFailed, Warmed
 from undertow.stream.ports import Clock, Delivery, Observed, Offsets, Source
 from undertow.stream.quarantine_order import PollScope
-from undertow.stream.record_marks import Mark
+from undertow.stream.record_marks import ChainEnd, Mark
 from undertow.stream.snapshot_ports import ForgetRequests, Snapshots
 from undertow.stream.snapshot_writer import SnapshotWriter
 
@@ -39,14 +43,17 @@ class ObservingSource:
         identity: str,
         snapshot_seconds: float,
         tell: Listener,
+        places: Callable[[Partition], Iterable[ChainEnd]] = lambda _partition: (),
         give_up: Callable[[], bool] = lambda: False,
         close_known: Callable[[], object] = lambda: None,
         ticks: Clock = time.monotonic,
     ) -> None:
         """Take ownership. `identity` differs where a snapshot would have another meaning, or be of another topic.
 
-        `close_known` lets go of what the decoder reads beside.
+        `close_known` lets go of what the decoder reads beside. `places` are those of the chain that the stream appends
+        to (`OfflineLog.places`).
         """
+        self._places = places
         self._source, self._records, self._snapshots = source, records, snapshots
         self._identity, self._tell, self._give_up, self._ticks = identity, tell, give_up, ticks
         self._close_known = close_known
@@ -94,13 +101,19 @@ class ObservingSource:
 
     def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
         """Return new records, or None after `timeout_s`."""
-        delivery = self._source.poll(timeout_s, scope)
+        refusing = None if scope is None else scope.refused
+        self._records.refusing = refusing
+        try:  # the decoder refuses, not the source: it has to know of what
+            delivery = self._source.poll(timeout_s, None if scope is None else replace(scope, refused=None))
+        finally:
+            self._records.refusing = None
         if delivery is None:
             self._kept.move({}, {}, is_due=False)
-        else:  # what was refused unseen must not be read once more
-            is_due = scope is not None and scope.refused is not None
-            self._kept.move(delivery.receipt, delivery.marks, is_due=is_due)
-        return delivery
+            return None
+        self._kept.move(delivery.receipt, delivery.marks, is_due=refusing is not None)
+        if refusing is None:
+            return delivery
+        return replace(delivery, refused=[(record.partition, record.offset) for record in delivery.records])
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Commit durable offsets, and write what was copied before them."""
@@ -144,6 +157,7 @@ class ObservingSource:
             for partition in sorted(again):
                 if found[partition] > again[partition] and partition in begun:
                     self._tell(NotWarm(partition=partition, offsets=found[partition] - again[partition]))
+            self._records.refused = {p: self._refused_since(p, again[p]) for p in again if p in begun}
             records = self._read_again(to, {partition: found[partition] for partition in again}, begun)
             self._source.assign(retained)
             positions = self._source.assign({**retained, **to})
@@ -172,8 +186,17 @@ class ObservingSource:
                         self._tell(NotWarm(partition=partition, offsets=offsets))
                 at |= delivery.receipt
         finally:
-            self._records.warming = {}
+            self._records.warming, self._records.refused = {}, {}
         return sum(max(0, to[partition] - first) for partition, first in found.items()) - lost_before
+
+    def _refused_since(self, partition: Partition, first: int) -> frozenset[int]:
+        """Return where records lie, from an offset on, that were refused in quarantine when they were read first."""
+        refused: set[int] = set()
+        for place in self._places(partition):
+            if place.next <= first:
+                break
+            refused |= {offset for offset in place.refused if offset >= first}
+        return frozenset(refused)
 
     def _load(self, partition: Partition, position: int) -> int:
         """Hold what the newest snapshot at or before a position has; return the offset up to which it is."""

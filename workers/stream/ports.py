@@ -52,6 +52,8 @@ class Delivery:
     """Offsets skipped before the receipt's positions."""
     marks: Mapping[Partition, Mark] = field(default_factory=dict)
     """The mark of the last record of each partition, where it has one."""
+    refused: Sequence[tuple[Partition, int]] = ()
+    """Where records lie that were refused in quarantine, if what is held later depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,8 @@ class ChainPart:
     """Number of offsets that could not be read: retention deleted them before, or they were skipped."""
     mark: Mark | None = None
     """The last record before `next`."""
+    refused: tuple[int, ...] = ()
+    """See `ChainEnd.refused`."""
 
 
 class OfflineLog(Protocol):

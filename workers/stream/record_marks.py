@@ -38,6 +38,8 @@ class ChainEnd:
     next: int
     mark: Mark | None
     """The last record before it; None where an earlier version wrote the part, or nothing was ever read."""
+    refused: tuple[int, ...] = ()
+    """Offsets of records of the part that were refused in quarantine, and not taken."""
 
 
 def mark_of(*, offset: int, epoch: int | None, appended_ms: int, key: bytes | None, value: bytes | None) -> Mark:

@@ -6,7 +6,16 @@ In: events. Out: lines for operators. Knows no observation.
 import logging
 
 from undertow.schemas.wording import counted
-from undertow.stream.events import Event, KnownRead, NotWarm, SeriesForgotten, SnapshotFailed, Snapshotted, Warmed
+from undertow.stream.events import (
+    BegunAnew,
+    Event,
+    KnownRead,
+    NotWarm,
+    SeriesForgotten,
+    SnapshotFailed,
+    Snapshotted,
+    Warmed,
+)
 from undertow.telemetry.logs import say
 
 log = logging.getLogger(__name__)
@@ -40,6 +49,12 @@ def tell_observed(event: Event) -> None:
                 f"time the newest row, {rows:,} in all"
             )
             say(log, logging.INFO, "known-read", text, records=records, rows=rows, seconds=round(seconds, 3))
+        case BegunAnew(record=record, series=series):
+            text = (
+                f"{series:,} series begin anew behind {record}, which is refused since who took it ended: what was "
+                "observed of them before may be why, so windows reach back to this record at most"
+            )
+            say(log, logging.WARNING, "begun-anew", text, record=record, series=series)
         case SeriesForgotten(partition=partition, series=series):
             text = f"{series:,} series of {partition} are held no more, since they are to be forgotten"
             say(log, logging.INFO, "forgotten", text, partition=str(partition), series=series)

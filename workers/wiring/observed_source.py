@@ -31,9 +31,9 @@ from undertow.schemas.wording import between
 from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import Settings
 from undertow.settings.windows_section import WindowsSettings
-from undertow.stream.events import Astray, Listener, WindowsLeftOut
+from undertow.stream.events import Astray, BegunAnew, Listener, WindowsLeftOut
 from undertow.stream.observing import ObservingSource
-from undertow.stream.ports import Observed, Source
+from undertow.stream.ports import Observed, OfflineLog, Source
 from undertow.wiring.formats import open_decode, require_format
 from undertow.wiring.known_topic import known_from_topic, open_knowing
 from undertow.wiring.row_formats import open_reader
@@ -73,9 +73,13 @@ def describe_content(settings: Settings, contract: InputContract) -> str:
 
 
 def open_source(
-    recipe: SourceRecipe, embed: "EmbedRecipe", tell: Listener, give_up: Callable[[], bool]
+    recipe: SourceRecipe,
+    embed: "EmbedRecipe",
+    tell: Listener,
+    give_up: Callable[[], bool],
+    log: OfflineLog | None,
 ) -> tuple[Source, Callable[[], Observed]]:
-    """Connect to the topic; return the source, and what tells what it holds of observations."""
+    """Connect to the topic; return the source, and what tells what it holds of observations. `log` is the stream's."""
     kafka, view, contract = recipe.kafka, embed.manifest.view(), embed.manifest.contract
     if kafka.content == "windows":
         decode = open_decode(kafka, contract)
@@ -96,6 +100,7 @@ def open_source(
         tell=tell,
         give_up=give_up,
         close_known=(lambda: None) if knowing is None else knowing.close,
+        places=(lambda _partition: ()) if log is None else log.places,
     )
     return source, lambda: source.observed
 
@@ -118,7 +123,10 @@ def open_records(kafka: KafkaSettings, series: StreamedSeries, tell: Listener) -
     """Return the decoder of records of observations."""
 
     def told(what: str, count: int, why: str) -> None:
-        tell(Astray(example=why) if what == "astray" else WindowsLeftOut(windows=count, reason=why))
+        if what == "anew":
+            tell(BegunAnew(record=why, series=count))
+        else:
+            tell(Astray(example=why) if what == "astray" else WindowsLeftOut(windows=count, reason=why))
 
     read = _open_reader(kafka, series)
     return StreamedRecords(series, read, times_at=kafka.event_time.at, told=told)

@@ -147,7 +147,7 @@ def open_stream(
     restorer = open_restorer(embed, tell)
     offline = open_log(recipe, embed)  # first: a node without access to the log fails before it loads a model
     topic = SourceRecipe(kafka=kafka, windows=recipe.windows, topic_id=recipe.topic_id, cluster_id=recipe.cluster_id)
-    source, observed = open_source(topic, embed, tell, give_up)
+    source, observed = open_source(topic, embed, tell, give_up, offline)
     return Stream(
         offline=offline,
         source=source,
