@@ -46,6 +46,12 @@ def test_one_that_is_there_stays_as_it_is(snapshots):
     assert [*snapshots.newest(READINGS, 7)] == [b"first"]
 
 
+def test_one_that_may_not_stay_is_replaced(snapshots):
+    for content in (b"of another", b"ours", b"ours, too"):
+        snapshots.write(READINGS, 7, content, stays=lambda there: there.startswith(b"ours"))
+    assert [*snapshots.newest(READINGS, 7)] == [b"ours"]
+
+
 def test_none_is_written_where_the_log_is_gone(tmp_path):
     with pytest.raises(Unavailable, match="is gone"):
         WindowSnapshots(tmp_path / "unmounted").write(READINGS, 7, b"bytes")

@@ -24,7 +24,7 @@ from undertow.observations.streamed import StreamedSeries
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.settings.sections import KafkaSettings
-from undertow.stream.events import NotWarm, SnapshotFailed, Snapshotted, Warmed
+from undertow.stream.events import NotWarm, Snapshotted, Warmed
 from undertow.stream.observing import ObservingSource
 from undertow.wiring.observed_source import open_records
 
@@ -261,38 +261,3 @@ def test_retention_that_overtakes_who_reads_once_more_is_told_of_and_what_was_ne
     assert [event.offsets for event in told(observed, Warmed)] == [3 + max(0, 20 - first)]
     parts = observed.world.chains.parts[PARTITIONS[0]]
     assert [part.lost for part in parts.values() if part.lost] == ([lost] if lost else [])
-
-
-def test_a_snapshot_that_is_damaged_or_of_another_specification_is_not_used(observed, tmp_path):
-    steady(observed, 30)
-    assert reads_to_the_end(observed.stream())
-    (path,) = tmp_path.glob("@windows/windows/0/*.arrow")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    steady(observed, 4)
-    assert reads_to_the_end(observed.stream())
-    assert "a snapshot is not used: expected" in told(observed, SnapshotFailed)[0].error
-    assert observed.rows(PARTITIONS[0]) == observed.expected(PARTITIONS[0])
-
-
-def test_a_snapshot_of_records_that_the_broker_has_lost_is_not_used(observed):
-    steady(observed, 30)
-    assert reads_to_the_end(observed.stream())
-    observed.world.broker.truncate(PARTITIONS[0], 18)
-    del observed.appended[PARTITIONS[0]][18:]
-    steady(observed, 20)
-    last = observed.stream()
-    last.assign(PARTITIONS)
-    while last.step():
-        pass
-    last.checkpoint()
-    newest = {row[:3]: row for row in observed.rows(PARTITIONS[0])}
-    assert [newest[row[:3]] for row in observed.expected(PARTITIONS[0])] == observed.expected(PARTITIONS[0])
-
-
-def test_two_snapshots_of_a_partition_stay(observed, tmp_path):
-    for _ in range(5):
-        steady(observed, 4)
-        assert reads_to_the_end(observed.stream())
-    assert len([*tmp_path.glob("@windows/windows/0/*")]) == 2

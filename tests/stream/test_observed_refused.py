@@ -37,8 +37,8 @@ def ends_at_deadly(windows):
 class NoSnapshots(MemorySnapshots):
     """None is ever written: whoever takes a partition over reads it again."""
 
-    def write(self, partition, after, content):
-        del partition, after, content
+    def write(self, partition, after, content, *, stays):
+        del partition, after, content, stays
         message = "the disk is full"
         raise Unavailable(message)
 

@@ -24,10 +24,18 @@ class MemorySnapshots:
         there = self.contents.get(partition, {})
         yield from (there[after] for after in sorted(there, reverse=True) if after <= at_most)
 
-    def write(self, partition: Partition, after: int, content: Content) -> None:
+    def write(
+        self,
+        partition: Partition,
+        after: int,
+        content: Content,
+        *,
+        stays: Callable[[bytes], bool] = lambda _: True,
+    ) -> None:
         """Keep the snapshot, and the newest ones before it."""
         there = self.contents.setdefault(partition, {})
-        there.setdefault(after, bytes(content))
+        if after not in there or not stays(there[after]):
+            there[after] = bytes(content)
         for old in sorted(older for older in there if older <= after)[:-KEPT]:
             del there[old]
 

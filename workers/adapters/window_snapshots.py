@@ -54,11 +54,22 @@ class WindowSnapshots:
                         continue
                 yield content
 
-    def write(self, partition: Partition, after: int, content: Content) -> None:
-        """Write the snapshot up to an offset, and delete older ones. Raises `Refused`, `Unavailable`."""
+    def write(
+        self,
+        partition: Partition,
+        after: int,
+        content: Content,
+        *,
+        stays: Callable[[bytes], bool] = lambda _: True,
+    ) -> None:
+        """Write the snapshot up to an offset, unless there is one that `stays`, and delete older ones.
+
+        Raises `Refused`, `Unavailable`.
+        """
         folder = self._folder(partition)
         written = f"{after:020d}{SUFFIX}"
-        publish(folder / written, content, within=self._home, at_step=_at_step)
+        if not publish(folder / written, content, within=self._home, at_step=_at_step):
+            self._rewrite(folder / written, lambda there: None if stays(there) else content)
         with translated(folder):
             # One behind it is of a topic that was there before, or of who has overtaken us: neither is in its way.
             for name in [name for name in self._names(folder) if name <= written][:-KEPT]:

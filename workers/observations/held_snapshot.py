@@ -37,12 +37,15 @@ META = b"undertow"
 OPEN = "open:"
 
 
-def fingerprint(plan: WindowPlan) -> str:
-    """Return a text that differs wherever what is held may have another meaning."""
+def fingerprint(plan: WindowPlan, *, taken: Mapping[str, str | int]) -> str:
+    """Return a text that differs wherever what is held may have another meaning.
+
+    `taken` is what else decides which rows of which records are taken.
+    """
     spec = {name: getattr(plan.spec, name) for name in plan.spec.__slots__}
     said = {"version": VERSION, "spec": spec, "contract": plan.contract.to_json()}
     said["sources"] = {one.name: one.source for one in (*plan.past, *plan.future)}
-    said["static"] = [column.name for column in plan.static]
+    said |= {"static": [column.name for column in plan.static], "taken": {**taken}}
     return sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()[:32]
 
 

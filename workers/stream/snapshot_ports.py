@@ -18,8 +18,15 @@ class Snapshots(Protocol):
     def newest(self, partition: Partition, at_most: int) -> Iterator[bytes]:
         """Yield the snapshots up to this offset, newest first. Raises `Refused`, `Unavailable`."""
 
-    def write(self, partition: Partition, after: int, content: Content) -> None:
-        """Write the snapshot up to an offset, unless there is one; older ones may go.
+    def write(
+        self,
+        partition: Partition,
+        after: int,
+        content: Content,
+        *,
+        stays: Callable[[bytes], bool] = lambda _: True,
+    ) -> None:
+        """Write the snapshot up to an offset, unless there is one that `stays`; older ones may go.
 
         Durable on return; it appears whole or not at all. Raises `Refused`, `Unavailable`.
         """

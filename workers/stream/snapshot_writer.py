@@ -14,9 +14,11 @@ no source, and not where snapshots lie.
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from undertow.core.errors import UndertowError
-from undertow.observations.held_snapshot import Frozen, freeze
+from undertow.core.errors import Refused, UndertowError
+from undertow.observations.held_snapshot import Frozen, freeze, read_about
 from undertow.observations.streamed import StreamedSeries
 from undertow.schemas.records import Partition
 from undertow.stream.events import Listener, SeriesForgotten, SnapshotFailed, Snapshotted
@@ -184,7 +186,7 @@ class SnapshotWriter:
         about = {"identity": self._identity, "next": copy.next, "mark": copy.mark.to_metadata()}
         try:
             content = copy.frozen.to_bytes(about)
-            self._snapshots.write(copy.partition, copy.next, content)
+            self._snapshots.write(copy.partition, copy.next, content, stays=partial(_is_like, about))
         except Exception as error:  # noqa: BLE001 - a stream goes on without a snapshot, and nobody asks this thread
             self._tell(SnapshotFailed(partition=copy.partition, error=f"a snapshot is not written: {error}"))
             self._failed.add(copy.partition)
@@ -199,3 +201,15 @@ class SnapshotWriter:
         )
         self._tell(event)
         self._watch.answer(copy.forgotten)
+
+
+def _is_like(about: Mapping[str, Any], there: bytes) -> bool:
+    """Whether a snapshot at the same offset is of the same meaning and records: it may lack series that are forgotten.
+
+    One of another specification, of records that the broker has lost, or a damaged one would hide this one.
+    """
+    try:
+        found = read_about(there)
+    except Refused:
+        return False
+    return all(found[name] == said for name, said in about.items())

@@ -95,7 +95,7 @@ def open_source(
         records,
         WindowSnapshots(home),
         FileForgetRequests(home),
-        identity=f"{fingerprint(plan)}.{recipe.cluster_id}.{recipe.topic_id}",
+        identity=f"{fingerprint(plan, taken=what_is_taken(kafka))}.{recipe.cluster_id}.{recipe.topic_id}",
         snapshot_seconds=embed.offline.snapshot_seconds,
         tell=tell,
         give_up=give_up,
@@ -103,6 +103,19 @@ def open_source(
         places=(lambda _partition: ()) if log is None else log.places,
     )
     return source, lambda: source.observed
+
+
+def what_is_taken(kafka: KafkaSettings) -> dict[str, str | int]:
+    """Return what decides which rows of which records are taken, beside the section `windows`.
+
+    Reading once more goes by the settings of now, so a snapshot by others would mean something else.
+    """
+    return {
+        "format": kafka.format,
+        "event_time": kafka.event_time.model_dump_json(),
+        "max_record_bytes": kafka.max_record_bytes,
+        "max_unpacked_bytes": kafka.max_unpacked_bytes,
+    }
 
 
 def open_alone(settings: Settings, contract: InputContract) -> Decode:
