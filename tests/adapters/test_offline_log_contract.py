@@ -16,7 +16,7 @@ from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
 from undertow.stream.ports import ChainPart
-from undertow.stream.record_marks import ChainEnd, Mark
+from undertow.stream.record_marks import ChainEnd, Mark, RefusedRecord
 
 SPACE = "c" * 64
 VIEW = SpaceView(name="v", space=SPACE, series=(IdColumn(name="key", type="integer"),), features=(("f", 2),))
@@ -181,13 +181,14 @@ class TestOfflineLog:
 
     def test_it_tells_which_records_were_refused_unless_it_was_turned_back_from_there(self, open_log):
         log = open_log()
-        log.publish(replace(part(0, 3, mark=mark(2)), refused=(0, 2)))
+        early = (RefusedRecord(offset=0), RefusedRecord(offset=2, is_seen=False))
+        log.publish(replace(part(0, 3, mark=mark(2)), refused=early))
         log.publish(part(3, 9, mark=mark(8)))
-        log.publish(replace(part(9, 10, mark=mark(9)), refused=(9,)))
-        assert [place.refused for place in open_log().places(P0)] == [(9,), (), (0, 2)]
+        log.publish(replace(part(9, 10, mark=mark(9)), refused=(RefusedRecord(offset=9),)))
+        assert [place.refused for place in open_log().places(P0)] == [(RefusedRecord(offset=9),), (), early]
         log.end(P0)
         log.turn_back(P0, ChainEnd(next=3, mark=mark(2)))
-        assert [place.refused for place in open_log().places(P0)] == [(), (0, 2)]
+        assert [place.refused for place in open_log().places(P0)] == [(), early]
 
     def test_who_reads_on_where_a_chain_was_turned_back_from_has_been_replaced(self, open_log):
         zombie, successor = open_log(), open_log()

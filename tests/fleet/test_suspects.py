@@ -62,6 +62,18 @@ def test_a_record_stays_refused_for_its_own_reason_whatever_ends_a_replica_befor
     assert quarantine_order_of(decide_suspects([*hung, end(step=256)])).refused == {KEY: (7, "hangs")}
 
 
+def test_a_refused_record_at_which_replicas_still_end_is_not_even_looked_at_until_it_is_passed():
+    condemned = [end(), end(), end(step=256), end(step=16), end(step=1), end(step=1)]
+    assert not quarantine_order_of(decide_suspects([*condemned, end(step=1)])).unseen, "that may be by chance"
+    again = [*condemned, end(step=1), end(step=1)]
+    order = quarantine_order_of(decide_suspects(again))
+    assert (order.refused, order.unseen) == ({KEY: (7, "kills-replica")}, {KEY})
+    assert order.of(frozenset()).unseen == frozenset()
+    passed = [*again, PartitionProgress(key=KEY, position=8), end(position=8, step=1), end(position=8, step=1)]
+    order = quarantine_order_of(decide_suspects(passed))
+    assert (order.refused, order.unseen) == ({KEY: (8, "kills-replica")}, frozenset())
+
+
 def test_it_is_read_as_ever_again_when_it_is_read_up_or_far_enough():
     begun = [end(), end(read_to=50)]
     assert step_of(*begun, PartitionProgress(key=KEY, position=20)) == 256

@@ -15,7 +15,7 @@ from undertow.adapters.offline_parts import read_footer
 from undertow.adapters.offline_verify import verify
 from undertow.core.errors import Refused, Unavailable
 from undertow.stream.ports import ChainPart
-from undertow.stream.record_marks import ChainEnd, Mark
+from undertow.stream.record_marks import ChainEnd, Mark, RefusedRecord
 
 
 def mark(offset):
@@ -106,7 +106,13 @@ def test_of_old_parts_runs_are_kept_which_tell_the_same_of_fewer_places(tmp_path
     for number in range(80):
         for world in (folded, apart):
             first = world.log.end(P0) or 0
-            publish(world, first, first + 2, lost=int(number % 7 == 0), refused=(first,) if number in REFUSED else ())
+            publish(
+                world,
+                first,
+                first + 2,
+                lost=int(number % 7 == 0),
+                refused=(RefusedRecord(offset=first),) if number in REFUSED else (),
+            )
             if number == 40:
                 world.log.turn_back(P0, ChainEnd(next=first - 6, mark=mark(first - 7)))
         if number % 3 == 2:

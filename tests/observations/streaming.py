@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from tests.observations.conftest import TIME, made, plainly, table_of
+from undertow.observations.beginning_anew import begin_anew
 from undertow.observations.from_tables import table_form
 from undertow.observations.held_snapshot import freeze, thaw
 from undertow.observations.plan import make_plan
@@ -41,19 +42,13 @@ class Streamed:
 
     def feed(self, records, *, partition=0, emits=True):
         """Take records at once, as one poll does."""
-        plan = self.series.plan
-        rows = [row for record in records for row in record]
-        owner = np.repeat(np.arange(len(records)), [len(record) for record in records]).astype(np.int64)
+        owner, seen = self._read(records, partition)
         places = RecordPlaces(
             partition=np.full(len(records), partition),
             offset=self.offset + np.arange(len(records)),
             appended_us=np.zeros(len(records), np.int64),
             emits=np.full(len(records), emits),
         )
-        table = table_of(rows, self._kinds).append_column(PARTITION, pa.array([partition] * len(rows), pa.int64()))
-        form = table_form(plan, self.series.columns)
-        ids = (*plan.contract.series, IdColumn(name=PARTITION, type="integer"))
-        seen = read_observations(table, type(form)(**{n: getattr(form, n) for n in form.__slots__} | {"ids": ids}))
         taken = self.series.take(seen, owner[seen.rows], places)
         self.refused += [(self.offset + int(owner[row]), bad.reason) for bad in seen.bad for row in bad.rows]
         self.refused += [(one.offset, one.reason) for one in taken.refused for _ in range(1 + one.more)]
@@ -61,6 +56,21 @@ class Streamed:
         self.found += list(zip((self.offset + taken.record_of).tolist(), windows, strict=True))
         self.offset += len(records)
         return taken
+
+    def refuse(self, record, *, partition=0):
+        """Let the series begin anew that a record names; return how many."""
+        self.offset += 1
+        return begin_anew(self.series, self._read([record], partition)[1])
+
+    def _read(self, records, partition):
+        plan = self.series.plan
+        rows = [row for record in records for row in record]
+        owner = np.repeat(np.arange(len(records)), [len(record) for record in records]).astype(np.int64)
+        table = table_of(rows, self._kinds).append_column(PARTITION, pa.array([partition] * len(rows), pa.int64()))
+        form = table_form(plan, self.series.columns)
+        ids = (*plan.contract.series, IdColumn(name=PARTITION, type="integer"))
+        form = type(form)(**{n: getattr(form, n) for n in form.__slots__} | {"ids": ids})
+        return owner, read_observations(table, form)
 
     def restart(self, *, partition=0):
         """Go on in another process, with what a snapshot holds."""

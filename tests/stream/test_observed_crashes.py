@@ -102,12 +102,14 @@ class Observed:
         return found
 
     def refused(self, partition):
-        """Where records lie that were refused in quarantine, as the chain tells."""
-        return {at for part in self.world.chains.parts.get(partition, {}).values() for at in part.refused}
+        """Where records lie that were refused in quarantine, as the chain tells, and whether they were looked at."""
+        parts = self.world.chains.parts.get(partition, {}).values()
+        return {one.offset: one.is_seen for part in parts for one in part.refused}
 
     def expected(self, partition):
         refused = self.refused(partition)
-        found, _, _ = plain_stream(self.appended[partition], self.spec, CONTRACT, KINDS, refused=refused)
+        records = [[] if refused.get(at) is False else rows for at, rows in enumerate(self.appended[partition])]
+        found, _, _ = plain_stream(records, self.spec, CONTRACT, KINDS, refused=refused)
         return [
             (offset, ids[0], int(end), (float(len(steps)), float(np.float32(sum(step["flow"] for step in steps)))))
             for offset, (ids, end, steps, _) in found

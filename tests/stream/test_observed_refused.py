@@ -20,7 +20,7 @@ from undertow.stream.events import BegunAnew, Snapshotted, Warmed
 from undertow.stream.quarantine_order import QuarantineOrder
 from undertow.stream.quarantine_reader import QuarantineReader
 
-DEADLY = 1e6
+DEADLY, UNREADABLE = 1e6, b"whose mere reading ends a process"
 ZERO = PARTITIONS[0]
 
 
@@ -32,6 +32,15 @@ def ends_at_deadly(windows):
     if (np.asarray(windows.past["flow"]) >= DEADLY).any():
         raise Death
     return sums(windows)
+
+
+def ends_at_unreadable(read):
+    def read_or_end(records):
+        if any(record.value == UNREADABLE for record in records):
+            raise Death
+        return read(records)
+
+    return read_or_end
 
 
 class NoSnapshots(MemorySnapshots):
@@ -49,13 +58,14 @@ class Refusing(Observed):
     def __init__(self, world, snapshots, **given):
         super().__init__(world, snapshots, spec=replace(SPEC, combine="max"), **given)
         self.condemned = {partition: set() for partition in PARTITIONS}
-        self.deaths = 0
+        self.unseen, self.deaths = set(), 0
 
     def stream_in(self, order, **given):
         """A stream that reads both partitions in quarantine."""
         stream = super().stream(embed=ends_at_deadly, **given)
         stream._limits = replace(stream._limits, poll_timeout_s=0.0)
         stream.quarantine = QuarantineReader("")
+        stream._source._records._read = ends_at_unreadable(stream._source._records._read)
         stream.assign(PARTITIONS, order)
         return stream
 
@@ -65,7 +75,8 @@ class Refusing(Observed):
         }
         ahead = {p: min((at for at in self.condemned[p] if at >= chain[p]), default=None) for p in PARTITIONS}
         refused = {("", p): (at, "kills-replica") for p, at in ahead.items() if at is not None}
-        return QuarantineOrder(steps=dict.fromkeys(PARTITIONS, 1), refused=refused)
+        unseen = frozenset(("", p) for p, at in ahead.items() if (p, at) in self.unseen)
+        return QuarantineOrder(steps=dict.fromkeys(PARTITIONS, 1), refused=refused, unseen=unseen)
 
     def read_on(self, steps, **given):
         """Read for so many steps in quarantine; return whether nothing is left, all of it durable."""
@@ -82,6 +93,8 @@ class Refusing(Observed):
             stream.close()
         except Death:
             partition, offset = stream.quarantine.ask(is_heartbeat=False).place
+            if offset in self.condemned[partition]:
+                self.unseen.add((partition, offset))
             self.condemned[partition].add(offset)
             self.deaths += 1
         except (Crash, Replaced):
@@ -195,4 +208,22 @@ def test_who_reads_a_refused_record_once_more_lets_its_series_begin_anew_as_who_
     assert len(refusing.refused(ZERO)) == 1
     assert bool(told(refusing, Snapshotted)) == bool(refusing.snapshots.contents) == (snapshots is MemorySnapshots)
     assert bool(told(refusing, Warmed)) or snapshots is MemorySnapshots
+    check(refusing)
+
+
+@pytest.mark.parametrize("snapshots", [MemorySnapshots, NoSnapshots])
+def test_a_record_whose_mere_reading_kills_is_passed_over_unseen_now_and_by_whoever_reads_once_more(world, snapshots):
+    refusing = Refusing(world, snapshots())
+    steady(refusing, 12)
+    world.broker.append(ZERO, UNREADABLE)
+    refusing.appended[ZERO].append([])
+    steady(refusing, 9)
+    refusing.read_up()
+    steady(refusing, 9)
+    refusing.read_up()
+    assert (refusing.deaths, refusing.refused(ZERO)) == (2, {12: False})
+    (reject,) = world.dead_letters.rejects
+    assert (reject.record.value, reject.reason) == (UNREADABLE, "kills-replica")
+    assert "it is refused unseen" in reject.detail
+    assert not told(refusing, BegunAnew)
     check(refusing)

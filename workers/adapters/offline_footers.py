@@ -27,7 +27,7 @@ from undertow.schemas.records import Partition
 from undertow.storage.at_once import at_once
 from undertow.storage.store_path import AnyPath
 from undertow.stream.failpoints import hit_failpoint
-from undertow.stream.record_marks import Mark
+from undertow.stream.record_marks import Mark, RefusedRecord
 
 NAME = re.compile(r"([0-9]{20})-([0-9]{20})\.footers\.gz").fullmatch
 """No reader of Parquet takes it for a part."""
@@ -55,7 +55,7 @@ class FoldedPart:
     mark: Mark | None
     parts: int = 1
     """How many it stands for."""
-    refused: tuple[int, ...] = ()
+    refused: tuple[RefusedRecord, ...] = ()
     """See `ChainEnd.refused`."""
 
 
@@ -209,7 +209,7 @@ def _encode(parts: list[FoldedPart]) -> bytes:
             *(part.position, part.first, part.next, part.lost, part.shift, part.latest_us),
             part.mark and (part.mark.offset, part.mark.epoch, part.mark.digest),
             *([part.parts] if part.parts > 1 or part.refused else []),
-            *([part.refused] if part.refused else []),
+            *([list(map(str, part.refused))] if part.refused else []),
         )
         for part in parts
     ]
@@ -242,7 +242,7 @@ def _read(path: AnyPath) -> list[FoldedPart]:
                 latest_us=latest_us,
                 mark=None if mark is None else Mark(offset=mark[0], epoch=mark[1], digest=mark[2]),
                 parts=more[0] if more else 1,
-                refused=tuple(more[1]) if more[1:] else (),
+                refused=tuple(map(RefusedRecord.parse, more[1])) if more[1:] else (),
             )
             for position, first, after, lost, shift, latest_us, mark, *more in said["parts"]
         ]

@@ -6,7 +6,7 @@ In: the fields. Out: the keys and values of a Parquet footer, and back. Knows no
 from dataclasses import dataclass
 
 from undertow.schemas.records import Partition
-from undertow.stream.record_marks import Mark
+from undertow.stream.record_marks import Mark, RefusedRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Footer:
     shift: int = 0
     """How far the names of the following parts are ahead of their first offsets: a chain that was turned back repeats
     offsets, but never names."""
-    refused: tuple[int, ...] = ()
+    refused: tuple[RefusedRecord, ...] = ()
     """See `ChainEnd.refused`."""
 
     def to_metadata(self) -> dict[str, str]:
@@ -64,5 +64,5 @@ class Footer:
             number=int(said["number"]) if "number" in said else None,
             mark=Mark.parse(said),
             shift=int(said.get("shift", 0)),
-            refused=tuple(map(int, said.get("refused", "").split())),
+            refused=tuple(map(RefusedRecord.parse, said.get("refused", "").split())),
         )

@@ -7,7 +7,7 @@ A position is the end of a chain: the next record to be read. Two ends in a row 
 suspect, which is then quarantined (`undertow.stream.quarantine_order`): the next end is known to be caused by the step
 that began at the announced position. The step shrinks with each such end and grows again after it has passed. A step of
 one record that ends a replica twice (any process may be killed once) condemns the record: it is rejected, and reading
-continues.
+continues. Who rejects it may still read it for what it names, unless replicas end of that, too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -63,6 +63,8 @@ class Suspect:
     at: float = 0.0
     refused: int | None = None
     """The condemned offset that has not been passed yet."""
+    is_seen: bool = True
+    """Whether its record may be read for what it names: not where replicas ended of that as well."""
 
 
 Suspects = Mapping[SuspectKey, Suspect]
@@ -120,7 +122,8 @@ def _after_step(before: Suspect, end: Incident) -> Suspect:
         return replace(now, step=next(step for step in STEPS if step < end.step), ends=0)
     if ends < ENDS_OF_ONE[end.reason]:
         return replace(now, step=STEPS[-1], ends=ends)
-    return replace(now, refused=position, reason=end.reason, step=STEPS[-1], ends=0)
+    is_seen = before.refused != position
+    return replace(now, refused=position, is_seen=is_seen, reason=end.reason, step=STEPS[-1], ends=0)
 
 
 def after_progress(suspects: Suspects, progress: PartitionProgress) -> Suspects:
@@ -139,7 +142,7 @@ def after_progress(suspects: Suspects, progress: PartitionProgress) -> Suspects:
         return {**rest, progress.key: replace(before, position=position)} if before.position is None else suspects
     now = replace(before, position=position, ends=0)
     if before.refused is not None and position > before.refused:
-        now = replace(now, refused=None, bad_until=0)
+        now = replace(now, refused=None, is_seen=True, bad_until=0)
     if position >= now.bad_until:
         now = replace(now, step=STEPS[0])
     return {**rest, progress.key: now}
@@ -154,7 +157,8 @@ def quarantine_order_of(suspects: Suspects) -> QuarantineOrder:
     refused = {
         key: (suspect.refused, str(suspect.reason)) for key, suspect in suspects.items() if suspect.refused is not None
     }
-    return QuarantineOrder(steps=steps, refused=refused)
+    unseen = frozenset(key for key in refused if not suspects[key].is_seen)
+    return QuarantineOrder(steps=steps, refused=refused, unseen=unseen)
 
 
 def learn(quarantine: QuarantineOrder, artifacts: Iterable[str], known: Mapping[SuspectKey, int]) -> Suspects:
@@ -173,5 +177,6 @@ def learn(quarantine: QuarantineOrder, artifacts: Iterable[str], known: Mapping[
                 bad_until=(position or 0) + step,
                 reason="hangs" if reason == "hangs" else "kills-replica",
                 refused=refused,
+                is_seen=key not in quarantine.unseen,
             )
     return suspects

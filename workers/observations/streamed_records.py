@@ -53,8 +53,8 @@ class StreamedRecords:
         self._form = replace(form, ids=ids, created=created, zone="", fold="refuse")
         self.warming: Mapping[Partition, int] = {}
         """Partitions that are read once more, and up to which offset: nothing is made of these records."""
-        self.refused: Mapping[Partition, Collection[int]] = {}
-        """Which of these were refused in quarantine when they were read first."""
+        self.refused: Mapping[Partition, Mapping[int, bool]] = {}
+        """Which of these were refused in quarantine when they were read first, and whether they were looked at."""
         self.refusing: tuple[str, str] | None = None
         """Reason and detail, where all records are refused that are decoded now: each ended who took it.
 
@@ -67,6 +67,7 @@ class StreamedRecords:
         until = self.warming
         if until:
             records = [record for record in records if record.offset < until.get(record.partition, record.offset + 1)]
+            records = [record for record in records if self._is_seen(record) is not False]
         rows = self._read(records)  # first: where this raises, nothing was taken
         places, faults = _places(records, until), RecordFaults(rows.faults)
         rows = self._hold_times(rows, places.appended_us, faults)
@@ -74,8 +75,7 @@ class StreamedRecords:
             return self._refuse(records, rows, *self.refusing)
         first = 0
         for position, record in enumerate(records if self.refused else ()):
-            if record.offset in self.refused.get(record.partition, ()):
-                # It is read once more, so nothing is made of those before it either.
+            if self._is_seen(record):  # it is read once more, so nothing is made of those before it either
                 self._take(records, places, _of(rows, first, position), RecordFaults({}))
                 begin_anew(self.series, self._named(_of(rows, position, position + 1)))
                 first = position + 1
@@ -92,6 +92,10 @@ class StreamedRecords:
             rejects.append(Reject(record=record, reason=reason, detail=said))
         nothing = self._take([], _places([], {}), _of(rows, 0, 0), RecordFaults({}))
         return replace(nothing, rejects=tuple(rejects))
+
+    def _is_seen(self, record: Record) -> bool | None:
+        """Whether a record that was refused was looked at when it was; None of any other."""
+        return self.refused.get(record.partition, {}).get(record.offset)
 
     def _named(self, rows: RecordRows) -> Observations:
         return read_observations(rows.table, self._form)

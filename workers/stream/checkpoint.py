@@ -16,7 +16,7 @@ from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.stream.clocks import ClockReading
 from undertow.stream.ports import ChainPart, OfflineLog
-from undertow.stream.record_marks import Mark
+from undertow.stream.record_marks import Mark, RefusedRecord
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class DeliveredRows:
     embeddings: EmbeddingBatch
     partition: NDArray[np.int64]  # (n,)
     offset: NDArray[np.int64]  # (n,)
-    refused: Sequence[tuple[Partition, int]] = ()
+    refused: Sequence[tuple[Partition, RefusedRecord]] = ()
     """See `Delivery.refused`."""
 
     @property
@@ -134,7 +134,7 @@ class CheckpointWriter:
 def parts_of(checkpoint: Checkpoint) -> list[ChainPart]:
     """Return one part for the chain of each partition that moved, some without rows: rejects move a chain too."""
     embeddings = EmbeddingBatch.concat([rows.embeddings for rows in checkpoint.rows])
-    refused = [place for rows in checkpoint.rows for place in rows.refused]
+    refused = [one for rows in checkpoint.rows for one in rows.refused]
     partition = np.concatenate([rows.partition for rows in checkpoint.rows])
     offset = np.concatenate([rows.offset for rows in checkpoint.rows])
     parts = []
@@ -150,7 +150,7 @@ def parts_of(checkpoint: Checkpoint) -> list[ChainPart]:
                 created_us=checkpoint.latest[owner],
                 lost=checkpoint.lost.get(owner, 0),
                 mark=checkpoint.marks.get(owner),
-                refused=tuple(at for whose, at in refused if whose == owner),
+                refused=tuple(one for whose, one in refused if whose == owner),
             )
         )
     return parts

@@ -23,7 +23,7 @@ from undertow.schemas.records import Partition
 from undertow.stream.events import Listener, NotWarm, SnapshotFailed, Warmed
 from undertow.stream.ports import Clock, Delivery, Observed, Offsets, Source
 from undertow.stream.quarantine_order import PollScope
-from undertow.stream.record_marks import ChainEnd, Mark
+from undertow.stream.record_marks import ChainEnd, Mark, RefusedRecord
 from undertow.stream.snapshot_ports import ForgetRequests, Snapshots
 from undertow.stream.snapshot_writer import SnapshotWriter
 
@@ -102,9 +102,10 @@ class ObservingSource:
     def poll(self, timeout_s: float, scope: PollScope | None = None) -> Delivery | None:
         """Return new records, or None after `timeout_s`."""
         refusing = None if scope is None else scope.refused
-        self._records.refusing = refusing
-        try:  # the decoder refuses, not the source: it has to know of what
-            delivery = self._source.poll(timeout_s, None if scope is None else replace(scope, refused=None))
+        if scope is not None and scope.is_seen:  # the decoder refuses, not the source: what it names begins anew
+            self._records.refusing, scope = refusing, replace(scope, refused=None)
+        try:
+            delivery = self._source.poll(timeout_s, scope)
         finally:
             self._records.refusing = None
         if delivery is None:
@@ -113,7 +114,11 @@ class ObservingSource:
         self._kept.move(delivery.receipt, delivery.marks, is_due=refusing is not None)
         if refusing is None:
             return delivery
-        return replace(delivery, refused=[(record.partition, record.offset) for record in delivery.records])
+        is_seen = scope is None or scope.is_seen
+        refused = [
+            (record.partition, RefusedRecord(offset=record.offset, is_seen=is_seen)) for record in delivery.records
+        ]
+        return replace(delivery, refused=refused)
 
     def commit(self, offsets: Offsets, *, wait: bool = True) -> None:
         """Commit durable offsets, and write what was copied before them."""
@@ -189,14 +194,17 @@ class ObservingSource:
             self._records.warming, self._records.refused = {}, {}
         return sum(max(0, to[partition] - first) for partition, first in found.items()) - lost_before
 
-    def _refused_since(self, partition: Partition, first: int) -> frozenset[int]:
-        """Return where records lie, from an offset on, that were refused in quarantine when they were read first."""
-        refused: set[int] = set()
+    def _refused_since(self, partition: Partition, first: int) -> dict[int, bool]:
+        """Return which records, from an offset on, were refused in quarantine when they were read first.
+
+        By offset, whether it was read for what it names.
+        """
+        refused: dict[int, bool] = {}
         for place in self._places(partition):
             if place.next <= first:
                 break
-            refused |= {offset for offset in place.refused if offset >= first}
-        return frozenset(refused)
+            refused |= {one.offset: one.is_seen for one in place.refused if one.offset >= first}
+        return refused
 
     def _load(self, partition: Partition, position: int) -> int:
         """Hold what the newest snapshot at or before a position has; return the offset up to which it is."""

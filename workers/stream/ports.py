@@ -14,7 +14,7 @@ from undertow.schemas.decoded import Decoded
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition, Record, Reject
 from undertow.stream.quarantine_order import PollScope
-from undertow.stream.record_marks import ChainEnd, Mark
+from undertow.stream.record_marks import ChainEnd, Mark, RefusedRecord
 
 Clock = Callable[[], float]
 """Returns seconds: `time.time` where the epoch matters, `time.monotonic` where only differences do."""
@@ -52,8 +52,8 @@ class Delivery:
     """Offsets skipped before the receipt's positions."""
     marks: Mapping[Partition, Mark] = field(default_factory=dict)
     """The mark of the last record of each partition, where it has one."""
-    refused: Sequence[tuple[Partition, int]] = ()
-    """Where records lie that were refused in quarantine, if what is held later depends on it."""
+    refused: Sequence[tuple[Partition, RefusedRecord]] = ()
+    """The records that were refused in quarantine, if what is held later depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ class ChainPart:
     """Number of offsets that could not be read: retention deleted them before, or they were skipped."""
     mark: Mark | None = None
     """The last record before `next`."""
-    refused: tuple[int, ...] = ()
+    refused: tuple[RefusedRecord, ...] = ()
     """See `ChainEnd.refused`."""
 
 

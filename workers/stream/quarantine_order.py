@@ -18,13 +18,16 @@ class QuarantineOrder:
     steps: Mapping[Partition, int] = field(default_factory=dict)
     """The maximum number of records in a delivery."""
     refused: Mapping[tuple[str, Partition], tuple[int, str]] = field(default_factory=dict)
-    """By artifact and partition: the offset whose record is rejected without decoding, and the reason."""
+    """By artifact and partition: the offset whose record is rejected and not taken, and the reason."""
+    unseen: frozenset[tuple[str, Partition]] = frozenset()
+    """Of which of these the record is not even read for what it names, since replicas ended of that, too."""
 
     def of(self, partitions: frozenset[Partition]) -> "QuarantineOrder":
         """Return the part of the order that concerns these partitions."""
         return QuarantineOrder(
             steps={p: step for p, step in self.steps.items() if p in partitions},
             refused={(a, p): refusal for (a, p), refusal in self.refused.items() if p in partitions},
+            unseen=frozenset((a, p) for a, p in self.unseen if p in partitions),
         )
 
 
@@ -39,7 +42,9 @@ class PollScope:
     at_most: int | None = None
     """Records."""
     refused: tuple[str, str] | None = None
-    """Reason and detail: every record returned is rejected without being decoded."""
+    """Reason and detail: every record returned is rejected, and nothing is made of it."""
+    is_seen: bool = True
+    """Whether such a record may be read for what it names."""
 
 
 def decode_in_scope(scope: PollScope | None, decode: Decode, records: Sequence[Record]) -> Decoded:

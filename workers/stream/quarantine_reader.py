@@ -137,7 +137,7 @@ class QuarantineReader:
             if about_to not in positions:
                 self.done()
             elif self._told.wait(timeout_s):
-                return PollScope(only=frozenset([about_to]), at_most=self._order.steps[about_to])
+                return self._scope(*self._place)
             return WAIT
         while True:
             self._round = self._round or [None, *suspects]
@@ -146,15 +146,18 @@ class QuarantineReader:
                 if others := frozenset(positions) - frozenset(suspects):
                     return PollScope(only=others)
             elif one in positions and one in self._order.steps:
-                return self._turn_to(one, positions[one])
+                self._announce((one, positions[one]))
+                return WAIT
 
-    def _turn_to(self, partition: Partition, position: int) -> PollScope | Wait:
-        at, reason = self._order.refused.get((self._artifact, partition), (None, ""))
-        if at == position:
-            detail = f"each replica that took it ended ({reason}), the last with nothing else at hand: refused unseen"
-            return PollScope(only=frozenset([partition]), at_most=1, refused=(reason, detail))
-        self._announce((partition, position))
-        return WAIT
+    def _scope(self, partition: Partition, position: int) -> PollScope:
+        key, only = (self._artifact, partition), frozenset([partition])
+        at, reason = self._order.refused.get(key, (None, ""))
+        if at != position:
+            return PollScope(only=only, at_most=self._order.steps[partition])
+        is_seen = key not in self._order.unseen
+        detail = f"each replica that took it ended ({reason}), the last with nothing else at hand: it is refused"
+        detail += "" if is_seen else " unseen, since those ended, too, which read what it names"
+        return PollScope(only=only, at_most=1, refused=(reason, detail), is_seen=is_seen)
 
     def _announce(self, place: ReadFrom | None) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 DIGEST_BYTES = 16
+_UNSEEN = "!"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,26 @@ class ChainEnd:
     next: int
     mark: Mark | None
     """The last record before it; None where an earlier version wrote the part, or nothing was ever read."""
-    refused: tuple[int, ...] = ()
-    """Offsets of records of the part that were refused in quarantine, and not taken."""
+    refused: "tuple[RefusedRecord, ...]" = ()
+    """Records of the part that were refused in quarantine, and not taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """A record that was refused since who took it ended, as who reads it once more has to know."""
+
+    offset: int
+    is_seen: bool = True
+    """Whether it was read for what it names, if nothing else; False where replicas ended even of that."""
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads."""
+        return f"{self.offset}{'' if self.is_seen else _UNSEEN}"
+
+    @classmethod
+    def parse(cls, text: str) -> "RefusedRecord":
+        """Read it from its text. Raises `ValueError`."""
+        return cls(offset=int(text.removesuffix(_UNSEEN)), is_seen=not text.endswith(_UNSEEN))
 
 
 def mark_of(*, offset: int, epoch: int | None, appended_ms: int, key: bytes | None, value: bytes | None) -> Mark:
