@@ -100,7 +100,7 @@ def test_a_stream_has_what_was_known_and_a_backfill_what_is_known(world):
     recipe = SourceRecipe(
         kafka=settings.kafka, windows=settings.windows, topic_id=info.topic_id, cluster_id=info.cluster_id
     )
-    source, _ = open_source(recipe, embed, events.append, lambda: False)
+    source, _ = open_source(recipe, embed, events.append, lambda: False, None)
     source.assign({Partition(topic, 0): 0})
     found = {}
 

@@ -17,10 +17,10 @@ class Failing(MemorySnapshots):
         super().__init__()
         self.errors = [*errors]
 
-    def write(self, partition, after, content):
+    def write(self, partition, after, content, **given):
         if self.errors:
             raise self.errors.pop(0)
-        super().write(partition, after, content)
+        super().write(partition, after, content, **given)
 
 
 @pytest.mark.parametrize("appended_us", [BASE_US * 1_000, 2**63 - 1_000, (2**63 - 1) * 1_000, -1_000], ids=str)

@@ -120,7 +120,7 @@ def _require_grid(plan: WindowPlan, path: Path) -> None:
     off = [one for one in read_observations(table, form).bad if one.reason == "off-grid"]
     count = sum(len(one.rows) for one in off)
     if count >= MOST_OFF_GRID * first.num_rows:
-        (example,) = explain_rows([off[0].take(1)], table)
+        (example,) = explain_rows([off[0].take(slice(1))], table)
         message = (
             f"{path}: expected observations within windows.tolerance ({spec.tolerance}) of grid points each "
             f"{spec.every}, found {count:,} of the first {first.num_rows:,} rows further off, for example row "

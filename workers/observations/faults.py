@@ -45,10 +45,10 @@ class BadRows:
     off_us: Rows | None = None
     """(n,) how far off the grid these are, in microseconds."""
 
-    def take(self, count: int) -> "BadRows":
-        """Return the first of them."""
-        time_us, off_us = (None if one is None else one[:count] for one in (self.time_us, self.off_us))
-        return replace(self, rows=self.rows[:count], time_us=time_us, off_us=off_us)
+    def take(self, places: Rows | slice) -> "BadRows":
+        """Return some of them."""
+        time_us, off_us = (None if one is None else one[places] for one in (self.time_us, self.off_us))
+        return replace(self, rows=self.rows[places], time_us=time_us, off_us=off_us)
 
 
 def explain_rows(bad: Iterable[BadRows], table: Any) -> tuple[Fault, ...]:
@@ -68,7 +68,7 @@ def sum_up(bad: Sequence[BadRows], table: Any) -> str:
     counts = Counter[str]()
     for one in bad:
         counts[one.reason] += len(one.rows)
-    (example,) = explain_rows([max(bad, key=lambda one: len(one.rows)).take(1)], table)
+    (example,) = explain_rows([max(bad, key=lambda one: len(one.rows)).take(slice(1))], table)
     kinds = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
     whole = f"{counts.total():,} of {counted(table.num_rows, 'row')}"
     return f"{whole} are no observations ({kinds}), for example row {example.row}: {example.detail}"

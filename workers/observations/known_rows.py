@@ -88,12 +88,14 @@ class KnownRows:
         records = [record for record in records if record.value is not None]
         rows = self._read(records)
         faults = [(position, detail) for position, found in rows.faults.items() for _, detail in found]
+        count = len(faults)
         if rows.table.num_rows:
-            faults += self._hold(rows, records)
+            more, last = self._hold(rows, records)
+            count, faults = count + more, faults + last
         if not faults:
             return BadKnown()
         position, detail = max(faults)
-        return BadKnown(rows=len(faults), example=f"{records[position].partition}@{records[position].offset}: {detail}")
+        return BadKnown(rows=count, example=f"{records[position].partition}@{records[position].offset}: {detail}")
 
     def table(self) -> pa.Table:
         """Return the newest rows: ids, if there are any, the time, and what is known."""
@@ -106,14 +108,15 @@ class KnownRows:
         """Hold nothing again."""
         self._ids, self._held, self._new, self._new_rows = None, None, [], 0
 
-    def _hold(self, rows: RecordRows, records: Sequence[Record]) -> list[tuple[int, str]]:
-        """Hold good rows; return the record and the reason of each bad one."""
+    def _hold(self, rows: RecordRows, records: Sequence[Record]) -> tuple[int, list[tuple[int, str]]]:
+        """Hold good rows; return how many are bad, and the record and the reason of the last ones."""
         table = rows.table
         if self._ids is None:
             there = [one for one in self._plan.contract.series if table[one.name].null_count < table.num_rows]
             self._ids = there
         seen = read_observations(table, replace(self._form, ids=self._ids))
-        bad = [(int(rows.record_of[fault.row]), fault.detail) for fault in explain_rows(seen.bad, table)]
+        last = explain_rows([one.take(slice(-1, None)) for one in seen.bad], table)
+        bad = sum(len(one.rows) for one in seen.bad), [(int(rows.record_of[fault.row]), fault.detail) for fault in last]
         if not len(seen.rows):
             return bad
         of = [records[position] for position in rows.record_of[seen.rows].tolist()]

@@ -67,6 +67,7 @@ class StreamedRecords:
         until = self.warming
         if until:
             records = [record for record in records if record.offset < until.get(record.partition, record.offset + 1)]
+        if self.refused:
             records = [record for record in records if self._is_seen(record) is not False]
         rows = self._read(records)  # first: where this raises, nothing was taken
         places, faults = _places(records, until), RecordFaults(rows.faults)
@@ -142,7 +143,7 @@ def _explain(bad: Sequence[BadRows], rows: RecordRows, faults: RecordFaults) -> 
     some = []
     for one in bad:
         told, more = told_of_each(rows.record_of[one.rows])
-        some.append(replace(one, rows=one.rows[told]))
+        some.append(one.take(told))
         more_of |= dict(zip(one.rows[told].tolist(), more.tolist(), strict=True))
     for fault in explain_rows(some, rows.table):
         faults.add(int(rows.record_of[fault.row]), fault.reason, fault.detail, more_of[fault.row])

@@ -162,7 +162,8 @@ class ObservingSource:
             for partition in sorted(again):
                 if found[partition] > again[partition] and partition in begun:
                     self._tell(NotWarm(partition=partition, offsets=found[partition] - again[partition]))
-            self._records.refused = {p: self._refused_since(p, again[p]) for p in again if p in begun}
+            refused = {p: self._refused_since(p, found[p]) for p in again if p in begun}
+            self._records.refused = {partition: some for partition, some in refused.items() if some}
             records = self._read_again(to, {partition: found[partition] for partition in again}, begun)
             self._source.assign(retained)
             positions = self._source.assign({**retained, **to})
