@@ -130,11 +130,19 @@ def test_a_letter_is_judged_as_an_observation_and_a_late_one_stays(judged):
 
 
 def test_a_status_tells_how_many_series_are_held_and_what_each_takes():
-    replicas = [ReplicaStatus(name=name, state="running", observed=Observed(series=20, bytes=9_000)) for name in "ab"]
+    held = Observed(series=20, bytes=9_000, waiting=7, waiting_series=3)
+    replicas = [ReplicaStatus(name=name, state="running", observed=held) for name in "ab"]
     status = FleetStatus(
         name="f", state="running", replicas=tuple(replicas), wanted=2, partitions=4, counts=Counts(), failovers=0
     )
     text = io.StringIO()
     Console(file=text, width=200).print(screen(status, now=100.0, width=200))
     assert "observations: 40 series held, 450 bytes of memory each" in text.getvalue()
-    assert status.to_json()["observed"] == {"series": 40, "bytes": 18_000, "file_bytes": 0}
+    assert "observations: 14 observations of 6 series wait for a later one, which closes" in text.getvalue()
+    plain = {"series": 40, "bytes": 18_000, "file_bytes": 0, "waiting": 14, "waiting_series": 6}
+    assert status.to_json()["observed"] == plain
+    drained = replace(status, state="drained", replicas=(), left=held + held)
+    text = io.StringIO()
+    Console(file=text, width=200).print(screen(drained, now=100.0, width=200))
+    assert "14 observations of 6 series wait" in text.getvalue()
+    assert "held" not in text.getvalue()

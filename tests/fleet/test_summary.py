@@ -6,12 +6,16 @@ import pickle
 import tracemalloc
 from dataclasses import replace
 
+import numpy as np
+
 from undertow.fleet.artifact_status import ArtifactStatus, fields_of
-from undertow.fleet.status import ReplicaStatus
+from undertow.fleet.show import line
+from undertow.fleet.status import FleetStatus, ReplicaStatus
 from undertow.fleet.summary import Summary
 from undertow.schemas.records import Partition
 from undertow.stream import histogram
 from undertow.stream.counts import Counts
+from undertow.stream.ports import Observed
 
 ZERO = Partition("windows", 0)
 BURIALS = 2_000
@@ -56,6 +60,27 @@ def test_the_counts_of_thousands_of_buried_replicas_take_the_place_of_a_few():
         ("0", BURIALS),
         ("1", BURIALS + 2),
     ]
+
+
+def test_what_waits_for_a_later_observation_is_kept_of_those_who_have_no_successor_alone():
+    summary, held = Summary(), Observed(series=9, waiting=5, waiting_series=3)
+    summary.bury(replace(a_replica(1), observed=held))
+    assert summary.left == Observed()
+    for number in (2, 3):
+        summary.bury(replace(a_replica(number), observed=held), is_last=True)
+    assert summary.left == held + held
+
+
+def test_where_records_waited_in_the_topic_for_long_the_line_says_how_little_of_it_a_batch_takes():
+    def said(seconds):
+        latency = histogram.of(np.array([seconds] * 2))
+        counts = Counts(windows=2, latency=latency, batches={64: 3, 1: 1}, embed_s=0.06, write_s=0.02)
+        return line(
+            FleetStatus(name="f", state="drained", replicas=(), wanted=0, partitions=0, counts=counts, failovers=0)
+        )
+
+    assert said(356.0).endswith(" s with their wait in the topic (embedding and writing a batch: 20 ms)")
+    assert said(0.3).endswith(" ms")
 
 
 def test_the_newest_reject_is_shown_first_of_the_living_then_of_those_buried_last():

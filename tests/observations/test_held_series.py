@@ -48,6 +48,7 @@ def filled(held_path):
     rows = chance.integers(0, SERIES, 3 * SERIES)
     usual = {name: np.arange(len(rows)) for name in streamed.open.names}
     streamed.open.add({**usual, "place": rows})
+    assert streamed.open.series == len(np.unique(rows))
     return streamed
 
 

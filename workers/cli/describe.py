@@ -23,7 +23,12 @@ SAMPLES = ("json", "avro", "arrow", "parquet")
 @click.argument("artifact", required=False, type=PlaceType())
 @click.option("--code", multiple=True, help="Package from which the model's class may be imported; adds to model.code.")
 @click.option("as_json", "--json", is_flag=True, help="Print JSON, for programs.")
-@click.option("form", "--sample", type=click.Choice(SAMPLES), help="Print one made-up window, and nothing else.")
+@click.option(
+    "form",
+    "--sample",
+    type=click.Choice(SAMPLES),
+    help="Print one made-up window, or its observations, and nothing else.",
+)
 @settings_options
 def describe(
     overrides: tuple[str, ...], artifact: AnyPath | None, code: tuple[str, ...], *, as_json: bool, form: "Form | None"
@@ -35,7 +40,8 @@ def describe(
 
     With --sample it is not loaded. One valid window is written, as the value of a Kafka record (json, avro, arrow) or
     as a file for undertow produce and undertow backfill (parquet). Its numbers are made up, and it ends in 2000, so
-    that it hides no real window of its series online.
+    that it hides no real window of its series online. Where records hold observations (kafka.content), those of one
+    window are written instead, on the grid of windows.every.
 
     \b
     undertow describe artifact
@@ -53,7 +59,7 @@ def describe(
     path = only(settings.artifacts) if artifact is None else reached(artifact, everything, "ARTIFACT")
     if form is None:
         model = settings.model_copy(update={"code": (*settings.code, *code)})
-        show(path, model, Terminal(), as_json=as_json)
+        show(path, model, Terminal(), as_json=as_json, settings=everything)
         return
     if as_json:
         message = "--sample prints one window, and --json all of it, with samples of every form: leave one of them out"
@@ -61,4 +67,4 @@ def describe(
     if form != "json" and sys.stdout.isatty():
         message = f"expected a file or a pipe for bytes, found a terminal: --sample {form} > window.{form}"
         raise click.UsageError(message)
-    sample(path, form, say_bytes)
+    sample(path, form, say_bytes, everything)

@@ -98,6 +98,7 @@ def drain(overrides: tuple[str, ...]) -> None:
     It finishes its batches, writes its checkpoints and commits its offsets.
     """
     from undertow.fleet.launch import find_own_fleet
+    from undertow.fleet.show import waiting_words
     from undertow.settings.settings import load
 
     settings = load(overrides)
@@ -105,3 +106,5 @@ def drain(overrides: tuple[str, ...]) -> None:
     last = fleet.end(settings.fleet.drain_timeout_seconds + 30)
     served = f", which served {', '.join(last.serves)}," if last.serves else ""
     say(f"fleet {fleet.name!r}{served} drained: {counted(last.windows, 'window')}, {counted(last.rejects, 'reject')}")
+    if last.waiting:
+        say(waiting_words(last.waiting, last.waiting_series))

@@ -1,4 +1,4 @@
-"""`undertow produce`: send windows from Parquet to Kafka.
+"""`undertow produce`: send windows or observations from Parquet to Kafka.
 
 In: arguments. Out: text, exit codes. Knows no rule; heavy imports are inside the command.
 """
@@ -17,9 +17,19 @@ from undertow.storage.store_path import AnyPath
 @click.option("--topic", help="Topic to send to; default: kafka.topic.")
 @click.option("--format", "form", help="json, arrow, avro or avro-confluent; default: kafka.format.")
 @click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=1000, show_default=True, help="Windows per second."
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1000,
+    show_default=True,
+    help="Windows, or observations, per second.",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Windows in one Arrow record.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Windows, or observations, in one Arrow record.",
+)
 @click.option(
     "--create-topic",
     type=click.IntRange(min=1),
@@ -36,10 +46,10 @@ def produce(
     batch: int,
     create_topic: int | None,
 ) -> None:
-    """Send windows from Parquet to Kafka.
+    """Send windows or observations from Parquet to Kafka.
 
-    Takes the files that `undertow backfill` takes, also of observations, which are sent as they are, in
-    order of time, with kafka.content=observations. All of a series goes to the same partition.
+    Takes the files that `undertow backfill` takes. Where records hold observations (kafka.content), files of these are
+    sent as they are, in order of time; else windows are made of them. All of a series goes to the same partition.
 
     \b
     undertow produce history.parquet --topic windows --format arrow --rate 5000

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from undertow.artifact.faster.notices import kept
 from undertow.artifact.format.manifest import Manifest, read_manifest
+from undertow.commands.observed_samples import encode_observations, make_observations
 from undertow.commands.samples import FORMS, Form, encode_sample, make_window
 from undertow.core.encoding import uses
 from undertow.core.errors import Refused, UndertowError
@@ -27,7 +28,9 @@ from undertow.schemas.spaces import SpaceView
 from undertow.schemas.windows_arrow import window_schema
 from undertow.schemas.wording import between, counted
 from undertow.settings.sections import ModelSettings
+from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
+from undertow.wiring.observed_source import plan_windows
 
 LoadArtifact = Callable[[AnyPath, ModelSettings], None]
 LISTED = 8
@@ -49,8 +52,12 @@ def describe(
     *,
     as_json: bool = False,
     load: LoadArtifact = load_once,
+    settings: Settings | None = None,
 ) -> None:
-    """Print the description. Raises `Refused` if the artifact is damaged; at the end also if it cannot be loaded."""
+    """Print the description; where `settings` say how observations become windows (`windows.every`), one of these, too.
+
+    Raises `Refused` if the artifact is damaged; at the end also if it cannot be loaded.
+    """
     manifest = read_manifest(path)
     fault: UndertowError | None = None
     with kept() as notices:
@@ -59,20 +66,41 @@ def describe(
         except UndertowError as error:
             fault = Refused(f"it cannot be loaded here: {error}")
             notices.append(str(fault))
-    samples = _samples(manifest)
+    samples, observation = _samples(manifest), _observation(manifest, settings, notices)
     if as_json:
-        console.print_json(data=_as_json(manifest, notices, samples))
+        console.print_json(data=_as_json(manifest, notices, samples, observation))
     else:
-        _show(path, manifest, notices, samples, console)
+        _show(path, manifest, notices, samples, observation, console)
     if fault is not None:
         raise fault
 
 
-def sample(path: AnyPath, form: Form, write: Callable[[bytes], object]) -> None:
-    """Write one made-up window, in a form that the stream or a file takes. Loads no model. Raises `Refused`."""
+def sample(path: AnyPath, form: Form, write: Callable[[bytes], object], settings: Settings | None = None) -> None:
+    """Write one made-up window, in a form that the stream or a file takes, or its observations if `settings` say so.
+
+    They do by `kafka.content`. Loads no model. Raises `Refused`.
+    """
     manifest = read_manifest(path)
-    content = encode_sample(form, make_window(manifest), manifest.contract)
+    if settings is not None and settings.kafka.content == "observations":
+        plan = plan_windows(settings.windows, manifest.contract)
+        content = encode_observations(form, make_observations(make_window(manifest), plan), plan)
+    else:
+        content = encode_sample(form, make_window(manifest), manifest.contract)
     write(content + b"\n" if form == "json" else content)
+
+
+def _observation(manifest: Manifest, settings: Settings | None, notices: list[str]) -> dict[str, Any] | None:
+    """Return the last observation of the made-up window as an object of JSON; why there is none is a notice."""
+    if settings is None or not settings.windows.every:
+        return None
+    try:
+        plan = plan_windows(settings.windows, manifest.contract)
+    except Refused as error:
+        notices.append(f"no windows can be made of observations: {error}")
+        return None
+    rows = make_observations(make_window(manifest), plan)
+    found: dict[str, Any] = orjson.loads(encode_observations("json", rows, plan))[-1]
+    return found
 
 
 def _samples(manifest: Manifest) -> dict[Form, bytes]:
@@ -85,7 +113,12 @@ def _samples(manifest: Manifest) -> dict[Form, bytes]:
 
 
 def _show(
-    path: AnyPath, manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], console: Console
+    path: AnyPath,
+    manifest: Manifest,
+    notices: list[str],
+    samples: Mapping[Form, bytes],
+    observation: Mapping[str, Any] | None,
+    console: Console,
 ) -> None:
     for name, value in _head(manifest):
         console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
@@ -100,6 +133,10 @@ def _show(
         console.print(Text(notice), soft_wrap=True)
     console.print(Text("\na window of made-up numbers, as one record of JSON"), style="bold")
     console.print(Text(samples["json"].decode()), soft_wrap=True)
+    if observation is not None:
+        title = "its last observation, as one record of JSON (kafka.content = observations)"
+        console.print(Text(f"\n{title}"), style="bold")
+        console.print(Text(orjson.dumps(observation).decode()), soft_wrap=True)
     console.print(Text("\nthe same window as bytes, to be sent or kept"), style="bold")
     for form, content in samples.items():
         size = f"# {counted(len(content), 'byte')}"
@@ -172,7 +209,9 @@ def _features(manifest: Manifest) -> Iterator[tuple[str, ...]]:
         yield one.name, str(one.feature), str(one.size), sight
 
 
-def _as_json(manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes]) -> dict[str, Any]:
+def _as_json(
+    manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], observation: Mapping[str, Any] | None
+) -> dict[str, Any]:
     view, certificate = manifest.view(), manifest.certificate
     proofs = {one.name: one.sight for one in certificate.features} if certificate else {}
     return {
@@ -196,6 +235,7 @@ def _as_json(manifest: Manifest, notices: list[str], samples: Mapping[Form, byte
         "certificate": None if certificate is None else certificate.to_json(),
         "notices": notices,
         "sample": orjson.loads(samples["json"]),
+        "sample_observation": observation,
         "samples": {form: b64encode(content).decode() for form, content in samples.items()},
         "window_columns": {field.name: str(field.type) for field in window_schema(manifest.contract)},
         "log_columns": {field.name: str(field.type) for field in _log_schema(view)},

@@ -141,6 +141,7 @@ class Controller:
             suspects=self._quarantine.lines(),
             counts=self._summary.counts(alive),
             artifacts=self._summary.artifacts(alive),
+            left=self._summary.left,
         )
 
     def _state(self, alive: tuple[ReplicaStatus, ...]) -> FleetState:
@@ -191,7 +192,7 @@ class Controller:
     def _bury(self, name: str, reason: str | None, *, fault: EndCause = "crashed") -> None:
         self._replicas.remove(name)
         replica = self._seen.pop(name)
-        self._summary.bury(replica)
+        self._summary.bury(replica, is_last=self._sizing.is_draining)
         self._monitor.gone(replica, reason)
         sent = self._sent.pop(name, frozenset())
         self._told.pop(name, None)

@@ -83,6 +83,8 @@ class ControllerActor:
             message=status.message or "",
             windows=status.counts.windows,
             rejects=sum(status.counts.rejects.values()),
+            waiting=status.observed.waiting,
+            waiting_series=status.observed.waiting_series,
             **served(self._recipe),
         )
 

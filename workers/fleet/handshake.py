@@ -24,6 +24,9 @@ class Handshake:
     """Why a fleet failed or is blocked."""
     windows: int = 0
     rejects: int = 0
+    waiting: int = 0
+    """Observations whose grid points were not closed when they were last counted."""
+    waiting_series: int = 0
     host: str = ""
     ray_node: str = ""
     serves: tuple[str, ...] = ()

@@ -40,6 +40,7 @@ DEFINITIONS = (
     ),
     Definition("undertow_held_bytes", "gauge", "bytes", _EACH, "of memory, for what is held of observations"),
     Definition("undertow_held_file_bytes", "gauge", "bytes", _EACH, "likewise, in files (`windows.held_path`)"),
+    Definition("undertow_waiting_observations", "gauge", "observations", _EACH, "whose grid points are not closed yet"),
     Definition("undertow_blocked", "gauge", "0 or 1", _EACH, "1 while a store or broker is being retried"),
     *(definition_of("undertow_fleet", name, ("fleet",), meaning) for name, meaning in OF_FLEET.items()),
     Definition("undertow_failovers", "counter", "replicas", ("fleet",), "that died or hung and were buried"),
@@ -73,6 +74,7 @@ def _artifact_readings(own: Mapping[str, str], status: ArtifactStatus, now: floa
         yield MetricValue(HELD, series, {**own, "partition": str(partition)})
     yield MetricValue("undertow_held_bytes", status.observed.bytes, own)
     yield MetricValue("undertow_held_file_bytes", status.observed.file_bytes, own)
+    yield MetricValue("undertow_waiting_observations", status.observed.waiting, own)
 
 
 def fleet_readings(status: FleetStatus, *, has_heard_all: bool = True) -> Iterator[MetricValue]:

@@ -94,13 +94,22 @@ def line(status: FleetStatus) -> str:
     text = (
         f"{status.state} · {_size(status)} · {counted(counts.windows, 'window')}{rate}"
         f" · lag {lag} · rejects {sum(counts.rejects.values()):,}"
-        f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}"
+        f" · append to readable p50 {_ms(latency, 0.5)} p99 {_ms(latency, 0.99)}{_waited(latency, counts)}"
     )
     if counts.lost:
         text += f" · lost {counts.lost:,}"
     if status.failovers:
         text += f" · failovers {status.failovers}"
     return f"{text} · {status.message}" if status.message else text
+
+
+def _waited(latency: NDArray[np.int64], counts: Counts) -> str:
+    """Return, where records were appended long before they were readable, how little of it may be ours."""
+    found, batches = milliseconds(latency, 0.5), sum(counts.batches.values())
+    if found is None or found < SECONDS_FROM_MS or not batches:
+        return ""
+    own_ms = 1000 * (counts.embed_s + counts.write_s) / batches
+    return f" with their wait in the topic (embedding and writing a batch: {own_ms:,.0f} ms)"
 
 
 def _size(status: FleetStatus) -> str:
@@ -135,10 +144,12 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
         notes.append(f"autoscale: {status.wanted} wanted; {status.autoscale}")
     if status.counts.rejects:
         notes.append(f"rejects by reason: {_rejects(status.counts)}; see them: undertow replay")
-    if (observed := status.observed).series:
+    if (observed := status.observed).series and status.replicas:
         each = observed.bytes // observed.series
         in_files = f", {observed.file_bytes // observed.series:,} in files" if observed.file_bytes else ""
         notes.append(f"observations: {observed.series:,} series held, {each:,} bytes of memory each{in_files}")
+    if observed.waiting:
+        notes.append(f"observations: {waiting_words(observed.waiting, observed.waiting_series)}")
     notes += [f"suspect: {one}" for one in status.suspects]
     if status.maintained is not None:
         notes.append(f"history: {status.maintained}")
@@ -146,6 +157,12 @@ def table(status: FleetStatus, now: float, width: int) -> Table:
         notes += [_of_artifact(status, one) for one in status.artifacts]
     rows.caption = Text("\n".join(notes)) if notes else None
     return rows
+
+
+def waiting_words(observations: int, series: int) -> str:
+    """Say that grid points are not closed yet, so that the windows which end there are not made."""
+    found = counted(observations, "observation")
+    return f"{found} of {series:,} series wait for a later one, which closes their grid points (windows.lateness)"
 
 
 def _cells(replica: ReplicaStatus, now: float) -> dict[str, Text]:

@@ -91,6 +91,8 @@ class FleetStatus:
     """Why the fleet failed or is blocked."""
     suspects: tuple[str, ...] = ()
     """Partitions that killed replicas, and how they are read since; one line each."""
+    left: Observed = field(default_factory=Observed)
+    """What replicas held of raw observations that a drain has ended."""
     maintained: MaintainStatus | None = None
     """How its log is maintained; None where the fleet does not do it."""
     lines: tuple[Line, ...] = ()
@@ -113,8 +115,8 @@ class FleetStatus:
 
     @property
     def observed(self) -> Observed:
-        """What all replicas hold of raw observations."""
-        return sum((replica.observed for replica in self.replicas), Observed())
+        """What all replicas hold of raw observations, or held when they were drained."""
+        return sum((replica.observed for replica in self.replicas), self.left)
 
     @property
     def lag(self) -> int | None:
@@ -201,7 +203,13 @@ def _percentiles(latency: NDArray[np.int64]) -> dict[str, float | None]:
 
 
 def _held(observed: Observed) -> dict[str, int]:
-    return {"series": observed.series, "bytes": observed.bytes, "file_bytes": observed.file_bytes}
+    return {
+        "series": observed.series,
+        "bytes": observed.bytes,
+        "file_bytes": observed.file_bytes,
+        "waiting": observed.waiting,
+        "waiting_series": observed.waiting_series,
+    }
 
 
 def _shown(counts: Counts) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from undertow.fleet.artifact_status import ArtifactStatus, by_artifact
 from undertow.fleet.status import ReplicaStatus
 from undertow.stream.counts import Counts
+from undertow.stream.ports import Observed
 
 
 class Summary:
@@ -17,9 +18,13 @@ class Summary:
         """Start with no replica ended."""
         self._gone = Counts()
         self._gone_artifacts: tuple[ArtifactStatus, ...] = ()
+        self.left = Observed()
+        """What replicas held of observations that have ended without successors."""
 
-    def bury(self, replica: ReplicaStatus) -> None:
-        """Add the last status of a replica that has ended."""
+    def bury(self, replica: ReplicaStatus, *, is_last: bool = False) -> None:
+        """Add the last status of a replica that has ended; `is_last` where nobody goes on with what it held."""
+        if is_last:
+            self.left += replica.observed
         self._gone = replica.counts + self._gone
         self._gone_artifacts = by_artifact([], [replica.artifacts, self._gone_artifacts])
 

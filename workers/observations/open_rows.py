@@ -49,6 +49,11 @@ class OpenRows:
         return len(self._next) - self._free_count
 
     @property
+    def series(self) -> int:
+        """How many series have rows. For any thread."""
+        return int(np.count_nonzero(self._first >= 0))
+
+    @property
     def nbytes(self) -> int:
         """Bytes of memory that are used."""
         row = self._next.itemsize + sum(array.itemsize for array in self._columns.values())

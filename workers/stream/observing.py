@@ -78,7 +78,12 @@ class ObservingSource:
         series, of = self._records.series, self._records.series.held.of_partitions
         by_partition = {partition: of.get(partition.index, 0) for partition in self._kept.positions}
         return Observed(
-            series=len(series.held), bytes=series.nbytes, file_bytes=series.file_bytes, by_partition=by_partition
+            series=len(series.held),
+            bytes=series.nbytes,
+            file_bytes=series.file_bytes,
+            waiting=len(series.open),
+            waiting_series=series.open.series,
+            by_partition=by_partition,
         )
 
     def assign(self, starts: Mapping[Partition, int | None]) -> Offsets:

@@ -65,6 +65,10 @@ class Observed:
     """Of memory."""
     file_bytes: int = 0
     """Of files (`windows.held_path`), which take memory as far as there is some."""
+    waiting: int = 0
+    """Observations whose grid points are not closed yet: a later one of their series closes them."""
+    waiting_series: int = 0
+    """How many series these are of."""
     by_partition: Mapping[Partition, int] = field(default_factory=dict)
     """The number of series, by partition."""
 
@@ -75,6 +79,8 @@ class Observed:
             series=self.series + other.series,
             bytes=self.bytes + other.bytes,
             file_bytes=self.file_bytes + other.file_bytes,
+            waiting=self.waiting + other.waiting,
+            waiting_series=self.waiting_series + other.waiting_series,
             by_partition={p: self.by_partition.get(p, 0) + other.by_partition.get(p, 0) for p in both},
         )
 

@@ -171,6 +171,11 @@ def open_row_encode(settings: Settings, contract: InputContract) -> Callable[[pa
     return lambda rows: [encode([row]) for row in rows.to_pylist()]
 
 
+def plan_windows(windows: WindowsSettings, contract: InputContract) -> WindowPlan:
+    """Return how windows of a model are made. Raises `Refused` where they cannot be."""
+    return _planned(windows, contract)[0]
+
+
 def _planned(windows: WindowsSettings, contract: InputContract) -> tuple[WindowPlan, pa.Table | None, pa.Table | None]:
     """Return the plan, and the tables of what is known ahead, and of statics. Raises `Refused`.
 
