@@ -166,14 +166,18 @@ def _kept(form: TableForm, ids: Sequence[IdColumn]) -> list[str]:
 def _newest(table: pa.Table, time_column: str, ids: Sequence[IdColumn] | None) -> Rows:
     """Return the places of the newest rows, by series, in the order in which these came, then time."""
     series = np.zeros(table.num_rows, np.int64)
-    for one in ids or ():
+    for place, one in enumerate(ids or ()):
         coded = table[one.name].combine_chunks().dictionary_encode()
-        _, series = np.unique(
-            series * max(1, len(coded.dictionary)) + coded.indices.to_numpy().astype(np.int64), return_inverse=True
-        )
+        codes = coded.indices.to_numpy().astype(np.int64)
+        series = codes if not place else np.unique(series * len(coded.dictionary) + codes, return_inverse=True)[1]
     time_us = _microseconds(table[time_column])
-    # What is held is in this order already, and a stable sort of it and of some more takes little longer than a copy.
-    order = np.lexsort((time_us, series))
+    first = int(time_us.min())
+    span = int(time_us.max()) - first + 1
+    if (int(series.max()) + 1) * span < np.iinfo(np.int64).max:
+        # What is held is in this order already, and then a stable sort takes little longer than a look at each.
+        order = np.argsort(series * span + (time_us - first), kind="stable")
+    else:
+        order = np.lexsort((time_us, series))
     same = (series[order][1:] == series[order][:-1]) & (time_us[order][1:] == time_us[order][:-1])
     if same.any():
         shares = np.zeros(len(order), np.bool_)
