@@ -12,6 +12,7 @@ from tests.security.certificates import Authority
 from tests.security.conftest import PASSWORD, token
 from undertow.adapters.kafka_admin import committed, describe_topic, ensure_dead_letters, ensure_topic
 from undertow.adapters.kafka_dead_letters import KafkaDeadLetters
+from undertow.adapters.kafka_known import KafkaKnown
 from undertow.adapters.kafka_producer import open_send
 from undertow.adapters.kafka_replay import read_dead_letters, send_again
 from undertow.adapters.kafka_source import KafkaSource
@@ -94,6 +95,9 @@ def test_windows_are_sent_read_committed_refused_and_replayed_through_each_login
     assert (taken, letter.value) == ([7], b"no window")
     assert send_again(settings, [(letter, window(8))]) == 1
     assert committed(settings, [p0]) == {p0: 2}
+    known = KafkaKnown(settings, topic_name)
+    assert [record.offset for portion in known.read() for record in portion.records] == [0, 1, 2]
+    known.close()
     source.close()
     dead_letters.close()
 
