@@ -84,7 +84,7 @@ class RecordThatKills(Poison):
     number: ClassVar[float] = DEADLY
 
     def values(self, world: World) -> Sequence[bytes]:
-        if world.observes:  # of a series of its own, since all windows that hold it are deadly
+        if world.observes:  # of a series of its own, since those that a refused record names begin anew
             return [json.dumps(deadly_rows(f"x{len(world.broker.planted):03d}", self.number)).encode()]
         windows = windows_of([0])
         windows.past["flow"][0] = self.number

@@ -104,8 +104,7 @@ class Refusing(Observed):
         return False
 
     def read_up(self, **given):
-        while not self.read_on(400, **given):
-            pass
+        assert any(self.read_on(400, **given) for _ in range(100)), "they die on and on"
 
     def kill(self, partition, row):
         """Append a record with a deadly value: (site, step)."""
@@ -127,7 +126,7 @@ def check(refusing):
         assert {(partition, at) for at in refusing.refused(partition)} <= letters
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1 << 32))
 def test_behind_refused_records_windows_are_those_of_a_frame_without_what_was_before_wherever_replicas_die(
     new_world, seed

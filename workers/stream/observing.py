@@ -116,6 +116,7 @@ class ObservingSource:
         if delivery is None:
             self._kept.move({}, {}, is_due=False)
             return None
+        # Copied at once behind what is refused: who takes the partition over then need not read that once more.
         self._kept.move(delivery.receipt, delivery.marks, is_due=refusing is not None)
         if refusing is None:
             return delivery
