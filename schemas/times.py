@@ -4,6 +4,7 @@ In: a value of a document, or a column of times. Out: microseconds since the epo
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,6 +22,15 @@ LAST_US = 253_370_764_799_999_999  # the last microsecond of 9998: later times o
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6}0*)?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
 ).fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """From when until when: microseconds since the epoch, UTC; None is without bound."""
+
+    since_us: int | None = None
+    until_us: int | None = None
+    """Not included."""
 
 
 def parse_time(value: object) -> int:

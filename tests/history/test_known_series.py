@@ -14,7 +14,8 @@ from tests.history.test_join import JUNE, MEMORY, VIEW, write_part
 from undertow.adapters.offline_root import claim_folder, make_log
 from undertow.cli.main import main
 from undertow.core.errors import Refused
-from undertow.history.known_series import Range, list_series
+from undertow.history.known_series import list_series
+from undertow.schemas.times import Span
 
 ROWS = st.lists(
     st.tuples(
@@ -47,7 +48,7 @@ def test_each_series_is_there_once_with_its_newest_time_whatever_the_parts(tmp_p
     folder = tmp_path_factory.mktemp("log")
     for number, rows in enumerate(parts):
         write_part(folder / "log" / "w" / f"{number}.parquet", rows)
-    wanted = Range(since_us=JUNE + since * 3_600_000_000)
+    wanted = Span(since_us=JUNE + since * 3_600_000_000)
     found = list_series(
         folder / "log", VIEW, wanted, read_memory_bytes=MEMORY, show=show, output=folder / "o" / "all.parquet"
     )
@@ -60,9 +61,9 @@ def test_each_series_is_there_once_with_its_newest_time_whatever_the_parts(tmp_p
 
 def test_the_range_ends_before_its_end_and_an_empty_log_has_no_series(tmp_path):
     write_part(tmp_path / "log" / "0.parquet", [("a", 1, JUNE, 1, None, 1.0), ("b", 1, JUNE + 1, 1, None, 1.0)])
-    older = list_series(tmp_path / "log", VIEW, Range(until_us=JUNE + 1), read_memory_bytes=MEMORY, show=9)
+    older = list_series(tmp_path / "log", VIEW, Span(until_us=JUNE + 1), read_memory_bytes=MEMORY, show=9)
     assert older.shown["site"].to_pylist() == ["a"]
-    none = list_series(tmp_path / "nothing", VIEW, Range(), read_memory_bytes=MEMORY, show=9)
+    none = list_series(tmp_path / "nothing", VIEW, Span(), read_memory_bytes=MEMORY, show=9)
     assert (none.all, len(none.shown)) == (0, 0)
 
 
@@ -119,5 +120,5 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Refused, match="could not be written"):
         list_series(
-            tmp_path / "log", VIEW, Range(), read_memory_bytes=MEMORY, show=1, output=tmp_path / "file" / "x.parquet"
+            tmp_path / "log", VIEW, Span(), read_memory_bytes=MEMORY, show=1, output=tmp_path / "file" / "x.parquet"
         )

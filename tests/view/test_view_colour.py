@@ -10,8 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from scipy.spatial.distance import cdist
 
 from undertow.core.errors import Refused
+from undertow.schemas.times import Span
 from undertow.view.colour import VIRIDIS, Categories, Scale, categories, choose_colours
-from undertow.view.columns import Span
 from undertow.view.labels import join_labels
 from undertow.view.read import read_rows
 

@@ -17,8 +17,8 @@ from undertow.schemas.contract import IdColumn
 from undertow.schemas.embeddings import EmbeddingBatch
 from undertow.schemas.records import Partition
 from undertow.schemas.spaces import SpaceView
+from undertow.schemas.times import Span
 from undertow.stream.ports import ChainPart
-from undertow.view.columns import Span
 from undertow.view.read import BATCH_BYTES, MOST_BATCH_ROWS, _batch_rows, read_rows
 
 BEGIN_US = 1_767_225_600_000_000

@@ -46,12 +46,13 @@ def series(
     """
     from time import time
 
-    from undertow.history.known_series import Range, json_lines, run, summary, table_for
+    from undertow.history.known_series import json_lines, run, summary, table_for
+    from undertow.schemas.times import Span
     from undertow.settings.settings import load
     from undertow.telemetry.terminal import Terminal
 
     now_us = int(time() * 1e6)
-    wanted = Range(
+    wanted = Span(
         since_us=None if newer_s is None else now_us - newer_s * 1_000_000,
         until_us=None if older_s is None else now_us - older_s * 1_000_000 + 1,
     )

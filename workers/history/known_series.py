@@ -27,7 +27,7 @@ from undertow.core.readable import readable
 from undertow.history.output import make_folder_of, replacing_output
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP
 from undertow.schemas.spaces import SpaceView
-from undertow.schemas.times import format_times
+from undertow.schemas.times import Span, format_times
 from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
@@ -35,15 +35,6 @@ from undertow.storage.store_path import AnyPath
 COUNT = "rows"
 FETCH_ROWS = 65_536
 STAMP = pa.timestamp("us", tz="UTC")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
-    """Which series are wanted, by their newest event time: microseconds since the epoch, None is without bound."""
-
-    since_us: int | None = None
-    until_us: int | None = None
-    """Not included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +49,11 @@ class KnownSeries:
 
 
 def list_series(
-    log: AnyPath, view: SpaceView, wanted: Range, *, read_memory_bytes: int, show: int, output: Path | None = None
+    log: AnyPath, view: SpaceView, wanted: Span, *, read_memory_bytes: int, show: int, output: Path | None = None
 ) -> KnownSeries:
     """List the series of a log, those with the latest windows first; all that are wanted go to the Parquet `output`.
 
+    `wanted` is meant of their newest event times.
     A window that was delivered twice is two rows. Raises `Refused`, `Unavailable`.
     """
     names = [column.name for column in view.series]
@@ -85,7 +77,7 @@ def list_series(
     return with_local_parts(log, read)
 
 
-def run(settings: Settings, wanted: Range, *, show: int, output: Path | None) -> KnownSeries:
+def run(settings: Settings, wanted: Span, *, show: int, output: Path | None) -> KnownSeries:
     """List the series of the project's artifact. Raises as `list_series`."""
     view = read_manifest(only(settings.model.artifacts)).view()
     log = view_folder(settings.offline.path.absolute(), view)
@@ -141,7 +133,7 @@ def _empty(view: SpaceView) -> pa.Table:
     return pa.schema([*ids, (EVENT_TIMESTAMP, STAMP), (CREATED, STAMP), (COUNT, pa.int64())]).empty_table()
 
 
-def _within(table: pa.Table, wanted: Range) -> pa.Table:
+def _within(table: pa.Table, wanted: Span) -> pa.Table:
     times = table[EVENT_TIMESTAMP].cast(pa.int64()).to_numpy()
     least = np.iinfo(np.int64).min if wanted.since_us is None else wanted.since_us
     mask = times >= least

@@ -16,18 +16,11 @@ import pyarrow.dataset as ds
 
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
+from undertow.schemas.times import Span
 
 SEVERAL = 2
 OURS = (EVENT_TIMESTAMP, CREATED, SPACE, ORIGIN_PARTITION, ORIGIN_OFFSET)
 """The log's own columns."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Event times to read, in microseconds since the epoch; None is without bound, `until_us` is not included."""
-
-    since_us: int | None = None
-    until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,9 @@ from undertow.adapters.offline_history import listed_parts, with_local_parts
 from undertow.adapters.offline_parts import require_intact
 from undertow.core.errors import Refused
 from undertow.schemas.embeddings import CREATED, EVENT_TIMESTAMP, ORIGIN_OFFSET, ORIGIN_PARTITION, SPACE
+from undertow.schemas.times import Span
 from undertow.storage.store_path import AnyPath
-from undertow.view.columns import OURS, SEVERAL, SourceColumns, Span
+from undertow.view.columns import OURS, SEVERAL, SourceColumns
 from undertow.view.sample import Sampler, hash_keys
 
 BATCH_BYTES, MOST_BATCH_ROWS = 8 << 20, 1 << 16

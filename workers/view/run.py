@@ -13,12 +13,11 @@ from undertow.adapters.offline_chains import require_whole
 from undertow.adapters.offline_root import view_folder
 from undertow.artifact.format.manifest import read_manifest
 from undertow.core.errors import Refused, WrongUsage
-from undertow.schemas.times import parse_time
+from undertow.schemas.times import Span, parse_time
 from undertow.settings.artifact_paths import only
 from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
 from undertow.view.colour import ENTITY, TIME, Colouring, categories, choose_colours
-from undertow.view.columns import Span
 from undertow.view.labels import join_labels
 from undertow.view.picture import describe
 from undertow.view.read import SampledRows, read_rows
