@@ -27,7 +27,7 @@ from undertow.core.errors import Refused, Unavailable
 from undertow.core.parquet_files import SUFFIX, find, of_the_log
 from undertow.schemas.embeddings import CREATED, SPACE, EmbeddingBatch, offline_schema
 from undertow.schemas.spaces import SpaceView
-from undertow.storage.fault_words import LET_READ, why
+from undertow.storage.fault_words import LET_READ, refuses_writing, why
 from undertow.storage.local_copies import local_copies
 from undertow.storage.store_path import AnyPath, StorePath, below
 
@@ -156,18 +156,18 @@ def _said(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def translated(path: AnyPath) -> Iterator[None]:
-    """Translate errors: `Refused` for a file that is damaged or not readable for us, `Unavailable` for others."""
+    """Translate errors: `Refused` for a file that is damaged, or that we may not read or write, else `Unavailable`."""
     try:
         yield
     except PermissionError as error:
-        message = f"{path} cannot be read {why(path, error, LET_READ)}"
+        message = f"{path} {refuses_writing(path, error) or f'cannot be read {why(path, error, LET_READ)}'}"
         raise Refused(message) from error
     except IsADirectoryError as error:
         raise no_file(Path(error.filename) if error.filename else path) from error
     except (pa.ArrowException, BrokenSealError, OSError) as error:
         # Arrow's own errors are OSErrors too, of a broken footer and of a file that is gone; they have no errno.
         if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
-            message = f"{path} could not be read ({error}); it will be tried again"
+            message = f"{path} {refuses_writing(path, error) or f'could not be read ({error})'}; it will be tried again"
             raise Unavailable(message) from error
         message = f"{path} is damaged ({error}); {without_it(path)}"
         raise Refused(message) from error

@@ -15,6 +15,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from undertow.adapters.offline_history import delta_folder
 from undertow.core.errors import Refused, Unavailable
+from undertow.storage.fault_words import refuses_writing
 from undertow.storage.store_path import AnyPath, StorePath
 
 PASSING = ("File not found", "object store")
@@ -84,8 +85,11 @@ def translated_delta(root: AnyPath) -> Iterator[None]:
         yield
     except (DeltaError, OSError) as error:
         said = str(error).strip().partition("\n")[0]  # after that Delta Lake's own stack
-        if isinstance(error, (CommitFailedError, OSError)) or any(one in said for one in PASSING):
-            message = f"the table in {root} could not be read or written ({said}); it will be tried again"
+        refused = refuses_writing(root, error)
+        if refused or isinstance(error, (CommitFailedError, OSError)) or any(one in said for one in PASSING):
+            message = (
+                f"the table in {root} {refused or f'could not be read or written ({said})'}; it will be tried again"
+            )
             raise Unavailable(message) from error
         message = f"the table in {root} cannot be used ({said}); restore it and {delta_folder(root.parent)} from a copy"
         raise Refused(message) from error
