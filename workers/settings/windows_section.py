@@ -77,9 +77,9 @@ class WindowsSettings(Section):
     """In a stream, how old at most what has been read of `known_topic` may be when windows are made; 0 reads on before
     each batch of observations."""
     known_keep: str = "0"
-    """How far back rows of `known_topic` are held, by the clock; those of an older time are let go of, and windows that
-    need them are not made. Let it be longer than a window, `lateness`, and what a stream may have to catch up with,
-    together. 0 holds all."""
+    """In a stream, how far back rows of `known_topic` are held, by the clock; those of an older time are let go of, and
+    windows that need them are not made. Let it be longer than a window, `lateness`, and what a stream may have to
+    catch up with, together. 0 holds all."""
     static: LocalPath | None = None
     """A Parquet file with a row for each series: its ids, and static columns. Others are columns of the observations,
     where what earlier ones say of a series holds."""

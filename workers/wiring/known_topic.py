@@ -63,7 +63,7 @@ def open_knowing(
     """Return what reads the topic and has `series` know of it; None where no column comes from one."""
     if not known_from_topic(windows, series.plan.contract):
         return None
-    return _open(kafka, windows, series.plan, series.know, tell, give_up)
+    return _open(kafka, windows, series.plan, series.know, tell, give_up, keep_us=windows.known_keep_us)
 
 
 def read_known_topic(settings: Settings, contract: InputContract) -> KnownNow | None:
@@ -87,7 +87,8 @@ def read_known_topic(settings: Settings, contract: InputContract) -> KnownNow | 
         nonlocal table
         table = newest
 
-    knowing = _open(settings.kafka, windows, plan, know, listen, lambda: False)
+    # Of history all is needed, however old.
+    knowing = _open(settings.kafka, windows, plan, know, listen, lambda: False, keep_us=0)
     try:
         Retry(for_s=GIVE_UP_AFTER_S)(knowing.refresh)
     finally:
@@ -108,10 +109,12 @@ def _open(
     know: Callable[[pa.Table], object],
     tell: Listener,
     give_up: Callable[[], bool],
+    *,
+    keep_us: int,
 ) -> Knowing:
     form = known_form(plan)
     optional = [*(one.name for one in form.ids), form.created]
     read = open_reader(kafka, form, [column.name for column in form.columns], optional=[*filter(None, optional)])
-    rows = KnownRows(plan, read, keep_us=windows.known_keep_us)
+    rows = KnownRows(plan, read, keep_us=keep_us)
     topic = KafkaKnown(kafka, windows.known_topic)
     return Knowing(topic, rows, know, known_seconds=windows.known_seconds, tell=tell, give_up=give_up)
