@@ -74,7 +74,7 @@ def test_a_fault_says_which_time_there_is_twice_and_what_decides():
     table = pa.table({"site": ["a"], TIME: pa.array([TWICE]), "flow": [1.0]})
     (fault,) = made(table, contract_of("flow"), WindowSpec(every="30m", zone="Europe/Berlin")).faults
     assert fault.detail == (
-        "event_timestamp: expected a time that Europe/Berlin has once (windows.fold), found 2026-10-25 02:30:00.000000"
+        "event_timestamp: expected a time that Europe/Berlin has once (windows.fold), found 2026-10-25T02:30:00.000000"
     )
 
 
