@@ -36,7 +36,7 @@ def told(stream):
     """What comes of all that is held, when something of each series is seen much later."""
     stream.found.clear()
     for site in SITES:
-        stream.feed([[{"site": site, TIME: 10_000, "flow": 1.0, "mode": "x"}]])
+        stream.feed([[{"site": site, TIME: 1_000, "flow": 1.0, "mode": "x"}]])
     return sorted(repr(window) for _, window in stream.found)
 
 
@@ -67,3 +67,18 @@ def test_a_damaged_one_is_refused():
     content[100] ^= 1
     with pytest.raises(Refused, match="they are damaged"):
         without(bytes(content), keys("a"))
+
+
+def test_a_partition_s_snapshot_has_no_category_of_another_partition():
+    stream = Streamed(SPEC, CONTRACT, KINDS)
+    for partition, mode in enumerate(["anna", "x", "bert"]):
+        for step in range(3):
+            rows = [{"site": "a", TIME: step * 10, "flow": 1.0, "mode": mode}]
+            stream.feed([rows], partition=partition)
+    for partition, mode in enumerate(["anna", "x", "bert"]):
+        content = freeze(stream.series, partition).to_bytes({})
+        assert read_about(content)["names"]["mode"] == [mode]
+        again = Streamed(SPEC, CONTRACT, KINDS)
+        thaw(again.series, partition, content)
+        again.feed([[{"site": "a", TIME: 1_000, "flow": 1.0, "mode": mode}]], partition=partition)
+        assert mode in repr(again.found)

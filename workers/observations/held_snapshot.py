@@ -26,6 +26,7 @@ from undertow.observations.category_places import texts_array
 from undertow.observations.held_series import spread
 from undertow.observations.open_rows import FIXED
 from undertow.observations.plan import WindowPlan
+from undertow.observations.snapshot_names import OPEN, flat, lists, names_used, of_used, renumbered, whole
 from undertow.observations.streamed import StreamedSeries
 
 VERSION = 3
@@ -34,7 +35,6 @@ AT_ONCE = 1 << 16
 """Series in a batch. A choice: 65,536 of 24 steps and two columns are 40 MB."""
 SEAL_BYTES = 16
 META = b"undertow"
-OPEN = "open:"
 
 
 def fingerprint(plan: WindowPlan, *, taken: Mapping[str, str | int]) -> str:
@@ -57,13 +57,15 @@ class Frozen:
     """The number of series."""
     batches: tuple[pa.RecordBatch, ...]
     names: Mapping[str, list[str]]
-    """By column of categories, the texts of their numbers."""
+    """By column of categories, the texts of their numbers: also those of other partitions, which are not written."""
     folder: Path | None
     """Where its bytes are to be, unless in memory."""
 
     def to_bytes(self, about: Mapping[str, Any]) -> memoryview:
         """Write it, with words of one's own. Raises `Unavailable` where a disk is full."""
-        return seal(self.batches, {**about, "names": self.names}, self.folder)
+        used = names_used(self.batches, self.names)
+        about = {**about, "names": of_used(self.names, used)}
+        return seal((renumbered(batch, used) for batch in self.batches), about, self.folder)
 
 
 def freeze(streamed: StreamedSeries, partition: int) -> Frozen:
@@ -107,16 +109,6 @@ def thaw(streamed: StreamedSeries, partition: int, content: "bytes | memoryview"
     """
     texts = read_about(content)["names"]
     return sum(_hold(streamed, partition, batch, texts) for batch in read_batches(content))
-
-
-def flat(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
-    """Return all elements of a column of lists."""
-    return np.asarray(batch.column(name).flatten().to_numpy(zero_copy_only=False))
-
-
-def whole(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
-    """Return a column of numbers."""
-    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False))
 
 
 def _hold(streamed: StreamedSeries, partition: int, batch: pa.RecordBatch, texts: Mapping[str, list[str]]) -> int:
@@ -166,12 +158,6 @@ def _copied(streamed: StreamedSeries, places: NDArray[np.int64]) -> pa.RecordBat
     arrays |= {f"cell:{name}": lists(counts, column) for name, column in cells.values.items()}
     arrays |= {f"{OPEN}{name}": lists(open_counts, column[order]) for name, column in rows.items()}
     return pa.RecordBatch.from_pydict(arrays)
-
-
-def lists(counts: NDArray[np.int64], column: NDArray[np.generic]) -> Any:
-    """Return a column of lists, of so many elements each."""
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int64())
-    return pa.LargeListArray.from_arrays(offsets, pa.array(column))
 
 
 class _Sealing(io.RawIOBase):

@@ -11,11 +11,13 @@ no source, and not where snapshots lie.
    written the older ones are rewritten, and the request is deleted: what is read again after a crash lies behind it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from undertow.core.errors import Refused, UndertowError
 from undertow.observations.held_snapshot import Frozen, freeze, read_about
@@ -99,8 +101,8 @@ class SnapshotWriter:
                 self._kept[partition].copied_at, self._kept[partition].copied_to = -self._snapshot_seconds, -1
         for partition, mark in marks.items():
             self._kept[partition].mark = mark
-        for request in self._watch.heard(self._kept):
-            self._forget(request, self._kept[request.partition])
+        if requests := self._watch.heard(self._kept):
+            self._forget(requests)
         self._copy_one()
 
     def settle(self, offsets: Offsets) -> None:
@@ -131,14 +133,22 @@ class SnapshotWriter:
             self.end(partition)
         self._writer.shutdown(wait=True)
 
-    def _forget(self, request: ForgetRequest, kept: _Kept) -> None:
-        held = self._series.forget(request.keys)
-        self._tell(SeriesForgotten(partition=request.partition, series=held))
-        if kept.mark is None:  # nothing was read since it was assigned: no later snapshot can be made yet
-            self._writer.submit(self._watch.answer, (request,))
-            return
-        kept.forgotten += (request,)  # a copy that waits for its checkpoint has them; it is rewritten with the others
-        kept.copied_at, kept.copied_to = self._ticks() - self._snapshot_seconds, -1
+    def _forget(self, requests: Sequence[ForgetRequest]) -> None:
+        is_gone = np.zeros(len(self._series.held), np.bool_)
+        for request in requests:
+            places = self._series.held.find(request.keys)
+            places = places[places >= 0]
+            held = int(np.count_nonzero(~is_gone[places]))
+            is_gone[places] = True
+            self._tell(SeriesForgotten(partition=request.partition, series=held))
+        self._series.forget(np.concatenate([request.keys for request in requests]))  # at once: all others are moved
+        for request in requests:
+            kept = self._kept[request.partition]
+            if kept.mark is None:  # nothing was read since it was assigned: no later snapshot can be made yet
+                self._writer.submit(self._watch.answer, (request,))
+                continue
+            kept.forgotten += (request,)  # a copy that waits for its checkpoint has them; it is rewritten with others
+            kept.copied_at, kept.copied_to = self._ticks() - self._snapshot_seconds, -1
 
     def _copy_one(self) -> None:
         """Copy what is held of one partition, if that is due: of one at a time, since the copy takes memory."""
