@@ -65,3 +65,12 @@ def test_whole_numbers_and_others_are_in_one_order(seen):
     ]
     least = -1e400  # Python compares whole numbers and others exactly
     assert found[-1] == [max(seen, key=lambda one: (least if one[0] is None else one[0], one[1]))[1]]
+
+
+def test_a_column_that_looks_like_what_is_held_of_such_times_is_refused_as_any_other_type():
+    contract, spec = contract_of("flow"), WindowSpec(every="1s", created="made")
+    made_at = pa.array([[1.0, 2.0], None], pa.list_(pa.float64(), 2))
+    times = pa.array([NOW_US, NOW_US + 1_000_000], pa.int64())
+    table = pa.table({"site": ["a", "a"], TIME: times, "made": made_at, "flow": [1.0, 2.0]})
+    (reject,) = opened("arrow", spec, contract).decode(records_of(encode_rows(table))).rejects
+    assert reject.detail == "windows.created: expected a column of times or numbers, found " + str(made_at.type)

@@ -182,3 +182,16 @@ def test_an_arrow_record_may_lack_ids_and_the_time_of_creation():
     assert kept.table().column_names == [TIME, "price", "tariff"]
     lacking = kept.take([record(1, encode_rows(table.drop_columns(["tariff"])))])
     assert lacking.example.startswith("ahead-0@1: expected a column tariff, found none")
+
+
+@pytest.mark.parametrize("portion", [1, 2, 3])
+def test_the_first_row_that_says_something_says_which_ids_it_needs_however_records_come(portion):
+    kept, bad = kept_rows(), 0
+    records = [
+        record(0, [{TIME: BEGIN_US + 1, "price": 1.0, "tariff": "low"}]),  # off the grid
+        record(1, [a_row(0), a_row(0, site="b")]),
+        record(2, [{TIME: BEGIN_US, "price": 1.0, "tariff": "low"}]),
+    ]
+    for first in range(0, 3, portion):
+        bad += kept.take(records[first : first + portion]).rows
+    assert (bad, len(kept), kept.table().column_names[:2]) == (2, 2, ["site", "unit"])

@@ -155,6 +155,23 @@ def test_a_replica_that_is_to_end_does_not_read_on():
     world.knowing.close()
 
 
+def test_what_a_registry_kept_from_being_read_is_taken_when_it_answers():
+    world = World()
+    world.forecast(1.0, range(9))
+    read, failures = world.knowing._rows._read, [Unavailable("the registry does not answer")]
+
+    def read_later(records):
+        if failures:
+            raise failures.pop()
+        return read(records)
+
+    world.knowing._rows._read = read_later
+    with pytest.raises(Unavailable, match="the registry"):
+        world.observe(0)
+    world.observe(0)
+    assert world.observe(1) == ([1.0] * 2, [[1.0] * 2])
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.sampled_from([1.0, 2.0, None]), st.integers(0, 2)), max_size=30),
     st.integers(1, 3),

@@ -61,10 +61,11 @@ class KafkaKnown:
         found_id, partitions = self._look()
         is_other, known = self._id not in {"", found_id}, set(self._positions)
         self._id = found_id
+        self._is_lost |= is_other
         if is_other or (known and known != {*partitions}):
             self._start_over()  # what kafka-python has cached of a topic lacks new partitions, for minutes
         ends = self._offsets(self._consumer.end_offsets, partitions)
-        if is_other or self._is_lost or any(at > ends.get(tp, 0) for tp, at in self._positions.items()):
+        if self._is_lost or any(at > ends.get(tp, 0) for tp, at in self._positions.items()):
             self._positions, self._is_lost = {}, False
             yield KnownPortion(is_anew=True)
         if new := [tp for tp in partitions if tp not in self._positions]:

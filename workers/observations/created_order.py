@@ -28,9 +28,7 @@ _TOO_LARGE = 2.0**63
 
 
 def order_of_column(array: Any) -> Numbers:
-    """Return (n, 2) pairs of a column of times or numbers, or of `PAIRS`. Raises `Refused` for another type."""
-    if array.type == PAIRS:
-        return np.asarray(array.flatten().to_numpy(zero_copy_only=False)).reshape(-1, 2)
+    """Return (n, 2) pairs of a column of times or numbers. Raises `Refused` for another type."""
     if is_a.is_null(array.type):
         array = array.cast(pa.int64())
     if is_a.is_timestamp(array.type):  # in every driver the same unit
@@ -67,6 +65,11 @@ def order_of_value(value: object) -> tuple[float, float] | None:
     if type(value) is float:
         return (value, 0.0) if value == value else BEFORE_ALL  # noqa: PLR0124  # only NaN differs from itself
     return None
+
+
+def order_of_pairs(array: Any) -> Numbers:
+    """Return (n, 2) pairs of a column of them."""
+    return np.asarray(array.flatten().to_numpy(zero_copy_only=False)).reshape(-1, 2)
 
 
 def pairs_array(pairs: Numbers) -> Any:

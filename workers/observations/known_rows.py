@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from undertow.observations.created_order import BEFORE_ALL, CREATED, order_of_column
+from undertow.observations.created_order import BEFORE_ALL, CREATED, order_of_pairs
 from undertow.observations.faults import explain_rows
 from undertow.observations.from_tables import table_form
 from undertow.observations.plan import WindowPlan
@@ -112,19 +112,21 @@ class KnownRows:
         """Hold good rows; return how many are bad, and the record and the reason of the last ones."""
         table = rows.table
         if self._ids is None:
-            there = [one for one in self._plan.contract.series if table[one.name].null_count < table.num_rows]
-            self._ids = there
-        seen = read_observations(table, replace(self._form, ids=self._ids))
+            good = read_observations(table, replace(self._form, ids=())).rows
+            if len(good):  # the first that has a time, and what is known, says which ids it needs
+                first = int(good[0])
+                self._ids = [one for one in self._plan.contract.series if table[one.name][first].is_valid]
+        seen = read_observations(table, replace(self._form, ids=self._ids or ()))
         last = explain_rows([one.take(slice(-1, None)) for one in seen.bad], table)
         bad = sum(len(one.rows) for one in seen.bad), [(int(rows.record_of[fault.row]), fault.detail) for fault in last]
         if not len(seen.rows):
             return bad
         of = [records[position] for position in rows.record_of[seen.rows].tolist()]
         kept = table.take(pa.array(seen.rows))
-        columns = {name: kept[name] for name in _kept(self._form, self._ids)}
+        columns = {name: kept[name] for name in _kept(self._form, self._ids or ())}
         order = np.tile(BEFORE_ALL, (len(of), 1))
         if known_form(self._plan).created:
-            order = order_of_column(whole_column(kept, CREATED))
+            order = order_of_pairs(whole_column(kept, CREATED))
         held = pa.table(
             columns
             | {

@@ -15,7 +15,7 @@ import pyarrow.types as is_a
 from undertow.core.durations import show_microseconds
 from undertow.core.errors import Refused
 from undertow.observations.category_places import Numbers, encode_categories
-from undertow.observations.created_order import order_of_column
+from undertow.observations.created_order import CREATED, order_of_column, order_of_pairs
 from undertow.observations.faults import BadRows
 from undertow.observations.grid import Grid
 from undertow.observations.local_times import to_utc
@@ -114,7 +114,7 @@ def read_observations(table: pa.Table, form: TableForm) -> Observations:
         else:
             values[column.name], names[column.name], valid = encode_categories(array, column)
             hold("category", column.name, "a category that the model knows", valid)
-    created = order_of_column(whole_column(table, form.created)) if form.created else None
+    created = _created(table, form) if form.created else None
     kept = np.flatnonzero(good)
     all_kept = len(kept) == table.num_rows
     usable = {name: column if all_kept else column.filter(pa.array(good)) for name, column in ids.items()}
@@ -170,6 +170,11 @@ def _times(array: Any, form: TableForm) -> tuple[Any, Mask]:
 
 def _on_grid(grid: Grid) -> str:
     return f"a time within windows.tolerance ({show_microseconds(grid.tolerance_us)}) of a grid point"
+
+
+def _created(table: pa.Table, form: TableForm) -> Numbers:
+    array = whole_column(table, form.created)
+    return order_of_pairs(array) if form.created == CREATED else order_of_column(array)
 
 
 def _numbers(array: Any) -> tuple[Numbers, Mask]:

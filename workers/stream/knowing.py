@@ -9,6 +9,7 @@ The topic is read whole before the first records are decoded, and then to its en
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from undertow.observations.known_rows import KnownRows
 from undertow.schemas.decoded import Decode, Decoded
 from undertow.schemas.records import Record
 from undertow.stream.events import KnownPassedOver, KnownRead, Listener
-from undertow.stream.known_ports import KnownTopic
+from undertow.stream.known_ports import KnownPortion, KnownTopic
 from undertow.stream.ports import Clock
 
 
@@ -39,6 +40,8 @@ class Knowing:
         self._topic, self._rows, self._know, self._known_seconds = topic, rows, know, known_seconds
         self._tell, self._give_up, self._ticks = tell, give_up, ticks
         self._read_at: float | None = None
+        self._left: tuple[KnownPortion, ...] = ()
+        """What was read and could not be taken, since a registry did not answer: the topic does not give it again."""
         self._is_other, self._has_begun, self._records = False, False, 0
 
     def before(self, decode: Decode) -> Decode:
@@ -55,11 +58,13 @@ class Knowing:
         began_at = self._ticks()
         if self._read_at is not None and began_at - self._read_at < self._known_seconds:
             return
-        for portion in self._topic.read():
+        for portion in chain(self._left, self._topic.read()):
+            self._left = (portion,)
             if portion.is_anew:
                 self._rows.forget()
                 self._is_other, self._has_begun, self._records = True, False, 0
             bad = self._rows.take(portion.records)
+            self._left = ()
             self._is_other |= bool(portion.records)
             self._records += len(portion.records)
             if bad.rows:
