@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from tests.observations.conftest import TIME, contract_of, made, plainly, table_of
 from tests.observations.streaming import Streamed, text
 from undertow.observations import series_places, streamed
+from undertow.observations.held_series import HeldSeries
 from undertow.observations.series_keys import KeyTable, keys_of
+from undertow.observations.series_places import PARTITION, SeriesPlaces
 from undertow.observations.spec import WindowSpec
 from undertow.schemas.contract import Column
 
@@ -125,6 +127,13 @@ def test_a_series_is_astray_where_any_other_partition_holds_it(at_once, monkeypa
         told = {f"site={site} in partition {partition} and in {other}" for other in others - {partition}}
         assert taken.astray in (told if told and partition not in others else {""})
         others.add(partition)
+
+
+def test_a_series_is_astray_where_two_partitions_have_it_from_their_first_poll_on():
+    places = SeriesPlaces(HeldSeries(depth=1, columns=[], statics=0))
+    ids = {"site": np.array(["b", "a", "c", "a"], object), PARTITION: np.array([1, 0, 0, 1])}
+    assert places.find(ids)[1] == "site=a in partition 0 and in 1"
+    assert places.find(ids)[1] == ""
 
 
 @pytest.mark.parametrize("most", [0, 2, 3])

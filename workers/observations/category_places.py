@@ -30,7 +30,8 @@ def encode_categories(array: Any, column: Column) -> tuple[Numbers, Values, Mask
     codes = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
     known = np.ones(len(texts) + 1, np.bool_)
     if not column.accepts_unknown:
-        known[:-1] = [text in (column.categories or ()) for text in texts]
+        trained = frozenset(column.categories or ())
+        known[:-1] = [text in trained for text in texts]
     return places[codes], texts_array([texts[place] for place in order]), known[codes]
 
 

@@ -65,6 +65,9 @@ class SeriesPlaces:
 
     def _elsewhere(self, digests: Keys, partition: Rows) -> tuple[int, int] | None:
         """Return one of these series that another partition has, too, and which; None if there is none."""
+        order = np.lexsort(digests.T)
+        if len(twice := np.flatnonzero((digests[order][1:] == digests[order][:-1]).all(axis=1))):
+            return int(order[twice[0]]), int(partition[order[twice[0] + 1]])  # both are new
         others = np.array(sorted(self._held.of_partitions), np.int64)
         at_once = max(1, _LOOKED_UP // len(digests))
         for first in range(0, len(others), at_once):
