@@ -184,6 +184,15 @@ def test_an_arrow_record_may_lack_ids_and_the_time_of_creation():
     assert lacking.example.startswith("ahead-0@1: expected a column tariff, found none")
 
 
+def test_what_is_known_of_one_series_never_becomes_that_of_all():
+    kept = kept_rows()
+    assert kept.take([record(0, [{TIME: BEGIN_US, "price": 9.0, "tariff": "low"}])]).rows == 0
+    bad = kept.take([record(1, [a_row(0, price=1.0), a_row(0, site="b", price=2.0), {TIME: BEGIN_US, "price": 3.0}])])
+    told = "ahead-0@1: site: expected none, as in the first row that was read, found b"
+    assert (bad.rows, bad.example) == (2, told)
+    assert [row["price"] for row in kept.table().to_pylist()] == [3.0]
+
+
 @pytest.mark.parametrize("portion", [1, 2, 3])
 def test_the_first_row_that_says_something_says_which_ids_it_needs_however_records_come(portion):
     kept, bad = kept_rows(), 0

@@ -19,7 +19,7 @@ from undertow.observations.plan import WindowPlan
 from undertow.observations.read import TableForm, read_observations
 from undertow.observations.record_rows import ReadRows, RecordRows, row_schema
 from undertow.observations.table_columns import whole_column
-from undertow.schemas.arrow_columns import Rows
+from undertow.schemas.arrow_columns import Rows, not_null
 from undertow.schemas.contract import IdColumn, InputContract
 from undertow.schemas.records import Record
 from undertow.schemas.times import FIRST_US, LAST_US
@@ -118,11 +118,23 @@ class KnownRows:
                 self._ids = [one for one in self._plan.contract.series if table[one.name][first].is_valid]
         seen = read_observations(table, replace(self._form, ids=self._ids or ()))
         last = explain_rows([one.take(slice(-1, None)) for one in seen.bad], table)
-        bad = sum(len(one.rows) for one in seen.bad), [(int(rows.record_of[fault.row]), fault.detail) for fault in last]
-        if not len(seen.rows):
+        count, last_bad = sum(len(one.rows) for one in seen.bad), [(fault.row, fault.detail) for fault in last]
+        usable = seen.rows
+        for one in self._plan.contract.series if len(usable) else ():
+            if one not in (self._ids or ()):  # without it, what is known of one series would become that of all
+                has_it = not_null(whole_column(table, one.name))[usable]
+                if has_it.any():
+                    row = int(usable[has_it][-1])
+                    found = table[one.name][row].as_py()
+                    last_bad.append(
+                        (row, f"{one.name}: expected none, as in the first row that was read, found {found}")
+                    )
+                count, usable = count + int(np.count_nonzero(has_it)), usable[~has_it]
+        bad = count, [(int(rows.record_of[row]), detail) for row, detail in last_bad]
+        if not len(usable):
             return bad
-        of = [records[position] for position in rows.record_of[seen.rows].tolist()]
-        kept = table.take(pa.array(seen.rows))
+        of = [records[position] for position in rows.record_of[usable].tolist()]
+        kept = table.take(pa.array(usable))
         columns = {name: kept[name] for name in _kept(self._form, self._ids or ())}
         order = np.tile(BEFORE_ALL, (len(of), 1))
         if known_form(self._plan).created:
@@ -135,7 +147,7 @@ class KnownRows:
                 "@appended": np.array([_within(record.appended_us) for record in of], np.int64),
                 "@partition": np.array([record.partition.index for record in of], np.int32),
                 "@offset": np.array([record.offset for record in of], np.int64),
-                "@row": seen.rows.astype(np.int64),
+                "@row": usable.astype(np.int64),
             }
         )
         self._new.append(held)
