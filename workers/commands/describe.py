@@ -30,7 +30,7 @@ from undertow.schemas.wording import between, counted
 from undertow.settings.sections import ModelSettings
 from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
-from undertow.wiring.observed_source import plan_windows
+from undertow.wiring.window_plan import plan_windows
 
 LoadArtifact = Callable[[AnyPath, ModelSettings], None]
 LISTED = 8

@@ -11,7 +11,7 @@ import pyarrow as pa
 from undertow.adapters.kafka_admin import find_topic
 from undertow.adapters.kafka_known import KafkaKnown
 from undertow.core.errors import Refused
-from undertow.observations.known_rows import KnownRows, empty_known, known_form, known_names
+from undertow.observations.known_rows import KnownRows, empty_known, known_form
 from undertow.observations.plan import WindowPlan, make_plan
 from undertow.observations.streamed import StreamedSeries
 from undertow.schemas.contract import InputContract
@@ -23,6 +23,7 @@ from undertow.stream.events import Event, KnownPassedOver, Listener
 from undertow.stream.knowing import Knowing
 from undertow.stream.retry import Retry
 from undertow.wiring.row_formats import open_reader
+from undertow.wiring.window_plan import known_from_topic
 
 GIVE_UP_AFTER_S = 10.0
 """How long a broker may be busy when a command reads the topic. A stream waits for as long as it takes."""
@@ -38,11 +39,6 @@ class KnownNow:
     """How many rows say nothing."""
     told: str
     """In words: how many rows there are, and how many were passed over."""
-
-
-def known_from_topic(windows: WindowsSettings, contract: InputContract) -> list[str]:
-    """Return the columns that come from the topic: all that is known ahead and in no calendar."""
-    return known_names(windows.calendar, contract) if windows.known_topic else []
 
 
 def require_known_topic(settings: Settings, contract: InputContract) -> None:

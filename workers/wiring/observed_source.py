@@ -5,12 +5,10 @@ In: sections of the settings, an input contract. Out: a `Source`, and what it ho
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from undertow.adapters.kafka_source import KafkaSource
 from undertow.adapters.offline_root import view_folder
@@ -18,8 +16,6 @@ from undertow.adapters.window_forgetting import FileForgetRequests
 from undertow.adapters.window_snapshots import WindowSnapshots
 from undertow.core.errors import Refused
 from undertow.observations.held_snapshot import fingerprint
-from undertow.observations.known_rows import empty_known
-from undertow.observations.plan import WindowPlan, make_plan
 from undertow.observations.record_arrow import encode_rows
 from undertow.observations.record_rows import ReadRows
 from undertow.observations.streamed import StreamedSeries
@@ -35,8 +31,9 @@ from undertow.stream.events import Astray, BegunAnew, Listener, WindowsLeftOut
 from undertow.stream.observing import ObservingSource
 from undertow.stream.ports import Observed, OfflineLog, Source
 from undertow.wiring.formats import open_decode, require_format
-from undertow.wiring.known_topic import known_from_topic, open_knowing
+from undertow.wiring.known_topic import open_knowing
 from undertow.wiring.row_formats import open_reader
+from undertow.wiring.window_plan import known_from_topic, plan_with_tables
 
 if TYPE_CHECKING:  # it brings Feast's bytes, which `produce` does without
     from undertow.wiring.recipes import EmbedRecipe
@@ -63,7 +60,7 @@ def describe_content(settings: Settings, contract: InputContract) -> str:
             "replicas hold, and it says for which observations windows have been made"
         )
         raise Refused(message)
-    plan, known, static = _planned(windows, contract)
+    plan, known, static = plan_with_tables(windows, contract)
     StreamedSeries(plan, known, static)  # refuses side tables that do not fit
     steps = between(plan.min_length, plan.max_length, "step")
     told = f"observations, windows of {steps} every {plan.spec.every}, lateness {plan.spec.lateness}"
@@ -84,7 +81,7 @@ def open_source(
     if kafka.content == "windows":
         decode = open_decode(kafka, contract)
         return KafkaSource(kafka, decode, view=view.view, topic_id=recipe.topic_id), Observed
-    plan, known, static = _planned(recipe.windows, contract)
+    plan, known, static = plan_with_tables(recipe.windows, contract)
     held = StreamedSeries(plan, known, static, held_path=recipe.windows.held_path)
     records = open_records(kafka, held, tell)
     knowing = open_knowing(kafka, recipe.windows, held, tell, give_up)
@@ -122,7 +119,7 @@ def open_alone(settings: Settings, contract: InputContract) -> Decode:
     """Return the decoder by which a record is judged by itself: of observations nothing is remembered."""
     if settings.kafka.content == "windows":
         return open_decode(settings.kafka, contract)
-    plan, known, static = _planned(settings.windows, contract)
+    plan, known, static = plan_with_tables(settings.windows, contract)
     times_at = settings.kafka.event_time.at
     read = _open_reader(settings.kafka, StreamedSeries(plan, known, static))  # once: it may ask a registry
 
@@ -162,35 +159,10 @@ def open_row_encode(settings: Settings, contract: InputContract) -> Callable[[pa
         return lambda rows: [encode_rows(rows)]
     from undertow.observations.record_avro import avro_row_encoder, row_schema_text  # noqa: PLC0415  # an extra
 
-    form, schema_id = read_form(StreamedSeries(*_planned(settings.windows, contract))), None
+    form, schema_id = read_form(StreamedSeries(*plan_with_tables(settings.windows, contract))), None
     if kafka.format == "avro-confluent":
         from undertow.adapters.schema_registry import SchemaRegistry  # noqa: PLC0415  # an extra
 
         schema_id = SchemaRegistry(kafka).register(row_schema_text(form))
     encode = avro_row_encoder(form, schema_id=schema_id)
     return lambda rows: [encode([row]) for row in rows.to_pylist()]
-
-
-def plan_windows(windows: WindowsSettings, contract: InputContract) -> WindowPlan:
-    """Return how windows of a model are made. Raises `Refused` where they cannot be."""
-    return _planned(windows, contract)[0]
-
-
-def _planned(windows: WindowsSettings, contract: InputContract) -> tuple[WindowPlan, pa.Table | None, pa.Table | None]:
-    """Return the plan, and the tables of what is known ahead, and of statics. Raises `Refused`.
-
-    The former is empty where it comes from a topic, which is not read here.
-    """
-    known, static = (None if path is None else _read(path) for path in (windows.known, windows.static))
-    names = [[] if table is None else table.column_names for table in (known, static)]
-    from_topic = known_from_topic(windows, contract)
-    plan = make_plan(windows.spec(), contract, known=from_topic or names[0], static=names[1])
-    return plan, empty_known(plan) if from_topic else known, static
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        message = f"{path} (windows.known or windows.static) is no readable Parquet file: {error}"
-        raise Refused(message) from error
