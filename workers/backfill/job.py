@@ -30,6 +30,7 @@ from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.history_files import history_folder
 from undertow.backfill.stall import StallWatch
+from undertow.core.durations import parse_microseconds
 from undertow.core.errors import Refused, UndertowError, WrongUsage
 from undertow.settings.sections import BackfillSettings
 from undertow.stream.ports import Clock
@@ -198,12 +199,20 @@ def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
         raise Refused(message)
     was, now = noted.get("windows", {}), json.loads(json.dumps(said.get("windows", {})))
     both = [name for name in was if name in now]
-    if changed := [f"windows.{name} = {was[name]!r}, now {now[name]!r}" for name in both if was[name] != now[name]]:
+    differs = [name for name in both if was[name] != now[name] and _meant(was[name]) != _meant(now[name])]
+    if changed := [f"windows.{name} = {was[name]!r}, now {now[name]!r}" for name in differs]:
         message = (
             f"job {recipe.job!r} was begun with {', '.join(changed)}: set it back, or give the job another name "
             "(--job), since the history would hold windows of both"
         )
         raise Refused(message)
+
+
+def _meant(value: object) -> object:
+    """Return what two ways to write one duration have in common."""
+    with contextlib.suppress(ValueError):
+        return parse_microseconds(value) if isinstance(value, str) else value
+    return value
 
 
 def _run(

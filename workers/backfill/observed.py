@@ -7,7 +7,7 @@ the files, each of which becomes one chunk. Knows neither models nor Ray.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,12 @@ class ObservedHistory:
         """Return a text that differs wherever the pieces, or the windows of them, may."""
         files = [*self.files, *(path for path in (self.known, self.static) if path is not None)]
         said = {
-            "windows": asdict(self.plan.spec),
+            "windows": self.plan.spec.meaning,
             "contract": self.plan.contract.to_json(),
             "files": sorted(content_digest(path) for path in files),
             "rows": chunk_rows,
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()[:16]
 
 
 def find_observations(

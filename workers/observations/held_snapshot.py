@@ -42,8 +42,7 @@ def fingerprint(plan: WindowPlan, *, taken: Mapping[str, str | int]) -> str:
 
     `taken` is what else decides which rows of which records are taken.
     """
-    spec = {name: getattr(plan.spec, name) for name in plan.spec.__slots__}
-    said = {"version": VERSION, "spec": spec, "contract": plan.contract.to_json()}
+    said = {"version": VERSION, "spec": plan.spec.meaning, "contract": plan.contract.to_json()}
     said["sources"] = {one.name: one.source for one in (*plan.past, *plan.future)}
     said |= {"static": [column.name for column in plan.static], "taken": {**taken}}
     return sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()[:32]

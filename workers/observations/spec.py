@@ -162,6 +162,13 @@ class WindowSpec:
             return int(self.max_gap)
         return _duration("max_gap", self.max_gap) // self.every_us
 
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """All of it by key, durations and times in microseconds: equal where the same is meant."""
+        meant = {"every": self.every_us, "tolerance": self.tolerance_us, "lateness": self.lateness_us}
+        meant |= {"origin": self.origin_us, "max_gap": self.max_gap_steps}
+        return {name: getattr(self, name) for name in self.__slots__} | meant
+
     def combine_of(self, column: str) -> str:
         """Return how the values of a cell become one."""
         if isinstance(self.combine, str):
