@@ -127,6 +127,8 @@ def test_a_letter_is_judged_as_an_observation_and_a_late_one_stays(judged):
     assert judge(letter, takers, settings, None).fault is None
     assert judge(replace(letter, value=b"{"), takers, settings, None).fault.startswith("not-json: expected JSON")
     assert judge(replace(letter, reason="late"), takers, settings, None).fault.startswith("it would be late again")
+    of_window = judge(replace(letter, reason="category", detail="pump: p9"), takers, settings, None)
+    assert of_window.fault.startswith("category: pump: p9; of the window that it completed")
 
 
 def test_a_status_tells_how_many_series_are_held_and_what_each_takes():

@@ -27,6 +27,8 @@ NO_RECORD = frozenset({"bomb", "corrupt"})
 """Reasons of letters whose value is not a producer's record."""
 DEADLY = frozenset({"hangs", "kills-replica"})
 """Reasons of letters that killed or hung the replica, and will again unless something has changed."""
+OF_WINDOWS = frozenset({"category", "inputs", "not-finite"})
+"""Reasons for which a window is refused, also one that an observation has completed, which itself was taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +206,16 @@ def judge(
     asked = [one for one in takers if one.manifest.view().view == letter.view]
     asked = asked or [one for one in takers if one.manifest.name == letter.artifact] or [*takers]
     faults = [one.fault(record) for one in asked]
+    if value == letter.value and letter.view in {one.manifest.view().view for one in asked}:
+        faults = [_of_window(letter, settings) if fault is None else fault for fault in faults]
     return ReplayVerdict(letter=letter, value=value, fault=None if None in faults else faults[0])
+
+
+def _of_window(letter: DeadLetter, settings: Settings) -> str | None:
+    """Return why an observation that is one is not sent again: what was refused is the window that it completed."""
+    if settings.kafka.content != "observations" or letter.reason not in OF_WINDOWS:
+        return None
+    return f"{letter.reason}: {letter.detail}; of the window that it completed, the observation itself was taken"
 
 
 def _never(letter: DeadLetter, topic: str) -> str | None:
