@@ -124,7 +124,7 @@ def test_records_give_the_windows_of_a_table_of_their_rows(form):
         (row(site=3), "series", "site: expected a text, found 3"),
         (row(site=...), "series", "site: expected an id"),
         (row(unit="7"), "series", "unit: expected a whole number of 64 bits, found 7"),
-        (row(flow="1.5"), "number", "flow: expected a number or null, found 1.5"),
+        (row(flow="1.5"), "number", 'flow: expected a number or null, found the text "1.5"'),
         (row(flow=True), "number", "flow: expected a number or null, found True"),
         (row(flow=1e39), "number", "flow: expected a number within float32"),
         (row(mode="z"), "category", "mode: expected a category that the model knows, found z"),

@@ -131,6 +131,9 @@ def _known(settings: Settings, path: AnyPath) -> str:
     manifest = read_manifest(path)
     now = read_known_topic(settings, manifest.contract)
     view = manifest.view().view
+    if now is not None and now.passed_over and not now.table.num_rows:
+        message = f"{view}: {now.told}: no window can be made"
+        raise Refused(message)
     return f"{view}: {now.told}" if now is not None else f"{view} needs nothing of {settings.windows.known_topic}"
 
 

@@ -72,8 +72,13 @@ def _shape_fault(row: object, some_of: Sequence[str]) -> RowFault | None:
         return "not-json", f"expected an observation as a JSON object, found a {type(row).__name__}"
     if some_of and not any(name in row for name in some_of):
         hint = looks_misspelt(some_of[0], list(row))
-        return "columns", f"expected at least one of {', '.join(some_of)}, found none{hint}"
+        there = hint or f"; there is {_shown(', '.join(row))}"
+        return "columns", f"expected at least one of {', '.join(some_of)}, found none{there}"
     return None
+
+
+def _shown(text: str) -> str:
+    return text[:_SHOWN]
 
 
 def _columns(rows: Sequence[Row], form: TableForm, schema: pa.Schema) -> tuple[dict[str, Any], dict[int, RowFault]]:
@@ -86,7 +91,9 @@ def _columns(rows: Sequence[Row], form: TableForm, schema: pa.Schema) -> tuple[d
         for row, value in enumerate(values):
             if value is not None and not fits(value):
                 values[row] = None
-                bad.setdefault(row, (reason, f"{name}: expected {expected}, found {str(value)[:_SHOWN]}"))
+                is_text = reason == "number" and isinstance(value, str)
+                found = f'the text "{_shown(value)}"' if is_text else _shown(str(value))
+                bad.setdefault(row, (reason, f"{name}: expected {expected}, found {found}"))
         return values
 
     columns = {form.time: _times([row.get(form.time) for row in rows], form, bad)}
