@@ -52,6 +52,11 @@ def offline_rows(settings: Settings) -> pd.DataFrame:
     return table.to_pandas().sort_values("event_timestamp", ignore_index=True)
 
 
+def wait_until_kept(fleet: Fleet, settings: Settings, windows: int, holds: Callable[[FleetStatus], bool]) -> None:
+    """Wait until all of a topic is in the log: a lag is as old as what readers were last told of the topic's end."""
+    wait_until(fleet, lambda status: holds(status) and status.lag == 0 and len(offline_rows(settings)) >= windows)
+
+
 def online_rows(settings: Settings, pumps: Sequence[str]) -> np.ndarray:
     """What stock Feast reads online."""
     store = FeatureStore(repo_path=str(settings.feast.repo), fs_yaml_file=settings.feast.repo / settings.feast.config)

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from rich.console import Console
 
-from tests.fleet.live import assert_all_is_there_once, newest_of, online_rows, running, wait_until
+from tests.fleet.live import assert_all_is_there_once, newest_of, online_rows, running, wait_until, wait_until_kept
 from tests.s3_server import BUCKET
 from undertow.adapters.offline_root import view_folder
 from undertow.adapters.offline_table_version import storage_options
@@ -58,7 +58,7 @@ def test_what_a_fleet_wrote_into_a_store_while_one_of_it_was_killed_all_commands
         victim = max(status.replicas, key=lambda replica: replica.counts.windows)
         os.kill(victim.pid, signal.SIGKILL)
         place.produce(windows.take(np.arange(WINDOWS // 2, WINDOWS)))
-        wait_until(fleet, lambda s: s.failovers == 1 and len(s.replicas) == 2 and s.lag == 0)
+        wait_until_kept(fleet, place.settings, WINDOWS, lambda s: s.failovers == 1 and len(s.replicas) == 2)
     assert_all_is_there_once(place.settings, windows, reference)
     there = origins_in_objects(s3, store_root)
     assert len(there) == len(set(there)) == WINDOWS
