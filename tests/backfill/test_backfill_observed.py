@@ -198,12 +198,9 @@ def test_the_same_observations_are_the_same_chunks_and_another_meaning_is_other_
 def test_a_job_goes_on_with_the_settings_of_windows_that_it_was_begun_with(place, of_pieces):
     with of_pieces() as recipe:
         _claim(recipe, 40)
-    later = place.model_copy(update={"windows": place.windows.model_copy(update={"lateness": "9h"})})
-    with of_pieces(later) as recipe:
-        _claim(recipe, 40)  # it is of streams alone
-    same = place.model_copy(update={"windows": place.windows.model_copy(update={"every": "PT1H"})})
-    with of_pieces(same) as recipe:
-        _claim(recipe, 40)
+    for same in ({"lateness": "9h"}, {"every": "PT1H"}):  # the former is of streams alone
+        with of_pieces(place.model_copy(update={"windows": place.windows.model_copy(update=same)})) as recipe:
+            _claim(recipe, 40)
     other = place.model_copy(update={"windows": place.windows.model_copy(update={"on": "observation"})})
     with of_pieces(other) as recipe, pytest.raises(Refused, match=r"was begun with windows\.on = 'grid', now 'observ"):
         _claim(recipe, 40)
