@@ -143,6 +143,11 @@ def is_backfilled_with(now, newest, settings, send):
     with pytest.raises(OSError, match="a crash"), known_of_job(job, settings, said.append):
         raise OSError("a crash")
     send(ahead, forecast(90.0, range(HOURS + 1)))
+    other = settings.model_copy(
+        update={"windows": settings.windows.model_copy(update={"known_topic": settings.kafka.topic})}
+    )
+    with known_of_job(job, other, lambda _: None) as known:  # of another topic nothing was read
+        assert pq.read_table(known).num_rows == 0
     with known_of_job(job, settings, said.append) as known:
         history = find_observations(job.history, settings.windows, CONTRACT, known)
         with in_pieces(job, history, settings) as of_pieces:

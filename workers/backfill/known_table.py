@@ -23,12 +23,13 @@ from undertow.wiring.known_topic import read_known_topic
 def known_of_job(recipe: BackfillRecipe, settings: Settings, say: Callable[[str], object]) -> Iterator[AnyPath | None]:
     """Read the topic (`windows.known_topic`) to its end, and yield the file of what it says; None without a topic.
 
-    A run that goes on after a failure takes what the one before has read, or its chunks would be others. The file is
-    deleted when the block ends without one. Raises `Refused`, `Unavailable`.
+    A run that goes on after a failure takes what the one before has read of this topic, or its chunks would be others.
+    The file is deleted when the block ends without one. Raises `Refused`, `Unavailable`.
     """
-    path = recipe.folder / FOLDER / f"known{PIECE}"
-    if path.exists() and settings.windows.known_topic:
-        say(f"what is known ahead is what the run before has read of {settings.windows.known_topic}")
+    topic = settings.windows.known_topic
+    path = recipe.folder / FOLDER / f"known.{topic}{PIECE}"
+    if topic and path.exists():
+        say(f"what is known ahead is what the run before has read of {topic}")
     else:
         now = read_known_topic(settings, recipe.contract)
         if now is None:
