@@ -30,7 +30,6 @@ from undertow.backfill.done import find_done
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.history_files import history_folder
 from undertow.backfill.stall import StallWatch
-from undertow.core.durations import parse_microseconds
 from undertow.core.errors import Refused, UndertowError, WrongUsage
 from undertow.settings.sections import BackfillSettings
 from undertow.stream.ports import Clock
@@ -187,7 +186,7 @@ def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
     note = recipe.folder / "_job.json"
     said: dict[str, Any] = {"chunk_rows": chunk_rows}
     if recipe.observed is not None:
-        said["windows"] = {**asdict(recipe.observed.plan.spec), "lateness": None}  # of streams alone
+        said["windows"] = {**recipe.observed.plan.spec.meaning, "lateness": None}  # of streams alone
     if publish(note, json.dumps(said, sort_keys=True).encode(), within=recipe.home):
         return
     noted = json.loads(note.read_bytes())
@@ -199,20 +198,12 @@ def _claim(recipe: BackfillRecipe, chunk_rows: int) -> None:
         raise Refused(message)
     was, now = noted.get("windows", {}), json.loads(json.dumps(said.get("windows", {})))
     both = [name for name in was if name in now]
-    differs = [name for name in both if was[name] != now[name] and _meant(was[name]) != _meant(now[name])]
-    if changed := [f"windows.{name} = {was[name]!r}, now {now[name]!r}" for name in differs]:
+    if changed := [f"windows.{name} = {was[name]!r}, now {now[name]!r}" for name in both if was[name] != now[name]]:
         message = (
             f"job {recipe.job!r} was begun with {', '.join(changed)}: set it back, or give the job another name "
             "(--job), since the history would hold windows of both"
         )
         raise Refused(message)
-
-
-def _meant(value: object) -> object:
-    """Return what two ways to write one duration have in common."""
-    with contextlib.suppress(ValueError):
-        return parse_microseconds(value) if isinstance(value, str) else value
-    return value
 
 
 def _run(

@@ -64,7 +64,7 @@ class ObservedHistory:
             "files": sorted(content_digest(path) for path in files),
             "rows": chunk_rows,
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def find_observations(

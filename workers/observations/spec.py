@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from undertow.core.durations import parse_microseconds
+from undertow.core.durations import parse_microseconds, show_microseconds
 from undertow.core.errors import Refused
 from undertow.observations.calendar_columns import require_calendar
 from undertow.observations.fills import Fill, parse_fill
 from undertow.observations.local_times import FOLDS, require_zone
-from undertow.schemas.times import parse_time
+from undertow.schemas.times import format_time, parse_time
 
 ALIGNS = ("nearest", "until")
 COMBINES = ("last", "mean", "sum", "min", "max")
@@ -164,10 +164,12 @@ class WindowSpec:
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """All of it by key, durations and times in microseconds: equal where the same is meant."""
-        meant = {"every": self.every_us, "tolerance": self.tolerance_us, "lateness": self.lateness_us}
-        meant |= {"origin": self.origin_us, "max_gap": self.max_gap_steps}
-        return {name: getattr(self, name) for name in self.__slots__} | meant
+        """All of it by key, as JSON takes it, durations and times in one form: equal where the same is meant."""
+        said = {name: getattr(self, name) for name in self.__slots__}
+        said |= {name: dict(value) for name, value in said.items() if isinstance(value, Mapping)}
+        for name in ("every", "tolerance", "lateness"):
+            said[name] = show_microseconds(_duration(name, said[name]))
+        return said | {"origin": format_time(self.origin_us), "max_gap": self.max_gap_steps}
 
     def combine_of(self, column: str) -> str:
         """Return how the values of a cell become one."""
