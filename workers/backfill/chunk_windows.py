@@ -75,6 +75,6 @@ def _faults(made: Windows, table: pa.Table) -> Iterator[Fault]:
 
 
 def _table(path: AnyPath | None) -> pa.Table | None:
-    if path is None or isinstance(path, Path):
-        return None if path is None else pq.read_table(path)
-    return pq.read_table(pa.BufferReader(path.read_bytes()))
+    if path is None:
+        return None
+    return pq.read_table(path if isinstance(path, Path) else pa.BufferReader(path.read_bytes()))

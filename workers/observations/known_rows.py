@@ -118,19 +118,12 @@ class KnownRows:
                 self._ids = [one for one in self._plan.contract.series if table[one.name][first].is_valid]
         seen = read_observations(table, replace(self._form, ids=self._ids or ()))
         last = explain_rows([one.take(slice(-1, None)) for one in seen.bad], table)
-        count, last_bad = sum(len(one.rows) for one in seen.bad), [(fault.row, fault.detail) for fault in last]
-        usable = seen.rows
-        for one in self._plan.contract.series if len(usable) else ():
-            if one not in (self._ids or ()):  # without it, what is known of one series would become that of all
-                has_it = not_null(whole_column(table, one.name))[usable]
-                if has_it.any():
-                    row = int(usable[has_it][-1])
-                    found = table[one.name][row].as_py()
-                    last_bad.append(
-                        (row, f"{one.name}: expected none, as in the first row that was read, found {found}")
-                    )
-                count, usable = count + int(np.count_nonzero(has_it)), usable[~has_it]
-        bad = count, [(int(rows.record_of[row]), detail) for row, detail in last_bad]
+        usable, others = self._of_the_same_ids(table, seen.rows)
+        count = sum(len(one.rows) for one in seen.bad) + len(seen.rows) - len(usable)
+        bad = (
+            count,
+            [(int(rows.record_of[row]), detail) for row, detail in [*((one.row, one.detail) for one in last), *others]],
+        )
         if not len(usable):
             return bad
         of = [records[position] for position in rows.record_of[usable].tolist()]
@@ -155,6 +148,23 @@ class KnownRows:
         if self._new_rows >= max(MERGE_ROWS, 0 if self._held is None else self._held.num_rows):
             self._merge()
         return bad
+
+    def _of_the_same_ids(self, table: pa.Table, usable: Rows) -> tuple[Rows, list[tuple[int, str]]]:
+        """Leave out rows that have other ids, too, or what is known of one series would become that of all.
+
+        Return the others, and for each id the last row that has it, with its fault.
+        """
+        last = []
+        for one in self._plan.contract.series:
+            if one in (self._ids or ()):
+                continue
+            has_it = not_null(whole_column(table, one.name))[usable]
+            if has_it.any():
+                row = int(usable[has_it][-1])
+                found = table[one.name][row].as_py()
+                last.append((row, f"{one.name}: expected none, as in the first row that was read, found {found}"))
+                usable = usable[~has_it]
+        return usable, last
 
     def _merge(self) -> None:
         """Leave of each series and time the newest row, and none that is too old."""

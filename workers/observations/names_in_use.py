@@ -11,7 +11,7 @@ from undertow.observations.category_places import Numbers
 from undertow.observations.held_names import HeldNames
 from undertow.observations.held_series import HeldSeries
 from undertow.observations.open_rows import OpenRows, value_name
-from undertow.schemas.arrow_columns import Rows
+from undertow.schemas.arrow_columns import Mask, Rows
 
 Act = Callable[[Numbers], Numbers | None]
 
@@ -26,7 +26,7 @@ def keep_names_in_use(
     for name, column in names.items():
         used = np.zeros(len(column) + 1, np.bool_)
 
-        def see(numbers: Numbers, used: "np.ndarray[tuple[int], np.dtype[np.bool_]]" = used) -> None:
+        def see(numbers: Numbers, used: Mask = used) -> None:
             used[_places(numbers)] = True
 
         _of_all(name, held, open_rows, statics, see)
