@@ -193,7 +193,7 @@ def explain_none(plan: WindowPlan, longest: int) -> str:
     """Say why no window is made of observations in which the longest run has so many steps."""
     run = f"{counted(longest, 'step')} of {plan.spec.every}" if longest else "none at which a window may end"
     ahead = [one.name for one in plan.of("known")]
-    known = f"; a run has no grid point at which {', '.join(ahead)} is not known (windows.known)" if ahead else ""
+    known = f"; at each step {', '.join(ahead)} must be known, too (windows.known or known_topic)" if ahead else ""
     return f"longest run: {run}, a window needs {plan.min_length:,}{known}"
 
 
