@@ -3,17 +3,20 @@
 import contextlib
 import signal
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from undertow.core.errors import Refused
+from undertow.cli.group import OneLineGroup
+from undertow.core.errors import EndedBySignal
 from undertow.core.stop_signals import ended_by_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_what_runs_by_a_refusal_that_names_it_and_handlers_are_as_before(number):
+def test_a_signal_ends_what_runs_by_an_interrupt_that_names_it_and_handlers_are_as_before(number):
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with (
-        pytest.raises(Refused, match=f"^ended by {number.name}: run it again$"),
+        pytest.raises(EndedBySignal, match=f"^ended by {number.name}: run it again$"),
         ended_by_signals("run it again"),
         contextlib.suppress(Exception),  # as other packages do around their calls: a signal is no failure of theirs
     ):
@@ -21,6 +24,20 @@ def test_a_signal_ends_what_runs_by_a_refusal_that_names_it_and_handlers_are_as_
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_without_a_signal_nothing_is_made_of_an_interrupt():
+def test_a_command_that_a_signal_ends_prints_what_is_left_to_do():
+    @click.group(cls=OneLineGroup)
+    def cli():
+        pass
+
+    @cli.command()
+    def work():
+        with ended_by_signals("run it again"):
+            signal.raise_signal(signal.SIGTERM)
+
+    ended = CliRunner().invoke(cli, ["work"])
+    assert (ended.exit_code, ended.output) == (1, "error: ended by SIGTERM: run it again\n")
+
+
+def test_who_does_the_work_as_a_part_of_their_own_handles_the_interrupt_as_any_other():
     with pytest.raises(KeyboardInterrupt), ended_by_signals("run it again"):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)

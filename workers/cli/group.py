@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from undertow.core.errors import Refused, UndertowError, WrongUsage
+from undertow.core.errors import EndedBySignal, Refused, UndertowError, WrongUsage
 from undertow.core.extras import explain, require_extras
 from undertow.core.private_files import OURS, make_folder
 from undertow.core.readable import one_line
@@ -49,7 +49,7 @@ class OneLineGroup(click.Group):
             raise
         except OutputError:
             raise  # `main` tells it
-        except UndertowError as error:
+        except (UndertowError, EndedBySignal) as error:
             # A fleet tries again by itself; a command that ends here does not.
             told = str(error).replace(AGAIN, "run this again")
             return _fail(ctx, error, one_line(_mask().known(told)))
@@ -89,7 +89,7 @@ def _fail_unforeseen(ctx: click.Context, error: Exception) -> NoReturn:
     _fail(ctx, error, f"{describe_unforeseen(error, mask)} ({_where(keep_trace(error, TRACES, mask))})")
 
 
-def _fail(ctx: click.Context, error: Exception, told: str) -> NoReturn:
+def _fail(ctx: click.Context, error: BaseException, told: str) -> NoReturn:
     if ctx.obj:
         say(*_trace(error, _mask()).splitlines(), err=True)
     say(f"error: {told}", err=True)
@@ -147,7 +147,7 @@ def keep_trace(error: Exception, folder: Path, mask: MaskText = mask_patterns) -
     return folder / name
 
 
-def _trace(error: Exception, mask: MaskText) -> str:
+def _trace(error: BaseException, mask: MaskText) -> str:
     return mask("".join(traceback.format_exception(error)))
 
 

@@ -16,6 +16,14 @@ class WrongUsage(Refused):
     """Stop: what was typed cannot be meant, whatever is read. Commands print it with their usage and exit with 2."""
 
 
+class EndedBySignal(KeyboardInterrupt):
+    """Stop: a person or a supervisor ended this process by a signal; the message says what is left to do.
+
+    An interrupt, so that no `except Exception` takes it for a failure, and who calls a command's work as a part of
+    their own handles it as any Ctrl-C. Commands print it and exit with 1.
+    """
+
+
 class Unavailable(UndertowError):  # noqa: N818 likewise
     """Retry: a store or broker did not answer, or refused temporarily. Nothing was lost."""
 

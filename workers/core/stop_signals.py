@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from undertow.core.errors import Refused
+from undertow.core.errors import EndedBySignal
 
 LOOK_EVERY_S = 0.2
 """A handler may interrupt anything, so nothing can be woken by it: who waits looks again and again."""
@@ -54,24 +54,17 @@ def stop_signals() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def ended_by_signals(left: str) -> Iterator[None]:
-    """End what runs inside by Ctrl-C, SIGTERM or SIGHUP: raise `Refused`, which says what is `left` to do.
+    """End what runs inside by Ctrl-C, SIGTERM or SIGHUP: raise `EndedBySignal`, which says what is `left` to do.
 
     To be entered in the main thread, after Ray has started, whose own handler prints a native trace and aborts.
     """
-    ended_by: list[str] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        ended_by.append(signal.Signals(number).name)
-        raise KeyboardInterrupt  # no `except Exception` on its way may take it for a failure
+        message = f"ended by {signal.Signals(number).name}: {left}"
+        raise EndedBySignal(message)
 
     with _handled(on_signal):
-        try:
-            yield
-        except KeyboardInterrupt:
-            if not ended_by:
-                raise
-            message = f"ended by {ended_by[0]}: {left}"
-            raise Refused(message) from None
+        yield
 
 
 @contextlib.contextmanager
