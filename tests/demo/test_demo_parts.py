@@ -9,9 +9,9 @@ from rich.console import Console
 
 from undertow.core.errors import Refused
 from undertow.demo.classify import Score, compare, feature_sets
+from undertow.demo.flow import run_flow
 from undertow.demo.follow import Followed
 from undertow.demo.produce import play
-from undertow.demo.repo import copy_repo
 from undertow.demo.table import comparison, live_line
 
 
@@ -107,6 +107,13 @@ def test_the_table_shows_each_set_as_it_came_out():
     assert "0.817" in text
 
 
-def test_a_folder_that_is_no_checkout_is_refused_with_what_to_do(tmp_path):
-    with pytest.raises(Refused, match=r"run the demo in a checkout of Undertow, or set feast\.repo"):
-        copy_repo(tmp_path, tmp_path / "copy", "127.0.0.1:1")
+def test_a_folder_that_is_no_checkout_is_refused_at_once_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    console = Console()
+    with (
+        console.capture() as captured,
+        pytest.raises(Refused, match=r"run the demo in a checkout of Undertow, or set feast\.repo"),
+    ):
+        run_flow(tmp_path / "state", console)
+    assert captured.get() == ""
+    assert not (tmp_path / "state").exists()

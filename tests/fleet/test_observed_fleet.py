@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import undertow
-from tests.fleet.live import offline_rows, running, wait_until
+from tests.fleet.live import offline_rows, running, wait_until, wait_until_kept
 from undertow.fleet.lease_places import is_alive
 from undertow.history.forgetting import Asked
 from undertow.history.forgetting import run as forget
@@ -89,7 +89,8 @@ def test_killed_and_moved_replicas_give_each_window_of_the_frame_once(make_place
         late = {"pump": "p000", "flow": 9.0, "head": 9.0, "event_timestamp": BEGIN_US}
         place.send([json.dumps(late).encode(), b"[{"], [0, 1])
         expected = closed_windows(packed.artifact, rows)
-        status = wait_until(fleet, lambda s: s.lag == 0 and sum(s.counts.rejects.values()) >= 2)
+        wait_until_kept(fleet, settings, len(expected), lambda s: sum(s.counts.rejects.values()) >= 2)
+        status = fleet.status()
         assert status.observed.series == sum(status.observed.by_partition.values()) == 40
         assert len(status.observed.by_partition) == PARTITIONS
         said = []

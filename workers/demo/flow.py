@@ -24,7 +24,7 @@ from undertow.core.extras import require_extras
 from undertow.demo.classify import compare, feature_sets
 from undertow.demo.follow import DemoReader, open_reader
 from undertow.demo.picture import draw
-from undertow.demo.repo import copy_repo, own_settings
+from undertow.demo.repo import copy_repo, own_settings, require_repo
 from undertow.demo.streaming import stream
 from undertow.demo.table import comparison
 from undertow.demo.train import TrainRecipe, checkpoint_path, quiet, train
@@ -48,6 +48,7 @@ Embeddings = NDArray[np.floating]
 def run_flow(state: Path, console: Console) -> None:
     """Run the demonstration. The model and the artifact in `state` stay for the next run, which makes the rest anew."""
     require_extras("the demo", "demo")
+    require_repo(load().feast.repo)  # before the minute of training
     state, began = state.absolute(), time.monotonic()
     try:
         with _interruptible():

@@ -17,19 +17,23 @@ from undertow.settings.windows_section import WindowsSettings
 REDIS_CONFIG, VARIABLE = "feature_store.redis.yaml", "${UNDERTOW_REDIS}"
 
 
-def copy_repo(source: Path, target: Path, redis: str) -> None:
-    """Copy the definitions without what was registered, and let their look-ups go to this Redis."""
-    config = source / REDIS_CONFIG
-    if not config.is_file():
+def require_repo(source: Path) -> None:
+    """Raise `Refused` where there is nothing that the demo could copy."""
+    if not (source / REDIS_CONFIG).is_file():
         message = (
             f"the demo copies Undertow's Feast repository, expected at {source.absolute()} (setting feast.repo), but "
             f"there is no {REDIS_CONFIG}: run the demo in a checkout of Undertow, or set feast.repo"
         )
         raise Refused(message)
+
+
+def copy_repo(source: Path, target: Path, redis: str) -> None:
+    """Copy the definitions without what was registered, and let their look-ups go to this Redis."""
     make_folder(target / "spaces")
     for definition in source.glob("*.py"):
         shutil.copy(definition, target)
-    (target / "feature_store.yaml").write_text(config.read_text("utf-8").replace(VARIABLE, redis), "utf-8")
+    config = (source / REDIS_CONFIG).read_text("utf-8")
+    (target / "feature_store.yaml").write_text(config.replace(VARIABLE, redis), "utf-8")
 
 
 def own_settings(folder: Path, *, artifact: Path, bootstrap: str, topic: str) -> Settings:
