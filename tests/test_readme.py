@@ -85,14 +85,21 @@ def test_a_reader_who_runs_every_command_gets_what_it_says(checkout, tmp_path):
 
 
 @pytest.mark.usefixtures("_all_gone")
-@pytest.mark.parametrize("step", ["windows are made of them", "readings of unseen wearers"])
-def test_ctrl_c_in_the_middle_of_the_demo_leaves_no_process(checkout, tmp_path, step):
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [("windows are made of them", signal.SIGINT), ("readings of unseen wearers", signal.SIGTERM)],
+    ids=["Ctrl-C in the backfill", "SIGTERM in the stream"],
+)
+def test_a_signal_in_the_middle_of_the_demo_leaves_no_process(checkout, tmp_path, step, number):
     output = tmp_path / "output"
     demo = start([".venv/bin/undertow", "demo"], checkout, output)
     while step not in output.read_text():
         assert demo.poll() is None, output.read_text()[-4000:]
         time.sleep(0.1)  # looking without a pause would take a core from the demo
-    os.killpg(demo.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches the whole group
+    if number == signal.SIGINT:
+        os.killpg(demo.pid, number)  # a terminal's Ctrl-C reaches the whole group
+    else:
+        demo.send_signal(number)
     assert demo.wait(90) == 1
     assert output.read_text().endswith("error: interrupted: everything that the demo had started is stopped\n")
     assert "Traceback" not in output.read_text()

@@ -14,18 +14,23 @@ from undertow.ray_session.session import join_ray
 from undertow.settings.sections import FleetSettings
 
 SCRIPT = """
-import os, ray
+import os, ray, signal
 from undertow.ray_session.session import ray_session
 from undertow.settings.sections import FleetSettings
+got = []
+signal.signal(signal.SIGTERM, lambda *_: got.append("SIGTERM"))
 with ray_session(FleetSettings(), replicas=1):
     print(ray.get(ray.remote(lambda: os.nice(0)).remote()))
+    signal.raise_signal(signal.SIGTERM)
+signal.raise_signal(signal.SIGTERM)
+print(got)
 """
 
 
 @pytest.mark.ray
-def test_workers_get_as_much_of_the_processor_as_other_programs():
+def test_workers_get_as_much_of_the_processor_as_other_programs_and_our_callers_keep_their_handler_of_sigterm():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{os.nice(0)}\n"
+    assert done.stdout == f"{os.nice(0)}\n{['SIGTERM'] * 2}\n"
 
 
 def test_what_is_no_address_is_refused_in_a_line():

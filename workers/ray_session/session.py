@@ -6,6 +6,7 @@ In: settings. Out: a session. Knows nothing of what runs on it.
 import contextlib
 import math
 import os
+import signal
 from collections.abc import Iterator
 
 import ray
@@ -14,7 +15,14 @@ from ray.exceptions import RayError
 from undertow.core.errors import Refused
 from undertow.ray_session.internals import found_ray, show_token
 from undertow.ray_session.names import announced_address
-from undertow.ray_session.start import keep_token_private, of_this_machine, reaching, refuse_bad_folder, without_noise
+from undertow.ray_session.start import (
+    give_back,
+    keep_token_private,
+    of_this_machine,
+    reaching,
+    refuse_bad_folder,
+    without_noise,
+)
 from undertow.settings.sections import FleetSettings
 
 NAMESPACE = "undertow"
@@ -28,6 +36,7 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    own = signal.getsignal(signal.SIGTERM)
     if settings.address == "local":
         # Ray's C++ side prints advice about actors as errors, past every logger; what fails reaches us as exceptions.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -54,10 +63,12 @@ def ray_session(settings: FleetSettings, *, replicas: int) -> Iterator[None]:
             raise Refused(message) from error
     else:
         join_ray(settings)
+    give_back(own)
     try:
         yield
     finally:
         ray.shutdown()
+        give_back(own)
 
 
 def join_ray(settings: FleetSettings) -> None:

@@ -6,11 +6,13 @@ In: the environment. Out: `Refused`, or nothing. Knows nothing of fleets and bac
 import contextlib
 import logging
 import os
+import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from undertow.core.errors import Refused
 from undertow.core.private_files import keep_secret
@@ -96,6 +98,16 @@ def refuse_bad_folder(pid: int) -> None:
             f"Ray keeps its session below {said}, which cannot be written ({error}): set RAY_TMPDIR to one that can"
         )
         raise Refused(message) from error
+
+
+def give_back(handler: Callable[[int, FrameType | None], object] | int | None) -> None:
+    """Handle SIGTERM as our caller did before Ray was started or shut down.
+
+    Ray sets a handler that exits, and at its end the system's own, which kills, past Python: `signal.getsignal` does
+    not tell. Where the caller had none, Ray's stays, since it leaves nothing behind.
+    """
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager
