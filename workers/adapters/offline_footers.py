@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from undertow.adapters.offline_files import publish
-from undertow.adapters.offline_folded import FOLDER, all_marks
+from undertow.adapters.offline_folded import FOLDER, all_marks, newest_mark
 from undertow.adapters.offline_names import part_names, position_of
 from undertow.adapters.offline_parts import read_footer, read_latest, translated
+from undertow.adapters.part_footer import Footer
 from undertow.core.errors import Refused, Unavailable
 from undertow.schemas.records import Partition
 from undertow.storage.at_once import at_once
@@ -34,6 +35,9 @@ NAME = re.compile(r"([0-9]{20})-([0-9]{20})\.footers\.gz").fullmatch
 FINE, RUN = 10_000, 256
 """The newest parts are kept one by one, hours of them, so that a chain is turned back to the very part; of older ones
 at most so many are kept as one, minutes. Choices."""
+AHEAD = 64
+"""At most so many footers are read before they are asked for: four rounds of requests to a store. Fewer at first, since
+most callers need the newest alone. Choices."""
 TRIES = 3
 """How often a file is looked for that another maintainer has just merged. A choice."""
 
@@ -162,6 +166,18 @@ def folded_parts(folder: AnyPath, before: int) -> Iterator[FoldedPart]:
             continue
         yield from reversed([part for part in found if part.position < before])
         before = file.begin
+
+
+def parts_backwards(folder: AnyPath) -> Iterator[Footer | FoldedPart]:
+    """Yield what all parts of a chain say, newest first, folded ones included. Raises as `folded_parts`."""
+    with translated(folder):
+        begin = newest_mark(folder).position
+        names = [name for name in reversed(part_names(folder)) if position_of(name) >= begin]
+    count = 1
+    while names:
+        yield from at_once(read_footer, [folder / name for name in names[:count]])
+        names, count = names[count:], min(2 * count, AHEAD)
+    yield from folded_parts(folder, begin)
 
 
 def _file_before(folder: AnyPath, position: int) -> _File | None:

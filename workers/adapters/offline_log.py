@@ -17,8 +17,8 @@ from undertow.adapters.offline_batches import folded_chunks, is_chunk, job_folde
 from undertow.adapters.offline_chains import MEND, begun_note, chain_folders, count_parts, find_holes, require_end
 from undertow.adapters.offline_files import publish, require_folder, sweep, sync_names
 from undertow.adapters.offline_folded import newest_mark
-from undertow.adapters.offline_footers import FoldedPart, folded_parts
-from undertow.adapters.offline_names import part_name, part_names, position_of
+from undertow.adapters.offline_footers import folded_parts, parts_backwards
+from undertow.adapters.offline_names import part_name, part_names
 from undertow.adapters.offline_parts import (
     encode_part,
     is_intact,
@@ -119,7 +119,7 @@ class FileOfflineLog:
         Raises `Refused` for a damaged part, `Unavailable`.
         """
         limit = math.inf
-        for part in _parts_backwards(self._folder(partition)):
+        for part in parts_backwards(self._folder(partition)):
             if part.next <= limit:
                 yield ChainEnd(next=part.next, mark=part.mark, refused=part.refused)
                 limit = part.next if part.next < part.first else limit
@@ -261,16 +261,6 @@ def _require_identity(home: AnyPath, footer: Footer, *, cluster_id: str, topic_i
         f"rows readable: {move}"
     )
     raise Refused(message)
-
-
-def _parts_backwards(folder: AnyPath) -> Iterator[Footer | FoldedPart]:
-    """Yield what all parts of a chain say, newest first, folded ones included."""
-    with translated(folder):
-        begin = newest_mark(folder).position
-        names = [name for name in part_names(folder) if position_of(name) >= begin]
-    for name in reversed(names):
-        yield read_footer(folder / name)
-    yield from folded_parts(folder, begin)
 
 
 def _latest_of(folder: AnyPath, names: Sequence[str]) -> int:
