@@ -31,6 +31,12 @@ pytestmark = pytest.mark.usefixtures("here")
         (["check", "--set", "kafka.nope=1"], "kafka.nope: there is no such setting"),
         (["check", "--set", "nope.here=1"], "nope: there is no such setting"),
         (["check", "--set", "fleet.replicas=-1"], "fleet.replicas: "),
+        (["check", "--set", "fleet.max_replicas=1"], "expected min_replicas <= replicas <= max_replicas"),
+        (["check", "--set", "kafka.extra.group_id=1"], "kafka.extra must not set group_id"),
+        (["check", "--set", "windows.every=now"], "Error: windows.every: expected a duration"),
+        (["check", "--set", "windows.lateness=now"], "Error: windows.lateness: expected a duration"),
+        (["check", "--set", "windows.every=1h", "--set", "windows.align=x"], "Error: windows.align: expected one of"),
+        (["check", "--set", "windows.known_topic=windows"], "must be another topic than kafka.topic"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -68,6 +74,19 @@ def test_a_setting_is_wrong_usage_only_where_it_was_typed(here, monkeypatch):
     assert done.stderr.startswith("error: ")
     with pytest.raises(WrongUsage):
         load(["fleet.replicas=-1", "kafka.max_batch=0"])
+
+
+def test_a_fault_of_a_whole_section_is_wrong_usage_unless_it_is_there_without_what_was_typed(here, monkeypatch):
+    (here / "undertow.toml").write_text('[windows]\nevery = "1h"\n')
+    for given in (["windows.tolerance=2h"], ["fleet.max_replicas=1"], ["windows.known_topic=windows"]):
+        with pytest.raises(WrongUsage):
+            load(given)
+    (here / "undertow.toml").write_text('[windows]\nevery = "1h"\ntolerance = "2h"\n')
+    monkeypatch.setenv("UNDERTOW_FLEET__MAX_REPLICAS", "1")
+    for given in ([], ["kafka.topic="], ["windows.align=x"], ["fleet.min_replicas=2"]):
+        with pytest.raises(Refused) as raised:
+            load(given)
+        assert not isinstance(raised.value, WrongUsage), given
 
 
 def test_no_secret_is_shown_by_wrong_usage(monkeypatch):

@@ -28,6 +28,6 @@ def test_no_command_takes_the_dead_letter_topic_for_that_of_windows(command, nam
     topic = "windows.rejects" if named == "by default" else "dead"
     given = ["history.parquet", f"--topic={topic}"] if command == "produce" else [f"--set=kafka.topic={topic}"]
     done = CliRunner().invoke(main, [command, *given])
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "dead" in done.stderr
     assert "kafka.topic" in done.stderr

@@ -44,12 +44,14 @@ def test_every_key_reaches_the_specification():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["windows.every=1 hour"], "windows: windows.every: expected a duration with its unit"),
+        (["windows.every=1 hour"], "windows.every: expected a duration with its unit"),
         (["windows.every=1h", "windows.fold=first"], "windows.fold: expected one of refuse, earlier, later"),
         (["windows.every=1h", "windows.evry=1h"], "windows.every"),
         (["windows.known=a.parquet", "windows.known_topic=ahead"], "found both: a.parquet and ahead"),
         (["windows.known_topic=ahead", "kafka.topic=ahead"], "windows.known_topic must be another topic"),
         (["windows.known_topic=what is ahead"], "windows.known_topic: Kafka takes letters"),
+        (["windows.tolerance=a bit"], "windows.tolerance: expected a duration with its unit"),
+        (["windows.max_gap=a bit"], "windows.max_gap: expected a duration with its unit"),
         (["windows.known_keep=90 days"], "windows.known_keep: expected a duration with its unit"),
     ],
 )

@@ -8,7 +8,7 @@ import difflib
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,7 +140,7 @@ def load(overrides: Iterable[str] = ()) -> Settings:
         return _with_store(Settings(**flags))
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        kind = WrongUsage if all(_is_given(fault, flags) for fault in faults) else Refused
+        kind = WrongUsage if _are_of_flags(faults, flags) else Refused
         raise kind("; ".join(map(_told, faults))) from None
     except SettingsError as error:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
@@ -176,8 +176,22 @@ def reached(path: AnyPath, settings: Settings, named: str) -> AnyPath:
     return StorePath(path.bucket, path.key, settings.store.options())
 
 
+def _are_of_flags(faults: Sequence[ErrorDetails], flags: Mapping[str, Any]) -> bool:
+    """Whether all faults are of these flags: of one value of theirs, or not there without them.
+
+    A fault of several values, or of a whole section, has the section's place, which flags and the file may share.
+    """
+    others = {fault["loc"] for fault in faults if not _is_given(fault, flags)}
+    if others:
+        try:
+            Settings()
+        except ValidationError as error:
+            return not others & {fault["loc"] for fault in error.errors(include_url=False)}
+    return True
+
+
 def _is_given(fault: ErrorDetails, flags: Mapping[str, Any]) -> bool:
-    """Whether the value of a fault, or the key that there is not, is of these flags."""
+    """Whether the value of a fault is of these flags."""
     found: Any = flags
     for name in fault["loc"]:
         if not isinstance(found, Mapping):
@@ -185,7 +199,7 @@ def _is_given(fault: ErrorDetails, flags: Mapping[str, Any]) -> bool:
         if name not in found:
             return False
         found = found[str(name)]
-    return not isinstance(found, Mapping) or fault["type"] == "extra_forbidden"
+    return not isinstance(found, Mapping)
 
 
 def _told(fault: ErrorDetails) -> str:
@@ -200,6 +214,8 @@ def _told(fault: ErrorDetails) -> str:
         meant = f"did you mean {'.'.join([*sections, *close])}?" if close else "undertow check shows all that there are"
         return f"{path}: there is no such setting: {meant}"
     found = fault["input"]
+    if text.startswith(f"{path}."):
+        return text  # of a section that was checked whole, it names the key
     if fault["type"] == "value_error" or is_secret(path) or not isinstance(found, str | int | float):
         return f"{path}: {text}"
     return f"{path}: {text}, found {masked(path, found)!r:.60}"

@@ -130,10 +130,12 @@ class WindowsSettings(Section):
         """Take the number 0 for the text, as `undertow settings` shows it."""
         return "0" if given == 0 and type(given) is int else given
 
-    @field_validator("known_keep")
+    @field_validator("every", "tolerance", "lateness", "known_keep", "max_gap")
     @classmethod
-    def _is_duration(cls, given: str) -> str:
-        parse_microseconds(given)
+    def _is_duration(cls, given: str | int) -> str | int:
+        """Refuse other texts, also where `every` is not set; a number of steps may be a text in the environment."""
+        if isinstance(given, str) and given and not given.isdecimal():
+            parse_microseconds(given)
         return given
 
     @model_validator(mode="after")
