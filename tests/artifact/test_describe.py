@@ -133,7 +133,7 @@ def test_the_ids_that_a_model_was_trained_on_are_listed_where_it_takes_no_others
         encoders=(*manifest.preprocessing.encoders, known),
         categoricals=(*manifest.preprocessing.categoricals, use),
     )
-    text = "string, a join key, in training only: r0, r1, r2, r3, r4, r5, r6, r7 and 1 more"
+    text = "string, a join key; it knows no others than r0, r1, r2, r3, r4, r5, r6, r7 and 1 more"
     assert ("series", "recording", text) in list(_contract(replace(manifest, preprocessing=changed)))
     open_to_all = replace(changed, encoders=(*manifest.preprocessing.encoders, replace(known, unknown=0)))
     assert ("series", "recording", "string, a join key") in list(

@@ -1,8 +1,9 @@
 """The observations of a made-up window give that window, in whatever form they are written."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from undertow.commands import describe
-from undertow.commands.observed_samples import encode_observations, make_observations
+from undertow.commands.observed_samples import encode_observations, make_known, make_observations
 from undertow.commands.samples import FORMS, Form
 from undertow.observations.from_tables import make_windows
 from undertow.observations.plan import make_plan
@@ -23,6 +24,7 @@ from undertow.settings.sections import KafkaSettings
 from undertow.settings.settings import Settings
 from undertow.settings.windows_section import WindowsSettings
 from undertow.wiring.observed_source import open_alone
+from undertow.wiring.window_plan import plan_windows
 
 HOUR = Column(name="hour", categories=tuple(map(str, range(24))))
 CONTRACT = InputContract(
@@ -84,3 +86,29 @@ def test_what_is_written_follows_from_what_records_hold(monkeypatch: pytest.Monk
     of_rows = Settings(windows=windows, kafka=KafkaSettings(content="observations"))
     describe.sample(Path("a"), "json", written.append, of_rows)
     assert [row["flow"] for row in orjson.loads(written.pop())] == [0.5, -1.0, 2.0]
+
+
+PRICE = Column(name="price")
+
+
+@pytest.mark.parametrize("past", [(), (PRICE,)])
+def test_what_is_known_ahead_goes_with_the_observations_and_a_row_of_it_is_shown(
+    past: tuple[Column, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = replace(CONTRACT, past=(*CONTRACT.past, *past), future=(HOUR, PRICE))
+    price = np.array([[4.0, 5.0]])
+    window = replace(
+        WINDOW, past=WINDOW.past | {one.name: np.array([1.0, 2.0, 3.0]) for one in past}, future={"price": price}
+    )
+    windows = WindowsSettings(**KEYS, every="1h", known_topic="ahead")
+    plan = plan_windows(windows, contract)
+    made = make_windows(plan, make_observations(window, plan), make_known(window, plan), None)
+    assert [made.take(np.arange(len(made))).future["price"].tolist(), made.known_faults] == [price.tolist(), ()]
+    monkeypatch.setattr(describe, "make_window", lambda _manifest: window)
+    rows = describe._rows(cast("Any", SimpleNamespace(contract=contract)), Settings(windows=windows), [])
+    assert rows.known == {
+        "event_timestamp": "2000-01-01T02:00:00.000000Z",
+        "made": 946_692_000_000_000,
+        "price": 5.0,
+    }
+    assert rows.known_topic == "ahead"

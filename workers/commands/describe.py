@@ -7,6 +7,7 @@ import shlex
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,10 +19,11 @@ from rich.text import Text
 
 from undertow.artifact.faster.notices import kept
 from undertow.artifact.format.manifest import Manifest, read_manifest
-from undertow.commands.observed_samples import encode_observations, make_observations
+from undertow.commands.observed_samples import encode_observations, make_known, make_observations
 from undertow.commands.samples import FORMS, Form, encode_sample, make_window
 from undertow.core.encoding import uses
 from undertow.core.errors import Refused, UndertowError
+from undertow.observations.plan import WindowPlan
 from undertow.schemas.contract import Column
 from undertow.schemas.embeddings import offline_schema
 from undertow.schemas.spaces import SpaceView
@@ -30,11 +32,22 @@ from undertow.schemas.wording import between, counted
 from undertow.settings.sections import ModelSettings
 from undertow.settings.settings import Settings
 from undertow.storage.store_path import AnyPath
-from undertow.wiring.window_plan import plan_windows
+from undertow.wiring.window_plan import known_from_topic, plan_windows
 
 LoadArtifact = Callable[[AnyPath, ModelSettings], None]
 LISTED = 8
 """How many categories are listed; the rest are counted. A choice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSamples:
+    """What a made-up window is made of: the last row of each kind, as an object of JSON; None where there is none."""
+
+    observation: Mapping[str, Any] | None = None
+    known: Mapping[str, Any] | None = None
+    """What is known ahead."""
+    known_topic: str = ""
+    """The topic of which it would be a record."""
 
 
 def load_once(path: AnyPath, model: ModelSettings) -> None:
@@ -56,7 +69,8 @@ def describe(
 ) -> None:
     """Print the description; where `settings` say how observations become windows (`windows.every`), one of these, too.
 
-    Raises `Refused` if the artifact is damaged; at the end also if it cannot be loaded.
+    And one row of what is known ahead, where a topic says it (`windows.known_topic`). Raises `Refused` if the artifact
+    is damaged; at the end also if it cannot be loaded.
     """
     manifest = read_manifest(path)
     fault: UndertowError | None = None
@@ -66,11 +80,11 @@ def describe(
         except UndertowError as error:
             fault = Refused(f"it cannot be loaded here: {error}")
             notices.append(str(fault))
-    samples, observation = _samples(manifest), _observation(manifest, settings, notices)
+    samples, rows = _samples(manifest), _rows(manifest, settings, notices)
     if as_json:
-        console.print_json(data=_as_json(manifest, notices, samples, observation))
+        console.print_json(data=_as_json(manifest, notices, samples, rows))
     else:
-        _show(path, manifest, notices, samples, observation, console)
+        _show(path, manifest, notices, samples, rows, console)
     if fault is not None:
         raise fault
 
@@ -89,16 +103,25 @@ def sample(path: AnyPath, form: Form, write: Callable[[bytes], object], settings
     write(content + b"\n" if form == "json" else content)
 
 
-def _observation(manifest: Manifest, settings: Settings | None, notices: list[str]) -> dict[str, Any] | None:
-    """Return the last observation of the made-up window as an object of JSON; why there is none is a notice."""
+def _rows(manifest: Manifest, settings: Settings | None, notices: list[str]) -> RowSamples:
+    """Return a row of each kind that the settings have windows made of; why there is none is a notice."""
     if settings is None or not settings.windows.every:
-        return None
+        return RowSamples()
     try:
         plan = plan_windows(settings.windows, manifest.contract)
     except Refused as error:
         notices.append(f"no windows can be made of observations: {error}")
-        return None
-    rows = make_observations(make_window(manifest), plan)
+        return RowSamples()
+    window = make_window(manifest)
+    observation = _last(make_observations(window, plan), plan)
+    if not known_from_topic(settings.windows, manifest.contract):
+        return RowSamples(observation=observation)
+    known = _last(make_known(window, plan), plan)
+    return RowSamples(observation=observation, known=known, known_topic=settings.windows.known_topic)
+
+
+def _last(rows: pa.Table, plan: WindowPlan) -> dict[str, Any]:
+    """Return the last row as an object of JSON."""
     found: dict[str, Any] = orjson.loads(encode_observations("json", rows, plan))[-1]
     return found
 
@@ -117,7 +140,7 @@ def _show(
     manifest: Manifest,
     notices: list[str],
     samples: Mapping[Form, bytes],
-    observation: Mapping[str, Any] | None,
+    rows: RowSamples,
     console: Console,
 ) -> None:
     for name, value in _head(manifest):
@@ -133,10 +156,16 @@ def _show(
         console.print(Text(notice), soft_wrap=True)
     console.print(Text("\na window of made-up numbers, as one record of JSON"), style="bold")
     console.print(Text(samples["json"].decode()), soft_wrap=True)
-    if observation is not None:
+    if rows.observation is not None:
         title = "its last observation, as one record of JSON (kafka.content = observations)"
         console.print(Text(f"\n{title}"), style="bold")
-        console.print(Text(orjson.dumps(observation).decode()), soft_wrap=True)
+        console.print(Text(orjson.dumps(rows.observation).decode()), soft_wrap=True)
+    if rows.known is not None:
+        title = (
+            f"what is known of the last step ahead, as one record of JSON for {rows.known_topic} (windows.known_topic)"
+        )
+        console.print(Text(f"\n{title}; with ids if it differs by series"), style="bold")
+        console.print(Text(orjson.dumps(rows.known).decode()), soft_wrap=True)
     console.print(Text("\nthe same window as bytes, to be sent or kept"), style="bold")
     for form, content in samples.items():
         size = f"# {counted(len(content), 'byte')}"
@@ -173,7 +202,7 @@ def _contract(manifest: Manifest) -> Iterator[tuple[str, ...]]:
     steps = between(contract.min_length, contract.max_length, "step")
     gaps = "; a step but the first and the last may be missing: null in all columns" if contract.allows_gaps else ""
     for identity in contract.series:
-        closed = f", in training only: {_listed(known[identity.name])}" if identity.name in known else ""
+        closed = f"; it knows no others than {_listed(known[identity.name])}" if identity.name in known else ""
         yield "series", identity.name, f"{identity.type}, a join key{closed}"
     for column in contract.past:
         yield "past", column.name, f"{steps}: {_values(column)}{gaps}"
@@ -209,9 +238,7 @@ def _features(manifest: Manifest) -> Iterator[tuple[str, ...]]:
         yield one.name, str(one.feature), str(one.size), sight
 
 
-def _as_json(
-    manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], observation: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _as_json(manifest: Manifest, notices: list[str], samples: Mapping[Form, bytes], rows: RowSamples) -> dict[str, Any]:
     view, certificate = manifest.view(), manifest.certificate
     proofs = {one.name: one.sight for one in certificate.features} if certificate else {}
     return {
@@ -235,7 +262,8 @@ def _as_json(
         "certificate": None if certificate is None else certificate.to_json(),
         "notices": notices,
         "sample": orjson.loads(samples["json"]),
-        "sample_observation": observation,
+        "sample_observation": rows.observation,
+        "sample_known": rows.known,
         "samples": {form: b64encode(content).decode() for form, content in samples.items()},
         "window_columns": {field.name: str(field.type) for field in window_schema(manifest.contract)},
         "log_columns": {field.name: str(field.type) for field in _log_schema(view)},

@@ -1,6 +1,6 @@
-"""A synthetic window as the observations that it would be made of, in each form in which they can be sent.
+"""A synthetic window as the observations that it would be made of, and what is known ahead, as they can be sent.
 
-In: a window, how observations become windows. Out: a table with a row for each step, and the bytes of a record or of a
+In: a window, how observations become windows. Out: tables with a row for each step, and the bytes of a record or of a
 file. Knows no model.
 """
 
@@ -23,10 +23,8 @@ def make_observations(windows: WindowBatch, plan: WindowPlan) -> pa.Table:
 
     It ends at the last grid point at or before its own end at which windows may end.
     """
-    grid, steps = plan.grid, int(windows.lengths[0])
-    apart_us = grid.every_us * plan.spec.stride
-    end_us = grid.origin_us + (int(windows.end_us[0]) - grid.origin_us) // apart_us * apart_us
-    times_us = [end_us - grid.every_us * before for before in reversed(range(steps))]
+    steps = int(windows.lengths[0])
+    times_us = _times_us(windows, plan, steps)
     columns = {one.name: [windows.series[one.name].tolist()[0]] * steps for one in plan.contract.series}
     columns[plan.spec.time] = pa.array(times_us, pa.timestamp("us", "UTC"))
     if plan.spec.created:
@@ -34,6 +32,32 @@ def make_observations(windows: WindowBatch, plan: WindowPlan) -> pa.Table:
     columns |= {one.name: windows.past[one.name][:steps].tolist() for one in plan.of("observed")}
     columns |= {one.name: [windows.static[one.name].tolist()[0]] * steps for one in plan.static}
     return pa.table(columns)
+
+
+def make_known(windows: WindowBatch, plan: WindowPlan) -> pa.Table:
+    """Return what is known ahead of the first window, and at its own steps, oldest first: the time (UTC), columns.
+
+    Without ids, by which it is known of all series. Empty of columns but the time where a model needs nothing of it.
+    """
+    steps, columns = int(windows.lengths[0]), [one.name for one in plan.of("known")]
+    times_us = _times_us(windows, plan, steps + plan.contract.horizon)
+    rows = {plan.spec.time: pa.array(times_us, pa.timestamp("us", "UTC"))}
+    if plan.spec.created:
+        rows.setdefault(plan.spec.created, pa.array(times_us, pa.int64()))
+    past = {one.name for one in plan.past}
+    for name in columns:
+        ahead = windows.future[name][0].tolist()
+        rows[name] = (windows.past[name][:steps].tolist() if name in past else ahead[:1] * steps) + ahead
+    return pa.table(rows)
+
+
+def _times_us(windows: WindowBatch, plan: WindowPlan, steps: int) -> list[int]:
+    """Return the grid points of so many steps, of which the first is that of the first window."""
+    grid = plan.grid
+    apart_us = grid.every_us * plan.spec.stride
+    end_us = grid.origin_us + (int(windows.end_us[0]) - grid.origin_us) // apart_us * apart_us
+    begin_us = end_us - grid.every_us * (int(windows.lengths[0]) - 1)
+    return [begin_us + grid.every_us * step for step in range(steps)]
 
 
 def encode_observations(form: Form, rows: pa.Table, plan: WindowPlan) -> bytes:
