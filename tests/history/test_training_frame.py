@@ -57,7 +57,7 @@ def test_each_label_has_the_newest_vector_at_or_before_its_time_in_its_own_row(a
     np.testing.assert_array_equal(training["gate"], expected[:, :1])
     assert training["hidden"].dtype == np.float32
     assert training.found.tolist() == [True, True, False, True, False]
-    np.testing.assert_array_equal(training.age_s, [1800.0, 0.0, np.nan, 76 * 3600.0, np.nan])
+    np.testing.assert_array_equal(training.age_seconds, [1800.0, 0.0, np.nan, 76 * 3600.0, np.nan])
     assert training.labels is labels
     assert (training.view, len(training.space)) == (read_manifest(artifact).view().view, 64)
 

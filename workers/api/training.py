@@ -35,7 +35,7 @@ class TrainingFrame(Mapping[str, _Array]):
     """By feature, (n, d) float32; NaN in the rows for which nothing was found."""
     found: NDArray[np.bool_]
     """(n,) whether there is a vector at or before the row's time."""
-    age_s: NDArray[np.float64]
+    age_seconds: NDArray[np.float64]
     """(n,) how many seconds older than the row its vector is; NaN where nothing was found."""
     view: str
     """The name of the space's view, `<name>__<space8>`."""
@@ -118,7 +118,7 @@ def training_frame(
         labels=labels,
         vectors={name: _matrix(joined[f"undertow.{name}"], sizes[name]) for name in wanted},
         found=joined["undertow.found"].to_numpy(),
-        age_s=joined["undertow.age_seconds"].to_numpy().astype(np.float64),
+        age_seconds=joined["undertow.age_seconds"].to_numpy().astype(np.float64),
         view=view.view,
         space=view.space,
     )
