@@ -21,6 +21,7 @@ from undertow.schemas.spaces import SpaceView
 from undertow.settings.log_sections import OfflineSettings
 from undertow.settings.settings import Settings
 from undertow.settings.windows_section import WindowsSettings
+from undertow.wiring.known_topic import KnownNow
 
 SITE = (IdColumn(name="site", type="string"),)
 CONTRACT = InputContract(series=SITE, past=(Column(name="flow"),), min_length=6, max_length=8)
@@ -78,3 +79,44 @@ def test_where_no_window_can_be_made_a_run_says_what_was_found_and_what_one_need
     assert [*tell(report, of_pieces)][1] == "no window could be made: longest run: 3 steps of 1h, a window needs 6"
     enough = replace(report, counts=replace(counts, longest=LongestRun(steps=6)))
     assert len([*tell(enough, of_pieces)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        ({"at": [BEGAN] * 2, "price": [1.0, None]}, ""),
+        ({"at": [BEGAN], "price": [None]}, "no window is made; none of 1 row has all of them"),
+        (
+            {"at": [None, BEGAN + timedelta(minutes=1)], "price": [1.0] * 2},
+            r"; 2 of 2 rows say nothing \(time 1, off-",
+        ),
+        ({"at": [], "price": []}, "none of 0 rows has all of them"),
+        ({"att": [BEGAN], "price": [1.0]}, r"what is known ahead .*expected a column at, .*columns: att, price"),
+        ({"at": [BEGAN], "prize": [1.0]}, r"that table has at, prize; there is .prize.: is price meant"),
+    ],
+)
+def test_a_table_by_which_nothing_is_known_is_refused_before_windows_are_made(tmp_path, ahead, said):
+    kinds = {"at": pa.timestamp("us", "UTC"), "att": pa.timestamp("us", "UTC")}
+    pq.write_table(
+        pa.table({name: pa.array(cells, kinds.get(name, pa.float64())) for name, cells in ahead.items()}),
+        tmp_path / "known.parquet",
+    )
+    contract = replace(CONTRACT, future=(Column(name="price"),), horizon=1)
+    windows = WindowsSettings(every="1h", time="at", known=tmp_path / "known.parquet")
+    file = write_rows(tmp_path, [0])
+    if not said:
+        assert find_observations(file, windows, contract) is not None
+        return
+    with pytest.raises(Refused, match=said):
+        find_observations(file, windows, contract)
+
+
+def test_a_topic_by_which_nothing_is_known_is_refused_with_what_was_found_in_it():
+    nothing = KnownNow(
+        table=pa.table({"price": []}), passed_over=1, told="0 rows of price in ahead; 1 row is passed over"
+    )
+    with pytest.raises(
+        Refused, match="no window can be made: of what is known ahead there are 0 rows of price in ahead"
+    ):
+        nothing.require_rows()
+    replace(nothing, table=pa.table({"price": [1.0]})).require_rows()

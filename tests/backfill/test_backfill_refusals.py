@@ -75,6 +75,9 @@ def test_a_report_says_why_rows_were_refused_and_where_all_of_them_are_listed(tm
     assert len(list(tell(plain, recipe(tmp_path)))) == 1
     assert not plain.took_nothing
     assert BackfillReport(chunks=1, skipped=0, seconds=0.0, counts=ChunkCounts(rejects=rejects)).took_nothing
+    without = BackfillReport(chunks=2, skipped=0, rows=9, seconds=0.0)  # observations that give no window
+    assert [without.took_nothing, replace(without, skipped=1).took_nothing] == [True, False]
+    assert not replace(without, counts=ChunkCounts(windows=1)).took_nothing
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,46 @@ def test_what_is_printed_of_windows_is_one_line():
     )
     windows = undertow.windows(table, contract_of("flow"), {"every": "1h", "min_length": 1})
     assert repr(windows) == "<Windows: 2 of 1 series, 1 row refused>"
+
+
+@pytest.mark.parametrize(
+    ("renamed", "told"),
+    [
+        (
+            {"price": "prize"},
+            r"price is known ahead: .*that table has site, unit, .*prize.*; there is .prize.: is price",
+        ),
+        (
+            {TIME: "time"},
+            r"known ahead \(windows.known, known=\): expected a column .*windows.time .*columns: site, .*note",
+        ),
+        (
+            {"site": "sites"},
+            r"known=\): expected the id site, since .*several rows of one time.*; there is .sites.: is",
+        ),
+    ],
+)
+def test_a_wrong_column_of_what_is_known_ahead_is_told_with_the_columns_that_there_are(renamed, told):
+    for known in (frame(), arrow(frame()).append_column("note", [["a"] * 24])):
+        wrong = (
+            known.rename(columns=renamed)
+            if isinstance(known, pd.DataFrame)
+            else known.rename_columns([renamed.get(name, name) for name in known.column_names])
+        )
+        with pytest.raises(Refused, match=told):
+            undertow.windows(frame(), CONTRACT, SPEC, known=wrong)
+
+
+def test_a_misspelt_column_of_a_data_frame_is_told_by_the_one_that_is_there():
+    with pytest.raises(Refused, match=r"expected a column flow, found none; there is .Flows.: is flow meant?"):
+        undertow.windows(frame().rename(columns={"flow": "Flows"}), CONTRACT, SPEC, known=frame())
+    with pytest.raises(
+        Refused, match=r"the table of statics .*: expected a column site, found none.*columns: site_, size"
+    ):
+        undertow.windows(frame(), CONTRACT, SPEC, known=frame(), static=pd.DataFrame({"site_": ["a"], "size": [1.0]}))
+
+
+def test_rows_of_what_is_known_that_say_nothing_are_told_where_there_is_no_window():
+    windows = undertow.windows(frame(), CONTRACT, SPEC, known=frame().assign(price=np.inf))
+    told = "24 of 24 rows of what is known ahead say nothing (number 24), for example row "
+    assert told in windows.why_none

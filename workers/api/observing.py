@@ -92,7 +92,7 @@ def windows(
     wanted = {one.name for one in contract.series} | columns | {said.time, said.created}
     ahead, statics = _table(known, wanted), _table(static, wanted)
     plan = make_plan(said, contract, known=_names(ahead), static=_names(statics))
-    return make_windows(plan, arrow_table(_read(observations), wanted, _EXPECTED), ahead, statics)
+    return make_windows(plan, arrow_table(_read(observations), wanted, _EXPECTED, keep_names=True), ahead, statics)
 
 
 def _known(settings: Settings, contract: InputContract) -> Any:
@@ -133,7 +133,7 @@ def _contract(model: object) -> InputContract:
 
 
 def _table(frame: Any, wanted: set[str]) -> pa.Table | None:
-    return None if frame is None else arrow_table(_read(frame), wanted, _EXPECTED)
+    return None if frame is None else arrow_table(_read(frame), wanted, _EXPECTED, keep_names=True)
 
 
 def _names(table: pa.Table | None) -> Collection[str]:

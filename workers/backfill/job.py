@@ -54,6 +54,8 @@ class BackfillReport:
     """How many chunks the history has."""
     skipped: int
     """How many of them an earlier run had done."""
+    rows: int = 0
+    """How many rows, windows or observations, the others have."""
     seconds: float
     counts: ChunkCounts = field(default_factory=ChunkCounts)
     """Of the chunks that this run has done."""
@@ -64,8 +66,12 @@ class BackfillReport:
 
     @property
     def took_nothing(self) -> bool:
-        """Whether there were rows to embed and all of them were rejected."""
-        return not self.counts.windows and self.counts.rejects.total > 0
+        """Whether there were rows and no window came of any: all were rejected, or observations gave none.
+
+        That the last few chunks of a job give none proves nothing.
+        """
+        has_none = self.rows > 0 and not self.skipped
+        return not self.counts.windows and (has_none or self.counts.rejects.total > 0)
 
 
 class EmbedChunk:
@@ -171,6 +177,7 @@ def backfill(
     return BackfillReport(
         chunks=len(chunks),
         skipped=skipped,
+        rows=sum(chunk.rows for chunk in missing),
         seconds=ticks() - began,
         counts=counts,
         refused_before=refused_before,

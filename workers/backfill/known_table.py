@@ -35,6 +35,7 @@ def known_of_job(recipe: BackfillRecipe, settings: Settings, say: Callable[[str]
         if now is None:
             yield None
             return
+        now.require_rows()  # before they are kept, so that a later run reads the topic again
         say(f"what is known ahead: {now.told}")
         publish(path, parquet_of(now.table), within=recipe.home)
     yield path

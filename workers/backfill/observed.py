@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,13 +20,15 @@ from undertow.adapters.observation_sort import sorted_rows
 from undertow.backfill.digests import content_digest
 from undertow.backfill.history_files import PIECE, find_history
 from undertow.core.errors import Refused
-from undertow.observations.faults import explain_rows
-from undertow.observations.from_tables import make_windows
+from undertow.observations.faults import explain_rows, sum_up
+from undertow.observations.from_tables import make_windows, read_known
 from undertow.observations.known_rows import empty_known, known_names
 from undertow.observations.plan import WindowPlan, make_plan
 from undertow.observations.read import TableForm, read_observations
+from undertow.observations.windowed import require_known
 from undertow.schemas.contract import InputContract
 from undertow.schemas.lookalikes import looks_misspelt
+from undertow.schemas.wording import counted
 from undertow.settings.windows_section import WindowsSettings
 from undertow.storage.store_path import AnyPath
 
@@ -99,6 +102,8 @@ def find_observations(
     plan = make_plan(windows.spec(), contract, known=columns, static=_names(static))
     ahead = empty_known(plan) if windows.known_topic else _empty(known)
     make_windows(plan, schema.empty_table(), ahead, _empty(static))  # refuses columns that do not fit
+    if windows.known is not None and any(plan.of("known")):
+        _require_known(plan, windows.known)
     files = tuple(found.folder / name for name in found.names)
     _require_grid(plan, files[0])
     return ObservedHistory(files=files, plan=plan, known=known, static=static)
@@ -107,26 +112,42 @@ def find_observations(
 def _require_grid(plan: WindowPlan, path: Path) -> None:
     """Raise `Refused` where nearly all of a file's first rows would be refused one by one, as off the grid."""
     spec = plan.spec
-    try:
-        with pq.ParquetFile(path) as file:
-            first = next(file.iter_batches(FIRST_ROWS, columns=[spec.time]), None)
-    except (pa.ArrowException, OSError) as error:
-        message = f"{path} is no readable Parquet file: {error}"
-        raise Refused(message) from error
-    if first is None or first.num_rows < FEWEST_ROWS:
+    table = _first_rows(path, [spec.time])
+    if table.num_rows < FEWEST_ROWS:
         return
     form = TableForm(ids=(), time=spec.time, zone=spec.zone, fold=spec.fold, created="", columns=(), grid=plan.grid)
-    table = pa.Table.from_batches([first])
     off = [one for one in read_observations(table, form).bad if one.reason == "off-grid"]
     count = sum(len(one.rows) for one in off)
-    if count >= MOST_OFF_GRID * first.num_rows:
+    if count >= MOST_OFF_GRID * table.num_rows:
         (example,) = explain_rows([off[0].take(slice(1))], table)
         message = (
             f"{path}: expected observations within windows.tolerance ({spec.tolerance}) of grid points each "
-            f"{spec.every}, found {count:,} of the first {first.num_rows:,} rows further off, for example row "
+            f"{spec.every}, found {count:,} of the first {table.num_rows:,} rows further off, for example row "
             f"{example.row}: {example.detail}; or windows.origin may be wrong"
         )
         raise Refused(message)
+
+
+def _require_known(plan: WindowPlan, path: Path) -> None:
+    """Raise `Refused` where nothing is known by any of the first rows of the table: no window could be made."""
+    table = _first_rows(path)
+    ahead, bad = read_known(plan, table, {one.name: np.zeros(0, object) for one in plan.contract.series})
+    if not require_known(ahead).reach.any():
+        names = ", ".join(one.name for one in plan.of("known"))
+        found = sum_up(bad, table, "say nothing") or f"none of {counted(table.num_rows, 'row')} has all of them"
+        message = f"{path} (windows.known): expected rows with {names}, without which no window is made; {found}"
+        raise Refused(message)
+
+
+def _first_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return up to `FIRST_ROWS` of a file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            first = next(file.iter_batches(FIRST_ROWS, columns=columns), None)
+            return file.schema_arrow.empty_table() if first is None else pa.Table.from_batches([first])
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} is no readable Parquet file: {error}"
+        raise Refused(message) from error
 
 
 def write_pieces(

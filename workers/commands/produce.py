@@ -48,7 +48,7 @@ def produce(
     create_partitions: int | None = None,
     clock: Clock = time.time,
 ) -> bool:
-    """Send the windows of the files; return whether any was sent (or there were none at all).
+    """Send the windows of the files; return whether any was sent (or the files have no rows at all).
 
     Of observations, they are sent series by series; the observations themselves where `kafka.content` says so.
 
@@ -69,6 +69,7 @@ def produce(
         pieces = Path(folder, "pieces")
         pieces.mkdir()
         if (now := read_known_topic(settings, contract)) is not None:
+            now.require_rows()
             console.print(f"what is known ahead: {now.told}", highlight=False, markup=False, soft_wrap=True)
             ahead = Path(folder, "known.parquet")
             ahead.write_bytes(parquet_of(now.table))
@@ -135,7 +136,7 @@ def _produce(
     )
     for line in (text, *_notes(reader.why_none, odd, refusals, listed)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return bool(sent) or not refusals.total
+    return bool(sent) or not any(chunk.rows for chunk in found.chunks)
 
 
 def _notes(why_none: str, odd: int, refusals: RejectCounts, listed: Path) -> Iterator[str]:

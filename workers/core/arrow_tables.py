@@ -15,17 +15,18 @@ _UNFIT = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError)
 """What pyarrow raises for cells that fit no column."""
 
 
-def arrow_table(frame: Any, wanted: Collection[str], expected: str) -> pa.Table:
+def arrow_table(frame: Any, wanted: Collection[str], expected: str, *, keep_names: bool = False) -> pa.Table:
     """Return the table. Of pandas' columns only those `wanted` are converted, since others may hold anything.
 
-    Raises `Refused` if it is no table, which `expected` describes.
+    With `keep_names` the others are there, too, as nulls, so that who misses a column can say which there are. Raises
+    `Refused` if it is no table, which `expected` describes.
     """
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
     if hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas' export would add the index as a column
-        return _from_pandas(frame, wanted)
+        return _from_pandas(frame, wanted, keep_names=keep_names)
     if hasattr(frame, "__arrow_c_stream__"):
         try:
             return pa.table(frame)
@@ -36,10 +37,12 @@ def arrow_table(frame: Any, wanted: Collection[str], expected: str) -> pa.Table:
     raise Refused(message)
 
 
-def _from_pandas(frame: Any, wanted: Collection[str]) -> pa.Table:
+def _from_pandas(frame: Any, wanted: Collection[str], *, keep_names: bool) -> pa.Table:
     columns: dict[str, Any] = {}
     for place, name in enumerate(frame.columns):
         if name not in wanted:
+            if keep_names:
+                columns.setdefault(str(name), pa.nulls(len(frame)))
             continue
         if name in columns:
             message = f"the DataFrame has two columns named {name}"

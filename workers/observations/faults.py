@@ -61,8 +61,8 @@ def explain_rows(bad: Iterable[BadRows], table: Any) -> tuple[Fault, ...]:
     return tuple(sorted(faults, key=lambda fault: fault.row))
 
 
-def sum_up(bad: Sequence[BadRows], table: Any) -> str:
-    """Say in one sentence how many rows of a table are no observations and why, with one of the most frequent kind."""
+def sum_up(bad: Sequence[BadRows], table: Any, said: str = "are no observations") -> str:
+    """Say in one sentence how many rows of a table are bad and why, with one of the most frequent kind."""
     if not bad:
         return ""
     counts = Counter[str]()
@@ -71,7 +71,7 @@ def sum_up(bad: Sequence[BadRows], table: Any) -> str:
     (example,) = explain_rows([max(bad, key=lambda one: len(one.rows)).take(slice(1))], table)
     kinds = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
     whole = f"{counts.total():,} of {counted(table.num_rows, 'row')}"
-    return f"{whole} are no observations ({kinds}), for example row {example.row}: {example.detail}"
+    return f"{whole} {said} ({kinds}), for example row {example.row}: {example.detail}"
 
 
 def time_texts(times: Any) -> list[str]:

@@ -14,6 +14,7 @@ from undertow.observations.fills import NO_FILL, Fill
 from undertow.observations.grid import Grid
 from undertow.observations.spec import OTHERS, WindowSpec
 from undertow.schemas.contract import Column, InputContract
+from undertow.schemas.lookalikes import looks_misspelt
 from undertow.schemas.wording import between
 
 ColumnSource = Literal["observed", "known", "calendar"]
@@ -76,9 +77,10 @@ def make_plan(
         if column.name in spec.calendar:
             return "calendar"
         if column.name in ahead and column.name not in known:
+            found = f"that table has {', '.join(known)}" if known else "there is no such table"
             message = (
                 f"{column.name} is known ahead: expected it in windows.calendar, or in a table of what is known "
-                f"(known=), found it in neither; that table has {', '.join(known) or 'no columns'}"
+                f"(windows.known, known=), found it in neither; {found}{looks_misspelt(column.name, known)}"
             )
             raise Refused(message)
         return "known" if column.name in ahead else "observed"

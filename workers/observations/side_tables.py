@@ -116,7 +116,7 @@ class StaticTable:
             seen: set[tuple[object, ...]] = set()
             twice = next(key for key in _keys(keys, rows) if key in seen or seen.add(key))  # type: ignore[func-returns-value]
             named_twice = ", ".join(map(str, twice))
-            message = f"expected one row for each series in the table of statics, found {named_twice} twice"
+            message = f"expected one row for each series, found {named_twice} twice"
             raise Refused(message)
         self._columns = {column: read_elements(value_column(table, column), column) for column in columns}
 

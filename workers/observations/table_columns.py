@@ -3,6 +3,8 @@
 In: an Arrow table. Out: arrays. Knows no value.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +14,16 @@ from undertow.core.errors import Refused
 from undertow.schemas.arrow_faults import element_test, element_words, is_integer, is_text
 from undertow.schemas.contract import Column, IdColumn
 from undertow.schemas.lookalikes import looks_misspelt
+
+
+@contextlib.contextmanager
+def of_table(words: str, table: pa.Table) -> Iterator[None]:
+    """Let a refusal say which of several tables is meant, and which columns it has."""
+    try:
+        yield
+    except Refused as error:
+        message = f"{words}: {error} (its columns: {', '.join(table.column_names)})"
+        raise Refused(message) from None
 
 
 def whole_column(table: pa.Table, name: str, hint: str = "") -> Any:

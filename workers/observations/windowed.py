@@ -97,6 +97,8 @@ class Windows:
         refused = sum(len(one.rows) for one in self.bad)
         if not said and (refused < self.table.num_rows or not refused):
             said = [explain_none(self.plan, self.spans.longest)]
+        if self.known_bad:
+            said.append(sum_up(self.known_bad, self.known_table, "of what is known ahead say nothing"))
         return "; ".join([*([sum_up(self.bad, self.table)] if refused else []), *said])
 
     @property

@@ -40,6 +40,12 @@ class KnownNow:
     told: str
     """In words: how many rows there are, and how many were passed over."""
 
+    def require_rows(self) -> None:
+        """Raise `Refused` where there are none: no window can be made then."""
+        if not self.table.num_rows:
+            message = f"no window can be made: of what is known ahead there are {self.told}"
+            raise Refused(message)
+
 
 def require_known_topic(settings: Settings, contract: InputContract) -> None:
     """Raise `Refused` where columns come from a topic that does not exist."""
