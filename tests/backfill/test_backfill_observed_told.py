@@ -12,7 +12,7 @@ from undertow.backfill.chunk_counts import ChunkCounts, LongestRun
 from undertow.backfill.chunks import WHOLE, cut
 from undertow.backfill.embed import BackfillRecipe, BackfillTools, ChunkEmbedder
 from undertow.backfill.job import BackfillReport
-from undertow.backfill.observed import FEWEST_ROWS, find_observations
+from undertow.backfill.observed import FEWEST_ROWS, FIRST_ROWS, find_observations
 from undertow.backfill.pieces import in_pieces
 from undertow.backfill.run import tell
 from undertow.core.errors import Refused
@@ -85,12 +85,13 @@ def test_where_no_window_can_be_made_a_run_says_what_was_found_and_what_one_need
     ("ahead", "said"),
     [
         ({"at": [BEGAN] * 2, "price": [1.0, None]}, ""),
+        ({"at": [BEGAN] * (FIRST_ROWS + 1), "price": [None] * FIRST_ROWS + [1.0]}, ""),
         ({"at": [BEGAN], "price": [None]}, "no window is made; none of 1 row has all of them"),
         (
             {"at": [None, BEGAN + timedelta(minutes=1)], "price": [1.0] * 2},
             r"; 2 of 2 rows say nothing \(time 1, off-",
         ),
-        ({"at": [], "price": []}, "none of 0 rows has all of them"),
+        ({"at": [], "price": []}, "there is no row"),
         ({"att": [BEGAN], "price": [1.0]}, r"what is known ahead .*expected a column at, .*columns: att, price"),
         ({"at": [BEGAN], "prize": [1.0]}, r"that table has at, prize; there is .prize.: is price meant"),
     ],

@@ -248,3 +248,10 @@ def test_rows_of_what_is_known_that_say_nothing_are_told_where_there_is_no_windo
     windows = undertow.windows(frame(), CONTRACT, SPEC, known=frame().assign(price=np.inf))
     told = "24 of 24 rows of what is known ahead say nothing (number 24), for example row "
     assert told in windows.why_none
+
+
+def test_a_column_whose_name_is_a_number_is_not_the_one_of_that_text():
+    table = frame().rename(columns={"flow": 3})
+    contract = contract_of("3")
+    with pytest.raises(Refused, match="expected a column 3"):
+        undertow.windows(table, contract, {"every": "1h", "min_length": 1})

@@ -112,8 +112,8 @@ def find_observations(
 def _require_grid(plan: WindowPlan, path: Path) -> None:
     """Raise `Refused` where nearly all of a file's first rows would be refused one by one, as off the grid."""
     spec = plan.spec
-    table = _first_rows(path, [spec.time])
-    if table.num_rows < FEWEST_ROWS:
+    table = next(_in_batches(path, [spec.time]), None)
+    if table is None or table.num_rows < FEWEST_ROWS:
         return
     form = TableForm(ids=(), time=spec.time, zone=spec.zone, fold=spec.fold, created="", columns=(), grid=plan.grid)
     off = [one for one in read_observations(table, form).bad if one.reason == "off-grid"]
@@ -129,22 +129,26 @@ def _require_grid(plan: WindowPlan, path: Path) -> None:
 
 
 def _require_known(plan: WindowPlan, path: Path) -> None:
-    """Raise `Refused` where nothing is known by any of the first rows of the table: no window could be made."""
-    table = _first_rows(path)
-    ahead, bad = read_known(plan, table, {one.name: np.zeros(0, object) for one in plan.contract.series})
-    if not require_known(ahead).reach.any():
-        names = ", ".join(one.name for one in plan.of("known"))
-        found = sum_up(bad, table, "say nothing") or f"none of {counted(table.num_rows, 'row')} has all of them"
-        message = f"{path} (windows.known): expected rows with {names}, without which no window is made; {found}"
-        raise Refused(message)
+    """Raise `Refused` where no row of the table says what is known: no window could be made. Reads to the first one."""
+    nobody = {one.name: np.zeros(0, object) for one in plan.contract.series}
+    found = "there is no row"
+    for table in _in_batches(path):
+        ahead, bad = read_known(plan, table, nobody)
+        if require_known(ahead).reach.any():
+            return
+        if found == "there is no row":
+            found = sum_up(bad, table, "say nothing") or f"none of {counted(table.num_rows, 'row')} has all of them"
+    names = ", ".join(one.name for one in plan.of("known"))
+    message = f"{path} (windows.known): expected rows with {names}, without which no window is made; {found}"
+    raise Refused(message)
 
 
-def _first_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return up to `FIRST_ROWS` of a file."""
+def _in_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of a file, up to `FIRST_ROWS` at a time. Raises `Refused`."""
     try:
         with pq.ParquetFile(path) as file:
-            first = next(file.iter_batches(FIRST_ROWS, columns=columns), None)
-            return file.schema_arrow.empty_table() if first is None else pa.Table.from_batches([first])
+            for batch in file.iter_batches(FIRST_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
         message = f"{path} is no readable Parquet file: {error}"
         raise Refused(message) from error

@@ -41,8 +41,8 @@ def _from_pandas(frame: Any, wanted: Collection[str], *, keep_names: bool) -> pa
     columns: dict[str, Any] = {}
     for place, name in enumerate(frame.columns):
         if name not in wanted:
-            if keep_names:
-                columns.setdefault(str(name), pa.nulls(len(frame)))
+            if keep_names and isinstance(name, str):
+                columns.setdefault(name, pa.nulls(len(frame)))
             continue
         if name in columns:
             message = f"the DataFrame has two columns named {name}"
