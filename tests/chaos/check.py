@@ -19,7 +19,7 @@ NEVER = (-1, -1)
 """Before any event and generation."""
 NOTHING: Mapping[str, int] = MappingProxyType({})
 TOLD = frozenset({"windows", "observations", "late", "not_warm", "rejects_expected", "gaps", "gap_offsets", "unread"})
-TOLD |= {"looks", "versions", "backfilled"}
+TOLD |= {"looks", "versions", "backfilled", "begun_anew"}
 """What a verdict counts that is nothing amiss."""
 
 
@@ -70,6 +70,8 @@ class Verdict:
     """Of which windows were made, where records hold observations; late ones count."""
     late: int = 0
     """Records with an observation that was too late."""
+    begun_anew: int = 0
+    """Records that were refused since a value of a living series ended who took them: behind them it begins anew."""
     not_warm: int = 0
     """Windows that are missing or of fewer observations, since who took over told that the topic lacks some."""
     rejects_expected: int = 0

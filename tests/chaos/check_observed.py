@@ -8,9 +8,11 @@ how it was read nor what went wrong meanwhile.
    another partition, or to a topic made anew, begins there anew.
 2. Where who took a lane over has told that the topic lacks what came since a snapshot (`not-warm`), windows from there
    on may be those of a frame without it. Nothing else may be missing or different.
+3. Behind a record that is refused, since a window that it closes ends who embeds it, the series that it names begin
+   anew: which record that is follows from the topic as well (`cut.py`).
 """
 
-from collections import Counter, defaultdict
+from collections import ChainMap, Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tests.chaos.check import ATOL, NEVER, NOTHING, Offline, Verdict, last_of_history
-from tests.chaos.cut import Cut, Cutter, Key, Story, bad_reasons, good_rows
+from tests.chaos.cut import ENDS, Cut, Cutter, Key, Story, bad_reasons, good_rows
 from tests.chaos.gaps import count_broken, lost_range, where_gone
 from tests.chaos.places import Lane, Part, Place
 from tests.chaos.windows import POISON
@@ -226,31 +228,41 @@ def _judge_letters(
     others: Sequence[tuple[NotWarm, int]],
     letters: Iterable[Letter],
 ) -> dict[str, int]:
-    """Expect one of each record with something bad or late. Of unseen records there may be one."""
+    """Expect one of each record with something bad or late, or that ends who takes it: then for nothing else of it.
+
+    Of unseen records there may be one.
+    """
     reasons: dict[Place, set[str]] = defaultdict(set)
     for place, value in topic.records.items():
         reasons[place] |= {"not-json"} if value.startswith(POISON) else bad_reasons(value)
     for place in topic.planted:
         reasons[place].add(ANY)
-    must = {place for place, why in reasons.items() if why} - unseen
-    for number, _ in enumerate(lanes):
-        must |= made.late[number]
-        for place in made.late[number]:
-            reasons[place].add("late")
+    bad = {place: frozenset(why) for place, why in reasons.items()}
+    must = certain = frozenset(place for place, why in bad.items() if why) - unseen
+    own = dict(ChainMap(*(dict(made.letters[number]) for number, _ in enumerate(lanes))))
+    for place, why in own.items():
+        reasons[place] = {*why} if _is_refused(why) else {*bad[place], *why}
+    must |= own.keys()
     for told, number in others:
-        for place in made.late[lanes.index(told.lane)] ^ made.late[number]:
-            if place.offset >= told.upto:
-                reasons[place].add("late")
-                must -= {place} if reasons[place] == {"late"} else set()
+        base, other = made.letters[lanes.index(told.lane)], made.letters[number]
+        for place in base.keys() | other.keys():
+            if place.offset >= told.upto and base.get(place) != other.get(place):
+                reasons[place] |= bad[place] | other.get(place, frozenset())
+                must -= {place} - certain
     for place in unseen:
-        reasons[place].add("late")
+        reasons[place] |= {"late"}.union(*(one.get(place, ()) for one in made.letters))
     found = {*letters}
     return {
         "rejects_expected": len(must),
-        "late": sum(len(made.late[number]) for number in range(len(lanes))),
+        "late": sum("late" in why for why in own.values()),
+        "begun_anew": sum(_is_refused(why) for why in own.values()),
         "rejects_lost": len(must - {place for place, _ in found}),
         "rejects_wrong": sum(not {reason, ANY} & reasons.get(place, set()) for place, reason in found),
     }
+
+
+def _is_refused(why: AbstractSet[str]) -> bool:
+    return not why.isdisjoint(ENDS.values())
 
 
 def _are_known(made: Cut, row: int, others: Iterable[int]) -> bool:

@@ -32,6 +32,9 @@ HOLE, LONG_HOLE, MISSING, SECOND = 0.06, 0.15, 0.1, 0.1
 PROBE_STEPS = 12
 """A window, and what closes it: it ends at step 5, and is closed by an observation 4.2 s later, at step 10."""
 
+FATAL_STEPS = LENGTH + 6
+"""A window that ends who embeds it, what comes until its end is closed by the last step but one, and one more."""
+
 Row = dict[str, Any]
 
 
@@ -140,6 +143,35 @@ class Observed:
             messages.append(self._message(site, rows))
             events[name_of(site)] = first + LENGTH - 1
         return messages, events
+
+    def fatal(self, partitions: int, partition: int, value: float) -> list[Message]:
+        """Return the next steps of a site, with a value in the last one of a window, and what closes it.
+
+        Beside the closer another site is. What lies between comes before it or, with what was missing of the window
+        and was filled, behind it: too late it is for nobody.
+        """
+        site, other = self._rng.sample(range(partition, SITES, partitions), 2)
+        first = self._steps[site]
+        self._steps[site] += FATAL_STEPS
+        times = [BEGIN_US + (first + step) * STEP_US for step in range(FATAL_STEPS)]
+        rows: list[Row] = [
+            {"site": name_of(site), "event_timestamp": at, "flow": self._rng.gauss(0, 1), "head": 1.0} for at in times
+        ]
+        rows[LENGTH - 1]["flow"] = value
+        others = rows_of(other, self._steps[other])
+        self._steps[other] += 1
+        window, between, closer, last = rows[:LENGTH], rows[LENGTH:-2], rows[-2], rows[-1]
+        self._rng.shuffle(between)
+        if self._rng.random() < 0.5:
+            before, behind = [*self._rng.sample(window, LENGTH), *between], []
+        else:
+            missing = [row for step, row in enumerate(window) if step in {1, 2, 4} and self._rng.random() < 0.5]
+            before, behind = [row for row in window if row not in missing], [*missing, *between]
+        return [
+            *(self._message(site, [row]) for row in before),
+            self._message(site, [closer, *others]),
+            *(self._message(site, [row]) for row in [*behind, last]),
+        ]
 
     def _due(self, site: int, step: int) -> list[Row]:
         """Return what is sent of a site as it comes to a step, in no order; hold others back."""

@@ -106,6 +106,41 @@ class RecordThatGoesAnotherWay(RecordThatKills):
 
 
 @dataclass(slots=True)
+class FatalValue(Fault):
+    """A value of a living series that ends the process of each replica that embeds it."""
+
+    draws: float = 0.0
+    number: ClassVar[float] = DEADLY
+    row: ClassVar[str] = "RECORD"
+    heals_itself: ClassVar[bool] = True
+    longest_s: ClassVar[float] = 0.0
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> Self:
+        return cls(rng.random())
+
+    def break_it(self, world: World) -> None:
+        world.send_fatal(int(self.draws * world.broker.partitions), self.number)
+
+
+@dataclass(slots=True)
+class EndlessValue(FatalValue):
+    """A value of a living series from which the model does not return."""
+
+    number: ClassVar[float] = ENDLESS
+
+
+@dataclass(slots=True)
+class ValueAside(FatalValue):
+    """A value of a living series for which the model passes the tapped layer by."""
+
+    number: ClassVar[float] = ASIDE
+
+
+LIVING_KINDS: tuple[type[Fault], ...] = (FatalValue, EndlessValue, ValueAside)
+
+
+@dataclass(slots=True)
 class Bomb(Poison):
     """A batch of a few kB that unpacks to more than is allowed."""
 

@@ -7,6 +7,7 @@ acknowledgement was lost may be there or not, and is sent again. Knows nothing o
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaProducer
@@ -53,6 +54,12 @@ class Producer:
             messages, events = self._content.probe(self._broker.partitions)
         self._send(messages)
         return events
+
+    def send(self, make: Callable[[int], list[Message]]) -> None:
+        """Send now what is made for so many partitions."""
+        with self._lock:
+            messages = make(self._broker.partitions)
+        self._send(messages)
 
     def _run(self) -> None:
         while not self._stop.wait(0 if time.monotonic() < self._broker.hurry_until else EVERY_S):

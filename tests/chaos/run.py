@@ -18,6 +18,7 @@ from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.maintainer import maintain_once
 from tests.chaos.observations import Observed
 from tests.chaos.past import Past
+from tests.chaos.poison import LIVING_KINDS
 from tests.chaos.produce import Producer
 from tests.chaos.read import Online, Watcher, read_history, read_offline, read_online, read_truth
 from tests.chaos.read_observed import cutter_of, read_topic
@@ -29,7 +30,7 @@ from tests.chaos.windows import Numbered
 from tests.chaos.world import GIVE_UP_AFTER_S, TOPIC, World, running
 
 LOOK_EVERY_S = 0.05
-KINDS = {kind.__name__: kind for kind in (*EVERY_KIND, *STORE_KINDS, *SNAPSHOT_KINDS)}
+KINDS = {kind.__name__: kind for kind in (*EVERY_KIND, *STORE_KINDS, *SNAPSHOT_KINDS, *LIVING_KINDS)}
 
 
 def run(
@@ -41,6 +42,9 @@ def run(
     with running(folder, in_store=in_store, observes=observes) as world:
         content = Observed(seed) if observes else Numbered(seed)
         producer = Producer(world.broker, world.settings.kafka.bootstrap, TOPIC, content)
+        if isinstance(content, Observed):
+            make = content.fatal
+            world.send_fatal = lambda partition, value: producer.send(lambda count: make(count, partition, value))
         online = Online(world.settings.feast)
         watcher = Watcher(Online(world.settings.feast), lambda: world.emptied)
         past = Past(world, seed)
@@ -120,7 +124,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="keep the reports in tests/chaos/README.md")
     given = parser.parse_args()
     in_store, observes = given.store == "s3", given.content == "observations"
-    kinds = (*EVERY_KIND, *(STORE_KINDS if in_store else ()), *(SNAPSHOT_KINDS if observes else ()))
+    kinds = (*EVERY_KIND, *(STORE_KINDS if in_store else ()), *((*SNAPSHOT_KINDS, *LIVING_KINDS) if observes else ()))
     reports: list[str] = []
     for seed in range(given.seed, given.seed + given.times):
         script = brief_script(observes=observes) if given.brief else write_script(seed, given.faults, kinds)

@@ -11,7 +11,7 @@ from tests.chaos.faults import ControllerKilled, DriverKilled, Fault, KilledAtPo
 from tests.chaos.folds import MaintainerKilled, MaintainerStopped
 from tests.chaos.kinds import EVERY_KIND
 from tests.chaos.outages import BrokerRestarted, DiskFull, RedisFull, RetentionOvertook
-from tests.chaos.poison import Bomb, CorruptBatch
+from tests.chaos.poison import Bomb, CorruptBatch, FatalValue
 from tests.chaos.snapshots import KilledInSnapshot, SnapshotDamaged, SnapshotsGone
 
 
@@ -59,6 +59,7 @@ def brief_script(*, observes: bool = False) -> tuple[Timed, ...]:
         KilledInSnapshot("after_fsync_of_snapshot"),
         SnapshotDamaged(ways=("flipped",)),
         RetentionOvertook(),
+        FatalValue(),
         SnapshotsGone(),
         DriverKilled(),
     )

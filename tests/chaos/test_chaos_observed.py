@@ -1,6 +1,7 @@
 """The check of observations finds what is planted, and agrees with a stream that nothing has happened to."""
 
 import json
+import random
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -10,11 +11,14 @@ import pytest
 
 from tests.chaos.check import Offline
 from tests.chaos.check_observed import NotWarm, check_observed
-from tests.chaos.cut import cut
-from tests.chaos.observations import Observed, name_of
+from tests.chaos.cut import ENDS, cut
+from tests.chaos.observations import BAD, Observed, name_of
 from tests.chaos.places import Lane, Part, Place
 from tests.chaos.quiet import CONTRACT, PARTITIONS, shown, streamed, sums, topic_of
 from tests.chaos.windows import POISON
+from tests.seed.deadly import ASIDE, DEADLY, ENDLESS
+from undertow.observations import streamed_records
+from undertow.observations.beginning_anew import begin_anew
 
 BATCHES = 120
 CUT = partial(cut, contract=CONTRACT, embed=sums)
@@ -52,7 +56,7 @@ def rows(offline, chosen):
 
 def amiss(found):
     verdict = check_observed(**found)
-    told = {"windows", "observations", "late", "rejects_expected"}
+    told = {"windows", "observations", "late", "begun_anew", "rejects_expected"}
     return {name: count for name in verdict.__slots__ if name not in told and (count := getattr(verdict, name))}
 
 
@@ -222,3 +226,55 @@ def test_what_lay_behind_the_chains_of_a_deleted_topic_is_expected_of_nobody(fou
     less = {**gone, "offline": rows(gone["offline"], slice(1, None))}
     assert check_observed(**less).offline_lost == 1
     assert found["topic"].records[place] != POISON
+
+
+def fatal_topic(seed, plants, strewn=0):
+    """A topic with values that end who embeds them, as faults plant them and anywhere else in living series."""
+    content, chance = Observed(seed), random.Random(seed)
+    messages = []
+    for value in plants:
+        messages += [one for _ in range(20) for one in content.batch(PARTITIONS)]
+        messages += content.fatal(PARTITIONS, chance.randrange(PARTITIONS), value)
+    messages += [one for _ in range(20) for one in content.batch(PARTITIONS)]
+    topic = topic_of(messages)
+    records = {**topic.records}
+    for place in chance.sample(sorted(place for place in records if place in topic.numbers), strewn):
+        found = json.loads(records[place])
+        rows = found if isinstance(found, list) else [found]
+        good = [row for row in rows if BAD not in row]
+        if good:
+            chance.choice(good)["flow"] = chance.choice([DEADLY, ENDLESS, ASIDE])
+            records[place] = json.dumps(rows).encode()
+    return replace(topic, records=records)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_of_values_that_end_who_embeds_them_it_is_known_which_record_is_refused_and_what_begins_anew(seed):
+    topic = fatal_topic(seed, [DEADLY, ENDLESS, ASIDE], strewn=8)
+    offline, letters = streamed(topic, seed)
+    found = {"topic": topic, "cut": CUT, "offline": offline, "letters": letters, "online": shown(offline)}
+    found["sent"] = {*topic.numbers.values()}
+    verdict = check_observed(**found)
+    assert verdict.is_clean, amiss(found)
+    refused = {place: reason for place, reason in letters if reason in ENDS.values()}
+    assert verdict.begun_anew == len(refused) > 1
+    assert {*refused.values()} == {*ENDS.values()}
+    assert "tap" in {reason for _, reason in letters}
+    place, reason = next(iter(refused.items()))
+    silent = [one for one in letters if one != (place, reason)]
+    assert check_observed(**{**found, "letters": silent}).rejects_lost == 1
+    other = check_observed(**{**found, "letters": [*silent, (place, "late")]})
+    assert (other.rejects_lost, other.rejects_wrong) == (0, 1)
+
+
+def test_a_series_that_goes_on_with_what_it_had_behind_a_refused_record_is_found(monkeypatch):
+    def keep_cells(series, named):
+        cells = series.held.cells.copy()
+        begun = begin_anew(series, named)
+        series.held.cells[:] = cells
+        return begun
+
+    monkeypatch.setattr(streamed_records, "begin_anew", keep_cells)
+    offline, letters = streamed(topic := fatal_topic(1, [DEADLY] * 6))
+    found = {"topic": topic, "cut": CUT, "offline": offline, "letters": letters, "online": shown(offline)}
+    assert check_observed(**found, sent={*topic.numbers.values()}).offline_wrong > 0

@@ -26,4 +26,4 @@ def test_of_raw_observations_too_whatever_becomes_of_snapshots():
     command = [sys.executable, "-W", "ignore", "-m", "tests.chaos.run", "--brief", "--content", "observations"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Seed 1, 5 faults" in done.stdout
+    assert "Seed 1, 6 faults" in done.stdout

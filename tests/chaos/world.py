@@ -66,6 +66,8 @@ class World:
     """Of the log, where it lies in none of the folders."""
     observes: bool = False
     """Whether records hold observations."""
+    send_fatal: Callable[[int, float], object] = field(init=False)
+    """Sends to a partition a value of a series that lives on, and what closes its window. Of who produces."""
     emptied: int = 0
     """How often the online store has lost everything."""
     readers_wrong: int = 0
