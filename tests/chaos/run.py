@@ -57,6 +57,7 @@ def run(
         producer.stop()
         past.stop()
         world.until(lambda: world.driver.status().lag == 0, "the last record to be read")
+        world.until(world.has_restored, "the online store to be filled again")
         world.driver.drain()
         watcher.stop()
         world.until(world.has_folded, "the maintainer to fold")

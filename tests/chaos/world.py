@@ -123,6 +123,11 @@ class World:
         assert self.maintainer.is_alive(), f"undertow maintain has ended: {self.maintainer.said()}"
         return self._table_version() >= self.expected_version
 
+    def has_restored(self) -> bool:
+        """Whether the online store has all again that it had lost; who drains leaves that to who comes next."""
+        tallies = [self.redis.hgetall(key) for key in self.redis.scan_iter("undertow:{*}")]
+        return bool(tallies) and all(one[b"claim"] == one.get(b"restored") for one in tallies)
+
     def _table_version(self) -> int:
         commits = (self.log_space() / "@table/_delta_log").glob("*.json")
         return max((int(path.stem) for path in commits), default=-1)
