@@ -110,6 +110,8 @@ def check_observed(
     rows = _keys(offline)
     there = Counter(rows)
     lost = expected.keys() - there.keys() - excused
+    # Who was killed before its chain had them may have shown windows that its successor could not make.
+    unkept |= {key: expected[key] for key in excused - there.keys()}
     wrong, otherwise = _count_wrong(made, rows, offline, allowed, expected)
     return Verdict(
         windows=len(expected),

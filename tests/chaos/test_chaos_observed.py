@@ -203,8 +203,16 @@ def test_who_has_told_that_it_lacks_something_may_lack_just_that(whole):
     verdict = check_observed(**found)
     assert verdict.is_clean
     assert verdict.not_warm > 10
-    silent = check_observed(**{**found, "topic": replace(found["topic"], not_warm=[])})
-    assert silent.offline_lost > 10
+    silent = {"topic": replace(found["topic"], not_warm=[])}
+    assert check_observed(**{**found, **silent}).offline_lost > 10
+    warm = overtaken(whole)["offline"]
+    made = {*zip(found["offline"].sites, found["offline"].events, strict=True)}
+    keys = enumerate(zip(warm.sites, warm.events, strict=True))
+    early = [  # shown by who was killed before its chain had it
+        {**found, "online": {**found["online"], key[0]: warm.vectors[row]}} for row, key in keys if key not in made
+    ]
+    one = next(one for one in early if check_observed(**{**one, **silent}).online_not_history)
+    assert check_observed(**one).online_not_history == 0
     other = replace(told, first=190)
     assert not check_observed(**{**found, "topic": replace(found["topic"], not_warm=[other])}).is_clean
     kept = np.flatnonzero((found["offline"].partitions != 0) | (found["offline"].offsets < 600))
