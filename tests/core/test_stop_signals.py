@@ -12,6 +12,15 @@ from undertow.core.errors import EndedBySignal
 from undertow.core.stop_signals import ended_by_signals
 
 
+@pytest.fixture
+def _no_nohup():
+    """Let SIGHUP be heeded, also where whoever started the tests has it ignored."""
+    own = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, own)
+
+
+@pytest.mark.usefixtures("_no_nohup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_what_runs_by_an_interrupt_that_names_it_and_handlers_are_as_before(number):
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
