@@ -123,7 +123,7 @@ def test_settings_give_the_path_what_it_is_reached_by(store_root):
 def test_the_secret_may_lie_in_a_file_and_comes_by_one_way_alone(store_root, settings_in, monkeypatch):
     (settings_in / "secret").write_text(f"{store_root.options.secret_access_key}\n")
     monkeypatch.setenv("UNDERTOW_STORE__SECRET_ACCESS_KEY_FILE", "secret")
-    with pytest.raises(Refused, match=r"store: store.secret_access_key and store.secret_access_key_file are both set"):
+    with pytest.raises(Refused, match=r"^store.secret_access_key and store.secret_access_key_file are both set"):
         load()
     monkeypatch.delenv("UNDERTOW_STORE__SECRET_ACCESS_KEY")
     assert load().offline.path.options == store_root.options

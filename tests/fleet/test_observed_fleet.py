@@ -98,7 +98,6 @@ def test_killed_and_moved_replicas_give_each_window_of_the_frame_once(make_place
         wait_until(fleet, lambda _: len([*settings.offline.path.glob("*/@windows/*/*/*.arrow")]) >= PARTITIONS)
         assert forget(settings, asked, said.append, None, is_alive=is_alive), said
         wait_until(fleet, lambda s: s.observed.series == 39)
-        assert "a fleet runs, which may hold observations" in " ".join(said)
 
     found = offline_rows(settings)
     found = found[found["pump"] != "p039"]
